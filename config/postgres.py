@@ -1,0 +1,47 @@
+"""A connection to PostgreSQL for one asyncio loop, opened when needed and again when lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+OPTIONS = "-c statement_timeout=5000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=10000"
+CONNECT_TIMEOUT = 3
+
+
+class Link:
+    """One autocommit connection, used by one coroutine at a time; the next waits its turn."""
+
+    def __init__(self, conninfo: str, name: str) -> None:
+        self._conninfo = conninfo
+        self._name = name
+        self._connection: AsyncConnection[TupleRow] | None = None
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        """Lend the connection, opening it if there is none that works.
+
+        :raises psycopg.OperationalError: the server cannot be reached, or the connection broke.
+        """
+        async with self._turn:
+            if self._connection is None or self._connection.closed or self._connection.broken:
+                self._connection = await self._connect()
+            yield self._connection
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _connect(self) -> AsyncConnection[TupleRow]:
+        return await psycopg.AsyncConnection.connect(
+            self._conninfo,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT,
+            application_name=self._name,
+            options=OPTIONS,
+        )

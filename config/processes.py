@@ -1,0 +1,113 @@
+"""The engine's processes: web, worker, scheduler, and the release step before them."""
+
+import hashlib
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from config.child import Child
+from config.embedded import PROJECT
+from config.embedded_postgres import cluster_identifier
+from config.servers import uses_embedded_postgres
+from config.supervisor import NotReadyError, Supervisor
+
+ENGINE_LAYER = 2
+WEB_OPTIONS = {
+    "--ws": "websockets",
+    "--ws-max-size": "65536",
+    "--ws-max-queue": "32",
+    "--ws-ping-interval": "20",
+    "--ws-ping-timeout": "20",
+    "--timeout-graceful-shutdown": "10",
+    "--lifespan": "on",
+    "--log-level": "warning",
+}
+WORKER_OPTIONS = ("--without-mingle", "--without-gossip", "--loglevel", "WARNING")
+# Celery says that to whoever runs it as root; its danger is pickle, which we do not accept.
+NO_ROOT_WARNING = "ignore:You're running the worker with superuser"
+
+
+def release(supervisor: Supervisor, data_dir: Path, found: Mapping[str, str]) -> None:
+    """Bring the database up to date; skipped when our own one is known to be.
+
+    :raises NotReadyError: it failed.
+    """
+    stamp = data_dir / "released"
+    mark = _release_mark(data_dir, found) if uses_embedded_postgres() else ""
+    if mark and stamp.exists() and stamp.read_text() == mark:
+        return
+    code = supervisor.run(
+        Child("release", manage("release"), found, layer=ENGINE_LAYER, folder=PROJECT)
+    )
+    if code != 0:
+        raise NotReadyError("The database could not be brought up to date: see above.")
+    stamp.write_text(mark)
+
+
+def engine(
+    found: Mapping[str, str], listener: socket.socket, logs: Path | None = None
+) -> list[Child]:
+    """Return web, worker and scheduler; `logs` is a folder for their output, else it is ours."""
+    web_options = [word for option in WEB_OPTIONS.items() for word in option]
+    descriptor = listener.fileno()
+    commands = {
+        "web": [
+            *(sys.executable, "-m", "uvicorn", "config.asgi:application", *web_options),
+            *("--no-access-log", "--fd", str(descriptor)),
+        ],
+        "worker": worker_command("worker"),
+        "scheduler": manage("run_scheduler"),
+    }
+    # Somewhat longer than each needs to end by itself.
+    graces = {"web": 12.0, "worker": float(found.get("STOP_GRACE") or 25), "scheduler": 5.0}
+    return [
+        Child(
+            name=name,
+            command=command,
+            environment=found,
+            layer=ENGINE_LAYER,
+            grace=graces[name],
+            folder=PROJECT,
+            log=logs / f"{name}.log" if logs else None,
+            keeps=(descriptor,) if name == "web" else (),
+        )
+        for name, command in commands.items()
+    ]
+
+
+def worker_command(name: str) -> list[str]:
+    return [
+        *(sys.executable, "-W", NO_ROOT_WARNING, "-m", "celery", "-A", "config", "worker"),
+        *("--hostname", f"{name}@%h", *WORKER_OPTIONS),
+    ]
+
+
+def manage(*arguments: str) -> list[str]:
+    return [sys.executable, str(PROJECT / "manage.py"), *arguments]
+
+
+def command_in_foreground(command: list[str], found: Mapping[str, str]) -> Child:
+    """Return a command that has the terminal, if there is one, and gets our signals."""
+    has_terminal = sys.stdin is not None and sys.stdin.isatty()
+    return Child(
+        name=command[0],
+        command=command,
+        environment=found,
+        layer=ENGINE_LAYER + 1,
+        grace=30.0,
+        orphan_signal=signal.SIGKILL,
+        own_session=not has_terminal,
+        is_group=True,
+        reads_input=True,
+    )
+
+
+def _release_mark(data_dir: Path, found: Mapping[str, str]) -> str:
+    """Return a text that changes when the database, a migration or a version does."""
+    mark = hashlib.sha256(cluster_identifier(data_dir))
+    mark.update(found.get("DEMO_LOGIN", "").encode())
+    for path in [*sorted(PROJECT.glob("*/migrations/*.py")), PROJECT / "requirements.lock"]:
+        mark.update(path.name.encode() + path.read_bytes())
+    return mark.hexdigest()

@@ -1,0 +1,59 @@
+"""The two servers of a run: which of them are our own, how they start, and where they are."""
+
+import os
+from pathlib import Path
+
+from config import embedded_postgres, embedded_redis
+from config.embedded import database_url, redis_url, secret_key
+from config.listening import is_only_local
+from config.supervisor import Supervisor
+
+READY_SECONDS = 60.0  # PostgreSQL may have a log to replay, Redis a file to read
+
+
+def uses_embedded_postgres() -> bool:
+    return not os.environ.get("DATABASE_URL")
+
+
+def uses_embedded_redis() -> bool:
+    return not os.environ.get("REDIS_URL")
+
+
+def environment(data_dir: Path) -> dict[str, str]:
+    """Return the environment in which the engine finds its servers."""
+    found = dict(os.environ)
+    found.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    found["ENGINE_DATA_DIR"] = str(data_dir)
+    found["PYTHONUNBUFFERED"] = "1"
+    if uses_embedded_redis():
+        found["REDIS_URL"] = redis_url(data_dir)
+    if uses_embedded_postgres():
+        found["DATABASE_URL"] = database_url(data_dir)
+        found["SECRET_KEY"] = found.get("SECRET_KEY") or secret_key(data_dir)
+    return found
+
+
+def welcome_everybody(found: dict[str, str]) -> None:
+    """Open a local engine of our own: orders without an account, and a demo login."""
+    if uses_embedded_postgres() and is_only_local():
+        found.setdefault("DEMO_LOGIN", "1")
+        found.setdefault("ALLOW_ANONYMOUS_ORDERS", "1")
+
+
+def start_servers(supervisor: Supervisor, data_dir: Path, lock: int, *, durable: bool) -> None:
+    """Start the servers that the environment names no other for, and wait until they answer.
+
+    :raises EmbeddedError: one cannot be started here.
+    :raises NotReadyError: one ended or took too long.
+    """
+    if uses_embedded_redis():
+        store = embedded_redis.redis(data_dir, durable=durable, lock=lock)
+        supervisor.start(store)
+    if uses_embedded_postgres():
+        database = embedded_postgres.postgres(data_dir, durable=durable, lock=lock)
+        supervisor.start(database)
+        supervisor.wait_until(
+            lambda: embedded_postgres.is_ready(data_dir, database), database, READY_SECONDS
+        )
+    if uses_embedded_redis():
+        supervisor.wait_until(lambda: embedded_redis.is_ready(data_dir), store, READY_SECONDS)

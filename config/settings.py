@@ -1,0 +1,196 @@
+"""Every setting, read from the environment once. A wrong value stops the process with a sentence."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
+
+from config import embedded
+from config.rate import Rate
+from routing.simulation import Simulation
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+DATA_DIR = Path(env.str("ENGINE_DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
+
+
+def positive(name: str, default: float) -> float:
+    """Read a number above zero."""
+    value = env.float(name, default=default)
+    if value <= 0:
+        raise ImproperlyConfigured(f"{name} must be above zero, not {value}")
+    return value
+
+
+def database(url: str) -> dict[str, Any]:
+    """Return Django's form of a libpq connection URL."""
+    parts = conninfo_to_dict(url)
+    known = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        **{django: parts.pop(libpq, "") for libpq, django in known.items()},
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            **parts,
+            "connect_timeout": 3,
+            "options": "-c statement_timeout=5000 -c lock_timeout=3000"
+            " -c idle_in_transaction_session_timeout=10000",
+            "pool": {"min_size": 0, "max_size": 10, "timeout": 5},
+        },
+    }
+
+
+def celery_broker(url: str) -> str:
+    """Return Kombu's form of a Redis URL: it names unix sockets differently."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    number = parts.query.removeprefix("db=") or "0"
+    return f"redis+socket://{parts.path}?virtual_host={number}"
+
+
+# Django
+DEBUG = env.bool("DEBUG", default=False)
+IS_EMBEDDED = "DATABASE_URL" not in env.ENVIRON
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    if not (DEBUG or IS_EMBEDDED):
+        raise ImproperlyConfigured("Set SECRET_KEY to a long random string (DATABASE_URL is set)")
+    SECRET_KEY = embedded.secret_key(DATA_DIR)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ALLOWED_ORIGINS = env.list("ALLOWED_ORIGINS", default=[])  # of WebSockets, besides our own host
+DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(DATA_DIR)
+REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(DATA_DIR)
+DATABASES = {"default": database(DATABASE_URL)}
+
+INSTALLED_APPS = [
+    "daphne",  # first, so that runserver serves WebSockets
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "orders",
+    "routing",
+]
+MIDDLEWARE = [
+    "config.middleware.PageSecurity",
+    "config.middleware.PageSession",
+    "config.middleware.PageCsrf",
+    "config.middleware.PageAuthentication",
+    "config.middleware.PageMessages",
+    "config.middleware.PageFrameOptions",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+APPEND_SLASH = False  # both forms of an API path answer by themselves
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {"orders": {"level": LOG_LEVEL}, "routing": {"level": LOG_LEVEL}},
+}
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "orders.problems.handle_exception",
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["orders.parsers.ExactJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],
+}
+
+# Channels: hints of events travel here; they may all be lost
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            # Its listener blocks for as long as nothing happens, so no socket timeout.
+            "hosts": [{"address": REDIS_URL, "socket_timeout": None, "socket_connect_timeout": 1}],
+            "prefix": "engine",
+        },
+    }
+}
+
+# Celery: bells that say "there is work"; they may all be lost, too
+CELERY_BROKER_URL = celery_broker(REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = 4
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_POOL_LIMIT = 2
+CELERY_TASK_PUBLISH_RETRY_POLICY = {
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.1,
+}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 60,
+    "unacked_restore_interval": 2,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 1,
+    "socket_keepalive": True,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.1,
+}
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+
+# The engine
+DEFAULT_MARKET = env.str("DEFAULT_MARKET", default="SOL/USDC")
+ORDER_CONCURRENCY = env.int("ORDER_CONCURRENCY", default=10)  # orders carried at once, per worker
+try:
+    ORDER_RATE_LIMIT = Rate.parse(env.str("ORDER_RATE_LIMIT", default="100/m"))
+except ValueError as error:
+    raise ImproperlyConfigured(f"ORDER_RATE_LIMIT: {error}") from None
+ORDER_ATTEMPTS = env.int("ORDER_ATTEMPTS", default=3)
+RETRY_BACKOFF = positive("RETRY_BACKOFF", 1.0)  # seconds before the second attempt, then doubled
+QUOTE_TIMEOUT = positive("QUOTE_TIMEOUT", 2.0)  # seconds, for each venue
+MAX_QUOTE_DEVIATION_BPS = env.int("MAX_QUOTE_DEVIATION_BPS", default=2000)
+LEASE_SECONDS = positive("LEASE_SECONDS", 10.0)
+STATUS_POLL_SECONDS = positive("STATUS_POLL_SECONDS", 0.1)  # between two looks at a signature
+RESEND_SECONDS = positive("RESEND_SECONDS", 2.0)  # between two sends of the same bytes
+STOP_GRACE_SECONDS = positive("STOP_GRACE_SECONDS", 8.0)  # for orders in flight at SIGTERM
+try:
+    SIMULATION = Simulation.from_environment(env.ENVIRON)
+except ValueError as error:
+    raise ImproperlyConfigured(str(error)) from None

@@ -1,0 +1,194 @@
+"""Run the engine from one terminal: `python -m config.stack up | run | demo | worker | clean`."""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from config.embedded import (
+    PROJECT,
+    EmbeddedError,
+    data_directory,
+    is_alive,
+    is_in_use,
+    locked,
+    remove,
+    temporary_data_directory,
+)
+from config.listening import PortTakenError, is_healthy, listen, listen_host
+from config.processes import command_in_foreground, engine, manage, release, worker_command
+from config.servers import READY_SECONDS, environment, start_servers, welcome_everybody
+from config.supervisor import NotReadyError, StopRequestedError, Supervisor, say
+
+BANNER = """
+The engine is ready (Ctrl-C stops it).
+  orders   {url}/api/orders
+  admin    {url}/admin/{login}
+  health   {url}/health
+Send an order:
+  curl -s {url}/api/orders/execute -H 'content-type: application/json' \
+-d '{{"tokenIn":"SOL","tokenOut":"USDC","amount":1.5}}'
+"""
+
+
+class NoEngineError(Exception):
+    """The command wants an engine that runs on this data folder, and none does."""
+
+
+def up() -> int:
+    """Run everything until somebody stops it."""
+    data_dir = data_directory()
+    with locked(data_dir) as lock, Supervisor() as supervisor, listen() as listener:
+        port = start_engine(supervisor, data_dir, lock, listener)
+        with announced(data_dir, port):
+            login = "  (demo / demo)" if "DEMO_LOGIN" in open_environment(data_dir) else ""
+            print(BANNER.format(url=f"http://127.0.0.1:{port}", login=login), flush=True)
+            supervisor.watch()
+            say("Stopping.")
+            supervisor.stop_all()
+    return 0
+
+
+def run(command: list[str], *, temporary: bool, durable: bool) -> int:
+    """Run a command beside the two servers, and return its exit code."""
+    with ExitStack() as stack:
+        data_dir = (
+            stack.enter_context(temporary_data_directory()) if temporary else data_directory()
+        )
+        lock = stack.enter_context(locked(data_dir))
+        supervisor = stack.enter_context(Supervisor())
+        start_servers(supervisor, data_dir, lock, durable=durable or not temporary)
+        return run_in_foreground(supervisor, command, environment(data_dir))
+
+
+def demo() -> int:
+    """Show the demo on the engine of this folder if it runs, else on one made for it."""
+    if running := running_port(data_directory()):
+        os.execve(sys.executable, demo_command(running), environment(data_directory()))  # noqa: S606
+    with (
+        temporary_data_directory() as data_dir,
+        locked(data_dir) as lock,
+        Supervisor() as supervisor,
+        listen() as listener,
+    ):
+        port = start_engine(supervisor, data_dir, lock, listener, durable=False, logs=data_dir)
+        return run_in_foreground(supervisor, demo_command(port), open_environment(data_dir))
+
+
+def worker() -> int:
+    """Become one more worker of the engine of this folder."""
+    data_dir = data_directory()
+    if not running_port(data_dir):
+        raise NoEngineError("No engine of this folder is running: start it with `make up` first.")
+    command = worker_command(f"worker-{os.getpid()}")
+    os.chdir(PROJECT)
+    os.execve(sys.executable, command, environment(data_dir))  # noqa: S606 - our own command
+
+
+def clean() -> int:
+    """Remove the data folder in the project."""
+    data_dir = PROJECT / ".data"
+    if is_in_use(data_dir):
+        say(f"The engine in {data_dir} is running: stop it first.")
+        return 1
+    remove(data_dir)
+    return 0
+
+
+def start_engine(
+    supervisor: Supervisor,
+    data_dir: Path,
+    lock: int,
+    listener: socket.socket,
+    *,
+    durable: bool = True,
+    logs: Path | None = None,
+) -> int:
+    """Start servers and processes, wait until /health answers, and return the port."""
+    found = open_environment(data_dir)
+    start_servers(supervisor, data_dir, lock, durable=durable)
+    release(supervisor, data_dir, found)
+    children = engine(found, listener, logs)
+    for child in children:
+        supervisor.start(child)
+    port: int = listener.getsockname()[1]
+    supervisor.wait_until(lambda: is_healthy(port), children[0], READY_SECONDS)
+    return port
+
+
+def run_in_foreground(supervisor: Supervisor, command: list[str], found: dict[str, str]) -> int:
+    """Run a command to its end, pass our signals on to it, and return its exit code."""
+    child = command_in_foreground(command, found)
+    supervisor.start(child)
+    supervisor.watch(until=child)
+    if supervisor.stop_signal is not None:
+        was_typed = supervisor.stop_signal == signal.SIGINT and not child.own_session
+        child.stop_signal = 0 if was_typed else supervisor.stop_signal  # typed: it has it already
+        supervisor.stop([child])
+    return child.exit_code()
+
+
+def open_environment(data_dir: Path) -> dict[str, str]:
+    found = environment(data_dir)
+    welcome_everybody(found)
+    return found
+
+
+def demo_command(port: int) -> list[str]:
+    return manage("demo", "--url", f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def announced(data_dir: Path, port: int) -> Iterator[None]:
+    """Let other commands find this stack; a file that outlives us names a dead process."""
+    path = data_dir / "stack.json"
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps({"pid": os.getpid(), "port": port, "host": listen_host()}))
+    draft.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def running_port(data_dir: Path) -> int | None:
+    """Return the port of the stack that runs on a data folder, if one does and answers."""
+    try:
+        found = json.loads((data_dir / "stack.json").read_text())
+        process_id, port = int(found["pid"]), int(found["port"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return port if is_alive(process_id) and is_healthy(port) else None
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m config.stack")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for action in (up, demo, worker, clean):
+        commands.add_parser(action.__name__, help=action.__doc__).set_defaults(action=action)
+    runner = commands.add_parser("run", help=run.__doc__)
+    runner.add_argument(
+        "--temporary", action="store_true", help="fresh servers, removed at the end"
+    )
+    runner.add_argument("--durable", action="store_true", help="with --temporary: keep fsync on")
+    runner.add_argument("argv", nargs="+", metavar="COMMAND")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.command == "run":
+            return run(chosen.argv, temporary=chosen.temporary, durable=chosen.durable)
+        code: int = chosen.action()
+    except (EmbeddedError, NotReadyError, NoEngineError, PortTakenError) as error:
+        say(str(error))
+        return 1
+    except StopRequestedError:
+        return 128 + signal.SIGINT
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,10 @@
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("orders.urls")),
+]
+handler400 = "orders.problems.bad_request"
+handler404 = "orders.problems.not_found"
+handler500 = "orders.problems.server_error"

@@ -1,0 +1,70 @@
+"""DRF views whose errors are problem details, and one kind whose handlers are coroutines."""
+
+import inspect
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from config.middleware import is_for_a_person
+from orders.problems import CONTENT_TYPE
+
+
+class ProblemAPIView(APIView):
+    """Marks errors as `application/problem+json` where JSON is asked for."""
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        final = super().finalize_response(request, response, *args, **kwargs)
+        final.headers["X-Content-Type-Options"] = "nosniff"
+        if isinstance(final, Response) and final.exception and is_json(final):
+            final.content_type = CONTENT_TYPE
+        return final
+
+
+class AsyncAPIView(ProblemAPIView):
+    """DRF's `APIView.dispatch` as a coroutine; its JSON answers never visit a thread."""
+
+    async def dispatch(  # type: ignore[override]  # Django awaits it
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        self.args, self.kwargs = args, kwargs
+        self.headers: dict[str, str] = self.default_response_headers
+        self.request = wrapped = self.initialize_request(request, *args, **kwargs)
+        try:
+            if is_for_a_person(request):  # reads the session, hence the database
+                await sync_to_async(self.initial)(wrapped, *args, **kwargs)
+            else:
+                self.initial(wrapped, *args, **kwargs)
+            response = await self._handled(wrapped, *args, **kwargs)
+        except Exception as error:
+            response = self.handle_exception(error)
+        self.response = self.finalize_response(wrapped, response, *args, **kwargs)
+        return rendered(self.response)
+
+    async def _handled(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        name = (request.method or "").lower()
+        handler = getattr(self, name, None) if name in self.http_method_names else None
+        response = (handler or self.http_method_not_allowed)(request, *args, **kwargs)
+        found: HttpResponseBase = await response if inspect.isawaitable(response) else response
+        return found
+
+
+def is_json(response: Response) -> bool:
+    renderer = getattr(response, "accepted_renderer", None)
+    return renderer is not None and renderer.format == "json"
+
+
+def rendered(response: HttpResponseBase) -> HttpResponseBase:
+    """Render JSON here and now; leave pages to Django, which renders them in a thread."""
+    if not isinstance(response, Response) or not is_json(response):
+        return response
+    plain = HttpResponse(response.rendered_content, status=response.status_code)
+    for name, value in response.headers.items():
+        plain.headers[name] = value
+    return plain

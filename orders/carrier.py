@@ -1,0 +1,240 @@
+"""The one carrier of a worker process: an asyncio loop that carries many orders at once.
+
+The Celery task that comes first runs the loop in its own thread until nothing is left to carry;
+tasks that come meanwhile wake it and return. The loop and its connections outlive the task, so
+that the next wake-up costs no connection.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+
+from orders import bell
+from orders.execution import Execution
+from orders.journal import Journal, conninfo, journal_of_this_loop
+from orders.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
+from orders.lifecycle import Status
+from orders.moves import ClaimedOrder, Overtaken
+from routing.venues import Exchange, simulated_exchange
+
+logger = logging.getLogger(__name__)
+
+try:
+    from uvloop import new_event_loop
+except ImportError:  # Windows, and Pythons it has no wheel for
+    from asyncio import new_event_loop
+
+Named = tuple[UUID, bool]
+"""An order's id, and whether it is to be carried alone."""
+
+
+class Carrier:
+    """Made once a process. `carry` and `stop` may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._role = threading.Lock()
+        self._is_taken = False
+        self._is_stopping = threading.Event()
+        self._loop = new_event_loop()
+        self._wanted: set[Status] = set()
+        self._named: deque[Named] = deque()
+        self._round: Round | None = None
+
+    def carry(self, statuses: Iterable[Status] = (), named: Named | None = None) -> None:
+        """Carry what is due in these statuses, and the named order; return when all is done.
+
+        Returns at once if another thread is the carrier: then that one was woken.
+
+        :raises psycopg.Error: the database is away; nothing is lost, ring again later.
+        """
+        with self._role:
+            self._wanted.update(statuses)
+            if named:
+                self._named.append(named)
+            if self._is_stopping.is_set():
+                return
+            if self._is_taken:
+                self._loop.call_soon_threadsafe(self._wake)
+                return
+            self._is_taken = True
+        try:
+            while self._has_work():
+                self._loop.run_until_complete(self._carry_round())
+        finally:
+            with self._role:
+                self._is_taken = False
+
+    def stop(self) -> None:
+        """Claim no more, finish what can finish within the grace, give the other leases back."""
+        with self._role:
+            self._is_stopping.set()
+            if self._is_taken:
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _has_work(self) -> bool:
+        """Look once more before the role is let go: who rings after this becomes the carrier."""
+        with self._role:
+            if not self._is_stopping.is_set() and (self._wanted or self._named):
+                return True
+            self._is_taken = False
+            return False
+
+    def _wake(self) -> None:
+        if self._round is not None:
+            self._round.wake()
+
+    async def _carry_round(self) -> None:
+        journal = journal_of_this_loop()
+        self._round = Round(
+            journal, Execution(journal, exchange()), self._wanted, self._named, self._is_stopping
+        )
+        try:
+            await self._round.run()
+        finally:
+            self._round = None
+            await journal.drained()
+
+
+class Round:
+    """From the first claim until nothing is carried and nothing is wanted."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        execution: Execution,
+        wanted: set[Status],
+        named: deque[Named],
+        is_stopping: threading.Event,
+    ) -> None:
+        self._journal = journal
+        self._execution = execution
+        self._wanted = wanted
+        self._named = named
+        self._is_stopping = is_stopping
+        self._woken = asyncio.Event()
+        self._carried: dict[asyncio.Task[None], ClaimedOrder] = {}
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        renewing = asyncio.create_task(self._renew_leases())
+        try:
+            while not self._is_stopping.is_set():
+                self._woken.clear()
+                await self._claim()
+                if not self._carried and not self._wanted and not self._named:
+                    return
+                await self._woken.wait()
+            await self._finish()
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _claim(self) -> None:
+        try:
+            await self._claim_named()
+            if not self._named:
+                await self._claim_due()
+        except psycopg.Error as error:
+            if not self._carried:
+                raise  # Celery tries again; while orders are carried, the next end of one does
+            logger.warning("claim: %s", error)
+            asyncio.get_running_loop().call_later(1.0, self.wake)
+
+    async def _claim_due(self) -> None:
+        """Claim as long as there is room and somebody rang.
+
+        Fewer than asked for means that nothing more is due: the next bell says when to look
+        again. A full answer means that there may be more, for us and for other workers.
+        """
+        room = settings.ORDER_CONCURRENCY - len(self._carried)
+        if room <= 0 or not self._wanted or self._is_alone():
+            return
+        statuses = frozenset(self._wanted)
+        self._wanted.clear()
+        try:
+            orders = await self._journal.claim(room, statuses)
+        except psycopg.Error:
+            self._wanted |= statuses
+            raise
+        if len(orders) == room:
+            self._wanted |= statuses
+            bell.ring_soon()
+        for order in orders:
+            self._carry(order)
+
+    async def _claim_named(self) -> None:
+        while self._named and len(self._carried) < settings.ORDER_CONCURRENCY:
+            order_id, alone = self._named[0]
+            if self._is_alone() or (alone and self._carried):
+                return
+            orders = await self._journal.claim_named(order_id)
+            self._named.popleft()
+            for order in orders:
+                self._carry(order)
+
+    def _is_alone(self) -> bool:
+        return any(order.lost_leases >= SUSPECT_AFTER for order in self._carried.values())
+
+    def _carry(self, order: ClaimedOrder) -> None:
+        given_up = order.lost_leases >= GIVEN_UP_AFTER
+        step = self._execution.give_up if given_up else self._execution.carry_order
+        task = asyncio.create_task(step(order))
+        self._carried[task] = order
+        task.add_done_callback(self._put_down)
+
+    def _put_down(self, task: asyncio.Task[None]) -> None:
+        order = self._carried.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            if isinstance(error, Overtaken):
+                logger.info("%s", error)
+            else:  # the lease ends by itself, and whoever finds the order goes on
+                logger.error("order %s was put down by an error", order.id, exc_info=error)
+        if self._wanted or self._named or not self._carried:
+            self.wake()
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(settings.LEASE_SECONDS * 0.3)
+            carried = dict(self._carried)
+            if not carried:
+                continue
+            try:
+                ours = await self._journal.renew(list(carried.values()))
+            except psycopg.Error as error:
+                logger.warning("leases were not renewed: %s", error)
+                continue
+            for task, order in carried.items():
+                if order.id not in ours and not task.done():
+                    task.cancel()  # somebody else holds it by now, or has moved it
+
+    async def _finish(self) -> None:
+        if not self._carried:
+            return
+        await asyncio.wait(self._carried, timeout=settings.STOP_GRACE_SECONDS)
+        left = dict(self._carried)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+            await self._journal.release(list(left.values()))
+            logger.info("%d leases were given back", len(left))
+
+
+_exchange: Exchange | None = None
+carrier = Carrier()
+
+
+def exchange() -> Exchange:
+    """Return this process's venues and network, made at the first call."""
+    global _exchange
+    if _exchange is None:
+        _exchange = simulated_exchange(conninfo(), settings.SIMULATION)
+    return _exchange

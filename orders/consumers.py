@@ -1,0 +1,319 @@
+"""The WebSocket doors: follow one order, or send orders and follow them all on one socket.
+
+A socket joins the group first and reads the log second, so nothing falls between; after that a
+hint that comes next in line is passed on, an older one is dropped, a newer one makes it read the
+gap. What the layer loses, the resync finds (`orders/streams.py`).
+"""
+
+import asyncio
+import functools
+import logging
+import time
+from enum import IntEnum
+from typing import Any
+from urllib.parse import parse_qs
+from uuid import UUID
+
+import psycopg
+from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
+from channels.utils import await_many_dispatch
+from redis.exceptions import RedisError
+from rest_framework.utils.encoders import JSONEncoder
+
+from orders.events import Event, group_of
+from orders.parsers import MalformedJSON, parse_json
+from orders.problems import Problem, invalid_order, problem
+from orders.serializers import ORDER_REQUEST, InvalidOrder
+from orders.streams import Streams, UnknownOrder, Watch, streams_of_this_loop
+from orders.submission import new_order_id, submit_order
+
+logger = logging.getLogger(__name__)
+encode = JSONEncoder(separators=(",", ":")).encode
+
+SEND_SECONDS = 10.0  # for one message, to a client that does not read
+IDLE_SECONDS = 3.0  # after the last order on a socket has ended
+LAYER_SECONDS = 1.0  # for Redis to answer; without it the resync serves
+MAX_OPEN_ORDERS = 200  # on one socket
+MAX_FRAMES = 200  # a second
+
+
+class Close(IntEnum):
+    DONE = 1000
+    TRY_AGAIN_LATER = 1013
+    JUNK = 4400
+    NO_SUCH_ORDER = 4404
+    TOO_SLOW = 4408
+    TOO_MUCH = 4429
+
+
+class OrderStream(AsyncWebsocketConsumer):
+    """`/ws/orders/{id}?after=SEQ`: the order's events after SEQ, live to the last, then 1000."""
+
+    streams: Streams
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Channels' own loop, for a layer that may be away, and with the resync as a source."""
+        self.scope, self.base_send = scope, send
+        self.streams = streams_of_this_loop()
+        self.watches: dict[UUID, Watch] = {}
+        self.nudges: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._frames, self._second = 0, 0.0
+        sources = [receive, self.nudges.get]
+        self.channel_layer = await self._reach_layer()
+        if self.channel_layer is not None:
+            sources.append(functools.partial(self.channel_layer.receive, self.channel_name))
+        try:
+            await await_many_dispatch(sources, self.dispatch)
+        except StopConsumer:
+            pass
+        finally:
+            for watch in list(self.watches.values()):
+                await self._forget(watch)
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Channels' own would visit the one thread that all sockets share, for every message, to
+        # close Django connections that these handlers never open.
+        handler = getattr(self, get_handler_name(message), None)
+        if handler is None:
+            raise ValueError(f"no handler for {message['type']}")
+        await handler(message)
+
+    async def connect(self) -> None:
+        await self.accept()
+        await self.follow(self.scope["url_route"]["kwargs"]["order_id"])
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if (frame := await self._read_frame(text_data)) is not None:
+            await self.handle_frame(frame)
+
+    async def handle_frame(self, frame: dict[str, Any]) -> None:
+        detail = "This socket only tells of its order; send orders to /api/orders/execute."
+        await self.say_problem(problem(400, "unexpected_frame", detail))
+
+    async def follow(self, text: str, greeting: dict[str, Any] | None = None) -> None:
+        """Send the order's log from `?after=` on, then what comes."""
+        try:
+            order_id, after = UUID(text), self._after()
+        except ValueError:
+            detail = "The id is a UUID and `after` a whole number, 0 or more."
+            await self._end(Close.NO_SUCH_ORDER, problem(404, "order_not_found", detail))
+            return
+        watch = await self._join(order_id, after)
+        try:
+            if greeting:
+                await self.say(encode(greeting))
+            await self._catch_up(watch)
+        except UnknownOrder:
+            detail = "There is no such order."
+            await self._end(Close.NO_SUCH_ORDER, problem(404, "order_not_found", detail))
+        except psycopg.Error:
+            detail = "The database does not answer, try again."
+            await self._end(Close.TRY_AGAIN_LATER, problem(503, "database_unavailable", detail))
+
+    async def order_event(self, hint: dict[str, Any]) -> None:
+        """A hint from the channel layer."""
+        watch = self.watches.get(UUID(hint["order_id"]))
+        if watch is None or hint["seq"] <= watch.sent:
+            return
+        if hint["seq"] > watch.sent + 1:
+            await self._catch_up_if_possible(watch)
+            return
+        await self._pass_on(watch, hint["seq"], hint["text"], is_final=hint["is_final"])
+
+    async def order_behind(self, nudge: dict[str, Any]) -> None:
+        """The resync found events that no hint told us of."""
+        watch = self.watches.get(nudge["order_id"])
+        if watch is not None:
+            await self._catch_up_if_possible(watch)
+
+    async def all_ended(self) -> None:
+        """Nothing is left to tell on this socket."""
+        await self.close(Close.DONE)
+
+    async def say(self, text: str) -> None:
+        """Send a message; a client that does not take it in time is let go."""
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self.send(text)
+        except TimeoutError:
+            logger.info("a client was too slow")
+            await self._end(Close.TOO_SLOW)
+            raise StopConsumer from None
+
+    async def say_problem(self, found: Problem) -> None:
+        await self.say(encode({"type": "error", **{k: v for k, v in found.items() if k != "type"}}))
+
+    async def _catch_up_if_possible(self, watch: Watch) -> None:
+        try:
+            await self._catch_up(watch)
+        except psycopg.Error as error:
+            logger.warning("the log cannot be read, the resync will try again: %s", error)
+
+    async def _catch_up(self, watch: Watch) -> None:
+        for event in await self.streams.history(watch.order_id, watch.sent):
+            await self.pass_on_event(watch, event)
+
+    async def pass_on_event(self, watch: Watch, event: Event) -> None:
+        await self._pass_on(watch, event.seq, event.as_text(), is_final=event.is_final)
+
+    async def _pass_on(self, watch: Watch, seq: int, text: str, *, is_final: bool) -> None:
+        await self.say(text)
+        watch.sent = seq
+        if is_final:
+            await self._forget(watch)
+            if not self.watches:
+                await self.all_ended()
+
+    async def _join(self, order_id: UUID, sent: int) -> Watch:
+        watch = Watch(order_id, sent, self._nudge)
+        self.watches[order_id] = watch
+        self.streams.watch(watch)
+        if self.channel_layer is not None:
+            try:
+                async with asyncio.timeout(LAYER_SECONDS):
+                    await self.channel_layer.group_add(group_of(order_id), self.channel_name)
+            except (RedisError, OSError, TimeoutError) as error:
+                logger.warning("no hints for order %s, the resync serves: %s", order_id, error)
+        return watch
+
+    async def _forget(self, watch: Watch) -> None:
+        self.streams.unwatch(watch)
+        self.watches.pop(watch.order_id, None)
+        if self.channel_layer is not None:
+            try:
+                async with asyncio.timeout(LAYER_SECONDS):
+                    await self.channel_layer.group_discard(
+                        group_of(watch.order_id), self.channel_name
+                    )
+            except (RedisError, OSError, TimeoutError) as error:
+                logger.info("group of order %s was not left: %s", watch.order_id, error)
+
+    def _nudge(self, order_id: UUID) -> None:
+        if self.nudges.qsize() < MAX_OPEN_ORDERS:
+            self.nudges.put_nowait({"type": "order.behind", "order_id": order_id})
+
+    async def _reach_layer(self) -> Any:
+        layer = get_channel_layer()
+        try:
+            async with asyncio.timeout(LAYER_SECONDS):
+                self.channel_name = await layer.new_channel()
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("the channel layer is away, the resync serves: %s", error)
+            return None
+        return layer
+
+    def _after(self) -> int:
+        """:raises ValueError: `after` is not a whole number."""
+        text = self._query().get("after", "0")
+        if not (text.isascii() and text.isdigit() and len(text) <= 9):
+            raise ValueError(text)
+        return int(text)
+
+    def _query(self) -> dict[str, str]:
+        query = parse_qs(self.scope["query_string"].decode("latin-1"))
+        return {name: values[-1] for name, values in query.items()}
+
+    async def _read_frame(self, text: str | None) -> dict[str, Any] | None:
+        """Return the JSON object in a frame; None, with the socket closed, for anything else."""
+        if self._is_flooding():
+            await self._end(Close.TOO_MUCH, problem(429, "too_many_frames", "Send less at once."))
+            return None
+        try:
+            if text is None:
+                raise MalformedJSON("binary frames are not read")
+            frame = parse_json(text)
+            if not isinstance(frame, dict):
+                raise MalformedJSON("a frame is a JSON object")
+        except MalformedJSON as error:
+            await self._end(Close.JUNK, problem(400, "malformed_json", f"Not readable: {error}."))
+            return None
+        return frame
+
+    def _is_flooding(self) -> bool:
+        now = time.monotonic()
+        if now - self._second > 1:
+            self._second, self._frames = now, 0
+        self._frames += 1
+        return self._frames > MAX_FRAMES
+
+    async def _end(self, code: Close, found: Problem | None = None) -> None:
+        """Say why, close, and stop; a client that reads nothing is not waited for."""
+        try:
+            async with asyncio.timeout(LAYER_SECONDS):
+                if found:
+                    await self.send(encode(found))
+                await self.close(code)
+        except TimeoutError:
+            pass
+        raise StopConsumer
+
+
+class OrderEntry(OrderStream):
+    """The path of POST: `?orderId=` follows an order, frames are orders, many on one socket."""
+
+    async def connect(self) -> None:
+        await self.accept()
+        self._idle: asyncio.TimerHandle | None = None
+        self._only_follows = "orderId" in self._query()
+        if self._only_follows:
+            order_id = self._query()["orderId"]
+            await self.follow(order_id, greeting={"orderId": order_id, "status": "connected"})
+
+    async def handle_frame(self, frame: dict[str, Any]) -> None:
+        if "action" not in frame:
+            await self.take_order(frame)
+        elif frame["action"] == "execute":
+            await self.take_order(frame.get("order"))
+        else:
+            detail = "Send an order, or {'action': 'execute', 'order': {...}}."
+            await self.say_problem(problem(400, "unknown_action", detail))
+
+    async def take_order(self, sent: Any) -> None:
+        if len(self.watches) >= MAX_OPEN_ORDERS:
+            detail = f"One socket follows at most {MAX_OPEN_ORDERS} orders."
+            await self._end(Close.TOO_MUCH, problem(429, "too_many_orders", detail))
+        try:
+            request = ORDER_REQUEST.read(sent)
+        except InvalidOrder as refused:
+            await self.say_problem(invalid_order(refused))
+            return
+        order_id = new_order_id()
+        watch = await self._join(order_id, 0)
+        try:
+            _, event = await submit_order(request, order_id)
+        except psycopg.OperationalError:
+            await self._forget(watch)
+            detail = "The database does not answer. Nothing was stored, try again."
+            await self.say_problem(problem(503, "database_unavailable", detail))
+            return
+        self._stop_waiting()
+        await self.pass_on_event(watch, event)
+
+    async def all_ended(self) -> None:
+        """Close, or stay open a little for another order."""
+        if self._only_follows:
+            await self.close(Close.DONE)
+            return
+        self._stop_waiting()
+        self._idle = asyncio.get_running_loop().call_later(
+            IDLE_SECONDS, self.nudges.put_nowait, {"type": "order.idle"}
+        )
+
+    async def order_idle(self, nudge: dict[str, Any]) -> None:
+        if not self.watches:
+            await self.close(Close.DONE)
+
+    def _stop_waiting(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+
+
+class NoSuchPath(AsyncWebsocketConsumer):
+    """Every other path: says so instead of failing the handshake."""
+
+    async def connect(self) -> None:
+        await self.accept()
+        await self.close(Close.NO_SUCH_ORDER)

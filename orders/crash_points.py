@@ -1,0 +1,27 @@
+"""Named points between two effects where a test makes the process die, as by kill -9.
+
+They exist in tests only: `CRASH_AT` is a setting of `tests/settings.py` and of nothing else.
+"""
+
+import os
+import signal
+
+from django.conf import settings
+
+CRASH_POINTS = (
+    "after_accept",  # stored, no bell rung
+    "after_claim",  # in routing, no quote asked
+    "after_quotes",  # decided, the decision not stored
+    "after_building",  # decision stored, no transaction built
+    "after_build",  # signed, not stored
+    "after_submitted",  # stored, not sent
+    "after_send",  # sent, nothing known of it
+    "after_fill_seen",  # filled, not stored
+    "after_confirmed",  # stored, the world not told
+)
+
+
+def passing(point: str) -> None:
+    """Die here if a test says so; named for the moment that has just passed."""
+    if getattr(settings, "CRASH_AT", None) == point:
+        os.kill(os.getpid(), signal.SIGKILL)

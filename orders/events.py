@@ -1,0 +1,64 @@
+"""Events of an order: the line of its log, the message of its stream, the hint between processes.
+
+An event is a fact of PostgreSQL. What travels through Redis is a hint of it, with the message
+ready to be sent: losing it costs a second, never an event.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from orders.lifecycle import FINAL, Status
+
+LABELS = {"raydium": "Raydium", "meteora": "Meteora"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the log; `at` is aware, `data` is what JSON can hold."""
+
+    order_id: UUID
+    seq: int
+    status: Status
+    attempt: int
+    message: str
+    at: datetime
+    data: dict[str, Any]
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the stream's message, with the fields of all five dialects."""
+        data = self.data
+        venue = data.get("selectedDex")
+        return {
+            "orderId": str(self.order_id),
+            "seq": self.seq,
+            "status": self.status.value,
+            "message": self.message,
+            "timestamp": timestamp(self.at),
+            "attempt": self.attempt,
+            "route": LABELS.get(venue, venue) if venue else None,
+            "routedDex": venue,
+            "txHash": data.get("txHash"),
+            "executedPrice": data.get("executedPrice"),
+            "error": data.get("error"),
+            "data": data,
+        }
+
+    def as_text(self) -> str:
+        return json.dumps(self.as_message(), separators=(",", ":"))
+
+
+def timestamp(at: datetime) -> str:
+    """Return an RFC 3339 time in UTC, with milliseconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def group_of(order_id: UUID) -> str:
+    """Return the name of the channel layer's group for one order's hints."""
+    return f"order.{order_id}"

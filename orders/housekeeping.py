@@ -1,0 +1,97 @@
+"""What the scheduler does each second. Every part may run twice, or in two processes at once."""
+
+import logging
+
+import redis
+from django.conf import settings
+from django.db import connection
+from redis.exceptions import RedisError
+
+from orders import bell, health
+from orders import journal_sql as sql
+from orders.hints import ACTIVE_ORDERS, REDIS_TIMEOUT
+from orders.lifecycle import FINAL
+from orders.models import Order, OrderEvent
+from orders.representation import event_of
+
+logger = logging.getLogger(__name__)
+
+REBUILD_EVERY = 10  # ticks
+PRUNE_EVERY = 60
+MAX_SNAPSHOTS = 10_000
+
+# Put the snapshot there unless a newer one is.
+RESTORE = """
+local old = redis.call('HGET', KEYS[1], ARGV[1])
+if not old or tonumber(string.match(old, '"seq":(%d+)')) < tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end
+"""
+
+
+def tick(number: int) -> None:
+    ring_for_due()
+    if number % REBUILD_EVERY == 0:
+        rebuild_active_orders()
+    if number % PRUNE_EVERY == 0:
+        prune()
+
+
+def ring_for_due() -> None:
+    """Ring for orders never rung for, whose lease has expired, or whose retry is due."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.DUE_KINDS)
+        unsubmitted, submitted, suspect = cursor.fetchone()
+    if unsubmitted:
+        bell.ring(bell.ROUTE_AND_EXECUTE)
+    if submitted:
+        bell.ring(bell.SETTLE_SUBMITTED)
+    if suspect and bell.is_quiet():
+        bell.ring_for(str(suspect), alone=True)
+
+
+def rebuild_active_orders() -> None:
+    """Make the Redis hash of active orders true again, after a flush or lost hints."""
+    client = redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=REDIS_TIMEOUT,
+        socket_connect_timeout=REDIS_TIMEOUT,
+        decode_responses=True,
+    )
+    try:
+        known = set(client.hkeys(ACTIVE_ORDERS))
+        _forget_ended(client, known)
+        _restore_missing(client, known)
+    except RedisError as error:
+        logger.warning("active orders were not rebuilt: %s", error)
+    finally:
+        client.close()
+
+
+def prune() -> None:
+    """Drop rows that no rule looks at any more."""
+    rate = settings.ORDER_RATE_LIMIT
+    with connection.cursor() as cursor:
+        cursor.execute(sql.PRUNE_STARTS, {"window": 2 * rate.seconds if rate else 0})
+        cursor.execute(health.FORGET)
+
+
+def _forget_ended(client: "redis.Redis[str]", known: set[str]) -> None:
+    ended = Order.objects.filter(pk__in=known, status__in=FINAL).values_list("pk", flat=True)
+    if gone := [str(pk) for pk in ended]:
+        client.hdel(ACTIVE_ORDERS, *gone)
+
+
+def _restore_missing(client: "redis.Redis[str]", known: set[str]) -> None:
+    open_orders = Order.objects.filter(finished_at=None).order_by("next_check")
+    missing = {
+        pk: seq
+        for pk, seq in open_orders.values_list("pk", "seq")[:MAX_SNAPSHOTS]
+        if str(pk) not in known
+    }
+    rows = OrderEvent.objects.filter(order_id__in=missing)
+    restore = client.register_script(RESTORE)
+    for row in rows:
+        if row.seq == missing[row.order_id]:
+            event = event_of(row)
+            restore(keys=[ACTIVE_ORDERS], args=[str(row.order_id), row.seq, event.as_text()])

@@ -1,0 +1,271 @@
+"""The only code that moves orders: accept, claim, advance, renew, release.
+
+A `Journal` belongs to one asyncio loop (the web process has one, a worker's carrier has one).
+Writes of many coroutines share statements (`config/group_commit.py`); sync doors run the same
+statement through Django's connection (`advance_now`). Every move is a compare-and-set on the
+lease's token and on `seq`: who comes second moves nothing.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from django.db import connection as django_connection
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
+
+from config.group_commit import Connection, GroupCommit
+from config.postgres import Link
+from orders import journal_sql as sql
+from orders.events import Event
+from orders.hints import HintPublisher, hints_of_this_loop
+from orders.lifecycle import Status
+from orders.moves import ClaimedOrder, Move, NewOrder, Overtaken
+from routing.venue import Side
+
+logger = logging.getLogger(__name__)
+
+ACCEPT_PATIENCE = 1.5  # seconds; then the client is told to come again
+MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
+
+
+ACCEPT_COLUMNS = (
+    "id owner client_order_id type side base quote amount_in amount_out slippage_bps message"
+).split()
+ADVANCE_COLUMNS = (
+    "order_id lease_token seq status message is_final delay venue min_out max_in signature payload"
+    " expires_at_height outcome filled_in filled_out failure_code failure_reason needs_attention"
+).split()
+
+Recorded = tuple[int, datetime]
+"""Attempts of the order and the time of its new event."""
+
+
+class Journal:
+    def __init__(self, conninfo: str, hints: HintPublisher) -> None:
+        self._hints = hints
+        self._moves_link = Link(conninfo, "engine journal")
+        self._claims_link = Link(conninfo, "engine claims")
+        self._accept = GroupCommit(
+            self._moves_link, _run_accept, _recover_accept, patience=ACCEPT_PATIENCE
+        )
+        self._advance = GroupCommit(
+            self._moves_link, _run_advance, _recover_advance, patience=MOVE_PATIENCE
+        )
+
+    async def accept(self, order: NewOrder) -> Event:
+        """Store the order and its first event, and return that event.
+
+        :raises psycopg.Error: the database stayed away, or refused the row; nothing is stored.
+        """
+        at = await self._accept(order)
+        event = Event(order.id, 1, Status.PENDING, 0, order.message, at, order.data)
+        self._hints.publish(event)
+        return event
+
+    async def advance(self, move: Move) -> Event:
+        """Move one order and log it in one statement; safe to repeat, as the second finds no row.
+
+        :raises Overtaken: the order was moved by somebody else.
+        :raises psycopg.Error: a constraint refused the move, or the database stayed away.
+        """
+        event = _event(move, await self._advance(move))
+        self._hints.publish(event)
+        return event
+
+    async def claim(self, room: int, statuses: Iterable[Status]) -> list[ClaimedOrder]:
+        """Take at most `room` due orders, oldest first; pending ones are moved to routing."""
+        rate = settings.ORDER_RATE_LIMIT
+        candidates = sql.DUE_WITHIN_BUDGET if rate else sql.DUE
+        return await self._claim(
+            candidates, {"room": room, "statuses": [status.value for status in statuses]}
+        )
+
+    async def claim_named(self, order_id: UUID) -> list[ClaimedOrder]:
+        """Take this one order if its lease is free, due or not; an empty list if it is not."""
+        rate = settings.ORDER_RATE_LIMIT
+        return await self._claim(sql.NAMED_WITHIN_BUDGET if rate else sql.NAMED, {"only": order_id})
+
+    async def _claim(self, candidates: str, who: dict[str, Any]) -> list[ClaimedOrder]:
+        rate = settings.ORDER_RATE_LIMIT
+        venues = "Comparing prices"
+        params = {
+            **who,
+            "lease": settings.LEASE_SECONDS,
+            "message": venues,
+            "data": "{}",
+            "is_limited": rate is not None,
+            "limit": rate.count if rate else 0,
+            "window": rate.seconds if rate else 0,
+        }
+        async with self._claims_link.connection() as connection:
+            async with connection.cursor(row_factory=dict_row) as cursor:
+                if rate is None:
+                    await cursor.execute(CLAIM_BY[candidates], params)
+                    rows = await cursor.fetchall()
+                else:
+                    async with connection.pipeline(), connection.transaction():
+                        await connection.execute(sql.LOCK_BUDGET)
+                        await cursor.execute(CLAIM_BY[candidates], params)
+                        rows = await cursor.fetchall()
+        for row in rows:
+            was_pending, at = row.pop("was_pending"), row.pop("at")
+            if was_pending:
+                self._hints.publish(
+                    Event(row["id"], row["seq"], Status.ROUTING, row["attempts"], venues, at, {})
+                )
+        return [_claimed(row) for row in rows]
+
+    async def renew(self, orders: Sequence[ClaimedOrder]) -> set[UUID]:
+        """Extend the leases that are still ours, and return whose those are."""
+        return await self._leases(sql.RENEW, orders)
+
+    async def release(self, orders: Sequence[ClaimedOrder]) -> set[UUID]:
+        """Give the leases back, so that another worker may go on at once."""
+        return await self._leases(sql.RELEASE, orders)
+
+    async def _leases(self, statement: str, orders: Sequence[ClaimedOrder]) -> set[UUID]:
+        # On the connection of the moves, between two of their batches: from a second one the
+        # rows would be locked in another order, and the two deadlock.
+        async with self._moves_link.connection() as connection:
+            cursor = await connection.execute(
+                statement,
+                {
+                    "order_id": [order.id for order in orders],
+                    "lease_token": [order.lease_token for order in orders],
+                    "lease": settings.LEASE_SECONDS,
+                },
+            )
+            return {row[0] for row in await cursor.fetchall()}
+
+    async def last_data(self, order_id: UUID, status: Status) -> dict[str, Any]:
+        """Return the data of the order's last event with this status; empty if there is none."""
+        async with self._claims_link.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT data FROM order_events WHERE order_id = %s AND status = %s"
+                " ORDER BY seq DESC LIMIT 1",
+                (order_id, status.value),
+            )
+            row = await cursor.fetchone()
+        return row[0] if row else {}
+
+    async def drained(self) -> None:
+        """Wait until the hints of everything written so far are out, or given up."""
+        await self._hints.drained()
+
+    async def close(self) -> None:
+        await self._moves_link.close()
+        await self._claims_link.close()
+        await self._hints.close()
+
+
+CLAIM_BY = {
+    candidates: sql.CLAIM.replace("{candidates}", candidates.strip())
+    for candidates in (sql.DUE, sql.DUE_WITHIN_BUDGET, sql.NAMED, sql.NAMED_WITHIN_BUDGET)
+}
+
+_journals: "WeakKeyDictionary[asyncio.AbstractEventLoop, Journal]" = WeakKeyDictionary()
+
+
+def journal_of_this_loop() -> Journal:
+    """Return the running loop's journal, made at the first call."""
+    loop = asyncio.get_running_loop()
+    journal = _journals.get(loop)
+    if journal is None:
+        journal = _journals[loop] = Journal(conninfo(), hints_of_this_loop())
+    return journal
+
+
+def conninfo() -> str:
+    """Return libpq's form of Django's default database, as it is named now (tests rename it)."""
+    database = django_connection.settings_dict
+    known = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    parts = {libpq: database[django] for libpq, django in known.items() if database[django]}
+    extra = {k: v for k, v in database["OPTIONS"].items() if k.startswith(("ssl", "keepalives"))}
+    return make_conninfo(**parts, **extra)
+
+
+def advance_now(move: Move) -> Event:
+    """Move one order through Django's connection, for sync doors. Publish the event yourself.
+
+    :raises Overtaken: the order was moved by somebody else.
+    """
+    with django_connection.cursor() as cursor:
+        cursor.execute(sql.ADVANCE, _advance_params([move]))
+        row = cursor.fetchone()
+    if row is None:
+        raise Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
+    return _event(move, (row[1], row[2]))
+
+
+def _event(move: Move, recorded: Recorded) -> Event:
+    attempts, at = recorded
+    return Event(move.order_id, move.seq + 1, move.status, attempts, move.message, at, move.data)
+
+
+def _claimed(row: dict[str, Any]) -> ClaimedOrder:
+    row["status"] = Status(row["status"])
+    row["side"] = Side(row["side"])
+    return ClaimedOrder(**row)
+
+
+async def _run_accept(connection: Connection, orders: Sequence[NewOrder]) -> Sequence[datetime]:
+    cursor = await connection.execute(sql.ACCEPT, _accept_params(orders))
+    at = {row[0]: row[1] for row in await cursor.fetchall()}
+    return [at[order.id] for order in orders]
+
+
+async def _recover_accept(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> Sequence[datetime | None]:
+    cursor = await connection.execute(sql.ACCEPTED, {"id": [order.id for order in orders]})
+    at: dict[UUID, datetime] = {row[0]: row[1] for row in await cursor.fetchall()}
+    return [at.get(order.id) for order in orders]
+
+
+async def _run_advance(
+    connection: Connection, moves: Sequence[Move]
+) -> Sequence[Recorded | Overtaken]:
+    cursor = await connection.execute(sql.ADVANCE, _advance_params(moves))
+    moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+    return [
+        moved.get(ordinal) or Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
+        for ordinal, move in enumerate(moves, start=1)
+    ]
+
+
+async def _recover_advance(
+    connection: Connection, moves: Sequence[Move]
+) -> Sequence[Recorded | None]:
+    params = {
+        "order_id": [move.order_id for move in moves],
+        "lease_token": [move.lease_token for move in moves],
+        "seq": [move.seq for move in moves],
+        "released": [int(move.gives_back) for move in moves],
+    }
+    cursor = await connection.execute(sql.ADVANCED, params)
+    moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+    return [moved.get(ordinal) for ordinal in range(1, len(moves) + 1)]
+
+
+def _accept_params(orders: Sequence[NewOrder]) -> dict[str, Any]:
+    return {column: [getattr(order, column) for order in orders] for column in ACCEPT_COLUMNS} | {
+        "data": [_json(order.data) for order in orders]
+    }
+
+
+def _advance_params(moves: Sequence[Move]) -> dict[str, Any]:
+    return {column: [getattr(move, column) for move in moves] for column in ADVANCE_COLUMNS} | {
+        "data": [_json(move.data) for move in moves],
+        "lease": settings.LEASE_SECONDS,
+    }
+
+
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"))

@@ -1,0 +1,227 @@
+"""The statements that write orders. All times are the database's; arrays carry many at once.
+
+Every statement is one transaction by itself: the status, its event and its transaction row stand
+or fall together.
+"""
+
+ACCEPT = """
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+new AS (
+  SELECT * FROM unnest(
+    %(id)s::uuid[], %(owner)s::int[], %(client_order_id)s::text[], %(type)s::text[],
+    %(side)s::text[], %(base)s::text[], %(quote)s::text[], %(amount_in)s::bigint[],
+    %(amount_out)s::bigint[], %(slippage_bps)s::int[], %(message)s::text[], %(data)s::text[]
+  ) AS new(id, owner, client_order_id, type, side, base, quote, amount_in, amount_out,
+           slippage_bps, message, data)
+),
+stored AS (
+  INSERT INTO orders (id, owner_id, client_order_id, type, side, base, quote, amount_in,
+    amount_out, slippage_bps, status, seq, attempts, lease_token, lost_leases, needs_attention,
+    next_check, created_at)
+  SELECT id, owner, client_order_id, type, side, base, quote, amount_in, amount_out,
+    slippage_bps, 'pending', 1, 0, 0, 0, false, clock.at, clock.at
+  FROM new, clock
+  RETURNING id
+),
+logged AS (
+  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
+  SELECT id, 1, 'pending', 0, message, data::jsonb, clock.at FROM new, clock
+)
+SELECT stored.id, clock.at FROM stored, clock
+"""
+
+ACCEPTED = "SELECT id, created_at FROM orders WHERE id = ANY(%(id)s::uuid[])"
+
+# Compare-and-set on token and seq together: by id alone, a stale and a current holder of one
+# order in the same batch would both read success.
+ADVANCE = """
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+moves AS (
+  SELECT * FROM unnest(
+    %(order_id)s::uuid[], %(lease_token)s::bigint[], %(seq)s::int[], %(status)s::text[],
+    %(message)s::text[], %(data)s::text[], %(is_final)s::bool[], %(delay)s::float8[],
+    %(venue)s::text[], %(min_out)s::bigint[], %(max_in)s::bigint[], %(signature)s::text[],
+    %(payload)s::bytea[], %(expires_at_height)s::bigint[], %(outcome)s::text[],
+    %(filled_in)s::bigint[], %(filled_out)s::bigint[], %(failure_code)s::text[],
+    %(failure_reason)s::text[], %(needs_attention)s::bool[]
+  ) WITH ORDINALITY AS move(
+    order_id, lease_token, seq, status, message, data, is_final, delay, venue, min_out, max_in,
+    signature, payload, expires_at_height, outcome, filled_in, filled_out, failure_code,
+    failure_reason, needs_attention, ordinal)
+),
+moved AS (
+  UPDATE orders SET
+    status = move.status,
+    seq = orders.seq + 1,
+    lost_leases = 0,
+    lease_until = CASE WHEN move.is_final OR move.delay IS NOT NULL THEN NULL
+                       ELSE clock.at + %(lease)s * interval '1 second' END,
+    lease_token = orders.lease_token
+                + CASE WHEN move.is_final OR move.delay IS NOT NULL THEN 1 ELSE 0 END,
+    next_check = CASE WHEN move.delay IS NULL THEN orders.next_check
+                      ELSE clock.at + move.delay * interval '1 second' END,
+    venue = coalesce(move.venue, orders.venue),
+    min_out = coalesce(orders.min_out, move.min_out),
+    max_in = coalesce(orders.max_in, move.max_in),
+    signature = coalesce(move.signature, orders.signature),
+    filled_in = move.filled_in,
+    filled_out = move.filled_out,
+    failure_code = coalesce(move.failure_code, orders.failure_code),
+    failure_reason = coalesce(move.failure_reason, orders.failure_reason),
+    needs_attention = orders.needs_attention OR move.needs_attention,
+    finished_at = CASE WHEN move.is_final THEN clock.at END
+  FROM moves AS move, clock
+  WHERE orders.id = move.order_id
+    AND orders.lease_token = move.lease_token
+    AND orders.seq = move.seq
+  RETURNING move.*, orders.seq AS new_seq, orders.attempts AS attempts
+),
+logged AS (
+  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
+  SELECT order_id, new_seq, status, attempts, message, data::jsonb, clock.at FROM moved, clock
+),
+opened AS (
+  INSERT INTO order_transactions (order_id, attempt, signature, payload, expires_at_height, created_at)
+  SELECT order_id, attempts, signature, payload, expires_at_height, clock.at
+  FROM moved, clock WHERE payload IS NOT NULL
+),
+settled AS (
+  UPDATE order_transactions AS tx SET outcome = moved.outcome, settled_at = clock.at
+  FROM moved, clock
+  WHERE tx.order_id = moved.order_id AND tx.attempt = moved.attempts
+    AND moved.outcome IS NOT NULL AND tx.outcome IS NULL
+)
+SELECT moved.ordinal, moved.attempts, clock.at FROM moved, clock
+"""
+
+# A holder's own move left `seq + 1` with its token; if the move gave the lease back, `token + 1`.
+ADVANCED = """
+SELECT move.ordinal, orders.attempts, event.at
+FROM unnest(%(order_id)s::uuid[], %(lease_token)s::bigint[], %(seq)s::int[], %(released)s::int[])
+  WITH ORDINALITY AS move(order_id, lease_token, seq, released, ordinal)
+JOIN orders ON orders.id = move.order_id
+  AND orders.lease_token = move.lease_token + move.released AND orders.seq = move.seq + 1
+JOIN order_events AS event ON event.order_id = move.order_id AND event.seq = move.seq + 1
+"""
+
+RENEW = """
+UPDATE orders SET lease_until = clock_timestamp() + %(lease)s * interval '1 second'
+FROM unnest(%(order_id)s::uuid[], %(lease_token)s::bigint[]) AS held(order_id, lease_token)
+WHERE orders.id = held.order_id AND orders.lease_token = held.lease_token
+  AND orders.lease_until IS NOT NULL
+RETURNING orders.id
+"""
+
+RELEASE = """
+UPDATE orders SET lease_until = NULL, lease_token = orders.lease_token + 1
+FROM unnest(%(order_id)s::uuid[], %(lease_token)s::bigint[]) AS held(order_id, lease_token)
+WHERE orders.id = held.order_id AND orders.lease_token = held.lease_token
+  AND orders.lease_until IS NOT NULL
+RETURNING orders.id
+"""
+
+IS_FREE = "(lease_until IS NULL OR lease_until < statement_timestamp())"
+IS_DUE = f"finished_at IS NULL AND next_check <= statement_timestamp() AND {IS_FREE}"
+
+# Who may be claimed: all that is due, or one named order whenever its lease is free. Written so
+# that an order's first start takes budget and a resumed order never waits for it.
+CLAIM = """
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+{candidates},
+claimed AS (
+  UPDATE orders SET
+    lease_token = orders.lease_token + 1,
+    lease_until = clock.at + %(lease)s * interval '1 second',
+    lost_leases = orders.lost_leases + (orders.lease_until IS NOT NULL)::int,
+    status = CASE orders.status WHEN 'pending' THEN 'routing' ELSE orders.status END,
+    seq = orders.seq + (orders.status = 'pending')::int,
+    attempts = orders.attempts + (orders.status = 'pending')::int,
+    started_at = coalesce(orders.started_at, clock.at)
+  FROM due, clock
+  WHERE orders.id = due.id
+  RETURNING orders.*, due.was_pending, due.was_started
+),
+logged AS (
+  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
+  SELECT id, seq, 'routing', attempts, %(message)s, %(data)s::jsonb, clock.at
+  FROM claimed, clock WHERE was_pending
+),
+counted AS (
+  INSERT INTO order_starts (at, orders)
+  SELECT clock.at, count(*) FROM claimed, clock
+  WHERE %(is_limited)s AND NOT was_started GROUP BY clock.at
+)
+SELECT claimed.id, claimed.lease_token, claimed.seq, claimed.status, claimed.attempts,
+  claimed.lost_leases, claimed.side, claimed.base, claimed.quote, claimed.amount_in,
+  claimed.amount_out, claimed.slippage_bps, claimed.venue, claimed.min_out, claimed.max_in,
+  claimed.was_pending, clock.at, tx.signature, tx.payload, tx.expires_at_height
+FROM clock, claimed
+LEFT JOIN order_transactions AS tx
+  ON claimed.status = 'submitted' AND tx.order_id = claimed.id AND tx.attempt = claimed.attempts
+ORDER BY claimed.next_check, claimed.id
+"""
+
+CANDIDATE = "SELECT id, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started FROM orders"
+SUSPECT_AFTER = 2  # leases lost in a row, after which an order is carried alone
+GIVEN_UP_AFTER = 7  # of which the last five alone
+
+DUE = f"""
+due AS (
+  {CANDIDATE}
+  WHERE {IS_DUE} AND lost_leases < {SUSPECT_AFTER} AND status = ANY(%(statuses)s)
+  ORDER BY next_check, id LIMIT %(room)s FOR UPDATE SKIP LOCKED
+)
+"""
+
+DUE_WITHIN_BUDGET = f"""
+budget AS MATERIALIZED (
+  SELECT greatest(%(limit)s - coalesce(sum(orders), 0), 0) AS free FROM order_starts
+  WHERE at > clock_timestamp() - %(window)s * interval '1 second'
+),
+resumed AS MATERIALIZED (
+  {CANDIDATE}
+  WHERE {IS_DUE} AND lost_leases < {SUSPECT_AFTER} AND status = ANY(%(statuses)s)
+    AND started_at IS NOT NULL
+  ORDER BY next_check, id LIMIT %(room)s FOR UPDATE SKIP LOCKED
+),
+fresh AS MATERIALIZED (
+  {CANDIDATE}
+  WHERE {IS_DUE} AND lost_leases < {SUSPECT_AFTER} AND status = ANY(%(statuses)s)
+    AND started_at IS NULL
+  ORDER BY next_check, id
+  LIMIT least(%(room)s - (SELECT count(*) FROM resumed), (SELECT free FROM budget))
+  FOR UPDATE SKIP LOCKED
+),
+due AS (SELECT * FROM resumed UNION ALL SELECT * FROM fresh)
+"""
+
+NAMED = f"""
+due AS (
+  {CANDIDATE}
+  WHERE id = %(only)s AND finished_at IS NULL AND {IS_FREE} FOR UPDATE SKIP LOCKED
+)
+"""
+
+NAMED_WITHIN_BUDGET = f"""
+due AS (
+  {CANDIDATE}
+  WHERE id = %(only)s AND finished_at IS NULL AND {IS_FREE}
+    AND (started_at IS NOT NULL OR %(limit)s > (
+      SELECT coalesce(sum(orders), 0) FROM order_starts
+      WHERE at > clock_timestamp() - %(window)s * interval '1 second'))
+  FOR UPDATE SKIP LOCKED
+)
+"""
+
+# Two claims at the same moment must not both see the same free budget. A statement of its own,
+# because the claim's snapshot has to be younger than the lock.
+LOCK_BUDGET = "SELECT pg_advisory_xact_lock(20261121)"
+
+DUE_KINDS = f"""
+SELECT coalesce(bool_or(status <> 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
+       coalesce(bool_or(status = 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
+       (array_agg(id) FILTER (WHERE lost_leases >= {SUSPECT_AFTER}))[1]
+FROM (SELECT id, status, lost_leases FROM orders WHERE {IS_DUE} ORDER BY next_check, id LIMIT 1000) AS due
+"""
+
+PRUNE_STARTS = "DELETE FROM order_starts WHERE at < clock_timestamp() - %(window)s * interval '1 second'"

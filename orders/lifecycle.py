@@ -1,0 +1,49 @@
+"""Which status may follow which. The one table; nothing else in the engine decides this."""
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    PENDING = "pending"
+    ROUTING = "routing"
+    BUILDING = "building"
+    SUBMITTED = "submitted"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+P, R, B, S = Status.PENDING, Status.ROUTING, Status.BUILDING, Status.SUBMITTED
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    P: frozenset({R, Status.CANCELLED, Status.EXPIRED}),
+    R: frozenset({B, P, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    B: frozenset({S, P, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    # From here on it may have filled: neither cancelled nor expired, and back to pending or
+    # failed only with the proof that its transaction is dead.
+    S: frozenset({Status.CONFIRMED, P, Status.FAILED}),
+    Status.CONFIRMED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELLED: frozenset(),
+    Status.EXPIRED: frozenset(),
+}
+
+FINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
+ACTIVE = frozenset(TRANSITIONS) - FINAL
+CANCELLABLE = frozenset(s for s, following in TRANSITIONS.items() if Status.CANCELLED in following)
+
+
+class IllegalTransition(Exception):
+    """The table does not let this status follow that one: a bug in the caller."""
+
+
+def check_transition(before: Status, after: Status) -> None:
+    """:raises IllegalTransition: `after` may not follow `before`."""
+    if after not in TRANSITIONS[before]:
+        raise IllegalTransition(f"{before} may not be followed by {after}")
+
+
+def allowed_pairs() -> list[tuple[str, str]]:
+    """Return every (before, after) of the table, sorted, as plain text."""
+    return sorted((before.value, after.value) for before in TRANSITIONS for after in TRANSITIONS[before])

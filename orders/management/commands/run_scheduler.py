@@ -1,0 +1,37 @@
+"""Once a second: ring for every order that is due, and keep the house.
+
+Any number of copies may run: ringing twice is harmless, and nothing here moves an order.
+"""
+
+import logging
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, InterfaceError, connection
+
+from orders import health, housekeeping
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+
+
+class Command(BaseCommand):
+    help = "Ring for orders that are due; run one or more of these beside the workers."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stopped = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
+        health.keep_beating("scheduler")
+        tick = 0
+        while not stopped.wait(TICK_SECONDS):
+            try:
+                housekeeping.tick(tick)
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("the scheduler's tick failed, the next one tries again: %s", error)
+                connection.close()
+            tick += 1
+        health.stop_beating()

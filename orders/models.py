@@ -1,0 +1,227 @@
+"""What is stored of an order: the order, its log of events, its transactions.
+
+Rows are written by `orders/journal.py` alone; what must always hold is a constraint here, and the
+table of `orders/lifecycle.py` is a trigger of the first migration.
+"""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from orders.lifecycle import FINAL, Status
+
+MAX_SLIPPAGE_BPS = 5000
+FINAL_VALUES = sorted(status.value for status in FINAL)
+
+
+class FailureCode(models.TextChoices):
+    SLIPPAGE_EXCEEDED = "slippage_exceeded"
+    INSUFFICIENT_LIQUIDITY = "insufficient_liquidity"
+    VENUES_UNAVAILABLE = "venues_unavailable"
+    UNSUPPORTED_TOKEN = "unsupported_token"
+    NETWORK_REJECTED = "network_rejected"
+    NEVER_LANDED = "never_landed"
+    WORKER_LOST = "worker_lost"
+    EXPIRED = "expired"
+
+
+class Order(models.Model):
+    """One order; amounts are atoms of the token they are paid in."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, db_index=False
+    )
+    client_order_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  # unset is not ""
+    type = models.CharField(max_length=16, default="market")
+    side = models.CharField(max_length=4)
+    base = models.CharField(max_length=16)
+    quote = models.CharField(max_length=16)
+    amount_in = models.BigIntegerField(null=True, blank=True)
+    amount_out = models.BigIntegerField(null=True, blank=True)
+    slippage_bps = models.PositiveIntegerField()
+
+    status = models.CharField(max_length=16, default=Status.PENDING.value)
+    seq = models.PositiveIntegerField(default=1)
+    attempts = models.PositiveIntegerField(default=0)
+
+    lease_token = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    next_check = models.DateTimeField(db_default=Now())
+    lost_leases = models.PositiveIntegerField(default=0)
+    needs_attention = models.BooleanField(default=False)
+
+    venue = models.CharField(max_length=32, null=True, blank=True)  # noqa: DJ001
+    min_out = models.BigIntegerField(null=True, blank=True)
+    max_in = models.BigIntegerField(null=True, blank=True)
+    signature = models.CharField(max_length=128, null=True, blank=True)  # noqa: DJ001
+    filled_in = models.BigIntegerField(null=True, blank=True)
+    filled_out = models.BigIntegerField(null=True, blank=True)
+    failure_code = models.CharField(  # noqa: DJ001
+        max_length=32, null=True, blank=True, choices=FailureCode.choices
+    )
+    failure_reason = models.TextField(null=True, blank=True)  # noqa: DJ001
+
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "orders"
+        ordering = ("-created_at", "-id")
+        indexes = (
+            # `finished_at` and not `status` says what is open, so that the moves in between
+            # change no indexed column and stay on their page (HOT updates).
+            models.Index(fields=["next_check", "id"], name="orders_due", condition=Q(finished_at=None)),
+            models.Index(fields=["-created_at", "-id"], name="orders_newest"),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=["owner", "client_order_id"],
+                name="orders_client_order_id_once",
+                condition=Q(client_order_id__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="orders_status_known", condition=Q(status__in=[s.value for s in Status])
+            ),
+            models.CheckConstraint(name="orders_type_known", condition=Q(type="market")),
+            models.CheckConstraint(name="orders_side_known", condition=Q(side__in=["buy", "sell"])),
+            models.CheckConstraint(
+                name="orders_one_amount",
+                condition=Q(amount_in__gt=0, amount_out=None) | Q(amount_in=None, amount_out__gt=0),
+            ),
+            models.CheckConstraint(
+                name="orders_slippage_in_range", condition=Q(slippage_bps__lte=MAX_SLIPPAGE_BPS)
+            ),
+            models.CheckConstraint(
+                name="orders_one_bound",
+                condition=(Q(min_out=None) | Q(amount_in__isnull=False, min_out__gte=0))
+                & (Q(max_in=None) | Q(amount_out__isnull=False, max_in__gt=0)),
+            ),
+            models.CheckConstraint(
+                name="orders_final_is_finished",
+                condition=Q(status__in=FINAL_VALUES, finished_at__isnull=False, lease_until=None)
+                | (~Q(status__in=FINAL_VALUES) & Q(finished_at=None)),
+            ),
+            models.CheckConstraint(
+                name="orders_confirmed_has_fill",
+                condition=Q(
+                    status="confirmed",
+                    signature__isnull=False,
+                    venue__isnull=False,
+                    filled_in__gt=0,
+                    filled_out__gt=0,
+                )
+                | (~Q(status="confirmed") & Q(filled_in=None, filled_out=None)),
+            ),
+            models.CheckConstraint(
+                name="orders_failed_has_code",
+                condition=Q(status="failed", failure_code__in=FailureCode.values)
+                | ~Q(status="failed"),
+            ),
+            models.CheckConstraint(
+                name="orders_submitted_is_signed",
+                condition=Q(signature__isnull=False) | ~Q(status="submitted"),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.base}/{self.quote} {self.id}"
+
+
+class OrderEvent(models.Model):
+    """One line of an order's log; `seq` starts at 1 and has no gap."""
+
+    pk = models.CompositePrimaryKey("order_id", "seq")
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="events", db_index=False)
+    seq = models.PositiveIntegerField()
+    status = models.CharField(max_length=16)
+    attempt = models.PositiveIntegerField()
+    message = models.TextField()
+    data = models.JSONField()
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "order_events"
+        ordering = ("order_id", "seq")
+        constraints = (
+            models.CheckConstraint(name="order_events_seq_from_one", condition=Q(seq__gte=1)),
+            models.CheckConstraint(
+                name="order_events_status_known", condition=Q(status__in=[s.value for s in Status])
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.order_id}:{self.seq} {self.status}"
+
+
+class OrderTransaction(models.Model):
+    """A signed transaction, stored before its first send; at most one of an order may still land."""
+
+    class Outcome(models.TextChoices):
+        LANDED = "landed"
+        REJECTED = "rejected"
+        EXPIRED = "expired"
+
+    pk = models.CompositePrimaryKey("order_id", "attempt")
+    order = models.ForeignKey(
+        Order, on_delete=models.CASCADE, related_name="transactions", db_index=False
+    )
+    attempt = models.PositiveIntegerField()
+    signature = models.CharField(max_length=128)
+    payload = models.BinaryField()
+    expires_at_height = models.BigIntegerField()
+    outcome = models.CharField(  # noqa: DJ001  # null: it may still land
+        max_length=16, null=True, blank=True, choices=Outcome.choices
+    )
+    created_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "order_transactions"
+        constraints = (
+            models.UniqueConstraint(fields=["signature"], name="order_transactions_signature_once"),
+            models.UniqueConstraint(
+                fields=["order"],
+                name="order_transactions_one_may_land",
+                condition=Q(outcome=None) | Q(outcome="landed"),
+            ),
+            models.CheckConstraint(
+                name="order_transactions_settled",
+                condition=Q(outcome=None, settled_at=None)
+                | Q(outcome__in=["landed", "rejected", "expired"], settled_at__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.signature
+
+
+class OrderStart(models.Model):
+    """How many orders one claim started, for the limit of orders a minute."""
+
+    at = models.DateTimeField()
+    orders = models.PositiveIntegerField()
+
+    class Meta:
+        db_table = "order_starts"
+
+    def __str__(self) -> str:
+        return f"{self.orders} at {self.at}"
+
+
+class Heartbeat(models.Model):
+    """When a process of the engine last said that it lives."""
+
+    process = models.CharField(primary_key=True, max_length=200)
+    kind = models.CharField(max_length=16)
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "heartbeats"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.process}"

@@ -1,0 +1,53 @@
+"""JSON in which no number is ever a float and no field is ever given twice."""
+
+import json
+from decimal import Decimal
+from typing import IO, Any
+
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
+
+
+class MalformedJSON(ValueError):
+    """The text is not JSON that we read; the message says why."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value, its fractions as Decimal.
+
+    :raises MalformedJSON: not UTF-8 or not JSON, NaN or infinity, nested too deep, or a field
+        stands twice in one object.
+    """
+    try:
+        return json.loads(
+            text, parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_object
+        )
+    except RecursionError:
+        raise MalformedJSON("nested too deep") from None
+    except ValueError as error:
+        raise MalformedJSON(str(error)) from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field is given twice")
+    return found
+
+
+class ExactJSONParser(BaseParser):
+    media_type = "application/json"
+    renderer_class = JSONRenderer  # fills the browsable page's raw form
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
+    ) -> Any:
+        try:
+            return parse_json(stream.read())
+        except MalformedJSON as error:
+            raise ParseError(f"The body is not valid JSON: {error}.") from None

@@ -1,0 +1,71 @@
+"""An order as clients see it: camelCase, decimals as strings, RFC 3339 times."""
+
+from datetime import datetime
+from typing import Any
+
+from orders.events import LABELS, Event, timestamp
+from orders.lifecycle import Status
+from orders.models import Order, OrderEvent
+from routing.decision import plain
+from routing.pricing import execution_price
+from routing.tokens import REGISTRY, Token
+from routing.venue import Side
+
+
+def order_as_json(order: Order) -> dict[str, Any]:
+    """Return all that a client may know of an order; None where nothing is known yet."""
+    base, quote = REGISTRY.token(order.base), REGISTRY.token(order.quote)
+    side = Side(order.side)
+    token_in, token_out = (base, quote) if side is Side.SELL else (quote, base)
+    return {
+        "orderId": str(order.id),
+        "status": order.status,
+        "wsUrl": f"/ws/orders/{order.id}",
+        "type": order.type,
+        "side": order.side,
+        "baseToken": order.base,
+        "quoteToken": order.quote,
+        "tokenIn": token_in.symbol,
+        "tokenOut": token_out.symbol,
+        "amountIn": decimal(token_in, order.amount_in),
+        "amountOut": decimal(token_out, order.amount_out),
+        "slippageBps": order.slippage_bps,
+        "seq": order.seq,
+        "attempts": order.attempts,
+        "route": LABELS.get(order.venue, order.venue) if order.venue else None,
+        "routedDex": order.venue,
+        "minAmountOut": decimal(token_out, order.min_out),
+        "maxAmountIn": decimal(token_in, order.max_in),
+        "txHash": order.signature,
+        "executedPrice": executed_price(order),
+        "executedAmountIn": decimal(token_in, order.filled_in),
+        "executedAmountOut": decimal(token_out, order.filled_out),
+        "failureCode": order.failure_code,
+        "error": order.failure_reason,
+        "createdAt": time(order.created_at),
+        "startedAt": time(order.started_at),
+        "finishedAt": time(order.finished_at),
+    }
+
+
+def decimal(token: Token, atoms: int | None) -> str | None:
+    return None if atoms is None else plain(token.to_decimal(atoms))
+
+
+def time(at: datetime | None) -> str | None:
+    return None if at is None else timestamp(at)
+
+
+def executed_price(order: Order) -> str | None:
+    """Return the net price of the fill, in whole quote tokens per base token."""
+    if order.filled_in is None or order.filled_out is None:
+        return None
+    market = REGISTRY.market(REGISTRY.token(order.base), REGISTRY.token(order.quote))
+    return f"{execution_price(market, Side(order.side), order.filled_in, order.filled_out):f}"
+
+
+def event_of(row: OrderEvent) -> Event:
+    """Return a stored line of the log as the event it is."""
+    return Event(
+        row.order_id, row.seq, Status(row.status), row.attempt, row.message, row.at, row.data
+    )

@@ -1,0 +1,247 @@
+"""The one tolerant serializer of orders: all five dialects in, one canonical form out."""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any, cast
+
+from django.conf import settings
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+from orders.models import MAX_SLIPPAGE_BPS
+from orders.submission import OrderRequest
+from routing.pricing import MAX_ATOMS
+from routing.tokens import REGISTRY, Market, Token, UnknownMarket, UnknownToken
+from routing.venue import BPS, Side
+
+DEFAULT_SLIPPAGE_BPS = 100
+MAX_TEXT = 64
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+class InvalidOrder(ValidationError):
+    """The request is not an order. Its `detail` has the errors by field; try another request."""
+
+    def __init__(self, detail: Any, fields_seen: list[str]) -> None:
+        super().__init__(detail)
+        self.fields_seen = fields_seen
+
+
+def refuse(field: str, code: str, message: str) -> ValidationError:
+    return ValidationError({field: [ErrorDetail(message, code)]})
+
+
+class NumberField(serializers.Field[Decimal, Any, str, Any]):
+    """A number, exact: a JSON number or a string of one; never a float, a boolean, NaN."""
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if isinstance(data, int | Decimal) and not isinstance(data, bool):
+            number = Decimal(data)
+        elif isinstance(data, str) and len(data) <= MAX_TEXT and NUMBER.fullmatch(data.strip()):
+            number = Decimal(data.strip())
+        else:
+            raise ValidationError("Not a number.", "invalid_number")
+        if abs(number.adjusted()) > 40:
+            raise ValidationError("Not a sensible number.", "out_of_range")
+        return number
+
+    def to_representation(self, value: Decimal) -> str:
+        return format(value, "f")
+
+
+class WordField(serializers.Field[str, Any, str, Any]):
+    """A short name such as a symbol, a mint address or a side."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or not 0 < len(data.strip()) <= MAX_TEXT:
+            raise ValidationError(f"Not a text of 1 to {MAX_TEXT} characters.", "invalid_text")
+        return data.strip()
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
+def optional(field: Callable[..., Any], help_text: str, **options: Any) -> Any:
+    return field(required=False, allow_null=True, help_text=help_text, **options)
+
+
+class OrderRequestSerializer(serializers.Serializer[Any]):
+    """An order as clients send it; `read` returns what they mean."""
+
+    tokenIn = optional(WordField, "What you give: a symbol or a mint address.")
+    tokenOut = optional(WordField, "What you get. With tokenIn, the side follows.")
+    baseToken = optional(WordField, "Or: the token you trade,")
+    quoteToken = optional(WordField, "the token its price is in,")
+    side = optional(WordField, "and buy or sell.")
+    amountIn = optional(NumberField, "What leaves the wallet, in the input token.")
+    amount = optional(NumberField, "The same as amountIn.")
+    amountOut = optional(NumberField, "Or: what must arrive, in the output token.")
+    slippageBps = optional(NumberField, f"0 to {MAX_SLIPPAGE_BPS}; {DEFAULT_SLIPPAGE_BPS} if left out.")
+    slippage = optional(NumberField, "Or as a fraction: 0.01 is 100 bps.")
+    type = optional(WordField, "market")
+    orderType = optional(WordField, "The same as type.")
+
+    def read(self, data: Any) -> OrderRequest:
+        """Return the order that is meant.
+
+        :raises InvalidOrder: with an error for every field that is wrong.
+        """
+        if not isinstance(data, dict):
+            raise InvalidOrder(refuse("order", "not_an_object", "An order is a JSON object.").detail, [])
+        # Null and, from a form, an empty field both mean "not given".
+        given = {name: value for name, value in data.items() if value is not None}
+        seen = sorted(given)[:50]
+        unknown = [name for name in seen if name not in self.fields]
+        if unknown:
+            errors = {
+                name[:MAX_TEXT]: [ErrorDetail("There is no such field.", "unknown_field")]
+                for name in unknown
+            }
+            raise InvalidOrder(errors, seen)
+        try:
+            return self._read(cast("dict[str, Any]", self.run_validation(given)))
+        except ValidationError as error:
+            raise InvalidOrder(error.detail, seen) from None
+
+    def _read(self, given: dict[str, Any]) -> OrderRequest:
+        order_type = self._type(given)
+        market, side = self._market_and_side(given)
+        token_in, token_out = (
+            (market.base, market.quote) if side is Side.SELL else (market.quote, market.base)
+        )
+        amount_in, amount_out = self._amounts(given, token_in, token_out)
+        return OrderRequest(
+            order_type, market, side, amount_in, amount_out, self._slippage_bps(given)
+        )
+
+    def _type(self, given: dict[str, Any]) -> str:
+        field, value = one_of(given, "type", "orderType")
+        if value is not None and value.lower() != "market":
+            raise refuse(field, "unsupported_type", "Only market orders are taken so far.")
+        return "market"
+
+    def _market_and_side(self, given: dict[str, Any]) -> tuple[Market, Side]:
+        by_base = "baseToken" in given or "quoteToken" in given
+        by_flow = "tokenIn" in given or "tokenOut" in given
+        if by_base and by_flow:
+            raise refuse(
+                "tokenIn", "conflict", "Give tokenIn and tokenOut, or baseToken and quoteToken."
+            )
+        side = self._side(given)
+        if by_flow:
+            return self._market_of_flow(given, side)
+        if by_base:
+            base, quote = token(given, "baseToken"), token(given, "quoteToken")
+            market = self._market("baseToken", base, quote, REGISTRY.market)
+        else:
+            market = default_market()
+        if side is None:
+            raise refuse("side", "required", f"Is {market.name} to be bought or sold?")
+        return market, side
+
+    def _market_of_flow(self, given: dict[str, Any], side: Side | None) -> tuple[Market, Side]:
+        token_in, token_out = token(given, "tokenIn"), token(given, "tokenOut")
+        market = self._market("tokenIn", token_in, token_out, REGISTRY.market_of)
+        meant = Side.SELL if market.base == token_in else Side.BUY
+        if side not in (None, meant):
+            raise refuse("side", "conflict", f"{token_in.symbol} to {token_out.symbol} is a {meant}.")
+        return market, meant
+
+    def _market(
+        self, field: str, one: Token, other: Token, find: Callable[[Token, Token], Market]
+    ) -> Market:
+        if one.same_asset_as(other):
+            raise refuse(field, "same_asset", f"{one.symbol} and {other.symbol} are the same asset.")
+        try:
+            return find(one, other)
+        except UnknownMarket:
+            known = ", ".join(market.name for market in REGISTRY.markets)
+            raise refuse(
+                field,
+                "unknown_market",
+                f"{one.symbol}/{other.symbol} is not traded here. Markets: {known}.",
+            ) from None
+
+    def _side(self, given: dict[str, Any]) -> Side | None:
+        if "side" not in given:
+            return None
+        try:
+            return Side(given["side"].lower())
+        except ValueError:
+            raise refuse("side", "invalid_side", "The side is buy or sell.") from None
+
+    def _amounts(
+        self, given: dict[str, Any], token_in: Token, token_out: Token
+    ) -> tuple[int | None, int | None]:
+        field, amount = one_of(given, "amountIn", "amount")
+        if amount is None and "amountOut" not in given:
+            raise refuse("amountIn", "required", "Give amountIn or amountOut.")
+        if amount is not None and "amountOut" in given:
+            raise refuse("amountOut", "conflict", f"Give {field} or amountOut, not both.")
+        if amount is not None:
+            return atoms(field, amount, token_in), None
+        return None, atoms("amountOut", given["amountOut"], token_out)
+
+    def _slippage_bps(self, given: dict[str, Any]) -> int:
+        bps, fraction = given.get("slippageBps"), given.get("slippage")
+        if bps is not None and fraction is not None:
+            raise refuse("slippage", "conflict", "Give slippage or slippageBps, not both.")
+        if fraction is not None:
+            if not 0 <= fraction <= Decimal(MAX_SLIPPAGE_BPS) / BPS:
+                raise refuse(
+                    "slippage", "out_of_range", "A fraction from 0 to 0.5: 0.01 is one percent."
+                )
+            return whole("slippage", fraction * BPS, "At most four decimals: 0.0001 is 1 bps.")
+        if bps is None:
+            return DEFAULT_SLIPPAGE_BPS
+        if not 0 <= bps <= MAX_SLIPPAGE_BPS:
+            raise refuse("slippageBps", "out_of_range", f"From 0 to {MAX_SLIPPAGE_BPS} bps.")
+        return whole("slippageBps", bps, "A whole number of bps.")
+
+
+ORDER_REQUEST = OrderRequestSerializer()
+"""Shared: reading keeps nothing in it, and making one costs more than reading an order."""
+
+
+def default_market() -> Market:
+    base, _, quote = settings.DEFAULT_MARKET.partition("/")
+    return REGISTRY.market(REGISTRY.token(base), REGISTRY.token(quote))
+
+
+def one_of(given: dict[str, Any], name: str, alias: str) -> tuple[str, Any]:
+    """Return the field that was given and its value, None if neither was."""
+    if name in given and alias in given:
+        raise refuse(alias, "conflict", f"Give {name} or {alias}, not both.")
+    field = alias if alias in given else name
+    return field, given.get(field)
+
+
+def token(given: dict[str, Any], field: str) -> Token:
+    if field not in given:
+        raise refuse(field, "required", "Both tokens are needed.")
+    try:
+        return REGISTRY.token(given[field])
+    except UnknownToken:
+        known = ", ".join(token.symbol for token in REGISTRY.tokens)
+        raise refuse(field, "unknown_token", f"Not a known token. Known: {known}.") from None
+
+
+def atoms(field: str, amount: Decimal, of: Token) -> int:
+    if amount <= 0:
+        raise refuse(field, "out_of_range", "The amount must be above zero.")
+    try:
+        found = of.to_atoms(amount)
+    except (ValueError, InvalidOperation):
+        raise refuse(
+            field, "too_precise", f"{of.symbol} has at most {of.decimals} decimals."
+        ) from None
+    if found > MAX_ATOMS:
+        raise refuse(field, "out_of_range", f"No one has that much {of.symbol}.")
+    return found
+
+
+def whole(field: str, number: Decimal, message: str) -> int:
+    if number != number.to_integral_value():
+        raise refuse(field, "too_precise", message)
+    return int(number)

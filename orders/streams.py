@@ -1,0 +1,130 @@
+"""What all sockets of a web process share: the reading of logs, and the resync.
+
+Once a second one query asks for orders whose log is longer than what a socket has sent. So a hint
+that was lost costs a second and never an event.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import psycopg
+
+from config.postgres import Link
+from orders.events import Event
+from orders.journal import conninfo, journal_of_this_loop
+from orders.lifecycle import Status
+
+logger = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 1.0
+HISTORY = """
+SELECT orders.id, event.seq, event.status, event.attempt, event.message, event.at, event.data
+FROM orders LEFT JOIN order_events AS event ON event.order_id = orders.id AND event.seq > %s
+WHERE orders.id = %s ORDER BY event.seq
+"""
+BEHIND = """
+SELECT watched.place FROM unnest(%s::uuid[], %s::int[]) WITH ORDINALITY AS watched(id, sent, place)
+JOIN orders ON orders.id = watched.id AND orders.seq > watched.sent
+"""
+
+
+class UnknownOrder(LookupError):
+    """There is no such order. Trying again does not help."""
+
+
+class Watch:
+    """One socket's place in one order's log: the seq of the last event it has sent."""
+
+    def __init__(self, order_id: UUID, sent: int, tell_behind: Callable[[UUID], None]) -> None:
+        self.order_id = order_id
+        self.sent = sent
+        self.tell_behind = tell_behind
+
+
+class Streams:
+    """One for each asyncio loop."""
+
+    def __init__(self) -> None:
+        self._link = Link(conninfo(), "engine streams")
+        self._watches: set[Watch] = set()
+        self._resync: asyncio.Task[None] | None = None
+
+    async def history(self, order_id: UUID, after: int) -> list[Event]:
+        """Return the order's events after this seq, in order.
+
+        :raises UnknownOrder: no order has this id.
+        :raises psycopg.Error: the database does not answer.
+        """
+        async with self._link.connection() as connection:
+            cursor = await connection.execute(HISTORY, (after, order_id))
+            rows = await cursor.fetchall()
+        if not rows:
+            raise UnknownOrder(str(order_id))
+        return [
+            Event(row[0], row[1], Status(row[2]), row[3], row[4], row[5], row[6])
+            for row in rows
+            if row[1] is not None
+        ]
+
+    def watch(self, watch: Watch) -> None:
+        """Have the socket told whenever the order's log is longer than what it sent."""
+        self._watches.add(watch)
+        if self._resync is None:
+            self._resync = asyncio.create_task(self._resync_for_ever())
+
+    def unwatch(self, watch: Watch) -> None:
+        self._watches.discard(watch)
+
+    async def close(self) -> None:
+        if self._resync is not None:
+            self._resync.cancel()
+            await asyncio.gather(self._resync, return_exceptions=True)
+            self._resync = None
+        await self._link.close()
+
+    async def _resync_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            if not self._watches:
+                continue
+            watches = list(self._watches)
+            try:
+                for place in await self._behind(watches):
+                    watches[place - 1].tell_behind(watches[place - 1].order_id)
+            except psycopg.Error as error:
+                logger.warning("resync: %s", error)
+
+    async def _behind(self, watches: list[Watch]) -> list[int]:
+        ids, sent = [watch.order_id for watch in watches], [watch.sent for watch in watches]
+        async with self._link.connection() as connection:
+            cursor = await connection.execute(BEHIND, (ids, sent))
+            return [row[0] for row in await cursor.fetchall()]
+
+
+_streams: "WeakKeyDictionary[asyncio.AbstractEventLoop, Streams]" = WeakKeyDictionary()
+
+
+def streams_of_this_loop() -> Streams:
+    """Return the running loop's streams, made at the first call."""
+    loop = asyncio.get_running_loop()
+    streams = _streams.get(loop)
+    if streams is None:
+        streams = _streams[loop] = Streams()
+    return streams
+
+
+async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Close this process's connections when the server stops (ASGI's lifespan protocol)."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        if message["type"] == "lifespan.shutdown":
+            await streams_of_this_loop().close()
+            await journal_of_this_loop().close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,52 @@
+"""The Celery tasks that route and execute orders.
+
+Two limits and two retries exist. Orders per minute and attempts per order are PostgreSQL's, over
+all workers (`orders/journal.py`, `orders/execution.py`). What stands in the decorators is
+Celery's: how often a worker process wakes up (`rate_limit`), and how it comes back when the
+infrastructure fails (`autoretry_for`). Orders are not retried by Celery: on Redis its countdowns
+lose and double tasks.
+
+A task says that there is work, not which, so that losing or doubling one is harmless.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import OperationalError
+
+from config.celery import app
+from orders import bell
+from orders.carrier import carrier
+from orders.lifecycle import Status
+
+WAKE_UP: dict[str, Any] = {
+    "rate_limit": "500/s",
+    "autoretry_for": (OperationalError, psycopg.OperationalError),  # two different classes
+    "retry_backoff": 1,
+    "retry_backoff_max": 5,
+    "max_retries": 5,
+    "acks_late": True,
+    "reject_on_worker_lost": True,
+    "ignore_result": True,
+}
+
+
+@app.task(name=bell.ROUTE_AND_EXECUTE, **WAKE_UP)
+def route_and_execute_orders() -> None:
+    """Carry the orders that are due and were never submitted."""
+    bell.heard(bell.ROUTE_AND_EXECUTE)
+    carrier.carry({Status.PENDING, Status.ROUTING, Status.BUILDING})
+
+
+@app.task(name=bell.SETTLE_SUBMITTED, **WAKE_UP)
+def settle_submitted_orders() -> None:
+    """Take up orders found in `submitted`: their worker died, and they may have filled."""
+    bell.heard(bell.SETTLE_SUBMITTED)
+    carrier.carry({Status.SUBMITTED})
+
+
+@app.task(name=bell.EXECUTE_ONE, **WAKE_UP)
+def route_and_execute_order(order_id: str, alone: bool = False) -> None:
+    """Carry one named order, due or not; `alone` when it is suspected of killing its workers."""
+    carrier.carry(named=(UUID(order_id), alone))

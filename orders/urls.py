@@ -1,0 +1,24 @@
+"""The REST paths, each with and without a slash at the end."""
+
+from django.urls import URLPattern, re_path
+
+from orders import views
+
+ORDER_ID = r"(?P<order_id>[^/]+)"
+ENTRY_PATHS = ("api/orders/execute", "api/orders", "orders/execute", "orders", "execute")
+
+
+def either(path: str, view: object, name: str | None = None) -> URLPattern:
+    return re_path(rf"^{path}/?$", view, name=name)  # type: ignore[call-overload,no-any-return]
+
+
+orders_view = views.OrdersView.as_view()
+urlpatterns = [
+    *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
+    either("health", views.HealthView.as_view(), "health"),
+    re_path(rf"^api/orders/{ORDER_ID}$", views.OrderView.as_view(), name="order"),
+    either(f"api/orders/{ORDER_ID}", views.OrderView.as_view()),
+    re_path(rf"^api/orders/{ORDER_ID}/events$", views.EventsView.as_view(), name="events"),
+    either(f"api/orders/{ORDER_ID}/events", views.EventsView.as_view()),
+    either(f"api/orders/{ORDER_ID}/cancel", views.CancelView.as_view(), "cancel"),
+]

@@ -1,0 +1,63 @@
+"""The arithmetic of quotes, bounds and fills, in integer atoms.
+
+Prices are quote per base in whole tokens. Every rounding goes against the order, so that a
+promise made to it is never better than what it gets.
+"""
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from routing.tokens import Market
+from routing.venue import BPS, Bound, Quote, Side, Swap
+
+MAX_ATOMS = 2**63 - 1
+"""The largest amount a token account on Solana, or a bigint column, can hold, in atoms."""
+
+SIGNIFICANT_DIGITS = 8
+_WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+
+def net_output(swap: Swap, price: Decimal, fee_bps: int, amount_in: int) -> int:
+    """Return the atoms paid out for `amount_in` atoms: floor(gross * (1 - fee))."""
+    atoms_out, atoms_in = _exchange_rate(swap, price)
+    return amount_in * atoms_out * (BPS - fee_bps) // (atoms_in * BPS)
+
+
+def required_input(swap: Swap, price: Decimal, fee_bps: int, amount_out: int) -> int:
+    """Return the fewest atoms in that pay out `amount_out` atoms: ceil(gross / (1 - fee))."""
+    atoms_out, atoms_in = _exchange_rate(swap, price)
+    return -(-amount_out * atoms_in * BPS // (atoms_out * (BPS - fee_bps)))
+
+
+def bound_for(swap: Swap, quote: Quote, slippage_bps: int) -> Bound:
+    """Return the worst fill accepted when `quote` may slip by `slippage_bps`.
+
+    Fixed input: ceil(quotedOut * (10000 - bps) / 10000) is the least output. Fixed output:
+    floor(quotedIn * (10000 + bps) / 10000) is the most input.
+    """
+    if swap.is_exact_in:
+        return Bound(min_out=-(-quote.amount_out * (BPS - slippage_bps) // BPS))
+    return Bound(max_in=quote.amount_in * (BPS + slippage_bps) // BPS)
+
+
+def execution_price(market: Market, side: Side, amount_in: int, amount_out: int) -> Decimal:
+    """Return what was paid per base token, all fees included, in whole quote tokens.
+
+    Rounded half to even at the quote token's decimals, or at 8 significant digits where those
+    are finer.
+    """
+    base, quote = (amount_in, amount_out) if side is Side.SELL else (amount_out, amount_in)
+    whole = _WIDE.divide(market.quote.to_decimal(quote), market.base.to_decimal(base))
+    exponent = min(-market.quote.decimals, whole.adjusted() - SIGNIFICANT_DIGITS + 1)
+    return _WIDE.quantize(whole, Decimal((0, (1,), exponent)))
+
+
+def atoms_ratio(market: Market, price: Decimal) -> tuple[int, int]:
+    """Return `price` as quote atoms for base atoms, exactly."""
+    quote, base = price.as_integer_ratio()
+    return quote * 10**market.quote.decimals, base * 10**market.base.decimals
+
+
+def _exchange_rate(swap: Swap, price: Decimal) -> tuple[int, int]:
+    """Return how many atoms come out for how many atoms in, before fees."""
+    quote, base = atoms_ratio(swap.market, price)
+    return (quote, base) if swap.side is Side.SELL else (base, quote)

@@ -1,0 +1,35 @@
+"""What a transaction does, step by step: wrap SOL, swap, unwrap what is left or came out."""
+
+from collections.abc import Sequence
+
+from routing.tokens import Token
+from routing.venue import Bound, Leg, Swap
+
+
+def steps_for(swap: Swap, legs: Sequence[Leg], bound: Bound) -> list[dict[str, str]]:
+    """Return the steps in order, ready for JSON, amounts in whole tokens.
+
+    Venues trade wrapped SOL only. Native SOL going in is wrapped first: all of a fixed input, or
+    the most that a fixed output may cost, in which case the rest is unwrapped afterwards. Native
+    SOL coming out is unwrapped. WSOL named as such is left alone.
+    """
+    steps = [_swap_step(swap, leg) for leg in legs]
+    if swap.token_in.is_native:
+        most = swap.amount_in if swap.amount_in is not None else bound.max_in
+        steps.insert(0, {"type": "wrap_sol", "amount": _whole(swap.token_in, most or 0)})
+    if swap.token_out.is_native or (swap.token_in.is_native and not swap.is_exact_in):
+        steps.append({"type": "unwrap_sol"})
+    return steps
+
+
+def _swap_step(swap: Swap, leg: Leg) -> dict[str, str]:
+    return {
+        "type": "swap",
+        "dex": leg.venue,
+        "amountIn": _whole(swap.token_in, leg.quote.amount_in),
+        "amountOut": _whole(swap.token_out, leg.quote.amount_out),
+    }
+
+
+def _whole(token: Token, atoms: int) -> str:
+    return f"{token.to_decimal(atoms).normalize():f}"

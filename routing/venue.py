@@ -1,0 +1,207 @@
+"""What an order needs of the outside: venues that quote and build, a network that executes.
+
+Simulated and live implementations keep the same promises; `tests/routing/contract.py` holds them
+to it. All amounts are integer atoms (the smallest unit of a token), all prices are quote per base
+in whole tokens, all methods are coroutines.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from routing.tokens import Market, Token
+
+BPS = 10_000
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """What is to be traded: exactly one of the amounts is given, in atoms of its own token."""
+
+    market: Market
+    side: Side
+    amount_in: int | None = None
+    amount_out: int | None = None
+
+    @property
+    def token_in(self) -> Token:
+        return self.market.base if self.side is Side.SELL else self.market.quote
+
+    @property
+    def token_out(self) -> Token:
+        return self.market.quote if self.side is Side.SELL else self.market.base
+
+    @property
+    def is_exact_in(self) -> bool:
+        return self.amount_in is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a venue offers for a swap: both amounts in atoms, all fees included."""
+
+    venue: str
+    amount_in: int
+    amount_out: int
+    price: Decimal
+    """Before fees, quote per base."""
+    fee_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One venue's part of a route."""
+
+    venue: str
+    quote: Quote
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The worst fill the order accepts, in atoms: the least output or the most input."""
+
+    min_out: int | None = None
+    max_in: int | None = None
+
+    def admits(self, amount_in: int, amount_out: int) -> bool:
+        if self.min_out is not None and amount_out < self.min_out:
+            return False
+        return self.max_in is None or amount_in <= self.max_in
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """A transaction whose signature is known before it is sent.
+
+    Sending the same bytes again is harmless: a signature lands at most once, and never at a
+    height above `expires_at_height` (in blocks).
+    """
+
+    signature: str
+    payload: bytes
+    expires_at_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The network had no record of the signature when it stood at `height`.
+
+    Only `height > expires_at_height` proves that the transaction can never land.
+    """
+
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """Executed, once and for ever; the amounts moved, in atoms."""
+
+    amount_in: int
+    amount_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Landed with an error: nothing was swapped and this signature will never swap anything."""
+
+    code: str
+    """`slippage_exceeded` when the bound was broken at landing, else `network_rejected`."""
+    reason: str
+
+
+TransactionStatus = Absent | Landed | Rejected
+
+
+class VenueUnavailable(Exception):
+    """The venue did not answer, or refused for now. Trying again may help."""
+
+
+class UnsupportedToken(Exception):
+    """The venue does not trade this market. Trying again does not help."""
+
+
+class InsufficientLiquidity(Exception):
+    """The venue cannot fill this amount (too large, or too small to pay anything out). Final."""
+
+
+class NetworkUnavailable(Exception):
+    """The network's answer was lost or never came; what was asked may have been done.
+
+    Never a reason to build another transaction: look the signature up, or send the same bytes.
+    """
+
+
+class TransactionRefused(Exception):
+    """The network refused to take the bytes, in this call, before executing anything.
+
+    It proves nothing about earlier sends of the same bytes: look the signature up.
+    """
+
+
+class Venue(Protocol):
+    @property
+    def name(self) -> str:
+        """Lower case, the key in settings and in the database, such as `raydium`."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """As people write it, such as `Raydium`."""
+        ...
+
+    async def quote(self, swap: Swap) -> Quote:
+        """Return what this venue offers for `swap`.
+
+        :raises VenueUnavailable: a passing fault.
+        :raises UnsupportedToken: the market is not traded here.
+        :raises InsufficientLiquidity: the amount cannot be filled here.
+        """
+        ...
+
+    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+        """Return a signed transaction that executes `legs` within `bound`, or nothing at all.
+
+        Every call returns a new signature.
+
+        :raises VenueUnavailable: a passing fault.
+        """
+        ...
+
+
+class Network(Protocol):
+    async def send(self, transaction: SignedTransaction) -> TransactionStatus:
+        """Hand the bytes over and return what is known of the signature right after.
+
+        `Absent` is the usual answer and means "taken": it promises nothing. Sending the same
+        bytes again, from any process, never executes twice. `Absent` from here is never above
+        the expiry height: proof that nothing landed comes from `status` alone.
+
+        :raises NetworkUnavailable: the answer was lost; the bytes may have been taken.
+        :raises TransactionRefused: the bytes were not taken by this call.
+        """
+        ...
+
+    async def status(self, signature: str) -> TransactionStatus:
+        """Look the signature up in the network's whole history.
+
+        :raises NetworkUnavailable: no answer.
+        """
+        ...
+
+    async def height(self) -> int:
+        """Return the current block height.
+
+        :raises NetworkUnavailable: no answer.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. Using the network again opens them again."""
+        ...

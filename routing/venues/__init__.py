@@ -1,0 +1,49 @@
+"""The venues the engine trades on.
+
+To add one: write `routing/venues/<name>.py` with a class that keeps the promises of
+`routing.venue.Venue` (for a simulated one, four lines beside `SimulatedVenue`), add it to
+`SIMULATED_VENUES` here, and run the contract tests of `tests/routing`.
+"""
+
+from dataclasses import dataclass
+
+from routing.simulated_network import SimulatedNetwork
+from routing.simulation import Simulation
+from routing.venue import Network, Venue
+from routing.venues.meteora import SimulatedMeteora
+from routing.venues.raydium import SimulatedRaydium
+from routing.venues.simulated import SimulatedVenue
+
+SIMULATED_VENUES: tuple[type[SimulatedVenue], ...] = (SimulatedRaydium, SimulatedMeteora)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Where orders trade: who quotes and builds, and who executes. For one asyncio loop."""
+
+    venues: tuple[Venue, ...]
+    network: Network
+
+    def venue(self, name: str) -> Venue:
+        """:raises LookupError: no venue has this name."""
+        for venue in self.venues:
+            if venue.name == name:
+                return venue
+        raise LookupError(f"no venue {name!r}")
+
+    async def close(self) -> None:
+        await self.network.close()
+
+
+def simulated_exchange(conninfo: str, simulation: Simulation) -> Exchange:
+    """Return all simulated venues on a simulated network that lives in the database `conninfo`.
+
+    :raises ValueError: the simulation names a venue that does not exist.
+    """
+    names = [venue.name for venue in SIMULATED_VENUES]
+    simulation.faults.check_venues(names)
+    for name in simulation.price_ranges:
+        if name not in names:
+            raise ValueError(f"price range for {name!r}: known venues are {', '.join(names)}")
+    network = SimulatedNetwork(conninfo, simulation)
+    return Exchange(tuple(venue(simulation, network) for venue in SIMULATED_VENUES), network)

@@ -1,0 +1,75 @@
+"""Hand-written venues and a network for tests that need neither chance nor a database."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from routing.pricing import net_output, required_input
+from routing.simulated_transaction import sign_swap
+from routing.venue import (
+    Absent,
+    Bound,
+    Leg,
+    Quote,
+    SignedTransaction,
+    Swap,
+    TransactionStatus,
+)
+
+
+class StubNetwork:
+    """Stands still at height 1000 and has never heard of any signature."""
+
+    async def send(self, transaction: SignedTransaction) -> TransactionStatus:
+        return Absent(1000)
+
+    async def status(self, signature: str) -> TransactionStatus:
+        return Absent(1000)
+
+    async def height(self) -> int:
+        return 1000
+
+    async def close(self) -> None:
+        return
+
+
+class StubVenue:
+    """Quotes one price, or raises one fault, after `latency` seconds."""
+
+    def __init__(
+        self,
+        name: str = "raydium",
+        price: str = "100",
+        fee_bps: int = 30,
+        *,
+        latency: float = 0,
+        fault: Exception | None = None,
+        change: Callable[[Quote], Quote] = replace,
+    ) -> None:
+        self.name = name
+        self.label = name.capitalize()
+        self._price = Decimal(price)
+        self._fee_bps = fee_bps
+        self._latency = latency
+        self._fault = fault
+        self._change = change
+        self.was_cancelled = False
+
+    async def quote(self, swap: Swap) -> Quote:
+        try:
+            await asyncio.sleep(self._latency)
+        except asyncio.CancelledError:
+            self.was_cancelled = True
+            raise
+        if self._fault:
+            raise self._fault
+        if swap.amount_in is not None:
+            amounts = swap.amount_in, net_output(swap, self._price, self._fee_bps, swap.amount_in)
+        else:
+            out = swap.amount_out or 0
+            amounts = required_input(swap, self._price, self._fee_bps, out), out
+        return self._change(Quote(self.name, *amounts, self._price, self._fee_bps))
+
+    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+        return sign_swap(swap, legs, bound, height=1000, expiry_blocks=150)

@@ -1,0 +1,98 @@
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.pricing import bound_for, execution_price, net_output, required_input
+from routing.tokens import BONK, MARKETS, REGISTRY, SOL, USDC
+from routing.venue import Quote, Side, Swap
+
+markets = st.sampled_from(MARKETS)
+sides = st.sampled_from(Side)
+amounts = st.integers(1, 2**63 - 1)
+fees = st.integers(0, 1_000)
+factors = st.integers(500_000, 2_000_000).map(lambda millionths: Decimal(millionths).scaleb(-6))
+slippages = st.integers(0, 5_000)
+
+
+def gross(swap: Swap, price: Decimal, amount_in: int) -> Fraction:
+    """The exact output before fees, by the book."""
+    whole_in = Fraction(amount_in, 10**swap.token_in.decimals)
+    rate = Fraction(price) if swap.side is Side.SELL else 1 / Fraction(price)
+    return whole_in * rate * Fraction(10**swap.token_out.decimals)
+
+
+@given(markets, sides, amounts, fees, factors)
+def test_a_net_output_is_the_gross_one_less_the_fee_rounded_down(
+    market: object, side: Side, amount: int, fee_bps: int, factor: Decimal
+) -> None:
+    swap = Swap(market, side, amount_in=amount)  # type: ignore[arg-type]  # sampled_from of a tuple
+    price = swap.market.reference_price * factor
+    net = net_output(swap, price, fee_bps, amount)
+    exact = gross(swap, price, amount) * (10_000 - fee_bps) / 10_000
+    assert net <= exact < net + 1
+    assert net <= gross(swap, price, amount)
+
+
+@given(markets, sides, amounts, fees, factors)
+def test_a_required_input_is_just_enough(
+    market: object, side: Side, amount: int, fee_bps: int, factor: Decimal
+) -> None:
+    swap = Swap(market, side, amount_out=amount)  # type: ignore[arg-type]  # as above
+    price = swap.market.reference_price * factor
+    needed = required_input(swap, price, fee_bps, amount)
+    assert net_output(swap, price, fee_bps, needed) >= amount
+    assert net_output(swap, price, fee_bps, needed - 1) < amount
+
+
+@given(amounts, slippages)
+def test_the_least_output_is_the_tolerance_rounded_up(amount: int, bps: int) -> None:
+    swap = Swap(MARKETS[0], Side.SELL, amount_in=1)
+    bound = bound_for(swap, Quote("raydium", 1, amount, Decimal(1), 0), bps)
+    assert bound.max_in is None
+    assert bound.min_out is not None
+    exact = Fraction(amount * (10_000 - bps), 10_000)
+    assert exact <= bound.min_out < exact + 1
+    assert bound.admits(1, amount)
+    assert bound.admits(1, bound.min_out)
+    assert not bound.admits(1, bound.min_out - 1)
+
+
+@given(amounts, slippages)
+def test_the_most_input_is_the_tolerance_rounded_down(amount: int, bps: int) -> None:
+    swap = Swap(MARKETS[0], Side.BUY, amount_out=1)
+    bound = bound_for(swap, Quote("raydium", amount, 1, Decimal(1), 0), bps)
+    assert bound.min_out is None
+    assert bound.max_in is not None
+    exact = Fraction(amount * (10_000 + bps), 10_000)
+    assert exact - 1 < bound.max_in <= exact
+    assert bound.admits(amount, 1)
+    assert bound.admits(bound.max_in, 1)
+    assert not bound.admits(bound.max_in + 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("base", "quote", "side", "amount_in", "amount_out", "price"),
+    [
+        (SOL, USDC, Side.SELL, 1_500_000_000, 149_924_550, "99.949700"),
+        (SOL, USDC, Side.BUY, 150_000_000, 1_500_000_000, "100.000000"),
+        (BONK, USDC, Side.BUY, 1_000_000, 4_987_654_321, "0.000020049505"),
+        (SOL, USDC, Side.SELL, 1, 2**63 - 1, "9223372036854775807000.000000"),
+    ],
+)
+def test_an_execution_price_has_the_decimals_of_the_quote_or_eight_digits(
+    base: object, quote: object, side: Side, amount_in: int, amount_out: int, price: str
+) -> None:
+    market = REGISTRY.market(base, quote)  # type: ignore[arg-type]  # parametrize has no types
+    assert str(execution_price(market, side, amount_in, amount_out)) == price
+
+
+@given(markets, sides, st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1))
+def test_an_execution_price_has_always_eight_digits(
+    market: object, side: Side, amount_in: int, amount_out: int
+) -> None:
+    price = execution_price(market, side, amount_in, amount_out)  # type: ignore[arg-type]  # as above
+    assert len(price.as_tuple().digits) >= 8
+    assert price > 0

@@ -1,0 +1,21 @@
+"""The settings of the tests: the embedded servers' test database, quick and quiet venues."""
+
+import os
+
+os.environ.setdefault("SECRET_KEY", "not-a-secret-in-tests")
+os.environ.setdefault("SIMULATION_SEED", "7")
+os.environ.setdefault("SIMULATION_QUOTE_LATENCY", "0")
+os.environ.setdefault("SIMULATION_LANDING_LATENCY", "0")
+os.environ.setdefault("ORDER_RATE_LIMIT", "unlimited")
+os.environ.setdefault("RETRY_BACKOFF", "0.05")
+os.environ.setdefault("STATUS_POLL_SECONDS", "0.02")
+os.environ.setdefault("RESEND_SECONDS", "0.1")
+
+from config.settings import *
+from config.settings import DATABASES
+
+ALLOWED_HOSTS = ["*"]
+CRASH_AT = os.environ.get("CRASH_AT")
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# The test database is dropped at the end, which a pool's open connections would forbid.
+DATABASES["default"]["OPTIONS"].pop("pool")

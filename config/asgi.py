@@ -1,6 +1,7 @@
 """The ASGI application: HTTP to Django, WebSockets to the consumers, static files from the apps."""
 
 import os
+from typing import cast
 
 from django.core.asgi import get_asgi_application
 
@@ -10,14 +11,14 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
-from config.limits import limit_body
+from config.limits import Application, limit_body
 from config.origin import OwnOrigins
 from orders.routes import websocket_routes
 from orders.streams import lifespan
 
 application = ProtocolTypeRouter(
     {
-        "http": limit_body(ASGIStaticFilesHandler(django_application)),
+        "http": limit_body(cast(Application, ASGIStaticFilesHandler(django_application))),
         "websocket": OwnOrigins(URLRouter(websocket_routes)),
         "lifespan": lifespan,
     }

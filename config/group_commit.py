@@ -76,7 +76,7 @@ class GroupCommit(Generic[Item, Answer]):
         items = [item for item, _ in batch]
         try:
             answers = await self._committed(items)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # each waiter gets it, none is lost
             if len(batch) > 1 and concerns_one_item(error):
                 for one in batch:
                     await self._settle([one])

@@ -6,7 +6,6 @@ order entry. A request without cookies that does not want a page has no session 
 nothing to forge, so it passes by.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -32,11 +31,9 @@ def is_for_a_person(request: HttpRequest) -> bool:
 class ForPeople:
     """Mixed into a stock middleware: others pass by without a thread."""
 
-    get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]
-
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_for_a_person(request):
-            return await self.get_response(request)
+            return await self.get_response(request)  # type: ignore[attr-defined,no-any-return]
         return await super().__acall__(request)  # type: ignore[misc,no-any-return]  # stock one
 
 

@@ -8,7 +8,9 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-OPTIONS = "-c statement_timeout=5000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=10000"
+OPTIONS = (
+    "-c statement_timeout=5000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=10000"
+)
 CONNECT_TIMEOUT = 3
 
 

@@ -25,6 +25,8 @@ def environment(data_dir: Path) -> dict[str, str]:
     found.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     found["ENGINE_DATA_DIR"] = str(data_dir)
     found["PYTHONUNBUFFERED"] = "1"
+    # Our installation leaves compiling to the first import, so that one has to be kept.
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
     if uses_embedded_redis():
         found["REDIS_URL"] = redis_url(data_dir)
     if uses_embedded_postgres():

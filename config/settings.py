@@ -1,4 +1,4 @@
-"""Every setting, read from the environment once. A wrong value stops the process with a sentence."""
+"""Every setting, read from the environment once. A wrong one stops the process with a sentence."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ DATA_DIR = Path(env.str("ENGINE_DATA_DIR", default=str(BASE_DIR / ".data"))).res
 
 def positive(name: str, default: float) -> float:
     """Read a number above zero."""
-    value = env.float(name, default=default)
+    value = float(env.float(name, default=default))
     if value <= 0:
         raise ImproperlyConfigured(f"{name} must be above zero, not {value}")
     return value
@@ -28,7 +28,13 @@ def positive(name: str, default: float) -> float:
 def database(url: str) -> dict[str, Any]:
     """Return Django's form of a libpq connection URL."""
     parts = conninfo_to_dict(url)
-    known = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    known = {
+        "dbname": "NAME",
+        "user": "USER",
+        "password": "PASSWORD",
+        "host": "HOST",
+        "port": "PORT",
+    }
     return {
         "ENGINE": "django.db.backends.postgresql",
         **{django: parts.pop(libpq, "") for libpq, django in known.items()},
@@ -130,13 +136,14 @@ REST_FRAMEWORK = {
 }
 
 # Channels: hints of events travel here; they may all be lost
+CHANNEL_PREFIX = "engine"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
             # Its listener blocks for as long as nothing happens, so no socket timeout.
             "hosts": [{"address": REDIS_URL, "socket_timeout": None, "socket_connect_timeout": 1}],
-            "prefix": "engine",
+            "prefix": CHANNEL_PREFIX,
         },
     }
 }

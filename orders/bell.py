@@ -47,7 +47,7 @@ def ring(task: str = ROUTE_AND_EXECUTE) -> bool:
     if time.monotonic() < _silent_until:
         return False
     try:
-        if not _client.eval(TAKE_GUARD, 2, guard_of(task), QUEUE, GUARD_SECONDS):
+        if not _client.eval(TAKE_GUARD, 2, guard_of(task), QUEUE, str(GUARD_SECONDS)):
             return False
         app.send_task(task, retry=False)
     except (RedisError, OperationalError, OSError) as error:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import psycopg
+import uvloop
 from django.conf import settings
 
 from orders import bell
@@ -25,10 +26,6 @@ from routing.venues import Exchange, simulated_exchange
 
 logger = logging.getLogger(__name__)
 
-try:
-    from uvloop import new_event_loop
-except ImportError:  # Windows, and Pythons it has no wheel for
-    from asyncio import new_event_loop
 
 Named = tuple[UUID, bool]
 """An order's id, and whether it is to be carried alone."""
@@ -41,7 +38,7 @@ class Carrier:
         self._role = threading.Lock()
         self._is_taken = False
         self._is_stopping = threading.Event()
-        self._loop = new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._wanted: set[Status] = set()
         self._named: deque[Named] = deque()
         self._round: Round | None = None

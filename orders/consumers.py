@@ -49,7 +49,7 @@ class Close(IntEnum):
     TOO_MUCH = 4429
 
 
-class OrderStream(AsyncWebsocketConsumer):
+class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
     """`/ws/orders/{id}?after=SEQ`: the order's events after SEQ, live to the last, then 1000."""
 
     streams: Streams
@@ -311,7 +311,7 @@ class OrderEntry(OrderStream):
             self._idle.cancel()
 
 
-class NoSuchPath(AsyncWebsocketConsumer):
+class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
     """Every other path: says so instead of failing the handshake."""
 
     async def connect(self) -> None:

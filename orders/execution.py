@@ -212,7 +212,9 @@ class Execution:
                     await self._end_attempt(order, fault, Outcome.REJECTED)
                     return
                 case Absent(height) if height > transaction.expires_at_height:
-                    reason = f"expired at height {transaction.expires_at_height}, absent at {height}"
+                    reason = (
+                        f"expired at height {transaction.expires_at_height}, absent at {height}"
+                    )
                     fault = Fault(FailureCode.NEVER_LANDED, reason)
                     await self._end_attempt(order, fault, Outcome.EXPIRED)
                     return
@@ -289,9 +291,7 @@ class Execution:
             )
         )
 
-    async def _fail(
-        self, order: ClaimedOrder, fault: Fault, proof: Outcome | None = None
-    ) -> None:
+    async def _fail(self, order: ClaimedOrder, fault: Fault, proof: Outcome | None = None) -> None:
         await self._journal.advance(
             _move(
                 order,

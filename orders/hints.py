@@ -6,6 +6,7 @@ cannot be told in time is dropped, and the streams find it by their resync.
 
 import asyncio
 import logging
+from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -23,7 +24,7 @@ MAX_WAITING = 10_000
 REDIS_TIMEOUT = 1.0  # seconds
 PAUSE_AFTER_FAILURE = 1.0  # seconds in which hints are dropped at once
 
-# KEYS: the hash. ARGV: five values for each event: channel, hint, order id, seq, message ("" = ended).
+# KEYS: the hash. ARGV, five for each event: channel, hint, order id, seq, message ("" = ended).
 # A snapshot is replaced only by one with a newer seq.
 TELL = """
 for i = 1, #ARGV, 5 do
@@ -41,7 +42,7 @@ end
 """
 
 
-def arguments(event: Event) -> list[str | bytes | int]:
+def arguments(event: Event) -> list[Any]:
     """Return what `TELL` wants to know of one event."""
     text = event.as_text()
     return [
@@ -58,7 +59,7 @@ def channel_of(order_id: UUID) -> str:
 
     Private to channels-redis; `tests/orders/test_hints.py` holds it to the real layer.
     """
-    return f"{settings.CHANNEL_LAYERS['default']['CONFIG']['prefix']}__group__{group_of(order_id)}"
+    return f"{settings.CHANNEL_PREFIX}__group__{group_of(order_id)}"
 
 
 def hint(event: Event, text: str) -> bytes:
@@ -79,7 +80,7 @@ class HintPublisher:
     """Publishes events in the background: those that wait go out together, in one command."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = redis.asyncio.from_url(
+        self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
             redis_url,
             socket_timeout=REDIS_TIMEOUT,
             socket_connect_timeout=REDIS_TIMEOUT,

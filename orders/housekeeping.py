@@ -1,6 +1,7 @@
 """What the scheduler does each second. Every part may run twice, or in two processes at once."""
 
 import logging
+from typing import cast
 
 import redis
 from django.conf import settings
@@ -59,7 +60,7 @@ def rebuild_active_orders() -> None:
         decode_responses=True,
     )
     try:
-        known = set(client.hkeys(ACTIVE_ORDERS))
+        known = set(cast(list[str], client.hkeys(ACTIVE_ORDERS)))
         _forget_ended(client, known)
         _restore_missing(client, known)
     except RedisError as error:
@@ -76,13 +77,13 @@ def prune() -> None:
         cursor.execute(health.FORGET)
 
 
-def _forget_ended(client: "redis.Redis[str]", known: set[str]) -> None:
+def _forget_ended(client: redis.Redis, known: set[str]) -> None:
     ended = Order.objects.filter(pk__in=known, status__in=FINAL).values_list("pk", flat=True)
     if gone := [str(pk) for pk in ended]:
         client.hdel(ACTIVE_ORDERS, *gone)
 
 
-def _restore_missing(client: "redis.Redis[str]", known: set[str]) -> None:
+def _restore_missing(client: redis.Redis, known: set[str]) -> None:
     open_orders = Order.objects.filter(finished_at=None).order_by("next_check")
     missing = {
         pk: seq

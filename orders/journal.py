@@ -32,16 +32,19 @@ from routing.venue import Side
 logger = logging.getLogger(__name__)
 
 ACCEPT_PATIENCE = 1.5  # seconds; then the client is told to come again
+COMPARING = "Comparing prices"
 MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
 
 
 ACCEPT_COLUMNS = (
-    "id owner client_order_id type side base quote amount_in amount_out slippage_bps message"
-).split()
+    *("id", "owner", "client_order_id", "type", "side", "base", "quote", "amount_in"),
+    *("amount_out", "slippage_bps", "message"),
+)
 ADVANCE_COLUMNS = (
-    "order_id lease_token seq status message is_final delay venue min_out max_in signature payload"
-    " expires_at_height outcome filled_in filled_out failure_code failure_reason needs_attention"
-).split()
+    *("order_id", "lease_token", "seq", "status", "message", "is_final", "delay", "venue"),
+    *("min_out", "max_in", "signature", "payload", "expires_at_height", "outcome", "filled_in"),
+    *("filled_out", "failure_code", "failure_reason", "needs_attention"),
+)
 
 Recorded = tuple[int, datetime]
 """Attempts of the order and the time of its new event."""
@@ -94,31 +97,31 @@ class Journal:
 
     async def _claim(self, candidates: str, who: dict[str, Any]) -> list[ClaimedOrder]:
         rate = settings.ORDER_RATE_LIMIT
-        venues = "Comparing prices"
         params = {
             **who,
             "lease": settings.LEASE_SECONDS,
-            "message": venues,
+            "message": COMPARING,
             "data": "{}",
             "is_limited": rate is not None,
             "limit": rate.count if rate else 0,
             "window": rate.seconds if rate else 0,
         }
-        async with self._claims_link.connection() as connection:
-            async with connection.cursor(row_factory=dict_row) as cursor:
-                if rate is None:
+        async with (
+            self._claims_link.connection() as connection,
+            connection.cursor(row_factory=dict_row) as cursor,
+        ):
+            if rate is None:
+                await cursor.execute(CLAIM_BY[candidates], params)
+            else:
+                async with connection.pipeline(), connection.transaction():
+                    await connection.execute(sql.LOCK_BUDGET)
                     await cursor.execute(CLAIM_BY[candidates], params)
-                    rows = await cursor.fetchall()
-                else:
-                    async with connection.pipeline(), connection.transaction():
-                        await connection.execute(sql.LOCK_BUDGET)
-                        await cursor.execute(CLAIM_BY[candidates], params)
-                        rows = await cursor.fetchall()
+            rows = await cursor.fetchall()
         for row in rows:
             was_pending, at = row.pop("was_pending"), row.pop("at")
             if was_pending:
                 self._hints.publish(
-                    Event(row["id"], row["seq"], Status.ROUTING, row["attempts"], venues, at, {})
+                    Event(row["id"], row["seq"], Status.ROUTING, row["attempts"], COMPARING, at, {})
                 )
         return [_claimed(row) for row in rows]
 
@@ -155,6 +158,14 @@ class Journal:
             row = await cursor.fetchone()
         return row[0] if row else {}
 
+    async def connect(self) -> None:
+        """Open the connection of the moves before the first of them.
+
+        :raises psycopg.Error: the database does not answer.
+        """
+        async with self._moves_link.connection():
+            pass
+
     async def drained(self) -> None:
         """Wait until the hints of everything written so far are out, or given up."""
         await self._hints.drained()
@@ -185,7 +196,13 @@ def journal_of_this_loop() -> Journal:
 def conninfo() -> str:
     """Return libpq's form of Django's default database, as it is named now (tests rename it)."""
     database = django_connection.settings_dict
-    known = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    known = {
+        "dbname": "NAME",
+        "user": "USER",
+        "password": "PASSWORD",
+        "host": "HOST",
+        "port": "PORT",
+    }
     parts = {libpq: database[django] for libpq, django in known.items() if database[django]}
     extra = {k: v for k, v in database["OPTIONS"].items() if k.startswith(("ssl", "keepalives"))}
     return make_conninfo(**parts, **extra)

@@ -81,7 +81,8 @@ logged AS (
   SELECT order_id, new_seq, status, attempts, message, data::jsonb, clock.at FROM moved, clock
 ),
 opened AS (
-  INSERT INTO order_transactions (order_id, attempt, signature, payload, expires_at_height, created_at)
+  INSERT INTO order_transactions
+    (order_id, attempt, signature, payload, expires_at_height, created_at)
   SELECT order_id, attempts, signature, payload, expires_at_height, clock.at
   FROM moved, clock WHERE payload IS NOT NULL
 ),
@@ -161,7 +162,10 @@ LEFT JOIN order_transactions AS tx
 ORDER BY claimed.next_check, claimed.id
 """
 
-CANDIDATE = "SELECT id, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started FROM orders"
+CANDIDATE = (
+    "SELECT id, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started"
+    " FROM orders"
+)
 SUSPECT_AFTER = 2  # leases lost in a row, after which an order is carried alone
 GIVEN_UP_AFTER = 7  # of which the last five alone
 
@@ -221,7 +225,12 @@ DUE_KINDS = f"""
 SELECT coalesce(bool_or(status <> 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
        coalesce(bool_or(status = 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
        (array_agg(id) FILTER (WHERE lost_leases >= {SUSPECT_AFTER}))[1]
-FROM (SELECT id, status, lost_leases FROM orders WHERE {IS_DUE} ORDER BY next_check, id LIMIT 1000) AS due
+FROM (
+  SELECT id, status, lost_leases FROM orders
+  WHERE {IS_DUE} ORDER BY next_check, id LIMIT 1000
+) AS due
 """
 
-PRUNE_STARTS = "DELETE FROM order_starts WHERE at < clock_timestamp() - %(window)s * interval '1 second'"
+PRUNE_STARTS = (
+    "DELETE FROM order_starts WHERE at < clock_timestamp() - %(window)s * interval '1 second'"
+)

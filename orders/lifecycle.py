@@ -46,4 +46,6 @@ def check_transition(before: Status, after: Status) -> None:
 
 def allowed_pairs() -> list[tuple[str, str]]:
     """Return every (before, after) of the table, sorted, as plain text."""
-    return sorted((before.value, after.value) for before in TRANSITIONS for after in TRANSITIONS[before])
+    return sorted(
+        (before.value, after.value) for before in TRANSITIONS for after in TRANSITIONS[before]
+    )

@@ -21,7 +21,7 @@ class FailureCode(models.TextChoices):
     SLIPPAGE_EXCEEDED = "slippage_exceeded"
     INSUFFICIENT_LIQUIDITY = "insufficient_liquidity"
     VENUES_UNAVAILABLE = "venues_unavailable"
-    UNSUPPORTED_TOKEN = "unsupported_token"
+    UNSUPPORTED_TOKEN = "unsupported_token"  # noqa: S105  # a code
     NETWORK_REJECTED = "network_rejected"
     NEVER_LANDED = "never_landed"
     WORKER_LOST = "worker_lost"
@@ -75,7 +75,9 @@ class Order(models.Model):
         indexes = (
             # `finished_at` and not `status` says what is open, so that the moves in between
             # change no indexed column and stay on their page (HOT updates).
-            models.Index(fields=["next_check", "id"], name="orders_due", condition=Q(finished_at=None)),
+            models.Index(
+                fields=["next_check", "id"], name="orders_due", condition=Q(finished_at=None)
+            ),
             models.Index(fields=["-created_at", "-id"], name="orders_newest"),
         )
         constraints = (
@@ -136,7 +138,9 @@ class OrderEvent(models.Model):
     """One line of an order's log; `seq` starts at 1 and has no gap."""
 
     pk = models.CompositePrimaryKey("order_id", "seq")
-    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="events", db_index=False)
+    order = models.ForeignKey(
+        Order, on_delete=models.CASCADE, related_name="events", db_index=False
+    )
     seq = models.PositiveIntegerField()
     status = models.CharField(max_length=16)
     attempt = models.PositiveIntegerField()
@@ -159,7 +163,7 @@ class OrderEvent(models.Model):
 
 
 class OrderTransaction(models.Model):
-    """A signed transaction, stored before its first send; at most one of an order may still land."""
+    """A signed transaction, stored before its first send; at most one of an order can land."""
 
     class Outcome(models.TextChoices):
         LANDED = "landed"

@@ -77,7 +77,9 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
     amountIn = optional(NumberField, "What leaves the wallet, in the input token.")
     amount = optional(NumberField, "The same as amountIn.")
     amountOut = optional(NumberField, "Or: what must arrive, in the output token.")
-    slippageBps = optional(NumberField, f"0 to {MAX_SLIPPAGE_BPS}; {DEFAULT_SLIPPAGE_BPS} if left out.")
+    slippageBps = optional(
+        NumberField, f"0 to {MAX_SLIPPAGE_BPS}; {DEFAULT_SLIPPAGE_BPS} if left out."
+    )
     slippage = optional(NumberField, "Or as a fraction: 0.01 is 100 bps.")
     type = optional(WordField, "market")
     orderType = optional(WordField, "The same as type.")
@@ -88,7 +90,9 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         :raises InvalidOrder: with an error for every field that is wrong.
         """
         if not isinstance(data, dict):
-            raise InvalidOrder(refuse("order", "not_an_object", "An order is a JSON object.").detail, [])
+            raise InvalidOrder(
+                refuse("order", "not_an_object", "An order is a JSON object.").detail, []
+            )
         # Null and, from a form, an empty field both mean "not given".
         given = {name: value for name, value in data.items() if value is not None}
         seen = sorted(given)[:50]
@@ -145,14 +149,18 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         market = self._market("tokenIn", token_in, token_out, REGISTRY.market_of)
         meant = Side.SELL if market.base == token_in else Side.BUY
         if side not in (None, meant):
-            raise refuse("side", "conflict", f"{token_in.symbol} to {token_out.symbol} is a {meant}.")
+            raise refuse(
+                "side", "conflict", f"{token_in.symbol} to {token_out.symbol} is a {meant}."
+            )
         return market, meant
 
     def _market(
         self, field: str, one: Token, other: Token, find: Callable[[Token, Token], Market]
     ) -> Market:
         if one.same_asset_as(other):
-            raise refuse(field, "same_asset", f"{one.symbol} and {other.symbol} are the same asset.")
+            raise refuse(
+                field, "same_asset", f"{one.symbol} and {other.symbol} are the same asset."
+            )
         try:
             return find(one, other)
         except UnknownMarket:

@@ -70,6 +70,11 @@ class Streams:
             if row[1] is not None
         ]
 
+    async def connect(self) -> None:
+        """:raises psycopg.Error: the database does not answer."""
+        async with self._link.connection():
+            pass
+
     def watch(self, watch: Watch) -> None:
         """Have the socket told whenever the order's log is longer than what it sent."""
         self._watches.add(watch)
@@ -117,11 +122,21 @@ def streams_of_this_loop() -> Streams:
     return streams
 
 
+async def warm_up() -> None:
+    """Open the connections that the first order would otherwise wait for, if there is a server."""
+    try:
+        await streams_of_this_loop().connect()
+        await journal_of_this_loop().connect()
+    except psycopg.Error as error:
+        logger.warning("the database does not answer yet: %s", error)
+
+
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Close this process's connections when the server stops (ASGI's lifespan protocol)."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            await warm_up()
             await send({"type": "lifespan.startup.complete"})
         if message["type"] == "lifespan.shutdown":
             await streams_of_this_loop().close()

@@ -61,7 +61,7 @@ async def submit_order(
         amount_in=request.amount_in,
         amount_out=request.amount_out,
         slippage_bps=request.slippage_bps,
-        created_at=None,
+        created_at=None,  # type: ignore[misc]  # the database says when
     )
     shown = order_as_json(order)
     event = await journal_of_this_loop().accept(
@@ -99,7 +99,14 @@ def cancel_order(order_id: UUID) -> Event:
             raise NotCancellable(status)
         try:
             event = advance_now(
-                Move(order.id, order.lease_token, order.seq, status, Status.CANCELLED, "Order cancelled")
+                Move(
+                    order.id,
+                    order.lease_token,
+                    order.seq,
+                    status,
+                    Status.CANCELLED,
+                    "Order cancelled",
+                )
             )
         except Overtaken:
             continue  # at most once for each step the order can still take

@@ -53,7 +53,7 @@ class OrdersView(AsyncAPIView):
 
     async def post(self, request: Request) -> Response:
         if is_form(request):
-            sent = await sync_to_async(read_form)(request)
+            sent: Any = await sync_to_async(read_form)(request)
         else:
             sent = request.data
         order, _ = await submission.submit_order(ORDER_REQUEST.read(sent))
@@ -165,7 +165,7 @@ def is_form(request: Request) -> bool:
 
 def read_form(request: Request) -> dict[str, Any]:
     """Return the fields that a person filled in on the browsable page."""
-    sent = request.data  # an unknown content type is refused here
+    sent: Any = request.data  # an unknown content type is refused here
     refuse_forgery(request)
     fields = {name: value for name, value in sent.items() if value != ""}
     fields.pop("csrfmiddlewaretoken", None)

@@ -36,9 +36,9 @@ class Token:
         number = int("".join(map(str, digits)))  # in integers: Decimal would round at 28 digits
         shift = exponent + self.decimals
         if shift >= 0:
-            atoms = number * 10**shift
+            atoms = number * int(10**shift)
         else:
-            atoms, rest = divmod(number, 10**-shift)
+            atoms, rest = divmod(number, int(10**-shift))
             if rest:
                 raise ValueError(f"{self.symbol} has {self.decimals} decimals")
         return -atoms if sign else atoms

@@ -38,16 +38,15 @@ def is_gone(process_id: int) -> bool:
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "data"
-    yield folder
-    remove(folder)
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a stack command; whatever a test does to it, it is gone afterwards."""
+    """Start a stack command; whatever a test does to it, it and its files are gone afterwards."""
     started: list[subprocess.Popen[str]] = []
+    folders: set[Path] = set()
 
     def run(*arguments: str, data_dir: Path, **changes: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -61,6 +60,7 @@ def start() -> Iterator[Start]:
             start_new_session=True,
         )
         started.append(process)
+        folders.add(data_dir)
         return process
 
     yield run
@@ -68,6 +68,9 @@ def start() -> Iterator[Start]:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.communicate()
+    for folder in folders:
+        wait_for(lambda folder=folder: not is_in_use(folder))
+        remove(folder)
 
 
 def first_line(process: subprocess.Popen[str]) -> str:

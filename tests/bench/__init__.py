@@ -1,0 +1,1 @@
+"""`make bench`: what the engine does in a second, on its own servers, everything persisted."""

@@ -1,0 +1,147 @@
+"""Runs the parts named on the command line (a b c d), or all, and prints a table."""
+
+import asyncio
+import os
+import platform
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import django
+import websockets
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+os.environ.setdefault("SECRET_KEY", "only-for-the-benchmark")
+django.setup()
+
+from django.core.management import call_command
+
+from orders.journal import journal_of_this_loop
+from orders.moves import NewOrder
+from orders.submission import new_order_id
+from tests.bench import client, engine
+
+POSTS = 6000
+DRAINED = 5000
+FOLLOWED = 600
+ROWS: list[tuple[str, str]] = []
+
+
+def row(what: str, figure: str) -> None:
+    ROWS.append((what, figure))
+    print(f"  {what:<58} {figure}", flush=True)
+
+
+def accept_rate() -> None:
+    with engine.web() as port:
+        asyncio.run(client.in_parallel(port, 20, 500, client.post))
+        elapsed, seconds = asyncio.run(client.in_parallel(port, 20, POSTS, client.post))
+    row(
+        "(a) POST/s, 20 connections, one web process",
+        f"{POSTS / elapsed:,.0f}/s  {spread(seconds)}",
+    )
+
+
+def drain() -> None:
+    for workers in (1, 2):
+        for in_flight in (10, 100, 400):
+            rate = drained(workers, in_flight, engine.AT_ONCE)[0]
+            row(
+                f"(b) drain {DRAINED:,}, {in_flight} in flight, {workers} worker(s)",
+                f"{rate:,.0f}/s",
+            )
+
+
+def drained(workers: int, in_flight: int, environment: dict[str, str]) -> tuple[float, float]:
+    """Return orders a second, from the first start to the last confirmation, and the peak MB."""
+    engine.empty()
+    asyncio.run(store(DRAINED))
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(engine.worker(in_flight, environment)) for _ in range(workers)
+        ]
+        scheduler = [sys.executable, "manage.py", "run_scheduler"]
+        stack.enter_context(engine.process(scheduler, environment))
+        engine.wait_for(lambda: engine.query(OPEN)[0] == 0)
+        memory = max(engine.peak_memory_mb(process_id) for process_id in running)
+    confirmed, seconds = engine.query(DRAIN)
+    assert confirmed == DRAINED, f"{confirmed} of {DRAINED} orders were confirmed"
+    return DRAINED / float(str(seconds)), memory
+
+
+OPEN = "SELECT count(*) FROM orders WHERE finished_at IS NULL"
+DRAIN = """
+SELECT count(*) FILTER (WHERE status = 'confirmed'),
+       extract(epoch FROM max(finished_at) - min(started_at)) FROM orders
+"""
+
+
+async def store(count: int) -> None:
+    journal = journal_of_this_loop()
+    await asyncio.gather(*(journal.accept(order()) for _ in range(count)))
+    await journal.close()
+
+
+def order() -> NewOrder:
+    return NewOrder(
+        new_order_id(), "market", "sell", "SOL", "USDC", 1_500_000_000, None, 100, "bench", {}
+    )
+
+
+def follow() -> None:
+    engine.empty()
+    with engine.web() as port, engine.worker(100):
+        asyncio.run(client.in_parallel(port, 5, 100, client.post_and_follow))
+        for at_once in (1, 20):
+            _, seconds = asyncio.run(
+                client.in_parallel(port, at_once, FOLLOWED, client.post_and_follow)
+            )
+            row(f"(c) POST, then its stream to confirmed, {at_once} at once", spread(seconds))
+        for at_once in (1, 20):
+            seconds = asyncio.run(frames(port, at_once))
+            row(f"(c) order as a frame on an open socket, {at_once} at once", spread(seconds))
+
+
+async def frames(port: int, at_once: int) -> list[float]:
+    url = f"ws://127.0.0.1:{port}/api/orders/execute"
+    sockets = [await websockets.connect(url, compression=None) for _ in range(at_once)]
+    seconds = await client.send_as_frame(port, sockets, FOLLOWED)
+    for socket in sockets:
+        await socket.close()
+    return seconds
+
+
+def with_the_briefs_latencies() -> None:
+    rate, memory = drained(1, 1000, engine.BRIEF)
+    row(
+        "(d) the brief's latencies, 1,000 in flight, 1 worker",
+        f"{rate:,.0f}/s  peak {memory:.0f} MB",
+    )
+
+
+def spread(seconds: list[float]) -> str:
+    half, most = client.percentile(seconds, 0.5), client.percentile(seconds, 0.99)
+    return f"p50 {half:.1f} ms  p99 {most:.1f} ms"
+
+
+PARTS = {"a": accept_rate, "b": drain, "c": follow, "d": with_the_briefs_latencies}
+
+
+def processor() -> str:
+    for line in (
+        Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ()
+    ):
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.machine()
+
+
+if __name__ == "__main__":
+    call_command("migrate", verbosity=0)
+    version = engine.query("SHOW server_version")[0]
+    print(
+        f"\n{os.cpu_count()} cores ({processor()}), Python {platform.python_version()}, PostgreSQL {version},"
+    )
+    print("fsync on, every status and event persisted; client and servers share the cores.\n")
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()

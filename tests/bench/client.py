@@ -1,0 +1,113 @@
+"""A client that costs little, so that the engine is measured and not the client."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+
+import websockets
+
+BODY = json.dumps({"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1.5"}).encode()
+REQUEST = (
+    b"POST /api/orders/execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Accept: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+)
+
+
+class Connection:
+    """One keep-alive HTTP connection that posts the same order again and again."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def open(cls, port: int) -> "Connection":
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def post(self) -> bytes:
+        """Return the answer's body.
+
+        :raises AssertionError: the answer is not 201.
+        """
+        self._writer.write(REQUEST)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 201"), head
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        return await self._reader.readexactly(length)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def in_parallel(
+    port: int, connections: int, total: int, act: "Act"
+) -> tuple[float, list[float]]:
+    """Return the seconds of it all and each act's seconds."""
+    seconds: list[float] = []
+    opened = [await Connection.open(port) for _ in range(connections)]
+    left = total
+
+    async def run(connection: Connection) -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            start = time.perf_counter()
+            await act(port, connection)
+            seconds.append(time.perf_counter() - start)
+
+    start = time.perf_counter()
+    await asyncio.gather(*(run(connection) for connection in opened))
+    elapsed = time.perf_counter() - start
+    for connection in opened:
+        connection.close()
+    return elapsed, seconds
+
+
+async def post(port: int, connection: Connection) -> None:
+    await connection.post()
+
+
+async def post_and_follow(port: int, connection: Connection) -> None:
+    """Post, open the order's stream, and read it to `confirmed`."""
+    order_id = json.loads(await connection.post())["orderId"]
+    async with websockets.connect(
+        f"ws://127.0.0.1:{port}/ws/orders/{order_id}", compression=None
+    ) as stream:
+        await read_to_the_end(stream)
+
+
+async def send_as_frame(
+    port: int, sockets: "list[websockets.ClientConnection]", total: int
+) -> list[float]:
+    """Send orders on open sockets, one after the other on each, and read each to `confirmed`."""
+    seconds: list[float] = []
+    left = total
+
+    async def run(stream: websockets.ClientConnection) -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            start = time.perf_counter()
+            await stream.send(BODY.decode())
+            await read_to_the_end(stream)
+            seconds.append(time.perf_counter() - start)
+
+    await asyncio.gather(*(run(stream) for stream in sockets))
+    return seconds
+
+
+async def read_to_the_end(stream: websockets.ClientConnection) -> None:
+    async for message in stream:
+        status = json.loads(message)["status"]
+        if status == "confirmed":
+            return
+        assert status in ("pending", "routing", "building", "submitted"), message
+    raise AssertionError("the stream ended before `confirmed`")
+
+
+def percentile(seconds: list[float], share: float) -> float:
+    """Return milliseconds."""
+    return sorted(seconds)[min(len(seconds) - 1, int(len(seconds) * share))] * 1000
+
+
+Act = Callable[[int, Connection], Awaitable[None]]

@@ -82,8 +82,8 @@ def engine(
 
 def worker_command(name: str) -> list[str]:
     return [
-        *(sys.executable, "-W", NO_ROOT_WARNING, "-m", "celery", "-A", "config", "worker"),
-        *("--hostname", f"{name}@%h", *WORKER_OPTIONS),
+        *(sys.executable, "-W", NO_ROOT_WARNING, "-m", "celery", "--quiet", "-A", "config"),
+        *("worker", "--hostname", f"{name}@%h", *WORKER_OPTIONS),
     ]
 
 

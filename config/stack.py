@@ -86,6 +86,7 @@ def worker() -> int:
     if not running_port(data_dir):
         raise NoEngineError("No engine of this folder is running: start it with `make up` first.")
     command = worker_command(f"worker-{os.getpid()}")
+    say("One more worker for the engine of this folder (Ctrl-C stops it).")
     os.chdir(PROJECT)
     os.execve(sys.executable, command, environment(data_dir))  # noqa: S606 - our own command
 

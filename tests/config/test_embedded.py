@@ -18,13 +18,15 @@ from config.embedded import (
     is_in_use,
     locked,
     make_private,
+    outside_directory,
     redis_socket,
     redis_url,
     runtime_directory,
     secret_key,
 )
+from config.identity import ACCOUNTS
 
-from .conftest import is_gone, wait_for
+from .conftest import clean_environment, is_gone, wait_for
 
 FAMILY = """
 import sys
@@ -137,3 +139,37 @@ def test_children_end_with_a_supervisor_that_is_asked_to_stop(
 
     assert family.wait(timeout=10) == 0
     assert all(is_gone(child) for child in children)
+
+
+WITHOUT_NAMESPACES = """
+import sys
+from config import identity
+
+def refuse():
+    raise PermissionError("as in a container")
+
+identity.NAMESPACE = identity.Identity(prepare=refuse)
+from config.stack import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs to become somebody else")
+def test_root_without_user_namespaces_runs_postgres_as_an_account_and_leaves_no_file(
+    tmp_path: Path,
+) -> None:
+    script = 'stat -c %U "$ENGINE_DATA_DIR/postgres/"; echo "$ENGINE_DATA_DIR"'
+    stack = (sys.executable, "-c", WITHOUT_NAMESPACES, "run", "--temporary")
+
+    run = subprocess.run(
+        [*stack, "--", "sh", "-c", script],
+        cwd=PROJECT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    owner, data_dir = run.stdout.split()
+    assert owner in ACCOUNTS
+    assert not outside_directory(Path(data_dir)).exists()

@@ -155,26 +155,26 @@ def test_servers_that_die_are_started_again(start: Start, data_dir: Path) -> Non
 
 
 def test_servers_that_the_environment_names_are_used_and_none_is_started(
-    start: Start, data_dir: Path
+    start: Start, fresh_dir: Path
 ) -> None:
     urls = {"DATABASE_URL": "postgresql://other/db", "REDIS_URL": "redis://other:6379/0"}
 
-    process = start("run", "--", sys.executable, "-c", PRINT_URLS, data_dir=data_dir, **urls)
+    process = start("run", "--", sys.executable, "-c", PRINT_URLS, data_dir=fresh_dir, **urls)
     words, _ = process.communicate(timeout=10)
 
     assert words.split() == list(urls.values())
-    assert not (data_dir / "postgres").exists()
-    assert not (data_dir / "redis").exists()
+    assert not (fresh_dir / "postgres").exists()
+    assert not (fresh_dir / "redis").exists()
 
 
-def test_one_named_server_leaves_the_other_embedded(start: Start, data_dir: Path) -> None:
+def test_one_named_server_leaves_the_other_embedded(start: Start, fresh_dir: Path) -> None:
     named = {"DATABASE_URL": "postgresql://other/db"}
 
-    process = start("run", "--", sys.executable, "-c", PRINT_URLS, data_dir=data_dir, **named)
+    process = start("run", "--", sys.executable, "-c", PRINT_URLS, data_dir=fresh_dir, **named)
     words, _ = process.communicate(timeout=10)
 
-    assert words.split() == [named["DATABASE_URL"], redis_url(data_dir)]
-    assert not (data_dir / "postgres").exists()
+    assert words.split() == [named["DATABASE_URL"], redis_url(fresh_dir)]
+    assert not (fresh_dir / "postgres").exists()
 
 
 def test_a_temporary_run_returns_the_exit_code_and_removes_its_folder(
@@ -190,8 +190,8 @@ def test_a_temporary_run_returns_the_exit_code_and_removes_its_folder(
     assert not (tmp_path / "unused").exists()
 
 
-def test_worker_says_so_when_no_engine_runs(start: Start, data_dir: Path) -> None:
-    process = start("worker", data_dir=data_dir)
+def test_worker_says_so_when_no_engine_runs(start: Start, fresh_dir: Path) -> None:
+    process = start("worker", data_dir=fresh_dir)
     _, words = process.communicate(timeout=10)
 
     assert process.returncode == 1

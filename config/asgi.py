@@ -11,14 +11,17 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
+from config.handler import EntryHandler
 from config.limits import Application, limit_body
 from config.origin import OwnOrigins
 from orders.routes import websocket_routes
 from orders.streams import lifespan
+from orders.urls import entry_paths
 
+pages = ASGIStaticFilesHandler(django_application)
 application = ProtocolTypeRouter(
     {
-        "http": limit_body(cast(Application, ASGIStaticFilesHandler(django_application))),
+        "http": limit_body(cast(Application, EntryHandler(pages, frozenset(entry_paths())))),
         "websocket": OwnOrigins(URLRouter(websocket_routes)),
         "lifespan": lifespan,
     }

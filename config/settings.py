@@ -86,13 +86,14 @@ INSTALLED_APPS = [
     "orders",
     "routing",
 ]
-MIDDLEWARE = [
-    "config.middleware.PageSecurity",
-    "config.middleware.PageSession",
-    "config.middleware.PageCsrf",
-    "config.middleware.PageAuthentication",
-    "config.middleware.PageMessages",
-    "config.middleware.PageFrameOptions",
+MIDDLEWARE = [  # for pages and reading; sending orders goes the short way of config/handler.py
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -127,9 +128,10 @@ LOGGING = {
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "orders.problems.handle_exception",
     "DEFAULT_RENDERER_CLASSES": [
-        "rest_framework.renderers.JSONRenderer",
+        "orders.renderers.PlainJSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders.renderers.ProgramsFirst",
     "DEFAULT_PARSER_CLASSES": ["orders.parsers.ExactJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [],

@@ -10,7 +10,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from config.middleware import is_for_a_person
 from orders.problems import CONTENT_TYPE
 
 
@@ -37,7 +36,7 @@ class AsyncAPIView(ProblemAPIView):
         self.headers: dict[str, str] = self.default_response_headers
         self.request = wrapped = self.initialize_request(request, *args, **kwargs)
         try:
-            if is_for_a_person(request):  # reads the session, hence the database
+            if hasattr(request, "session"):  # read it, hence the database, in a thread
                 await sync_to_async(self.initial)(wrapped, *args, **kwargs)
             else:
                 self.initial(wrapped, *args, **kwargs)

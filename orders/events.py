@@ -56,7 +56,7 @@ class Event:
 
 def timestamp(at: datetime) -> str:
     """Return an RFC 3339 time in UTC, with milliseconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def group_of(order_id: UUID) -> str:

@@ -30,21 +30,12 @@ from orders.moves import ClaimedOrder, Move, NewOrder, Overtaken
 from routing.venue import Side
 
 logger = logging.getLogger(__name__)
+encode = json.JSONEncoder(separators=(",", ":")).encode
 
 ACCEPT_PATIENCE = 1.5  # seconds; then the client is told to come again
 COMPARING = "Comparing prices"
 MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
 
-
-ACCEPT_COLUMNS = (
-    *("id", "owner", "client_order_id", "type", "side", "base", "quote", "amount_in"),
-    *("amount_out", "slippage_bps", "message"),
-)
-ADVANCE_COLUMNS = (
-    *("order_id", "lease_token", "seq", "status", "message", "is_final", "delay", "venue"),
-    *("min_out", "max_in", "signature", "payload", "expires_at_height", "outcome", "filled_in"),
-    *("filled_out", "failure_code", "failure_reason", "needs_attention"),
-)
 
 Recorded = tuple[int, datetime]
 """Attempts of the order and the time of its new event."""
@@ -272,17 +263,9 @@ async def _recover_advance(
 
 
 def _accept_params(orders: Sequence[NewOrder]) -> dict[str, Any]:
-    return {column: [getattr(order, column) for order in orders] for column in ACCEPT_COLUMNS} | {
-        "data": [_json(order.data) for order in orders]
-    }
+    return {"orders": encode([order.as_row() for order in orders])}
 
 
 def _advance_params(moves: Sequence[Move]) -> dict[str, Any]:
-    return {column: [getattr(move, column) for move in moves] for column in ADVANCE_COLUMNS} | {
-        "data": [_json(move.data) for move in moves],
-        "lease": settings.LEASE_SECONDS,
-    }
-
-
-def _json(data: dict[str, Any]) -> str:
-    return json.dumps(data, separators=(",", ":"))
+    rows = [move.as_row(ordinal) for ordinal, move in enumerate(moves, start=1)]
+    return {"moves": encode(rows), "lease": settings.LEASE_SECONDS}

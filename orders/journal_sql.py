@@ -1,4 +1,4 @@
-"""The statements that write orders. All times are the database's; arrays carry many at once.
+"""The statements that write orders. All times are the database's; one parameter carries many.
 
 Every statement is one transaction by itself: the status, its event and its transaction row stand
 or fall together.
@@ -7,12 +7,9 @@ or fall together.
 ACCEPT = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 new AS (
-  SELECT * FROM unnest(
-    %(id)s::uuid[], %(owner)s::int[], %(client_order_id)s::text[], %(type)s::text[],
-    %(side)s::text[], %(base)s::text[], %(quote)s::text[], %(amount_in)s::bigint[],
-    %(amount_out)s::bigint[], %(slippage_bps)s::int[], %(message)s::text[], %(data)s::text[]
-  ) AS new(id, owner, client_order_id, type, side, base, quote, amount_in, amount_out,
-           slippage_bps, message, data)
+  SELECT * FROM json_to_recordset(%(orders)s::json) AS new(
+    id uuid, owner int, client_order_id text, type text, side text, base text, quote text,
+    amount_in bigint, amount_out bigint, slippage_bps int, message text, data jsonb)
 ),
 stored AS (
   INSERT INTO orders (id, owner_id, client_order_id, type, side, base, quote, amount_in,
@@ -25,7 +22,7 @@ stored AS (
 ),
 logged AS (
   INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
-  SELECT id, 1, 'pending', 0, message, data::jsonb, clock.at FROM new, clock
+  SELECT id, 1, 'pending', 0, message, data, clock.at FROM new, clock
 )
 SELECT stored.id, clock.at FROM stored, clock
 """
@@ -37,17 +34,11 @@ ACCEPTED = "SELECT id, created_at FROM orders WHERE id = ANY(%(id)s::uuid[])"
 ADVANCE = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 moves AS (
-  SELECT * FROM unnest(
-    %(order_id)s::uuid[], %(lease_token)s::bigint[], %(seq)s::int[], %(status)s::text[],
-    %(message)s::text[], %(data)s::text[], %(is_final)s::bool[], %(delay)s::float8[],
-    %(venue)s::text[], %(min_out)s::bigint[], %(max_in)s::bigint[], %(signature)s::text[],
-    %(payload)s::bytea[], %(expires_at_height)s::bigint[], %(outcome)s::text[],
-    %(filled_in)s::bigint[], %(filled_out)s::bigint[], %(failure_code)s::text[],
-    %(failure_reason)s::text[], %(needs_attention)s::bool[]
-  ) WITH ORDINALITY AS move(
-    order_id, lease_token, seq, status, message, data, is_final, delay, venue, min_out, max_in,
-    signature, payload, expires_at_height, outcome, filled_in, filled_out, failure_code,
-    failure_reason, needs_attention, ordinal)
+  SELECT * FROM json_to_recordset(%(moves)s::json) AS move(
+    ordinal int, order_id uuid, lease_token bigint, seq int, status text, message text,
+    data jsonb, is_final bool, delay float8, venue text, min_out bigint, max_in bigint,
+    signature text, payload text, expires_at_height bigint, outcome text, filled_in bigint,
+    filled_out bigint, failure_code text, failure_reason text, needs_attention bool)
 ),
 moved AS (
   UPDATE orders SET
@@ -78,12 +69,12 @@ moved AS (
 ),
 logged AS (
   INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
-  SELECT order_id, new_seq, status, attempts, message, data::jsonb, clock.at FROM moved, clock
+  SELECT order_id, new_seq, status, attempts, message, data, clock.at FROM moved, clock
 ),
 opened AS (
   INSERT INTO order_transactions
     (order_id, attempt, signature, payload, expires_at_height, created_at)
-  SELECT order_id, attempts, signature, payload, expires_at_height, clock.at
+  SELECT order_id, attempts, signature, decode(payload, 'base64'), expires_at_height, clock.at
   FROM moved, clock WHERE payload IS NOT NULL
 ),
 settled AS (

@@ -1,11 +1,17 @@
 """What travels between the engine and its journal: an order to store, to carry, to move."""
 
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from orders.lifecycle import FINAL, Status, check_transition
 from routing.venue import Side
+
+OPTIONAL_COLUMNS = (
+    *("delay", "venue", "min_out", "max_in", "signature", "expires_at_height", "outcome"),
+    *("filled_in", "filled_out", "failure_code", "failure_reason"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +27,26 @@ class NewOrder:
     amount_out: int | None
     slippage_bps: int
     message: str
-    data: dict[str, Any]
+    data: dict[str, Any] = field(default_factory=dict)
     owner: int | None = None
     client_order_id: str | None = None
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the order as the journal's statement reads it: a JSON object."""
+        return {
+            "id": str(self.id),
+            "owner": self.owner,
+            "client_order_id": self.client_order_id,
+            "type": self.type,
+            "side": self.side,
+            "base": self.base,
+            "quote": self.quote,
+            "amount_in": self.amount_in,
+            "amount_out": self.amount_out,
+            "slippage_bps": self.slippage_bps,
+            "message": self.message,
+            "data": self.data,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +112,26 @@ class Move:
     def gives_back(self) -> bool:
         """Whether the lease ends with this move, so that older holders find another token."""
         return self.is_final or self.delay is not None
+
+    def as_row(self, ordinal: int) -> dict[str, Any]:
+        """Return the move as the journal's statement reads it; what is None is left out."""
+        row: dict[str, Any] = {
+            "ordinal": ordinal,
+            "order_id": str(self.order_id),
+            "lease_token": self.lease_token,
+            "seq": self.seq,
+            "status": self.status.value,
+            "message": self.message,
+            "data": self.data,
+            "is_final": self.is_final,
+            "needs_attention": self.needs_attention,
+        }
+        for column in OPTIONAL_COLUMNS:
+            if (value := getattr(self, column)) is not None:
+                row[column] = value
+        if self.payload is not None:
+            row["payload"] = b64encode(self.payload).decode()
+        return row
 
 
 class Overtaken(Exception):

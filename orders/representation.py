@@ -1,7 +1,8 @@
 """An order as clients see it: camelCase, decimals as strings, RFC 3339 times."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 from orders.events import LABELS, Event, timestamp
 from orders.lifecycle import Status
@@ -12,14 +13,32 @@ from routing.tokens import REGISTRY, Token
 from routing.venue import Side
 
 
-def order_as_json(order: Order) -> dict[str, Any]:
-    """Return all that a client may know of an order; None where nothing is known yet."""
-    base, quote = REGISTRY.token(order.base), REGISTRY.token(order.quote)
-    side = Side(order.side)
-    token_in, token_out = (base, quote) if side is Side.SELL else (quote, base)
+class Requested(Protocol):
+    """What an order is asked to do: a stored order, or one that is about to be stored."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def side(self) -> str: ...
+    @property
+    def base(self) -> str: ...
+    @property
+    def quote(self) -> str: ...
+    @property
+    def amount_in(self) -> int | None: ...
+    @property
+    def amount_out(self) -> int | None: ...
+    @property
+    def slippage_bps(self) -> int: ...
+
+
+def request_as_json(order: Requested) -> dict[str, Any]:
+    """Return what the client asked for, and where to follow it."""
+    token_in, token_out = tokens_of(order)
     return {
         "orderId": str(order.id),
-        "status": order.status,
         "wsUrl": f"/ws/orders/{order.id}",
         "type": order.type,
         "side": order.side,
@@ -30,6 +49,14 @@ def order_as_json(order: Order) -> dict[str, Any]:
         "amountIn": decimal(token_in, order.amount_in),
         "amountOut": decimal(token_out, order.amount_out),
         "slippageBps": order.slippage_bps,
+    }
+
+
+def order_as_json(order: Order) -> dict[str, Any]:
+    """Return all that a client may know of an order; None where nothing is known yet."""
+    token_in, token_out = tokens_of(order)
+    return request_as_json(order) | {
+        "status": order.status,
         "seq": order.seq,
         "attempts": order.attempts,
         "route": LABELS.get(order.venue, order.venue) if order.venue else None,
@@ -46,6 +73,25 @@ def order_as_json(order: Order) -> dict[str, Any]:
         "startedAt": time(order.started_at),
         "finishedAt": time(order.finished_at),
     }
+
+
+def accepted_as_json(request: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """Return what `order_as_json` would of an order just accepted, without reading it."""
+    return request | NOTHING_YET | {"createdAt": timestamp(at)}
+
+
+NOTHING_YET = {
+    **{"status": "pending", "seq": 1, "attempts": 0, "route": None, "routedDex": None},
+    **{"minAmountOut": None, "maxAmountIn": None, "txHash": None, "executedPrice": None},
+    **{"executedAmountIn": None, "executedAmountOut": None, "failureCode": None, "error": None},
+    **{"createdAt": None, "startedAt": None, "finishedAt": None},
+}
+
+
+def tokens_of(order: Requested) -> tuple[Token, Token]:
+    """Return what goes in and what comes out."""
+    base, quote = REGISTRY.token(order.base), REGISTRY.token(order.quote)
+    return (base, quote) if order.side == Side.SELL else (quote, base)
 
 
 def decimal(token: Token, atoms: int | None) -> str | None:

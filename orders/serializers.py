@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from rest_framework import serializers
@@ -104,9 +104,24 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             }
             raise InvalidOrder(errors, seen)
         try:
-            return self._read(cast("dict[str, Any]", self.run_validation(given)))
+            return self._read(self._values(given))
         except ValidationError as error:
             raise InvalidOrder(error.detail, seen) from None
+
+    def _values(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the given fields' values: as `run_validation`, but only of those that are there.
+
+        :raises ValidationError: with an error for every field that cannot be read.
+        """
+        values, errors = {}, {}
+        for name, value in given.items():
+            try:
+                values[name] = self.fields[name].run_validation(value)
+            except ValidationError as error:
+                errors[name] = error.detail
+        if errors:
+            raise ValidationError(errors)
+        return values
 
     def _read(self, given: dict[str, Any]) -> OrderRequest:
         order_type = self._type(given)

@@ -2,19 +2,19 @@
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from orders import bell
 from orders.crash_points import passing
-from orders.events import Event, timestamp
+from orders.events import Event
 from orders.hints import publish_now
 from orders.journal import advance_now, journal_of_this_loop
 from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order
 from orders.moves import Move, NewOrder, Overtaken
-from orders.representation import order_as_json
+from orders.representation import accepted_as_json, request_as_json
 from routing.tokens import Market
 from routing.venue import Side
 
@@ -51,9 +51,8 @@ async def submit_order(
 
     :raises psycopg.OperationalError: the database does not answer; nothing is stored.
     """
-    order_id = order_id or new_order_id()
-    order = Order(
-        id=order_id,
+    order = NewOrder(
+        id=order_id or new_order_id(),
         type=request.type,
         side=request.side.value,
         base=request.market.base.symbol,
@@ -61,26 +60,13 @@ async def submit_order(
         amount_in=request.amount_in,
         amount_out=request.amount_out,
         slippage_bps=request.slippage_bps,
-        created_at=None,  # type: ignore[misc]  # the database says when
+        message=RECEIVED,
     )
-    shown = order_as_json(order)
-    event = await journal_of_this_loop().accept(
-        NewOrder(
-            id=order_id,
-            type=order.type,
-            side=order.side,
-            base=order.base,
-            quote=order.quote,
-            amount_in=order.amount_in,
-            amount_out=order.amount_out,
-            slippage_bps=order.slippage_bps,
-            message=RECEIVED,
-            data={"order": {name: value for name, value in shown.items() if value is not None}},
-        )
-    )
+    asked = request_as_json(order)
+    event = await journal_of_this_loop().accept(replace(order, data={"order": asked}))
     passing("after_accept")
     bell.ring_soon()
-    return {"message": RECEIVED, **shown, "createdAt": timestamp(event.at)}, event
+    return {"message": RECEIVED, **accepted_as_json(asked, event.at)}, event
 
 
 def cancel_order(order_id: UUID) -> Event:

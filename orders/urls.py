@@ -12,6 +12,11 @@ def either(path: str, view: object, name: str | None = None) -> URLPattern:
     return re_path(rf"^{path}/?$", view, name=name)  # type: ignore[call-overload,no-any-return]
 
 
+def entry_paths() -> list[str]:
+    """Return every form of the paths on which orders are sent."""
+    return [f"/{path}{end}" for path in ENTRY_PATHS for end in ("", "/")]
+
+
 orders_view = views.OrdersView.as_view()
 urlpatterns = [
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from rest_framework import status
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -60,7 +59,7 @@ class OrdersView(AsyncAPIView):
         return Response(
             order | {"links": links(request, order["orderId"], Status.PENDING)},
             status=status.HTTP_201_CREATED,
-            headers={"Location": reverse("order", args=[order["orderId"]])},
+            headers={"Location": f"/api/orders/{order['orderId']}"},
         )
 
     def _list(self, request: Request) -> Response:

@@ -1,0 +1,61 @@
+"""Django's ASGI handler, and a shorter way through it for clients that send orders.
+
+The stock way costs a request four hops through a thread and a new thread pool, for sessions,
+signals and old connections that order entry never has: three quarters of its time. The short way
+is for requests that carry nothing of a person: no cookie, no wish for HTML. Everything else, and
+every other path, goes the stock way.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.exception import convert_exception_to_response
+from django.urls import set_script_prefix
+
+
+class EntryHandler(ASGIHandler):
+    """Serves `paths` to API clients without middleware, signals or threads; the rest by `stock`.
+
+    Not served here: whoever hangs up is not listened for, as an order that was sent is stored.
+    """
+
+    def __init__(self, stock: Any, paths: frozenset[str]) -> None:
+        super().__init__()
+        self._stock = stock
+        self._paths = paths
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
+        self._middleware_chain = convert_exception_to_response(
+            self._get_response_async  # type: ignore[attr-defined]  # missing in the stubs
+        )
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] == "POST" and scope["path"] in self._paths and is_api_client(scope):
+            await self._handle_entry(scope, receive, send)
+        else:
+            await self._stock(scope, receive, send)
+
+    async def _handle_entry(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        with body:
+            set_script_prefix(settings.FORCE_SCRIPT_NAME or "/")
+            request, refusal = self.create_request(scope, body)
+            chain: Any = self._middleware_chain
+            response = await chain(request) if request is not None else refusal
+            await self.send_response(response, send)  # type: ignore[arg-type]  # one is not None
+
+
+def is_api_client(scope: Any) -> bool:
+    """Whether nothing in the request speaks of a person with a browser."""
+    for name, value in scope["headers"]:
+        if name == b"cookie" or (name == b"accept" and b"text/html" in value):
+            return False
+    return True

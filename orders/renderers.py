@@ -1,0 +1,37 @@
+"""How answers are written: JSON for programs at once, everything else by DRF's rules."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+UNCHOOSY = frozenset(("", "*/*", "application/json"))
+
+
+class PlainJSONRenderer(JSONRenderer):
+    """DRF's, without indentation on demand: our answers hold nothing but plain JSON values."""
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
+    ) -> bytes:
+        return b"" if data is None else encode(data).encode()
+
+
+class ProgramsFirst(DefaultContentNegotiation):
+    """DRF's negotiation, which most programs need not go through: they take the first."""
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Sequence[BaseRenderer],  # type: ignore[override]
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        accept = request.META.get("HTTP_ACCEPT", "")
+        if accept in UNCHOOSY and not request.META.get("QUERY_STRING") and format_suffix is None:
+            return renderers[0], renderers[0].media_type
+        found: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+        return found

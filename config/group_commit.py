@@ -36,7 +36,7 @@ class GroupCommit(Generic[Item, Answer]):
         recover: Callable[[Connection, Sequence[Item]], Awaitable[Sequence[Answer | None]]],
         *,
         patience: float,
-        limit: int = 400,
+        limit: int = 50,
     ) -> None:
         """Gather items for `run`, which answers each in order, in one transaction.
 

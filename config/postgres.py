@@ -8,6 +8,12 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+# The statements on these connections find a batch's rows by primary key. Without statistics the
+# planner would rather read the whole table, and it plans the same again for every batch.
+PLANS = (
+    " -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off -c jit=off"
+    " -c plan_cache_mode=force_generic_plan"
+)
 OPTIONS = (
     "-c statement_timeout=5000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=10000"
 )
@@ -45,5 +51,5 @@ class Link:
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT,
             application_name=self._name,
-            options=OPTIONS,
+            options=OPTIONS + PLANS,
         )

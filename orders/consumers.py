@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 
+import orjson
 import psycopg
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
@@ -21,7 +22,6 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
 from redis.exceptions import RedisError
-from rest_framework.utils.encoders import JSONEncoder
 
 from orders.events import Event, group_of
 from orders.parsers import MalformedJSON, parse_json
@@ -31,7 +31,6 @@ from orders.streams import Streams, UnknownOrder, Watch, streams_of_this_loop
 from orders.submission import new_order_id, submit_order
 
 logger = logging.getLogger(__name__)
-encode = JSONEncoder(separators=(",", ":")).encode
 
 SEND_SECONDS = 10.0  # for one message, to a client that does not read
 IDLE_SECONDS = 3.0  # after the last order on a socket has ended
@@ -47,6 +46,10 @@ class Close(IntEnum):
     NO_SUCH_ORDER = 4404
     TOO_SLOW = 4408
     TOO_MUCH = 4429
+
+
+def encode_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
@@ -104,7 +107,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         watch = await self._join(order_id, after)
         try:
             if greeting:
-                await self.say(encode(greeting))
+                await self.say(encode_json(greeting))
             await self._catch_up(watch)
         except UnknownOrder:
             detail = "There is no such order."
@@ -144,7 +147,9 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             raise StopConsumer from None
 
     async def say_problem(self, found: Problem) -> None:
-        await self.say(encode({"type": "error", **{k: v for k, v in found.items() if k != "type"}}))
+        await self.say(
+            encode_json({"type": "error", **{k: v for k, v in found.items() if k != "type"}})
+        )
 
     async def _catch_up_if_possible(self, watch: Watch) -> None:
         try:
@@ -157,7 +162,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             await self.pass_on_event(watch, event)
 
     async def pass_on_event(self, watch: Watch, event: Event) -> None:
-        await self._pass_on(watch, event.seq, event.as_text(), is_final=event.is_final)
+        await self._pass_on(watch, event.seq, event.as_text().decode(), is_final=event.is_final)
 
     async def _pass_on(self, watch: Watch, seq: int, text: str, *, is_final: bool) -> None:
         await self.say(text)
@@ -244,7 +249,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         try:
             async with asyncio.timeout(LAYER_SECONDS):
                 if found:
-                    await self.send(encode(found))
+                    await self.send(encode_json(found))
                 await self.close(code)
         except TimeoutError:
             pass

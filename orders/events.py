@@ -4,11 +4,12 @@ An event is a fact of PostgreSQL. What travels through Redis is a hint of it, wi
 ready to be sent: losing it costs a second, never an event.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from orders.lifecycle import FINAL, Status
 
@@ -50,8 +51,8 @@ class Event:
             "data": data,
         }
 
-    def as_text(self) -> str:
-        return json.dumps(self.as_message(), separators=(",", ":"))
+    def as_text(self) -> bytes:
+        return orjson.dumps(self.as_message())
 
 
 def timestamp(at: datetime) -> str:
@@ -59,6 +60,9 @@ def timestamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+GROUP = "order."
+
+
 def group_of(order_id: UUID) -> str:
     """Return the name of the channel layer's group for one order's hints."""
-    return f"order.{order_id}"
+    return f"{GROUP}{order_id}"

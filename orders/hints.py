@@ -6,8 +6,7 @@ cannot be told in time is dropped, and the streams find it by their resync.
 
 import asyncio
 import logging
-from typing import Any
-from uuid import UUID
+from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
 import msgpack
@@ -15,7 +14,7 @@ import redis.asyncio
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from orders.events import Event, group_of
+from orders.events import GROUP, Event
 
 logger = logging.getLogger(__name__)
 
@@ -24,56 +23,34 @@ MAX_WAITING = 10_000
 REDIS_TIMEOUT = 1.0  # seconds
 PAUSE_AFTER_FAILURE = 1.0  # seconds in which hints are dropped at once
 
-# KEYS: the hash. ARGV, five for each event: channel, hint, order id, seq, message ("" = ended).
-# A snapshot is replaced only by one with a newer seq.
+# KEYS: the hash. ARGV: the channels' prefix, and a msgpack list of [id, seq, is_final, message].
+# The hint is in the channel layer's wire format. A snapshot is replaced only by a newer one.
 TELL = """
-for i = 1, #ARGV, 5 do
-  redis.call('PUBLISH', ARGV[i], ARGV[i + 1])
-  local id, seq, message = ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
-  if message == '' then
+for _, event in ipairs(cmsgpack.unpack(ARGV[2])) do
+  local id, seq, is_final, text = event[1], event[2], event[3], event[4]
+  redis.call('PUBLISH', ARGV[1] .. id, cmsgpack.pack({
+    type = 'order.event', order_id = id, seq = seq, is_final = is_final, text = text}))
+  if is_final then
     redis.call('HDEL', KEYS[1], id)
   else
     local old = redis.call('HGET', KEYS[1], id)
     if not old or tonumber(string.match(old, '"seq":(%d+)')) < seq then
-      redis.call('HSET', KEYS[1], id, message)
+      redis.call('HSET', KEYS[1], id, text)
     end
   end
 end
 """
 
 
-def arguments(event: Event) -> list[Any]:
-    """Return what `TELL` wants to know of one event."""
-    text = event.as_text()
-    return [
-        channel_of(event.order_id),
-        hint(event, text),
-        str(event.order_id),
-        event.seq,
-        "" if event.is_final else text,
-    ]
+def arguments(events: Iterable[Event]) -> list[str | bytes]:
+    """Return what `TELL` wants to know of these events."""
+    told = [(str(one.order_id), one.seq, one.is_final, one.as_text().decode()) for one in events]
+    return [CHANNEL, msgpack.packb(told)]
 
 
-def channel_of(order_id: UUID) -> str:
-    """Return the Redis channel on which the channel layer listens for the order's group.
-
-    Private to channels-redis; `tests/orders/test_hints.py` holds it to the real layer.
-    """
-    return f"{settings.CHANNEL_PREFIX}__group__{group_of(order_id)}"
-
-
-def hint(event: Event, text: str) -> bytes:
-    """Return the event in the channel layer's wire format, its message ready to be sent on."""
-    packed: bytes = msgpack.packb(
-        {
-            "type": "order.event",
-            "order_id": str(event.order_id),
-            "seq": event.seq,
-            "is_final": event.is_final,
-            "text": text,
-        }
-    )
-    return packed
+# How the channel layer names a group in Redis. Private to channels-redis, as is the form of its
+# messages; `tests/orders/test_hints.py` holds both to the real layer.
+CHANNEL = f"{settings.CHANNEL_PREFIX}__group__{GROUP}"
 
 
 class HintPublisher:
@@ -114,8 +91,7 @@ class HintPublisher:
                 if clock() < self._silent_until:
                     continue
                 try:
-                    args = [argument for event in batch for argument in arguments(event)]
-                    await self._tell(keys=[ACTIVE_ORDERS], args=args)
+                    await self._tell(keys=[ACTIVE_ORDERS], args=arguments(batch))
                 except (RedisError, OSError, TimeoutError) as error:
                     self._silent_until = clock() + PAUSE_AFTER_FAILURE
                     logger.warning("%d hints were not published: %s", len(batch), error)
@@ -141,7 +117,7 @@ def publish_now(event: Event) -> None:
         settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT
     )
     try:
-        client.eval(TELL, 1, ACTIVE_ORDERS, *arguments(event))
+        client.register_script(TELL)(keys=[ACTIVE_ORDERS], args=arguments([event]))
     except RedisError as error:
         logger.warning("The hint of %s:%d was not published: %s", event.order_id, event.seq, error)
     finally:

@@ -7,7 +7,6 @@ lease's token and on `seq`: who comes second moves nothing.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -15,6 +14,7 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+import orjson
 from django.conf import settings
 from django.db import connection as django_connection
 from psycopg.conninfo import make_conninfo
@@ -30,7 +30,6 @@ from orders.moves import ClaimedOrder, Move, NewOrder, Overtaken
 from routing.venue import Side
 
 logger = logging.getLogger(__name__)
-encode = json.JSONEncoder(separators=(",", ":")).encode
 
 ACCEPT_PATIENCE = 1.5  # seconds; then the client is told to come again
 COMPARING = "Comparing prices"
@@ -263,9 +262,9 @@ async def _recover_advance(
 
 
 def _accept_params(orders: Sequence[NewOrder]) -> dict[str, Any]:
-    return {"orders": encode([order.as_row() for order in orders])}
+    return {"orders": orjson.dumps([order.as_row() for order in orders]).decode()}
 
 
 def _advance_params(moves: Sequence[Move]) -> dict[str, Any]:
     rows = [move.as_row(ordinal) for ordinal, move in enumerate(moves, start=1)]
-    return {"moves": encode(rows), "lease": settings.LEASE_SECONDS}
+    return {"moves": orjson.dumps(rows).decode(), "lease": settings.LEASE_SECONDS}

@@ -138,8 +138,10 @@ class OrderEvent(models.Model):
     """One line of an order's log; `seq` starts at 1 and has no gap."""
 
     pk = models.CompositePrimaryKey("order_id", "seq")
+    # No foreign key in the database, which would look the order up again for every event: rows
+    # come from the statement that writes the order, and a trigger forbids to delete orders.
     order = models.ForeignKey(
-        Order, on_delete=models.CASCADE, related_name="events", db_index=False
+        Order, models.CASCADE, related_name="events", db_index=False, db_constraint=False
     )
     seq = models.PositiveIntegerField()
     status = models.CharField(max_length=16)
@@ -172,7 +174,7 @@ class OrderTransaction(models.Model):
 
     pk = models.CompositePrimaryKey("order_id", "attempt")
     order = models.ForeignKey(
-        Order, on_delete=models.CASCADE, related_name="transactions", db_index=False
+        Order, models.CASCADE, related_name="transactions", db_index=False, db_constraint=False
     )
     attempt = models.PositiveIntegerField()
     signature = models.CharField(max_length=128)

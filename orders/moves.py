@@ -34,7 +34,7 @@ class NewOrder:
     def as_row(self) -> dict[str, Any]:
         """Return the order as the journal's statement reads it: a JSON object."""
         return {
-            "id": str(self.id),
+            "id": self.id,
             "owner": self.owner,
             "client_order_id": self.client_order_id,
             "type": self.type,
@@ -117,7 +117,7 @@ class Move:
         """Return the move as the journal's statement reads it; what is None is left out."""
         row: dict[str, Any] = {
             "ordinal": ordinal,
-            "order_id": str(self.order_id),
+            "order_id": self.order_id,
             "lease_token": self.lease_token,
             "seq": self.seq,
             "status": self.status.value,

@@ -1,14 +1,13 @@
 """How answers are written: JSON for programs at once, everything else by DRF's rules."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 UNCHOOSY = frozenset(("", "*/*", "application/json"))
 
 
@@ -18,7 +17,7 @@ class PlainJSONRenderer(JSONRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
     ) -> bytes:
-        return b"" if data is None else encode(data).encode()
+        return b"" if data is None else orjson.dumps(data)
 
 
 class ProgramsFirst(DefaultContentNegotiation):

@@ -1,19 +1,14 @@
 """The bytes of a simulated transaction: what the venues write and the network reads."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
+
+import orjson
 
 from routing.steps import steps_for
 from routing.venue import Bound, Leg, SignedTransaction, Swap, TransactionRefused
 from routing.wallet import sign
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
-# Random, whatever the seed: two workers with one seed must never make the same signature.
-_nonces = (f"{prefix}-{number}" for prefix in [os.urandom(8).hex()] for number in count())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +35,17 @@ def sign_swap(
         "side": swap.side.value,
         "steps": steps_for(swap, legs, bound),
         "recentHeight": height,
-        "nonce": next(_nonces),
+        # Random, whatever the seed: two workers must never make the same signature.
+        "nonce": os.urandom(12).hex(),
     }
-    payload = _encode(content).encode()
+    payload = orjson.dumps(content)
     return SignedTransaction(sign(payload), payload, height + expiry_blocks)
 
 
 def read_instruction(transaction: SignedTransaction) -> Instruction:
     """:raises TransactionRefused: the bytes are not a transaction."""
     try:
-        content = json.loads(transaction.payload)
+        content = orjson.loads(transaction.payload)
         return Instruction(
             amount_in=content["amountIn"],
             amount_out=content["amountOut"],

@@ -28,11 +28,19 @@ WHEN (
   OR OLD.status = NEW.status AND NEW.seq <> OLD.seq
 )
 EXECUTE FUNCTION refuse_transition();
+CREATE FUNCTION refuse_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'orders are history and are never deleted' USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER orders_are_kept BEFORE DELETE ON orders FOR EACH STATEMENT
+EXECUTE FUNCTION refuse_deletion();
 ALTER TABLE orders SET (fillfactor = 60);
 """
 
 BACKWARD = """
 ALTER TABLE orders RESET (fillfactor);
+DROP TRIGGER orders_are_kept ON orders;
+DROP FUNCTION refuse_deletion();
 DROP TRIGGER orders_transitions ON orders;
 DROP FUNCTION refuse_transition();
 """

@@ -44,7 +44,7 @@ def accept_rate() -> None:
 
 def drain() -> None:
     for workers in (1, 2):
-        for in_flight in (10, 100, 400):
+        for in_flight in (100, 10, 400):
             rate = drained(workers, in_flight, engine.AT_ONCE)[0]
             row(
                 f"(b) drain {DRAINED:,}, {in_flight} in flight, {workers} worker(s)",

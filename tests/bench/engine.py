@@ -104,4 +104,7 @@ def query(statement: str, *parameters: object) -> tuple[object, ...]:
 
 def empty() -> None:
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute("TRUNCATE orders, simulated_network_transactions, order_starts CASCADE")
+        connection.execute(
+            "TRUNCATE orders, order_events, order_transactions, order_starts,"
+            " simulated_network_transactions"
+        )

@@ -1,0 +1,41 @@
+"""Fixtures of all tests. They need the embedded servers: run them with `make test`."""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import redis
+from django.conf import settings
+
+from orders.hints import hints_of_this_loop
+from orders.journal import conninfo, journal_of_this_loop
+from orders.streams import streams_of_this_loop
+
+
+def pytest_configure() -> None:
+    if not os.environ.get("DATABASE_URL"):
+        raise pytest.UsageError("No servers: run `make test PYTEST_ARGS=...`, not pytest alone.")
+
+
+@pytest.fixture
+def database_conninfo(transactional_db: None) -> str:
+    """libpq's form of the test database."""
+    return conninfo()
+
+
+@pytest.fixture
+def redis_client() -> redis.Redis:
+    """The tests' Redis, empty."""
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    client.flushall()
+    return client
+
+
+@pytest_asyncio.fixture
+async def engine_loop(transactional_db: None) -> AsyncIterator[None]:
+    """For tests of coroutines that use the journal, hints or streams: closes them at the end."""
+    yield
+    await streams_of_this_loop().close()
+    await journal_of_this_loop().close()
+    await hints_of_this_loop().close()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import AsyncConnection
@@ -16,6 +17,7 @@ PLANS = (
 )
 OPTIONS = (
     "-c statement_timeout=5000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=10000"
+    " -c timezone=UTC"
 )
 CONNECT_TIMEOUT = 3
 
@@ -36,14 +38,35 @@ class Link:
         :raises psycopg.OperationalError: the server cannot be reached, or the connection broke.
         """
         async with self._turn:
-            if self._connection is None or self._connection.closed or self._connection.broken:
+            if self._connection is None or not self._is_usable():
                 self._connection = await self._connect()
             yield self._connection
+
+    async def fetch(self, query: LiteralString, parameters: Any) -> list[TupleRow]:
+        """Return the rows of a query that writes nothing; a connection found dead is replaced.
+
+        :raises psycopg.OperationalError: the server cannot be reached.
+        """
+        try:
+            return await self._fetch(query, parameters)
+        except psycopg.OperationalError:
+            if self._is_usable():
+                raise
+            return await self._fetch(query, parameters)
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    async def _fetch(self, query: LiteralString, parameters: Any) -> list[TupleRow]:
+        async with self.connection() as connection:
+            cursor = await connection.execute(query, parameters)
+            return await cursor.fetchall()
+
+    def _is_usable(self) -> bool:
+        found = self._connection
+        return found is not None and not (found.closed or found.broken)
 
     async def _connect(self) -> AsyncConnection[TupleRow]:
         return await psycopg.AsyncConnection.connect(

@@ -44,7 +44,7 @@ def database(url: str) -> dict[str, Any]:
             "connect_timeout": 3,
             "options": "-c statement_timeout=5000 -c lock_timeout=3000"
             " -c idle_in_transaction_session_timeout=10000",
-            "pool": {"min_size": 0, "max_size": 10, "timeout": 5},
+            "pool": {"min_size": 0, "max_size": 10, "timeout": 2},
         },
     }
 

@@ -10,7 +10,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterable
-from uuid import UUID
 
 import psycopg
 import uvloop
@@ -27,7 +26,7 @@ from routing.venues import Exchange, simulated_exchange
 logger = logging.getLogger(__name__)
 
 
-Named = tuple[UUID, bool]
+Named = tuple[str, bool]
 """An order's id, and whether it is to be carried alone."""
 
 

@@ -61,7 +61,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         """Channels' own loop, for a layer that may be away, and with the resync as a source."""
         self.scope, self.base_send = scope, send
         self.streams = streams_of_this_loop()
-        self.watches: dict[UUID, Watch] = {}
+        self.watches: dict[str, Watch] = {}
         self.nudges: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._frames, self._second = 0, 0.0
         sources = [receive, self.nudges.get]
@@ -99,7 +99,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
     async def follow(self, text: str, greeting: dict[str, Any] | None = None) -> None:
         """Send the order's log from `?after=` on, then what comes."""
         try:
-            order_id, after = UUID(text), self._after()
+            order_id, after = str(UUID(text)), self._after()
         except ValueError:
             detail = "The id is a UUID and `after` a whole number, 0 or more."
             await self._end(Close.NO_SUCH_ORDER, problem(404, "order_not_found", detail))
@@ -118,7 +118,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
 
     async def order_event(self, hint: dict[str, Any]) -> None:
         """A hint from the channel layer."""
-        watch = self.watches.get(UUID(hint["order_id"]))
+        watch = self.watches.get(hint["order_id"])
         if watch is None or hint["seq"] <= watch.sent:
             return
         if hint["seq"] > watch.sent + 1:
@@ -172,7 +172,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             if not self.watches:
                 await self.all_ended()
 
-    async def _join(self, order_id: UUID, sent: int) -> Watch:
+    async def _join(self, order_id: str, sent: int) -> Watch:
         watch = Watch(order_id, sent, self._nudge)
         self.watches[order_id] = watch
         self.streams.watch(watch)
@@ -196,7 +196,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             except (RedisError, OSError, TimeoutError) as error:
                 logger.info("group of order %s was not left: %s", watch.order_id, error)
 
-    def _nudge(self, order_id: UUID) -> None:
+    def _nudge(self, order_id: str) -> None:
         if self.nudges.qsize() < MAX_OPEN_ORDERS:
             self.nudges.put_nowait({"type": "order.behind", "order_id": order_id})
 

@@ -4,10 +4,8 @@ An event is a fact of PostgreSQL. What travels through Redis is a hint of it, wi
 ready to be sent: losing it costs a second, never an event.
 """
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -16,11 +14,10 @@ from orders.lifecycle import FINAL, Status
 LABELS = {"raydium": "Raydium", "meteora": "Meteora"}
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One line of the log; `at` is aware, `data` is what JSON can hold."""
 
-    order_id: UUID
+    order_id: str
     seq: int
     status: Status
     attempt: int
@@ -37,7 +34,7 @@ class Event:
         data = self.data
         venue = data.get("selectedDex")
         return {
-            "orderId": str(self.order_id),
+            "orderId": self.order_id,
             "seq": self.seq,
             "status": self.status.value,
             "message": self.message,
@@ -56,13 +53,13 @@ class Event:
 
 
 def timestamp(at: datetime) -> str:
-    """Return an RFC 3339 time in UTC, with milliseconds."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return an RFC 3339 time in UTC; `at` is in UTC, as all connections are set to it."""
+    return at.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 GROUP = "order."
 
 
-def group_of(order_id: UUID) -> str:
+def group_of(order_id: str) -> str:
     """Return the name of the channel layer's group for one order's hints."""
     return f"{GROUP}{order_id}"

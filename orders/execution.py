@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,7 @@ from orders.journal import Journal
 from orders.lifecycle import Status
 from orders.models import FailureCode, OrderTransaction
 from orders.moves import ClaimedOrder, Move
-from routing.decision import Decision, plain
+from routing.decision import Decision
 from routing.pricing import MAX_ATOMS, bound_for, execution_price
 from routing.router import best_route
 from routing.steps import steps_for
@@ -124,8 +124,7 @@ class Execution:
         )
         logger.info("order %s: %s", order.id, decision.reason)
         passing("after_building")
-        routed = replace(
-            order,
+        routed = order._replace(
             status=Status.BUILDING,
             seq=order.seq + 1,
             venue=venue.name,
@@ -185,8 +184,7 @@ class Execution:
             )
         )
         passing("after_submitted")
-        return replace(
-            order,
+        return order._replace(
             status=Status.SUBMITTED,
             seq=order.seq + 1,
             signature=transaction.signature,
@@ -257,8 +255,8 @@ class Execution:
                     "selectedDex": order.venue,
                     "txHash": order.signature,
                     "executedPrice": f"{price:f}",
-                    "amountIn": plain(swap.token_in.to_decimal(fill.amount_in)),
-                    "amountOut": plain(swap.token_out.to_decimal(fill.amount_out)),
+                    "amountIn": swap.token_in.to_text(fill.amount_in),
+                    "amountOut": swap.token_out.to_text(fill.amount_out),
                     **({} if is_within else {"boundBroken": True}),
                 },
                 outcome=Outcome.LANDED.value,
@@ -363,13 +361,12 @@ def _decision_data(swap: Swap, decision: Decision, bound: Bound) -> dict[str, An
     quote = next(q for q in chosen["quotes"] if q["dex"] == chosen["selectedDex"])
     data = {**chosen, "quote": quote, "steps": steps_for(swap, decision.legs, bound)}
     if bound.min_out is not None:
-        least = swap.token_out.to_decimal(bound.min_out)
         price = execution_price(swap.market, swap.side, decision.quote.amount_in, bound.min_out)
-        data["minAmountOut"] = plain(least)
+        data["minAmountOut"] = swap.token_out.to_text(bound.min_out)
     else:
         most = bound.max_in or 0
         price = execution_price(swap.market, swap.side, most, decision.quote.amount_out)
-        data["maxAmountIn"] = plain(swap.token_in.to_decimal(most))
+        data["maxAmountIn"] = swap.token_in.to_text(most)
     # The worst price the bound accepts: the lowest of a sell, the highest of a buy.
     data["minAcceptablePrice" if swap.side == "sell" else "maxAcceptablePrice"] = f"{price:f}"
     return data

@@ -44,7 +44,7 @@ end
 
 def arguments(events: Iterable[Event]) -> list[str | bytes]:
     """Return what `TELL` wants to know of these events."""
-    told = [(str(one.order_id), one.seq, one.is_final, one.as_text().decode()) for one in events]
+    told = [(one.order_id, one.seq, one.is_final, one.as_text().decode()) for one in events]
     return [CHANNEL, msgpack.packb(told)]
 
 

@@ -11,21 +11,19 @@ import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import orjson
 from django.conf import settings
 from django.db import connection as django_connection
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import dict_row
 
 from config.group_commit import Connection, GroupCommit
 from config.postgres import Link
 from orders import journal_sql as sql
 from orders.events import Event
 from orders.hints import HintPublisher, hints_of_this_loop
-from orders.lifecycle import Status
+from orders.lifecycle import Status, check_transition
 from orders.moves import ClaimedOrder, Move, NewOrder, Overtaken
 from routing.venue import Side
 
@@ -68,6 +66,7 @@ class Journal:
         :raises Overtaken: the order was moved by somebody else.
         :raises psycopg.Error: a constraint refused the move, or the database stayed away.
         """
+        check_transition(move.before, move.status)
         event = _event(move, await self._advance(move))
         self._hints.publish(event)
         return event
@@ -80,7 +79,7 @@ class Journal:
             candidates, {"room": room, "statuses": [status.value for status in statuses]}
         )
 
-    async def claim_named(self, order_id: UUID) -> list[ClaimedOrder]:
+    async def claim_named(self, order_id: str) -> list[ClaimedOrder]:
         """Take this one order if its lease is free, due or not; an empty list if it is not."""
         rate = settings.ORDER_RATE_LIMIT
         return await self._claim(sql.NAMED_WITHIN_BUDGET if rate else sql.NAMED, {"only": order_id})
@@ -98,7 +97,7 @@ class Journal:
         }
         async with (
             self._claims_link.connection() as connection,
-            connection.cursor(row_factory=dict_row) as cursor,
+            connection.cursor() as cursor,
         ):
             if rate is None:
                 await cursor.execute(CLAIM_BY[candidates], params)
@@ -107,23 +106,24 @@ class Journal:
                     await connection.execute(sql.LOCK_BUDGET)
                     await cursor.execute(CLAIM_BY[candidates], params)
             rows = await cursor.fetchall()
-        for row in rows:
-            was_pending, at = row.pop("was_pending"), row.pop("at")
+        orders = [_claimed(row) for row in rows]
+        for order, row in zip(orders, rows, strict=True):
+            was_pending, at = row[-2:]
             if was_pending:
                 self._hints.publish(
-                    Event(row["id"], row["seq"], Status.ROUTING, row["attempts"], COMPARING, at, {})
+                    Event(order.id, order.seq, order.status, order.attempts, COMPARING, at, {})
                 )
-        return [_claimed(row) for row in rows]
+        return orders
 
-    async def renew(self, orders: Sequence[ClaimedOrder]) -> set[UUID]:
+    async def renew(self, orders: Sequence[ClaimedOrder]) -> set[str]:
         """Extend the leases that are still ours, and return whose those are."""
         return await self._leases(sql.RENEW, orders)
 
-    async def release(self, orders: Sequence[ClaimedOrder]) -> set[UUID]:
+    async def release(self, orders: Sequence[ClaimedOrder]) -> set[str]:
         """Give the leases back, so that another worker may go on at once."""
         return await self._leases(sql.RELEASE, orders)
 
-    async def _leases(self, statement: str, orders: Sequence[ClaimedOrder]) -> set[UUID]:
+    async def _leases(self, statement: str, orders: Sequence[ClaimedOrder]) -> set[str]:
         # On the connection of the moves, between two of their batches: from a second one the
         # rows would be locked in another order, and the two deadlock.
         async with self._moves_link.connection() as connection:
@@ -137,16 +137,10 @@ class Journal:
             )
             return {row[0] for row in await cursor.fetchall()}
 
-    async def last_data(self, order_id: UUID, status: Status) -> dict[str, Any]:
+    async def last_data(self, order_id: str, status: Status) -> dict[str, Any]:
         """Return the data of the order's last event with this status; empty if there is none."""
-        async with self._claims_link.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT data FROM order_events WHERE order_id = %s AND status = %s"
-                " ORDER BY seq DESC LIMIT 1",
-                (order_id, status.value),
-            )
-            row = await cursor.fetchone()
-        return row[0] if row else {}
+        rows = await self._claims_link.fetch(sql.LAST_DATA, (order_id, status.value))
+        return rows[0][0] if rows else {}
 
     async def connect(self) -> None:
         """Open the connection of the moves before the first of them.
@@ -203,6 +197,7 @@ def advance_now(move: Move) -> Event:
 
     :raises Overtaken: the order was moved by somebody else.
     """
+    check_transition(move.before, move.status)
     with django_connection.cursor() as cursor:
         cursor.execute(sql.ADVANCE, _advance_params([move]))
         row = cursor.fetchone()
@@ -216,10 +211,9 @@ def _event(move: Move, recorded: Recorded) -> Event:
     return Event(move.order_id, move.seq + 1, move.status, attempts, move.message, at, move.data)
 
 
-def _claimed(row: dict[str, Any]) -> ClaimedOrder:
-    row["status"] = Status(row["status"])
-    row["side"] = Side(row["side"])
-    return ClaimedOrder(**row)
+def _claimed(row: Sequence[Any]) -> ClaimedOrder:
+    order = ClaimedOrder._make(row[:-2])
+    return order._replace(status=Status(order.status), side=Side(order.side))
 
 
 async def _run_accept(connection: Connection, orders: Sequence[NewOrder]) -> Sequence[datetime]:
@@ -232,7 +226,7 @@ async def _recover_accept(
     connection: Connection, orders: Sequence[NewOrder]
 ) -> Sequence[datetime | None]:
     cursor = await connection.execute(sql.ACCEPTED, {"id": [order.id for order in orders]})
-    at: dict[UUID, datetime] = {row[0]: row[1] for row in await cursor.fetchall()}
+    at: dict[str, datetime] = {row[0]: row[1] for row in await cursor.fetchall()}
     return [at.get(order.id) for order in orders]
 
 

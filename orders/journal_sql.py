@@ -24,10 +24,10 @@ logged AS (
   INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
   SELECT id, 1, 'pending', 0, message, data, clock.at FROM new, clock
 )
-SELECT stored.id, clock.at FROM stored, clock
+SELECT stored.id::text, clock.at FROM stored, clock
 """
 
-ACCEPTED = "SELECT id, created_at FROM orders WHERE id = ANY(%(id)s::uuid[])"
+ACCEPTED = "SELECT id::text, created_at FROM orders WHERE id = ANY(%(id)s::uuid[])"
 
 # Compare-and-set on token and seq together: by id alone, a stale and a current holder of one
 # order in the same batch would both read success.
@@ -101,7 +101,7 @@ UPDATE orders SET lease_until = clock_timestamp() + %(lease)s * interval '1 seco
 FROM unnest(%(order_id)s::uuid[], %(lease_token)s::bigint[]) AS held(order_id, lease_token)
 WHERE orders.id = held.order_id AND orders.lease_token = held.lease_token
   AND orders.lease_until IS NOT NULL
-RETURNING orders.id
+RETURNING orders.id::text
 """
 
 RELEASE = """
@@ -109,7 +109,7 @@ UPDATE orders SET lease_until = NULL, lease_token = orders.lease_token + 1
 FROM unnest(%(order_id)s::uuid[], %(lease_token)s::bigint[]) AS held(order_id, lease_token)
 WHERE orders.id = held.order_id AND orders.lease_token = held.lease_token
   AND orders.lease_until IS NOT NULL
-RETURNING orders.id
+RETURNING orders.id::text
 """
 
 IS_FREE = "(lease_until IS NULL OR lease_until < statement_timestamp())"
@@ -143,10 +143,10 @@ counted AS (
   SELECT clock.at, count(*) FROM claimed, clock
   WHERE %(is_limited)s AND NOT was_started GROUP BY clock.at
 )
-SELECT claimed.id, claimed.lease_token, claimed.seq, claimed.status, claimed.attempts,
+SELECT claimed.id::text, claimed.lease_token, claimed.seq, claimed.status, claimed.attempts,
   claimed.lost_leases, claimed.side, claimed.base, claimed.quote, claimed.amount_in,
   claimed.amount_out, claimed.slippage_bps, claimed.venue, claimed.min_out, claimed.max_in,
-  claimed.was_pending, clock.at, tx.signature, tx.payload, tx.expires_at_height
+  tx.signature, tx.payload, tx.expires_at_height, claimed.was_pending, clock.at
 FROM clock, claimed
 LEFT JOIN order_transactions AS tx
   ON claimed.status = 'submitted' AND tx.order_id = claimed.id AND tx.attempt = claimed.attempts
@@ -208,6 +208,10 @@ due AS (
 )
 """
 
+LAST_DATA = """
+SELECT data FROM order_events WHERE order_id = %s AND status = %s ORDER BY seq DESC LIMIT 1
+"""
+
 # Two claims at the same moment must not both see the same free budget. A statement of its own,
 # because the claim's snapshot has to be younger than the lock.
 LOCK_BUDGET = "SELECT pg_advisory_xact_lock(20261121)"
@@ -215,7 +219,7 @@ LOCK_BUDGET = "SELECT pg_advisory_xact_lock(20261121)"
 DUE_KINDS = f"""
 SELECT coalesce(bool_or(status <> 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
        coalesce(bool_or(status = 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
-       (array_agg(id) FILTER (WHERE lost_leases >= {SUSPECT_AFTER}))[1]
+       (array_agg(id::text) FILTER (WHERE lost_leases >= {SUSPECT_AFTER}))[1]
 FROM (
   SELECT id, status, lost_leases FROM orders
   WHERE {IS_DUE} ORDER BY next_check, id LIMIT 1000

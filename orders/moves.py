@@ -1,11 +1,13 @@
-"""What travels between the engine and its journal: an order to store, to carry, to move."""
+"""What travels between the engine and its journal: an order to store, to carry, to move.
+
+Named tuples, because thousands are made a second and frozen dataclasses take three times as long.
+Ids are text here, as in JSON and in hints.
+"""
 
 from base64 import b64encode
-from dataclasses import dataclass, field
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
 
-from orders.lifecycle import FINAL, Status, check_transition
+from orders.lifecycle import FINAL, Status
 from routing.venue import Side
 
 OPTIONAL_COLUMNS = (
@@ -14,11 +16,10 @@ OPTIONAL_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NewOrder:
+class NewOrder(NamedTuple):
     """An order as it is accepted; the amount that is not None is fixed, in atoms."""
 
-    id: UUID
+    id: str
     type: str
     side: str
     base: str
@@ -27,7 +28,7 @@ class NewOrder:
     amount_out: int | None
     slippage_bps: int
     message: str
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any]
     owner: int | None = None
     client_order_id: str | None = None
 
@@ -49,11 +50,10 @@ class NewOrder:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedOrder:
+class ClaimedOrder(NamedTuple):
     """An order that this process may move for as long as its lease lasts."""
 
-    id: UUID
+    id: str
     lease_token: int
     seq: int
     status: Status
@@ -73,20 +73,19 @@ class ClaimedOrder:
     expires_at_height: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """One step of one order. Columns that are None keep what they hold.
 
     `delay` (seconds) gives the lease back and has the order looked at again after it.
     """
 
-    order_id: UUID
+    order_id: str
     lease_token: int
     seq: int
     before: Status
     status: Status
     message: str
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any]
     delay: float | None = None
     venue: str | None = None
     min_out: int | None = None
@@ -100,9 +99,6 @@ class Move:
     failure_code: str | None = None
     failure_reason: str | None = None
     needs_attention: bool = False
-
-    def __post_init__(self) -> None:
-        check_transition(self.before, self.status)
 
     @property
     def is_final(self) -> bool:

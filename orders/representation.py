@@ -2,12 +2,10 @@
 
 from datetime import datetime
 from typing import Any, Protocol
-from uuid import UUID
 
 from orders.events import LABELS, Event, timestamp
 from orders.lifecycle import Status
 from orders.models import Order, OrderEvent
-from routing.decision import plain
 from routing.pricing import execution_price
 from routing.tokens import REGISTRY, Token
 from routing.venue import Side
@@ -17,7 +15,7 @@ class Requested(Protocol):
     """What an order is asked to do: a stored order, or one that is about to be stored."""
 
     @property
-    def id(self) -> UUID: ...
+    def id(self) -> object: ...
     @property
     def type(self) -> str: ...
     @property
@@ -95,7 +93,7 @@ def tokens_of(order: Requested) -> tuple[Token, Token]:
 
 
 def decimal(token: Token, atoms: int | None) -> str | None:
-    return None if atoms is None else plain(token.to_decimal(atoms))
+    return None if atoms is None else token.to_text(atoms)
 
 
 def time(at: datetime | None) -> str | None:
@@ -113,5 +111,5 @@ def executed_price(order: Order) -> str | None:
 def event_of(row: OrderEvent) -> Event:
     """Return a stored line of the log as the event it is."""
     return Event(
-        row.order_id, row.seq, Status(row.status), row.attempt, row.message, row.at, row.data
+        str(row.order_id), row.seq, Status(row.status), row.attempt, row.message, row.at, row.data
     )

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -22,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 1.0
 HISTORY = """
-SELECT orders.id, event.seq, event.status, event.attempt, event.message, event.at, event.data
+SELECT orders.id::text, event.seq, event.status, event.attempt, event.message, event.at, event.data
 FROM orders LEFT JOIN order_events AS event ON event.order_id = orders.id AND event.seq > %s
 WHERE orders.id = %s ORDER BY event.seq
 """
@@ -39,7 +38,7 @@ class UnknownOrder(LookupError):
 class Watch:
     """One socket's place in one order's log: the seq of the last event it has sent."""
 
-    def __init__(self, order_id: UUID, sent: int, tell_behind: Callable[[UUID], None]) -> None:
+    def __init__(self, order_id: str, sent: int, tell_behind: Callable[[str], None]) -> None:
         self.order_id = order_id
         self.sent = sent
         self.tell_behind = tell_behind
@@ -53,15 +52,13 @@ class Streams:
         self._watches: set[Watch] = set()
         self._resync: asyncio.Task[None] | None = None
 
-    async def history(self, order_id: UUID, after: int) -> list[Event]:
+    async def history(self, order_id: str, after: int) -> list[Event]:
         """Return the order's events after this seq, in order.
 
         :raises UnknownOrder: no order has this id.
         :raises psycopg.Error: the database does not answer.
         """
-        async with self._link.connection() as connection:
-            cursor = await connection.execute(HISTORY, (after, order_id))
-            rows = await cursor.fetchall()
+        rows = await self._link.fetch(HISTORY, (after, order_id))
         if not rows:
             raise UnknownOrder(str(order_id))
         return [
@@ -105,9 +102,7 @@ class Streams:
 
     async def _behind(self, watches: list[Watch]) -> list[int]:
         ids, sent = [watch.order_id for watch in watches], [watch.sent for watch in watches]
-        async with self._link.connection() as connection:
-            cursor = await connection.execute(BEHIND, (ids, sent))
-            return [row[0] for row in await cursor.fetchall()]
+        return [row[0] for row in await self._link.fetch(BEHIND, (ids, sent))]
 
 
 _streams: "WeakKeyDictionary[asyncio.AbstractEventLoop, Streams]" = WeakKeyDictionary()

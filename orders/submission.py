@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -42,7 +42,7 @@ class NotCancellable(Exception):
 
 
 async def submit_order(
-    request: OrderRequest, order_id: UUID | None = None
+    request: OrderRequest, order_id: str | None = None
 ) -> tuple[dict[str, Any], Event]:
     """Store the order, ring the bell, and return the order for its client and its first event.
 
@@ -61,9 +61,10 @@ async def submit_order(
         amount_out=request.amount_out,
         slippage_bps=request.slippage_bps,
         message=RECEIVED,
+        data={},
     )
     asked = request_as_json(order)
-    event = await journal_of_this_loop().accept(replace(order, data={"order": asked}))
+    event = await journal_of_this_loop().accept(order._replace(data={"order": asked}))
     passing("after_accept")
     bell.ring_soon()
     return {"message": RECEIVED, **accepted_as_json(asked, event.at)}, event
@@ -86,12 +87,13 @@ def cancel_order(order_id: UUID) -> Event:
         try:
             event = advance_now(
                 Move(
-                    order.id,
-                    order.lease_token,
-                    order.seq,
-                    status,
-                    Status.CANCELLED,
-                    "Order cancelled",
+                    order_id=str(order.id),
+                    lease_token=order.lease_token,
+                    seq=order.seq,
+                    before=status,
+                    status=Status.CANCELLED,
+                    message="Order cancelled",
+                    data={},
                 )
             )
         except Overtaken:
@@ -100,9 +102,9 @@ def cancel_order(order_id: UUID) -> Event:
         return event
 
 
-def new_order_id() -> UUID:
+def new_order_id() -> str:
     """Return a UUID of version 7 (RFC 9562): in order of time, so that indexes grow at one end."""
     milliseconds = time.time_ns() // 1_000_000
     value = (milliseconds << 80) | secrets.randbits(80)
     value = value & ~(0xF << 76) | (0x7 << 76)
-    return UUID(int=value & ~(0x3 << 62) | (0x2 << 62))
+    return str(UUID(int=value & ~(0x3 << 62) | (0x2 << 62)))

@@ -49,4 +49,4 @@ def settle_submitted_orders() -> None:
 @app.task(name=bell.EXECUTE_ONE, **WAKE_UP)
 def route_and_execute_order(order_id: str, alone: bool = False) -> None:
     """Carry one named order, due or not; `alone` when it is suspected of killing its workers."""
-    carrier.carry(named=(UUID(order_id), alone))
+    carrier.carry(named=(str(UUID(order_id)), alone))

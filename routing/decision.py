@@ -53,8 +53,8 @@ class Decision:
             "dex": quote.venue,
             "price": plain(quote.price),
             "feeBps": quote.fee_bps,
-            "amountIn": plain(self.swap.token_in.to_decimal(quote.amount_in)),
-            "amountOut": plain(self.swap.token_out.to_decimal(quote.amount_out)),
+            "amountIn": self.swap.token_in.to_text(quote.amount_in),
+            "amountOut": self.swap.token_out.to_text(quote.amount_out),
         }
 
 

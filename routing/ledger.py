@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
@@ -43,10 +44,9 @@ entry AS MATERIALIZED (
         THEN least(now + make_interval(secs => item.latency),
                    to_timestamp((item.expires_at_height + 0.5) * %(block)s::float8))
         ELSE now + make_interval(secs => item.latency) END AS due
-    FROM clock, unnest(
-        %(signature)s::text[], %(expires)s::bigint[], %(latency)s::float8[], %(must_land)s::bool[],
-        %(amount_in)s::bigint[], %(amount_out)s::bigint[], %(rejection)s::text[]
-    ) AS item (signature, expires_at_height, latency, must_land, amount_in, amount_out, rejection)
+    FROM clock, json_to_recordset(%(entries)s::json) AS item (
+        signature text, expires_at_height bigint, latency float8, must_land bool,
+        amount_in bigint, amount_out bigint, rejection text)
     WHERE floor(extract(epoch FROM now)::float8 / %(block)s::float8) <= item.expires_at_height
 )
 INSERT INTO simulated_network_transactions AS recorded
@@ -167,13 +167,7 @@ class Ledger:
         parameters = {
             "gate": _GATE,
             "block": self._block_seconds,
-            "signature": [entry.signature for entry in entries],
-            "expires": [entry.expires_at_height for entry in entries],
-            "latency": [entry.latency for entry in entries],
-            "must_land": [entry.must_land for entry in entries],
-            "amount_in": [entry.amount_in for entry in entries],
-            "amount_out": [entry.amount_out for entry in entries],
-            "rejection": [entry.rejection for entry in entries],
+            "entries": orjson.dumps(entries).decode(),
         }
         cursor = await connection.execute(_RECORD, parameters)
         return self._statuses(await cursor.fetchall())

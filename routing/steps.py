@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from routing.tokens import Token
 from routing.venue import Bound, Leg, Swap
 
 
@@ -16,7 +15,7 @@ def steps_for(swap: Swap, legs: Sequence[Leg], bound: Bound) -> list[dict[str, s
     steps = [_swap_step(swap, leg) for leg in legs]
     if swap.token_in.is_native:
         most = swap.amount_in if swap.amount_in is not None else bound.max_in
-        steps.insert(0, {"type": "wrap_sol", "amount": _whole(swap.token_in, most or 0)})
+        steps.insert(0, {"type": "wrap_sol", "amount": swap.token_in.to_text(most or 0)})
     if swap.token_out.is_native or (swap.token_in.is_native and not swap.is_exact_in):
         steps.append({"type": "unwrap_sol"})
     return steps
@@ -26,10 +25,6 @@ def _swap_step(swap: Swap, leg: Leg) -> dict[str, str]:
     return {
         "type": "swap",
         "dex": leg.venue,
-        "amountIn": _whole(swap.token_in, leg.quote.amount_in),
-        "amountOut": _whole(swap.token_out, leg.quote.amount_out),
+        "amountIn": swap.token_in.to_text(leg.quote.amount_in),
+        "amountOut": swap.token_out.to_text(leg.quote.amount_out),
     }
-
-
-def _whole(token: Token, atoms: int) -> str:
-    return f"{token.to_decimal(atoms).normalize():f}"

@@ -47,6 +47,11 @@ class Token:
         """Return `atoms` in whole tokens, with all the token's decimals."""
         return Decimal(atoms).scaleb(-self.decimals)
 
+    def to_text(self, atoms: int) -> str:
+        """Return `atoms` in whole tokens as text, without exponent or trailing zeros."""
+        whole, rest = divmod(atoms, int(10**self.decimals))
+        return f"{whole}.{rest:0{self.decimals}d}".rstrip("0").rstrip(".") if rest else str(whole)
+
 
 @dataclass(frozen=True, slots=True)
 class Market:

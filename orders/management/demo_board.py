@@ -1,0 +1,85 @@
+"""What the demo shows: one line for each order, updated in place on a terminal, and a table."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from typing import TextIO
+
+from orders.management.demo_client import SentOrder
+
+UP = "\x1b[{}F"
+CLEAR_LINE = "\x1b[2K"
+HEADERS = ("order", "side", "venue", "price", "hash", "time")
+
+
+class Board:
+    """Lines of orders in progress; where they cannot be updated, a line for every event."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._is_live = out.isatty()
+        self._orders: Sequence[SentOrder] = ()
+        self._began_at = time.monotonic()
+        self._width = 0
+
+    def begin(self, orders: Sequence[SentOrder]) -> None:
+        self._orders = orders
+        self._began_at = min(order.sent_at for order in orders)
+        self._width = max(len(order.name) for order in orders)
+        if self._is_live:
+            self._draw()
+
+    def show(self, order: SentOrder) -> None:
+        """Show the order's newest event."""
+        if self._is_live:
+            self._write(UP.format(len(self._orders)))
+            self._draw()
+            return
+        event = order.events[-1]
+        seconds = time.monotonic() - self._began_at
+        name = order.name.ljust(self._width)
+        self._write(f"{seconds:7.3f} s  {name}  {event['status']:<9}  {event['message']}\n")
+
+    def close(self) -> None:
+        """Print the table of what became of the orders."""
+        rows = [HEADERS, *(_row(order) for order in self._orders)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        self._write("\n" + "\n".join(lines) + "\n")
+
+    def _draw(self) -> None:
+        columns = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be updated
+        for order in self._orders:
+            way = " > ".join(str(event["status"]) for event in order.events) or "..."
+            self._write(f"{CLEAR_LINE}{order.name.ljust(self._width)}  {way}"[:columns] + "\n")
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+def _row(order: SentOrder) -> tuple[str, ...]:
+    answer = order.answer
+    last = order.events[-1] if order.events else {}
+    price = last.get("executedPrice")
+    if order.status == "confirmed":
+        shown = f"{price} {answer['quoteToken']}/{answer['baseToken']}"
+    else:
+        shown = f"{order.status}: {last.get('error') or last.get('message') or 'nothing was heard'}"
+    return (
+        order.name,
+        str(answer["side"]),
+        str(last.get("route") or "-"),
+        shown,
+        short(str(last.get("txHash") or "-")),
+        f"{order.seconds:.2f} s",
+    )
+
+
+def short(signature: str) -> str:
+    """Return the signature's beginning and end."""
+    return signature if len(signature) <= 16 else f"{signature[:6]}...{signature[-6:]}"

@@ -1,0 +1,138 @@
+"""A client of the public API, as anybody might write one: sends orders and follows their streams.
+
+It knows the engine by its URL alone, and imports nothing of it.
+"""
+
+import asyncio
+import http.client
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+POST_SECONDS = 10.0
+RECONNECT_PAUSE = 0.5
+FINAL = frozenset(("confirmed", "failed", "cancelled", "expired"))
+PASSING_CLOSES = frozenset((None, 1000, 1001, 1006, 1011, 1012, 1013, 4408))
+
+
+class NoEngine(Exception):
+    """Nothing that takes orders answers at the URL. The message says what was found instead."""
+
+
+class Refused(Exception):
+    """The engine understood us and said no. Trying the same again does not help."""
+
+
+@dataclass(slots=True)
+class SentOrder:
+    """An order that the engine took, and what its stream told of it so far."""
+
+    answer: dict[str, Any]
+    """The body of the 201."""
+    sent_at: float
+    """`time.monotonic()` of the POST."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    ended_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        """As a person would say it, the amount at the side that is fixed."""
+        amounts = self.answer["amountIn"], self.answer["amountOut"]
+        given, got = self.answer["tokenIn"], self.answer["tokenOut"]
+        if amounts[0] is not None:
+            return f"{amounts[0]} {given} -> {got}"
+        return f"{given} -> {amounts[1]} {got}"
+
+    @property
+    def status(self) -> str:
+        return str(self.events[-1]["status"]) if self.events else "pending"
+
+    @property
+    def seconds(self) -> float:
+        """From the POST to the last event, or to now."""
+        return (self.ended_at or time.monotonic()) - self.sent_at
+
+
+async def send_order(url: str, body: dict[str, Any]) -> SentOrder:
+    """Send one order.
+
+    :raises NoEngine: nothing answers, or not as the engine would.
+    :raises Refused: the order was not taken.
+    """
+    sent_at = time.monotonic()
+    code, answer = await asyncio.to_thread(_post, f"{url}/api/orders/execute", body)
+    if code == http.client.CREATED and "wsUrl" in answer:
+        return SentOrder(answer, sent_at)
+    if "detail" in answer:
+        raise Refused(f"The engine refused {json.dumps(body)}: {answer['detail']}")
+    raise NoEngine(f"What answers at {url} is no order execution engine (status {code}).")
+
+
+async def follow(url: str, order: SentOrder, tell: Callable[[SentOrder], None]) -> None:
+    """Read the order's stream to the final event, and go on where it was if the stream breaks.
+
+    :raises Refused: the engine will not show this order.
+    """
+    parts = urlsplit(url)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    stream = urlunsplit((scheme, parts.netloc, parts.path + order.answer["wsUrl"], "", ""))
+    while order.status not in FINAL:
+        try:
+            # An engine on this machine is not to be reached through a proxy.
+            async with connect(f"{stream}?after={len(order.events)}", proxy=None) as socket:
+                await _read(socket, order, tell)
+                code = socket.close_code
+        except (ConnectionClosed, InvalidHandshake, OSError):
+            code = None
+        if code not in PASSING_CLOSES:
+            raise Refused(f"The stream of order {order.answer['orderId']} was closed with {code}.")
+        if order.status not in FINAL:
+            await asyncio.sleep(RECONNECT_PAUSE)
+
+
+async def _read(
+    socket: ClientConnection, order: SentOrder, tell: Callable[[SentOrder], None]
+) -> None:
+    try:
+        async for text in socket:
+            event = json.loads(text)
+            if event.get("seq") != len(order.events) + 1:
+                continue  # an error is explained, or a proxy repeats itself
+            order.events.append(event)
+            if event["status"] in FINAL:
+                order.ended_at = time.monotonic()
+            tell(order)
+    except ConnectionClosed:
+        pass  # the close code says why
+
+
+def _post(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    try:
+        connection = kind(parts.netloc, timeout=POST_SECONDS)
+        try:
+            headers = {"Content-Type": "application/json", "Accept": "application/json"}
+            connection.request("POST", parts.path, json.dumps(body), headers)
+            response = connection.getresponse()
+            answer = _object(response.read())
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException) as error:
+        place = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
+        raise NoEngine(f"No engine answers at {place} ({error or type(error).__name__}).") from None
+    return response.status, answer
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -25,4 +25,7 @@ class OwnOrigins:
 
 def is_allowed(origin: str, host: bytes) -> bool:
     """Whether the page is our own (same host and port) or a trusted one."""
-    return origin in settings.ALLOWED_ORIGINS or urlsplit(origin).netloc.encode() == host
+    try:
+        return origin in settings.ALLOWED_ORIGINS or urlsplit(origin).netloc.encode() == host
+    except ValueError:  # not a URL
+        return False

@@ -26,6 +26,10 @@ from routing.venues import Exchange, simulated_exchange
 logger = logging.getLogger(__name__)
 
 
+RING_SECONDS = 0.5  # between two bells for other workers while there is more than we can carry
+
+CLAIM_PAUSE = 0.01  # seconds between two claims of a busy carrier
+
 Named = tuple[str, bool]
 """An order's id, and whether it is to be carried alone."""
 
@@ -115,6 +119,8 @@ class Round:
         self._is_stopping = is_stopping
         self._woken = asyncio.Event()
         self._carried: dict[asyncio.Task[None], ClaimedOrder] = {}
+        self._ringer = bell.ringer_of_this_loop()
+        self._rang_at = self._claimed_at = float("-inf")
 
     def wake(self) -> None:
         self._woken.set()
@@ -153,18 +159,34 @@ class Round:
         room = settings.ORDER_CONCURRENCY - len(self._carried)
         if room <= 0 or not self._wanted or self._is_alone():
             return
+        await self._catch_breath()
         statuses = frozenset(self._wanted)
         self._wanted.clear()
         try:
+            await self._ringer.heard()
             orders = await self._journal.claim(room, statuses)
         except psycopg.Error:
             self._wanted |= statuses
             raise
         if len(orders) == room:
             self._wanted |= statuses
-            bell.ring_soon()
+            self._ring_for_others()
         for order in orders:
             self._carry(order)
+
+    async def _catch_breath(self) -> None:
+        """Let a crowd of arrivals share a claim: the bell rings again once it has been heard."""
+        clock = asyncio.get_running_loop().time
+        wait = self._claimed_at + CLAIM_PAUSE - clock()
+        if self._carried and wait > 0:
+            await asyncio.sleep(wait)
+        self._claimed_at = clock()
+
+    def _ring_for_others(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._rang_at > RING_SECONDS:
+            self._rang_at = now
+            self._ringer.ring_soon()
 
     async def _claim_named(self) -> None:
         while self._named and len(self._carried) < settings.ORDER_CONCURRENCY:

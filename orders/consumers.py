@@ -52,6 +52,11 @@ def encode_json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+def error_frame(found: Problem) -> str:
+    """Return the problem as a frame: its type tells it from an event."""
+    return encode_json(found | {"type": "error"})
+
+
 class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
     """`/ws/orders/{id}?after=SEQ`: the order's events after SEQ, live to the last, then 1000."""
 
@@ -109,6 +114,8 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             if greeting:
                 await self.say(encode_json(greeting))
             await self._catch_up(watch)
+            if watch.sent == after > 0:
+                await self._go_back_to_the_end(watch)
         except UnknownOrder:
             detail = "There is no such order."
             await self._end(Close.NO_SUCH_ORDER, problem(404, "order_not_found", detail))
@@ -147,9 +154,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             raise StopConsumer from None
 
     async def say_problem(self, found: Problem) -> None:
-        await self.say(
-            encode_json({"type": "error", **{k: v for k, v in found.items() if k != "type"}})
-        )
+        await self.say(error_frame(found))
 
     async def _catch_up_if_possible(self, watch: Watch) -> None:
         try:
@@ -161,6 +166,13 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         for event in await self.streams.history(watch.order_id, watch.sent):
             await self.pass_on_event(watch, event)
 
+    async def _go_back_to_the_end(self, watch: Watch) -> None:
+        """Nothing came after `?after=`: it is the end of the log so far, or lies beyond it."""
+        last = (await self.streams.history(watch.order_id, 0))[-1]
+        watch.sent = min(watch.sent, last.seq)
+        if last.is_final and watch.sent == last.seq:
+            await self._end_watch(watch)
+
     async def pass_on_event(self, watch: Watch, event: Event) -> None:
         await self._pass_on(watch, event.seq, event.as_text().decode(), is_final=event.is_final)
 
@@ -168,9 +180,12 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         await self.say(text)
         watch.sent = seq
         if is_final:
-            await self._forget(watch)
-            if not self.watches:
-                await self.all_ended()
+            await self._end_watch(watch)
+
+    async def _end_watch(self, watch: Watch) -> None:
+        await self._forget(watch)
+        if not self.watches:
+            await self.all_ended()
 
     async def _join(self, order_id: str, sent: int) -> Watch:
         watch = Watch(order_id, sent, self._nudge)
@@ -204,7 +219,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         layer = get_channel_layer()
         try:
             async with asyncio.timeout(LAYER_SECONDS):
-                self.channel_name = await layer.new_channel()
+                self.channel_name = await self.streams.new_channel(layer)
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("the channel layer is away, the resync serves: %s", error)
             return None
@@ -249,7 +264,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         try:
             async with asyncio.timeout(LAYER_SECONDS):
                 if found:
-                    await self.send(encode_json(found))
+                    await self.send(error_frame(found))
                 await self.close(code)
         except TimeoutError:
             pass

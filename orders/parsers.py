@@ -1,7 +1,7 @@
 """JSON in which no number is ever a float and no field is ever given twice."""
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
@@ -20,11 +20,15 @@ def parse_json(text: str | bytes) -> Any:
         stands twice in one object.
     """
     try:
+        if isinstance(text, bytes):
+            text = text.decode()  # the library would read UTF-16, too
         return json.loads(
             text, parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_object
         )
     except RecursionError:
         raise MalformedJSON("nested too deep") from None
+    except InvalidOperation:
+        raise MalformedJSON("a number is beyond all measure") from None
     except ValueError as error:
         raise MalformedJSON(str(error)) from None
 
@@ -37,6 +41,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a field is given twice")
+    "".join(found).encode()  # half of a surrogate pair is no text, and could not be told back
     return found
 
 

@@ -215,12 +215,17 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
                 raise refuse(
                     "slippage", "out_of_range", "A fraction from 0 to 0.5: 0.01 is one percent."
                 )
-            return whole("slippage", fraction * BPS, "At most four decimals: 0.0001 is 1 bps.")
+            exact = int(fraction * BPS)
+            if Decimal(exact) / BPS != fraction:  # a product of many digits would be rounded
+                raise refuse("slippage", "too_precise", "At most four decimals: 0.0001 is 1 bps.")
+            return exact
         if bps is None:
             return DEFAULT_SLIPPAGE_BPS
         if not 0 <= bps <= MAX_SLIPPAGE_BPS:
             raise refuse("slippageBps", "out_of_range", f"From 0 to {MAX_SLIPPAGE_BPS} bps.")
-        return whole("slippageBps", bps, "A whole number of bps.")
+        if bps != int(bps):
+            raise refuse("slippageBps", "too_precise", "A whole number of bps.")
+        return int(bps)
 
 
 ORDER_REQUEST = OrderRequestSerializer()
@@ -262,9 +267,3 @@ def atoms(field: str, amount: Decimal, of: Token) -> int:
     if found > MAX_ATOMS:
         raise refuse(field, "out_of_range", f"No one has that much {of.symbol}.")
     return found
-
-
-def whole(field: str, number: Decimal, message: str) -> int:
-    if number != number.to_integral_value():
-        raise refuse(field, "too_precise", message)
-    return int(number)

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 
 from config.postgres import Link
+from orders.bell import ringer_of_this_loop
 from orders.events import Event
 from orders.journal import conninfo, journal_of_this_loop
 from orders.lifecycle import Status
@@ -51,6 +52,7 @@ class Streams:
         self._link = Link(conninfo(), "engine streams")
         self._watches: set[Watch] = set()
         self._resync: asyncio.Task[None] | None = None
+        self._is_listening = False
 
     async def history(self, order_id: str, after: int) -> list[Event]:
         """Return the order's events after this seq, in order.
@@ -71,6 +73,20 @@ class Streams:
         """:raises psycopg.Error: the database does not answer."""
         async with self._link.connection():
             pass
+
+    async def new_channel(self, layer: Any) -> str:
+        """Return a channel of the layer for one socket.
+
+        Keeps one more for ever: without any, the layer's listener looks only every 0.1 s whether
+        it is needed, and the first hints of the next socket would wait for that.
+
+        :raises redis.exceptions.RedisError: Redis does not answer.
+        """
+        if not self._is_listening:
+            await layer.new_channel()
+            self._is_listening = True
+        channel: str = await layer.new_channel()
+        return channel
 
     def watch(self, watch: Watch) -> None:
         """Have the socket told whenever the order's log is longer than what it sent."""
@@ -135,6 +151,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
             await send({"type": "lifespan.startup.complete"})
         if message["type"] == "lifespan.shutdown":
             await streams_of_this_loop().close()
+            await ringer_of_this_loop().close()
             await journal_of_this_loop().close()
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -35,14 +35,12 @@ WAKE_UP: dict[str, Any] = {
 @app.task(name=bell.ROUTE_AND_EXECUTE, **WAKE_UP)
 def route_and_execute_orders() -> None:
     """Carry the orders that are due and were never submitted."""
-    bell.heard(bell.ROUTE_AND_EXECUTE)
     carrier.carry({Status.PENDING, Status.ROUTING, Status.BUILDING})
 
 
 @app.task(name=bell.SETTLE_SUBMITTED, **WAKE_UP)
 def settle_submitted_orders() -> None:
     """Take up orders found in `submitted`: their worker died, and they may have filled."""
-    bell.heard(bell.SETTLE_SUBMITTED)
     carrier.carry({Status.SUBMITTED})
 
 

@@ -1,5 +1,6 @@
 """The REST doors: translate in, one call, translate out."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -7,8 +8,8 @@ from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
 from rest_framework import status
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.exceptions import ErrorDetail, ValidationError
-from rest_framework.pagination import CursorPagination
+from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -28,6 +29,13 @@ class NewestFirst(CursorPagination):
     page_size_query_param = "limit"
     max_page_size = 200
     ordering = ("-created_at", "-id")
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """:raises NotFound: it is not one of ours; DRF would ask the database for such a time."""
+        cursor = super().decode_cursor(request)
+        if cursor is not None and cursor.position is not None and not is_time(str(cursor.position)):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
 
 
 class OrdersView(AsyncAPIView):
@@ -55,9 +63,10 @@ class OrdersView(AsyncAPIView):
             sent: Any = await sync_to_async(read_form)(request)
         else:
             sent = request.data
+        site = site_of(request)  # before anything is stored: refuses a Host that is not ours
         order, _ = await submission.submit_order(ORDER_REQUEST.read(sent))
         return Response(
-            order | {"links": links(request, order["orderId"], Status.PENDING)},
+            order | {"links": links(site, order["orderId"], Status.PENDING)},
             status=status.HTTP_201_CREATED,
             headers={"Location": f"/api/orders/{order['orderId']}"},
         )
@@ -92,7 +101,7 @@ class EventsView(ProblemAPIView):
                 "orderId": str(order.id),
                 "status": order.status,
                 "events": [event_of(row).as_message() for row in events],
-                "links": links(request, str(order.id), Status(order.status)),
+                "links": links(site_of(request), str(order.id), Status(order.status)),
             }
         )
 
@@ -143,13 +152,25 @@ def read_after(request: Request) -> int:
     return int(text)
 
 
+def is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
 def shown(request: Request, order: Order) -> dict[str, Any]:
-    return order_as_json(order) | {"links": links(request, str(order.id), Status(order.status))}
+    found = links(site_of(request), str(order.id), Status(order.status))
+    return order_as_json(order) | {"links": found}
 
 
-def links(request: Request, order_id: str, order_status: Status) -> dict[str, str]:
+def site_of(request: Request) -> str:
+    """:raises DisallowedHost: answered with 400."""
+    return f"{request.scheme}://{request.get_host()}"
+
+
+def links(site: str, order_id: str, order_status: Status) -> dict[str, str]:
     """Return where an order's reader may go on, as whole URLs."""
-    site = f"{request.scheme}://{request.get_host()}"
     order = f"{site}/api/orders/{order_id}"
     stream = f"{site.replace('http', 'ws', 1)}/ws/orders/{order_id}"
     found = {"order": order, "events": f"{order}/events", "stream": stream}
@@ -159,7 +180,9 @@ def links(request: Request, order_id: str, order_status: Status) -> dict[str, st
 
 
 def is_form(request: Request) -> bool:
-    return not (request.content_type or "").startswith("application/json")
+    """Whether it is said to be anything but JSON. Without a type, no body is read at all."""
+    content_type = (request.content_type or "").lower()
+    return content_type != "" and not content_type.startswith("application/json")
 
 
 def read_form(request: Request) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """Fixtures of all tests. They need the embedded servers: run them with `make test`."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
 import redis
 from django.conf import settings
 
+from orders.bell import ringer_of_this_loop
 from orders.hints import hints_of_this_loop
 from orders.journal import conninfo, journal_of_this_loop
 from orders.streams import streams_of_this_loop
+from tests.engine import migrated_database
 
 
 def pytest_configure() -> None:
@@ -22,6 +24,13 @@ def pytest_configure() -> None:
 def database_conninfo(transactional_db: None) -> str:
     """libpq's form of the test database."""
     return conninfo()
+
+
+@pytest.fixture(scope="session")
+def process_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """libpq's form of a database for tests of real processes, which no test cleans by itself."""
+    with migrated_database(tmp_path_factory.mktemp("migrate")) as conninfo:
+        yield conninfo
 
 
 @pytest.fixture
@@ -37,5 +46,6 @@ async def engine_loop(transactional_db: None) -> AsyncIterator[None]:
     """For tests of coroutines that use the journal, hints or streams: closes them at the end."""
     yield
     await streams_of_this_loop().close()
+    await ringer_of_this_loop().close()
     await journal_of_this_loop().close()
     await hints_of_this_loop().close()

@@ -3,7 +3,8 @@
 import shutil
 import time
 from collections.abc import Sequence
-from typing import TextIO
+
+from django.core.management.base import OutputWrapper
 
 from orders.management.demo_client import SentOrder
 
@@ -15,7 +16,7 @@ HEADERS = ("order", "side", "venue", "price", "hash", "time")
 class Board:
     """Lines of orders in progress; where they cannot be updated, a line for every event."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: OutputWrapper) -> None:
         self._out = out
         self._is_live = out.isatty()
         self._orders: Sequence[SentOrder] = ()
@@ -27,18 +28,17 @@ class Board:
         self._began_at = min(order.sent_at for order in orders)
         self._width = max(len(order.name) for order in orders)
         if self._is_live:
-            self._draw()
+            self._write("\n".join(self._lines()))
 
     def show(self, order: SentOrder) -> None:
         """Show the order's newest event."""
         if self._is_live:
-            self._write(UP.format(len(self._orders)))
-            self._draw()
+            self._write(UP.format(len(self._orders)) + "\n".join(self._lines()))
             return
         event = order.events[-1]
         seconds = time.monotonic() - self._began_at
         name = order.name.ljust(self._width)
-        self._write(f"{seconds:7.3f} s  {name}  {event['status']:<9}  {event['message']}\n")
+        self._write(f"{seconds:7.3f} s  {name}  {event['status']:<9}  {event['message']}")
 
     def close(self) -> None:
         """Print the table of what became of the orders."""
@@ -49,16 +49,18 @@ class Board:
             for row in rows
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))
-        self._write("\n" + "\n".join(lines) + "\n")
+        self._write("\n" + "\n".join(lines))
 
-    def _draw(self) -> None:
+    def _lines(self) -> list[str]:
         columns = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be updated
+        lines = []
         for order in self._orders:
             way = " > ".join(str(event["status"]) for event in order.events) or "..."
-            self._write(f"{CLEAR_LINE}{order.name.ljust(self._width)}  {way}"[:columns] + "\n")
+            lines.append(CLEAR_LINE + f"{order.name.ljust(self._width)}  {way}"[:columns])
+        return lines
 
-    def _write(self, text: str) -> None:
-        self._out.write(text)
+    def _write(self, lines: str) -> None:
+        self._out.write(lines)  # which ends the last one
         self._out.flush()
 
 
@@ -67,7 +69,7 @@ def _row(order: SentOrder) -> tuple[str, ...]:
     last = order.events[-1] if order.events else {}
     price = last.get("executedPrice")
     if order.status == "confirmed":
-        shown = f"{price} {answer['quoteToken']}/{answer['baseToken']}"
+        shown = f"{price} {answer['quoteToken']} per {answer['baseToken']}"
     else:
         shown = f"{order.status}: {last.get('error') or last.get('message') or 'nothing was heard'}"
     return (

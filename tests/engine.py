@@ -1,0 +1,329 @@
+"""Real processes of the engine for tests: web, workers, scheduler, and servers to be killed."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from config import embedded_postgres, embedded_redis
+from config.child import Child, end_with_parent
+from config.embedded import PROJECT, database_url, locked, redis_url, temporary_data_directory
+from config.processes import WEB_OPTIONS, WORKER_OPTIONS
+from orders.hints import HintPublisher
+from orders.journal import Journal
+from orders.moves import NewOrder
+
+SELL = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
+PATIENCE = 30.0  # seconds; generous, because other work may share the machine's cores
+TABLES = (
+    "orders, order_events, order_transactions, order_starts, heartbeats,"
+    " simulated_network_transactions"
+)
+OPEN = "SELECT count(*) FROM orders WHERE finished_at IS NULL"
+
+
+def wait_for(is_so: Callable[[], Any], seconds: float = PATIENCE, what: str = "") -> Any:
+    """Return the first true answer.
+
+    :raises AssertionError: there was none in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not (answer := is_so()):
+        assert time.monotonic() < deadline, f"never became true: {what or is_so}"
+        time.sleep(0.02)
+    return answer
+
+
+class Process:
+    """One process of the engine; its output is in a file."""
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], log: Path, keeps: int = -1
+    ) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self._running = subprocess.Popen(
+                command,
+                cwd=PROJECT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(keeps,) if keeps >= 0 else (),
+                start_new_session=True,
+                preexec_fn=end_with_parent(signal.SIGKILL),
+            )
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; -9 if it died by SIGKILL."""
+        return self._running.poll()
+
+    def send(self, number: int) -> None:
+        self._running.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self._running.kill()
+        self._running.wait()
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """Return its exit code once it has ended by itself."""
+        return self._running.wait(seconds)
+
+    def stop(self) -> None:
+        self._running.terminate()
+        try:
+            self._running.wait(15)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, its body parsed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+class Web(Process):
+    """A uvicorn process on a port of its own, which it keeps over a restart of the test's."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(512)
+            self.port: int = listener.getsockname()[1]
+            descriptor = listener.fileno()
+            super().__init__([*command, "--fd", str(descriptor)], environment, log, descriptor)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def request(self, path: str, body: Any = None, timeout: float = PATIENCE) -> Answer:
+        """GET, or POST the body as JSON.
+
+        :raises OSError: the connection broke.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://{self.address}{path}", data, {"content-type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return Answer(answer.status, answer.headers, json.load(answer))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers, json.load(error))
+
+    def post(self, **changes: Any) -> str:
+        """Send an order and return its id."""
+        answer = self.request("/api/orders/execute", SELL | changes)
+        assert answer.status == 201, answer
+        order_id: str = answer.body["orderId"]
+        return order_id
+
+    def stream_url(self, order_id: str, after: int = 0) -> str:
+        return f"ws://{self.address}/ws/orders/{order_id}?after={after}"
+
+
+class Engine:
+    """Starts processes that share one database, one Redis and one environment."""
+
+    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
+        self._environment = {**os.environ, **environment}
+        self._logs = logs
+        self._started: list[Process] = []
+
+    @property
+    def conninfo(self) -> str:
+        return self._environment["DATABASE_URL"]
+
+    def web(self, **environment: str) -> Web:
+        """Run a web process; return once it answers."""
+        options = [word for option in WEB_OPTIONS.items() for word in option]
+        command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "config.asgi:application"]
+        web = Web([*command, *options, "--no-access-log"], self._with(environment), self._log())
+        self._started.append(web)
+        wait_for(lambda: self._is_up(web), what="web answers")
+        return web
+
+    def worker(self, *options: str, **environment: str) -> Process:
+        """Run a worker; return at once: bells wait for it."""
+        name = f"worker-{len(self._started)}-{time.monotonic_ns()}@test"
+        celery = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "config"]
+        command = [*celery, "worker", "--hostname", name, *WORKER_OPTIONS, *options]
+        return self._start(command, environment)
+
+    def scheduler(self, **environment: str) -> Process:
+        return self._start([sys.executable, "manage.py", "run_scheduler"], environment)
+
+    def manage(self, *arguments: str) -> None:
+        """Run a management command to its end."""
+        process = self._start([sys.executable, "manage.py", *arguments], {})
+        assert process.wait() == 0, process.output
+
+    def store(self, *orders: NewOrder) -> None:
+        """Accept orders without ringing for them."""
+
+        async def accept() -> None:
+            journal = Journal(self.conninfo, HintPublisher(self._environment["REDIS_URL"]))
+            await asyncio.gather(*(journal.accept(order) for order in orders))
+            await journal.close()
+
+        asyncio.run(accept())
+
+    def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.conninfo, autocommit=True) as database:
+            cursor = database.execute(statement, parameters)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+    def value(self, statement: str, *parameters: Any) -> Any:
+        return self.query(statement, *parameters)[0][0]
+
+    def wait_until_all_ended(self, seconds: float = PATIENCE) -> None:
+        wait_for(lambda: self.value(OPEN) == 0, seconds, "all orders ended")
+
+    def statuses(self) -> dict[str, int]:
+        """Return how many orders have which status."""
+        return dict(self.query("SELECT status, count(*)::int FROM orders GROUP BY status"))
+
+    def empty(self) -> None:
+        """Remove all orders; nothing may be under way."""
+        self.query(f"TRUNCATE {TABLES}")
+
+    def close(self) -> None:
+        """Stop what still runs, all at once."""
+        for process in self._started:
+            if process.exit_code is None:
+                process.send(signal.SIGCONT)
+                process.send(signal.SIGTERM)
+        for process in self._started:
+            process.stop()
+
+    def output(self) -> str:
+        """What all its processes have said."""
+        return "\n".join(process.output for process in self._started)
+
+    def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> Process:
+        process = Process(command, self._with(environment), self._log())
+        self._started.append(process)
+        return process
+
+    def _with(self, environment: Mapping[str, str]) -> dict[str, str]:
+        return {**self._environment, **environment}
+
+    def _log(self) -> Path:
+        return self._logs / f"{len(self._started)}.log"
+
+    @staticmethod
+    def _is_up(web: Web) -> bool:
+        assert web.exit_code is None, web.output
+        with suppress(OSError):
+            return web.request("/health", timeout=2).status == 200
+        return False
+
+
+@contextmanager
+def engine(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
+    """An engine on a migrated database (libpq's form); its orders are gone afterwards."""
+    urls = {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    with ExitStack() as stack:
+        running = Engine(urls | environment, logs)
+        stack.callback(running.empty)
+        stack.callback(running.close)
+        yield running
+
+
+@contextmanager
+def migrated_database(logs: Path) -> Iterator[str]:
+    """A database for engines of real processes, beside the one that pytest-django keeps."""
+    name = "test_processes"
+    server = os.environ["DATABASE_URL"]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name}")
+        with engine(make_conninfo(server, dbname=name), logs) as found:
+            found.manage("migrate", "--verbosity", "0")
+            yield found.conninfo
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Server:
+    """A PostgreSQL or Redis that a test may kill and start again."""
+
+    def __init__(self, make: Callable[[], Child], is_ready: Callable[[Child], bool]) -> None:
+        self._make = make
+        self._is_ready = is_ready
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        """Start it, again and again until it answers: what is left of a killed one may be in its way."""
+
+        def is_up() -> bool:
+            if self._child is None or not self._child.is_running():
+                self._child = self._make()
+                self._child.start()
+            return self._is_ready(self._child)
+
+        wait_for(is_up, what="the server answers")
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        if self._child is not None:
+            self._child.kill()
+
+    def send(self, number: int) -> None:
+        assert self._child is not None
+        os.kill(self._child.process_id, number)
+
+
+@contextmanager
+def own_redis() -> Iterator[tuple[Server, str]]:
+    """A Redis without persistence, and its URL."""
+    with temporary_data_directory() as folder, locked(folder) as lock:
+        server = Server(
+            lambda: embedded_redis.redis(folder, durable=False, lock=lock),
+            lambda _: embedded_redis.is_ready(folder),
+        )
+        try:
+            server.start()
+            yield server, redis_url(folder)
+        finally:
+            server.kill()
+
+
+@contextmanager
+def own_postgres() -> Iterator[tuple[Server, str]]:
+    """A PostgreSQL that keeps what it has committed, and the URL of an empty database in it."""
+    with temporary_data_directory() as folder, locked(folder) as lock:
+        server = Server(
+            lambda: embedded_postgres.postgres(folder, durable=True, lock=lock),
+            lambda child: embedded_postgres.is_ready(folder, child),
+        )
+        try:
+            server.start()
+            yield server, database_url(folder)
+        finally:
+            server.kill()

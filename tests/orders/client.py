@@ -1,0 +1,174 @@
+"""Clients of the ASGI application: they hand it what a server would, and read what it sends."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import psycopg
+from asgiref.testing import ApplicationCommunicator
+from channels.testing import WebsocketCommunicator
+
+from config.asgi import application
+from orders.journal import conninfo
+
+PATIENCE = 10.0  # seconds for any one answer; only a failing test ever waits so long
+HOST = "testserver"
+SELL_SOL = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    cookies: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+async def request(
+    method: str, path: str, body: bytes | Iterable[bytes] = b"", **headers: str
+) -> Answer:
+    """Send one request; a body of several pieces comes without a declared length (chunked).
+
+    Headers are named as arguments: `content_type="text/plain"`.
+    """
+    target, _, query = path.partition("?")
+    pieces = [body] if isinstance(body, bytes) else list(body)
+    sent = {"host": HOST, **headers}
+    if isinstance(body, bytes) and body:
+        sent.setdefault("content_length", str(len(body)))
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(target),
+        "raw_path": target.encode(),
+        "query_string": query.encode(),
+        "headers": [
+            (name.replace("_", "-").encode(), value.encode("latin-1"))
+            for name, value in sent.items()
+        ],
+        "client": ("127.0.0.1", 50_000),
+        "server": (HOST, 80),
+    }
+    browser = ApplicationCommunicator(application, scope)
+    for number, piece in enumerate(pieces, start=1):
+        more = number < len(pieces)
+        await browser.send_input({"type": "http.request", "body": piece, "more_body": more})
+    start = await browser.receive_output(PATIENCE)
+    received = b""
+    while True:
+        part = await browser.receive_output(PATIENCE)
+        received += part.get("body", b"")
+        if not part.get("more_body"):
+            break
+    await browser.wait(PATIENCE)
+    lines = [(name.decode().lower(), value.decode("latin-1")) for name, value in start["headers"]]
+    cookies = [line.partition(";")[0].split("=", 1) for name, line in lines if name == "set-cookie"]
+    return Answer(start["status"], dict(lines), dict(cookies), received)
+
+
+async def get(path: str, **headers: str) -> Answer:
+    return await request("GET", path, **headers)
+
+
+async def post(path: str, sent: Any, **headers: str) -> Answer:
+    """Send a JSON value, or bytes as they are."""
+    body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
+    return await request("POST", path, body, **{"content_type": "application/json", **headers})
+
+
+async def submit(order: dict[str, Any] | None = None) -> str:
+    """Have an order accepted, and return its id."""
+    answer = await post("/api/orders/execute", order or SELL_SOL)
+    assert answer.status == 201, answer.text
+    order_id: str = answer.json["orderId"]
+    return order_id
+
+
+def count_stored() -> int:
+    """Return how many rows the engine holds of orders, their events and their transactions."""
+    with psycopg.connect(conninfo()) as connection:
+        row = connection.execute(
+            "SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM order_events)"
+            " + (SELECT count(*) FROM order_transactions)"
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+class Socket:
+    """The client's end of an open WebSocket."""
+
+    def __init__(self, communicator: WebsocketCommunicator) -> None:
+        self._communicator = communicator
+
+    async def send(self, frame: Any) -> None:
+        await self._communicator.send_to(text_data=json.dumps(frame))
+
+    async def send_text(self, text: str) -> None:
+        await self._communicator.send_to(text_data=text)
+
+    async def send_bytes(self, data: bytes) -> None:
+        await self._communicator.send_to(bytes_data=data)
+
+    async def message(self) -> dict[str, Any]:
+        """Wait for the next message."""
+        found: dict[str, Any] = json.loads(await self._communicator.receive_from(PATIENCE))
+        return found
+
+    async def messages(self, number: int) -> list[dict[str, Any]]:
+        return [await self.message() for _ in range(number)]
+
+    async def rest(self) -> tuple[list[dict[str, Any]], int]:
+        """Wait for the end; return the messages before it, and the code of the close."""
+        found: list[dict[str, Any]] = []
+        while True:
+            output = await self._communicator.receive_output(PATIENCE)
+            if output["type"] == "websocket.close":
+                return found, output.get("code", 1000)
+            found.append(json.loads(output["text"]))
+
+    async def turns(self) -> None:
+        """Give the application every turn it can use without time passing."""
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    async def disconnect(self) -> None:
+        await self._communicator.disconnect(timeout=PATIENCE)
+
+
+class Refused(Exception):
+    """The handshake was refused: no WebSocket was opened."""
+
+
+@asynccontextmanager
+async def connected(path: str, **headers: str) -> AsyncIterator[Socket]:
+    """Open a WebSocket, and hang up at the end.
+
+    :raises Refused: the handshake was not answered with an open socket.
+    """
+    sent = {"host": HOST, **headers}
+    lines = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
+    communicator = WebsocketCommunicator(application, path, lines)
+    is_open, _ = await communicator.connect(PATIENCE)
+    if not is_open:
+        await communicator.wait(PATIENCE)
+        raise Refused(path)
+    socket = Socket(communicator)
+    try:
+        yield socket
+    finally:
+        await socket.disconnect()

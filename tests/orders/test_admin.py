@@ -1,0 +1,181 @@
+"""The admin shows everything of an order, changes nothing by itself, and acts through the doors."""
+
+from datetime import UTC, datetime
+
+import pytest
+import redis
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from orders.bell import QUEUE
+from orders.models import Order, OrderEvent, OrderTransaction
+from routing.models import NetworkTransaction
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+LIST = reverse("admin:orders_order_changelist")
+
+
+def make_order(**columns: object) -> Order:
+    found = {
+        **{"side": "sell", "base": "SOL", "quote": "USDC"},
+        **{"amount_in": 1_500_000_000, "slippage_bps": 100, **columns},
+    }
+    return Order.objects.create(**found)
+
+
+def make_confirmed_order() -> Order:
+    order = make_order(
+        **{"status": "confirmed", "finished_at": NOW, "venue": "meteora", "attempts": 1},
+        **{"signature": "5" * 64, "min_out": 148_425_304},
+        **{"filled_in": 1_500_000_000, "filled_out": 149_924_550},
+    )
+    OrderEvent.objects.create(
+        **{"order": order, "seq": 1, "status": "confirmed", "attempt": 1, "at": NOW},
+        **{"message": "Order executed <b>well</b>", "data": {"note": "<script>"}},
+    )
+    OrderTransaction.objects.create(
+        **{"order": order, "attempt": 1, "signature": "5" * 64, "payload": b"{}"},
+        **{"expires_at_height": 77, "created_at": NOW, "outcome": "landed", "settled_at": NOW},
+    )
+    return order
+
+
+def act(client: Client, action: str, *orders: Order) -> str:
+    chosen = [str(order.pk) for order in orders]
+    answer = client.post(LIST, {"action": action, "_selected_action": chosen}, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def page_of(order: Order) -> str:
+    return reverse("admin:orders_order_change", args=[order.pk])
+
+
+def test_the_list_shows_orders_with_their_price(admin_client: Client) -> None:
+    order = make_confirmed_order()
+    page = admin_client.get(LIST).content.decode()
+    for text in (str(order.pk), "SOL/USDC", "sell", "confirmed", "meteora", "99.949700"):
+        assert text in page
+
+
+@pytest.mark.parametrize(
+    ("query", "is_found"),
+    [
+        ("status=confirmed", True),
+        ("status=pending", False),
+        ("side=sell", True),
+        ("side=buy", False),
+        ("venue=meteora", True),
+        ("venue=raydium", False),
+        ("needs_attention__exact=0", True),
+        ("needs_attention__exact=1", False),
+    ],
+)
+def test_the_list_can_be_filtered(admin_client: Client, query: str, is_found: bool) -> None:
+    order = make_confirmed_order()
+    page = admin_client.get(f"{LIST}?{query}", follow=True).content.decode()
+    assert (str(order.pk) in page) is is_found
+
+
+def test_an_order_is_found_by_its_id_a_signature_and_the_clients_name(
+    admin_client: Client,
+) -> None:
+    order, other = make_confirmed_order(), make_order(client_order_id="mine-1")
+    for term, found, hidden in [
+        (str(order.pk), order, other),
+        ("5" * 64, order, other),
+        ("mine-1", other, order),
+    ]:
+        page = admin_client.get(LIST, {"q": term}).content.decode()
+        assert page_of(found) in page
+        assert page_of(hidden) not in page
+    assert page_of(order) not in admin_client.get(LIST, {"q": "nothing"}).content.decode()
+
+
+def test_an_orders_page_shows_its_log_and_transactions_escaped(admin_client: Client) -> None:
+    page = admin_client.get(page_of(make_confirmed_order())).content.decode()
+    for text in ("Order executed &lt;b&gt;well", "&lt;script&gt;", "5" * 64, "landed", "77"):
+        assert text in page
+    assert "1.5 SOL in" in page
+    assert "at least 148.425304 USDC" in page
+    assert "1.5 SOL -&gt; 149.92455 USDC" in page
+
+
+def test_a_young_order_has_a_page_too(admin_client: Client) -> None:
+    young = make_order(amount_in=None, amount_out=5_000_000)
+    assert "5 USDC out" in admin_client.get(page_of(young)).content.decode()
+    bound = make_order(amount_in=None, amount_out=5_000_000, max_in=51_000_000)
+    assert "at most 0.051 SOL" in admin_client.get(page_of(bound)).content.decode()
+
+
+def test_no_form_adds_changes_or_deletes_an_order(admin_client: Client) -> None:
+    order = make_order()
+    assert admin_client.get(reverse("admin:orders_order_add")).status_code == 403
+    assert admin_client.post(page_of(order), {"status": "confirmed"}).status_code == 403
+    delete = reverse("admin:orders_order_delete", args=[order.pk])
+    assert admin_client.post(delete, {"post": "yes"}).status_code == 403
+    order.refresh_from_db()
+    assert order.status == "pending"
+
+
+def test_an_operator_cancels_an_order_and_the_admin_remembers_who(admin_client: Client) -> None:
+    order = make_order()
+    assert "was cancelled" in act(admin_client, "cancel", order)
+    order.refresh_from_db()
+    assert order.status == "cancelled"
+    assert [event.status for event in order.events.all()] == ["cancelled"]
+    assert LogEntry.objects.get().object_id == str(order.pk)
+
+
+def test_an_order_that_may_have_filled_is_not_cancelled(admin_client: Client) -> None:
+    order = make_order(status="submitted", signature="5" * 64)
+    page = act(admin_client, "cancel", order, make_order())
+    assert f"Order {order.pk} is submitted and can no longer be cancelled" in page
+    assert "was cancelled" in page
+    order.refresh_from_db()
+    assert order.status == "submitted"
+
+
+def test_an_operator_asks_for_an_order_to_be_executed_now(
+    admin_client: Client, redis_client: redis.Redis
+) -> None:
+    order, ended = make_order(), make_confirmed_order()
+    page = act(admin_client, "route_and_execute_now", order, ended)
+    assert f"A worker was asked to carry order {order.pk}" in page
+    assert f"Order {ended.pk} has ended" in page
+    assert redis_client.llen(QUEUE) == 1
+    assert str(order.pk).encode() in redis_client.lindex(QUEUE, 0)
+
+
+def test_an_operator_is_told_when_redis_does_not_answer(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orders.admin.bell.ring_for", lambda order_id: False)
+    assert "Redis does not answer" in act(admin_client, "route_and_execute_now", make_order())
+
+
+def test_who_may_only_look_has_no_actions(client: Client) -> None:
+    user = User.objects.create_user("viewer", password="viewer", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_order"))
+    client.force_login(user)
+    order = make_order()
+    assert "Route and execute now" not in client.get(LIST).content.decode()
+    client.post(LIST, {"action": "cancel", "_selected_action": [str(order.pk)]})
+    order.refresh_from_db()
+    assert order.status == "pending"
+
+
+def test_the_ledger_of_the_simulated_network_can_be_seen(admin_client: Client) -> None:
+    NetworkTransaction.objects.create(
+        **{"signature": "5" * 64, "expires_at_height": 77, "sent_at": NOW, "lands_at": NOW},
+        **{"amount_in": 1, "amount_out": 2},
+    )
+    changelist = reverse("admin:routing_networktransaction_changelist")
+    assert "5" * 64 in admin_client.get(changelist).content.decode()
+    page = reverse("admin:routing_networktransaction_change", args=["5" * 64])
+    assert admin_client.get(page).status_code == 200
+    assert admin_client.get(reverse("admin:routing_networktransaction_add")).status_code == 403

@@ -1,0 +1,198 @@
+import re
+import uuid
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orders.lifecycle import (
+    ACTIVE,
+    CANCELLABLE,
+    FINAL,
+    TRANSITIONS,
+    IllegalTransition,
+    Status,
+    allowed_pairs,
+    check_transition,
+)
+from orders.models import Order
+
+PROMISED = {  # product.md, section 3
+    "pending": {"routing", "cancelled", "expired"},
+    "routing": {"building", "pending", "failed", "cancelled", "expired"},
+    "building": {"submitted", "pending", "failed", "cancelled", "expired"},
+    "submitted": {"confirmed", "pending", "failed"},
+    "confirmed": set(),
+    "failed": set(),
+    "cancelled": set(),
+    "expired": set(),
+}
+LATER = datetime(2026, 1, 1, tzinfo=UTC)
+EVERY_PAIR = [(before, after) for before in Status for after in Status]
+
+
+def columns_of(status: Status) -> dict[str, Any]:
+    """What a row in this status has to hold, and must not."""
+    is_filled = status is Status.CONFIRMED
+    return {
+        "status": status.value,
+        "finished_at": LATER if status in FINAL else None,
+        "venue": "raydium",
+        "signature": "signed",
+        "filled_in": 1 if is_filled else None,
+        "filled_out": 1 if is_filled else None,
+        "failure_code": "never_landed" if status is Status.FAILED else None,
+    }
+
+
+def stored(status: Status) -> Order:
+    return Order.objects.create(
+        id=uuid.uuid4(),
+        side="sell",
+        base="SOL",
+        quote="USDC",
+        amount_in=1,
+        slippage_bps=100,
+        seq=3,
+        **columns_of(status),
+    )
+
+
+def test_the_table_is_the_promised_one() -> None:
+    assert {before.value: {*map(str, after)} for before, after in TRANSITIONS.items()} == PROMISED
+
+
+def test_final_statuses_lead_nowhere_and_all_others_somewhere() -> None:
+    assert {"confirmed", "failed", "cancelled", "expired"} == FINAL
+    assert len(FINAL) + len(ACTIVE) == len(Status)
+    assert not FINAL & ACTIVE
+
+
+def test_what_may_have_filled_is_never_cancelled_nor_routed_again() -> None:
+    assert {"pending", "routing", "building"} == CANCELLABLE
+    assert not TRANSITIONS[Status.SUBMITTED] & {Status.ROUTING, Status.BUILDING, Status.EXPIRED}
+
+
+@pytest.mark.parametrize("status", ACTIVE)
+def test_every_order_can_end(status: Status) -> None:
+    reached = {status}
+    while new := {after for one in reached for after in TRANSITIONS[one]} - reached:
+        reached |= new
+    assert reached & FINAL
+
+
+@pytest.mark.parametrize(("before", "after"), EVERY_PAIR)
+def test_a_move_is_checked_against_the_table(before: Status, after: Status) -> None:
+    if after.value in PROMISED[before.value]:
+        check_transition(before, after)
+        return
+    with pytest.raises(IllegalTransition, match=f"{before} may not be followed by {after}"):
+        check_transition(before, after)
+
+
+@given(st.lists(st.sampled_from(Status)))
+def test_no_walk_leaves_a_final_status(wishes: list[Status]) -> None:
+    status = Status.PENDING
+    ended_as: Status | None = None
+    for wish in wishes:
+        try:
+            check_transition(status, wish)
+        except IllegalTransition:
+            continue
+        status = wish
+        assert ended_as is None
+        if status in FINAL:
+            ended_as = status
+    assert ended_as in (None, status)
+
+
+@pytest.mark.parametrize("before", Status)
+def test_the_database_lets_pass_what_the_table_does_and_nothing_else(
+    before: Status, db: None
+) -> None:
+    order = stored(before)
+    for after in Status:
+        refusal = pytest.raises(IntegrityError, match=f"may not go from {before} .* to {after}")
+        with nullcontext() if after in TRANSITIONS[before] else refusal, transaction.atomic():
+            assert Order.objects.filter(pk=order.pk).update(**columns_of(after), seq=4) == 1
+            transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("seq", [2, 3, 5])
+def test_the_database_counts_every_move_once(seq: int, db: None) -> None:
+    order = stored(Status.PENDING)
+    with pytest.raises(IntegrityError, match="may not go from"), transaction.atomic():
+        Order.objects.filter(pk=order.pk).update(status="routing", seq=seq)
+    assert Order.objects.get().status == "pending"
+
+
+@pytest.mark.parametrize("status", Status)
+def test_the_database_counts_nothing_but_moves(status: Status, db: None) -> None:
+    order = stored(status)
+    Order.objects.filter(pk=order.pk).update(lost_leases=1)
+    with pytest.raises(IntegrityError, match="may not go from"), transaction.atomic():
+        Order.objects.filter(pk=order.pk).update(seq=4)
+
+
+def test_the_database_deletes_no_order(db: None) -> None:
+    stored(Status.FAILED)
+    with (
+        pytest.raises(IntegrityError, match="never deleted"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("DELETE FROM orders")
+    assert Order.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("constraint", "columns"),
+    [
+        ("orders_status_known", {"status": "lost"}),
+        ("orders_type_known", {"type": "limit"}),
+        ("orders_side_known", {"side": "hold"}),
+        ("orders_one_amount", {"amount_in": None}),
+        ("orders_one_amount", {"amount_in": 0}),
+        ("orders_one_amount", {"amount_in": -1}),
+        ("orders_one_amount", {"amount_out": 1}),
+        ("orders_slippage_in_range", {"slippage_bps": 5001}),
+        ("orders_one_bound", {"max_in": 1}),
+        ("orders_final_is_finished", {"finished_at": LATER}),
+        ("orders_final_is_finished", {"status": "cancelled"}),
+        ("orders_confirmed_has_fill", {"filled_in": 1, "filled_out": 1}),
+        ("orders_confirmed_has_fill", {"status": "confirmed", "finished_at": LATER}),
+        (
+            "orders_confirmed_has_fill",
+            {
+                "status": "confirmed",
+                "finished_at": LATER,
+                "signature": "signed",
+                "venue": "meteora",
+            },
+        ),
+        ("orders_failed_has_code", {"status": "failed", "finished_at": LATER}),
+        ("orders_submitted_is_signed", {"status": "submitted", "signature": None}),
+    ],
+)
+def test_the_database_refuses_impossible_rows(
+    constraint: str, columns: dict[str, Any], db: None
+) -> None:
+    sound = {"side": "sell", "base": "SOL", "quote": "USDC", "amount_in": 1, "slippage_bps": 100}
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        Order.objects.create(**(sound | columns))
+    assert not Order.objects.exists()
+
+
+def test_the_diagram_in_the_readme_is_the_table() -> None:
+    readme = Path(settings.BASE_DIR, "README.md").read_text()
+    (diagram,) = re.findall(r"```mermaid\n\s*stateDiagram-v2\n(.*?)```", readme, re.DOTALL)
+    arrows = re.findall(r"^\s*(\S+) *--> *(\S+?)(?: *:.*)?$", diagram, re.MULTILINE)
+    assert ("[*]", "pending") in arrows
+    assert sorted(arrow for arrow in arrows if "[*]" not in arrow) == allowed_pairs()
+    assert {start for start, end in arrows if end == "[*]"} in (set(), set(FINAL))

@@ -1,0 +1,358 @@
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from orders.parsers import parse_json
+from orders.problems import invalid_order
+from orders.representation import decimal
+from orders.serializers import InvalidOrder, OrderRequestSerializer
+from orders.submission import OrderRequest
+from routing.tokens import BONK, JUP, REGISTRY, SOL, TOKENS, USDC, USDT, WSOL, Token
+from routing.venue import Side
+
+MOST_ATOMS = 2**63 - 1
+SERIALIZER = OrderRequestSerializer()
+SELL = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
+BUY = {"tokenIn": "USDC", "tokenOut": "SOL", "amountIn": "100"}
+
+
+def read(sent: Any) -> OrderRequest:
+    return SERIALIZER.read(sent)
+
+
+def refusals(sent: Any) -> dict[str, str]:
+    """Return the code of the refusal of each field."""
+    with pytest.raises(InvalidOrder) as refused:
+        read(sent)
+    return {one["field"]: one["code"] for one in invalid_order(refused.value)["errors"]}
+
+
+def message(sent: Any) -> str:
+    with pytest.raises(InvalidOrder) as refused:
+        read(sent)
+    return str(invalid_order(refused.value)["detail"])
+
+
+def order(
+    market: str, side: Side, amount_in: int | None, amount_out: int | None, bps: int
+) -> OrderRequest:
+    base, quote = map(REGISTRY.token, market.split("/"))
+    return OrderRequest("market", REGISTRY.market(base, quote), side, amount_in, amount_out, bps)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sent", "meant"),
+    [
+        (
+            "A",
+            {"type": "market", "side": "buy", "amount": 100},
+            order("SOL/USDC", Side.BUY, 100_000_000, None, 100),
+        ),
+        (
+            "B and C, a sale",
+            {
+                "baseToken": "SOL",
+                "quoteToken": "USDC",
+                "side": "sell",
+                "amountIn": "1.5",
+                "slippageBps": 50,
+            },
+            order("SOL/USDC", Side.SELL, 1_500_000_000, None, 50),
+        ),
+        (
+            "B and C, a purchase by the default tolerance",
+            {"baseToken": "JUP", "quoteToken": "SOL", "side": "buy", "amountIn": 2},
+            order("JUP/SOL", Side.BUY, 2_000_000_000, None, 100),
+        ),
+        (
+            "D",
+            {"tokenIn": "SOL", "tokenOut": "USDC", "amount": Decimal("0.5"), "slippage": "0.01"},
+            order("SOL/USDC", Side.SELL, 500_000_000, None, 100),
+        ),
+        (
+            "E",
+            {"orderType": "market", "tokenIn": "USDC", "tokenOut": "SOL", "amountIn": "20"},
+            order("SOL/USDC", Side.BUY, 20_000_000, None, 100),
+        ),
+        (
+            "what must arrive",
+            {"tokenIn": "USDC", "tokenOut": "BONK", "amountOut": "0.00001", "slippageBps": "0"},
+            order("BONK/USDC", Side.BUY, None, 1, 0),
+        ),
+        (
+            "what must arrive of a sale, with the side said twice",
+            {"tokenIn": "SOL", "tokenOut": "USDT", "side": "sell", "amountOut": "7.25"},
+            order("SOL/USDT", Side.SELL, None, 7_250_000, 100),
+        ),
+    ],
+)
+def test_every_dialect_is_understood(
+    dialect: str, sent: dict[str, Any], meant: OrderRequest
+) -> None:
+    assert read(sent) == meant
+
+
+@pytest.mark.parametrize("token_in", ["sol", "Sol", SOL.mint, f" {SOL.mint} ", " SOL\n"])
+@pytest.mark.parametrize("token_out", ["usdc", "UsDc", USDC.mint])
+def test_a_token_is_its_symbol_in_any_case_or_its_mint(token_in: str, token_out: str) -> None:
+    assert read(SELL | {"tokenIn": token_in, "tokenOut": token_out}) == read(SELL)
+
+
+@pytest.mark.parametrize("changed", [{"type": "MARKET"}, {"orderType": "Market"}, {"side": "SELL"}])
+def test_words_may_be_in_any_letter_case(changed: dict[str, str]) -> None:
+    assert read(SELL | changed) == read(SELL)
+
+
+def test_wrapped_sol_trades_like_sol_and_keeps_its_name() -> None:
+    market = read(SELL | {"tokenIn": "WSOL"}).market
+    assert (market.base, market.quote) == (WSOL, USDC)
+
+
+def test_null_means_not_given() -> None:
+    assert read(SELL | dict.fromkeys(["amount", "amountOut", "side", "slippage"])) == read(SELL)
+
+
+@pytest.mark.parametrize(
+    ("sent", "refused"),
+    [
+        (SELL | {"tokenOut": "WSOL"}, {"tokenIn": "same_asset"}),
+        (SELL | {"tokenOut": SOL.mint}, {"tokenIn": "same_asset"}),
+        (SELL | {"tokenOut": "sol"}, {"tokenIn": "same_asset"}),
+        (SELL | {"tokenIn": "DOGE"}, {"tokenIn": "unknown_token"}),
+        (SELL | {"tokenIn": SOL.mint.lower()}, {"tokenIn": "unknown_token"}),
+        (SELL | {"tokenIn": "JUP", "tokenOut": "RAY"}, {"tokenIn": "unknown_market"}),
+        ({"tokenIn": "SOL", "amount": 1}, {"tokenOut": "required"}),
+        ({"tokenOut": "SOL", "amount": 1}, {"tokenIn": "required"}),
+        ({"baseToken": "SOL", "side": "buy", "amount": 1}, {"quoteToken": "required"}),
+        (
+            {"baseToken": "USDC", "quoteToken": "SOL", "side": "buy", "amount": 1},
+            {"baseToken": "unknown_market"},
+        ),
+        ({"baseToken": "SOL", "quoteToken": "USDC", "amount": 1}, {"side": "required"}),
+        ({"amount": 1}, {"side": "required"}),
+        ({"side": "hold", "amount": 1}, {"side": "invalid_side"}),
+        (SELL | {"side": "buy"}, {"side": "conflict"}),
+        (SELL | {"baseToken": "SOL"}, {"tokenIn": "conflict"}),
+        (SELL | {"amount": "1.5"}, {"amount": "conflict"}),
+        (SELL | {"amountOut": "1"}, {"amountOut": "conflict"}),
+        (SELL | {"amountIn": None}, {"amountIn": "required"}),
+        (SELL | {"type": "limit"}, {"type": "unsupported_type"}),
+        (SELL | {"orderType": "sniper"}, {"orderType": "unsupported_type"}),
+        (SELL | {"type": "market", "orderType": "market"}, {"orderType": "conflict"}),
+        (SELL | {"slippage": "0.01", "slippageBps": 100}, {"slippage": "conflict"}),
+        ({}, {"side": "required"}),
+    ],
+)
+def test_an_order_that_contradicts_itself_or_lacks_something_is_refused_by_field(
+    sent: dict[str, Any], refused: dict[str, str]
+) -> None:
+    assert refusals(sent) == refused
+
+
+@pytest.mark.parametrize("field", ["amountIn", "amount", "amountOut"])
+@pytest.mark.parametrize(
+    ("amount", "code"),
+    [
+        (0, "out_of_range"),
+        ("0.0", "out_of_range"),
+        ("-0", "out_of_range"),
+        (-5, "out_of_range"),
+        ("-0.000000001", "out_of_range"),
+        ("1e309", "out_of_range"),
+        (Decimal("1E309"), "out_of_range"),
+        (10**400, "out_of_range"),
+        ("9223372036854.775808", "out_of_range"),
+        ("1e20", "out_of_range"),
+        ("1e-7", "too_precise"),
+        ("1.1234567", "too_precise"),
+        ("1." + "0" * 39 + "1", "too_precise"),
+        (Decimal("0." + "3" * 5_000), "too_precise"),
+        ("NaN", "invalid_number"),
+        ("Infinity", "invalid_number"),
+        ("-inf", "invalid_number"),
+        ("0x10", "invalid_number"),
+        ("1_000", "invalid_number"),
+        ("1,5", "invalid_number"),
+        ("\uff11", "invalid_number"),
+        ("1e99999", "invalid_number"),
+        ("1" * 65, "invalid_number"),
+        ("", "invalid_number"),
+        ("1\x00", "invalid_number"),
+        (True, "invalid_number"),
+        (False, "invalid_number"),
+        ([1], "invalid_number"),
+        ({"value": 1}, "invalid_number"),
+        (1.5, "invalid_number"),
+    ],
+)
+def test_an_amount_nobody_can_pay_is_refused(field: str, amount: Any, code: str) -> None:
+    sent = {"tokenIn": "USDC", "tokenOut": "USDT", field: amount}
+    assert refusals(sent) == {field: code}
+
+
+@pytest.mark.parametrize(
+    ("amount", "atoms"),
+    [
+        ("1", 1_000_000),
+        ("+1.", 1_000_000),
+        (".5", 500_000),
+        ("0.000001", 1),
+        ("1e-6", 1),
+        (" 1.50 ", 1_500_000),
+        ("1.000000000000000000000000000000000000", 1_000_000),
+        ("9223372036854.775807", MOST_ATOMS),
+        (Decimal("2.5"), 2_500_000),
+        (9_223_372_036_854, 9_223_372_036_854_000_000),
+    ],
+)
+def test_an_amount_is_read_to_the_last_atom(amount: Any, atoms: int) -> None:
+    assert read(BUY | {"amountIn": amount}).amount_in == atoms
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "bps"),
+    [
+        ({}, 100),
+        ({"slippageBps": 0}, 0),
+        ({"slippageBps": "50"}, 50),
+        ({"slippageBps": Decimal("50.0")}, 50),
+        ({"slippageBps": 5000}, 5000),
+        ({"slippage": 0}, 0),
+        ({"slippage": Decimal("0.0001")}, 1),
+        ({"slippage": "0.01"}, 100),
+        ({"slippage": Decimal("0.5")}, 5000),
+    ],
+)
+def test_a_tolerance_means_what_it_says_and_zero_means_zero(
+    tolerance: dict[str, Any], bps: int
+) -> None:
+    assert read(SELL | tolerance).slippage_bps == bps
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("slippageBps", 5001, "out_of_range"),
+        ("slippageBps", -1, "out_of_range"),
+        ("slippageBps", Decimal("1.5"), "too_precise"),
+        ("slippageBps", "1." + "0" * 40 + "1", "too_precise"),
+        ("slippageBps", True, "invalid_number"),
+        ("slippageBps", "1%", "invalid_number"),
+        ("slippage", Decimal("0.51"), "out_of_range"),
+        ("slippage", 1, "out_of_range"),
+        ("slippage", "-0.01", "out_of_range"),
+        ("slippage", "0.00001", "too_precise"),
+        ("slippage", "0.01" + "0" * 40 + "1", "too_precise"),
+        ("slippage", "0.0" + "9" * 60, "too_precise"),
+        ("slippage", [], "invalid_number"),
+    ],
+)
+def test_a_tolerance_out_of_bounds_is_refused(field: str, value: Any, code: str) -> None:
+    assert refusals(SELL | {field: value}) == {field: code}
+
+
+def test_who_writes_percent_is_told_that_slippage_is_a_fraction() -> None:
+    assert "fraction" in message(SELL | {"slippage": "0.51"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["slipage", "limitPrice", "amount_in", "AMOUNT", "__proto__", "constructor", "__class__", ""],
+)
+def test_an_unknown_field_is_refused_by_name(name: str) -> None:
+    assert refusals(SELL | {name: "1"}) == {name: "unknown_field"}
+
+
+def test_a_refusal_says_which_fields_were_seen() -> None:
+    with pytest.raises(InvalidOrder) as refused:
+        read(SELL | {"amountIn": "-1", "side": None})
+    assert invalid_order(refused.value)["fields"] == ["amountIn", "tokenIn", "tokenOut"]
+
+
+def test_a_refusal_names_every_unreadable_field_at_once() -> None:
+    sent = SELL | {"amountIn": [], "slippage": "much", "side": 1}
+    assert set(refusals(sent)) == {"amountIn", "slippage", "side"}
+
+
+@pytest.mark.parametrize(
+    "field", ["tokenIn", "tokenOut", "baseToken", "quoteToken", "side", "type"]
+)
+@pytest.mark.parametrize("value", ["", "   ", "x" * 65, 1, True, ["SOL"], {"symbol": "SOL"}])
+def test_a_word_is_a_short_text(field: str, value: Any) -> None:
+    assert refusals(SELL | {field: value})[field] == "invalid_text"
+
+
+@pytest.mark.parametrize("sent", [None, [], [SELL], "order", 1, Decimal(1), True])
+def test_only_an_object_is_an_order(sent: Any) -> None:
+    assert refusals(sent) == {"order": "not_an_object"}
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**400), 10**400)
+    | st.decimals(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.from_regex(r"[+-]?[0-9]{1,25}(\.[0-9]{1,25})?(e[+-]?[0-9]{1,3})?", fullmatch=True)
+    | st.sampled_from([token.symbol for token in TOKENS] + [token.mint for token in TOKENS])
+    | st.sampled_from(["buy", "sell", "market", "0.01", "1", "100"])
+)
+json_values = st.recursive(
+    scalars, lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(), some, max_size=3)
+)
+any_field = st.sampled_from(sorted(SERIALIZER.fields)) | st.text()
+sound_orders = st.sampled_from(
+    [SELL, BUY, {"side": "buy", "amount": 1}, {"tokenIn": "SOL", "tokenOut": "JUP", "amountOut": 3}]
+)
+
+
+@given(sound_orders, st.dictionaries(any_field, json_values, max_size=4), st.sets(any_field))
+def test_whatever_is_sent_is_an_order_with_one_payable_amount_or_is_refused(
+    sound: dict[str, Any], changes: dict[str, Any], left_out: set[str]
+) -> None:
+    sent = {name: value for name, value in (sound | changes).items() if name not in left_out}
+    try:
+        found = read(sent)
+    except InvalidOrder as refused:
+        problem = invalid_order(refused)
+        orjson.dumps(problem)
+        event("refused")
+        return
+    event("accepted")
+    (amount,) = (one for one in (found.amount_in, found.amount_out) if one is not None)
+    assert 0 < amount <= MOST_ATOMS
+    assert 0 <= found.slippage_bps <= 5_000
+    assert not found.market.base.same_asset_as(found.market.quote)
+
+
+@given(st.sampled_from(TOKENS), st.integers(1, MOST_ATOMS))
+def test_an_amount_goes_in_and_out_without_changing_by_an_atom(token: Token, atoms: int) -> None:
+    written = decimal(token, atoms)
+    other = USDC if token.mint != USDC.mint else USDT
+    sent = {"tokenIn": token.symbol, "tokenOut": other.symbol}
+    assert read(sent | {"amountIn": written}).amount_in == atoms
+    turned = {"tokenIn": other.symbol, "tokenOut": token.symbol}
+    assert read(turned | {"amountOut": written}).amount_out == atoms
+    as_number = parse_json(f'{{"amountIn": {written}}}')
+    assert read(sent | as_number).amount_in == atoms
+
+
+@given(st.integers(0, 5_000))
+def test_a_fraction_and_its_bps_are_the_same_tolerance(bps: int) -> None:
+    fraction = Decimal(bps).scaleb(-4)
+    assert read(SELL | {"slippage": fraction}).slippage_bps == bps
+    assert read(SELL | {"slippage": f"{fraction:f}"}).slippage_bps == bps
+
+
+def test_what_can_be_paid_in_depends_on_the_token() -> None:
+    assert read({"tokenIn": "SOL", "tokenOut": "JUP", "amountIn": "1e-9"}).amount_in == 1
+    assert refusals({"tokenIn": "JUP", "tokenOut": "SOL", "amountIn": "1e-9"}) == {
+        "amountIn": "too_precise"
+    }
+    assert JUP.decimals < SOL.decimals
+    assert BONK.decimals < JUP.decimals

@@ -26,6 +26,7 @@ Connection = AsyncConnection[TupleRow]
 
 RECONNECT_PAUSE = 0.2
 DEADLOCK_TRIES = 5
+SMALL = 32  # items that go together in any case
 
 
 class GroupCommit(Generic[Item, Answer]):
@@ -36,7 +37,7 @@ class GroupCommit(Generic[Item, Answer]):
         recover: Callable[[Connection, Sequence[Item]], Awaitable[Sequence[Answer | None]]],
         *,
         patience: float,
-        limit: int = 50,
+        limit: int = 400,
     ) -> None:
         """Gather items for `run`, which answers each in order, in one transaction.
 
@@ -66,8 +67,10 @@ class GroupCommit(Generic[Item, Answer]):
     async def _flush(self) -> None:
         try:
             while self._waiting:
-                batch = self._waiting[: self._limit]
-                del self._waiting[: self._limit]
+                # Half a crowd at a time: while PostgreSQL writes the one half, the other half's
+                # callers run. All at once, each would wait for the other.
+                size = min(self._limit, max(SMALL, len(self._waiting) // 2))
+                batch, self._waiting = self._waiting[:size], self._waiting[size:]
                 await self._settle(batch)
         finally:
             self._flushing = None

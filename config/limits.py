@@ -13,10 +13,6 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class BodyTooLarge(Exception):
-    """The client sends more than anyone needs to. A smaller request may succeed."""
-
-
 def limit_body(application: Application) -> Application:
     """Wrap an ASGI application: a larger body is answered with 413, and not read to its end."""
 
@@ -31,13 +27,11 @@ def limit_body(application: Application) -> Application:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > limit:
-                raise BodyTooLarge
-            return message
+            # An application knows what to do when a client goes: it drops what it has read.
+            return message if seen <= limit else {"type": "http.disconnect"}
 
-        try:
-            await application(scope, counted, send)
-        except BodyTooLarge:
+        await application(scope, counted, send)
+        if seen > limit:
             await refuse(send, limit)
 
     return limited

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from routing.steps import steps_for
+from routing.steps import unwraps_sol
 from routing.venue import Bound, Leg, SignedTransaction, Swap, TransactionRefused
 from routing.wallet import sign
 
@@ -33,7 +33,9 @@ def sign_swap(
         "maxIn": bound.max_in,
         "market": swap.market.name,
         "side": swap.side.value,
-        "steps": steps_for(swap, legs, bound),
+        "legs": [(leg.venue, leg.quote.amount_in, leg.quote.amount_out) for leg in legs],
+        "wrapsSol": swap.token_in.is_native,
+        "unwrapsSol": unwraps_sol(swap),
         "recentHeight": height,
         # Random, whatever the seed: two workers must never make the same signature.
         "nonce": os.urandom(12).hex(),

@@ -16,9 +16,14 @@ def steps_for(swap: Swap, legs: Sequence[Leg], bound: Bound) -> list[dict[str, s
     if swap.token_in.is_native:
         most = swap.amount_in if swap.amount_in is not None else bound.max_in
         steps.insert(0, {"type": "wrap_sol", "amount": swap.token_in.to_text(most or 0)})
-    if swap.token_out.is_native or (swap.token_in.is_native and not swap.is_exact_in):
+    if unwraps_sol(swap):
         steps.append({"type": "unwrap_sol"})
     return steps
+
+
+def unwraps_sol(swap: Swap) -> bool:
+    """Whether SOL comes out, or what a fixed output did not cost is left over."""
+    return swap.token_out.is_native or (swap.token_in.is_native and not swap.is_exact_in)
 
 
 def _swap_step(swap: Swap, leg: Leg) -> dict[str, str]:

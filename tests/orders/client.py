@@ -2,17 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 import psycopg
+import pytest
 from asgiref.testing import ApplicationCommunicator
 from channels.testing import WebsocketCommunicator
+from django.db import connections
 
 from config.asgi import application
+from orders import journal
 from orders.journal import conninfo
 
 PATIENCE = 10.0  # seconds for any one answer; only a failing test ever waits so long
@@ -107,6 +110,17 @@ def count_stored() -> int:
             " + (SELECT count(*) FROM order_transactions)"
         ).fetchone()
     return int(row[0]) if row else 0
+
+
+@contextmanager
+def database_away() -> Iterator[None]:
+    """Let every new connection to the database fail at once."""
+    settings = connections.settings["default"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(settings, "HOST", "/nowhere")
+        patched.setitem(settings, "OPTIONS", {**settings["OPTIONS"], "pool": False})
+        patched.setattr(journal, "ACCEPT_PATIENCE", 0.0)
+        yield
 
 
 class Socket:

@@ -51,7 +51,7 @@ def test_no_fraction_passes_through_a_float(text: str) -> None:
         (b"\xff\xfe", "decode"),
         (b'{"a": "\xc3("}', "decode"),
         ("{}".encode("utf-16"), "decode"),
-        ("{}".encode("utf-16-be"), "Expecting property name"),
+        ("{}".encode("utf-16-be"), "Expecting value"),
     ],
 )
 def test_what_is_no_json_is_refused_with_a_reason(text: str | bytes, reason: str) -> None:

@@ -114,7 +114,8 @@ async def test_a_transaction_carries_what_it_is_to_do() -> None:
     content = json.loads(built.payload)
     assert built.expires_at_height == 1000 + 150
     assert content["minOut"] == bound.min_out
-    assert [step["type"] for step in content["steps"]] == ["wrap_sol", "swap"]
+    assert content["legs"] == [[venue.name, quote.amount_in, quote.amount_out]]
+    assert (content["wrapsSol"], content["unwrapsSol"]) == (True, False)
     assert b" " not in built.payload
 
 

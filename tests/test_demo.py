@@ -1,0 +1,168 @@
+"""`manage.py demo` shows five orders to their end, and its exit code tells how they ended."""
+
+import asyncio
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import websockets
+
+from config.embedded import PROJECT
+from orders.management.demo_board import short
+from orders.management.demo_client import Refused, SentOrder, follow
+from tests.engine import PATIENCE, Engine, engine
+
+WAY = "pending > routing > building > submitted > confirmed"
+
+
+@pytest.fixture
+def running(process_database: str, tmp_path: Path) -> Iterator[Engine]:
+    with engine(process_database, tmp_path) as found:
+        yield found
+
+
+def demo_command(*options: str) -> list[str]:
+    return [sys.executable, "manage.py", "demo", *options]
+
+
+def without_servers() -> dict[str, str]:
+    """An environment in which neither database nor Redis can be reached."""
+    nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/no", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    return {**os.environ, **nowhere, "SECRET_KEY": "x", "DJANGO_SETTINGS_MODULE": "config.settings"}
+
+
+def run_demo(*options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        demo_command(*options),
+        cwd=PROJECT,
+        env=without_servers(),
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        check=False,
+    )
+
+
+def run_demo_on_a_terminal(*options: str) -> tuple[int, str]:
+    """Return its exit code and what it wrote."""
+    ours, theirs = pty.openpty()
+    command = demo_command(*options)
+    with subprocess.Popen(command, cwd=PROJECT, env=without_servers(), stdout=theirs) as running:
+        os.close(theirs)
+        written = b""
+        try:
+            while part := os.read(ours, 65536):
+                written += part
+        except OSError:  # how Linux says that the other end is closed
+            pass
+        os.close(ours)
+        return running.wait(), written.decode()
+
+
+def test_five_orders_are_shown_from_pending_to_confirmed(running: Engine) -> None:
+    running.worker()
+    url = f"http://{running.web().address}"
+    ended = run_demo("--url", url)
+    assert ended.returncode == 0, ended.stderr
+    assert running.statuses() == {"confirmed": 5}
+    for status in WAY.split(" > "):
+        assert sum(f"  {status:<9}  " in line for line in ended.stdout.splitlines()) == 5
+    table = ended.stdout.partition("order  ")[2].splitlines()
+    assert len([line for line in table if "Raydium" in line or "Meteora" in line]) == 5
+    assert ended.stdout.endswith("All 5 orders were confirmed.\n")
+
+    code, written = run_demo_on_a_terminal("--url", url + "/")
+    assert code == 0
+    assert running.statuses() == {"confirmed": 10}
+    screen = written.rpartition("\x1b[5F")[2]
+    assert screen.count("\x1b[2K") == 5
+    assert all(line.isprintable() for line in screen.replace("\x1b[2K", "").splitlines())
+
+
+def test_orders_that_do_not_end_as_they_should_are_told(running: Engine) -> None:
+    url = f"http://{running.web().address}"
+    late = run_demo("--url", url, "--within", "0.5")
+    assert late.returncode == 1
+    assert "Only 0 of 5 orders were confirmed; 5 had not ended after 0.5 s." in late.stderr
+
+    running.worker(SIMULATION_FAULTS="quote_refused=1", ORDER_ATTEMPTS="1")
+    failed = run_demo("--url", url)
+    assert failed.returncode == 1
+    assert "Only 0 of 5 orders were confirmed.\n" in failed.stderr
+    assert failed.stdout.count("failed: ") >= 5
+    assert "refuses to quote for now" in failed.stdout
+
+
+def test_a_url_where_nothing_answers_is_told() -> None:
+    ended = run_demo("--url", "http://127.0.0.1:1")
+    assert ended.returncode == 1
+    assert "No engine answers at http://127.0.0.1:1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_url_that_is_none_is_told() -> None:
+    ended = run_demo("--url", "localhost:8000")
+    assert ended.returncode == 1
+    assert "is not a URL" in ended.stderr
+
+
+def test_a_server_that_is_no_engine_is_told() -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        ended = run_demo("--url", f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert ended.returncode == 1
+    assert "is no order execution engine (status 200)" in ended.stderr
+
+
+async def test_a_stream_that_breaks_is_resumed_where_it_was() -> None:
+    asked = []
+
+    async def serve(socket: websockets.ServerConnection) -> None:
+        assert socket.request is not None
+        asked.append(socket.request.path)
+        statuses = ["pending", "routing", "building"] if len(asked) == 1 else ["building", "failed"]
+        first = {1: 1, 2: 3, 3: 4}[len(asked)]
+        for seq, status in enumerate(statuses, first):
+            await socket.send(json.dumps({"seq": seq, "status": status}))
+        await socket.close(1012 if len(asked) < 3 else 1000)
+
+    order, told = SentOrder({"orderId": "1", "wsUrl": "/ws/orders/1"}, 0.0), []
+    async with asyncio.timeout(PATIENCE), websockets.serve(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await follow(f"http://127.0.0.1:{port}", order, lambda one: told.append(one.status))
+    assert asked == ["/ws/orders/1?after=0", "/ws/orders/1?after=3"]
+    assert told == ["pending", "routing", "building", "failed"]
+
+
+async def test_a_stream_that_is_refused_is_not_asked_again() -> None:
+    async def serve(socket: websockets.ServerConnection) -> None:
+        await socket.send(json.dumps({"type": "error", "status": 404}))
+        await socket.close(4404)
+
+    order = SentOrder({"orderId": "1", "wsUrl": "/ws/orders/1"}, 0.0)
+    async with asyncio.timeout(PATIENCE), websockets.serve(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Refused, match="4404"):
+            await follow(f"http://127.0.0.1:{port}", order, lambda _: None)
+
+
+def test_a_signature_is_shown_by_its_ends() -> None:
+    assert short("5" * 40 + "abcdef") == "555555...abcdef"
+    assert short("-") == "-"

@@ -13,10 +13,11 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from celery.signals import worker_ready, worker_shutting_down
 from django.db import OperationalError
 
 from config.celery import app
-from orders import bell
+from orders import bell, health
 from orders.carrier import carrier
 from orders.lifecycle import Status
 
@@ -48,3 +49,15 @@ def settle_submitted_orders() -> None:
 def route_and_execute_order(order_id: str, alone: bool = False) -> None:
     """Carry one named order, due or not; `alone` when it is suspected of killing its workers."""
     carrier.carry(named=(str(UUID(order_id)), alone))
+
+
+@worker_ready.connect
+def begin(**_: object) -> None:
+    health.keep_beating("worker")
+
+
+@worker_shutting_down.connect
+def end(**_: object) -> None:
+    """Leave what was not begun to others; Celery then waits for the tasks under way."""
+    health.stop_beating()
+    carrier.stop()

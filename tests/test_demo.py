@@ -120,7 +120,7 @@ def test_a_server_that_is_no_engine_is_told() -> None:
             self.end_headers()
             self.wfile.write(b"[]")
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Other) as server:

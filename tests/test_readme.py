@@ -17,6 +17,7 @@ from config.processes import WEB_OPTIONS, WORKER_OPTIONS
 from orders.consumers import Close
 from orders.lifecycle import Status
 from orders.models import FailureCode
+from orders.parsers import parse_json
 from orders.problems import CODES
 from orders.serializers import ORDER_REQUEST, InvalidOrder
 from orders.urls import entry_paths
@@ -78,7 +79,7 @@ def test_every_file_that_is_named_exists(guide: Path) -> None:
 
 
 def test_the_orders_of_the_curl_lines_are_taken() -> None:
-    bodies = [json.loads(body) for body in re.findall(r"-d '(\{.*?\})'", README)]
+    bodies = [parse_json(body) for body in re.findall(r"-d '(\{.*?\})'", README)]
     refused = []
     for body in bodies:
         try:
@@ -94,7 +95,7 @@ def test_the_orders_of_all_dialects_are_taken_on_their_paths() -> None:
     assert len(dialects) == 4
     for path, body in dialects:
         assert path in entry_paths()
-        ORDER_REQUEST.read(json.loads(body))
+        ORDER_REQUEST.read(parse_json(body))
 
 
 def test_every_path_of_the_curl_lines_leads_somewhere() -> None:
@@ -105,7 +106,6 @@ def test_every_path_of_the_curl_lines_leads_somewhere() -> None:
 
 
 def test_the_tables_name_what_there_is() -> None:
-    assert first_cells("status") != []
     assert first_cells("`failureCode`") == FailureCode.values
     assert {int(code) for code in first_cells("socket closed with")} == {*Close, 1012}
     tokens = re.findall(r"^Tokens: (.*?)\.", README, re.MULTILINE)
@@ -140,7 +140,10 @@ def test_the_example_environment_shows_the_defaults() -> None:
 
 def settings_with(environment: dict[str, str]) -> dict[str, str]:
     """Return the settings of a process with this environment, as text."""
-    show = "import json, config.settings as s; print(json.dumps({n: repr(v) for n, v in vars(s).items() if n.isupper()}))"
+    show = (
+        "import json, config.settings as found\n"
+        "print(json.dumps({n: repr(v) for n, v in vars(found).items() if n.isupper()}))"
+    )
     base = {"PATH": os.environ["PATH"], "SECRET_KEY": "not-a-secret"}
     ended = subprocess.run(
         [sys.executable, "-c", show],

@@ -1,6 +1,5 @@
 """Clients of the ASGI application: they hand it what a server would, and read what it sends."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -155,10 +154,10 @@ class Socket:
                 return found, output.get("code", 1000)
             found.append(json.loads(output["text"]))
 
-    async def turns(self) -> None:
-        """Give the application every turn it can use without time passing."""
-        for _ in range(100):
-            await asyncio.sleep(0)
+    async def caught_up(self) -> None:
+        """Wait until the application has read the log and answers a frame."""
+        await self.send({})
+        assert (await self.message())["error"] == "unexpected_frame"
 
     async def disconnect(self) -> None:
         await self._communicator.disconnect(timeout=PATIENCE)

@@ -148,7 +148,7 @@ def test_an_operator_asks_for_an_order_to_be_executed_now(
     assert f"A worker was asked to carry order {order.pk}" in page
     assert f"Order {ended.pk} has ended" in page
     assert redis_client.llen(QUEUE) == 1
-    assert str(order.pk).encode() in redis_client.lindex(QUEUE, 0)
+    assert str(order.pk) in str(redis_client.lindex(QUEUE, 0))
 
 
 def test_an_operator_is_told_when_redis_does_not_answer(

@@ -1,0 +1,182 @@
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from urllib.parse import urlencode
+
+import pytest
+
+from orders.lifecycle import Status
+from tests.orders.client import SELL_SOL, Answer, count_stored, get, post, request, submit
+from tests.orders.walker import Walker, confirm
+
+pytestmark = pytest.mark.usefixtures("engine_loop")
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass
+class Form:
+    action: str
+    method: str
+    encoding: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+class Page(HTMLParser):
+    """What a person can use on a page: forms, links, and what is written there."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        self.forms: list[Form] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(answer.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            encoding = given.get("enctype", FORM)
+            self.forms.append(Form(given.get("action", ""), given["method"], encoding))
+        elif tag in ("input", "select", "textarea") and self.forms and "name" in given:
+            self.forms[-1].fields[given["name"]] = given.get("value", "")
+        elif tag == "a" and "href" in given:
+            self.links.append(given["href"])
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    @property
+    def order_form(self) -> Form:
+        """The form that asks for an order."""
+        (form,) = (form for form in self.forms if "tokenIn" in form.fields)
+        return form
+
+
+async def fill_in(form: Form, cookies: dict[str, str], **values: str) -> Answer:
+    """Send a form as a browser does: all its fields, the empty ones too, and the cookies."""
+    body = urlencode(form.fields | values).encode()
+    cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return await request(
+        form.method.upper(), form.action, body, content_type=FORM, cookie=cookie, **BROWSER
+    )
+
+
+@pytest.mark.parametrize("path", ["/api/orders/execute", "/api/orders", "/execute/"])
+async def test_a_person_finds_a_form_with_every_field_of_an_order(path: str) -> None:
+    form = Page(await get(path, **BROWSER)).order_form
+    assert form.method.upper() == "POST"
+    assert form.action == path
+    assert set(form.fields) == {
+        *("csrfmiddlewaretoken", "tokenIn", "tokenOut", "baseToken", "quoteToken", "side"),
+        *("amountIn", "amount", "amountOut", "slippageBps", "slippage", "type", "orderType"),
+    }
+
+
+async def test_a_person_sends_an_order_by_the_form_and_is_led_on_from_it() -> None:
+    page = await get("/api/orders/execute", **BROWSER)
+    answer = await fill_in(Page(page).order_form, page.cookies, **SELL_SOL)
+    assert answer.status == 201
+    found = Page(answer)
+    assert "Order received and queued" in found.text
+    (order_url,) = {link for link in found.links if link.endswith(answer.headers["location"])}
+    assert f"{order_url}/events" in found.links
+    stored = await get(answer.headers["location"])
+    assert (stored.json["amountIn"], stored.json["status"]) == ("1.5", "pending")
+
+
+async def test_a_form_may_come_as_multipart_as_the_page_asks() -> None:
+    page = await get("/api/orders", **BROWSER)
+    form = Page(page).order_form
+    assert form.encoding == "multipart/form-data"
+    values = form.fields | SELL_SOL
+    parts = [
+        f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in values.items()
+    ]
+    answer = await request(
+        "POST",
+        form.action,
+        "".join([*parts, "--edge--\r\n"]).encode(),
+        content_type="multipart/form-data; boundary=edge",
+        cookie=f"csrftoken={page.cookies['csrftoken']}",
+        **BROWSER,
+    )
+    assert answer.status == 201
+
+
+async def test_a_form_filled_in_wrongly_is_shown_with_what_is_wrong() -> None:
+    page = await get("/api/orders", **BROWSER)
+    before = count_stored()
+    answer = await fill_in(Page(page).order_form, page.cookies, **SELL_SOL | {"amountIn": "-1"})
+    assert answer.status == 400
+    assert "The amount must be above zero." in Page(answer).text
+    assert count_stored() == before
+
+
+@pytest.mark.parametrize("stolen", [{}, {"csrfmiddlewaretoken": ""}, {"csrfmiddlewaretoken": "x"}])
+async def test_a_form_on_another_site_sends_nothing_in_our_name(stolen: dict[str, str]) -> None:
+    page = await get("/api/orders", **BROWSER)
+    body = urlencode(SELL_SOL | stolen).encode()
+    before = count_stored()
+    for cookies in ({}, {"cookie": f"csrftoken={page.cookies['csrftoken']}"}):
+        answer = await request("POST", "/execute", body, content_type=FORM, **cookies)
+        assert (answer.status, answer.json["error"]) == (403, "permission_denied")
+    assert count_stored() == before
+
+
+async def test_a_form_from_another_site_is_refused_even_with_the_token() -> None:
+    page = await get("/api/orders", **BROWSER)
+    token = page.cookies["csrftoken"]
+    answer = await request(
+        "POST",
+        "/execute",
+        urlencode(SELL_SOL | {"csrfmiddlewaretoken": token}).encode(),
+        content_type=FORM,
+        cookie=f"csrftoken={token}",
+        origin="https://another.example",
+    )
+    assert answer.status == 403
+
+
+async def test_a_form_on_another_site_cancels_nothing() -> None:
+    order_id = await submit()
+    for content_type in (FORM, "multipart/form-data; boundary=edge", "text/plain"):
+        path = f"/api/orders/{order_id}/cancel"
+        answer = await request("POST", path, b"", content_type=content_type)
+        assert answer.status == 403
+    assert (await get(f"/api/orders/{order_id}")).json["status"] == "pending"
+
+
+async def test_the_page_of_an_order_leads_to_its_log_its_cancellation_and_all_others() -> None:
+    order_id = await submit()
+    page = Page(await get(f"/api/orders/{order_id}", **BROWSER))
+    order_url = f"http://testserver/api/orders/{order_id}"
+    assert {f"{order_url}/events", f"{order_url}/cancel"} < set(page.links)
+    assert "http://testserver/api/orders" in page.links
+    assert f"ws://testserver/ws/orders/{order_id}" in page.text
+
+
+@pytest.mark.parametrize("is_submitted", [True, False])
+async def test_what_cannot_be_cancelled_has_no_link_to_do_it(is_submitted: bool) -> None:
+    order_id = await submit()
+    if is_submitted:
+        await Walker(order_id).walk(Status.ROUTING, Status.BUILDING, Status.SUBMITTED)
+    else:
+        await confirm(order_id)
+    page = Page(await get(f"/api/orders/{order_id}", **BROWSER))
+    assert not [link for link in page.links if link.endswith("/cancel")]
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/orders/{id}/events", "/api/orders/{id}/cancel"])
+async def test_every_page_can_be_looked_at(path: str) -> None:
+    order_id = await submit()
+    answer = await get(path.format(id=order_id), **BROWSER)
+    assert answer.status in (200, 405)
+    assert Page(answer).links
+
+
+async def test_an_order_in_json_from_a_browser_is_shown_as_a_page() -> None:
+    answer = await post("/execute", SELL_SOL, **BROWSER)
+    assert answer.status == 201
+    assert "Order received and queued" in Page(answer).text

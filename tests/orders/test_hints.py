@@ -1,0 +1,137 @@
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+import redis
+from channels.layers import channel_layers, get_channel_layer
+from django.conf import settings
+
+from orders.events import Event, group_of
+from orders.hints import ACTIVE_ORDERS, HintPublisher, publish_now
+from orders.lifecycle import FINAL, Status
+
+NO_REDIS = "redis://127.0.0.1:1/0"
+ORDER_ID = "0197a1f0-0000-7000-8000-000000000001"
+
+
+def event(seq: int, status: Status = Status.ROUTING, order_id: str = ORDER_ID) -> Event:
+    at = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    return Event(order_id, seq, status, 1, "Grüße, 世界 “”", at, {"seq": 99, "note": '"seq":7'})
+
+
+@pytest_asyncio.fixture
+async def layer() -> AsyncIterator[Any]:
+    """The real layer of channels-redis, of this test's loop."""
+    yield get_channel_layer()
+    await get_channel_layer().flush()
+    channel_layers.set("default", None)
+
+
+@pytest_asyncio.fixture
+async def publisher(redis_client: redis.Redis) -> AsyncIterator[HintPublisher]:
+    publisher = HintPublisher(settings.REDIS_URL)
+    yield publisher
+    await publisher.close()
+
+
+def snapshot(client: redis.Redis, order_id: str = ORDER_ID) -> dict[str, Any] | None:
+    text: Any = client.hget(ACTIVE_ORDERS, order_id)
+    return json.loads(text) if text else None
+
+
+async def joined(layer: Any, order_id: str = ORDER_ID) -> str:
+    channel: str = await layer.new_channel()
+    await layer.group_add(group_of(order_id), channel)
+    return channel
+
+
+async def test_the_channel_layer_receives_a_hint_as_if_it_had_sent_it_itself(
+    layer: Any, publisher: HintPublisher
+) -> None:
+    channel = await joined(layer)
+    told = event(2)
+    publisher.publish(told)
+    by_script = await layer.receive(channel)
+    own = {
+        "type": "order.event",
+        "order_id": ORDER_ID,
+        "seq": 2,
+        "is_final": False,
+        "text": told.as_text().decode(),
+    }
+    assert by_script == own
+    await layer.group_send(group_of(ORDER_ID), own)
+    assert await layer.receive(channel) == by_script
+
+
+async def test_hints_of_one_order_arrive_in_the_order_of_its_events(
+    layer: Any, publisher: HintPublisher
+) -> None:
+    channel = await joined(layer)
+    for seq in range(1, 51):
+        publisher.publish(event(seq))
+        publisher.publish(event(seq, order_id=str(uuid4())))
+    received = [await layer.receive(channel) for _ in range(50)]
+    assert [hint["seq"] for hint in received] == list(range(1, 51))
+    assert {hint["order_id"] for hint in received} == {ORDER_ID}
+
+
+@pytest.mark.parametrize("status", sorted(FINAL))
+async def test_a_final_hint_says_so(layer: Any, publisher: HintPublisher, status: Status) -> None:
+    channel = await joined(layer)
+    publisher.publish(event(5, status))
+    assert (await layer.receive(channel))["is_final"] is True
+
+
+async def test_a_sync_door_tells_the_same(layer: Any, redis_client: redis.Redis) -> None:
+    channel = await joined(layer)
+    publish_now(event(2))
+    assert (await layer.receive(channel))["text"] == event(2).as_text().decode()
+    assert snapshot(redis_client) == event(2).as_message()
+
+
+async def test_an_active_order_has_its_newest_message_whatever_comes_late(
+    publisher: HintPublisher, redis_client: redis.Redis
+) -> None:
+    for seq in (2, 1, 10, 9):
+        publisher.publish(event(seq))
+        await publisher.drained()
+        assert snapshot(redis_client) == event(max(2, seq) if seq != 9 else 10).as_message()
+
+
+async def test_an_order_that_ends_is_no_longer_active(
+    publisher: HintPublisher, redis_client: redis.Redis
+) -> None:
+    other = str(uuid4())
+    publisher.publish(event(1))
+    publisher.publish(event(1, order_id=other))
+    publisher.publish(event(2, Status.CANCELLED))
+    await publisher.drained()
+    assert snapshot(redis_client) is None
+    assert snapshot(redis_client, other)
+
+
+async def test_without_redis_hints_are_dropped_and_nobody_is_kept_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    publisher = HintPublisher(NO_REDIS)
+    publisher.publish(event(1))
+    await publisher.drained()
+    publisher.publish(event(2))  # within the pause after a failure: not even tried
+    await publisher.drained()
+    await publisher.close()
+    assert [record.getMessage()[:29] for record in caplog.records] == [
+        "1 hints were not published: E"
+    ]
+
+
+async def test_without_redis_a_sync_door_goes_on(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.REDIS_URL = NO_REDIS
+    publish_now(event(1))
+    assert "was not published" in caplog.text

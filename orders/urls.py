@@ -1,6 +1,7 @@
 """The REST paths, each with and without a slash at the end."""
 
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, path, re_path
+from django.views.generic import RedirectView
 
 from orders import views
 
@@ -19,6 +20,7 @@ def entry_paths() -> list[str]:
 
 orders_view = views.OrdersView.as_view()
 urlpatterns = [
+    path("", RedirectView.as_view(url="/api/orders")),
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
     either("health", views.HealthView.as_view(), "health"),
     re_path(rf"^api/orders/{ORDER_ID}$", views.OrderView.as_view(), name="order"),

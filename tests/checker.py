@@ -6,6 +6,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -77,10 +78,8 @@ def _check_log(findings: _Findings, order_id: str, facts: OrderFacts) -> None:
     findings.expect(
         statuses[0] is Status.PENDING, order_id, f"the log begins with {statuses[0]}, not pending"
     )
-    for before, after in zip(statuses, statuses[1:], strict=False):
-        findings.expect(
-            after in TRANSITIONS[before], order_id, f"{before} was followed by {after}"
-        )
+    for before, after in pairwise(statuses):
+        findings.expect(after in TRANSITIONS[before], order_id, f"{before} was followed by {after}")
     times = [event.at for event in facts.log]
     findings.expect(times == sorted(times), order_id, "the log's times go back")
     findings.expect(
@@ -135,7 +134,9 @@ def _check_transcript(findings: _Findings, orders: Orders, transcript: Transcrip
         for message in messages:
             entry = logged.get(message["seq"])
             findings.expect(
-                dict(message) == entry, order_id, f"a client was told {message}, the log has {entry}"
+                dict(message) == entry,
+                order_id,
+                f"a client was told {message}, the log has {entry}",
             )
         if transcript.is_complete:
             findings.expect(
@@ -145,27 +146,41 @@ def _check_transcript(findings: _Findings, orders: Orders, transcript: Transcrip
             )
 
 
-FACTS = "SELECT id, status, seq, attempts FROM orders WHERE %(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s)"
+FACTS = """
+SELECT id, status, seq, attempts FROM orders WHERE %(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s)
+"""
 LOG = """
 SELECT order_id, seq, status, attempt, message, at, data FROM order_events
 WHERE %(ids)s::uuid[] IS NULL OR order_id = ANY(%(ids)s) ORDER BY order_id, seq
 """
-LANDINGS = """
-SELECT own.order_id FROM order_transactions AS own
-JOIN simulated_network_transactions AS sent USING (signature)
-WHERE sent.lands_at <= clock_timestamp() AND sent.rejection = ''
-  AND (%(ids)s::uuid[] IS NULL OR own.order_id = ANY(%(ids)s))
+SIGNATURES = """
+SELECT order_id, signature FROM order_transactions
+WHERE %(ids)s::uuid[] IS NULL OR order_id = ANY(%(ids)s)
+"""
+LANDED = """
+SELECT signature FROM simulated_network_transactions
+WHERE lands_at <= clock_timestamp() AND rejection = ''
 """
 
 
-def load(conninfo: str, only: Iterable[Any] | None = None) -> dict[str, OrderFacts]:
-    """Read all orders, or only these, as they stood at one moment."""
+def load(
+    conninfo: str, only: Iterable[Any] | None = None, landed: Iterable[str] | None = None
+) -> dict[str, OrderFacts]:
+    """Read all orders, or only these, as they stood at one moment.
+
+    `landed`: signatures, one for each landing, if it was not on the simulated network.
+    """
     ids = {"ids": None if only is None else [str(one) for one in only]}
     with psycopg.connect(conninfo) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         orders = connection.execute(FACTS, ids).fetchall()
         lines = connection.execute(LOG, ids).fetchall()
-        landings = Counter(str(row[0]) for row in connection.execute(LANDINGS, ids).fetchall())
+        signatures = connection.execute(SIGNATURES, ids).fetchall()
+        recorded = [row[0] for row in connection.execute(LANDED).fetchall()]
+    times = Counter(recorded if landed is None else landed)
+    landings: Counter[str] = Counter()
+    for order_id, signature in signatures:
+        landings[str(order_id)] += times[signature]
     logs: dict[str, list[Event]] = {}
     for line in lines:
         logs.setdefault(str(line[0]), []).append(_event(line))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 
+import psycopg
 import pytest
 import pytest_asyncio
 import redis
@@ -10,8 +11,9 @@ from django.conf import settings
 
 from orders.bell import ringer_of_this_loop
 from orders.hints import hints_of_this_loop
-from orders.journal import conninfo, journal_of_this_loop
+from orders.journal import Journal, conninfo, journal_of_this_loop
 from orders.streams import streams_of_this_loop
+from tests.database import Database, MakeJournal
 from tests.engine import migrated_database
 
 
@@ -49,3 +51,30 @@ async def engine_loop(transactional_db: None) -> AsyncIterator[None]:
     await ringer_of_this_loop().close()
     await journal_of_this_loop().close()
     await hints_of_this_loop().close()
+
+
+@pytest_asyncio.fixture
+async def make_journal(engine_loop: None, database_conninfo: str) -> AsyncIterator[MakeJournal]:
+    """More journals than this loop's own, as if of other processes."""
+    made: list[Journal] = []
+
+    def make(conninfo: str = database_conninfo) -> Journal:
+        made.append(Journal(conninfo, hints_of_this_loop()))
+        return made[-1]
+
+    yield make
+    for journal in made:
+        await journal.close()
+
+
+@pytest_asyncio.fixture
+async def journal(make_journal: MakeJournal) -> Journal:
+    return make_journal()
+
+
+@pytest_asyncio.fixture
+async def database(database_conninfo: str) -> AsyncIterator[Database]:
+    async with await psycopg.AsyncConnection.connect(
+        database_conninfo, autocommit=True
+    ) as connection:
+        yield Database(connection, database_conninfo)

@@ -279,7 +279,7 @@ class Server:
         self._child: Child | None = None
 
     def start(self) -> None:
-        """Start it, again and again until it answers: what is left of a killed one may be in its way."""
+        """Start it, and again if what is left of a killed one was in its way, until it answers."""
 
         def is_up() -> bool:
             if self._child is None or not self._child.is_running():

@@ -4,13 +4,16 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from enum import Enum
 
-from routing.simulated_transaction import read_instruction
+from routing.simulated_transaction import read_instruction, sign_swap
 from routing.venue import (
     Absent,
+    Bound,
     Landed,
+    Leg,
     NetworkUnavailable,
     Rejected,
     SignedTransaction,
+    Swap,
     TransactionRefused,
     TransactionStatus,
     Venue,
@@ -38,7 +41,7 @@ class ScriptedNetwork:
 
     def __init__(self, *script: Sending, then: Sending = Sending.TAKEN) -> None:
         self._script = deque(script)
-        self._then = then
+        self.then = then
         self._statuses: dict[str, Landed | Rejected | None] = {}
         self.height_now = HEIGHT
         self.sent: list[SignedTransaction] = []
@@ -47,7 +50,7 @@ class ScriptedNetwork:
 
     async def send(self, transaction: SignedTransaction) -> TransactionStatus:
         self.sent.append(transaction)
-        sending = self._script.popleft() if self._script else self._then
+        sending = self._script.popleft() if self._script else self.then
         if sending is Sending.REFUSED:
             raise TransactionRefused("refused, as the test wants it")
         if sending is Sending.UNREACHABLE:
@@ -89,6 +92,17 @@ class ScriptedNetwork:
     def _fill(self, signature: str, fill: Landed) -> None:
         self.landings[signature] += 1
         self._statuses[signature] = fill
+
+
+class VenueOn(StubVenue):
+    """Builds at the present height of its network."""
+
+    def __init__(self, network: ScriptedNetwork, name: str = "raydium") -> None:
+        super().__init__(name)
+        self._network = network
+
+    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+        return sign_swap(swap, legs, bound, height=self._network.height_now, expiry_blocks=150)
 
 
 def exchange_of(network: ScriptedNetwork, venues: Sequence[Venue] = ()) -> Exchange:

@@ -23,7 +23,9 @@ TABLE = "CREATE TABLE probes (id int PRIMARY KEY, value int NOT NULL CHECK (valu
 INSERT = """
 INSERT INTO probes SELECT * FROM unnest(%s::int[], %s::int[]) RETURNING id, value * 2
 """
-WAITS_FOR_A_LOCK = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+WAITS_FOR_A_LOCK = (
+    "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+)
 EXPECTED_STATEMENTS = 10  # for a crowd of 300: far fewer than one each
 
 
@@ -50,22 +52,16 @@ class Probes:
         self.after: list[Hook] = []
         self.batches: list[list[Item]] = []
 
-    async def run(
-        self, connection: Connection, items: Sequence[Item]
-    ) -> Sequence[int | Exception]:
+    async def run(self, connection: Connection, items: Sequence[Item]) -> Sequence[int | Exception]:
         self.batches.append(list(items))
         await (self.before.pop(0) if self.before else nothing)(connection, items)
         values = [item.id for item in items], [item.value for item in items]
         cursor = await connection.execute(INSERT, values)
         doubled = dict(await cursor.fetchall())
         await (self.after.pop(0) if self.after else nothing)(connection, items)
-        return [
-            Refused(str(item.id)) if item.value == 13 else doubled[item.id] for item in items
-        ]
+        return [Refused(str(item.id)) if item.value == 13 else doubled[item.id] for item in items]
 
-    async def recover(
-        self, connection: Connection, items: Sequence[Item]
-    ) -> Sequence[int | None]:
+    async def recover(self, connection: Connection, items: Sequence[Item]) -> Sequence[int | None]:
         cursor = await connection.execute(
             "SELECT id, value * 2 FROM probes WHERE id = ANY(%s)", [[item.id for item in items]]
         )

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import override_settings
 
 from orders.health import beat
-from tests.orders.client import Answer, get, database_away
+from tests.orders.client import Answer, database_away, get
 
 pytestmark = pytest.mark.usefixtures("engine_loop")
 

@@ -2,25 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import psycopg
 import pytest
-import pytest_asyncio
 from django.conf import settings
 from django.db import connections
 from psycopg import errors
 
 from config.rate import Rate
 from orders.execution import Execution
-from orders.hints import hints_of_this_loop
 from orders.journal import Journal, journal_of_this_loop
 from orders.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from orders.lifecycle import IllegalTransition, Status
 from orders.moves import ClaimedOrder, Overtaken
 from orders.submission import NotCancellable, cancel_order
 from tests.checker import load, violations
+from tests.database import Database, MakeJournal
 from tests.proxy import Cut, proxy_of
 from tests.samples import move_of, moved, new_order, to_building, to_submitted
 from tests.stubs import ScriptedNetwork, exchange_of
@@ -30,59 +28,6 @@ EXPIRE_LEASE = (
     "UPDATE orders SET lease_until = clock_timestamp() - interval '1 second' WHERE id = %s"
 )
 ANY_LOCK_WAIT = 20.0
-
-MakeJournal = Callable[..., Journal]
-
-
-@pytest_asyncio.fixture
-async def make_journal(engine_loop: None, database_conninfo: str) -> AsyncIterator[MakeJournal]:
-    """More journals than this loop's own, as if of other processes."""
-    made: list[Journal] = []
-
-    def make(conninfo: str = database_conninfo) -> Journal:
-        made.append(Journal(conninfo, hints_of_this_loop()))
-        return made[-1]
-
-    yield make
-    for journal in made:
-        await journal.close()
-
-
-@pytest_asyncio.fixture
-async def journal(make_journal: MakeJournal) -> Journal:
-    return make_journal()
-
-
-@pytest_asyncio.fixture
-async def database(database_conninfo: str) -> AsyncIterator["Database"]:
-    async with await psycopg.AsyncConnection.connect(
-        database_conninfo, autocommit=True
-    ) as connection:
-        yield Database(connection, database_conninfo)
-
-
-class Database:
-    """What tests read of orders, and what time does to them."""
-
-    def __init__(self, connection: psycopg.AsyncConnection[Any], conninfo: str) -> None:
-        self._connection = connection
-        self.conninfo = conninfo
-
-    async def rows(self, query: Any, *parameters: Any) -> list[Any]:
-        cursor = await self._connection.execute(query, parameters)
-        return await cursor.fetchall() if cursor.description else []
-
-    async def order(self, order_id: str, column: str) -> Any:
-        return (await self.rows(f"SELECT {column} FROM orders WHERE id = %s", order_id))[0][0]
-
-    async def expire_lease(self, order_id: str) -> None:
-        await self.rows(EXPIRE_LEASE, order_id)
-
-    async def lose_leases(self, order_id: str, times: int) -> None:
-        await self.rows("UPDATE orders SET lost_leases = %s WHERE id = %s", times, order_id)
-
-    async def violations(self) -> list[str]:
-        return await asyncio.to_thread(lambda: violations(load(self.conninfo)))
 
 
 async def accepted(journal: Journal, count: int = 1, **changes: Any) -> list[str]:

@@ -194,14 +194,16 @@ class OrderAdmin(ReadOnlyAdmin):
     def transactions(self, order: Order) -> SafeString:
         rows = [
             (
-                *(sent.attempt, sent.signature, sent.expires_at_height, timestamp(sent.created_at)),
+                *(sent.attempt, timestamp(sent.created_at), sent.expires_at_height),
                 sent.outcome or "may still land",
                 timestamp(sent.settled_at) if sent.settled_at else "-",
+                sent.signature,
             )
             for sent in order.transactions.order_by("attempt")
         ]
-        headers = ("attempt", "signature", "expires at height", "signed", "outcome", "settled")
-        return table(headers, "<td>{}</td>" * len(headers), rows)
+        headers = ("attempt", "signed", "expires at height", "outcome", "settled", "signature")
+        cells = "<td>{}</td>" * 5 + '<td style="word-break: break-all">{}</td>'
+        return table(headers, cells, rows)
 
 
 def table(headers: tuple[str, ...], cells: str, rows: list[tuple[Any, ...]]) -> SafeString:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -327,3 +328,10 @@ def own_postgres() -> Iterator[tuple[Server, str]]:
             yield server, database_url(folder)
         finally:
             server.kill()
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for the name of a unix socket."""
+    with tempfile.TemporaryDirectory(prefix="oee-t-", dir="/tmp") as folder:
+        yield Path(folder)

@@ -1,14 +1,14 @@
 """A proxy before PostgreSQL's socket that cuts a connection at a chosen moment."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tests.engine import short_folder
 
 READY_FOR_QUERY = b"Z\x00\x00\x00\x05I"
 """The server's last word to a statement that is committed: idle, outside of a transaction."""
@@ -96,11 +96,10 @@ class Proxy:
 @asynccontextmanager
 async def proxy_of(conninfo: str) -> AsyncIterator[Proxy]:
     """An open proxy before the server of `conninfo`, which is on a unix socket."""
-    folder = Path(tempfile.mkdtemp(prefix="oee-proxy-", dir="/tmp"))  # a socket's path is short
-    proxy = Proxy(conninfo, folder)
-    await proxy.open()
-    try:
-        yield proxy
-    finally:
-        await proxy.shut()
-        shutil.rmtree(folder)
+    with short_folder() as folder:
+        proxy = Proxy(conninfo, folder)
+        await proxy.open()
+        try:
+            yield proxy
+        finally:
+            await proxy.shut()

@@ -1,4 +1,4 @@
-"""Runs the parts named on the command line (a b c d), or all, and prints a table."""
+"""Runs the parts named on the command line (a b c d e), or all, and prints a table."""
 
 import asyncio
 import os
@@ -20,6 +20,7 @@ from orders.journal import journal_of_this_loop
 from orders.moves import NewOrder
 from orders.submission import new_order_id
 from tests.bench import client, engine
+from tests.bench.profile import costs_per_order
 
 POSTS = 6000
 DRAINED = 5000
@@ -33,7 +34,7 @@ def row(what: str, figure: str) -> None:
 
 
 def accept_rate() -> None:
-    with engine.web() as port:
+    with engine.web() as (port, _):
         asyncio.run(client.in_parallel(port, 20, 500, client.post))
         elapsed, seconds = asyncio.run(client.in_parallel(port, 20, POSTS, client.post))
     row(
@@ -44,7 +45,7 @@ def accept_rate() -> None:
 
 def drain() -> None:
     for workers in (1, 2):
-        for in_flight in (100, 10, 400):
+        for in_flight in (10, 100, 400):
             rate = drained(workers, in_flight, engine.AT_ONCE)[0]
             row(
                 f"(b) drain {DRAINED:,}, {in_flight} in flight, {workers} worker(s)",
@@ -90,7 +91,7 @@ def order() -> NewOrder:
 
 def follow() -> None:
     engine.empty()
-    with engine.web() as port, engine.worker(100):
+    with engine.web() as (port, _), engine.worker(100):
         asyncio.run(client.in_parallel(port, 5, 100, client.post_and_follow))
         for at_once in (1, 20):
             _, seconds = asyncio.run(
@@ -111,6 +112,19 @@ async def frames(port: int, at_once: int) -> list[float]:
     return seconds
 
 
+def profile() -> None:
+    engine.empty()
+    with engine.web() as (port, web), engine.worker(100) as worker:
+        asyncio.run(client.in_parallel(port, 5, 200, client.post_and_follow))
+        kinds = ((1, 300, client.post_and_follow), (50, 3000, client.post))
+        for at_once, orders, act in kinds:
+            with costs_per_order(orders, {"web": web, "worker": worker}) as costs:
+                asyncio.run(client.in_parallel(port, at_once, orders, act))
+                engine.wait_for(lambda: engine.query(OPEN)[0] == 0)
+            for name, cost in costs.items():
+                row(f"(e) {at_once} at once, per order: {name}", f"{cost:.2f}")
+
+
 def with_the_briefs_latencies() -> None:
     rate, memory = drained(1, 1000, engine.BRIEF)
     row(
@@ -124,7 +138,7 @@ def spread(seconds: list[float]) -> str:
     return f"p50 {half:.1f} ms  p99 {most:.1f} ms"
 
 
-PARTS = {"a": accept_rate, "b": drain, "c": follow, "d": with_the_briefs_latencies}
+PARTS = {"a": accept_rate, "b": drain, "c": follow, "d": with_the_briefs_latencies, "e": profile}
 
 
 def processor() -> str:
@@ -139,9 +153,8 @@ def processor() -> str:
 if __name__ == "__main__":
     call_command("migrate", verbosity=0)
     version = engine.query("SHOW server_version")[0]
-    print(
-        f"\n{os.cpu_count()} cores ({processor()}), Python {platform.python_version()}, PostgreSQL {version},"
-    )
+    machine = f"{os.cpu_count()} cores ({processor()}), Python {platform.python_version()}"
+    print(f"\n{machine}, PostgreSQL {version},")
     print("fsync on, every status and event persisted; client and servers share the cores.\n")
     for part in sys.argv[1:] or PARTS:
         PARTS[part]()

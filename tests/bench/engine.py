@@ -44,15 +44,15 @@ def process(
 
 
 @contextmanager
-def web(environment: Mapping[str, str] = AT_ONCE) -> Iterator[int]:
-    """Run one web process; yield its port once it answers."""
+def web(environment: Mapping[str, str] = AT_ONCE) -> Iterator[tuple[int, int]]:
+    """Run one web process; yield its port, once it answers, and its process id."""
     port = free_port()
     options = [word for option in WEB_OPTIONS.items() for word in option]
     command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "config.asgi:application"]
     command += [*options, "--no-access-log", "--port", str(port)]
-    with process(command, environment):
+    with process(command, environment) as running:
         wait_for(lambda: answers(port))
-        yield port
+        yield port, running.pid
 
 
 @contextmanager

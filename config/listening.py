@@ -1,6 +1,7 @@
 """Where the web process listens, and whether it answers there."""
 
 import http.client
+import json
 import os
 import socket
 from itertools import count
@@ -48,12 +49,13 @@ def listen() -> socket.socket:
 
 
 def is_healthy(port: int) -> bool:
-    """Whether the web process of a local stack answers; waits a second at most."""
+    """Whether the web process of a local stack answers, and has heard from a worker."""
     connection = http.client.HTTPConnection(LOOPBACK[0], port, timeout=1.0)
     try:
         connection.request("GET", "/health")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
+        response = connection.getresponse()
+        return response.status == http.client.OK and json.load(response)["worker"] == "ok"
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
         return False
     finally:
         connection.close()

@@ -64,7 +64,11 @@ def engine(
         "scheduler": manage("run_scheduler"),
     }
     # Somewhat longer than each needs to end by itself.
-    graces = {"web": 12.0, "worker": float(found.get("STOP_GRACE") or 25), "scheduler": 5.0}
+    graces = {
+        "web": 12.0,
+        "worker": float(found.get("STOP_GRACE_SECONDS") or 8) + 17,
+        "scheduler": 5.0,
+    }
     return [
         Child(
             name=name,

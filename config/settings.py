@@ -67,7 +67,8 @@ if not SECRET_KEY:
     if not (DEBUG or IS_EMBEDDED):
         raise ImproperlyConfigured("Set SECRET_KEY to a long random string (DATABASE_URL is set)")
     SECRET_KEY = embedded.secret_key(DATA_DIR)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]  # where health checks come from
+ALLOWED_HOSTS = [*LOOPBACK, *env.list("ALLOWED_HOSTS", default=[])]
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ALLOWED_ORIGINS = env.list("ALLOWED_ORIGINS", default=[])  # of WebSockets, besides our own host
 DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(DATA_DIR)

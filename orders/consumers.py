@@ -104,7 +104,13 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
     async def follow(self, text: str, greeting: dict[str, Any] | None = None) -> None:
         """Send the order's log from `?after=` on, then what comes."""
         try:
-            order_id, after = str(UUID(text)), self._after()
+            after = self._after()
+        except ValueError:
+            detail = "`after` is a seq: a whole number, 0 or more."
+            await self._end(Close.JUNK, problem(400, "invalid_after", detail))
+            return
+        try:
+            order_id = str(UUID(text))
         except ValueError:
             detail = "The id is a UUID and `after` a whole number, 0 or more."
             await self._end(Close.NO_SUCH_ORDER, problem(404, "order_not_found", detail))

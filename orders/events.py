@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from orders.lifecycle import FINAL, Status
+from routing.venues import SIMULATED_VENUES
 
-LABELS = {"raydium": "Raydium", "meteora": "Meteora"}
+LABELS = {venue.name: venue.label for venue in SIMULATED_VENUES}
 
 
 class Event(NamedTuple):

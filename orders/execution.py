@@ -34,6 +34,7 @@ from routing.venue import (
     NetworkUnavailable,
     Quote,
     Rejected,
+    Side,
     SignedTransaction,
     Swap,
     TransactionRefused,
@@ -368,7 +369,9 @@ def _decision_data(swap: Swap, decision: Decision, bound: Bound) -> dict[str, An
         price = execution_price(swap.market, swap.side, most, decision.quote.amount_out)
         data["maxAmountIn"] = swap.token_in.to_text(most)
     # The worst price the bound accepts: the lowest of a sell, the highest of a buy.
-    data["minAcceptablePrice" if swap.side == "sell" else "maxAcceptablePrice"] = f"{price:f}"
+    data["minAcceptablePrice"] = f"{price:f}"
+    if swap.side is Side.BUY:
+        data["maxAcceptablePrice"] = f"{price:f}"
     return data
 
 

@@ -93,7 +93,8 @@ class Order(models.Model):
             models.CheckConstraint(name="orders_side_known", condition=Q(side__in=["buy", "sell"])),
             models.CheckConstraint(
                 name="orders_one_amount",
-                condition=Q(amount_in__gt=0, amount_out=None) | Q(amount_in=None, amount_out__gt=0),
+                condition=Q(amount_in__isnull=False, amount_in__gt=0, amount_out=None)
+                | Q(amount_in=None, amount_out__isnull=False, amount_out__gt=0),
             ),
             models.CheckConstraint(
                 name="orders_slippage_in_range", condition=Q(slippage_bps__lte=MAX_SLIPPAGE_BPS)
@@ -114,14 +115,20 @@ class Order(models.Model):
                     status="confirmed",
                     signature__isnull=False,
                     venue__isnull=False,
+                    filled_in__isnull=False,  # a comparison with NULL would pass
                     filled_in__gt=0,
+                    filled_out__isnull=False,
                     filled_out__gt=0,
                 )
                 | (~Q(status="confirmed") & Q(filled_in=None, filled_out=None)),
             ),
             models.CheckConstraint(
                 name="orders_failed_has_code",
-                condition=Q(status="failed", failure_code__in=FailureCode.values)
+                condition=Q(
+                    status="failed",
+                    failure_code__isnull=False,
+                    failure_code__in=FailureCode.values,
+                )
                 | ~Q(status="failed"),
             ),
             models.CheckConstraint(

@@ -8,16 +8,18 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
+INDENTED = orjson.OPT_INDENT_2
 UNCHOOSY = frozenset(("", "*/*", "application/json"))
 
 
 class PlainJSONRenderer(JSONRenderer):
-    """DRF's, without indentation on demand: our answers hold nothing but plain JSON values."""
+    """DRF's, by orjson: our answers hold nothing but plain JSON values."""
 
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
     ) -> bytes:
-        return b"" if data is None else orjson.dumps(data)
+        is_page = bool(renderer_context and renderer_context.get("indent"))
+        return b"" if data is None else orjson.dumps(data, option=INDENTED if is_page else None)
 
 
 class ProgramsFirst(DefaultContentNegotiation):

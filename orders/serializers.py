@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from rest_framework import serializers
@@ -16,6 +16,7 @@ from routing.tokens import REGISTRY, Market, Token, UnknownMarket, UnknownToken
 from routing.venue import BPS, Side
 
 DEFAULT_SLIPPAGE_BPS = 100
+Value = TypeVar("Value")
 MAX_TEXT = 64
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
@@ -84,6 +85,13 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
     type = optional(WordField, "market")
     orderType = optional(WordField, "The same as type.")
 
+    def get_fields(self) -> dict[str, Any]:
+        """Label each field with the name that clients write."""
+        fields = super().get_fields()
+        for name, field in fields.items():
+            field.label = name
+        return fields
+
     def read(self, data: Any) -> OrderRequest:
         """Return the order that is meant.
 
@@ -124,15 +132,18 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         return values
 
     def _read(self, given: dict[str, Any]) -> OrderRequest:
-        order_type = self._type(given)
-        market, side = self._market_and_side(given)
-        token_in, token_out = (
-            (market.base, market.quote) if side is Side.SELL else (market.quote, market.base)
-        )
-        amount_in, amount_out = self._amounts(given, token_in, token_out)
-        return OrderRequest(
-            order_type, market, side, amount_in, amount_out, self._slippage_bps(given)
-        )
+        """Read each part by itself, so that one wrong field does not hide another.
+
+        :raises ValidationError: with the errors of all parts.
+        """
+        errors: dict[str, Any] = {}
+        order_type = part(errors, self._type, given)
+        slippage_bps = part(errors, self._slippage_bps, given)
+        market_and_side = part(errors, self._market_and_side, given)
+        amounts = part(errors, self._amounts, given, market_and_side)
+        if not (order_type and market_and_side and amounts) or slippage_bps is None:
+            raise ValidationError(errors)
+        return OrderRequest(order_type, *market_and_side, *amounts, slippage_bps)
 
     def _type(self, given: dict[str, Any]) -> str:
         field, value = one_of(given, "type", "orderType")
@@ -195,7 +206,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             raise refuse("side", "invalid_side", "The side is buy or sell.") from None
 
     def _amounts(
-        self, given: dict[str, Any], token_in: Token, token_out: Token
+        self, given: dict[str, Any], market_and_side: tuple[Market, Side] | None
     ) -> tuple[int | None, int | None]:
         field, amount = one_of(given, "amountIn", "amount")
         if amount is None and "amountOut" not in given:
@@ -203,8 +214,8 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         if amount is not None and "amountOut" in given:
             raise refuse("amountOut", "conflict", f"Give {field} or amountOut, not both.")
         if amount is not None:
-            return atoms(field, amount, token_in), None
-        return None, atoms("amountOut", given["amountOut"], token_out)
+            return atoms(field, amount, token_of(market_and_side, Side.SELL)), None
+        return None, atoms("amountOut", given["amountOut"], token_of(market_and_side, Side.BUY))
 
     def _slippage_bps(self, given: dict[str, Any]) -> int:
         bps, fraction = given.get("slippageBps"), given.get("slippage")
@@ -255,12 +266,35 @@ def token(given: dict[str, Any], field: str) -> Token:
         raise refuse(field, "unknown_token", f"Not a known token. Known: {known}.") from None
 
 
-def atoms(field: str, amount: Decimal, of: Token) -> int:
+def part(errors: dict[str, Any], read: Callable[..., Value], *arguments: Any) -> Value | None:
+    """Return what `read` reads; None, with its errors added to the others, if it cannot."""
+    try:
+        return read(*arguments)
+    except ValidationError as error:
+        errors.update(cast("dict[str, Any]", error.detail))
+        return None
+
+
+def token_of(market_and_side: tuple[Market, Side] | None, base_side: Side) -> Token | None:
+    """Return the token of an amount: the base token on `base_side`, the quote token on the other.
+
+    None if the market could not be read, which is an error of its own.
+    """
+    if market_and_side is None:
+        return None
+    market, side = market_and_side
+    return market.base if side is base_side else market.quote
+
+
+def atoms(field: str, amount: Decimal, of: Token | None) -> int:
+    """:raises ValidationError: no positive amount, or none that this token can have."""
     if amount <= 0:
         raise refuse(field, "out_of_range", "The amount must be above zero.")
+    if of is None:
+        return 0
     try:
         found = of.to_atoms(amount)
-    except (ValueError, InvalidOperation):
+    except ValueError:
         raise refuse(
             field, "too_precise", f"{of.symbol} has at most {of.decimals} decimals."
         ) from None

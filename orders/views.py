@@ -8,7 +8,12 @@ from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
 from rest_framework import status
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
+from rest_framework.exceptions import (
+    ErrorDetail,
+    NotFound,
+    UnsupportedMediaType,
+    ValidationError,
+)
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
@@ -22,6 +27,8 @@ from orders.parsers import ExactJSONParser
 from orders.problems import NotCancellable, OrderNotFound
 from orders.representation import event_of, order_as_json
 from orders.serializers import ORDER_REQUEST, OrderRequestSerializer
+
+JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
 
 
 class NewestFirst(CursorPagination):
@@ -41,9 +48,9 @@ class NewestFirst(CursorPagination):
 class OrdersView(AsyncAPIView):
     """Send an order (POST), or list the newest (GET).
 
-    An order names what it trades by `tokenIn` and `tokenOut`, or by `baseToken`, `quoteToken` and
-    `side`; how much by `amountIn` or `amountOut`; and what it tolerates by `slippageBps` or
-    `slippage`. The answer carries the order's id and the path of its stream, `wsUrl`.
+    An order names what it trades by tokenIn and tokenOut, or by baseToken, quoteToken and
+    side; how much by amountIn or amountOut; and what it tolerates by slippageBps or
+    slippage. The answer carries the order's id and the path of its stream, wsUrl.
     """
 
     parser_classes = (ExactJSONParser, FormParser, MultiPartParser)
@@ -60,6 +67,8 @@ class OrdersView(AsyncAPIView):
 
     async def post(self, request: Request) -> Response:
         if is_form(request):
+            if not hasattr(request._request, "session"):
+                raise UnsupportedMediaType(request.content_type or "none", JSON_WANTED)
             sent: Any = await sync_to_async(read_form)(request)
         else:
             sent = request.data
@@ -88,7 +97,7 @@ class OrderView(ProblemAPIView):
 
 
 class EventsView(ProblemAPIView):
-    """The order's log: what its stream sends, from `?after=SEQ` on."""
+    """The order's log: what its stream sends, from ?after=SEQ on."""
 
     def get_view_name(self) -> str:
         return "Events"

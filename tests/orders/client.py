@@ -178,7 +178,7 @@ async def connected(path: str, **headers: str) -> AsyncIterator[Socket]:
     communicator = WebsocketCommunicator(application, path, lines)
     is_open, _ = await communicator.connect(PATIENCE)
     if not is_open:
-        await communicator.wait(PATIENCE)
+        await communicator.disconnect(timeout=PATIENCE)
         raise Refused(path)
     socket = Socket(communicator)
     try:

@@ -37,7 +37,7 @@ class Page(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
             encoding = given.get("enctype", FORM)
-            self.forms.append(Form(given.get("action", ""), given["method"], encoding))
+            self.forms.append(Form(given.get("action", ""), given.get("method", "get"), encoding))
         elif tag in ("input", "select", "textarea") and self.forms and "name" in given:
             self.forms[-1].fields[given["name"]] = given.get("value", "")
         elif tag == "a" and "href" in given:

@@ -187,14 +187,16 @@ async def test_every_socket_of_an_order_hears_of_it(no_resync: None) -> None:
         f"/ws/orders/{uuid4()}?after=x",
         f"/ws/orders/{uuid4()}?after=9999999999",
         f"/ws/orders/{uuid4()}?after=%C2%B2",
-        "/execute?orderId=",
-        "/execute?orderId=1",
     ],
 )
 async def test_an_order_that_does_not_exist_is_said_and_closed_with_4404(path: str) -> None:
     async with connected(path) as socket:
-        if path.endswith("orderId="):
-            pytest.skip("parse_qs reads no value as no field: an open entry")
+        await assert_ends(socket, 4404, "order_not_found")
+
+
+@pytest.mark.parametrize("query", ["orderId=1", "orderId=%00", "orderId=1&orderId="])
+async def test_what_is_no_id_is_said_without_a_greeting(query: str) -> None:
+    async with connected(f"/execute?{query}") as socket:
         await assert_ends(socket, 4404, "order_not_found")
 
 
@@ -403,13 +405,19 @@ async def test_our_own_pages_and_trusted_ones_open_sockets(origin: str) -> None:
             assert (await socket.message())["status"] == "pending"
 
 
-async def test_without_the_database_a_socket_says_that_trying_again_helps() -> None:
-    order_id = await submit()
-    await streams_of_this_loop().close()
+async def test_without_the_database_a_stream_says_that_trying_again_helps() -> None:
     with database_away():
-        streams._streams.clear()
-        async with stream(order_id) as socket:
+        async with stream(str(uuid4())) as socket:
             await assert_ends(socket, 1013, "database_unavailable")
+
+
+async def test_without_the_database_an_order_on_a_socket_is_refused_and_may_be_sent_again() -> None:
+    with database_away():
+        async with connected("/execute") as socket:
+            for _ in range(2):
+                await socket.send(SELL_SOL)
+                refusal = await socket.message()
+                assert (refusal["status"], refusal["error"]) == (503, "database_unavailable")
 
 
 async def test_without_redis_a_socket_still_tells_all(

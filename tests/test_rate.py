@@ -1,0 +1,52 @@
+"""The limit of orders a minute, here a second, over real workers."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+
+from tests.checker import load, violations
+from tests.engine import Engine, engine
+from tests.orders.test_journal import most_in_a_window
+from tests.samples import new_order
+
+LIMIT = 30  # a second
+BACKLOG = 100
+STARTS = "SELECT started_at FROM orders WHERE id = ANY(%s::uuid[]) ORDER BY started_at"
+
+
+@pytest.fixture(scope="module")
+def running(process_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    logs = tmp_path_factory.mktemp("rate")
+    with engine(process_database, logs, ORDER_RATE_LIMIT=f"{LIMIT}/s") as found:
+        found.worker()
+        found.worker()
+        found.scheduler()
+        yield found
+
+
+def starts(running: Engine, ids: list[str]) -> list[datetime]:
+    return [row[0] for row in running.query(STARTS, ids)]
+
+
+def test_in_no_window_more_orders_start_than_the_limit(running: Engine) -> None:
+    orders = [new_order() for _ in range(BACKLOG)]
+    running.store(*orders)
+    running.wait_until_all_ended()
+
+    ids = [str(order.id) for order in orders]
+    started = starts(running, ids)
+    assert len(started) == BACKLOG
+    assert most_in_a_window(started, 1.0) <= LIMIT
+    facts = load(running.conninfo, ids)
+    assert violations(facts) == []
+    assert {order.status for order in facts.values()} == {"confirmed"}
+
+
+def test_ten_that_arrive_together_in_a_quiet_engine_start_together(running: Engine) -> None:
+    orders = [new_order() for _ in range(10)]
+    running.store(*orders)
+    running.wait_until_all_ended()
+
+    started = starts(running, [str(order.id) for order in orders])
+    assert (started[-1] - started[0]).total_seconds() < 0.25

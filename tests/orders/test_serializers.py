@@ -144,7 +144,7 @@ def test_null_means_not_given() -> None:
         (SELL | {"orderType": "sniper"}, {"orderType": "unsupported_type"}),
         (SELL | {"type": "market", "orderType": "market"}, {"orderType": "conflict"}),
         (SELL | {"slippage": "0.01", "slippageBps": 100}, {"slippage": "conflict"}),
-        ({}, {"side": "required"}),
+        ({}, {"side": "required", "amountIn": "required"}),
     ],
 )
 def test_an_order_that_contradicts_itself_or_lacks_something_is_refused_by_field(

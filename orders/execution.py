@@ -10,7 +10,6 @@ import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -20,11 +19,10 @@ from orders.journal import Journal
 from orders.lifecycle import Status
 from orders.models import FailureCode, OrderTransaction
 from orders.moves import ClaimedOrder, Move
+from orders.stored_route import decision_data, legs_of, swap_of
 from routing.decision import Decision
 from routing.pricing import MAX_ATOMS, bound_for, execution_price
 from routing.router import best_route
-from routing.steps import steps_for
-from routing.tokens import REGISTRY
 from routing.venue import (
     Absent,
     Bound,
@@ -34,7 +32,6 @@ from routing.venue import (
     NetworkUnavailable,
     Quote,
     Rejected,
-    Side,
     SignedTransaction,
     Swap,
     TransactionRefused,
@@ -117,7 +114,7 @@ class Execution:
                 order,
                 Status.BUILDING,
                 f"Building the transaction for {venue.label}",
-                _decision_data(swap, decision, bound),
+                decision_data(swap, decision, bound),
                 venue=venue.name,
                 min_out=bound.min_out,
                 max_in=bound.max_in,
@@ -310,29 +307,11 @@ def backoff(attempts: int) -> float:
     return float(settings.RETRY_BACKOFF * 2 ** (attempts - 1) * random.uniform(0.8, 1.2))
 
 
-def swap_of(order: ClaimedOrder) -> Swap:
-    market = REGISTRY.market(REGISTRY.token(order.base), REGISTRY.token(order.quote))
-    return Swap(market, order.side, order.amount_in, order.amount_out)
-
-
 def transaction_of(order: ClaimedOrder) -> SignedTransaction:
     """Return the stored transaction of an order in `submitted`."""
     if order.signature is None or order.payload is None or order.expires_at_height is None:
         raise LookupError(f"order {order.id} is submitted and has no transaction")
     return SignedTransaction(order.signature, order.payload, order.expires_at_height)
-
-
-def legs_of(swap: Swap, decision: dict[str, Any]) -> tuple[Leg, ...]:
-    """Return the route that a stored decision chose."""
-    chosen = decision["quote"]
-    quote = Quote(
-        venue=chosen["dex"],
-        amount_in=swap.token_in.to_atoms(Decimal(chosen["amountIn"])),
-        amount_out=swap.token_out.to_atoms(Decimal(chosen["amountOut"])),
-        price=Decimal(chosen["price"]),
-        fee_bps=chosen["feeBps"],
-    )
-    return (Leg(quote.venue, quote),)
 
 
 def failure_code(code: str) -> FailureCode:
@@ -355,24 +334,6 @@ def _move(
         data=data,
         **columns,
     )
-
-
-def _decision_data(swap: Swap, decision: Decision, bound: Bound) -> dict[str, Any]:
-    chosen = decision.to_json()
-    quote = next(q for q in chosen["quotes"] if q["dex"] == chosen["selectedDex"])
-    data = {**chosen, "quote": quote, "steps": steps_for(swap, decision.legs, bound)}
-    if bound.min_out is not None:
-        price = execution_price(swap.market, swap.side, decision.quote.amount_in, bound.min_out)
-        data["minAmountOut"] = swap.token_out.to_text(bound.min_out)
-    else:
-        most = bound.max_in or 0
-        price = execution_price(swap.market, swap.side, most, decision.quote.amount_out)
-        data["maxAmountIn"] = swap.token_in.to_text(most)
-    # The worst price the bound accepts: the lowest of a sell, the highest of a buy.
-    data["minAcceptablePrice"] = f"{price:f}"
-    if swap.side is Side.BUY:
-        data["maxAcceptablePrice"] = f"{price:f}"
-    return data
 
 
 def _fault_data(order: ClaimedOrder, fault: Fault, proof: Outcome | None) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The one tolerant serializer of orders: all five dialects in, one canonical form out."""
 
-import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, TypeVar, cast
@@ -9,6 +8,7 @@ from django.conf import settings
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from orders.fields import MAX_TEXT, NumberField, WordField, optional, refuse
 from orders.models import MAX_SLIPPAGE_BPS
 from orders.submission import OrderRequest
 from routing.pricing import MAX_ATOMS
@@ -17,8 +17,6 @@ from routing.venue import BPS, Side
 
 DEFAULT_SLIPPAGE_BPS = 100
 Value = TypeVar("Value")
-MAX_TEXT = 64
-NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 class InvalidOrder(ValidationError):
@@ -27,44 +25,6 @@ class InvalidOrder(ValidationError):
     def __init__(self, detail: Any, fields_seen: list[str]) -> None:
         super().__init__(detail)
         self.fields_seen = fields_seen
-
-
-def refuse(field: str, code: str, message: str) -> ValidationError:
-    return ValidationError({field: [ErrorDetail(message, code)]})
-
-
-class NumberField(serializers.Field[Decimal, Any, str, Any]):
-    """A number, exact: a JSON number or a string of one; never a float, a boolean, NaN."""
-
-    def to_internal_value(self, data: Any) -> Decimal:
-        if isinstance(data, int | Decimal) and not isinstance(data, bool):
-            number = Decimal(data)
-        elif isinstance(data, str) and len(data) <= MAX_TEXT and NUMBER.fullmatch(data.strip()):
-            number = Decimal(data.strip())
-        else:
-            raise ValidationError("Not a number.", "invalid_number")
-        if abs(number.adjusted()) > 40:
-            raise ValidationError("Not a sensible number.", "out_of_range")
-        return number
-
-    def to_representation(self, value: Decimal) -> str:
-        return format(value, "f")
-
-
-class WordField(serializers.Field[str, Any, str, Any]):
-    """A short name such as a symbol, a mint address or a side."""
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str) or not 0 < len(data.strip()) <= MAX_TEXT:
-            raise ValidationError(f"Not a text of 1 to {MAX_TEXT} characters.", "invalid_text")
-        return data.strip()
-
-    def to_representation(self, value: str) -> str:
-        return value
-
-
-def optional(field: Callable[..., Any], help_text: str, **options: Any) -> Any:
-    return field(required=False, allow_null=True, help_text=help_text, **options)
 
 
 class OrderRequestSerializer(serializers.Serializer[Any]):

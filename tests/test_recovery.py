@@ -145,12 +145,15 @@ def test_orders_that_arrive_while_redis_is_down_are_executed_when_it_is_back(
 ) -> None:
     before = stack.post_many(10)
     stack.redis.kill()
+    wait_for(lambda: "Connection to broker lost" in stack.worker.output)
+    stack.engine.wait_until_all_ended()
     took, ids = [], []
     for _ in range(10):
         start = time.monotonic()
         ids.append(stack.web.post())
         took.append(time.monotonic() - start)
     streams = Streams(stack.web, ids[:3])
+    assert in_status(stack, ids, "pending") == 10
     stack.redis.start()
 
     stack.assert_all_confirmed(before + ids, EXECUTED_WITHIN)

@@ -1,19 +1,23 @@
 import json
 import re
 from base64 import b64encode
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 import redis
 from django.test import override_settings
 
 from orders.hints import ACTIVE_ORDERS, hints_of_this_loop
+from orders.journal import conninfo
 from orders.lifecycle import Status
 from orders.urls import entry_paths
 from tests.orders.client import (
     SELL_SOL,
     Answer,
+    connected,
     count_stored,
     database_away,
     get,
@@ -384,6 +388,25 @@ async def test_without_the_database_every_door_says_that_trying_again_helps() ->
             answer = await request(method, path, body, content_type="application/json")
         assert_problem(answer, 503, "database_unavailable")
         assert answer.headers["retry-after"] == "1"
+
+
+async def test_times_are_in_utc_wherever_the_database_stands() -> None:
+    at = datetime.now(UTC)
+    with psycopg.connect(conninfo(), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET TimeZone TO 'Asia/Tokyo'")
+        try:
+            order_id = await submit()
+            await confirm(order_id)
+            order = (await get(f"/api/orders/{order_id}")).json
+            async with connected(f"/ws/orders/{order_id}") as socket:
+                messages, _ = await socket.rest()
+        finally:
+            connection.execute(f"ALTER DATABASE {connection.info.dbname} RESET TimeZone")
+    told = [order[name] for name in ("createdAt", "startedAt", "finishedAt")]
+    told += [message["timestamp"] for message in messages]
+    assert len(told) == 8
+    for time in told:
+        assert abs(datetime.fromisoformat(time) - at) < timedelta(minutes=1)
 
 
 async def test_an_accepted_order_is_among_the_active_ones_until_it_ends(

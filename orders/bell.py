@@ -30,13 +30,15 @@ EXECUTE_ONE = "orders.tasks.route_and_execute_order"
 QUEUE = "celery"  # Celery's default queue, a Redis list of this name
 GUARD = "engine:bell:"
 GUARD_SECONDS = 1
+FULL = 3  # bells that wait: one of each kind; more of them would say nothing new
 REDIS_SECONDS = 1.0
 SILENT_SECONDS = 2.0  # after Redis failed us
 
-# One bell in the air is enough. It is rung only while none waits in the queue and the last one
-# has been heard (who hears it deletes the guard before claiming, so no wake-up is lost).
+# One bell of a kind in the air is enough. It is rung only once the last one has been heard (who
+# hears it deletes the guard before claiming, so no wake-up is lost), and while few wait in the
+# queue: nobody may be there to take them. A bell of another kind does not keep it from ringing.
 RING = """
-if redis.call('LLEN', KEYS[2]) > 0 then return 0 end
+if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[3]) then return 0 end
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[2]) then return 0 end
 redis.call('LPUSH', KEYS[2], ARGV[1])
 return 1
@@ -75,9 +77,9 @@ def ring_for(order_id: str, *, alone: bool = False) -> bool:
 
 
 def is_quiet() -> bool:
-    """Whether no bell waits to be heard; False if Redis does not tell."""
+    """Whether few bells wait to be heard; False if Redis does not tell."""
     try:
-        return not _client.llen(QUEUE)
+        return cast(int, _client.llen(QUEUE)) < FULL
     except RedisError:
         return False
 
@@ -141,7 +143,7 @@ def _bell(task: str) -> list[str | int]:
     """Return the script's arguments: a message of its own, and the guard's seconds."""
     text, task_id, tag = _message(task)
     fresh = text.replace(task_id, str(uuid.uuid4())).replace(tag, str(uuid.uuid4()))
-    return [fresh, GUARD_SECONDS]
+    return [fresh, GUARD_SECONDS, FULL]
 
 
 @cache

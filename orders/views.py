@@ -37,6 +37,13 @@ class NewestFirst(CursorPagination):
     max_page_size = 200
     ordering = ("-created_at", "-id")
 
+    def get_page_size(self, request: Request) -> int | None:
+        """Return fewer orders on the browsable page, so that its form is in sight."""
+        asked = self.page_size_query_param in request.query_params
+        if not asked and not is_json_wanted(request):
+            return 2
+        return super().get_page_size(request)
+
     def decode_cursor(self, request: Request) -> Cursor | None:
         """:raises NotFound: it is not one of ours; DRF would ask the database for such a time."""
         cursor = super().decode_cursor(request)
@@ -186,6 +193,11 @@ def links(site: str, order_id: str, order_status: Status) -> dict[str, str]:
     if order_status in CANCELLABLE:
         found["cancel"] = f"{order}/cancel"
     return found | {"orders": f"{site}/api/orders"}
+
+
+def is_json_wanted(request: Request) -> bool:
+    renderer: Any = getattr(request, "accepted_renderer", None)
+    return renderer is None or renderer.format == "json"
 
 
 def is_form(request: Request) -> bool:

@@ -15,6 +15,7 @@ from orders.journal import Journal, conninfo, journal_of_this_loop
 from orders.streams import streams_of_this_loop
 from tests.database import Database, MakeJournal
 from tests.engine import migrated_database
+from tests.task_queue import Queue
 
 
 def pytest_configure() -> None:
@@ -41,6 +42,11 @@ def redis_client() -> redis.Redis:
     client = redis.Redis.from_url(settings.REDIS_URL)
     client.flushall()
     return client
+
+
+@pytest.fixture
+def queue(redis_client: redis.Redis) -> Queue:
+    return Queue(redis_client)
 
 
 @pytest_asyncio.fixture

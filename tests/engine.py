@@ -90,6 +90,148 @@ class Process:
         """Return its exit code once it has ended by itself."""
         return self._running.wait(seconds)
 
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, its body parsed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+class Web(Process):
+    """A uvicorn process on a port of its own, which it keeps over a restart of the test's."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(512)
+            self.port: int = listener.getsockname()[1]
+            descriptor = listener.fileno()
+            super().__init__([*command, "--fd", str(descriptor)], environment, log, descriptor)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def request(self, path: str, body: Any = None, timeout: float = PATIENCE) -> Answer:
+        """GET, or POST the body as JSON.
+
+        :raises OSError: the connection broke.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://{self.address}{path}", data, {"content-type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return Answer(answer.status, answer.headers, json.load(answer))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers, json.load(error))
+
+    def post(self, **changes: Any) -> str:
+        """Send an order and return its id."""
+        answer = self.request("/api/orders/execute", SELL | changes)
+        assert answer.status == 201, answer
+        order_id: str = answer.body["orderId"]
+        return order_id
+
+    def stream_url(self, order_id: str, after: int = 0) -> str:
+        return f"ws://{self.address}/ws/orders/{order_id}?after={after}"
+
+
+class Engine:
+    """Starts processes that share one database, one Redis and one environment."""
+
+    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
+        self._environment = {**os.environ, **environment}
+        self._logs = logs
+        self._started: list[Process] = []
+
+    @property
+    def conninfo(self) -> str:
+        return self._environment["DATABASE_URL"]
+
+    def web(self, **environment: str) -> Web:
+        """Run a web process; return once it answers."""
+        options = [word for option in WEB_OPTIONS.items() for word in option]
+        command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "config.asgi:application"]
+        web = Web([*command, *options, "--no-access-log"], self._with(environment), self._log())
+        self._started.append(web)
+        wait_for(lambda: self._is_up(web), what="web answers")
+        return web
+
+    def worker(self, *options: str, **environment: str) -> Process:
+        """Run a worker; return at once: bells wait for it."""
+        name = f"worker-{len(self._started)}-{time.monotonic_ns()}@test"
+        celery = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "config"]
+        command = [*celery, "worker", "--hostname", name, *WORKER_OPTIONS, *options]
+        return self._start(command, environment)
+
+    def scheduler(self, **environment: str) -> Process:
+        return self._start([sys.executable, "manage.py", "run_scheduler"], environment)
+
+    def manage(self, *arguments: str) -> None:
+        """Run a management command to its end."""
+        process = self._start([sys.executable, "manage.py", *arguments], {})
+        assert process.wait() == 0, process.output
+
+    def store(self, *orders: NewOrder) -> None:
+        """Accept orders without ringing for them."""
+
+        async def accept() -> None:
+            journal = Journal(self.conninfo, HintPublisher(self._environment["REDIS_URL"]))
+            await asyncio.gather(*(journal.accept(order) for order in orders))
+            await journal.close()
+
+        asyncio.run(accept())
+
+    def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.conninfo, autocommit=True) as database:
+            cursor = database.execute(statement, parameters)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+    def value(self, statement: str, *parameters: Any) -> Any:
+        return self.query(statement, *parameters)[0][0]
+
+    def wait_until_all_ended(self, seconds: float = PATIENCE) -> None:
+        wait_for(lambda: self.value(OPEN) == 0, seconds, "all orders ended")
+
+    def statuses(self) -> dict[str, int]:
+        """Return how many orders have which status."""
+        return dict(self.query("SELECT status, count(*)::int FROM orders GROUP BY status"))
+
+    def empty(self) -> None:
+        """Remove all orders; nothing may be under way."""
+        self.query(f"TRUNCATE {TABLES}")
+
+    def close(self) -> None:
+        """End what still runs, at once; how they stop by themselves has tests of its own."""
+        for process in self._started:
+            process.kill()
+
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; -9 if it died by SIGKILL."""
+        return self._running.poll()
+
+    def send(self, number: int) -> None:
+        self._running.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self._running.kill()
+        self._running.wait()
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """Return its exit code once it has ended by itself."""
+        return self._running.wait(seconds)
+
     def stop(self) -> None:
         self._running.terminate()
         try:
@@ -222,10 +364,6 @@ class Engine:
                 process.send(signal.SIGTERM)
         for process in self._started:
             process.stop()
-
-    def output(self) -> str:
-        """What all its processes have said."""
-        return "\n".join(process.output for process in self._started)
 
     def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> Process:
         process = Process(command, self._with(environment), self._log())

@@ -11,7 +11,7 @@ from tests.orders.test_journal import most_in_a_window
 from tests.samples import new_order
 
 LIMIT = 30  # a second
-BACKLOG = 100
+BACKLOG = 70
 STARTS = "SELECT started_at FROM orders WHERE id = ANY(%s::uuid[]) ORDER BY started_at"
 
 

@@ -1,7 +1,6 @@
 """The bell: one in the air is enough, none is waited for, and losing one costs a second."""
 
 import asyncio
-import json
 import socket
 import time
 from collections.abc import Iterator
@@ -10,40 +9,12 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings
-from django.db import connections
 
 from config.celery import app
-from orders import bell, housekeeping
-from orders.lifecycle import Status
-from tests.database import Database
+from orders import bell
 from tests.engine import short_folder
-from tests.orders.test_journal import UNSUBMITTED, accepted, resubmitted
 from tests.samples import new_order
-
-BACKLOG = 1100
-
-
-@pytest.fixture
-def queue(redis_client: redis.Redis) -> "Queue":
-    return Queue(redis_client)
-
-
-class Queue:
-    """The list that workers take their tasks from."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-
-    def tasks(self) -> list[str]:
-        """Return the names of the tasks that wait, oldest first."""
-        return [message["headers"]["task"] for message in self.messages()]
-
-    def messages(self) -> list[Any]:
-        waiting: Any = self.client.lrange(bell.QUEUE, 0, -1)
-        return [json.loads(message) for message in reversed(waiting)]
-
-    def take(self) -> None:
-        self.client.delete(bell.QUEUE)
+from tests.task_queue import Queue
 
 
 @pytest.fixture
@@ -144,63 +115,3 @@ def test_a_named_order_is_rung_for_by_its_id(queue: Queue) -> None:
     (message,) = queue.messages()
     assert message["headers"]["task"] == bell.EXECUTE_ONE
     assert "alone" in message["headers"]["kwargsrepr"]
-
-
-# What the scheduler rings for
-
-
-async def rung(database: Database) -> None:
-    await asyncio.to_thread(ring_and_leave)
-
-
-def ring_and_leave() -> None:
-    try:
-        housekeeping.ring_for_due()
-    finally:
-        connections.close_all()
-
-
-async def test_nothing_is_rung_for_when_nothing_is_due(
-    journal: Any, database: Database, queue: Queue
-) -> None:
-    await rung(database)
-    assert queue.tasks() == []
-
-
-async def test_an_order_nobody_rang_for_is_rung_for(
-    journal: Any, database: Database, queue: Queue
-) -> None:
-    await accepted(journal)
-    await rung(database)
-    assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
-
-
-async def test_a_submitted_order_is_rung_for_however_many_others_wait(
-    journal: Any, database: Database, queue: Queue
-) -> None:
-    await accepted(journal)
-    (order,) = await journal.claim(1, UNSUBMITTED)
-    order = await resubmitted(journal, order, "signature")
-    await database.expire_lease(order.id)
-    await accepted(journal, BACKLOG)
-    # As after a retry: it is due, and later in line than the backlog.
-    await database.rows("UPDATE orders SET next_check = clock_timestamp() WHERE id = %s", order.id)
-
-    await rung(database)
-
-    assert bell.SETTLE_SUBMITTED in queue.tasks()
-
-
-async def test_a_suspect_is_rung_for_however_many_others_wait(
-    journal: Any, database: Database, queue: Queue
-) -> None:
-    await accepted(journal)
-    (order,) = await journal.claim(1, [Status.PENDING])
-    await database.expire_lease(order.id)
-    await database.lose_leases(order.id, 2)
-    await accepted(journal, BACKLOG)
-    await database.rows("UPDATE orders SET next_check = clock_timestamp() WHERE id = %s", order.id)
-
-    await rung(database)
-
-    assert bell.EXECUTE_ONE in queue.tasks()

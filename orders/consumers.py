@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 from orders.events import Event, group_of
 from orders.parsers import MalformedJSON, parse_json
-from orders.problems import Problem, invalid_order, problem
+from orders.problems import Problem, invalid_fields, problem
 from orders.serializers import ORDER_REQUEST, InvalidOrder
 from orders.streams import Streams, UnknownOrder, Watch, streams_of_this_loop
 from orders.submission import new_order_id, submit_order
@@ -112,7 +112,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         try:
             order_id = str(UUID(text))
         except ValueError:
-            detail = "The id is a UUID and `after` a whole number, 0 or more."
+            detail = "There is no such order: an id is a UUID."
             await self._end(Close.NO_SUCH_ORDER, problem(404, "order_not_found", detail))
             return
         watch = await self._join(order_id, after)
@@ -304,7 +304,7 @@ class OrderEntry(OrderStream):
         try:
             request = ORDER_REQUEST.read(sent)
         except InvalidOrder as refused:
-            await self.say_problem(invalid_order(refused))
+            await self.say_problem(invalid_fields(refused))
             return
         order_id = new_order_id()
         watch = await self._join(order_id, 0)

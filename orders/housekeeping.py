@@ -3,6 +3,7 @@
 import logging
 from typing import cast
 
+import orjson
 import redis
 from django.conf import settings
 from django.db import connection
@@ -60,9 +61,10 @@ def rebuild_active_orders() -> None:
         decode_responses=True,
     )
     try:
-        known = set(cast(list[str], client.hkeys(ACTIVE_ORDERS)))
+        snapshots = cast(dict[str, str], client.hgetall(ACTIVE_ORDERS))
+        known = {order_id: orjson.loads(text)["seq"] for order_id, text in snapshots.items()}
         _forget_ended(client, known)
-        _restore_missing(client, known)
+        _restore_outdated(client, known)
     except RedisError as error:
         logger.warning("active orders were not rebuilt: %s", error)
     finally:
@@ -77,22 +79,21 @@ def prune() -> None:
         cursor.execute(health.FORGET)
 
 
-def _forget_ended(client: redis.Redis, known: set[str]) -> None:
+def _forget_ended(client: redis.Redis, known: dict[str, int]) -> None:
     ended = Order.objects.filter(pk__in=known, status__in=FINAL).values_list("pk", flat=True)
     if gone := [str(pk) for pk in ended]:
         client.hdel(ACTIVE_ORDERS, *gone)
 
 
-def _restore_missing(client: redis.Redis, known: set[str]) -> None:
+def _restore_outdated(client: redis.Redis, known: dict[str, int]) -> None:
     open_orders = Order.objects.filter(finished_at=None).order_by("next_check")
-    missing = {
+    wanted = {
         pk: seq
         for pk, seq in open_orders.values_list("pk", "seq")[:MAX_SNAPSHOTS]
-        if str(pk) not in known
+        if known.get(str(pk), 0) < seq
     }
-    rows = OrderEvent.objects.filter(order_id__in=missing)
     restore = client.register_script(RESTORE)
-    for row in rows:
-        if row.seq == missing[row.order_id]:
-            event = event_of(row)
-            restore(keys=[ACTIVE_ORDERS], args=[str(row.order_id), row.seq, event.as_text()])
+    for row in OrderEvent.objects.filter(order_id__in=wanted):
+        if row.seq == wanted[row.order_id]:
+            text = event_of(row).as_text()
+            restore(keys=[ACTIVE_ORDERS], args=[str(row.order_id), row.seq, text])

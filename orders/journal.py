@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -73,18 +73,14 @@ class Journal:
 
     async def claim(self, room: int, statuses: Iterable[Status]) -> list[ClaimedOrder]:
         """Take at most `room` due orders, oldest first; pending ones are moved to routing."""
-        rate = settings.ORDER_RATE_LIMIT
-        candidates = sql.DUE_WITHIN_BUDGET if rate else sql.DUE
-        return await self._claim(
-            candidates, {"room": room, "statuses": [status.value for status in statuses]}
-        )
+        wanted = [status.value for status in statuses]
+        return await self._claim(sql.CLAIM_DUE, {"room": room, "statuses": wanted})
 
     async def claim_named(self, order_id: str) -> list[ClaimedOrder]:
         """Take this one order if its lease is free, due or not; an empty list if it is not."""
-        rate = settings.ORDER_RATE_LIMIT
-        return await self._claim(sql.NAMED_WITHIN_BUDGET if rate else sql.NAMED, {"only": order_id})
+        return await self._claim(sql.CLAIM_NAMED, {"only": order_id})
 
-    async def _claim(self, candidates: str, who: dict[str, Any]) -> list[ClaimedOrder]:
+    async def _claim(self, statement: LiteralString, who: dict[str, Any]) -> list[ClaimedOrder]:
         rate = settings.ORDER_RATE_LIMIT
         params = {
             **who,
@@ -100,11 +96,11 @@ class Journal:
             connection.cursor() as cursor,
         ):
             if rate is None:
-                await cursor.execute(CLAIM_BY[candidates], params)
+                await cursor.execute(statement, params)
             else:
                 async with connection.pipeline(), connection.transaction():
                     await connection.execute(sql.LOCK_BUDGET)
-                    await cursor.execute(CLAIM_BY[candidates], params)
+                    await cursor.execute(statement, params)
             rows = await cursor.fetchall()
         orders = [_claimed(row) for row in rows]
         for order, row in zip(orders, rows, strict=True):
@@ -159,11 +155,6 @@ class Journal:
         await self._claims_link.close()
         await self._hints.close()
 
-
-CLAIM_BY = {
-    candidates: sql.CLAIM.replace("{candidates}", candidates.strip())
-    for candidates in (sql.DUE, sql.DUE_WITHIN_BUDGET, sql.NAMED, sql.NAMED_WITHIN_BUDGET)
-}
 
 _journals: "WeakKeyDictionary[asyncio.AbstractEventLoop, Journal]" = WeakKeyDictionary()
 
@@ -244,13 +235,7 @@ async def _run_advance(
 async def _recover_advance(
     connection: Connection, moves: Sequence[Move]
 ) -> Sequence[Recorded | None]:
-    params = {
-        "order_id": [move.order_id for move in moves],
-        "lease_token": [move.lease_token for move in moves],
-        "seq": [move.seq for move in moves],
-        "released": [int(move.gives_back) for move in moves],
-    }
-    cursor = await connection.execute(sql.ADVANCED, params)
+    cursor = await connection.execute(sql.ADVANCED, _advance_params(moves))
     moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
     return [moved.get(ordinal) for ordinal in range(1, len(moves) + 1)]
 

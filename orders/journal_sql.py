@@ -86,14 +86,14 @@ settled AS (
 SELECT moved.ordinal, moved.attempts, clock.at FROM moved, clock
 """
 
-# A holder's own move left `seq + 1` with its token; if the move gave the lease back, `token + 1`.
+# Which moves had been committed before the connection was lost: their events are in the log. The
+# next holder may have written the same seq, so the event must be the move's own.
 ADVANCED = """
-SELECT move.ordinal, orders.attempts, event.at
-FROM unnest(%(order_id)s::uuid[], %(lease_token)s::bigint[], %(seq)s::int[], %(released)s::int[])
-  WITH ORDINALITY AS move(order_id, lease_token, seq, released, ordinal)
-JOIN orders ON orders.id = move.order_id
-  AND orders.lease_token = move.lease_token + move.released AND orders.seq = move.seq + 1
+SELECT move.ordinal, event.attempt, event.at
+FROM json_to_recordset(%(moves)s::json) AS move(
+  ordinal int, order_id uuid, seq int, status text, message text, data jsonb)
 JOIN order_events AS event ON event.order_id = move.order_id AND event.seq = move.seq + 1
+  AND event.status = move.status AND event.message = move.message AND event.data = move.data
 """
 
 RENEW = """
@@ -112,19 +112,63 @@ WHERE orders.id = held.order_id AND orders.lease_token = held.lease_token
 RETURNING orders.id::text
 """
 
+SUSPECT_AFTER = 2  # leases lost in a row, after which an order is carried alone
+GIVEN_UP_AFTER = 7  # of which the last five alone
+
 IS_FREE = "(lease_until IS NULL OR lease_until < statement_timestamp())"
 IS_DUE = f"finished_at IS NULL AND next_check <= statement_timestamp() AND {IS_FREE}"
+CANDIDATE = f"""
+  SELECT id, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started FROM orders
+  WHERE {IS_DUE} AND lost_leases < {SUSPECT_AFTER} AND status = ANY(%(statuses)s)
+"""
 
-# Who may be claimed: all that is due, or one named order whenever its lease is free. Written so
-# that an order's first start takes budget and a resumed order never waits for it.
-CLAIM = """
+# Which orders are claimed: those that are due, the begun ones first, then the oldest; or one
+# named order whenever its lease is free. An order's first start takes budget, a resumed order
+# never waits for it. Each half reads an index of its own, and no further than it has room.
+DUE = f"""
+resumed AS MATERIALIZED (
+  {CANDIDATE} AND started_at IS NOT NULL
+  ORDER BY next_check, id LIMIT %(room)s FOR UPDATE SKIP LOCKED
+),
+fresh AS MATERIALIZED (
+  {CANDIDATE} AND started_at IS NULL
+  ORDER BY next_check, id
+  LIMIT least(%(room)s - (SELECT count(*) FROM resumed), (SELECT free FROM budget))
+  FOR UPDATE SKIP LOCKED
+),
+due AS (SELECT * FROM resumed UNION ALL SELECT * FROM fresh)
+"""
+
+NAMED = f"""
+due AS (
+  SELECT id, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started FROM orders
+  WHERE id = %(only)s AND finished_at IS NULL AND {IS_FREE}
+    AND (started_at IS NOT NULL OR (SELECT free FROM budget) > 0)
+  FOR UPDATE SKIP LOCKED
+)
+"""
+
+# Pending orders are moved to routing here and now: a statement of their own for that would cost
+# every order a commit. One that has taken down every worker that carried it is flagged, and
+# looked at again only after a while.
+CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-{candidates},
+budget AS MATERIALIZED (
+  SELECT CASE WHEN %(is_limited)s
+    THEN greatest(%(limit)s - coalesce(sum(orders), 0), 0) ELSE 1000000 END AS free
+  FROM order_starts WHERE at > clock_timestamp() - %(window)s * interval '1 second'
+),
+{{candidates}},
 claimed AS (
   UPDATE orders SET
     lease_token = orders.lease_token + 1,
     lease_until = clock.at + %(lease)s * interval '1 second',
     lost_leases = orders.lost_leases + (orders.lease_until IS NOT NULL)::int,
+    needs_attention = orders.needs_attention
+      OR orders.lease_until IS NOT NULL AND orders.lost_leases + 1 >= {GIVEN_UP_AFTER},
+    next_check = CASE
+      WHEN orders.lease_until IS NOT NULL AND orders.lost_leases + 1 >= {GIVEN_UP_AFTER}
+      THEN clock.at + interval '1 minute' ELSE orders.next_check END,
     status = CASE orders.status WHEN 'pending' THEN 'routing' ELSE orders.status END,
     seq = orders.seq + (orders.status = 'pending')::int,
     attempts = orders.attempts + (orders.status = 'pending')::int,
@@ -152,61 +196,8 @@ LEFT JOIN order_transactions AS tx
   ON claimed.status = 'submitted' AND tx.order_id = claimed.id AND tx.attempt = claimed.attempts
 ORDER BY claimed.next_check, claimed.id
 """
-
-CANDIDATE = (
-    "SELECT id, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started"
-    " FROM orders"
-)
-SUSPECT_AFTER = 2  # leases lost in a row, after which an order is carried alone
-GIVEN_UP_AFTER = 7  # of which the last five alone
-
-DUE = f"""
-due AS (
-  {CANDIDATE}
-  WHERE {IS_DUE} AND lost_leases < {SUSPECT_AFTER} AND status = ANY(%(statuses)s)
-  ORDER BY next_check, id LIMIT %(room)s FOR UPDATE SKIP LOCKED
-)
-"""
-
-DUE_WITHIN_BUDGET = f"""
-budget AS MATERIALIZED (
-  SELECT greatest(%(limit)s - coalesce(sum(orders), 0), 0) AS free FROM order_starts
-  WHERE at > clock_timestamp() - %(window)s * interval '1 second'
-),
-resumed AS MATERIALIZED (
-  {CANDIDATE}
-  WHERE {IS_DUE} AND lost_leases < {SUSPECT_AFTER} AND status = ANY(%(statuses)s)
-    AND started_at IS NOT NULL
-  ORDER BY next_check, id LIMIT %(room)s FOR UPDATE SKIP LOCKED
-),
-fresh AS MATERIALIZED (
-  {CANDIDATE}
-  WHERE {IS_DUE} AND lost_leases < {SUSPECT_AFTER} AND status = ANY(%(statuses)s)
-    AND started_at IS NULL
-  ORDER BY next_check, id
-  LIMIT least(%(room)s - (SELECT count(*) FROM resumed), (SELECT free FROM budget))
-  FOR UPDATE SKIP LOCKED
-),
-due AS (SELECT * FROM resumed UNION ALL SELECT * FROM fresh)
-"""
-
-NAMED = f"""
-due AS (
-  {CANDIDATE}
-  WHERE id = %(only)s AND finished_at IS NULL AND {IS_FREE} FOR UPDATE SKIP LOCKED
-)
-"""
-
-NAMED_WITHIN_BUDGET = f"""
-due AS (
-  {CANDIDATE}
-  WHERE id = %(only)s AND finished_at IS NULL AND {IS_FREE}
-    AND (started_at IS NOT NULL OR %(limit)s > (
-      SELECT coalesce(sum(orders), 0) FROM order_starts
-      WHERE at > clock_timestamp() - %(window)s * interval '1 second'))
-  FOR UPDATE SKIP LOCKED
-)
-"""
+CLAIM_DUE = CLAIM.format(candidates=DUE.strip())
+CLAIM_NAMED = CLAIM.format(candidates=NAMED.strip())
 
 LAST_DATA = """
 SELECT data FROM order_events WHERE order_id = %s AND status = %s ORDER BY seq DESC LIMIT 1
@@ -216,14 +207,14 @@ SELECT data FROM order_events WHERE order_id = %s AND status = %s ORDER BY seq D
 # because the claim's snapshot has to be younger than the lock.
 LOCK_BUDGET = "SELECT pg_advisory_xact_lock(20261121)"
 
+# Is an order due that was never begun; one to go on with; one in `submitted`; and which suspect.
+# Begun orders have an index of their own, so a long queue hides none of them.
 DUE_KINDS = f"""
-SELECT coalesce(bool_or(status <> 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
-       coalesce(bool_or(status = 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
-       (array_agg(id::text) FILTER (WHERE lost_leases >= {SUSPECT_AFTER}))[1]
-FROM (
-  SELECT id, status, lost_leases FROM orders
-  WHERE {IS_DUE} ORDER BY next_check, id LIMIT 1000
-) AS due
+SELECT EXISTS (SELECT FROM orders WHERE {IS_DUE} AND started_at IS NULL)
+    OR coalesce(bool_or(status <> 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
+  coalesce(bool_or(status = 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
+  (array_agg(id::text) FILTER (WHERE lost_leases >= {SUSPECT_AFTER}))[1]
+FROM orders WHERE {IS_DUE} AND started_at IS NOT NULL
 """
 
 PRUNE_STARTS = (

@@ -76,7 +76,14 @@ class Order(models.Model):
             # `finished_at` and not `status` says what is open, so that the moves in between
             # change no indexed column and stay on their page (HOT updates).
             models.Index(
-                fields=["next_check", "id"], name="orders_due", condition=Q(finished_at=None)
+                fields=["next_check", "id"],
+                name="orders_waiting",
+                condition=Q(finished_at=None, started_at=None),
+            ),
+            models.Index(
+                fields=["next_check", "id"],
+                name="orders_begun",
+                condition=Q(finished_at=None, started_at__isnull=False),
             ),
             models.Index(fields=["-created_at", "-id"], name="orders_newest"),
         )
@@ -205,7 +212,11 @@ class OrderTransaction(models.Model):
             models.CheckConstraint(
                 name="order_transactions_settled",
                 condition=Q(outcome=None, settled_at=None)
-                | Q(outcome__in=["landed", "rejected", "expired"], settled_at__isnull=False),
+                | Q(
+                    outcome__isnull=False,  # NULL would pass the comparison below
+                    outcome__in=["landed", "rejected", "expired"],
+                    settled_at__isnull=False,
+                ),
             ),
         )
 

@@ -104,11 +104,6 @@ class Move(NamedTuple):
     def is_final(self) -> bool:
         return self.status in FINAL
 
-    @property
-    def gives_back(self) -> bool:
-        """Whether the lease ends with this move, so that older holders find another token."""
-        return self.is_final or self.delay is not None
-
     def as_row(self, ordinal: int) -> dict[str, Any]:
         """Return the move as the journal's statement reads it; what is None is left out."""
         row: dict[str, Any] = {

@@ -66,8 +66,8 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
     }
 
 
-def invalid_order(error: exceptions.ValidationError) -> Problem:
-    """Return the problem of a refused order: one entry for each field that is wrong."""
+def invalid_fields(error: exceptions.ValidationError) -> Problem:
+    """Return the problem of a refused order or query: one entry for each field that is wrong."""
     details = error.detail if isinstance(error.detail, dict) else {"order": error.detail}
     errors = [
         {"field": field, "code": getattr(one, "code", "invalid"), "message": str(one)}
@@ -75,8 +75,10 @@ def invalid_order(error: exceptions.ValidationError) -> Problem:
         for one in (reasons if isinstance(reasons, list) else [reasons])
     ]
     detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
-    fields = {"fields": error.fields_seen} if hasattr(error, "fields_seen") else {}
-    return problem(HTTPStatus.BAD_REQUEST, "invalid_order", detail, errors=errors, **fields)
+    seen = getattr(error, "fields_seen", None)
+    fields = {} if seen is None else {"fields": seen}
+    code = "invalid_request" if seen is None else "invalid_order"
+    return problem(HTTPStatus.BAD_REQUEST, code, detail, errors=errors, **fields)
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -93,7 +95,7 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
     if not isinstance(error, exceptions.APIException):
         return None
     if isinstance(error, exceptions.ValidationError):
-        data = invalid_order(error)
+        data = invalid_fields(error)
     else:
         code = CODES.get(type(error), error.default_code)
         data = problem(int(error.status_code), code, str(error.detail))

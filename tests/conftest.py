@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import psycopg
 import pytest
 import pytest_asyncio
@@ -16,6 +17,10 @@ from orders.streams import streams_of_this_loop
 from tests.database import Database, MakeJournal
 from tests.engine import migrated_database
 from tests.task_queue import Queue
+
+# A busy machine is no fault: tests wait for the thing, not for the clock.
+hypothesis.settings.register_profile("engine", deadline=None)
+hypothesis.settings.load_profile("engine")
 
 
 def pytest_configure() -> None:

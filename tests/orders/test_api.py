@@ -182,7 +182,7 @@ async def test_the_log_holds_every_event_and_can_be_read_from_any_point() -> Non
 async def test_after_is_a_seq(after: str) -> None:
     order_id = await submit()
     answer = await get(f"/api/orders/{order_id}/events?after={after}")
-    assert_problem(answer, 400, "invalid_order")
+    assert_problem(answer, 400, "invalid_request")
     assert answer.json["errors"][0]["field"] == "after"
 
 

@@ -7,7 +7,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from orders.parsers import parse_json
-from orders.problems import invalid_order
+from orders.problems import invalid_fields
 from orders.representation import decimal
 from orders.serializers import InvalidOrder, OrderRequestSerializer
 from orders.submission import OrderRequest
@@ -28,13 +28,13 @@ def refusals(sent: Any) -> dict[str, str]:
     """Return the code of the refusal of each field."""
     with pytest.raises(InvalidOrder) as refused:
         read(sent)
-    return {one["field"]: one["code"] for one in invalid_order(refused.value)["errors"]}
+    return {one["field"]: one["code"] for one in invalid_fields(refused.value)["errors"]}
 
 
 def message(sent: Any) -> str:
     with pytest.raises(InvalidOrder) as refused:
         read(sent)
-    return str(invalid_order(refused.value)["detail"])
+    return str(invalid_fields(refused.value)["detail"])
 
 
 def order(
@@ -270,7 +270,7 @@ def test_an_unknown_field_is_refused_by_name(name: str) -> None:
 def test_a_refusal_says_which_fields_were_seen() -> None:
     with pytest.raises(InvalidOrder) as refused:
         read(SELL | {"amountIn": "-1", "side": None})
-    assert invalid_order(refused.value)["fields"] == ["amountIn", "tokenIn", "tokenOut"]
+    assert invalid_fields(refused.value)["fields"] == ["amountIn", "tokenIn", "tokenOut"]
 
 
 def test_a_refusal_names_every_unreadable_field_at_once() -> None:
@@ -319,7 +319,7 @@ def test_whatever_is_sent_is_an_order_with_one_payable_amount_or_is_refused(
     try:
         found = read(sent)
     except InvalidOrder as refused:
-        problem = invalid_order(refused)
+        problem = invalid_fields(refused)
         orjson.dumps(problem)
         event("refused")
         return

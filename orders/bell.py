@@ -110,9 +110,12 @@ class Ringer:
 
     async def heard(self) -> None:
         """Let the next bell ring. Awaited before a claim, so that no wake-up is lost."""
+        if time.monotonic() < self._silent_until:
+            return
         try:
             await self._redis.delete(guard_of(ROUTE_AND_EXECUTE), guard_of(SETTLE_SUBMITTED))
         except (RedisError, OSError) as error:
+            self._silent_until = time.monotonic() + SILENT_SECONDS
             logger.warning("The bell's guard stays, and ends by itself: %s", error)
 
     async def close(self) -> None:

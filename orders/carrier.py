@@ -156,12 +156,12 @@ class Round:
         Fewer than asked for means that nothing more is due: the next bell says when to look
         again. A full answer means that there may be more, for us and for other workers.
         """
-        room = settings.ORDER_CONCURRENCY - len(self._carried)
-        if room <= 0 or not self._wanted or self._is_alone():
+        if not self._wanted or self._room() <= 0 or self._is_alone():
             return
         await self._catch_breath()
         statuses = frozenset(self._wanted)
-        self._wanted.clear()
+        self._wanted -= statuses  # and nothing that another thread has added meanwhile
+        room = self._room()
         try:
             await self._ringer.heard()
             orders = await self._journal.claim(room, statuses)
@@ -170,12 +170,16 @@ class Round:
             raise
         if len(orders) == room:
             self._wanted |= statuses
+            self._claimed_at = float("-inf")
             self._ring_for_others()
         for order in orders:
             self._carry(order)
 
     async def _catch_breath(self) -> None:
-        """Let a crowd of arrivals share a claim: the bell rings again once it has been heard."""
+        """Let arrivals share a claim: the bell rings again as soon as it has been heard.
+
+        Only if the last claim took all there was; a queue is worked off without a pause.
+        """
         clock = asyncio.get_running_loop().time
         wait = self._claimed_at + CLAIM_PAUSE - clock()
         if self._carried and wait > 0:
@@ -197,6 +201,9 @@ class Round:
             self._named.popleft()
             for order in orders:
                 self._carry(order)
+
+    def _room(self) -> int:
+        return int(settings.ORDER_CONCURRENCY) - len(self._carried)
 
     def _is_alone(self) -> bool:
         return any(order.lost_leases >= SUSPECT_AFTER for order in self._carried.values())

@@ -84,6 +84,9 @@ class GroupCommit(Generic[Item, Answer]):
                 for one in batch:
                     await self._settle([one])
                 return
+            if isinstance(error, psycopg.Error) and is_connection_lost(error):
+                # Those who wait behind would each wait for the same server as long again.
+                batch, self._waiting = [*batch, *self._waiting], []
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

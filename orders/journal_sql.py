@@ -155,8 +155,9 @@ CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 budget AS MATERIALIZED (
   SELECT CASE WHEN %(is_limited)s
-    THEN greatest(%(limit)s - coalesce(sum(orders), 0), 0) ELSE 1000000 END AS free
-  FROM order_starts WHERE at > clock_timestamp() - %(window)s * interval '1 second'
+    THEN greatest(%(limit)s - coalesce(sum(starts.orders), 0), 0) ELSE 1000000 END AS free
+  FROM clock LEFT JOIN order_starts AS starts  -- by the very time that is stored below
+    ON starts.at > clock.at - %(window)s * interval '1 second'
 ),
 {{candidates}},
 claimed AS (

@@ -126,14 +126,8 @@ class Ledger:
         await self._link.close()
 
     async def _read_clock(self) -> None:
-        async with self._link.connection() as connection:
-            if time.monotonic() - self._read_at <= CLOCK_AGE:
-                return  # somebody else read it while this one waited for the connection
-            cursor = await connection.execute(
-                "SELECT extract(epoch FROM clock_timestamp())::float8"
-            )
-            for (epoch,) in await cursor.fetchall():
-                self._set_clock(epoch)
+        rows = await self._link.fetch("SELECT extract(epoch FROM clock_timestamp())::float8", ())
+        self._set_clock(rows[0][0])
 
     def _set_clock(self, epoch: float) -> None:
         self._epoch, self._read_at = epoch, time.monotonic()

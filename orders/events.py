@@ -37,7 +37,7 @@ class Event(NamedTuple):
         return {
             "orderId": self.order_id,
             "seq": self.seq,
-            "status": self.status.value,
+            "status": self.status,
             "message": self.message,
             "timestamp": timestamp(self.at),
             "attempt": self.attempt,

@@ -10,11 +10,6 @@ from typing import Any, NamedTuple
 from orders.lifecycle import FINAL, Status
 from routing.venue import Side
 
-OPTIONAL_COLUMNS = (
-    *("delay", "venue", "min_out", "max_in", "signature", "expires_at_height", "outcome"),
-    *("filled_in", "filled_out", "failure_code", "failure_reason"),
-)
-
 
 class NewOrder(NamedTuple):
     """An order as it is accepted; the amount that is not None is fixed, in atoms."""
@@ -106,23 +101,15 @@ class Move(NamedTuple):
 
     def as_row(self, ordinal: int) -> dict[str, Any]:
         """Return the move as the journal's statement reads it; what is None is left out."""
-        row: dict[str, Any] = {
-            "ordinal": ordinal,
-            "order_id": self.order_id,
-            "lease_token": self.lease_token,
-            "seq": self.seq,
-            "status": self.status.value,
-            "message": self.message,
-            "data": self.data,
-            "is_final": self.is_final,
-            "needs_attention": self.needs_attention,
-        }
-        for column in OPTIONAL_COLUMNS:
-            if (value := getattr(self, column)) is not None:
-                row[column] = value
+        row = {name: value for name, value in zip(COLUMNS, self, strict=True) if value is not None}
+        row["ordinal"] = ordinal
+        row["is_final"] = self.is_final
         if self.payload is not None:
             row["payload"] = b64encode(self.payload).decode()
         return row
+
+
+COLUMNS = Move._fields
 
 
 class Overtaken(Exception):

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 
+from config import garbage
 from config.postgres import Link
 from orders.bell import ringer_of_this_loop
 from orders.events import Event
@@ -148,6 +149,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await warm_up()
+            garbage.settle()
             await send({"type": "lifespan.startup.complete"})
         if message["type"] == "lifespan.shutdown":
             await streams_of_this_loop().close()

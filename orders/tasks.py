@@ -16,6 +16,7 @@ import psycopg
 from celery.signals import worker_ready, worker_shutting_down
 from django.db import OperationalError
 
+from config import garbage
 from config.celery import app
 from orders import bell, health
 from orders.carrier import carrier
@@ -53,6 +54,7 @@ def route_and_execute_order(order_id: str, alone: bool = False) -> None:
 
 @worker_ready.connect
 def begin(**_: object) -> None:
+    garbage.settle()
     health.keep_beating("worker")
 
 

@@ -10,6 +10,8 @@ from decimal import Decimal
 
 WRAPPED_SOL_MINT = "So11111111111111111111111111111111111111112"
 
+_TENS = tuple(int(10**exponent) for exponent in range(256))
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -49,8 +51,8 @@ class Token:
 
     def to_text(self, atoms: int) -> str:
         """Return `atoms` in whole tokens as text, without exponent or trailing zeros."""
-        whole, rest = divmod(atoms, int(10**self.decimals))
-        return f"{whole}.{rest:0{self.decimals}d}".rstrip("0").rstrip(".") if rest else str(whole)
+        whole, rest = divmod(atoms, _TENS[self.decimals])
+        return f"{whole}.{str(rest).zfill(self.decimals).rstrip('0')}" if rest else str(whole)
 
 
 @dataclass(frozen=True, slots=True)

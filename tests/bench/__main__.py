@@ -4,6 +4,7 @@ import asyncio
 import os
 import platform
 import sys
+import timeit
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -141,6 +142,11 @@ def spread(seconds: list[float]) -> str:
 PARTS = {"a": accept_rate, "b": drain, "c": follow, "d": with_the_briefs_latencies, "e": profile}
 
 
+def loop_ms() -> float:
+    """Return how long Python takes to add up a million numbers: other guests slow a machine."""
+    return min(timeit.repeat(lambda: sum(range(1_000_000)), number=1, repeat=10)) * 1000
+
+
 def processor() -> str:
     for line in (
         Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ()
@@ -157,4 +163,5 @@ if __name__ == "__main__":
     print(f"\n{machine}, PostgreSQL {version},")
     print("fsync on, every status and event persisted; client and servers share the cores.\n")
     for part in sys.argv[1:] or PARTS:
+        row("this machine just now: a loop of a million in Python", f"{loop_ms():.0f} ms")
         PARTS[part]()

@@ -31,10 +31,10 @@ def test_no_fraction_passes_through_a_float(text: str) -> None:
     ("text", "reason"),
     [
         ("", "Expecting value"),
-        ("{", "Expecting property name"),
+        ("{", "property name|trailing comma"),
         ("{}{}", "Extra data"),
-        ("{'a': 1}", "Expecting property name"),
-        ('{"a": 1,}', "Expecting property name"),
+        ("{'a': 1}", "property name|trailing comma"),
+        ('{"a": 1,}', "property name|trailing comma"),
         ('"\x00"', "Invalid control character"),
         ("\ufeff{}", "BOM"),
         ("NaN", "NaN is not a JSON number"),

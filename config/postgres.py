@@ -20,6 +20,13 @@ OPTIONS = (
     " -c timezone=UTC"
 )
 CONNECT_TIMEOUT = 3
+LIBPQ_NAMES = {  # what Django's settings call libpq's parameters
+    "dbname": "NAME",
+    "user": "USER",
+    "password": "PASSWORD",
+    "host": "HOST",
+    "port": "PORT",
+}
 
 
 class Link:

@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
 from config import embedded
+from config.postgres import LIBPQ_NAMES
 from config.rate import Rate
 from routing.simulation import Simulation
 
@@ -29,16 +30,9 @@ def positive(name: str, default: float) -> float:
 def database(url: str) -> dict[str, Any]:
     """Return Django's form of a libpq connection URL."""
     parts = conninfo_to_dict(url)
-    known = {
-        "dbname": "NAME",
-        "user": "USER",
-        "password": "PASSWORD",
-        "host": "HOST",
-        "port": "PORT",
-    }
     return {
         "ENGINE": "django.db.backends.postgresql",
-        **{django: parts.pop(libpq, "") for libpq, django in known.items()},
+        **{django: parts.pop(libpq, "") for libpq, django in LIBPQ_NAMES.items()},
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **parts,

@@ -19,7 +19,7 @@ from django.db import connection as django_connection
 from psycopg.conninfo import make_conninfo
 
 from config.group_commit import Connection, GroupCommit
-from config.postgres import Link
+from config.postgres import LIBPQ_NAMES, Link
 from orders import journal_sql as sql
 from orders.events import Event
 from orders.hints import HintPublisher, hints_of_this_loop
@@ -171,14 +171,7 @@ def journal_of_this_loop() -> Journal:
 def conninfo() -> str:
     """Return libpq's form of Django's default database, as it is named now (tests rename it)."""
     database = django_connection.settings_dict
-    known = {
-        "dbname": "NAME",
-        "user": "USER",
-        "password": "PASSWORD",
-        "host": "HOST",
-        "port": "PORT",
-    }
-    parts = {libpq: database[django] for libpq, django in known.items() if database[django]}
+    parts = {libpq: database[django] for libpq, django in LIBPQ_NAMES.items() if database[django]}
     extra = {k: v for k, v in database["OPTIONS"].items() if k.startswith(("ssl", "keepalives"))}
     return make_conninfo(**parts, **extra)
 

@@ -11,7 +11,6 @@ import time
 import uuid
 from functools import cache
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import redis
 import redis.asyncio
@@ -21,6 +20,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config.celery import app
+from config.per_loop import once_per_loop
 
 logger = logging.getLogger(__name__)
 
@@ -162,13 +162,7 @@ def _message(task: str) -> tuple[str, str, str]:
     return json.dumps(message), message["headers"]["id"], message["properties"]["delivery_tag"]
 
 
-_ringers: "WeakKeyDictionary[asyncio.AbstractEventLoop, Ringer]" = WeakKeyDictionary()
-
-
+@once_per_loop
 def ringer_of_this_loop() -> Ringer:
     """Return the running loop's ringer, made at the first call."""
-    loop = asyncio.get_running_loop()
-    ringer = _ringers.get(loop)
-    if ringer is None:
-        ringer = _ringers[loop] = Ringer()
-    return ringer
+    return Ringer()

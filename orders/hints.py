@@ -7,13 +7,13 @@ cannot be told in time is dropped, and the streams find it by their resync.
 import asyncio
 import logging
 from collections.abc import Iterable
-from weakref import WeakKeyDictionary
 
 import msgpack
 import redis.asyncio
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from config.per_loop import once_per_loop
 from orders.events import GROUP, Event
 
 logger = logging.getLogger(__name__)
@@ -99,16 +99,10 @@ class HintPublisher:
             self._publishing = None
 
 
-_publishers: "WeakKeyDictionary[asyncio.AbstractEventLoop, HintPublisher]" = WeakKeyDictionary()
-
-
+@once_per_loop
 def hints_of_this_loop() -> HintPublisher:
     """Return the running loop's publisher, made at the first call."""
-    loop = asyncio.get_running_loop()
-    publisher = _publishers.get(loop)
-    if publisher is None:
-        publisher = _publishers[loop] = HintPublisher(settings.REDIS_URL)
-    return publisher
+    return HintPublisher(settings.REDIS_URL)
 
 
 def publish_now(event: Event) -> None:

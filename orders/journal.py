@@ -6,12 +6,10 @@ statement through Django's connection (`advance_now`). Every move is a compare-a
 lease's token and on `seq`: who comes second moves nothing.
 """
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
-from weakref import WeakKeyDictionary
 
 import orjson
 from django.conf import settings
@@ -19,6 +17,7 @@ from django.db import connection as django_connection
 from psycopg.conninfo import make_conninfo
 
 from config.group_commit import Connection, GroupCommit
+from config.per_loop import once_per_loop
 from config.postgres import LIBPQ_NAMES, Link
 from orders import journal_sql as sql
 from orders.events import Event
@@ -156,16 +155,10 @@ class Journal:
         await self._hints.close()
 
 
-_journals: "WeakKeyDictionary[asyncio.AbstractEventLoop, Journal]" = WeakKeyDictionary()
-
-
+@once_per_loop
 def journal_of_this_loop() -> Journal:
     """Return the running loop's journal, made at the first call."""
-    loop = asyncio.get_running_loop()
-    journal = _journals.get(loop)
-    if journal is None:
-        journal = _journals[loop] = Journal(conninfo(), hints_of_this_loop())
-    return journal
+    return Journal(conninfo(), hints_of_this_loop())
 
 
 def conninfo() -> str:

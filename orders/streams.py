@@ -8,11 +8,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import psycopg
 
 from config import garbage
+from config.per_loop import once_per_loop
 from config.postgres import Link
 from orders.bell import ringer_of_this_loop
 from orders.events import Event
@@ -122,16 +122,10 @@ class Streams:
         return [row[0] for row in await self._link.fetch(BEHIND, (ids, sent))]
 
 
-_streams: "WeakKeyDictionary[asyncio.AbstractEventLoop, Streams]" = WeakKeyDictionary()
-
-
+@once_per_loop
 def streams_of_this_loop() -> Streams:
     """Return the running loop's streams, made at the first call."""
-    loop = asyncio.get_running_loop()
-    streams = _streams.get(loop)
-    if streams is None:
-        streams = _streams[loop] = Streams()
-    return streams
+    return Streams()
 
 
 async def warm_up() -> None:

@@ -196,6 +196,7 @@ MAX_QUOTE_DEVIATION_BPS = env.int("MAX_QUOTE_DEVIATION_BPS", default=2000)
 LEASE_SECONDS = positive("LEASE_SECONDS", 10.0)
 STATUS_POLL_SECONDS = positive("STATUS_POLL_SECONDS", 0.1)  # between two looks at a signature
 RESEND_SECONDS = positive("RESEND_SECONDS", 2.0)  # between two sends of the same bytes
+LINGER_SECONDS = positive("LINGER_SECONDS", 2.0)
 STOP_GRACE_SECONDS = positive("STOP_GRACE_SECONDS", 8.0)  # for orders in flight at SIGTERM
 try:
     SIMULATION = Simulation.from_environment(env.ENVIRON)

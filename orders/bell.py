@@ -9,6 +9,7 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
@@ -29,6 +30,7 @@ SETTLE_SUBMITTED = "orders.tasks.settle_submitted_orders"
 EXECUTE_ONE = "orders.tasks.route_and_execute_order"
 QUEUE = "celery"  # Celery's default queue, a Redis list of this name
 GUARD = "engine:bell:"
+LISTENERS = "engine:bell"  # the channel of carriers that linger
 GUARD_SECONDS = 1
 FULL = 3  # bells that wait: one of each kind; more of them would say nothing new
 REDIS_SECONDS = 1.0
@@ -37,7 +39,9 @@ SILENT_SECONDS = 2.0  # after Redis failed us
 # One bell of a kind in the air is enough. It is rung only once the last one has been heard (who
 # hears it deletes the guard before claiming, so no wake-up is lost), and while few wait in the
 # queue: nobody may be there to take them. A bell of another kind does not keep it from ringing.
+# A carrier that lingers hears of it directly, and Celery is left in peace.
 RING = """
+if ARGV[4] and redis.call('PUBLISH', ARGV[4], '') > 0 then return 1 end
 if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[3]) then return 0 end
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[2]) then return 0 end
 redis.call('LPUSH', KEYS[2], ARGV[1])
@@ -88,6 +92,48 @@ def guard_of(task: str) -> str:
     return GUARD + task.rpartition(".")[2]
 
 
+class Listener:
+    """Hears the bell in a carrier's own loop, which takes a fifth of the way through Celery."""
+
+    def __init__(self, on_bell: Callable[[], None]) -> None:
+        self._on_bell = on_bell
+        self._redis = redis.asyncio.Redis.from_url(
+            settings.REDIS_URL, socket_connect_timeout=REDIS_SECONDS, retry_on_timeout=False
+        )
+        self._listening: asyncio.Task[None] | None = None
+
+    async def start(self) -> bool:
+        """Listen from now on; return whether that is new, so that work may have been missed."""
+        if self._listening is not None and not self._listening.done():
+            return False
+        bells = self._redis.pubsub(ignore_subscribe_messages=True)
+        try:
+            async with asyncio.timeout(REDIS_SECONDS):
+                await bells.subscribe(LISTENERS)
+        except (RedisError, OSError) as error:
+            logger.warning("Bells are heard through Celery only: %s", error)
+            await bells.aclose()
+            return False
+        self._listening = asyncio.create_task(self._listen(bells))
+        return True
+
+    async def stop(self) -> None:
+        """Leave the bells to Celery. Look for work once more after this: one may have rung."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+            self._listening = None
+        await self._redis.aclose()
+
+    async def _listen(self, bells: redis.asyncio.client.PubSub) -> None:
+        async with bells:
+            try:
+                async for _ in bells.listen():
+                    self._on_bell()
+            except (RedisError, OSError) as error:
+                logger.warning("Bells are heard through Celery only: %s", error)
+
+
 class Ringer:
     """Rings from one event loop; orders that come while a ring is under way share the next."""
 
@@ -100,11 +146,14 @@ class Ringer:
         )
         self._ring = self._redis.register_script(RING)
         self._is_wanted = False
+        self._is_for_others = False
         self._ringing: asyncio.Task[None] | None = None
         self._silent_until = 0.0
 
-    def ring_soon(self) -> None:
+    def ring_soon(self, *, for_others: bool = False) -> None:
+        """Ring; `for_others` means through Celery alone, as it would be the caller who lingers."""
         self._is_wanted = True
+        self._is_for_others |= for_others
         if self._ringing is None:
             self._ringing = asyncio.create_task(self._ring_while_wanted())
 
@@ -133,10 +182,10 @@ class Ringer:
             self._ringing = None
 
     async def _ring_once(self) -> None:
+        bell = _bell(ROUTE_AND_EXECUTE) + ([] if self._is_for_others else [LISTENERS])
+        self._is_for_others = False
         try:
-            await self._ring(
-                keys=[guard_of(ROUTE_AND_EXECUTE), QUEUE], args=_bell(ROUTE_AND_EXECUTE)
-            )
+            await self._ring(keys=[guard_of(ROUTE_AND_EXECUTE), QUEUE], args=bell)
         except (RedisError, OSError) as error:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             logger.warning("The bell was not rung, the scheduler will: %s", error)

@@ -1,8 +1,8 @@
 """The one carrier of a worker process: an asyncio loop that carries many orders at once.
 
-The Celery task that comes first runs the loop in its own thread until nothing is left to carry;
-tasks that come meanwhile wake it and return. The loop and its connections outlive the task, so
-that the next wake-up costs no connection.
+The Celery task that comes first runs the loop in its own thread until nothing is left to carry,
+and a little longer, in which it hears the bell by itself; tasks that come meanwhile wake it and
+return. The loop and its connections outlive the task, so that the next wake-up costs no connection.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 
 import psycopg
 import uvloop
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 RING_SECONDS = 0.5  # between two bells for other workers while there is more than we can carry
 
 CLAIM_PAUSE = 0.01  # seconds between two claims of a busy carrier
+
+UNSUBMITTED = frozenset({Status.PENDING, Status.ROUTING, Status.BUILDING})
 
 Named = tuple[str, bool]
 """An order's id, and whether it is to be carried alone."""
@@ -87,7 +90,7 @@ class Carrier:
 
     def _wake(self) -> None:
         if self._round is not None:
-            self._round.wake()
+            self._round.wake_for_task()
 
     async def _carry_round(self) -> None:
         journal = journal_of_this_loop()
@@ -118,11 +121,24 @@ class Round:
         self._named = named
         self._is_stopping = is_stopping
         self._woken = asyncio.Event()
+        self._listener = bell.Listener(self._wake_for_bell)
+        self._is_rung_by_celery = True
+        self._is_rung_in_vain = False
         self._carried: dict[asyncio.Task[None], ClaimedOrder] = {}
         self._ringer = bell.ringer_of_this_loop()
         self._rang_at = self._claimed_at = float("-inf")
 
     def wake(self) -> None:
+        self._woken.set()
+
+    def wake_for_task(self) -> None:
+        """Look for work because a Celery task said so."""
+        self._is_rung_by_celery = True
+        self._woken.set()
+
+    def _wake_for_bell(self) -> None:
+        self._is_rung_in_vain = True  # until an order is found
+        self._wanted |= UNSUBMITTED
         self._woken.set()
 
     async def run(self) -> None:
@@ -131,13 +147,35 @@ class Round:
             while not self._is_stopping.is_set():
                 self._woken.clear()
                 await self._claim()
-                if not self._carried and not self._wanted and not self._named:
+                if self._is_idle() and not await self._lingers():
                     return
                 await self._woken.wait()
             await self._finish()
         finally:
+            await self._listener.stop()
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
+
+    def _is_idle(self) -> bool:
+        return not (self._carried or self._wanted or self._named)
+
+    async def _lingers(self) -> bool:
+        """Wait a while for the next bell; return whether there is work again.
+
+        Who finds nothing after a bell leaves the bells to the other worker that lingers.
+        """
+        if await self._listener.start():
+            self._wanted |= UNSUBMITTED  # what was rung for just before
+            self._woken.set()
+            return True
+        if not self._is_rung_in_vain:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), settings.LINGER_SECONDS)
+        if self._is_idle():
+            await self._listener.stop()
+            self._wanted |= UNSUBMITTED
+            await self._claim()
+        return not self._is_idle()
 
     async def _claim(self) -> None:
         try:
@@ -156,14 +194,19 @@ class Round:
         Fewer than asked for means that nothing more is due: the next bell says when to look
         again. A full answer means that there may be more, for us and for other workers.
         """
-        if not self._wanted or self._room() <= 0 or self._is_alone():
+        if self._wanted and (self._room() <= 0 or self._is_alone()):
+            self._ring_for_others()
+            return
+        if not self._wanted:
             return
         await self._catch_breath()
         statuses = frozenset(self._wanted)
         self._wanted -= statuses  # and nothing that another thread has added meanwhile
         room = self._room()
         try:
-            await self._ringer.heard()
+            if self._is_rung_by_celery:
+                self._is_rung_by_celery = False
+                await self._ringer.heard()
             orders = await self._journal.claim(room, statuses)
         except psycopg.Error:
             self._wanted |= statuses
@@ -190,7 +233,7 @@ class Round:
         now = asyncio.get_running_loop().time()
         if now - self._rang_at > RING_SECONDS:
             self._rang_at = now
-            self._ringer.ring_soon()
+            self._ringer.ring_soon(for_others=True)
 
     async def _claim_named(self) -> None:
         while self._named and len(self._carried) < settings.ORDER_CONCURRENCY:
@@ -209,6 +252,7 @@ class Round:
         return any(order.lost_leases >= SUSPECT_AFTER for order in self._carried.values())
 
     def _carry(self, order: ClaimedOrder) -> None:
+        self._is_rung_in_vain = False
         given_up = order.lost_leases >= GIVEN_UP_AFTER
         step = self._execution.give_up if given_up else self._execution.carry_order
         task = asyncio.create_task(step(order))

@@ -10,6 +10,7 @@ os.environ.setdefault("ORDER_RATE_LIMIT", "unlimited")
 os.environ.setdefault("RETRY_BACKOFF", "0.05")
 os.environ.setdefault("STATUS_POLL_SECONDS", "0.02")
 os.environ.setdefault("RESEND_SECONDS", "0.1")
+os.environ.setdefault("LINGER_SECONDS", "0.01")
 
 from config.settings import *
 from config.settings import DATABASES

@@ -22,8 +22,10 @@ from tests.checker import load, violations
 from tests.engine import wait_for
 from tests.samples import new_order
 from tests.stubs import ScriptedNetwork, Sending, exchange_of
+from tests.task_queue import Queue
 
 OPEN = "SELECT count(*) FROM orders WHERE finished_at IS NULL"
+CONFIRMED = "SELECT count(*) FROM orders WHERE status = 'confirmed'"
 SENT = "SELECT count(*) FROM orders WHERE status = 'submitted'"
 EXPIRE = "UPDATE orders SET lease_until = clock_timestamp() - interval '1 second'"
 DEADLINE = 20.0
@@ -118,6 +120,11 @@ def gate() -> Iterator[Gate]:
     gate.open()
 
 
+@pytest.fixture
+def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "LINGER_SECONDS", 10 * DEADLINE)
+
+
 def store(*orders: NewOrder) -> list[str]:
     with_journal(lambda journal: asyncio.gather(*(journal.accept(order) for order in orders)))
     return [order.id for order in orders]
@@ -140,10 +147,27 @@ def with_journal(act: Callable[[Journal], Any]) -> Any:
     return asyncio.run(run())
 
 
+def ring(**options: Any) -> None:
+    """Ring as the web process does."""
+
+    async def run() -> None:
+        ringer = bell.Ringer()
+        ringer.ring_soon(**options)
+        await ringer.close()
+
+    asyncio.run(run())
+
+
 def query(statement: str, *parameters: Any) -> list[Any]:
     with psycopg.connect(conninfo(), autocommit=True) as database:
         cursor = database.execute(statement, parameters)  # type: ignore[call-overload]
         return cursor.fetchall() if cursor.description else []
+
+
+def listeners(queue: Queue) -> int:
+    """Return how many carriers hear the bell by themselves."""
+    found: Any = queue.client.pubsub_numsub(bell.LISTENERS)
+    return int(found[0][1])
 
 
 def value(statement: str, *parameters: Any) -> Any:
@@ -367,3 +391,86 @@ def test_a_database_that_is_away_is_an_error_for_celery_to_retry(
         (error,) = running.errors
         assert isinstance(error, psycopg.OperationalError)
     assert value("SELECT status FROM orders") == "pending"
+
+
+@pytest.mark.usefixtures("lingering")
+def test_a_carrier_that_lingers_hears_the_bell_without_celery(run: Run, queue: Queue) -> None:
+    running = run(ScriptedNetwork(then=Sending.LANDS))
+    running.carry()
+    wait_for(lambda: listeners(queue) == 1)
+    for count in (1, 2, 3):
+        store_many(1)
+        ring()
+        wait_for(lambda count=count: value(CONFIRMED) == count)
+
+    assert queue.tasks() == []
+    assert_all_confirmed_once(running.network, 3)
+
+
+def test_who_stopped_lingering_leaves_the_bells_to_celery(run: Run, queue: Queue) -> None:
+    run(ScriptedNetwork()).carry().join(DEADLINE)
+    wait_for(lambda: listeners(queue) == 0)
+    ring()
+    assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
+
+
+@pytest.mark.usefixtures("lingering")
+def test_who_hears_the_bell_in_vain_leaves_it_to_the_other_who_lingers(
+    run: Run, queue: Queue
+) -> None:
+    carrying = run(ScriptedNetwork()).carry()
+    wait_for(lambda: listeners(queue) == 1)
+    ring()
+    carrying.join(DEADLINE)
+    assert not carrying.is_alive()
+    assert queue.tasks() == []
+
+
+@pytest.mark.usefixtures("lingering")
+def test_a_full_carrier_that_hears_the_bell_calls_others_through_celery(
+    run: Run, gate: Gate, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "ORDER_CONCURRENCY", 2)
+    monkeypatch.setattr(carrier_module, "RING_SECONDS", 0.0)
+    running = run(gate)
+    running.carry()
+    wait_for(lambda: listeners(queue) == 1)
+    for count in (1, 2):
+        store_many(1)
+        ring()
+        wait_for(lambda count=count: gate.waiting == count)
+    queue.client.flushdb()
+    store_many(1)
+    ring()
+    wait_for(lambda: queue.tasks() == [bell.ROUTE_AND_EXECUTE])
+
+
+@pytest.mark.usefixtures("lingering")
+def test_an_order_that_came_while_the_carrier_began_to_listen_is_found(
+    run: Run, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = bell.Listener.start
+
+    async def started_late(listener: bell.Listener) -> bool:
+        await asyncio.to_thread(store_many, 1)  # nobody rings for it
+        return await start(listener)
+
+    monkeypatch.setattr(bell.Listener, "start", started_late)
+    running = run(ScriptedNetwork(then=Sending.LANDS))
+    running.carry()
+    wait_for(lambda: value(CONFIRMED) == 1)
+
+
+@pytest.mark.usefixtures("lingering")
+def test_a_carrier_that_lingers_outlives_redis(run: Run, queue: Queue) -> None:
+    running = run(ScriptedNetwork(then=Sending.LANDS))
+    running.carry()
+    wait_for(lambda: listeners(queue) == 1)
+    queue.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    wait_for(lambda: listeners(queue) == 0)
+    store_many(1)
+    ring()  # heard by Celery alone, which wakes the carrier
+    assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
+    running.carry().join(DEADLINE)
+    wait_for(lambda: value(CONFIRMED) == 1)
+    wait_for(lambda: listeners(queue) == 1)

@@ -1,0 +1,110 @@
+"""What every kind of pool offers, the fill of a swap, and why a pool refuses one.
+
+A pool holds two tokens, x (Raydium's token 0) and y (token 1). All amounts are integer atoms.
+Pools are frozen values and their methods pure: a swap returns the pool as it is afterwards.
+"""
+
+from enum import Enum
+from typing import ClassVar, NamedTuple, Protocol, Self
+
+MAX_U64 = 2**64 - 1
+MAX_U128 = 2**128 - 1
+
+
+class Direction(Enum):
+    X_TO_Y = "x_to_y"
+    Y_TO_X = "y_to_x"
+
+
+class Fill(NamedTuple):  # a tuple, because a dataclass takes longer to make than a quote
+    """What a swap moves, in atoms: the trader pays `amount_in` and receives `amount_out`.
+
+    `net_in` and `gross_out` are what the price was made for, without fees. The fees and `rounding`
+    are the rest: parts of `amount_in - net_in` and of `gross_out - amount_out`, each in its token.
+    """
+
+    amount_in: int
+    amount_out: int
+    net_in: int
+    gross_out: int
+    lp_fee: int
+    protocol_fee: int
+    fund_fee: int = 0
+    creator_fee: int = 0
+    rounding: int = 0
+    """Output that the program takes out of a bin and pays to nobody."""
+
+
+class Spot(NamedTuple):
+    """The price of the next atom before fees: `atoms_out` for `atoms_in`."""
+
+    atoms_out: int
+    atoms_in: int
+
+
+class SwapRefused(Exception):
+    """The program would fail this swap and move nothing. Trying again with this state is vain."""
+
+    code: ClassVar[str]
+
+
+class ZeroOutput(SwapRefused):
+    """The amount is too small to pay anything out. `fill` is what was worked out, if anything."""
+
+    code = "zero_output"
+
+    def __init__(self, fill: Fill | None = None) -> None:
+        super().__init__("the amount is too small to pay anything out")
+        self.fill = fill
+
+
+class InsufficientBins(SwapRefused):
+    """All bins on this side of the price together cannot fill the amount."""
+
+    code = "insufficient_liquidity"
+
+
+class OutOfRange(SwapRefused):
+    """A step of the calculation has no result, or none of 128 bits.
+
+    So it ends when all of a reserve is asked for, or more.
+    """
+
+    code = "math"
+
+
+class AmountTooLarge(SwapRefused):
+    """An amount does not fit into the 64 bits of a token account."""
+
+    code = "u64_overflow"
+
+
+class PoolDisabled(SwapRefused):
+    """The pool is closed for swaps."""
+
+    code = "pool_disabled"
+
+
+class Pool(Protocol):
+    """`now` is the unix time of the swap in seconds; a pool without memory of time ignores it.
+
+    Each method but `spot` may raise a `SwapRefused`.
+    """
+
+    def spot(self, direction: Direction) -> Spot: ...
+
+    def quote_exact_in(self, amount_in: int, direction: Direction, now: int) -> Fill: ...
+
+    def quote_exact_out(self, amount_out: int, direction: Direction, now: int) -> Fill: ...
+
+    def swap_exact_in(
+        self, amount_in: int, direction: Direction, now: int
+    ) -> tuple[Fill, Self]: ...
+
+    def swap_exact_out(
+        self, amount_out: int, direction: Direction, now: int
+    ) -> tuple[Fill, Self]: ...
+
+
+def ceil_div(number: int, divisor: int) -> int:
+    return -(-number // divisor)

@@ -66,8 +66,8 @@ class ConstantProductPool:
         return self.vault_y - self.protocol_fees_y - self.fund_fees_y - self.creator_fees_y
 
     def spot(self, direction: Direction) -> Spot:
-        reserve_in, reserve_out = self._reserves(direction)
-        return Spot(reserve_out, reserve_in)
+        x, y = self.reserve_x, self.reserve_y
+        return Spot(y, x) if direction is Direction.X_TO_Y else Spot(x, y)
 
     def quote_exact_in(self, amount_in: int, direction: Direction, now: int = 0) -> Fill:
         """Return what `amount_in` atoms buy.
@@ -121,7 +121,12 @@ class ConstantProductPool:
         return fill, self._after(fill, direction)
 
     def _reserves(self, direction: Direction) -> tuple[int, int]:
-        """Return the reserves of the input and of the output token."""
+        """Return the reserves of the input and of the output token.
+
+        :raises PoolDisabled: they may not be traded.
+        """
+        if not self.enabled:
+            raise PoolDisabled
         if direction is Direction.X_TO_Y:
             return self.reserve_x, self.reserve_y
         return self.reserve_y, self.reserve_x
@@ -150,8 +155,6 @@ class ConstantProductPool:
             *(amount_in, amount_out, net_in, gross_out),
             *(lp_fee, protocol_fee, fund_fee, creator_fee),
         )
-        if not self.enabled:
-            raise PoolDisabled
         if amount_in > MAX_U64:
             raise AmountTooLarge
         if not amount_in or not amount_out:

@@ -1,10 +1,9 @@
-"""Runs the parts named on the command line (a b c d e), or all, and prints a table."""
+"""Runs the parts named on the command line (a b c d e p), or all, and prints a table."""
 
 import asyncio
 import os
 import platform
 import sys
-import timeit
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from orders.journal import journal_of_this_loop
 from orders.moves import NewOrder
 from orders.submission import new_order_id
 from tests.bench import client, engine
+from tests.bench.machine import loop_ms
+from tests.bench.pools import quote_times
 from tests.bench.profile import costs_per_order
 
 POSTS = 6000
@@ -139,12 +140,19 @@ def spread(seconds: list[float]) -> str:
     return f"p50 {half:.1f} ms  p99 {most:.1f} ms"
 
 
-PARTS = {"a": accept_rate, "b": drain, "c": follow, "d": with_the_briefs_latencies, "e": profile}
+def quotes() -> None:
+    for what, figure in quote_times():
+        row(f"(p) {what}", figure)
 
 
-def loop_ms() -> float:
-    """Return how long Python takes to add up a million numbers: other guests slow a machine."""
-    return min(timeit.repeat(lambda: sum(range(1_000_000)), number=1, repeat=10)) * 1000
+PARTS = {
+    "a": accept_rate,
+    "b": drain,
+    "c": follow,
+    "d": with_the_briefs_latencies,
+    "e": profile,
+    "p": quotes,
+}
 
 
 def processor() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from routing.pools.bins import ONE, Bin, price_of_bin
+from routing.pools.bins import ONE, Bin, input_for, price_of_bin
 from routing.pools.constant_product import ConstantProductPool, CreatorFeeOn, FeeRates
 from routing.pools.liquidity_bins import LiquidityBinPool
 from routing.pools.pool import MAX_U64, Direction, Fill, SwapRefused
@@ -36,14 +36,12 @@ AT_REST = Volatility(
 
 
 def curve_bins(active_id: int, each_way: int, most: int) -> tuple[Bin, ...]:
-    """Return `most` atoms of x in the middle and less and less outward, below in y of like worth."""
+    """Return `most` atoms of x in the middle, less and less outward; below, their worth in y."""
     bins = []
     for bin_id in range(active_id - each_way, active_id + each_way + 1):
         amount_x = most * (each_way + 1 - abs(bin_id - active_id)) // (each_way + 1)
         amount_y = amount_x * price_of_bin(STEP_10.bin_step, bin_id) // ONE
-        bins.append(
-            Bin(bin_id, amount_x * (bin_id >= active_id), amount_y * (bin_id <= active_id))
-        )
+        bins.append(Bin(bin_id, amount_x * (bin_id >= active_id), amount_y * (bin_id <= active_id)))
     return tuple(bins)
 
 
@@ -52,7 +50,12 @@ METEORA = LiquidityBinPool(STEP_10, -1_898, AT_REST, curve_bins(-1_898, 60, 100 
 
 
 directions = st.sampled_from(Direction)
-amounts = st.one_of(st.integers(1, 1_000), st.integers(1, 10**13), st.integers(1, MAX_U64))
+amounts = st.one_of(
+    st.integers(1, 1_000),
+    st.integers(1, 10**7),
+    st.integers(1, 10**14),
+    st.integers(1, MAX_U64),
+)
 
 
 @st.composite
@@ -72,10 +75,12 @@ def constant_product_pools(draw: st.DrawFn) -> ConstantProductPool:
 @st.composite
 def bin_pools(draw: st.DrawFn) -> LiquidityBinPool:
     """Pools of a few bins, some empty or missing, in any state of volatility."""
-    active_id = draw(st.integers(-3_000, 3_000))
-    liquidity = st.one_of(st.just(0), st.integers(1, 1_000), st.integers(1, 10**14))
+    active_id = draw(st.integers(-2_000, 2_000))
+    ids = draw(st.sets(st.integers(-9, 9), min_size=6))
+    most = draw(st.sampled_from([100, 10**6, 10**13]))
+    liquidity = st.integers(-most // 4, most).map(lambda amount: max(amount, 0))  # some empty
     bins = []
-    for bin_id in sorted(draw(st.sets(st.integers(active_id - 12, active_id + 12), max_size=12))):
+    for bin_id in sorted(active_id + distance for distance in ids):
         amount_x = draw(liquidity) if bin_id >= active_id else 0
         amount_y = draw(liquidity) if bin_id <= active_id else 0
         bins.append(Bin(bin_id, amount_x, amount_y))
@@ -91,6 +96,20 @@ def bin_pools(draw: st.DrawFn) -> LiquidityBinPool:
         collect_fee_mode=draw(st.sampled_from(CollectFeeMode)),
     )
     return LiquidityBinPool(parameters, active_id, draw(volatilities(active_id)), tuple(bins))
+
+
+@st.composite
+def bin_swaps(draw: st.DrawFn) -> tuple[LiquidityBinPool, str, int, Direction]:
+    """A pool, `exact_in` or `exact_out`, an amount that its bins can mostly fill, a direction."""
+    pool = draw(bin_pools())
+    way = draw(directions)
+    kind = draw(st.sampled_from(["exact_in", "exact_out"]))
+    to_y = way is Direction.X_TO_Y
+    held = [bin_.amount_y if to_y else bin_.amount_x for bin_ in pool.bins]
+    if kind == "exact_in":
+        prices = [price_of_bin(pool.parameters.bin_step, bin_.id) for bin_ in pool.bins]
+        held = [input_for(out, price, to_y) for out, price in zip(held, prices, strict=True)]
+    return pool, kind, draw(st.integers(1, sum(held) * 11 // 10 + 1)), way
 
 
 @st.composite

@@ -30,9 +30,7 @@ def test_the_first_few_swaps_that_differ_are_shown_and_the_command_fails(tmp_pat
     shown = StringIO()
 
     with pytest.raises(CommandError, match=r"1 of 2 files failed") as failure:
-        call_command(
-            "check_vectors", str(VECTORS / "meteora_dlmm.json"), str(file), stdout=shown
-        )
+        call_command("check_vectors", str(VECTORS / "meteora_dlmm.json"), str(file), stdout=shown)
 
     assert failure.value.returncode == 1
     assert "changed.json: 516 matched, 7 differ\n" in shown.getvalue()

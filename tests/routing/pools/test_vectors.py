@@ -72,7 +72,9 @@ def only(content: Any, folder: Path) -> Any:
     return comparison
 
 
-def test_a_swap_that_fails_though_it_should_not_differs(case: dict[str, Any], tmp_path: Path) -> None:
+def test_a_swap_that_fails_though_it_should_not_differs(
+    case: dict[str, Any], tmp_path: Path
+) -> None:
     case["amount"] = "1"
 
     comparison = only({"cases": [case]}, tmp_path)

@@ -33,7 +33,8 @@ import sys
 from config.child import Child
 from config.supervisor import Supervisor
 
-script = "import os, time; print(os.getpid(), flush=True); time.sleep(1000)"
+# One write: unbuffered, print makes two, and those of two children may mix.
+script = "import os, time; os.write(1, b'%d\\n' % os.getpid()); time.sleep(1000)"
 with Supervisor() as supervisor:
     for layer in (0, 1):
         supervisor.start(Child("child", [sys.executable, "-c", script], layer=layer))

@@ -467,10 +467,8 @@ def test_a_carrier_that_lingers_outlives_redis(run: Run, queue: Queue) -> None:
     running.carry()
     wait_for(lambda: listeners(queue) == 1)
     queue.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-    wait_for(lambda: listeners(queue) == 0)
     store_many(1)
-    ring()  # heard by Celery alone, which wakes the carrier
-    assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
-    running.carry().join(DEADLINE)
+    ring()
+    running.carry()  # as Celery does if the bell found nobody listening
     wait_for(lambda: value(CONFIRMED) == 1)
     wait_for(lambda: listeners(queue) == 1)

@@ -73,7 +73,7 @@ INSTALLED_APPS = [
     # First, so that runserver serves WebSockets. Nobody else has to load Twisted, which costs
     # every process a third of a second.
     *(["daphne"] if "runserver" in sys.argv else []),
-    "django.contrib.admin",
+    "config.admin.EngineAdminConfig",  # django.contrib.admin with our start page
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

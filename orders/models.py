@@ -86,10 +86,21 @@ class Order(models.Model):
                 condition=Q(finished_at=None, started_at__isnull=False),
             ),
             models.Index(fields=["-created_at", "-id"], name="orders_newest"),
+            # What operators look for among all orders. No move but the last touches these columns.
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="orders_failed",
+                condition=Q(failure_code__isnull=False),
+            ),
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="orders_needing_attention",
+                condition=Q(needs_attention=True),
+            ),
         )
         constraints = (
             models.UniqueConstraint(
-                fields=["owner", "client_order_id"],
+                fields=["client_order_id", "owner"],  # so that an operator finds it without owner
                 name="orders_client_order_id_once",
                 condition=Q(client_order_id__isnull=False),
             ),
@@ -219,6 +230,29 @@ class OrderTransaction(models.Model):
                 ),
             ),
         )
+
+    def __str__(self) -> str:
+        return self.signature
+
+
+class TransactionBySignature(models.Model):
+    """`OrderTransaction` by its other key: the admin lists nothing whose key has two columns."""
+
+    signature = models.CharField(max_length=128, primary_key=True)
+    order = models.ForeignKey(
+        Order, models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+    )
+    attempt = models.PositiveIntegerField()
+    expires_at_height = models.BigIntegerField()
+    outcome = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001
+    created_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        managed = False
+        db_table = "order_transactions"
+        ordering = ("-order_id", "-attempt")
+        verbose_name = "transaction"
 
     def __str__(self) -> str:
         return self.signature

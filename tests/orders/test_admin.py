@@ -71,8 +71,8 @@ def test_the_list_shows_orders_with_their_price(admin_client: Client) -> None:
         ("side=buy", False),
         ("venue=meteora", True),
         ("venue=raydium", False),
-        ("needs_attention__exact=0", True),
-        ("needs_attention__exact=1", False),
+        ("attention=no", True),
+        ("attention=yes", False),
     ],
 )
 def test_the_list_can_be_filtered(admin_client: Client, query: str, is_found: bool) -> None:
@@ -144,8 +144,8 @@ def test_an_operator_asks_for_an_order_to_be_executed_now(
     admin_client: Client, redis_client: redis.Redis
 ) -> None:
     order, ended = make_order(), make_confirmed_order()
-    page = act(admin_client, "route_and_execute_now", order, ended)
-    assert f"A worker was asked to carry order {order.pk}" in page
+    page = act(admin_client, "retry_now", order, ended)
+    assert f"A worker was asked to carry order {order.pk} now" in page
     assert f"Order {ended.pk} has ended" in page
     assert redis_client.llen(QUEUE) == 1
     assert str(order.pk) in str(redis_client.lindex(QUEUE, 0))
@@ -154,8 +154,8 @@ def test_an_operator_asks_for_an_order_to_be_executed_now(
 def test_an_operator_is_told_when_redis_does_not_answer(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orders.admin.bell.ring_for", lambda order_id: False)
-    assert "Redis does not answer" in act(admin_client, "route_and_execute_now", make_order())
+    monkeypatch.setattr("orders.bell.ring_for", lambda order_id: False)
+    assert "Redis does not answer" in act(admin_client, "retry_now", make_order())
 
 
 def test_who_may_only_look_has_no_actions(client: Client) -> None:
@@ -163,7 +163,7 @@ def test_who_may_only_look_has_no_actions(client: Client) -> None:
     user.user_permissions.add(Permission.objects.get(codename="view_order"))
     client.force_login(user)
     order = make_order()
-    assert "Route and execute now" not in client.get(LIST).content.decode()
+    assert "Retry now" not in client.get(LIST).content.decode()
     client.post(LIST, {"action": "cancel", "_selected_action": [str(order.pk)]})
     order.refresh_from_db()
     assert order.status == "pending"

@@ -1,0 +1,83 @@
+"""The signed transactions of all orders, each with what became of it."""
+
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from orders.models import TransactionBySignature
+from orders.operators.filters import OutcomeFilter
+from orders.operators.reach import BoundedReach
+from orders.operators.words import duration
+from routing.admin import ReadOnlyAdmin
+
+
+class TransactionList(BoundedReach):
+    reach_field = "order_id"  # ids of orders are in order of time
+
+
+@admin.register(TransactionBySignature)
+class TransactionAdmin(ReadOnlyAdmin):
+    list_display = (*("signature", "state", "created", "took", "order_link", "attempt"),)
+    list_filter = (OutcomeFilter,)
+    search_fields = ("signature",)  # makes the box appear; `get_search_results` does the search
+    search_help_text = "A whole signature or order id"
+    fields = (
+        *("signature", "order_link", "attempt", "created_at", "state", "settled_at", "took"),
+        "expires_at_height",
+    )
+    readonly_fields = ("order_link", "state", "took")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Transactions", **(extra_context or {})})
+
+    class Media:
+        css = {"all": ["orders/admin.css"]}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TransactionList]:
+        return TransactionList
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[TransactionBySignature],
+        search_term: str,
+    ) -> tuple[QuerySet[TransactionBySignature], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        with suppress(ValueError):
+            return queryset.filter(order_id=UUID(term)), False
+        return queryset.filter(Q(signature=term)), False
+
+    @admin.display(description="order")
+    def order_link(self, transaction: TransactionBySignature) -> SafeString:
+        url = reverse("admin:orders_order_change", args=[transaction.order_id])
+        return format_html('<a class="order-id" href="{}">{}</a>', url, transaction.order_id)
+
+    @admin.display(description="signed (UTC)")
+    def created(self, transaction: TransactionBySignature) -> str:
+        return f"{transaction.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description="outcome")
+    def state(self, transaction: TransactionBySignature) -> SafeString:
+        outcome = transaction.outcome
+        return format_html(
+            '<span class="status status-{}">{}</span>',
+            outcome or "submitted",
+            outcome or "may still land",
+        )
+
+    @admin.display(description="settled after")
+    def took(self, transaction: TransactionBySignature) -> str:
+        if transaction.settled_at is None:
+            return "-"
+        return duration(transaction.settled_at - transaction.created_at)

@@ -1,0 +1,119 @@
+"""Exports of orders as CSV or JSON, sent while they are read.
+
+The orders are read in pieces of the list's own index, each by statements of its own: memory holds
+one piece, no connection is kept while a slow client takes its time, and no transaction stays open.
+The answer is an asynchronous iterator, as Django's ASGI handler would first read all of any other.
+"""
+
+import csv
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
+from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+
+from orders.models import Order
+from orders.representation import order_as_json
+
+PIECE = 2_000  # orders
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+COLUMNS = (
+    *("orderId", "createdAt", "startedAt", "finishedAt", "status", "type", "side"),
+    *("baseToken", "quoteToken", "tokenIn", "tokenOut", "amountIn", "amountOut", "slippageBps"),
+    *("minAmountOut", "maxAmountIn", "routedDex", "executedPrice", "executedAmountIn"),
+    *("executedAmountOut", "attempts", "seq", "txHash", "failureCode", "error"),
+    *("owner", "clientOrderId", "needsAttention"),
+)
+
+
+def csv_export(orders: QuerySet[Order], along: QuerySet[Order]) -> StreamingHttpResponse:
+    """Return all these orders as a table with a head, for spreadsheets.
+
+    `along` has all of them and can be read by an index; it says how far each piece goes.
+    """
+    return _download(_lines(orders, along), "text/csv; charset=utf-8", "orders.csv")
+
+
+def json_export(orders: QuerySet[Order], along: QuerySet[Order]) -> StreamingHttpResponse:
+    """Return all these orders as one JSON array, an order a line; `along` as above."""
+    return _download(_array(orders, along), "application/json", "orders.json")
+
+
+def _download(chunks: AsyncIterator[str], kind: str, name: str) -> StreamingHttpResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return StreamingHttpResponse(chunks, content_type=kind, headers=headers)
+
+
+async def _lines(orders: QuerySet[Order], along: QuerySet[Order]) -> AsyncIterator[str]:
+    writer = csv.writer(Echo())
+    yield writer.writerow(COLUMNS)
+    async for piece in pieces(orders, along):
+        rows = (row_of(order) for order in piece)
+        yield "".join(writer.writerow([cell(row[name]) for name in COLUMNS]) for row in rows)
+
+
+async def _array(orders: QuerySet[Order], along: QuerySet[Order]) -> AsyncIterator[str]:
+    separator = "[\n"
+    async for piece in pieces(orders, along):
+        yield separator + ",\n".join(json.dumps(row_of(order)) for order in piece)
+        separator = ",\n"
+    yield "\n]\n" if separator == ",\n" else "[]\n"
+
+
+class Echo:
+    """Where csv writes to: it hands the line back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def row_of(order: Order) -> dict[str, Any]:
+    """Return what the API says of an order, and what is for operators alone."""
+    return order_as_json(order) | {
+        "owner": order.owner.get_username() if order.owner else None,
+        "clientOrderId": order.client_order_id,
+        "needsAttention": order.needs_attention,
+    }
+
+
+def cell(value: object) -> object:
+    """Return a value as a spreadsheet may have it: text that it would run begins with a quote."""
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return value
+
+
+async def pieces(orders: QuerySet[Order], along: QuerySet[Order]) -> AsyncIterator[list[Order]]:
+    """Yield the orders, newest first, some at a time."""
+    until: datetime | None = None
+    while True:
+        found, until = await sync_to_async(_read_piece)(orders, along, until)
+        if found:
+            yield found
+        if until is None:
+            return
+
+
+def _read_piece(
+    orders: QuerySet[Order], along: QuerySet[Order], until: datetime | None
+) -> tuple[list[Order], datetime | None]:
+    """Return which of the next PIECE orders are asked for, and where the following piece begins.
+
+    A piece ends at a time, not at an order, so that orders of one moment stay together. It is
+    measured before the other filters apply, so that one which few orders pass makes no long
+    statement.
+    """
+    if until is not None:
+        orders, along = orders.filter(created_at__lt=until), along.filter(created_at__lt=until)
+    newest_first = along.order_by("-created_at", "-id").values_list("created_at", flat=True)
+    try:
+        begin = newest_first[PIECE - 1 :].first()
+        if begin is not None:
+            orders = orders.filter(created_at__gte=begin)
+        return list(orders.order_by("-created_at", "-id").select_related("owner")), begin
+    finally:
+        close_old_connections()  # as at the end of a request: back to the pool

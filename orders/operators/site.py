@@ -1,0 +1,59 @@
+"""The admin site: its start page with figures, and the page of venues."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+
+from orders.operators.overview import overview
+from orders.operators.venues import venue_records
+
+
+class EngineAdminSite(admin.AdminSite):
+    site_header = site_title = "Order execution engine"
+    site_url = "/"
+    index_title = "Overview"
+    enable_nav_sidebar = False  # the lists need its room, and the start page names them all
+    index_template = "admin/overview.html"
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        venues = path("routing/venues/", self.admin_view(self.venues_view), name="venues")
+        return [venues, *super().get_urls()]
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        figures = overview() if may_see_orders(request) else None
+        return super().index(request, {"overview": figures, **(extra_context or {})})
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Add the venues, which are code and no model, to the lists of `routing`."""
+        apps = super().get_app_list(request, app_label)
+        apps.sort(key=lambda app: app["app_label"] == "auth")  # what the engine is for comes first
+        for app in apps:
+            if app["app_label"] == "routing" and may_see_orders(request):
+                app["models"].append(
+                    {
+                        "name": "Venues",
+                        "object_name": "Venue",
+                        "admin_url": reverse("admin:venues", current_app=self.name),
+                        "add_url": None,
+                        "view_only": True,
+                    }
+                )
+        return apps
+
+    def venues_view(self, request: HttpRequest) -> HttpResponse:
+        if not may_see_orders(request):
+            raise PermissionDenied
+        found = {"title": "Venues", "records": venue_records()}
+        return TemplateResponse(
+            request, "admin/venues.html", {**self.each_context(request), **found}
+        )
+
+
+def may_see_orders(request: HttpRequest) -> bool:
+    return request.user.has_perm("orders.view_order")

@@ -1,0 +1,62 @@
+"""How the pages of the admin say things."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from orders.events import LABELS
+from orders.models import FailureCode
+
+# What happened, and what an operator can do about it.
+FAILURE_MEANINGS: dict[str, str] = {
+    FailureCode.SLIPPAGE_EXCEEDED: (
+        "The price moved further than the order's slippage allows, on every attempt. Nothing was "
+        "swapped. The client may send it again with a larger tolerance."
+    ),
+    FailureCode.INSUFFICIENT_LIQUIDITY: (
+        "No venue can fill this amount: it is too large, or too small to pay anything out. Trying "
+        "again with the same amount does not help."
+    ),
+    FailureCode.VENUES_UNAVAILABLE: (
+        "No venue gave a usable quote, or the chosen one could not build the transaction, on every "
+        "attempt. Look at what the events say of each venue."
+    ),
+    FailureCode.UNSUPPORTED_TOKEN: (
+        "No venue trades this market. Trying again does not help until one does."
+    ),
+    FailureCode.NETWORK_REJECTED: (
+        "The transaction landed with an error, on every attempt. Nothing was swapped."
+    ),
+    FailureCode.NEVER_LANDED: (
+        "The network never took the transaction before it expired, on every attempt; each is "
+        "proven dead. Nothing was swapped."
+    ),
+    FailureCode.WORKER_LOST: (
+        "Every worker that carried this order was lost before it was submitted. Nothing was "
+        "swapped. Look at the workers' logs before the order is sent again."
+    ),
+    FailureCode.EXPIRED: "The order's time ran out before it was submitted. Nothing was swapped.",
+}
+
+
+def duration(span: timedelta) -> str:
+    """Return how long something took, in the unit that fits."""
+    seconds = span.total_seconds()
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.3g} ms" if abs(seconds) < 0.1 else f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def label_of(venue: str | None) -> str:
+    """Return a venue's name as people write it."""
+    return LABELS.get(venue, venue) if venue else "-"
+
+
+def basis_points(part: int, whole: int) -> Decimal:
+    """Return `part` of `whole` in bps, rounded down to hundredths."""
+    return Decimal(part * 1_000_000 // whole).scaleb(-2)

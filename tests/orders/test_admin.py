@@ -1,5 +1,6 @@
 """The admin shows everything of an order, changes nothing by itself, and acts through the doors."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -16,6 +17,7 @@ from routing.models import NetworkTransaction
 pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
 LIST = reverse("admin:orders_order_changelist")
 
 
@@ -71,6 +73,20 @@ def test_the_list_shows_orders_with_their_price(admin_client: Client) -> None:
         ("side=buy", False),
         ("venue=meteora", True),
         ("venue=raydium", False),
+        ("market=SOL/USDC", True),
+        ("market=JUP/USDC", False),
+        ("type=market", True),
+        ("attempts=1", True),
+        ("attempts=2", False),
+        ("attempts=3", False),
+        ("failure_code=slippage_exceeded", False),
+        ("status=open", False),
+        ("status=failed", False),
+        ("lease=expired", False),
+        ("created=hour", True),
+        ("created_from=2020-01-01T00:00:00", True),
+        ("created_until=2020-01-01T00:00:00", False),
+        ("created_at__year=2020", False),
         ("attention=no", True),
         ("attention=yes", False),
     ],
@@ -79,6 +95,40 @@ def test_the_list_can_be_filtered(admin_client: Client, query: str, is_found: bo
     order = make_confirmed_order()
     page = admin_client.get(f"{LIST}?{query}", follow=True).content.decode()
     assert (str(order.pk) in page) is is_found
+
+
+@pytest.mark.parametrize(
+    ("columns", "query"),
+    [
+        ({"status": "pending"}, "status=pending"),
+        ({"status": "pending", "started_at": NOW}, "status=pending"),
+        ({"status": "routing", "started_at": NOW}, "status=open"),
+        ({"status": "routing", "started_at": NOW}, "status=routing"),
+        ({"status": "routing", "started_at": NOW, "lease_until": PAST}, "lease=expired"),
+        ({"attempts": 4}, "attempts=3"),
+        ({"base": "JUP", "quote": "WSOL"}, "market=JUP/SOL"),
+        ({"needs_attention": True}, "attention=yes"),
+        (
+            {"status": "failed", "finished_at": NOW, "failure_code": "never_landed"},
+            "status=failed&failure_code=never_landed",
+        ),
+    ],
+)
+def test_what_a_filter_names_is_found(
+    admin_client: Client, columns: dict[str, object], query: str
+) -> None:
+    wanted, other = make_order(**columns), make_confirmed_order()
+    page = admin_client.get(f"{LIST}?{query}").content.decode()
+    assert page_of(wanted) in page
+    assert page_of(other) not in page
+
+
+@pytest.mark.parametrize(
+    "query", ["status=nonsense", "created=nonsense", "created_from=soon", "created_at__year=x"]
+)
+def test_a_filter_that_makes_no_sense_is_no_fault(admin_client: Client, query: str) -> None:
+    answer = admin_client.get(f"{LIST}?{query}")
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"{LIST}?e=1")
 
 
 def test_an_order_is_found_by_its_id_a_signature_and_the_clients_name(
@@ -102,7 +152,7 @@ def test_an_orders_page_shows_its_log_and_transactions_escaped(admin_client: Cli
         assert text in page
     assert "1.5 SOL in" in page
     assert "at least 148.425304 USDC" in page
-    assert "1.5 SOL -&gt; 149.92455 USDC" in page
+    assert "1.5 SOL → 149.92455 USDC" in page
 
 
 def test_a_young_order_has_a_page_too(admin_client: Client) -> None:
@@ -167,6 +217,120 @@ def test_who_may_only_look_has_no_actions(client: Client) -> None:
     client.post(LIST, {"action": "cancel", "_selected_action": [str(order.pk)]})
     order.refresh_from_db()
     assert order.status == "pending"
+
+
+def test_who_has_moved_on_since_the_page_was_made_is_named_all_the_same(
+    admin_client: Client,
+) -> None:
+    order = make_order(status="submitted", signature="5" * 64, started_at=NOW)
+    chosen = {"action": "cancel", "_selected_action": [str(order.pk)]}
+    answer = admin_client.post(f"{LIST}?status=pending", chosen, follow=True)
+    assert f"Order {order.pk} is submitted" in answer.content.decode()
+
+
+def test_one_click_acts_on_a_bounded_number_of_orders(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orders.admin.orders.MOST_AT_ONCE", 1)
+    orders = [make_order(), make_order()]
+    everything = {"action": "cancel", "_selected_action": ["x"], "select_across": "1"}
+    page = admin_client.post(LIST, everything, follow=True).content.decode()
+    assert "Nothing was done: choose at most 1 orders" in page
+    for order in orders:
+        order.refresh_from_db()
+        assert order.status == "pending"
+
+
+def deed(order: Order, name: str) -> str:
+    return reverse(f"admin:orders_order_{name}", args=[order.pk])
+
+
+def test_an_operator_cancels_from_the_case_file(admin_client: Client) -> None:
+    order = make_order()
+    assert deed(order, "cancel") in admin_client.get(page_of(order)).content.decode()
+    answer = admin_client.post(deed(order, "cancel"), follow=True)
+    assert answer.redirect_chain == [(page_of(order), 302)]
+    assert f"Order {order.pk} was cancelled" in answer.content.decode()
+    assert deed(order, "cancel") not in answer.content.decode()
+    assert deed(order, "retry") not in answer.content.decode()
+
+
+def test_an_operator_retries_from_the_case_file(
+    admin_client: Client, redis_client: redis.Redis
+) -> None:
+    order = make_order(status="submitted", signature="5" * 64, started_at=NOW)
+    page = admin_client.get(page_of(order)).content.decode()
+    assert deed(order, "retry") in page
+    assert deed(order, "cancel") not in page  # it may have filled
+    page = admin_client.post(deed(order, "retry"), follow=True).content.decode()
+    assert f"A worker was asked to carry order {order.pk} now" in page
+    assert str(order.pk) in str(redis_client.lindex(QUEUE, 0))
+
+
+@pytest.mark.parametrize("name", ["cancel", "retry"])
+def test_a_deed_needs_a_form_of_ours_and_the_permission(client: Client, name: str) -> None:
+    order = make_order()
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(User.objects.create_superuser("root"))
+    assert strict.post(deed(order, name)).status_code == 403
+    assert strict.get(deed(order, name)).status_code == 405
+
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_order"))
+    client.force_login(viewer)
+    assert client.post(deed(order, name)).status_code == 403
+    assert deed(order, name) not in client.get(page_of(order)).content.decode()
+    client.logout()
+    assert "/login/" in client.post(deed(order, name)).headers["Location"]
+    order.refresh_from_db()
+    assert order.status == "pending"
+
+
+def test_a_deed_on_no_order_is_not_found(admin_client: Client) -> None:
+    url = reverse("admin:orders_order_cancel", args=["018f0000-0000-7000-8000-000000000001"])
+    assert admin_client.post(url).status_code == 404
+
+
+def test_transactions_have_a_list_of_their_own(admin_client: Client) -> None:
+    order = make_confirmed_order()
+    changelist = reverse("admin:orders_transactionbysignature_changelist")
+    for query, is_found in (("", True), ("outcome=landed", True), ("outcome=none", False)):
+        page = admin_client.get(f"{changelist}?{query}").content.decode()
+        assert (page_of(order) in page) is is_found
+    own = reverse("admin:orders_transactionbysignature_change", args=["5" * 64])
+    assert "landed" in admin_client.get(own).content.decode()
+    assert admin_client.post(own, {"outcome": "expired"}).status_code == 403
+
+
+def test_venues_are_listed_with_what_they_won(admin_client: Client) -> None:
+    make_confirmed_order()
+    page = admin_client.get(reverse("admin:venues")).content.decode()
+    raydium, meteora = page[page.index("Raydium") :], page[page.index("Meteora") :]
+    assert "30 bps" in raydium
+    assert "20 bps" in meteora
+    assert f'href="{LIST}?venue=meteora&amp;created=day">1<' in page
+    assert f'href="{LIST}?venue=raydium&amp;created=day">0<' in page
+    assert reverse("admin:venues") in admin_client.get(reverse("admin:index")).content.decode()
+
+
+def test_who_may_not_see_orders_sees_no_figures_of_them(client: Client) -> None:
+    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    assert "Backlog" not in client.get(reverse("admin:index")).content.decode()
+    assert client.get(reverse("admin:venues")).status_code == 403
+    assert client.get(reverse("admin:orders_order_export", args=["csv"])).status_code == 403
+
+
+PAGES = (
+    *("admin:index", "admin:venues", "admin:orders_order_changelist"),
+    *("admin:orders_transactionbysignature_changelist", "admin:orders_heartbeat_changelist"),
+)
+
+
+def test_no_page_has_a_style_or_script_within(admin_client: Client) -> None:
+    urls = [*(reverse(name) for name in PAGES), page_of(make_confirmed_order())]
+    for url in urls:
+        page = admin_client.get(url).content.decode()
+        assert not re.search(r"\sstyle=|<style|\son[a-z]+=|<script(?![^>]*\ssrc=)", page), url
 
 
 def test_the_ledger_of_the_simulated_network_can_be_seen(admin_client: Client) -> None:

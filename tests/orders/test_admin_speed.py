@@ -1,0 +1,243 @@
+"""The admin's pages read a bounded part of an index, however many orders there are.
+
+The pages are opened over 30,000 orders with the bounds lowered; then every statement that a page
+ran is explained, and counted by the rows it really read.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from pytest_django.plugin import DjangoDbBlocker
+
+from orders.journal import conninfo
+from orders.operators.overview import orders
+
+pytestmark = pytest.mark.django_db
+
+ORDERS = 30_000
+REACH = 1_500
+COUNTED = 500
+MOST_READ = 1_000
+BOUND = REACH + 1  # rows that any one statement may read of a table
+LIST = reverse("admin:orders_order_changelist")
+TRANSACTIONS = reverse("admin:orders_transactionbysignature_changelist")
+SIGNATURE = "signature of order 29000"
+OLD = "2024-03-05 10:00+00"
+
+# One order a second, the last one now; ids in order of time. One in a hundred failed, and some of
+# the oldest are what an operator looks for: failed, flagged, in `submitted` with a lost worker.
+FILL = f"""
+INSERT INTO orders (id, side, base, quote, amount_in, slippage_bps, type, status, seq, attempts,
+  lease_token, lost_leases, needs_attention, venue, signature, filled_in, filled_out, failure_code,
+  client_order_id, lease_until, created_at, started_at, finished_at, next_check)
+SELECT ('018f0000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'sell', 'SOL', 'USDC',
+  1000000000, 100, 'market', status, 5, 1, 2, 0, n = 2, 'raydium', 'signature of order ' || n,
+  CASE status WHEN 'confirmed' THEN 1000000000 END, CASE status WHEN 'confirmed' THEN 99000000 END,
+  CASE status WHEN 'failed' THEN CASE n WHEN 1 THEN 'worker_lost' ELSE 'never_landed' END END,
+  'order ' || n, CASE status WHEN 'submitted' THEN at - interval '1 hour' END, at, at,
+  CASE status WHEN 'submitted' THEN NULL ELSE at + interval '2 seconds' END, at
+FROM (
+  SELECT n, CASE WHEN n = 3 THEN 'submitted' WHEN n = 1 OR n % 100 = 0 THEN 'failed'
+    ELSE 'confirmed' END AS status,
+    CASE WHEN n <= 3 THEN timestamptz '{OLD}'
+      ELSE now() - ({ORDERS} - n) * interval '1 second' END AS at
+  FROM generate_series(1, {ORDERS}) AS n
+) AS made;
+INSERT INTO order_transactions (order_id, attempt, signature, payload, expires_at_height, outcome,
+  created_at, settled_at)
+SELECT id, 1, signature, '', 1, CASE status WHEN 'confirmed' THEN 'landed' ELSE 'expired' END,
+  created_at, created_at FROM orders;
+ANALYZE orders, order_transactions;
+"""
+
+
+@pytest.fixture(scope="module")
+def full_tables(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with psycopg.connect(conninfo(), autocommit=True) as database:
+        database.execute(FILL)
+        yield
+        database.execute("TRUNCATE orders, order_transactions")
+
+
+@pytest.fixture(autouse=True)
+def low_bounds(full_tables: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orders.operators.reach.REACH", REACH)
+    monkeypatch.setattr("routing.admin.MOST_COUNTED", COUNTED)
+    monkeypatch.setattr("orders.operators.overview.MOST_READ", MOST_READ)
+    monkeypatch.setattr("orders.operators.venues.MOST_READ", MOST_READ)
+
+
+Open = Callable[[str], str]
+
+
+@pytest.fixture
+def open_page(admin_client: Client) -> Open:
+    """Open a page, and fail the test if a statement of it read more than it may."""
+
+    def open_page(url: str) -> str:
+        with CaptureQueriesContext(
+            connection,
+        ) as ran:
+            answer = admin_client.get(url)
+        assert answer.status_code == 200, (answer.status_code, answer.headers)
+        of_orders = [query["sql"] for query in ran.captured_queries if '"order' in query["sql"]]
+        of_orders += [query["sql"] for query in ran.captured_queries if " orders" in query["sql"]]
+        assert of_orders or "routing" in url
+        for sql in of_orders:
+            for node in scans_of(sql):
+                read = rows_read(node)
+                assert read <= BOUND, f"{read} rows by {node['Node Type']} in: {sql}"
+                assert node["Node Type"] != "Seq Scan", sql
+        return answer.content.decode()
+
+    return open_page
+
+
+def scans_of(sql: str) -> list[dict[str, Any]]:
+    """Run the statement again; return how its tables were read."""
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + sql.replace("%", "%%"), ())
+        ((plan,),) = cursor.fetchall()
+    found: list[dict[str, Any]] = []
+    left = [(plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"]]
+    while left:
+        node = left.pop()
+        left += node.get("Plans", [])
+        if node.get("Relation Name", "").startswith("order"):
+            found.append(node)
+    return found
+
+
+def rows_read(node: dict[str, Any]) -> float:
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    return (node["Actual Rows"] + removed) * node["Actual Loops"]
+
+
+def shown(page: str) -> int:
+    return page.count('name="_selected_action"')
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 50),
+        ("p=10", 50),
+        ("o=-2.4", 50),  # no order but the index's
+        ("status=confirmed", 50),
+        ("status=cancelled", 0),
+        ("status=failed&venue=meteora", 0),
+        ("venue=raydium", 50),
+        ("market=SOL%2FUSDC&side=sell&type=market", 50),
+        ("side=buy", 0),
+        ("attempts=3", 0),
+        ("attempts=1&created=hour", 50),
+        ("attention=no", 50),
+        ("created=hour", 50),
+        ("created=hour&side=buy", 0),
+        ("created_from=2024-03-05T00:00&created_until=2024-03-06T00:00", 3),
+        ("created_at__year=2024", 3),
+        ("created_at__year=2024&created_at__month=3&created_at__day=5&status=confirmed", 1),
+        # What has an index is found at the far end of the table.
+        ("attention=yes", 1),
+        ("status=submitted", 1),
+        ("status=open", 1),
+        ("lease=expired", 1),
+        ("status=pending", 0),
+        ("q=signature+of+order+29000", 1),
+        ("q=order+1", 1),
+        ("q=018f0000-0000-7000-8000-000000000005", 1),
+        ("q=nothing", 0),
+    ],
+)
+def test_the_list_of_orders_reads_a_bounded_part_of_an_index(
+    open_page: Open, query: str, count: int
+) -> None:
+    assert shown(open_page(f"{LIST}?{query}")) == count
+
+
+def test_failed_orders_are_found_however_old(open_page: Open) -> None:
+    page = open_page(f"{LIST}?status=failed&p=7")
+    assert "018f0000-0000-7000-8000-000000000001" in page
+
+
+def test_a_page_that_left_orders_out_says_so(open_page: Open) -> None:
+    assert f"This looked through the newest {REACH} orders" in open_page(f"{LIST}?side=buy")
+    for complete in ("", "?status=failed", "?created=hour", "?q=nothing"):
+        assert "This looked through" not in open_page(LIST + complete)
+
+
+def test_a_list_counts_no_further_than_anybody_turns_pages(open_page: Open) -> None:
+    assert f"more than {COUNTED} orders" in " ".join(open_page(LIST).split())
+    assert "1 order" in " ".join(open_page(f"{LIST}?attention=yes").split())
+
+
+def test_the_calendar_names_the_years_months_and_days_that_have_orders(open_page: Open) -> None:
+    assert "created_at__year=2024" in open_page(LIST)
+    year = open_page(f"{LIST}?created_at__year=2024")
+    assert "March 2024" in year
+    assert "April 2024" not in year
+    month = open_page(f"{LIST}?created_at__year=2024&created_at__month=3")
+    assert ">March 5<" in month
+    assert ">March 6<" not in month
+
+
+@pytest.mark.parametrize("query", ["", "p=5", "outcome=landed", "outcome=rejected", "outcome=none"])
+def test_the_list_of_transactions_reads_a_bounded_part_of_an_index(
+    open_page: Open, query: str
+) -> None:
+    page = open_page(f"{TRANSACTIONS}?{query}")
+    assert ("signature of order" in page) is (query not in ("outcome=rejected", "outcome=none"))
+
+
+def test_a_transaction_is_found_by_its_signature_and_its_order(open_page: Open) -> None:
+    for term in (SIGNATURE, f"018f0000-0000-7000-8000-{29_000:012x}"):
+        page = open_page(f"{TRANSACTIONS}?q={term.replace(' ', '+')}")
+        assert SIGNATURE in page
+        assert "1 transaction" in " ".join(page.split())
+
+
+def test_the_start_page_reads_a_bounded_part_of_an_index(open_page: Open) -> None:
+    page = open_page(reverse("admin:index"))
+    assert re.search("its figures are about the newest ones, of 1[67] min", page)
+
+
+def test_the_page_of_venues_reads_a_bounded_part_of_an_index(open_page: Open) -> None:
+    assert f"the newest {MOST_READ} orders" in open_page(reverse("admin:venues"))
+
+
+def test_an_orders_page_reads_its_own_rows_only(open_page: Open) -> None:
+    order_id = f"018f0000-0000-7000-8000-{29_000:012x}"
+    assert SIGNATURE in open_page(reverse("admin:orders_order_change", args=[order_id]))
+
+
+def test_a_list_of_fifty_takes_no_more_statements_than_one_of_three(admin_client: Client) -> None:
+    counts = []
+    for query in ({"status": "open"}, {"status": "failed"}):
+        with CaptureQueriesContext(connection) as ran:
+            page = admin_client.get(LIST, query).content.decode()
+        counts.append((shown(page), len(ran)))
+    (one, few), (fifty, many) = counts
+    assert (one, fifty) == (1, 50)
+    assert many == few < 10
+
+
+def test_every_tile_leads_to_a_page(open_page: Open) -> None:
+    page = open_page(reverse("admin:index"))
+    for query in (
+        orders(created="minute"),
+        orders(created="hour", status="failed"),
+        orders(status="open"),
+        orders(created="hour", status="confirmed"),
+        orders(status="open", lease="expired"),
+        orders(attention="yes"),
+    ):
+        assert f'href="{query.replace("&", "&amp;")}"' in page
+        open_page(query)

@@ -155,10 +155,11 @@ def _decision(order: Order, event: OrderEvent) -> DecisionInWords:
     winner = data.get("selectedDex")
     best = next((quote for quote in data["quotes"] if quote["dex"] == winner), None)
     margin, runner_up = data.get("marginBps"), data.get("runnerUp")
+    bound = ""
     if least := data.get("minAmountOut"):
         bound = f"at least {least} {token_out.symbol}"
-    else:
-        bound = f"at most {data.get('maxAmountIn')} {token_in.symbol}"
+    elif most := data.get("maxAmountIn"):
+        bound = f"at most {most} {token_in.symbol}"
     return DecisionInWords(
         attempt=event.attempt,
         at=event.at,

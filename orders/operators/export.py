@@ -6,8 +6,9 @@ The answer is an asynchronous iterator, as Django's ASGI handler would first rea
 """
 
 import csv
+import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from django.http import StreamingHttpResponse
 from orders.models import Order
 from orders.representation import order_as_json
 
-PIECE = 2_000  # orders
+PIECE = 500  # orders
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = (
     *("orderId", "createdAt", "startedAt", "finishedAt", "status", "type", "side"),
@@ -49,26 +50,32 @@ def _download(chunks: AsyncIterator[str], kind: str, name: str) -> StreamingHttp
 
 
 async def _lines(orders: QuerySet[Order], along: QuerySet[Order]) -> AsyncIterator[str]:
-    writer = csv.writer(Echo())
-    yield writer.writerow(COLUMNS)
-    async for piece in pieces(orders, along):
-        rows = (row_of(order) for order in piece)
-        yield "".join(writer.writerow([cell(row[name]) for name in COLUMNS]) for row in rows)
+    yield _as_lines([COLUMNS])
+    async for text in pieces(orders, along, _as_table):
+        yield text
 
 
 async def _array(orders: QuerySet[Order], along: QuerySet[Order]) -> AsyncIterator[str]:
     separator = "[\n"
-    async for piece in pieces(orders, along):
-        yield separator + ",\n".join(json.dumps(row_of(order)) for order in piece)
+    async for text in pieces(orders, along, _as_members):
+        yield separator + text
         separator = ",\n"
     yield "\n]\n" if separator == ",\n" else "[]\n"
 
 
-class Echo:
-    """Where csv writes to: it hands the line back."""
+def _as_table(orders: list[Order]) -> str:
+    rows = map(row_of, orders)
+    return _as_lines([cell(row[name]) for name in COLUMNS] for row in rows)
 
-    def write(self, line: str) -> str:
-        return line
+
+def _as_members(orders: list[Order]) -> str:
+    return ",\n".join(json.dumps(row_of(order)) for order in orders)
+
+
+def _as_lines(rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
 
 
 def row_of(order: Order) -> dict[str, Any]:
@@ -87,15 +94,30 @@ def cell(value: object) -> object:
     return value
 
 
-async def pieces(orders: QuerySet[Order], along: QuerySet[Order]) -> AsyncIterator[list[Order]]:
-    """Yield the orders, newest first, some at a time."""
+async def pieces(
+    orders: QuerySet[Order], along: QuerySet[Order], write: Callable[[list[Order]], str]
+) -> AsyncIterator[str]:
+    """Yield the orders as text, newest first, some at a time.
+
+    They are read and written in a thread: the loop takes orders meanwhile.
+    """
     until: datetime | None = None
     while True:
-        found, until = await sync_to_async(_read_piece)(orders, along, until)
-        if found:
-            yield found
+        text, until = await sync_to_async(_write_piece)(orders, along, until, write)
+        if text:
+            yield text
         if until is None:
             return
+
+
+def _write_piece(
+    orders: QuerySet[Order],
+    along: QuerySet[Order],
+    until: datetime | None,
+    write: Callable[[list[Order]], str],
+) -> tuple[str, datetime | None]:
+    found, begin = _read_piece(orders, along, until)
+    return write(found) if found else "", begin
 
 
 def _read_piece(

@@ -102,7 +102,7 @@ def test_a_decision_is_told_in_words(admin_client: Client) -> None:
     for text in (
         "Decision of attempt 1: Meteora",
         "Meteora nets 149.924550 USDC, 0.075450 more than Raydium: 5.04 bps better than Raydium,"
-        " net of fees. From then on the order accepted at least 148.425305 USDC.",
+        " net of fees. The order accepted at least 148.425305 USDC.",
         "<td>100.2</td><td>30 bps</td><td>1.5 SOL</td><td>149.8491 USDC</td> <td>5.03 bps</td>",
         'Meteora <span class="won-mark">won</span></th> <td>100.15</td><td>20 bps</td>',
         "<strong>Raydium</strong> <code>venue_unavailable</code>: Raydium refuses to quote",
@@ -206,7 +206,9 @@ def test_a_log_of_another_time_is_no_fault(admin_client: Client) -> None:
     """History outlives formats: what a decision lacks is left out."""
     order = make_order()
     log(order, 0, "building", "old", {"quotes": [], "selectedDex": "orca"})
-    assert "Decision: orca" in page_of(admin_client, order)
+    page = page_of(admin_client, order)
+    assert "Decision: orca" in page
+    assert "None" not in page
 
 
 @pytest.mark.parametrize(

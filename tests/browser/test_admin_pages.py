@@ -1,0 +1,219 @@
+"""The operators' pages in a real Chromium, of an engine that executes: laptop, phone and dark.
+
+Where the pictures go is said by SCREENSHOTS, a folder; without it none are kept.
+"""
+
+import csv
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.engine import PATIENCE, Engine, Web, engine, wait_for
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+OPTIONS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+SCREENS: dict[str, dict[str, Any]] = {
+    "laptop": {"viewport": {"width": 1366, "height": 850}},
+    "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
+    "dark": {"viewport": {"width": 1366, "height": 850}, "color_scheme": "dark"},
+}
+LIST = "/admin/orders/order/"
+PASSWORD = "only-for-tests"
+LEAST_CONTRAST = 4.5  # WCAG AA for text of this size
+
+# The contrast of each status with its own background, by the formula of WCAG 2.
+CONTRASTS = """
+() => {
+  const light = (text) => {
+    const [r, g, b] = text.match(/[\\d.]+/g).slice(0, 3).map((part) => {
+      const value = part / 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  return [...document.querySelectorAll(".status")].map((element) => {
+    const { color, backgroundColor } = getComputedStyle(element);
+    const [dark, bright] = [light(color), light(backgroundColor)].sort((a, b) => a - b);
+    return (bright + 0.05) / (dark + 0.05);
+  });
+}
+"""
+TOO_WIDE = "() => document.documentElement.scrollWidth - window.innerWidth"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("No Chromium: install it (apt install chromium), or say where with CHROMIUM=")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def running(
+    chromium: Browser, process_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    logs = tmp_path_factory.mktemp("admin")
+    with engine(process_database, logs, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as found:
+        found.manage("createsuperuser", "--noinput", "--username=grace", "--email=g@example.com")
+        yield found
+        found.query("TRUNCATE auth_user CASCADE")
+
+
+@pytest.fixture(scope="module")
+def web(running: Engine) -> Web:
+    """A web process whose engine has executed two orders; one waits, as no worker is left."""
+    web = running.web()
+    web.post()
+    web.post(tokenIn="USDC", tokenOut="SOL", amountIn="25")
+    worker = running.worker()
+    running.wait_until_all_ended()
+    worker.kill()
+    return web
+
+
+@pytest.fixture
+def screen() -> str:
+    return "laptop"
+
+
+@pytest.fixture
+def page(chromium: Browser, web: Web, screen: str) -> Iterator[Page]:
+    """A page of somebody who is signed in; whatever the browser complains of fails the test."""
+    context = chromium.new_context(base_url=f"http://{web.address}", **SCREENS[screen])
+    context.set_default_timeout(PATIENCE * 1000)
+    page = context.new_page()
+    page.goto("/admin/")
+    page.fill("#id_username", "grace")
+    page.fill("#id_password", PASSWORD)
+    page.click("[type=submit]")
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(f"{message.text} {message.location}"))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+    assert [text for text in complaints if "favicon" not in text] == []
+
+
+def keep_picture(page: Page, name: str) -> None:
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def waiting_order(running: Engine, web: Web) -> str:
+    order_id = web.post()
+    wait_for(lambda: running.value("SELECT count(*) FROM orders WHERE id = %s", order_id))
+    return order_id
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_pages_fit_the_screen_and_statuses_can_be_read(
+    page: Page, web: Web, running: Engine, screen: str
+) -> None:
+    (executed,) = running.query("SELECT id FROM orders WHERE status = 'confirmed' LIMIT 1")
+    pages = {
+        "overview": ("/admin/", "Success rate"),
+        "list": (LIST, "confirmed"),
+        "case": (f"{LIST}{executed[0]}/change/", "Fill against bound"),
+        "venues": ("/admin/routing/venues/", "Meteora"),
+        "transactions": ("/admin/orders/transactionbysignature/", "landed"),
+    }
+    for name, (path, text) in pages.items():
+        page.goto(path)
+        expect(page.locator("#content")).to_contain_text(text)
+        assert page.evaluate(TOO_WIDE) <= 0, name
+        contrasts = page.evaluate(CONTRASTS)
+        assert all(contrast >= LEAST_CONTRAST for contrast in contrasts), (name, contrasts)
+        assert contrasts or name in ("overview", "venues")
+        keep_picture(page, f"admin-{screen}-{name}")
+
+
+def test_a_tile_leads_to_the_orders_it_counts(page: Page) -> None:
+    page.goto("/admin/")
+    page.get_by_text("Median time to confirm").click()
+    page.wait_for_url("**/admin/orders/order/?created=hour&status=confirmed")
+    expect(page.locator("#result_list .status")).to_have_text(["confirmed", "confirmed"])
+
+
+def test_what_the_engine_decided_is_in_the_case_file(page: Page, running: Engine) -> None:
+    """The engine's own events, so that the page follows the form in which they are stored."""
+    page.goto(f"{LIST}?status=confirmed&side=sell")
+    page.locator("#result_list tbody th a").click()
+    expect(page.locator("h1")).to_have_text(re.compile("Sell 1.5 SOL for USDC"))
+    expect(page.locator(".timeline .status")).to_have_text(
+        ["pending", "routing", "building", "submitted", "confirmed"]
+    )
+    decision = page.locator(".case-part", has_text="Decision")
+    expect(decision.locator("tbody tr")).to_have_count(2)
+    expect(decision.locator("tr.won")).to_have_count(1)
+    expect(decision).to_contain_text(re.compile(r"nets \d+\.\d+ USDC.*bps better than"))
+    expect(decision).to_contain_text(re.compile(r"The order accepted at least \d+"))
+    expect(decision).to_contain_text("Steps: wrap 1.5 SOL → swap 1.5")
+    expect(page.locator(".case")).to_contain_text(re.compile(r"bps better: \d+\.\d+ USDC more"))
+    expect(page.locator(".case")).to_contain_text(re.compile("bps (better|worse) than quoted"))
+    page.locator(".timeline summary").first.click()
+    expect(page.locator(".timeline pre").first).to_be_visible()
+
+
+def test_an_operator_cancels_an_order_by_the_button(page: Page, running: Engine, web: Web) -> None:
+    order_id = waiting_order(running, web)
+    page.goto(f"{LIST}{order_id}/change/")
+    expect(page.get_by_role("button", name="Retry now")).to_be_visible()
+    confirm = page.get_by_role("button", name="Yes, cancel this order")
+    expect(confirm).to_be_hidden()  # one click cancels nothing
+    page.get_by_text("Cancel…").click()
+    confirm.click()
+    expect(page.locator(".messagelist")).to_contain_text("was cancelled")
+    expect(page.locator("h1 .status")).to_have_text("cancelled")
+    expect(page.get_by_text("Cancel…")).to_have_count(0)
+    assert running.value("SELECT status FROM orders WHERE id = %s", order_id) == "cancelled"
+
+
+def test_an_operator_cancels_ticked_orders(page: Page, running: Engine, web: Web) -> None:
+    orders = [waiting_order(running, web) for _ in range(2)]
+    page.goto(f"{LIST}?status=pending")
+    page.locator("#action-toggle").check()
+    page.select_option("select[name=action]", "cancel")
+    page.get_by_role("button", name="Go").click()
+    for order_id in orders:
+        expect(page.locator(".messagelist")).to_contain_text(f"Order {order_id} was cancelled")
+
+
+def test_the_filters_keep_each_other(page: Page) -> None:
+    page.goto(f"{LIST}?status=confirmed")
+    filters = page.locator("#changelist-filter")
+    filters.locator("input[name=created_from]").fill("2020-01-01T00:00:00")
+    filters.get_by_role("button", name="Show").click()
+    page.wait_for_url("**created_from=2020-01-01**")
+    assert "status=confirmed" in page.url
+    expect(page.locator("#result_list tbody tr")).to_have_count(2)
+    filters.get_by_role("link", name="last minute").click()
+    page.wait_for_url("**created=minute**")
+    assert "created_from" not in page.url
+
+
+def test_exports_arrive_whole_from_the_real_server(page: Page, tmp_path: Path) -> None:
+    page.goto(f"{LIST}?status=confirmed")
+    for form, suffix in (("CSV", "csv"), ("JSON", "json")):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=f"Export all as {form}").click()
+        assert download.value.suggested_filename == f"orders.{suffix}"
+        download.value.save_as(tmp_path / suffix)
+    with (tmp_path / "csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    exact = json.loads((tmp_path / "json").read_text())
+    assert [row["orderId"] for row in table] == [row["orderId"] for row in exact]
+    assert {row["status"] for row in table} == {"confirmed"}
+    assert len(table) == 2

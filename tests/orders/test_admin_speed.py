@@ -15,9 +15,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
 from orders.journal import conninfo
+from orders.models import Order
 from orders.operators.overview import orders
 
 pytestmark = pytest.mark.django_db
@@ -241,3 +243,24 @@ def test_every_tile_leads_to_a_page(open_page: Open) -> None:
     ):
         assert f'href="{query.replace("&", "&amp;")}"' in page
         open_page(query)
+
+
+def test_the_indexes_of_operators_cost_the_moves_in_between_nothing() -> None:
+    """Moves that touch no column of an index stay on their page, which PostgreSQL counts."""
+    order = Order.objects.create(
+        **{"side": "sell", "base": "SOL", "quote": "USDC", "amount_in": 1, "slippage_bps": 100},
+        **{"status": "routing", "attempts": 1, "started_at": timezone.now()},
+    )
+    for seq, (status, columns) in enumerate(
+        [
+            ("building", {"venue": "meteora", "min_out": 1}),
+            ("submitted", {"signature": "5ig"}),
+            ("pending", {"lease_until": None}),
+            ("routing", {"attempts": 2}),
+        ],
+        start=2,
+    ):
+        Order.objects.filter(pk=order.pk).update(status=status, seq=seq, **columns)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_get_xact_tuples_hot_updated('orders'::regclass)")
+        assert cursor.fetchone() == (4,)

@@ -10,7 +10,7 @@ INSTALL := install --quiet --quiet --disable-pip-version-check --no-input --no-c
 LOCK := .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(LOCK_ARGS)
 
-.PHONY: help up demo worker test bench lock clean
+.PHONY: help up demo worker test bench picture lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make worker  one more worker for the engine that runs"
 	@echo "make test    format, lint, types, imports, migrations, tests"
 	@echo "make bench   measure"
+	@echo "make picture take the picture of the live page anew (needs Chromium)"
 	@echo "make lock    write the lock files anew (LOCK_ARGS=--upgrade for newer versions)"
 	@echo "make clean   remove everything that these made, the stored orders too"
 
@@ -43,6 +44,9 @@ test: .venv/development
 
 bench: .venv/development
 	@$(PYTHON) -m config.stack run --temporary --durable -- $(PYTHON) -m tests.bench $(BENCH_ARGS)
+
+picture: .venv/development
+	@$(PYTHON) -m config.stack run --temporary -- $(PYTHON) -m tests.browser.picture
 
 lock: .venv/uv/bin/uv
 	$(LOCK) --extra embedded pyproject.toml -o requirements.lock

@@ -9,16 +9,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
 from config.handler import EntryHandler
 from config.limits import Application, limit_body
 from config.origin import OwnOrigins
+from config.static_files import StaticFiles
 from orders.routes import websocket_routes
 from orders.streams import lifespan
 from orders.urls import entry_paths
 
-pages = ASGIStaticFilesHandler(django_application)
+pages = StaticFiles(django_application)
 application = ProtocolTypeRouter(
     {
         "http": limit_body(cast(Application, EntryHandler(pages, frozenset(entry_paths())))),

@@ -1,9 +1,11 @@
-"""The REST paths, each with and without a slash at the end."""
+"""The live page, and the REST paths, each with and without a slash at the end."""
 
+from django.templatetags.static import static
 from django.urls import URLPattern, path, re_path
 from django.views.generic import RedirectView
 
 from orders import views
+from orders.live import live_page
 
 ORDER_ID = r"(?P<order_id>[^/]+)"
 ENTRY_PATHS = ("api/orders/execute", "api/orders", "orders/execute", "orders", "execute")
@@ -20,7 +22,9 @@ def entry_paths() -> list[str]:
 
 orders_view = views.OrdersView.as_view()
 urlpatterns = [
-    path("", RedirectView.as_view(url="/api/orders")),
+    path("", live_page, name="live"),
+    either("test", live_page),
+    path("favicon.ico", RedirectView.as_view(url=static("orders/live.svg"))),
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
     either("health", views.HealthView.as_view(), "health"),
     re_path(rf"^api/orders/{ORDER_ID}$", views.OrderView.as_view(), name="order"),

@@ -101,11 +101,14 @@ class Answer:
 
 
 class Web(Process):
-    """A uvicorn process on a port of its own, which it keeps over a restart of the test's."""
+    """A uvicorn process on a port of its own, or on that of one that is gone."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], log: Path, port: int = 0
+    ) -> None:
         with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
             listener.listen(512)
             self.port: int = listener.getsockname()[1]
             descriptor = listener.fileno()
@@ -154,11 +157,12 @@ class Engine:
     def conninfo(self) -> str:
         return self._environment["DATABASE_URL"]
 
-    def web(self, **environment: str) -> Web:
-        """Run a web process; return once it answers."""
+    def web(self, port: int = 0, **environment: str) -> Web:
+        """Run a web process, on a free port if none is given; return once it answers."""
         options = [word for option in WEB_OPTIONS.items() for word in option]
         command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "config.asgi:application"]
-        web = Web([*command, *options, "--no-access-log"], self._with(environment), self._log())
+        command += [*options, "--no-access-log"]
+        web = Web(command, self._with(environment), self._log(), port)
         self._started.append(web)
         wait_for(lambda: self._is_up(web), what="web answers")
         return web

@@ -1,0 +1,20 @@
+"""Static files straight from the apps' folders, in every way the engine is run: none to collect.
+
+WhiteNoise was tried: under ASGI its middleware hands Django sync iterators, so that Django warns
+at every file, and it serves none the faster.
+"""
+
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.http import FileResponse, HttpRequest, HttpResponse
+
+
+class StaticFiles(ASGIStaticFilesHandler):
+    def serve(self, request: HttpRequest) -> HttpResponse | FileResponse:
+        """Return the file; a browser may keep it, but asks each time whether it is still the same.
+
+        Else it would guess, and an upgraded page run on old scripts.
+        """
+        response = super().serve(request)
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response

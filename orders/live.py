@@ -1,0 +1,31 @@
+"""The live page: a person places orders and watches them. It knows no more than the API tells."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from orders.events import LABELS
+from orders.lifecycle import CANCELLABLE, FINAL
+from orders.models import MAX_SLIPPAGE_BPS
+from orders.serializers import DEFAULT_SLIPPAGE_BPS, default_market
+from routing.tokens import REGISTRY
+
+
+@require_safe
+def live_page(request: HttpRequest) -> HttpResponse:
+    """Return the page. It reads neither session nor user, so that it is the same for everybody."""
+    return render(
+        request,
+        "orders/live.html",
+        {
+            "markets": REGISTRY.markets,
+            "default_market": default_market(),
+            "default_slippage_bps": DEFAULT_SLIPPAGE_BPS,
+            "max_slippage_bps": MAX_SLIPPAGE_BPS,
+            "engine": {
+                "venues": LABELS,
+                "final": sorted(FINAL),
+                "cancellable": sorted(CANCELLABLE),
+            },
+        },
+    )

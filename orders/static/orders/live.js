@@ -1,0 +1,154 @@
+/** The live page: sends what the ticket says, and follows every order that this browser has sent. */
+
+import { OrderCard, isFinal } from "./live-order.js";
+import { OrderStream } from "./live-stream.js";
+
+const KEPT = 20; // orders that survive a reload
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const ticket = document.getElementById("ticket");
+const orders = new Map(); // id -> { card, stream }, oldest first
+
+// Sending.
+
+async function post(path, body) {
+  const headers = { "content-type": "application/json", accept: "application/json" };
+  const token = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1]; // of who is logged in
+  if (token) headers["X-CSRFToken"] = token;
+  try {
+    const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    return { isAccepted: response.ok, answer: await response.json() };
+  } catch {
+    return { answer: { detail: "The engine did not answer. Look at /api/orders before you send it again." } };
+  }
+}
+
+function readTicket() {
+  const { side, market, fixed, amount, slippage } = Object.fromEntries(new FormData(ticket));
+  const [baseToken, quoteToken] = market.split("/");
+  const text = (value) => value.trim() || undefined; // the server says what is missing
+  return { side, baseToken, quoteToken, [fixed]: text(amount), slippageBps: text(slippage) };
+}
+
+ticket.addEventListener("submit", async (submit) => {
+  submit.preventDefault();
+  const order = readTicket();
+  allowSending(false);
+  const answers = await Promise.all(
+    Array.from({ length: Number(submit.submitter?.value ?? 1) }, () => post("/api/orders/execute", order)),
+  );
+  allowSending(true);
+  submit.submitter?.focus();
+  showProblem(answers.find(({ isAccepted }) => !isAccepted)?.answer);
+  const accepted = answers.filter(({ isAccepted }) => isAccepted).map(({ answer }) => answer.orderId);
+  accepted.forEach(follow);
+  remember((ids) => [...accepted.toReversed(), ...ids]);
+  orders.get(accepted.at(-1))?.card.element.scrollIntoView({ block: "nearest" });
+  if (accepted.length) announce(accepted.length > 1 ? `${accepted.length} orders received` : "Order received");
+});
+
+/** Only when nothing is on its way, so that two clicks are not two orders. */
+function allowSending(isAllowed) {
+  ticket.querySelectorAll("button").forEach((button) => (button.disabled = !isAllowed));
+}
+
+async function cancel(card) {
+  const { isAccepted, answer } = await post(`/api/orders/${card.orderId}/cancel`, {});
+  if (!isAccepted) card.write("fault", answer.detail);
+}
+
+// What was wrong, beside the field that it is about.
+
+function showProblem(problem) {
+  ticket.querySelectorAll(".error").forEach((place) => ((place.hidden = true), (place.textContent = "")));
+  ticket.querySelectorAll("[aria-invalid]").forEach((field) => field.removeAttribute("aria-invalid"));
+  if (!problem) return;
+  for (const { field, message } of problem.errors ?? [{ message: problem.detail }]) {
+    const input = field && ticket.querySelector(`[data-fields~="${CSS.escape(field)}"][id]`);
+    const place = document.getElementById(`${input?.id ?? "ticket"}-error`);
+    place.textContent = input || !field ? message : `${field}: ${message}`;
+    place.hidden = false;
+    input?.setAttribute("aria-invalid", "true");
+  }
+  ticket.querySelector("[aria-invalid]")?.focus();
+}
+
+function showTokens() {
+  const { side, baseToken, quoteToken, amountOut } = { ...readTicket(), amountOut: ticket.fixed.value };
+  const [pays, gets] = side === "sell" ? [baseToken, quoteToken] : [quoteToken, baseToken];
+  document.getElementById("pay").textContent = `I pay ${pays}`;
+  document.getElementById("get").textContent = `I get ${gets}`;
+  document.getElementById("amount-unit").textContent = amountOut === "amountOut" ? gets : pays;
+}
+
+// Following.
+
+function follow(orderId) {
+  if (orders.has(orderId)) return;
+  const card = new OrderCard(orderId, cancel);
+  const stream = new OrderStream(orderId, isFinal, {
+    event(event) {
+      card.add(event);
+      if (isFinal(event.status)) announce(`${card.title}: ${event.message}`);
+      count();
+    },
+    connection: (isLost) => card.write("connection", isLost ? "reconnecting…" : ""),
+    end(isKnown) {
+      if (!isKnown) drop(orderId);
+    },
+  });
+  orders.set(orderId, { card, stream });
+  document.getElementById("orders").prepend(card.element);
+  count();
+}
+
+function drop(orderId) {
+  orders.get(orderId)?.card.element.remove();
+  orders.delete(orderId);
+  remember((ids) => ids.filter((id) => id !== orderId));
+  count();
+}
+
+function count() {
+  const cards = [...orders.values()].map(({ card }) => card);
+  const ended = cards.filter(({ status }) => isFinal(status)).length;
+  document.getElementById("empty").hidden = cards.length > 0;
+  document.getElementById("forget").hidden = ended === 0;
+  document.getElementById("tally").textContent =
+    cards.length ? `${cards.length - ended} under way, ${ended} ended` : "";
+}
+
+function announce(text) {
+  document.getElementById("announcer").textContent = text;
+}
+
+// The ids of recent orders, newest first. Anybody may have written there: only ids are believed.
+
+function remember(change) {
+  const ids = change(remembered()).slice(0, KEPT);
+  try {
+    localStorage.setItem("orders", JSON.stringify(ids));
+  } catch {
+    // Storage may be switched off; then a reload forgets.
+  }
+}
+
+function remembered() {
+  try {
+    const ids = JSON.parse(localStorage.getItem("orders"));
+    return Array.isArray(ids) ? ids.filter((id) => UUID.test(id)).slice(0, KEPT) : [];
+  } catch {
+    return [];
+  }
+}
+
+document.getElementById("forget").addEventListener("click", () => {
+  for (const [orderId, { card }] of orders) if (isFinal(card.status)) drop(orderId);
+  document.getElementById("orders").focus();
+});
+ticket.addEventListener("input", showTokens);
+const wake = () => orders.forEach(({ stream }) => stream.wake());
+addEventListener("online", wake);
+document.addEventListener("visibilitychange", () => document.hidden || wake());
+remembered().toReversed().forEach(follow);
+showTokens();
+allowSending(true);

@@ -1,0 +1,63 @@
+"""Take the picture of the README: five orders on their way, as the live page shows them."""
+
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from config.embedded import PROJECT
+from tests.browser.chromium import chromium
+from tests.engine import engine, migrated_database
+
+PICTURE = PROJECT / "docs/picture.png"
+AS_DEFAULT = {"SIMULATION_QUOTE_LATENCY": "0.2", "SIMULATION_LANDING_LATENCY": "2-3"}
+WINDOW = {"width": 1280, "height": 900}
+ORDERS = (  # side, market, what is fixed, amount
+    ("sell", "BONK/USDC", "amountIn", "5000000"),
+    ("buy", "SOL/USDT", "amountIn", "300"),
+    ("sell", "RAY/SOL", "amountOut", "0.75"),
+    ("buy", "JUP/USDC", "amountOut", "250"),
+    ("sell", "SOL/USDC", "amountIn", "1.5"),
+)
+
+
+def main() -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        migrated_database(Path(folder)) as database,
+        engine(database, Path(folder), **AS_DEFAULT) as running,
+        chromium() as browser,
+    ):
+        running.worker()
+        running.scheduler()
+        web = running.web()
+        web.post()  # the first one waits for the processes to start
+        running.wait_until_all_ended()
+        # As wide as a README is shown.
+        page = browser.new_page(viewport=WINDOW, device_scale_factor=0.75)
+        page.goto(f"http://{web.address}/")
+        take(page)
+
+
+def take(page: Page) -> None:
+    """Two orders have ended, three are under way."""
+    for order in ORDERS[:2]:
+        place(page, *order)
+    page.locator("[data-status=confirmed]").nth(1).wait_for()
+    for order in ORDERS[2:]:
+        place(page, *order)
+    page.locator("[data-status=submitted]").nth(1).wait_for()
+    page.screenshot(path=PICTURE, full_page=True)
+
+
+def place(page: Page, side: str, market: str, fixed: str, amount: str) -> None:
+    page.locator(f"[name=side][value={side}]").check(force=True)
+    page.locator("[name=market]").select_option(market)
+    page.locator(f"[name=fixed][value={fixed}]").check(force=True)
+    page.locator("[name=amount]").fill(amount)
+    with page.expect_response("**/api/orders/execute"):
+        page.get_by_role("button", name="Place order").click()
+
+
+if __name__ == "__main__":
+    main()

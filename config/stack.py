@@ -27,6 +27,7 @@ from config.supervisor import NotReadyError, StopRequestedError, Supervisor, say
 
 BANNER = """
 The engine is ready (Ctrl-C stops it).
+  page     {url}/
   orders   {url}/api/orders
   admin    {url}/admin/{login}
   health   {url}/health

@@ -82,6 +82,9 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "orders",
     "routing",
 ]
@@ -139,12 +142,33 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "orders.problems.handle_exception",
     "DEFAULT_RENDERER_CLASSES": [
         "orders.renderers.PlainJSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
+        "orders.renderers.PageRenderer",
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders.renderers.ProgramsFirst",
     "DEFAULT_PARSER_CLASSES": ["orders.parsers.ExactJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_SCHEMA_CLASS": "orders.schema.openapi.NamedOperations",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Order execution engine",
+    "DESCRIPTION": "Takes orders for Solana DEX swaps and carries each one to its end. Decimals are"
+    " strings, times are RFC 3339 in UTC, errors are problem details (RFC 9457) with a stable code"
+    " in `error`. A slash at the end of a path changes nothing. Sockets are at /api/docs/sockets.",
+    "VERSION": "0.1.0",
+    "LICENSE": {"name": "MIT"},
+    "OAS_VERSION": "3.1.0",
+    "TAGS": [
+        {"name": "orders"},
+        {"name": "aliases", "description": "The same views, on the paths of older systems."},
+        {"name": "engine"},
+    ],
+    "PREPROCESSING_HOOKS": ["orders.schema.openapi.merge_slashes"],
+    "POSTPROCESSING_HOOKS": ["orders.schema.openapi.finish"],
+    "SORT_OPERATION_PARAMETERS": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "defaultModelsExpandDepth": 0},
 }
 
 # Channels: hints of events travel here; they may all be lost

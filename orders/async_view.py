@@ -6,6 +6,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,6 +16,16 @@ from orders.problems import CONTENT_TYPE
 
 class ProblemAPIView(APIView):
     """Marks errors as `application/problem+json` where JSON is asked for."""
+
+    about: str | None = None
+    """The template of what the view's page teaches, above its answer."""
+
+    def get_view_description(self, html: bool = False) -> str:
+        if not (html and self.about):
+            return super().get_view_description(html)
+        request: Any = self.request
+        told = {"answer": self.response.data, **self.kwargs}
+        return render_to_string(self.about, told, request=request._request)
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any

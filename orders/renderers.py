@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 
 INDENTED = orjson.OPT_INDENT_2
@@ -20,6 +20,12 @@ class PlainJSONRenderer(JSONRenderer):
     ) -> bytes:
         is_page = bool(renderer_context and renderer_context.get("indent"))
         return b"" if data is None else orjson.dumps(data, option=INDENTED if is_page else None)
+
+
+class PageRenderer(BrowsableAPIRenderer):
+    """DRF's page for people, which runs under a Content-Security-Policy of `default-src 'self'`."""
+
+    template = "orders/api/page.html"
 
 
 class ProgramsFirst(DefaultContentNegotiation):

@@ -16,6 +16,8 @@ from routing.tokens import REGISTRY, Market, Token, UnknownMarket, UnknownToken
 from routing.venue import BPS, Side
 
 DEFAULT_SLIPPAGE_BPS = 100
+EXAMPLE = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5", "slippageBps": "100"}
+"""What the form is filled in with; it can be sent as it is."""
 Value = TypeVar("Value")
 
 
@@ -29,6 +31,9 @@ class InvalidOrder(ValidationError):
 
 class OrderRequestSerializer(serializers.Serializer[Any]):
     """An order as clients send it; `read` returns what they mean."""
+
+    filled_in: dict[str, Any] = EXAMPLE
+    """What a form for people shows."""
 
     tokenIn = optional(WordField, "What you give: a symbol or a mint address.")
     tokenOut = optional(WordField, "What you get. With tokenIn, the side follows.")
@@ -51,6 +56,9 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         for name, field in fields.items():
             field.label = name
         return fields
+
+    def get_initial(self) -> dict[str, Any]:
+        return dict(self.filled_in)
 
     def read(self, data: Any) -> OrderRequest:
         """Return the order that is meant.

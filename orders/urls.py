@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from orders import views
 from orders.live import live_page
+from orders.schema import views as schema_views
 
 ORDER_ID = r"(?P<order_id>[^/]+)"
 ENTRY_PATHS = ("api/orders/execute", "api/orders", "orders/execute", "orders", "execute")
@@ -32,4 +33,8 @@ urlpatterns = [
     re_path(rf"^api/orders/{ORDER_ID}/events$", views.EventsView.as_view(), name="events"),
     either(f"api/orders/{ORDER_ID}/events", views.EventsView.as_view()),
     either(f"api/orders/{ORDER_ID}/cancel", views.CancelView.as_view(), "cancel"),
+    either("api/schema", schema_views.SchemaView.as_view(), "api-schema"),
+    either("api/schema/sockets", schema_views.asyncapi_document, "socket-schema"),
+    either("api/docs", schema_views.SwaggerView.as_view(), "api-docs"),
+    either("api/docs/sockets", schema_views.sockets_page, "socket-docs"),
 ]

@@ -1,57 +1,34 @@
 """The REST doors: translate in, one call, translate out."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from rest_framework import status
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.exceptions import (
-    ErrorDetail,
-    NotFound,
-    UnsupportedMediaType,
-    ValidationError,
-)
-from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.exceptions import ErrorDetail, UnsupportedMediaType, ValidationError
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders import health, submission
+from orders import filters, health, pages, submission
 from orders.async_view import AsyncAPIView, ProblemAPIView
 from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order, OrderEvent
 from orders.parsers import ExactJSONParser
 from orders.problems import NotCancellable, OrderNotFound
 from orders.representation import event_of, order_as_json
+from orders.schema import openapi
 from orders.serializers import ORDER_REQUEST, OrderRequestSerializer
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
+ON_A_PAGE = 3  # orders, so that the form below them is in sight
+LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pages.FIELDS
 
 
-class NewestFirst(CursorPagination):
-    page_size = 25
-    page_size_query_param = "limit"
-    max_page_size = 200
-    ordering = ("-created_at", "-id")
-
-    def get_page_size(self, request: Request) -> int | None:
-        """Return fewer orders on the browsable page, so that its form is in sight."""
-        asked = self.page_size_query_param in request.query_params
-        if not asked and not is_json_wanted(request):
-            return 2
-        return super().get_page_size(request)
-
-    def decode_cursor(self, request: Request) -> Cursor | None:
-        """:raises NotFound: it is not one of ours; DRF would ask the database for such a time."""
-        cursor = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None and not is_time(str(cursor.position)):
-            raise NotFound(self.invalid_cursor_message)
-        return cursor
-
-
+@openapi.ORDERS
 class OrdersView(AsyncAPIView):
     """Send an order (POST), or list the newest (GET).
 
@@ -61,13 +38,17 @@ class OrdersView(AsyncAPIView):
     """
 
     parser_classes = (ExactJSONParser, FormParser, MultiPartParser)
+    about = "orders/api/orders.html"
+    sent: dict[str, Any] | None = None
 
     def get_view_name(self) -> str:
         return "Orders"
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> OrderRequestSerializer:
-        """Give the browsable page its form."""
-        return OrderRequestSerializer(*args, **kwargs)
+        """Give the browsable page its form, filled in with what was sent, or with an example."""
+        form = OrderRequestSerializer(*args, **kwargs)
+        form.filled_in = self.sent or form.filled_in
+        return form
 
     async def get(self, request: Request) -> Response:
         return await sync_to_async(self._list)(request)
@@ -79,37 +60,49 @@ class OrdersView(AsyncAPIView):
             sent: Any = await sync_to_async(read_form)(request)
         else:
             sent = request.data
+        self.sent = sent if isinstance(sent, dict) else None
         site = site_of(request)  # before anything is stored: refuses a Host that is not ours
         order, _ = await submission.submit_order(ORDER_REQUEST.read(sent))
         return Response(
-            order | {"links": links(site, order["orderId"], Status.PENDING)},
+            order | {"links": links(request, site, order["orderId"], Status.PENDING)},
             status=status.HTTP_201_CREATED,
             headers={"Location": f"/api/orders/{order['orderId']}"},
         )
 
     def _list(self, request: Request) -> Response:
-        pages = NewestFirst()
-        found = pages.paginate_queryset(Order.objects.all(), request, self) or []
-        return pages.get_paginated_response([shown(request, order) for order in found])
+        filters.check_names(request, LIST_PARAMETERS)
+        limit = pages.read_limit(request, *(() if is_json_wanted(request) else (ON_A_PAGE,)))
+        place = pages.read_place(request)
+        page = pages.page_of(filters.wanted(request.query_params), place, limit)
+        results = [shown(request, order) for order in page.orders]
+        return Response(pages.as_json(page, request.build_absolute_uri(), results))
 
 
 class OrderView(ProblemAPIView):
     """One order as it stands, with links to its log, its stream and its cancellation."""
 
+    about = "orders/api/order.html"
+
     def get_view_name(self) -> str:
         return "Order"
 
+    @openapi.ORDER
     def get(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, set())
         return Response(shown(request, find_order(order_id)))
 
 
 class EventsView(ProblemAPIView):
     """The order's log: what its stream sends, from ?after=SEQ on."""
 
+    about = "orders/api/events.html"
+
     def get_view_name(self) -> str:
         return "Events"
 
+    @openapi.EVENTS
     def get(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, {"after"})
         order = find_order(order_id)
         events = OrderEvent.objects.filter(order=order, seq__gt=read_after(request)).order_by("seq")
         return Response(
@@ -117,7 +110,7 @@ class EventsView(ProblemAPIView):
                 "orderId": str(order.id),
                 "status": order.status,
                 "events": [event_of(row).as_message() for row in events],
-                "links": links(site_of(request), str(order.id), Status(order.status)),
+                "links": links(request, site_of(request), str(order.id), Status(order.status)),
             }
         )
 
@@ -125,9 +118,13 @@ class EventsView(ProblemAPIView):
 class CancelView(ProblemAPIView):
     """Cancel the order (POST) unless it was submitted: it is cancelled or executed, never both."""
 
+    parser_classes = (ExactJSONParser, FormParser)
+    about = "orders/api/cancel.html"
+
     def get_view_name(self) -> str:
         return "Cancel"
 
+    @openapi.CANCEL
     def post(self, request: Request, order_id: str) -> Response:
         if is_form(request):
             refuse_forgery(request)
@@ -142,9 +139,12 @@ class CancelView(ProblemAPIView):
 class HealthView(ProblemAPIView):
     """Whether the database, Redis and a worker answer. 503 only when the database does not."""
 
+    about = "orders/api/health.html"
+
     def get_view_name(self) -> str:
         return "Health"
 
+    @openapi.HEALTH
     def get(self, request: Request) -> HttpResponseBase:
         report = health.check()
         failed = report["database"] != "ok"
@@ -168,15 +168,8 @@ def read_after(request: Request) -> int:
     return int(text)
 
 
-def is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
-
-
 def shown(request: Request, order: Order) -> dict[str, Any]:
-    found = links(site_of(request), str(order.id), Status(order.status))
+    found = links(request, site_of(request), str(order.id), Status(order.status))
     return order_as_json(order) | {"links": found}
 
 
@@ -185,13 +178,15 @@ def site_of(request: Request) -> str:
     return f"{request.scheme}://{request.get_host()}"
 
 
-def links(site: str, order_id: str, order_status: Status) -> dict[str, str]:
-    """Return where an order's reader may go on, as whole URLs."""
+def links(request: Request, site: str, order_id: str, order_status: Status) -> dict[str, str]:
+    """Return where an order's reader may go on, as whole URLs; to the admin, if they may enter."""
     order = f"{site}/api/orders/{order_id}"
     stream = f"{site.replace('http', 'ws', 1)}/ws/orders/{order_id}"
     found = {"order": order, "events": f"{order}/events", "stream": stream}
     if order_status in CANCELLABLE:
         found["cancel"] = f"{order}/cancel"
+    if request.user.is_staff:
+        found["admin"] = site + reverse("admin:orders_order_change", args=[order_id])
     return found | {"orders": f"{site}/api/orders"}
 
 

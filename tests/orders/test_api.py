@@ -1,6 +1,5 @@
 import json
 import re
-from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -116,40 +115,6 @@ async def test_programs_of_every_kind_are_served(headers: dict[str, str]) -> Non
     answer = await post("/execute", SELL_SOL, **headers)
     assert answer.status == 201
     assert answer.headers["content-type"] == "application/json"
-
-
-async def test_a_list_goes_back_page_by_page_from_the_newest() -> None:
-    ids = [await submit() for _ in range(5)]
-    seen: list[str] = []
-    url = "/api/orders?limit=2"
-    while url:
-        page = (await get(url.removeprefix("http://testserver"))).json
-        assert len(page["results"]) <= 2
-        seen += [order["orderId"] for order in page["results"]]
-        url = page["next"]
-    assert seen == ids[::-1]
-
-
-async def test_a_list_shows_orders_as_they_are_shown_alone() -> None:
-    order_id = await submit()
-    await confirm(order_id)
-    page = (await get("/orders/")).json
-    assert page["results"] == [(await get(f"/api/orders/{order_id}")).json]
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "junk",
-        b64encode(b"p=junk").decode(),
-        b64encode(b"p=%00").decode(),
-        b64encode(b"p=2026-01-01").decode(),
-        b64encode(b"o=-1").decode(),
-        b64encode(b"o=x").decode(),
-    ],
-)
-async def test_a_cursor_that_is_not_ours_leads_nowhere(cursor: str) -> None:
-    assert_problem(await get(f"/api/orders?cursor={cursor}"), 404, "not_found")
 
 
 async def test_a_confirmed_order_shows_its_fill() -> None:

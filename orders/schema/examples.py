@@ -1,0 +1,182 @@
+"""Examples of what is sent and answered; the tests send and compare them."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+from orders.lifecycle import Status
+from orders.problems import problem
+from orders.schema.sockets import asyncapi
+
+ORDER_ID = "01a1fc02-2219-7ea8-9f11-ba64b00749af"
+SITE = "http://127.0.0.1:8000"
+
+DIALECTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "A": (
+        "/orders",
+        "A side and an amount, in the default market",
+        {"type": "market", "side": "buy", "amount": 100},
+    ),
+    "B": (
+        "/api/orders/execute",
+        "Base and quote, a tolerance in bps",
+        {
+            **{"baseToken": "SOL", "quoteToken": "USDC", "side": "sell"},
+            **{"amountIn": "1.5", "slippageBps": 50},
+        },
+    ),
+    "C": (
+        "/api/orders/execute",
+        "As B, the default tolerance",
+        {"baseToken": "SOL", "quoteToken": "USDC", "side": "buy", "amountIn": "250"},
+    ),
+    "D": (
+        "/orders/execute",
+        "In and out, a tolerance as a fraction",
+        {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 0.5, "slippage": 0.01},
+    ),
+    "E": (
+        "/execute",
+        "In and out alone",
+        {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 0.5},
+    ),
+}
+"""By system: the path its clients send to, what is particular, and an order."""
+
+REQUESTS = [
+    *(
+        OpenApiExample(f"Dialect {name}", summary=f"{name}: {summary}", value=value)
+        for name, (_, summary, value) in DIALECTS.items()
+    ),
+    OpenApiExample(
+        "Fixed output",
+        summary="What must arrive is fixed",
+        value={"tokenIn": "USDC", "tokenOut": "SOL", "amountOut": "2", "slippageBps": 100},
+    ),
+]
+
+
+def links(*, is_cancellable: bool) -> dict[str, str]:
+    order = f"{SITE}/api/orders/{ORDER_ID}"
+    found = {
+        "order": order,
+        "events": f"{order}/events",
+        "stream": f"ws://127.0.0.1:8000/ws/orders/{ORDER_ID}",
+    }
+    if is_cancellable:
+        found["cancel"] = f"{order}/cancel"
+    return found | {"orders": f"{SITE}/api/orders"}
+
+
+def events_of(name: str) -> dict[str, Any]:
+    """Return the first example of a message of the sockets."""
+    payload: dict[str, Any] = asyncapi()["components"]["messages"][name]["examples"][0]["payload"]
+    return payload
+
+
+REQUESTED = events_of("pending")["data"]["order"]
+PENDING: dict[str, Any] = {
+    **REQUESTED,
+    **{"status": "pending", "seq": 1, "attempts": 0, "route": None, "routedDex": None},
+    **{"minAmountOut": None, "maxAmountIn": None, "txHash": None, "executedPrice": None},
+    **{"executedAmountIn": None, "executedAmountOut": None, "failureCode": None, "error": None},
+    **{"createdAt": "2026-11-21T02:49:20.667653Z", "startedAt": None, "finishedAt": None},
+    "links": links(is_cancellable=True),
+}
+ACCEPTED = {"message": "Order received and queued", **PENDING}
+CONFIRMED = {
+    **PENDING,
+    **{"status": "confirmed", "seq": 5, "attempts": 1, "route": "Raydium"},
+    **{"routedDex": "raydium", "minAmountOut": "146.315008", "txHash": "RFSQU79R2jgb"},
+    **{"executedPrice": "98.717504", "executedAmountIn": "1.5"},
+    "executedAmountOut": "148.076256",
+    "startedAt": "2026-11-21T02:49:20.671002Z",
+    "finishedAt": "2026-11-21T02:49:23.301855Z",
+    "links": links(is_cancellable=False),
+}
+CANCELLED = {
+    **PENDING,
+    **{"status": "cancelled", "seq": 2, "finishedAt": "2026-11-21T02:49:20.880120Z"},
+    "links": links(is_cancellable=False),
+}
+WAY = ("pending", "routing", "building", "submitted", "confirmed")
+LOG = {
+    "orderId": ORDER_ID,
+    "status": "confirmed",
+    "events": [events_of(name) for name in WAY],
+    "links": links(is_cancellable=False),
+}
+HEALTH = {"status": "ok", "database": "ok", "redis": "ok", "worker": "ok", "workers": 1}
+NO_DATABASE = {
+    **{"status": "failed", "database": "down", "redis": "ok", "worker": "unknown"},
+    "workers": None,
+}
+
+
+def invalid(code: str, field: str, reason: str, message: str, **members: Any) -> dict[str, Any]:
+    errors = [{"field": field, "code": reason, "message": message}]
+    return problem(400, code, f"{field}: {message}", errors=errors, **members)
+
+
+INVALID_ORDERS = [
+    OpenApiExample(
+        "A field that does not exist",
+        value=invalid(
+            *("invalid_order", "slipage", "unknown_field", "There is no such field."),
+            fields=["amount", "slipage", "tokenIn", "tokenOut"],
+        ),
+    ),
+    OpenApiExample(
+        "A negative amount",
+        value=invalid(
+            *("invalid_order", "amountIn", "out_of_range", "The amount must be above zero."),
+            fields=["amountIn", "tokenIn", "tokenOut"],
+        ),
+    ),
+    OpenApiExample(
+        "No JSON",
+        value=problem(
+            400, "malformed_json", "The body is not valid JSON: NaN is not a JSON number."
+        ),
+    ),
+]
+INVALID_LISTS = [
+    OpenApiExample(
+        "A status that does not exist",
+        value=invalid(
+            *("invalid_request", "status", "invalid_choice"),
+            f"Not one of {', '.join(Status)}.",
+        ),
+    ),
+    OpenApiExample(
+        "A cursor of somebody else",
+        value=invalid(
+            *("invalid_request", "cursor", "invalid_cursor"),
+            "Not a cursor of ours: take it from next or previous.",
+        ),
+    ),
+]
+INVALID_AFTER = OpenApiExample(
+    "No seq",
+    value=invalid(
+        "invalid_request", "after", "invalid_number", "A seq: a whole number, 0 or more."
+    ),
+)
+UNKNOWN_ORDER = OpenApiExample(
+    "No such order", value=problem(404, "order_not_found", "There is no such order.")
+)
+NOT_CANCELLABLE = OpenApiExample(
+    "Submitted",
+    value=problem(
+        409,
+        "not_cancellable",
+        "The order is submitted and can no longer be cancelled.",
+        orderStatus="submitted",
+    ),
+)
+NO_DATABASE_PROBLEM = OpenApiExample(
+    "No database",
+    value=problem(
+        503, "database_unavailable", "The database does not answer. Nothing was stored, try again."
+    ),
+)

@@ -1,0 +1,255 @@
+"""The OpenAPI schema: what each path takes and answers, declared beside nothing else.
+
+Views are decorated with the constants below. The schema is generated once for each process, and
+`docs/openapi.yaml` is a copy of it (`make openapi` writes it anew, a test compares).
+"""
+
+from functools import cache
+from typing import Any
+
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiRequest,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+
+from orders.filters import STATES, TYPES, OrderFilter
+from orders.lifecycle import Status
+from orders.pages import DEFAULT_LIMIT, MAX_LIMIT
+from orders.problems import CONTENT_TYPE
+from orders.schema import examples
+from orders.schema.shapes import SCHEMAS, ref
+from orders.schema.sockets import shared_schemas
+
+JSON = "application/json"
+NAMES = {("GET", "/api/orders"): "listOrders", ("POST", "/api/orders/execute"): "placeOrder"}
+ENTRY_PATHS = ("/api/orders/execute", "/api/orders", "/orders/execute", "/orders", "/execute")
+
+
+class NamedOperations(AutoSchema):
+    """Names the operations of the entry paths, which share a view, by their path."""
+
+    def get_operation_id(self) -> str:
+        if self.path not in ENTRY_PATHS:
+            return super().get_operation_id()
+        words = [word.title() for word in self.path.strip("/").split("/")]
+        alias = {"GET": "listOrdersAt", "POST": "placeOrderAt"}[self.method] + "".join(words)
+        return NAMES.get((self.method, self.path), alias)
+
+    def get_tags(self) -> list[str]:
+        is_alias = self.path in ENTRY_PATHS and (self.method, self.path) not in NAMES
+        return ["aliases" if is_alias else "orders"]
+
+
+def problems(
+    statuses: dict[int, tuple[str, list[OpenApiExample]]],
+) -> dict[tuple[int, str], OpenApiResponse]:
+    return {
+        (status, CONTENT_TYPE): OpenApiResponse(ref("Problem"), description, shown)
+        for status, (description, shown) in statuses.items()
+    }
+
+
+def answer(name: str, description: str, *values: tuple[str, dict[str, Any]]) -> OpenApiResponse:
+    shown = [OpenApiExample(title, value=value) for title, value in values]
+    return OpenApiResponse(ref(name), description, shown)
+
+
+def query(name: str, schema: dict[str, Any], text: str, *shown: Any) -> OpenApiParameter:
+    found = [OpenApiExample(str(value), value=value) for value in shown]
+    return OpenApiParameter(name, schema, OpenApiParameter.QUERY, description=text, examples=found)
+
+
+def filter_parameter(name: str, schema: dict[str, Any], *shown: Any) -> OpenApiParameter:
+    return query(name, schema, OrderFilter.base_filters[name].extra.get("help_text", ""), *shown)
+
+
+TIME = {"type": "string", "format": "date-time"}
+STATUSES = "|".join(Status)
+FILTERS = [
+    filter_parameter(
+        *("status", {"type": "string", "pattern": f"^({STATUSES})(,({STATUSES}))*$"}),
+        *("failed", "failed,cancelled"),
+    ),
+    filter_parameter("state", {"type": "string", "enum": list(STATES)}),
+    filter_parameter("market", {"type": "string"}, "SOL/USDC"),
+    filter_parameter("side", {"type": "string", "enum": ["buy", "sell"]}),
+    filter_parameter("type", {"type": "string", "enum": list(TYPES)}),
+    filter_parameter("venue", ref("Venue")),
+    filter_parameter("createdAfter", TIME, "2026-11-21T09:30:00Z"),
+    filter_parameter("createdBefore", TIME, "2026-11-21T10:00:00+01:00"),
+]
+PAGES = [
+    query(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        "Orders on a page.",
+    ),
+    query("cursor", {"type": "string"}, "A place in the list, out of `next` or `previous`."),
+]
+ORDER_ID = OpenApiParameter("order_id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH)
+LOCATION = OpenApiParameter(
+    "Location", str, OpenApiParameter.HEADER, description="The order's path.", response=[201]
+)
+NO_DATABASE = {503: ("The database does not answer: come again.", [examples.NO_DATABASE_PROBLEM])}
+NO_ORDER = {404: ("No order has this id.", [examples.UNKNOWN_ORDER])}
+UNWRITABLE: dict[int, tuple[str, list[OpenApiExample]]] = {
+    406: ("`Accept` asks for what we cannot write.", [])
+}
+
+ORDERS = extend_schema_view(
+    get=extend_schema(
+        summary="List orders",
+        description=(
+            "The newest first. All filters that are given must hold; a value that means nothing and"
+            " a parameter that does not exist are refused by name. `next` and `previous` are places"
+            " between orders, not counts: pages stay as they were while orders come in."
+        ),
+        parameters=[*FILTERS, *PAGES],
+        responses={
+            (200, JSON): answer(
+                "OrderPage",
+                "A page of orders.",
+                ("A page", {"next": None, "previous": None, "results": [examples.CONFIRMED]}),
+            ),
+            **problems(
+                {
+                    400: ("A parameter means nothing.", examples.INVALID_LISTS),
+                    **UNWRITABLE,
+                    **NO_DATABASE,
+                }
+            ),
+        },
+    ),
+    post=extend_schema(
+        summary="Place an order",
+        description=(
+            "Takes the dialects of five systems, on every path. The order is stored when this"
+            " answers; follow it at `wsUrl`, or read its events. A WebSocket on the same path takes"
+            " the same orders as frames."
+        ),
+        request={JSON: OpenApiRequest(ref("OrderRequest"), examples=examples.REQUESTS)},
+        parameters=[LOCATION],
+        responses={
+            (201, JSON): answer(
+                "AcceptedOrder", "Stored and queued.", ("Accepted", examples.ACCEPTED)
+            ),
+            **problems(
+                {
+                    400: ("It is no order.", examples.INVALID_ORDERS),
+                    403: ("A form of another site's page.", []),
+                    413: ("The body has more than 64 KiB.", []),
+                    415: ("It is not JSON.", []),
+                    **UNWRITABLE,
+                    **NO_DATABASE,
+                }
+            ),
+        },
+    ),
+)
+ORDER = extend_schema(
+    operation_id="getOrder",
+    summary="Show an order",
+    parameters=[ORDER_ID],
+    responses={
+        (200, JSON): answer(
+            *("Order", "As it stands."),
+            *(("Confirmed", examples.CONFIRMED), ("Pending", examples.PENDING)),
+        ),
+        **problems(
+            {400: ("There are no parameters.", []), **NO_ORDER, **UNWRITABLE, **NO_DATABASE}
+        ),
+    },
+)
+EVENTS = extend_schema(
+    operation_id="getOrderEvents",
+    summary="Read an order's events",
+    description="The messages of its stream, in order and without a gap.",
+    parameters=[
+        ORDER_ID,
+        query(
+            "after",
+            shared_schemas()["After"] | {"description": ""},
+            "Only events after this seq.",
+            2,
+        ),
+    ],
+    responses={
+        (200, JSON): answer("EventLog", "The log.", ("A confirmed order", examples.LOG)),
+        **problems(
+            {
+                400: ("`after` is no seq.", [examples.INVALID_AFTER]),
+                **NO_ORDER,
+                **UNWRITABLE,
+                **NO_DATABASE,
+            }
+        ),
+    },
+)
+CANCEL = extend_schema(
+    operation_id="cancelOrder",
+    summary="Cancel an order",
+    description=(
+        "Possible until it is submitted: from then on it may have filled. An order is cancelled or"
+        " executed, never both. No body is needed."
+    ),
+    parameters=[ORDER_ID],
+    request=None,
+    responses={
+        (200, JSON): answer("Order", "It is cancelled.", ("Cancelled", examples.CANCELLED)),
+        **problems(
+            {
+                403: ("A form of another site's page.", []),
+                **NO_ORDER,
+                409: ("It was submitted, or has ended.", [examples.NOT_CANCELLABLE]),
+                **UNWRITABLE,
+                **NO_DATABASE,
+            }
+        ),
+    },
+)
+HEALTH = extend_schema(
+    operation_id="getHealth",
+    summary="Ask for health",
+    tags=["engine"],
+    responses={
+        (200, JSON): answer(
+            "Health", "`ok`, or `degraded`: orders are taken.", ("All is well", examples.HEALTH)
+        ),
+        (503, JSON): answer(
+            "Health", "The database does not answer.", ("No database", examples.NO_DATABASE)
+        ),
+        **problems(UNWRITABLE),
+    },
+)
+
+
+def merge_slashes(endpoints: list[Any], **_: Any) -> list[Any]:
+    """Name each path once, without the slash that may end it (a hook of drf-spectacular)."""
+    found = {}
+    for path, regex, method, view in endpoints:
+        found[path.rstrip("/"), method] = (path.rstrip("/"), regex, method, view)
+    return list(found.values())
+
+
+def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Add the shapes, and say that a body is needed (a hook of drf-spectacular)."""
+    result["components"]["schemas"] = dict(sorted((shared_schemas() | SCHEMAS).items()))
+    for methods in result["paths"].values():
+        for operation in methods.values():
+            if "requestBody" in operation:
+                operation["requestBody"]["required"] = True
+    return result
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """Return the schema; shared, so do not change it."""
+    generator = SchemaGenerator()  # type: ignore[no-untyped-call]
+    found: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]
+    return found

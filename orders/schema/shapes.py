@@ -1,0 +1,132 @@
+"""The shapes of HTTP answers, as JSON Schema; those of events are in `asyncapi.yaml`."""
+
+from typing import Any
+
+from orders.lifecycle import CANCELLABLE
+from orders.problems import CODES
+from orders.schema.sockets import shared_schemas
+
+Schema = dict[str, Any]
+
+REQUESTED: Schema = shared_schemas()["RequestedOrder"]
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def nullable(schema: Schema, description: str = "") -> Schema:
+    found: Schema = {"anyOf": [schema, {"type": "null"}]}
+    return found | {"description": description} if description else found
+
+
+def closed(properties: dict[str, Schema], *optional: str, description: str = "") -> Schema:
+    """Return an object that has these members, all but the optional ones, and no others."""
+    found: Schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [name for name in properties if name not in optional],
+        "properties": properties,
+    }
+    return found | {"description": description} if description else found
+
+
+TEXT: Schema = {"type": "string"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+URL: Schema = {"type": "string", "format": "uri"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+DECIMAL = ref("Decimal")
+
+LINKS = closed(
+    {
+        "order": URL,
+        "events": URL,
+        "stream": URL | {"description": "The order's WebSocket."},
+        "cancel": URL | {"description": f"While it is {', '.join(sorted(CANCELLABLE))}."},
+        "admin": URL | {"description": "For people who may enter the admin."},
+        "orders": URL,
+    },
+    "cancel",
+    "admin",
+)
+ORDER: dict[str, Schema] = {
+    **REQUESTED["properties"],
+    "status": ref("Status"),
+    "seq": {"type": "integer", "minimum": 1, "description": "Of its last event."},
+    "attempts": COUNT,
+    "route": nullable(TEXT, "The venue's name as people write it."),
+    "routedDex": nullable(ref("Venue")),
+    "minAmountOut": nullable(DECIMAL, "The bound of a fixed input."),
+    "maxAmountIn": nullable(DECIMAL, "The bound of a fixed output."),
+    "txHash": nullable(TEXT),
+    "executedPrice": nullable(DECIMAL, "Quote per base, all fees included."),
+    "executedAmountIn": nullable(DECIMAL),
+    "executedAmountOut": nullable(DECIMAL),
+    "failureCode": nullable(ref("FailureCode")),
+    "error": nullable(TEXT, "Why it failed, for people."),
+    "createdAt": TIME,
+    "startedAt": nullable(TIME),
+    "finishedAt": nullable(TIME),
+    "links": ref("Links"),
+}
+FRAMEWORK_CODES = sorted(set(CODES.values()))
+PROBLEM_CODES = sorted(
+    {
+        *FRAMEWORK_CODES,
+        *("invalid_order", "invalid_request", "bad_request", "order_not_found"),
+        *("not_cancellable", "database_unavailable", "body_too_large", "internal_error"),
+    }
+)
+SCHEMAS: dict[str, Schema] = {
+    "Links": LINKS,
+    "Order": closed(ORDER, description="An order as it stands; null where nothing is known yet."),
+    "AcceptedOrder": closed({"message": TEXT, **ORDER}),
+    "OrderPage": closed(
+        {
+            "next": nullable(URL, "Older orders; null at the end."),
+            "previous": nullable(URL, "Newer orders; null at the beginning."),
+            "results": {"type": "array", "items": ref("Order")},
+        },
+        description=(
+            "Newest first. A page may hold fewer orders than the limit, or none, while `next` is"
+            " there: it has then looked through as many as it may, and `next` goes on from there."
+        ),
+    ),
+    "EventLog": closed(
+        {
+            "orderId": {"type": "string", "format": "uuid"},
+            "status": ref("Status"),
+            "events": {"type": "array", "items": ref("Event")},
+            "links": ref("Links"),
+        }
+    ),
+    "Event": {
+        "description": "One step of an order: the same as a message of its stream.",
+        "oneOf": [ref(f"{status.title()}Event") for status in shared_schemas()["Status"]["enum"]],
+    },
+    "Health": closed(
+        {
+            "status": {"enum": ["ok", "degraded", "failed"]},
+            "database": {"enum": ["ok", "down"]},
+            "redis": {"enum": ["ok", "down"]},
+            "worker": {"enum": ["ok", "down", "unknown"]},
+            "workers": nullable(COUNT, "That are alive."),
+        }
+    ),
+    "Problem": closed(
+        {
+            "type": {"const": "about:blank"},
+            "title": TEXT,
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": TEXT | {"description": "For people."},
+            "error": {"enum": PROBLEM_CODES, "description": "A stable code, for programs."},
+            "errors": {"type": "array", "items": ref("FieldError")},
+            "fields": {"type": "array", "items": TEXT, "description": "Those that were seen."},
+            "orderStatus": ref("Status"),
+        },
+        "errors",
+        "fields",
+        "orderStatus",
+        description="RFC 9457, with a stable code in `error`.",
+    ),
+}

@@ -1,0 +1,44 @@
+"""The sockets' AsyncAPI document, which also holds the shapes that the paths share with them."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DOCUMENT = Path(__file__).with_name("asyncapi.yaml")
+
+
+@cache
+def asyncapi() -> dict[str, Any]:
+    """Return the document; shared, so do not change it."""
+    found: dict[str, Any] = yaml.safe_load(DOCUMENT.read_text())
+    return found
+
+
+def shared_schemas() -> dict[str, Any]:
+    """Return the schemas by name. Their references hold in both documents."""
+    schemas: dict[str, Any] = asyncapi()["components"]["schemas"]
+    return schemas
+
+
+def messages_of(channel: str, action: str) -> dict[str, Any]:
+    """Return the messages by name that the engine sends or receives on a channel."""
+    document = asyncapi()
+    names: set[str] = set()
+    for operation in document["operations"].values():
+        if operation["action"] == action and last_name(operation["channel"]) == channel:
+            told = operation.get("messages")
+            names |= {last_name(one) for one in told} if told else set(all_messages(channel))
+    return {name: found for name, found in all_messages(channel).items() if name in names}
+
+
+def all_messages(channel: str) -> dict[str, Any]:
+    document = asyncapi()
+    names = document["channels"][channel]["messages"]
+    return {name: document["components"]["messages"][name] for name in names}
+
+
+def last_name(reference: dict[str, str]) -> str:
+    """Return what a `$ref` points to, by its own name."""
+    return reference["$ref"].rpartition("/")[2]

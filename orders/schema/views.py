@@ -1,0 +1,74 @@
+"""The doors to what describes the API: its schemas, and pages that show them."""
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from drf_spectacular.renderers import (
+    OpenApiJsonRenderer,
+    OpenApiJsonRenderer2,
+    OpenApiYamlRenderer,
+    OpenApiYamlRenderer2,
+)
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orders.async_view import ProblemAPIView
+from orders.schema.openapi import openapi
+from orders.schema.sockets import DOCUMENT, asyncapi, messages_of
+
+
+class SchemaView(ProblemAPIView):
+    """The OpenAPI schema, as JSON or as YAML (`?format=yaml`)."""
+
+    renderer_classes = (
+        *(OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer2, OpenApiYamlRenderer),
+    )
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        return Response(openapi())
+
+
+class SwaggerView(SpectacularSwaggerSplitView):
+    """Swagger, from our own static files and without inline scripts or styles."""
+
+    template_name = "orders/api/swagger.html"
+    url_name = "api-schema"
+
+
+def asyncapi_document(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(DOCUMENT.read_bytes(), content_type="application/yaml")
+
+
+def sockets_page(request: HttpRequest) -> HttpResponse:
+    """Show the AsyncAPI document as a page for people."""
+    document = asyncapi()
+    channels = [
+        {
+            **channel,
+            "query": channel["bindings"]["ws"]["query"]["properties"],
+            "takes": messages_of(name, "receive").values(),
+            "sends": messages_of(name, "send"),
+        }
+        for name, channel in document["channels"].items()
+    ]
+    told = {
+        "info": document["info"],
+        "channels": channels,
+        "messages": [
+            {"name": name, **message, "shown": [as_text(one) for one in message["examples"]]}
+            for name, message in document["components"]["messages"].items()
+        ],
+        "codes": document["x-close-codes"],
+        "host": request.get_host(),
+        "scheme": "wss" if request.is_secure() else "ws",
+    }
+    return render(request, "orders/api/sockets.html", told)
+
+
+def as_text(example: dict[str, Any]) -> str:
+    return json.dumps(example["payload"], indent=2)

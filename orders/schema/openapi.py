@@ -1,7 +1,8 @@
 """The OpenAPI schema: what each path takes and answers, declared beside nothing else.
 
 Views are decorated with the constants below. The schema is generated once for each process, and
-`docs/openapi.yaml` is a copy of it (`make openapi` writes it anew, a test compares).
+`docs/openapi.yaml` is a copy, written by `manage.py spectacular --file docs/openapi.yaml`; a test
+compares them.
 """
 
 from functools import cache

@@ -182,6 +182,18 @@ class Engine:
         process = self._start([sys.executable, "manage.py", *arguments], {})
         assert process.wait() == 0, process.output
 
+    def command(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run a management command to its end, whatever that is, and return what it wrote."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=PROJECT,
+            env=self._with(environment),
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE,
+            check=False,
+        )
+
     def store(self, *orders: NewOrder) -> None:
         """Accept orders without ringing for them."""
 

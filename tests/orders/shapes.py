@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
 from orders.schema.openapi import openapi
-from orders.schema.sockets import asyncapi
+from orders.schema.sockets import asyncapi, messages_of
 
 
 @cache
@@ -25,3 +25,17 @@ def assert_shape(value: Any, name: str, *, of_sockets: bool = False) -> None:
 
 def has_shape(value: Any, name: str) -> bool:
     return bool(validator(name).is_valid(value))
+
+
+def assert_told(messages: list[dict[str, Any]], channel: str) -> None:
+    """Hold what a socket sent to the messages of its channel in the AsyncAPI document."""
+    known = messages_of(channel, "send")
+    for message in messages:
+        payload = known[name_of(message)]["payload"]["$ref"]
+        assert_shape(message, payload.rpartition("/")[2], of_sockets=True)
+    assert messages
+
+
+def name_of(message: dict[str, Any]) -> str:
+    """Return which of the document's messages this one claims to be."""
+    return "error" if message.get("type") == "error" else str(message["status"])

@@ -12,31 +12,17 @@ from jsonschema import Draft202012Validator
 from orders import consumers, routes
 from orders.consumers import Close
 from orders.lifecycle import Status
-from orders.schema.sockets import asyncapi, messages_of
+from orders.schema.sockets import asyncapi
 from orders.serializers import ORDER_REQUEST
 from orders.urls import ENTRY_PATHS
 from tests.orders.client import Socket, connected, database_away, get, post, submit
-from tests.orders.shapes import assert_shape, has_shape
+from tests.orders.shapes import assert_shape, assert_told, has_shape, name_of
 from tests.orders.walker import Walker
 
 pytestmark = pytest.mark.usefixtures("redis_client")
 
 SCHEMAS = asyncapi()["components"]["schemas"]
 MESSAGES = asyncapi()["components"]["messages"]
-
-
-def name_of(message: dict[str, Any]) -> str:
-    """Return which of the document's messages this one claims to be."""
-    return "error" if message.get("type") == "error" else str(message["status"])
-
-
-def assert_told(messages: list[dict[str, Any]], channel: str) -> None:
-    """Hold what a socket sent to the messages of its channel."""
-    known = messages_of(channel, "send")
-    for message in messages:
-        payload = known[name_of(message)]["payload"]["$ref"]
-        assert_shape(message, payload.rpartition("/")[2], of_sockets=True)
-    assert messages
 
 
 def references(value: Any) -> list[str]:

@@ -1,0 +1,71 @@
+"""Place an order from the command line: `manage.py place_order sell 1.5 SOL/USDC --watch`."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from orders.events import Event
+from orders.management.order_watch import BAD_INPUT, Telling, check_outcome, follow, run
+from orders.problems import invalid_fields
+from orders.serializers import DEFAULT_SLIPPAGE_BPS, ORDER_REQUEST, InvalidOrder
+from orders.submission import OrderRequest, submit_order
+
+
+class Command(BaseCommand):
+    help = (
+        "Place an order on the engine of this environment. Exit codes: 0 accepted (with --watch:"
+        " confirmed), 1 failed or cancelled, 2 bad input, 3 the database does not answer."
+    )
+    requires_system_checks = []  # an order is not to wait for them
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("side", help="buy or sell, the base token")
+        parser.add_argument("amount", help="that leaves the wallet, in whole tokens")
+        parser.add_argument("market", help="such as SOL/USDC")
+        parser.add_argument(
+            "--out", action="store_true", help="the amount is what must arrive instead"
+        )
+        parser.add_argument(
+            "--slippage-bps", metavar="BPS", help=f"0 to 5000 ({DEFAULT_SLIPPAGE_BPS})"
+        )
+        parser.add_argument("--watch", action="store_true", help="show its events to the last")
+        parser.add_argument("--json", action="store_true", help="write JSON, a line for each")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """:raises CommandError: it is no order, or was not confirmed; the message says why."""
+        try:
+            request = ORDER_REQUEST.read(as_sent(options))
+        except InvalidOrder as refused:
+            problem = invalid_fields(refused)
+            if options["json"]:
+                self.stdout.write(json.dumps(problem))
+            raise CommandError(problem["detail"], returncode=BAD_INPUT) from None
+        last = run(self.place(request, **options))
+        if options["watch"]:
+            check_outcome(last)
+
+    async def place(self, request: OrderRequest, **options: Any) -> Event:
+        """Submit the order, show it, and return the last event that was shown."""
+        order, event = await submit_order(request)
+        if options["json"]:
+            self.stdout.write(json.dumps(order))
+        else:
+            self.stdout.write(f"Order {order['orderId']}: {order['message']}")
+        if options["watch"]:
+            telling = Telling(self.stdout, as_json=options["json"])
+            async for event in follow(order["orderId"]):
+                telling.tell(event)
+        return event
+
+
+def as_sent(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the order in the words of the API."""
+    base, _, quote = options["market"].partition("/")
+    return {
+        "side": options["side"],
+        "baseToken": base,
+        "quoteToken": quote,
+        "amountOut" if options["out"] else "amountIn": options["amount"],
+        "slippageBps": options["slippage_bps"],
+    }

@@ -1,0 +1,57 @@
+"""Show how the engine stands: `manage.py status`."""
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
+
+from orders.management.order_watch import FAILED, no_engine
+from orders.standing import Standing, standing
+
+
+class Command(BaseCommand):
+    help = (
+        "Show what answers, what waits and what is under way. Exit codes: 0 all parts answer,"
+        " 1 one does not, 3 the database does not."
+    )
+    requires_system_checks = []  # it is asked when something is wrong
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="write JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """:raises CommandError: a part of the engine does not answer."""
+        try:
+            found = standing()
+        except OperationalError as error:
+            raise no_engine(error) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(found.as_json()))
+        else:
+            self.stdout.write("\n".join(lines(found)))
+        if found.health["status"] != "ok":
+            away = [part for part in ("redis", "worker") if found.health[part] != "ok"]
+            raise CommandError(f"Degraded: {' and '.join(away)} down.", returncode=FAILED)
+
+
+def lines(found: Standing) -> list[str]:
+    health, rate = found.health, settings.ORDER_RATE_LIMIT
+    oldest = (
+        "" if found.oldest_waiting is None else f", the oldest for {found.oldest_waiting:.1f} s"
+    )
+    budget = "unlimited"
+    if rate is not None:
+        budget = f"{found.budget} of {rate.count} starts left in {rate.seconds} s"
+    parts = ", ".join(f"{part} {health[part]}" for part in ("database", "redis", "worker"))
+    hour = ", ".join(f"{count} {status}" for status, count in found.last_hour.items() if count)
+    rows = {
+        "health": f"{health['status']} ({parts})",
+        "workers": f"{health['workers']} alive",
+        "waiting": f"{found.waiting}{oldest}",
+        "in flight": str(found.in_flight),
+        "budget": budget,
+        "last hour": hour or "no orders",
+    }
+    return [f"{name:<10}  {text}" for name, text in rows.items()]

@@ -1,0 +1,141 @@
+"""Follows an order from the command line: reads its log as the streams do, hints or no hints."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
+
+import psycopg
+from channels.layers import get_channel_layer
+from django.core.management.base import CommandError, OutputWrapper
+from redis.exceptions import RedisError
+
+from orders.bell import ringer_of_this_loop
+from orders.events import Event, group_of
+from orders.journal import journal_of_this_loop
+from orders.lifecycle import Status
+from orders.streams import RESYNC_SECONDS, streams_of_this_loop
+
+logger = logging.getLogger(__name__)
+
+FAILED, BAD_INPUT, NO_ENGINE, INTERRUPTED = 1, 2, 3, 130
+"""What commands exit with when an order was not confirmed, and otherwise."""
+
+Found = TypeVar("Found")
+
+
+def run(work: Coroutine[Any, Any, Found]) -> Found:
+    """Run a coroutine that uses the engine's connections, and close them.
+
+    :raises CommandError: the database does not answer, or somebody pressed Ctrl-C.
+    """
+
+    async def run_and_close() -> Found:
+        try:
+            return await work
+        finally:
+            await streams_of_this_loop().close()
+            await ringer_of_this_loop().close()
+            await journal_of_this_loop().close()
+            await layer_of_this_process().flush()
+
+    try:
+        return asyncio.run(run_and_close())
+    except psycopg.OperationalError as error:
+        raise no_engine(error) from None
+    except KeyboardInterrupt:
+        raise CommandError("Stopped; the order goes on.", returncode=INTERRUPTED) from None
+
+
+def no_engine(error: Exception) -> CommandError:
+    return CommandError(
+        "The database does not answer. Is the engine running (`make up`), or DATABASE_URL right?"
+        f" It says: {str(error).strip()}",
+        returncode=NO_ENGINE,
+    )
+
+
+async def follow(order_id: str, after: int = 0) -> AsyncIterator[Event]:
+    """Yield the order's events after this seq, to the final one.
+
+    Hints only wake it up, so that one which is lost costs a second.
+
+    :raises UnknownOrder: there is no such order.
+    :raises psycopg.Error: the database does not answer.
+    """
+    hints = Hints(order_id)
+    await hints.listen()
+    sent = after
+    while True:
+        for event in await streams_of_this_loop().history(order_id, sent):
+            yield event
+            sent = event.seq
+            if event.is_final:
+                return
+        await hints.wait()
+
+
+async def last_event(order_id: str) -> Event:
+    """:raises UnknownOrder: there is no such order."""
+    return (await streams_of_this_loop().history(order_id, 0))[-1]
+
+
+class Hints:
+    """The hints of one order, as far as Redis gives any."""
+
+    def __init__(self, order_id: str) -> None:
+        self._order_id = order_id
+        self._layer = layer_of_this_process()
+        self._channel: str | None = None
+
+    async def listen(self) -> None:
+        try:
+            async with asyncio.timeout(RESYNC_SECONDS):
+                channel = await streams_of_this_loop().new_channel(self._layer)
+                await self._layer.group_add(group_of(self._order_id), channel)
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.info("no hints: %s", error)
+        else:
+            self._channel = channel
+
+    async def wait(self) -> None:
+        """Return at the next hint, or after a second."""
+        if self._channel is None:
+            await asyncio.sleep(RESYNC_SECONDS)
+            return
+        try:
+            async with asyncio.timeout(RESYNC_SECONDS):
+                await self._layer.receive(self._channel)
+        except TimeoutError:
+            pass
+
+
+def layer_of_this_process() -> Any:
+    return get_channel_layer()
+
+
+class Telling:
+    """Writes events: a line for people, or the stream's message as JSON."""
+
+    def __init__(self, out: OutputWrapper, *, as_json: bool) -> None:
+        self._out = out
+        self._as_json = as_json
+        self._began_at: datetime | None = None
+
+    def tell(self, event: Event) -> None:
+        if self._as_json:
+            self._out.write(event.as_text().decode())
+        else:
+            self._began_at = self._began_at or event.at
+            seconds = (event.at - self._began_at).total_seconds()
+            self._out.write(f"{seconds:7.3f} s  {event.status:<9}  {event.message}")
+        self._out.flush()
+
+
+def check_outcome(last: Event) -> None:
+    """:raises CommandError: the order was not confirmed; the message says how it ended."""
+    if last.status is not Status.CONFIRMED:
+        raise CommandError(
+            f"Order {last.order_id} is {last.status}: {last.message}", returncode=FAILED
+        )

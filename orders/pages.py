@@ -114,11 +114,11 @@ def _up_to(edge: Place) -> Q:
     return Q(created_at__lte=at) & (Q(created_at__lt=at) | Q(id__lte=order_id))
 
 
-def read_limit(request: Request, default: int = DEFAULT_LIMIT) -> int:
+def read_limit(request: Request) -> int:
     """:raises ValidationError: it is no number of orders that a page may have."""
     text = request.query_params.get("limit")
     if text is None:
-        return default
+        return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise ValidationError({"limit": [ErrorDetail("Not a whole number.", "invalid_number")]})
     if not 1 <= int(text) <= MAX_LIMIT:

@@ -37,9 +37,9 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
 
     tokenIn = optional(WordField, "What you give: a symbol or a mint address.")
     tokenOut = optional(WordField, "What you get. With tokenIn, the side follows.")
-    baseToken = optional(WordField, "Or: the token you trade,")
-    quoteToken = optional(WordField, "the token its price is in,")
-    side = optional(WordField, "and buy or sell.")
+    baseToken = optional(WordField, "Or: the token you trade, with quoteToken and side.")
+    quoteToken = optional(WordField, "The token its price is in.")
+    side = optional(WordField, "buy or sell; tokenIn and tokenOut say it, too.")
     amountIn = optional(NumberField, "What leaves the wallet, in the input token.")
     amount = optional(NumberField, "The same as amountIn.")
     amountOut = optional(NumberField, "Or: what must arrive, in the output token.")
@@ -47,7 +47,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         NumberField, f"0 to {MAX_SLIPPAGE_BPS}; {DEFAULT_SLIPPAGE_BPS} if left out."
     )
     slippage = optional(NumberField, "Or as a fraction: 0.01 is 100 bps.")
-    type = optional(WordField, "market")
+    type = optional(WordField, "market, which is the default.")
     orderType = optional(WordField, "The same as type.")
 
     def get_fields(self) -> dict[str, Any]:

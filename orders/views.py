@@ -24,7 +24,6 @@ from orders.schema import openapi
 from orders.serializers import ORDER_REQUEST, OrderRequestSerializer
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
-ON_A_PAGE = 3  # orders, so that the form below them is in sight
 LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pages.FIELDS
 
 
@@ -71,8 +70,7 @@ class OrdersView(AsyncAPIView):
 
     def _list(self, request: Request) -> Response:
         filters.check_names(request, LIST_PARAMETERS)
-        limit = pages.read_limit(request, *(() if is_json_wanted(request) else (ON_A_PAGE,)))
-        place = pages.read_place(request)
+        limit, place = pages.read_limit(request), pages.read_place(request)
         page = pages.page_of(filters.wanted(request.query_params), place, limit)
         results = [shown(request, order) for order in page.orders]
         return Response(pages.as_json(page, request.build_absolute_uri(), results))
@@ -188,11 +186,6 @@ def links(request: Request, site: str, order_id: str, order_status: Status) -> d
     if request.user.is_staff:
         found["admin"] = site + reverse("admin:orders_order_change", args=[order_id])
     return found | {"orders": f"{site}/api/orders"}
-
-
-def is_json_wanted(request: Request) -> bool:
-    renderer: Any = getattr(request, "accepted_renderer", None)
-    return renderer is None or renderer.format == "json"
 
 
 def is_form(request: Request) -> bool:

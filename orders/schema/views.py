@@ -1,10 +1,13 @@
 """The doors to what describes the API: its schemas, and pages that show them."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from drf_spectacular.renderers import (
     OpenApiJsonRenderer,
     OpenApiJsonRenderer2,
@@ -50,6 +53,7 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
     channels = [
         {
             **channel,
+            "description": as_html(channel["description"]),
             "query": channel["bindings"]["ws"]["query"]["properties"],
             "takes": messages_of(name, "receive").values(),
             "sends": messages_of(name, "send"),
@@ -57,13 +61,18 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
         for name, channel in document["channels"].items()
     ]
     told = {
-        "info": document["info"],
+        "title": document["info"]["title"],
+        "description": as_html(document["info"]["description"]),
         "channels": channels,
         "messages": [
-            {"name": name, **message, "shown": [as_text(one) for one in message["examples"]]}
+            {
+                "name": name,
+                "summary": as_html(message.get("summary", message["title"])),
+                "shown": [as_text(one) for one in message["examples"]],
+            }
             for name, message in document["components"]["messages"].items()
         ],
-        "codes": document["x-close-codes"],
+        "codes": {code: as_html(text) for code, text in document["x-close-codes"].items()},
         "host": request.get_host(),
         "scheme": "wss" if request.is_secure() else "ws",
     }
@@ -72,3 +81,19 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
 
 def as_text(example: dict[str, Any]) -> str:
     return json.dumps(example["payload"], indent=2)
+
+
+def as_html(text: str) -> SafeString:
+    """Return the document's prose with its paragraphs and its `words of code`."""
+    paragraphs = [
+        format_html_join("", "{}", ((part,) for part in coded(paragraph)))
+        for paragraph in text.strip().split("\n\n")
+    ]
+    if len(paragraphs) == 1:
+        return paragraphs[0]
+    return format_html_join("", "<p>{}</p>", ((paragraph,) for paragraph in paragraphs))
+
+
+def coded(text: str) -> Iterator[str | SafeString]:
+    for number, part in enumerate(text.split("`")):
+        yield format_html("<code>{}</code>", part) if number % 2 else part

@@ -1,10 +1,17 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urlencode
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
 
 from orders.lifecycle import Status
+from orders.serializers import EXAMPLE
 from tests.orders.client import SELL_SOL, Answer, count_stored, get, post, request, submit
 from tests.orders.walker import Walker, confirm
 
@@ -12,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("engine_loop")
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 FORM = "application/x-www-form-urlencoded"
+DATA_SCRIPT = '<script type="application/json"'
 
 
 @dataclass
@@ -85,6 +93,16 @@ async def test_a_person_sends_an_order_by_the_form_and_is_led_on_from_it() -> No
     assert (stored.json["amountIn"], stored.json["status"]) == ("1.5", "pending")
 
 
+async def test_the_form_is_filled_in_and_can_be_sent_as_it_is() -> None:
+    page = await get("/api/orders", **BROWSER)
+    form = Page(page).order_form
+    filled = {name: value for name, value in form.fields.items() if value}
+    filled.pop("csrfmiddlewaretoken")
+    assert filled == EXAMPLE
+    answer = await fill_in(form, page.cookies)
+    assert answer.status == 201
+
+
 async def test_a_form_may_come_as_multipart_as_the_page_asks() -> None:
     page = await get("/api/orders", **BROWSER)
     form = Page(page).order_form
@@ -110,7 +128,9 @@ async def test_a_form_filled_in_wrongly_is_shown_with_what_is_wrong() -> None:
     before = count_stored()
     answer = await fill_in(Page(page).order_form, page.cookies, **SELL_SOL | {"amountIn": "-1"})
     assert answer.status == 400
-    assert "The amount must be above zero." in Page(answer).text
+    shown = Page(answer)
+    assert "The amount must be above zero." in shown.text
+    assert shown.order_form.fields["amountIn"] == "-1"
     assert count_stored() == before
 
 
@@ -168,6 +188,86 @@ async def test_what_cannot_be_cancelled_has_no_link_to_do_it(is_submitted: bool)
         await confirm(order_id)
     page = Page(await get(f"/api/orders/{order_id}", **BROWSER))
     assert not [link for link in page.links if link.endswith("/cancel")]
+
+
+async def test_the_page_of_an_order_cancels_it_by_a_button() -> None:
+    order_id = await submit()
+    page = await get(f"/api/orders/{order_id}", **BROWSER)
+    (form,) = (form for form in Page(page).forms if form.action.endswith("/cancel"))
+    answer = await fill_in(form, page.cookies)
+    assert answer.status == 200
+    assert '"status": "cancelled"' in Page(answer).text
+    assert (await get(f"/api/orders/{order_id}")).json["status"] == "cancelled"
+    after = Page(await get(f"/api/orders/{order_id}", **BROWSER))
+    assert not [form for form in after.forms if form.action.endswith("/cancel")]
+
+
+@pytest.mark.parametrize(("is_staff", "links"), [(True, 1), (False, 0)])
+async def test_only_staff_is_led_to_the_admin(is_staff: bool, links: int) -> None:
+    order_id = await submit()
+    async with logged_in(is_staff=is_staff) as cookie:
+        answer = await get(f"/api/orders/{order_id}", cookie=cookie, **BROWSER)
+        page, token = Page(answer), answer.cookies["csrftoken"]
+        listed = (await get("/api/orders", cookie=cookie)).json["results"]
+        cookie = f"{cookie}; csrftoken={token}"
+        sent = await post("/execute", SELL_SOL, cookie=cookie, x_csrftoken=token)
+    admin = f"http://testserver/admin/orders/order/{order_id}/change/"
+    assert page.links.count(admin) == links
+    assert [order["links"].get("admin") for order in listed] == [admin if links else None]
+    assert ("admin" in sent.json["links"]) == bool(links), sent.text
+
+
+@asynccontextmanager
+async def logged_in(*, is_staff: bool) -> AsyncIterator[str]:
+    """The cookie of somebody who has logged in, and is gone afterwards."""
+
+    def enter() -> str:
+        user = User.objects.create_user("ada", is_staff=is_staff)
+        client = Client()
+        client.force_login(user)
+        connection.close()
+        return f"sessionid={client.cookies['sessionid'].value}"
+
+    def leave() -> None:
+        User.objects.filter(username="ada").delete()
+        connection.close()
+
+    yield await sync_to_async(enter)()
+    await sync_to_async(leave)()
+
+
+@pytest.mark.parametrize(
+    ("path", "taught"),
+    [
+        ("/api/orders", "curl http://testserver/api/orders/execute"),
+        ("/api/orders/{id}", "python -m websockets ws://testserver/ws/orders/{id}"),
+        ("/api/orders/{id}/events", "ws://testserver/ws/orders/{id}?after=2"),
+        ("/api/orders/{id}/cancel", "curl -X POST http://testserver/api/orders/{id}/cancel"),
+        ("/health", "curl http://testserver/health"),
+    ],
+)
+async def test_every_page_teaches_by_an_example(path: str, taught: str) -> None:
+    order_id = await submit()
+    page = Page(await get(path.format(id=order_id), **BROWSER))
+    assert taught.format(id=order_id) in page.text
+    assert {"/api/docs", "/api/docs/sockets", "/admin/"} < set(page.links)
+
+
+async def test_the_examples_of_lists_are_lists() -> None:
+    links = Page(await get("/api/orders", **BROWSER)).links
+    examples = [link for link in links if link.startswith("/api/orders?") and "format" not in link]
+    assert len(examples) >= 5
+    for example in examples:
+        assert (await get(example)).status == 200, example
+
+
+async def test_the_pages_hold_nothing_that_a_strict_policy_forbids() -> None:
+    order_id = await submit()
+    for path in ("/api/orders", f"/api/orders/{order_id}", "/health"):
+        text = (await get(path, **BROWSER)).text
+        assert "<style" not in text
+        assert " style=" not in text
+        assert text.count("<script") == text.count("<script src=") + text.count(DATA_SCRIPT)
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/orders/{id}/events", "/api/orders/{id}/cancel"])

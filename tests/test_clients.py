@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ import pytest
 
 from config.embedded import PROJECT
 from orders.filters import OrderFilter
+from orders.pages import DEFAULT_LIMIT, FIELDS, LOOKED_AT, MAX_LIMIT
 from orders.urls import entry_paths
 from tests.engine import PATIENCE, Engine, Web, engine, wait_for
 from tests.orders.shapes import assert_told
@@ -19,6 +22,7 @@ from tests.transcripts import transcript
 
 COLLECTION = PROJECT / "docs/postman/order-execution-engine.postman_collection.json"
 HTTP_FILE = PROJECT / "docs/requests.http"
+GUIDE = (PROJECT / "docs/api.md").read_text()
 WAY = ["pending", "routing", "building", "submitted", "confirmed"]
 
 
@@ -122,6 +126,26 @@ def test_the_status_command_tells_how_the_engine_stands(running: Engine) -> None
     for_people = running.command("status")
     assert "health      ok (database ok, redis ok, worker ok)" in for_people.stdout
     assert "budget      unlimited" in for_people.stdout
+
+
+def test_every_command_of_the_guide_does_what_it_says(running: Engine, web: Web) -> None:
+    shown = re.findall(r"^\.venv/bin/python manage\.py (.*)$", GUIDE, re.MULTILINE)
+    commands = [shlex.split(line) for line in shown if not line.startswith("spectacular ")]
+    assert {words[0] for words in commands} == {"place_order", "watch_order", "status"}
+    order_id = web.post()
+    for words in commands:
+        ended = running.command(*(order_id if word == "ORDER_ID" else word for word in words))
+        assert ended.returncode == 0, (words, ended.stderr)
+
+
+def test_the_list_of_the_guide_is_a_list_and_its_table_has_every_parameter(web: Web) -> None:
+    (path,) = re.findall(r"curl -s 'http://127\.0\.0\.1:8000(\S+)'", GUIDE)
+    assert set(web.request(path).body) == {"next", "previous", "results"}
+    table = GUIDE.partition("| parameter |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert set(named) == {*OrderFilter.base_filters, *FIELDS}
+    assert f"{LOOKED_AT:,}" in GUIDE
+    assert f"1 to {MAX_LIMIT}, {DEFAULT_LIMIT} if left out" in GUIDE
 
 
 def test_every_request_of_the_postman_collection_is_answered_as_it_says(web: Web) -> None:

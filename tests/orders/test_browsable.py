@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -282,3 +283,20 @@ async def test_an_order_in_json_from_a_browser_is_shown_as_a_page() -> None:
     answer = await post("/execute", SELL_SOL, **BROWSER)
     assert answer.status == 201
     assert "Order received and queued" in Page(answer).text
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"tokenIn": {"a": [1]}, "amount": [1], "x": "<b>"},
+        {"tokenIn": "<script>", "tokenOut": 1e99, "amount": True},
+        [1],
+        None,
+    ],
+)
+async def test_whatever_was_sent_in_json_is_shown_on_the_page_unharmed(sent: Any) -> None:
+    answer = await post("/execute", sent, **BROWSER)
+    assert answer.status == 400
+    assert set(EXAMPLE) < set(Page(answer).order_form.fields)
+    assert "<b>" not in answer.text.partition("invalid_order")[2]
+    assert "<script>" not in answer.text

@@ -28,7 +28,7 @@ from config.identity import ACCOUNTS
 
 from .conftest import clean_environment, is_gone, wait_for
 
-FAMILY = """
+FAMILY = r"""
 import sys
 from config.child import Child
 from config.supervisor import Supervisor

@@ -154,6 +154,11 @@ class Engine:
     def conninfo(self) -> str:
         return self._environment["DATABASE_URL"]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its processes see."""
+        return dict(self._environment)
+
     def web(self, **environment: str) -> Web:
         """Run a web process; return once it answers."""
         options = [word for option in WEB_OPTIONS.items() for word in option]

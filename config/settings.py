@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
 from config import embedded
+from config.logs import logging_settings
 from config.postgres import LIBPQ_NAMES
 from config.rate import Rate
 from routing.simulation import Simulation
@@ -130,14 +131,11 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"orders": {"level": LOG_LEVEL}, "routing": {"level": LOG_LEVEL}},
-}
+LOG_FORMAT = env.str("LOG_FORMAT", default="console")
+try:
+    LOGGING = logging_settings(LOG_LEVEL, LOG_FORMAT)
+except ValueError as error:
+    raise ImproperlyConfigured(str(error)) from None
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "orders.problems.handle_exception",
     "DEFAULT_RENDERER_CLASSES": [

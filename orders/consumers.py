@@ -23,6 +23,7 @@ from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
 from redis.exceptions import RedisError
 
+from config.counts import counts
 from orders.events import Event, group_of
 from orders.parsers import MalformedJSON, parse_json
 from orders.problems import Problem, invalid_fields, problem
@@ -73,11 +74,13 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         self.channel_layer = await self._reach_layer()
         if self.channel_layer is not None:
             sources.append(functools.partial(self.channel_layer.receive, self.channel_name))
+        counts["sockets_opened"] += 1
         try:
             await await_many_dispatch(sources, self.dispatch)
         except StopConsumer:
             pass
         finally:
+            counts["sockets_closed"] += 1
             for watch in list(self.watches.values()):
                 await self._forget(watch)
 
@@ -131,10 +134,12 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
 
     async def order_event(self, hint: dict[str, Any]) -> None:
         """A hint from the channel layer."""
+        counts["hints_received"] += 1
         watch = self.watches.get(hint["order_id"])
         if watch is None or hint["seq"] <= watch.sent:
             return
         if hint["seq"] > watch.sent + 1:
+            counts["hints_missed"] += hint["seq"] - watch.sent - 1
             await self._catch_up_if_possible(watch)
             return
         await self._pass_on(watch, hint["seq"], hint["text"], is_final=hint["is_final"])
@@ -143,7 +148,9 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         """The resync found events that no hint told us of."""
         watch = self.watches.get(nudge["order_id"])
         if watch is not None:
+            sent = watch.sent
             await self._catch_up_if_possible(watch)
+            counts["events_resynced"] += watch.sent - sent
 
     async def all_ended(self) -> None:
         """Nothing is left to tell on this socket."""
@@ -166,7 +173,11 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         try:
             await self._catch_up(watch)
         except psycopg.Error as error:
-            logger.warning("the log cannot be read, the resync will try again: %s", error)
+            logger.warning(
+                "the log cannot be read, the resync will try again: %s",
+                error,
+                extra={"order_id": watch.order_id},
+            )
 
     async def _catch_up(self, watch: Watch) -> None:
         for event in await self.streams.history(watch.order_id, watch.sent):
@@ -202,7 +213,9 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
                 async with asyncio.timeout(LAYER_SECONDS):
                     await self.channel_layer.group_add(group_of(order_id), self.channel_name)
             except (RedisError, OSError, TimeoutError) as error:
-                logger.warning("no hints for order %s, the resync serves: %s", order_id, error)
+                logger.warning(
+                    "no hints, the resync serves: %s", error, extra={"order_id": order_id}
+                )
         return watch
 
     async def _forget(self, watch: Watch) -> None:
@@ -215,7 +228,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
                         group_of(watch.order_id), self.channel_name
                     )
             except (RedisError, OSError, TimeoutError) as error:
-                logger.info("group of order %s was not left: %s", watch.order_id, error)
+                logger.info("group not left: %s", error, extra={"order_id": watch.order_id})
 
     def _nudge(self, order_id: str) -> None:
         if self.nudges.qsize() < MAX_OPEN_ORDERS:

@@ -1,23 +1,35 @@
-"""Whether the parts of the engine answer, and the heartbeats that tell."""
+"""Whether the parts of the engine answer, and the heartbeats that tell.
+
+A heartbeat also carries what its process has counted, so that whichever web process is asked for
+/metrics can tell of all processes, those without a port as well.
+"""
 
 import logging
 import os
 import socket
+import sys
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
+import orjson
 import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
+from django.db.migrations.loader import MigrationLoader
 from redis.exceptions import RedisError
+
+from config.counts import counts
 
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 3.0
 ALIVE_SECONDS = 10.0
 BEAT = """
-INSERT INTO heartbeats (process, kind, seen_at) VALUES (%s, %s, clock_timestamp())
-ON CONFLICT (process) DO UPDATE SET seen_at = clock_timestamp()
+INSERT INTO heartbeats (process, kind, seen_at, counts) VALUES (%s, %s, clock_timestamp(), %s)
+ON CONFLICT (process)
+DO UPDATE SET kind = excluded.kind, seen_at = excluded.seen_at, counts = excluded.counts
 """
 ALIVE = """
 SELECT count(*) FROM heartbeats
@@ -26,6 +38,7 @@ WHERE kind = 'worker' AND seen_at > clock_timestamp() - %s * interval '1 second'
 FORGET = "DELETE FROM heartbeats WHERE seen_at < clock_timestamp() - interval '1 day'"
 
 _stopped = threading.Event()
+_is_migrated = False
 
 
 def check() -> dict[str, Any]:
@@ -63,10 +76,49 @@ def check_redis() -> str:
     return "ok"
 
 
+def unready() -> list[str]:
+    """Return why this process cannot serve yet; an empty list if it can.
+
+    Redis and workers are no reason: orders are taken, and are safe, without them.
+    """
+    try:
+        if missing := missing_migrations():
+            return [f"migrations are missing: {', '.join(missing)}"]
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("readiness: the database does not answer: %s", error)
+        connection.close()
+        return ["the database does not answer"]
+    return []
+
+
+def missing_migrations() -> list[str]:
+    """Return the migrations that were not applied; looked for until there are none."""
+    global _is_migrated
+    if _is_migrated:
+        return []
+    loader = MigrationLoader(connection)
+    missing = set(loader.graph.nodes) - set(loader.applied_migrations)
+    _is_migrated = not missing
+    return sorted(f"{app}.{name}" for app, name in missing)
+
+
 def beat(kind: str) -> None:
-    """Say that this process lives."""
+    """Say that this process lives, and what it has counted."""
+    process = f"{socket.gethostname()}:{os.getpid()}"
+    told = orjson.dumps({**counts, **usage()}).decode()
     with connection.cursor() as cursor:
-        cursor.execute(BEAT, [f"{socket.gethostname()}:{os.getpid()}", kind])
+        cursor.execute(BEAT, [process, kind, told])
+
+
+def usage() -> dict[str, float]:
+    """Return this process's CPU seconds so far and its resident memory in bytes, where known."""
+    found: dict[str, float] = {"cpu_seconds": round(time.process_time(), 3)}
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        found["resident_memory_bytes"] = pages * os.sysconf("SC_PAGE_SIZE")
+    return found
 
 
 def keep_beating(kind: str) -> None:

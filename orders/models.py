@@ -272,11 +272,12 @@ class OrderStart(models.Model):
 
 
 class Heartbeat(models.Model):
-    """When a process of the engine last said that it lives."""
+    """When a process of the engine last said that it lives, and what it had counted by then."""
 
     process = models.CharField(primary_key=True, max_length=200)
     kind = models.CharField(max_length=16)
     seen_at = models.DateTimeField(db_default=Now())
+    counts = models.JSONField(db_default={})
 
     class Meta:
         db_table = "heartbeats"

@@ -7,6 +7,7 @@ that was lost costs a second and never an event.
 import asyncio
 import logging
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ import psycopg
 from config import garbage
 from config.per_loop import once_per_loop
 from config.postgres import Link
+from orders import health
 from orders.bell import ringer_of_this_loop
 from orders.events import Event
 from orders.journal import conninfo, journal_of_this_loop
@@ -93,7 +95,8 @@ class Streams:
         """Have the socket told whenever the order's log is longer than what it sent."""
         self._watches.add(watch)
         if self._resync is None:
-            self._resync = asyncio.create_task(self._resync_for_ever())
+            # In a context of its own: it serves all sockets, not the one that came first.
+            self._resync = asyncio.create_task(self._resync_for_ever(), context=Context())
 
     def unwatch(self, watch: Watch) -> None:
         self._watches.discard(watch)
@@ -138,14 +141,16 @@ async def warm_up() -> None:
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Close this process's connections when the server stops (ASGI's lifespan protocol)."""
+    """Beat while the server runs, close its connections when it stops (ASGI's lifespan)."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await warm_up()
             garbage.settle()
+            health.keep_beating("web")
             await send({"type": "lifespan.startup.complete"})
         if message["type"] == "lifespan.shutdown":
+            health.stop_beating()
             await streams_of_this_loop().close()
             await ringer_of_this_loop().close()
             await journal_of_this_loop().close()

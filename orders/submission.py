@@ -1,11 +1,13 @@
 """What clients ask of the engine: take this order, cancel that one."""
 
+import logging
 import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from config.counts import counts
 from orders import bell
 from orders.crash_points import passing
 from orders.events import Event
@@ -17,6 +19,8 @@ from orders.moves import Move, NewOrder, Overtaken
 from orders.representation import accepted_as_json, request_as_json
 from routing.tokens import Market
 from routing.venue import Side
+
+logger = logging.getLogger(__name__)
 
 RECEIVED = "Order received and queued"
 
@@ -66,6 +70,8 @@ async def submit_order(
     asked = request_as_json(order)
     event = await journal_of_this_loop().accept(order._replace(data={"order": asked}))
     passing("after_accept")
+    counts["orders_accepted"] += 1
+    logger.info("order accepted", extra={"order_id": order.id})
     bell.ring_soon()
     return {"message": RECEIVED, **accepted_as_json(asked, event.at)}, event
 

@@ -4,12 +4,13 @@ from django.templatetags.static import static
 from django.urls import URLPattern, path, re_path
 from django.views.generic import RedirectView
 
-from orders import views
+from orders import probes, views
 from orders.live import live_page
 from orders.schema import views as schema_views
 
 ORDER_ID = r"(?P<order_id>[^/]+)"
 ENTRY_PATHS = ("api/orders/execute", "api/orders", "orders/execute", "orders", "execute")
+PROBE_PATHS = ("livez", "readyz", "metrics")
 
 
 def either(path: str, view: object, name: str | None = None) -> URLPattern:
@@ -21,6 +22,11 @@ def entry_paths() -> list[str]:
     return [f"/{path}{end}" for path in ENTRY_PATHS for end in ("", "/")]
 
 
+def probe_paths() -> list[str]:
+    """Return every form of the paths for those who watch over the processes."""
+    return [f"/{path}{end}" for path in PROBE_PATHS for end in ("", "/")]
+
+
 orders_view = views.OrdersView.as_view()
 urlpatterns = [
     path("", live_page, name="live"),
@@ -28,6 +34,9 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("orders/live.svg"))),
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
     either("health", views.HealthView.as_view(), "health"),
+    either("livez", probes.live, "livez"),
+    either("readyz", probes.ready, "readyz"),
+    either("metrics", probes.metrics, "metrics"),
     re_path(rf"^api/orders/{ORDER_ID}$", views.OrderView.as_view(), name="order"),
     either(f"api/orders/{ORDER_ID}", views.OrderView.as_view()),
     re_path(rf"^api/orders/{ORDER_ID}/events$", views.EventsView.as_view(), name="events"),

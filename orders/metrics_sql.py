@@ -1,0 +1,107 @@
+"""The questions of /metrics. Each reads a bounded number of rows, through an index.
+
+Conditions compare with `statement_timestamp()`: `clock_timestamp()` may not be looked up in an
+index, as it might change from row to row.
+"""
+
+MOST_OPEN = 50_000
+MOST_RECENT = 2_000
+RECENT_SECONDS = 600
+
+# For one transaction. Statistics are missing or old while a table fills, and a plan that reads
+# all of it must not be one of the choices.
+PLANS = """
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+  set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
+  set_config('jit', 'off', true), set_config('statement_timeout', '2000', true)
+"""
+
+OPEN = """
+SELECT status, count(*) FROM (
+  (SELECT status FROM orders WHERE finished_at IS NULL AND started_at IS NULL LIMIT %(most)s)
+  UNION ALL
+  (SELECT status FROM orders WHERE finished_at IS NULL AND started_at IS NOT NULL LIMIT %(most)s)
+) AS open GROUP BY status ORDER BY status
+"""
+
+WAITING = """
+SELECT count(*),
+  coalesce(greatest(extract(epoch FROM clock_timestamp() - min(next_check)), 0), 0)::float8
+FROM (
+  SELECT next_check FROM orders
+  WHERE finished_at IS NULL AND started_at IS NULL AND next_check <= statement_timestamp()
+  ORDER BY next_check LIMIT %(most)s
+) AS waiting
+"""
+
+LEASES = """
+SELECT count(*) FILTER (WHERE lease_until >= clock_timestamp()),
+  count(*) FILTER (WHERE lease_until < clock_timestamp()),
+  count(*) FILTER (WHERE lost_leases > 0),
+  count(*) FILTER (WHERE needs_attention)
+FROM (
+  SELECT lease_until, lost_leases, needs_attention FROM orders
+  WHERE finished_at IS NULL AND started_at IS NOT NULL LIMIT %(most)s
+) AS begun
+"""
+
+# The newest orders that workers have reached: those that came before the first one which waits.
+# With a long queue the very newest have nothing to tell yet.
+NEWEST = """
+reached AS MATERIALIZED (
+  SELECT coalesce(min(next_check), statement_timestamp()) AS at FROM (
+    SELECT next_check FROM orders
+    WHERE finished_at IS NULL AND started_at IS NULL AND next_check <= statement_timestamp()
+    ORDER BY next_check LIMIT 1
+  ) AS first
+),
+newest AS MATERIALIZED (
+  SELECT id, status, venue, failure_code, created_at FROM orders
+  WHERE created_at < (SELECT at FROM reached)
+    AND created_at > (SELECT at FROM reached) - %(window)s * interval '1 second'
+  ORDER BY created_at DESC, id DESC LIMIT %(most)s
+)
+"""
+
+RECENT = f"""
+WITH {NEWEST}
+SELECT status, coalesce(venue, ''), coalesce(failure_code, ''), count(*)
+FROM newest GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+RECENT_SPAN = f"""
+WITH {NEWEST}
+SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM newest
+"""
+
+# A step lasts from the event of its status to the next event of the order.
+STEPS = f"""
+WITH {NEWEST},
+events AS (
+  SELECT event.status, event.at - newest.created_at AS since,
+    lead(event.at) OVER (PARTITION BY newest.id ORDER BY event.seq) - event.at AS lasted
+  FROM newest CROSS JOIN LATERAL (
+    SELECT seq, status, at FROM order_events WHERE order_id = newest.id ORDER BY seq LIMIT 50
+  ) AS event
+),
+steps AS (
+  SELECT status, lasted FROM events WHERE lasted IS NOT NULL
+  UNION ALL
+  SELECT 'total', since FROM events WHERE status = 'confirmed'
+)
+SELECT status, count(*), percentile_cont(%(quantiles)s::float8[])
+  WITHIN GROUP (ORDER BY extract(epoch FROM lasted)::float8)
+FROM steps GROUP BY status ORDER BY status
+"""
+
+STARTED = """
+SELECT coalesce(sum(orders), 0) FROM order_starts
+WHERE at > statement_timestamp() - %(window)s * interval '1 second'
+"""
+
+HEARTBEATS = """
+SELECT process, kind, extract(epoch FROM clock_timestamp() - seen_at)::float8, counts::text
+FROM heartbeats
+WHERE seen_at > statement_timestamp() - %(heard)s * interval '1 second'
+ORDER BY kind, process LIMIT 1000
+"""

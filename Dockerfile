@@ -1,4 +1,5 @@
-# One image for every process: web unless another command is given.
+# One image for every process: web unless another command is given. `python -m config.stack up`
+# runs all of them in one container; it wants DATABASE_URL and REDIS_URL, as the others do.
 FROM python:3.13-slim AS build
 WORKDIR /build
 COPY requirements.lock .
@@ -14,6 +15,8 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     DJANGO_SETTINGS_MODULE=config.settings \
+    ENGINE_DATA_DIR=/tmp/engine \
+    PYTHONWARNINGS="ignore:The `websockets` implementation is deprecated" \
     PORT=8000
 WORKDIR /engine
 COPY --from=build /venv /venv
@@ -24,5 +27,5 @@ COPY routing routing
 USER engine
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/health', timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/readyz', timeout=4)"]
 CMD ["sh", "-c", "exec python -m uvicorn config.asgi:application --host 0.0.0.0 --port $PORT --ws websockets --ws-max-size 65536 --ws-max-queue 32 --ws-ping-interval 20 --ws-ping-timeout 20 --timeout-graceful-shutdown 10 --lifespan on --log-level warning --no-access-log"]

@@ -37,7 +37,7 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"()": formatter, "form": form}},
+        "formatters": {"line": {"()": "config.logs.formatter", "form": form}},
         "handlers": {
             "console": {"class": "logging.StreamHandler", "formatter": "line"},
             "counter": {"class": "config.logs.LineCounter", "level": "WARNING"},
@@ -89,7 +89,7 @@ def as_json(logger: WrappedLogger, method: str, event: EventDict) -> ProcessorRe
 
 def on_one_line(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Escape what would let a client's text start a line of its own, or steer the terminal."""
-    event["event"] = str(event["event"]).translate(ESCAPES)
+    event["event"] = str(event["event"]).strip().translate(ESCAPES)
     return event
 
 

@@ -1,9 +1,12 @@
 import asyncio
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+import yaml
 from django.db import connection, transaction
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -18,13 +21,14 @@ from tests.orders.walker import Walker, cancel_in_silence, confirm
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
 
+PAGE = (Path(__file__).parents[2] / "docs/observability.md").read_text()
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
 WEB = {"kind": "web", "process": "a:1"}
 
 
 @pytest.fixture(autouse=True)
 def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(metrics, "FRESH_SECONDS", -1.0)  # each scrape reads anew
 
 
 async def scrape() -> Figures:
@@ -303,11 +307,15 @@ async def test_no_question_reads_a_whole_table(name: str) -> None:
             assert "Index" in line, found
 
 
-async def test_the_metrics_page_explains_every_figure_and_no_other() -> None:
-    from pathlib import Path
-
-    page = (Path(__file__).parents[2] / "docs/observability.md").read_text()
-    explained = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `engine_")}
+async def test_the_page_explains_every_figure_and_alarms_by_no_other(settings: Any) -> None:
+    settings.ORDER_RATE_LIMIT = Rate.parse("100/m")
+    explained = re.findall(r"^\| `(engine_\w+)` \|", PAGE, re.MULTILINE)
     text = (await get("/metrics")).text
-    named = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
-    assert explained == named
+    named = re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)
+    assert sorted(explained) == sorted(named)
+    (rules,) = (
+        found for found in re.findall(r"```yaml\n(.*?)```", PAGE, re.S) if "alert:" in found
+    )
+    alarms = [rule["expr"] for rule in yaml.safe_load(rules)["groups"][0]["rules"]]
+    assert len(alarms) > 5
+    assert set(re.findall(r"engine_\w+", " ".join(alarms))) <= set(named)

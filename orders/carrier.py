@@ -16,6 +16,8 @@ import psycopg
 import uvloop
 from django.conf import settings
 
+from config.counts import counts
+from config.logs import context_of
 from orders import bell
 from orders.execution import Execution
 from orders.journal import Journal, conninfo, journal_of_this_loop
@@ -255,9 +257,12 @@ class Round:
         self._is_rung_in_vain = False
         given_up = order.lost_leases >= GIVEN_UP_AFTER
         step = self._execution.give_up if given_up else self._execution.carry_order
-        task = asyncio.create_task(step(order))
+        counts["orders_carried"] += 1
+        counts["leases_taken_over"] += order.lost_leases > 0
+        context = context_of(order.id)
+        task = asyncio.create_task(step(order), context=context)
         self._carried[task] = order
-        task.add_done_callback(self._put_down)
+        task.add_done_callback(self._put_down, context=context)
 
     def _put_down(self, task: asyncio.Task[None]) -> None:
         order = self._carried.pop(task)

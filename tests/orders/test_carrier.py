@@ -1,14 +1,17 @@
 """The carrier: many orders at once, none carried by two, none kept when it has to stop."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from django.conf import settings
 
+from config.counts import counts
 from orders import bell
 from orders import carrier as carrier_module
 from orders.carrier import Carrier
@@ -297,6 +300,48 @@ def test_an_order_that_meets_a_bug_is_put_down_and_disturbs_no_other(
         ("routing", 1),
     ]
     assert "was put down by an error" in caplog.text
+
+
+def test_every_line_about_an_order_carries_its_id(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[str, Any]] = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            context = structlog.contextvars.get_contextvars()
+            found.append((record.getMessage(), context.get("order_id")))
+
+    async def meet_a_bug(self: Any, order: ClaimedOrder) -> None:
+        await asyncio.gather(say(order.id))
+        raise ZeroDivisionError
+
+    async def say(order_id: str) -> None:
+        logging.getLogger("orders.execution").error("carrying %s", order_id)
+
+    ids = store_many(3)
+    running = run(ScriptedNetwork())
+    monkeypatch.setattr(carrier_module.Execution, "carry_order", meet_a_bug)
+    monkeypatch.setattr(logging.getLogger("orders"), "handlers", [Keeping()])
+    running.carry().join(DEADLINE)
+
+    assert sorted(found) == sorted(
+        (text.format(order_id), order_id)
+        for order_id in ids
+        for text in ("carrying {}", "order {} was put down by an error")
+    )
+
+
+def test_what_is_carried_is_counted_and_what_was_lost_by_another(run: Run) -> None:
+    _, lost = store_many(2)
+    query("UPDATE orders SET lost_leases = 1 WHERE id = %s", lost)
+    running = run(ScriptedNetwork(then=Sending.LANDS))
+    before = counts.copy()
+
+    running.carry().join(DEADLINE)
+
+    found = counts - before
+    assert (found["orders_carried"], found["leases_taken_over"]) == (2, 1)
 
 
 def test_leases_are_renewed_for_as_long_as_an_order_is_carried(

@@ -25,7 +25,7 @@ RAILWAY = json.loads((PROJECT / "railway.json").read_text())
 PROCFILE = dict(
     line.split(": ", 1) for line in (PROJECT / "Procfile").read_text().splitlines() if line
 )
-UNITS = sorted((PROJECT / "deploy/systemd").iterdir())
+UNITS = sorted((PROJECT / "docs/deployment/systemd").iterdir())
 GUIDES = sorted((PROJECT / "docs/deployment").glob("*.md"))
 SETTINGS = set(re.findall(r"^# ([A-Z_]+)=", (PROJECT / ".env.example").read_text(), re.MULTILINE))
 OTHERS = {  # read by uvicorn, Python, Django and the servers' images
@@ -42,7 +42,7 @@ def engine_services() -> dict[str, Any]:
 
 def unit(name: str) -> dict[str, str]:
     """Return a unit's last value of each key."""
-    text = (PROJECT / "deploy/systemd" / name).read_text()
+    text = (PROJECT / "docs/deployment/systemd" / name).read_text()
     return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
 
 
@@ -180,7 +180,7 @@ def test_every_path_command_and_file_that_a_guide_names_exists(guide: Path) -> N
     for name in re.findall(r"order-engine-?[\w@.]+", text):
         if name.startswith("order-engine-"):
             base = re.sub(r"@\d+$", "@", name.removesuffix(".service"))
-            assert (PROJECT / f"deploy/systemd/{base}.service").exists(), name
+            assert (PROJECT / f"docs/deployment/systemd/{base}.service").exists(), name
 
 
 def test_the_units_run_the_commands_of_the_procfile() -> None:

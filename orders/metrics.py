@@ -3,7 +3,7 @@
 All of it is read from the database, so every web process tells the same and any one of them may
 be asked; take `max` over instances, never `sum`. Each query looks at a bounded number of rows
 through an index, however many orders there are, and what was read is kept for a moment, so that
-no number of scrapes can be a load. Why so: docs/decisions/0014-metrics-from-the-database.md.
+no number of scrapes can be a load. Why so: docs/decisions/0015-metrics-from-the-database.md.
 """
 
 import logging

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import connection, transaction
 from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
@@ -259,6 +259,15 @@ async def test_a_page_of_orders_costs_no_query_for_each(
     assert await sync_to_async(turn)() == 4
 
 
+ENDED_ORDERS = """
+INSERT INTO orders (id, type, side, base, quote, amount_in, slippage_bps, status, seq, attempts,
+  lease_token, lost_leases, needs_attention, created_at, started_at, finished_at, next_check)
+SELECT gen_random_uuid(), 'market', 'sell', 'SOL', 'USDC', 1, 100, 'cancelled', 2, 0, 1, 0, false,
+  at, at, at, at
+FROM generate_series(1, 20000) AS n, LATERAL (SELECT now() - n * interval '1 second' AS at) AS made
+"""
+
+
 async def plan(query: str) -> str:
     """Return how PostgreSQL would run the last statement of a page."""
 
@@ -266,10 +275,13 @@ async def plan(query: str) -> str:
         with CaptureQueriesContext(connection) as seen:
             page = pages.page_of(wanted(QueryDict(query)), None, 2)
             pages.page_of(wanted(QueryDict(query)), page.older, 2)
-        with connection.cursor() as cursor:
-            cursor.execute("SET enable_seqscan = off")  # which so small a table suggests
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(ENDED_ORDERS)  # few rows would be read whole, or in any order
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("ANALYZE orders")
             cursor.execute(f"EXPLAIN {seen.captured_queries[-1]['sql']}")
             found = "\n".join(row[0] for row in cursor.fetchall())
+            transaction.set_rollback(True)
         connection.close()
         return found
 

@@ -78,6 +78,11 @@ def test_every_file_that_is_named_exists(guide: Path) -> None:
     assert {name for name in named if not (PROJECT / name).exists()} == set()
 
 
+def test_the_readme_leads_to_every_page_of_the_documentation() -> None:
+    pages = {f"docs/{page.name}" for page in (PROJECT / "docs").glob("*.md")}
+    assert {page for page in pages if page not in README} == set()
+
+
 def test_the_orders_of_the_curl_lines_are_taken() -> None:
     bodies = [parse_json(body) for body in re.findall(r"-d '(\{.*?\})'", README)]
     refused = []

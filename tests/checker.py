@@ -57,12 +57,24 @@ class _Findings:
 
 def violations(orders: Orders, transcripts: Iterable[Transcript] = ()) -> list[str]:
     """Return a sentence for each promise that was broken; an empty list means all were kept."""
-    findings = _Findings()
-    for order_id, facts in orders.items():
-        _check_log(findings, order_id, facts)
-        _check_landings(findings, order_id, facts)
+    found = [broken for pair in orders.items() for broken in order_violations(*pair)]
     for transcript in transcripts:
-        _check_transcript(findings, orders, transcript)
+        found += transcript_violations(orders, transcript)
+    return found
+
+
+def order_violations(order_id: str, facts: OrderFacts) -> list[str]:
+    """Return what is broken of one order: its log, its status, its landings."""
+    findings = _Findings()
+    _check_log(findings, order_id, facts)
+    _check_landings(findings, order_id, facts)
+    return findings.found
+
+
+def transcript_violations(orders: Orders, transcript: Transcript) -> list[str]:
+    """Return where what one client was told differs from the logs."""
+    findings = _Findings()
+    _check_transcript(findings, orders, transcript)
     return findings.found
 
 

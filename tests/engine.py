@@ -100,19 +100,28 @@ class Answer:
     body: Any
 
 
+def listen(port: int = 0) -> socket.socket:
+    """Return a listener, on a free port if none is given, for one web process or several."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(512)
+    return listener
+
+
 class Web(Process):
-    """A uvicorn process on a port of its own, or on that of one that is gone."""
+    """A uvicorn process on the port of a listener, which another one may share or take over."""
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], log: Path, port: int = 0
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        listener: socket.socket,
     ) -> None:
-        with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", port))
-            listener.listen(512)
-            self.port: int = listener.getsockname()[1]
-            descriptor = listener.fileno()
-            super().__init__([*command, "--fd", str(descriptor)], environment, log, descriptor)
+        self.port: int = listener.getsockname()[1]
+        descriptor = listener.fileno()
+        super().__init__([*command, "--fd", str(descriptor)], environment, log, descriptor)
 
     @property
     def address(self) -> str:
@@ -159,12 +168,18 @@ class Engine:
 
     def web(self, port: int = 0, **environment: str) -> Web:
         """Run a web process, on a free port if none is given; return once it answers."""
+        with listen(port) as listener:
+            web = self.web_on(listener, **environment)
+        wait_for(lambda: self._is_up(web), what="web answers")
+        return web
+
+    def web_on(self, listener: socket.socket, **environment: str) -> Web:
+        """Run a web process on this listener; return at once."""
         options = [word for option in WEB_OPTIONS.items() for word in option]
         command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "config.asgi:application"]
         command += [*options, "--no-access-log"]
-        web = Web(command, self._with(environment), self._log(), port)
+        web = Web(command, self._with(environment), self._log("web"), listener)
         self._started.append(web)
-        wait_for(lambda: self._is_up(web), what="web answers")
         return web
 
     def worker(self, *options: str, **environment: str) -> Process:
@@ -172,14 +187,15 @@ class Engine:
         name = f"worker-{len(self._started)}-{time.monotonic_ns()}@test"
         celery = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "config"]
         command = [*celery, "worker", "--hostname", name, *WORKER_OPTIONS, *options]
-        return self._start(command, environment)
+        return self._start(command, environment, "worker")
 
     def scheduler(self, **environment: str) -> Process:
-        return self._start([sys.executable, "manage.py", "run_scheduler"], environment)
+        command = [sys.executable, "manage.py", "run_scheduler"]
+        return self._start(command, environment, "scheduler")
 
     def manage(self, *arguments: str) -> None:
         """Run a management command to its end."""
-        process = self._start([sys.executable, "manage.py", *arguments], {})
+        process = self._start([sys.executable, "manage.py", *arguments], {}, arguments[0])
         assert process.wait() == 0, process.output
 
     def command(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -228,16 +244,16 @@ class Engine:
         for process in self._started:
             process.kill()
 
-    def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> Process:
-        process = Process(command, self._with(environment), self._log())
+    def _start(self, command: Sequence[str], environment: Mapping[str, str], name: str) -> Process:
+        process = Process(command, self._with(environment), self._log(name))
         self._started.append(process)
         return process
 
     def _with(self, environment: Mapping[str, str]) -> dict[str, str]:
         return {**self._environment, **environment}
 
-    def _log(self) -> Path:
-        return self._logs / f"{len(self._started)}.log"
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{len(self._started):03}-{name}.log"
 
     @staticmethod
     def _is_up(web: Web) -> bool:
@@ -282,14 +298,25 @@ class Server:
 
     def start(self) -> None:
         """Start it, and again if what is left of a killed one was in its way, until it answers."""
+        wait_for(self.is_up, what="the server answers")
 
-        def is_up() -> bool:
-            if self._child is None or not self._child.is_running():
-                self._child = self._make()
-                self._child.start()
-            return self._is_ready(self._child)
+    def is_up(self) -> bool:
+        """Whether it answers; it is started if it does not run."""
+        if self._child is None or not self._child.is_running():
+            self._child = self._make()
+            self._child.start()
+        return self._is_ready(self._child)
 
-        wait_for(is_up, what="the server answers")
+    @property
+    def process_id(self) -> int:
+        """Zero before the first start."""
+        return self._child.process_id if self._child else 0
+
+    @property
+    def log(self) -> str:
+        """What it wrote, over all its starts."""
+        path = self._child.log if self._child else None
+        return path.read_text(errors="replace") if path and path.exists() else ""
 
     def kill(self) -> None:
         """End it as `kill -9` does."""

@@ -1,7 +1,9 @@
-"""A proxy before PostgreSQL's socket that cuts a connection at a chosen moment."""
+"""Proxies that cut connections at a chosen moment: before PostgreSQL's socket, before a port."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from pathlib import Path
@@ -13,42 +15,26 @@ from tests.engine import short_folder
 READY_FOR_QUERY = b"Z\x00\x00\x00\x05I"
 """The server's last word to a statement that is committed: idle, outside of a transaction."""
 
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: TCP's RST instead of its FIN
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 class Cut(Enum):
     BEFORE = "the server never sees the next statement"
     AFTER = "the next statement is committed, and its answer is lost"
 
 
-class Proxy:
-    """Passes bytes on until it is told to `cut`; may be shut and opened again."""
+class Connections:
+    """Connections that are passed on to a server until they end or are cut."""
 
-    def __init__(self, conninfo: str, folder: Path) -> None:
-        parts = conninfo_to_dict(conninfo)
-        self._name = f".s.PGSQL.{parts.get('port') or 5432}"
-        self._server = Path(str(parts["host"])) / self._name
-        self._folder = folder
-        self._listening: asyncio.Server | None = None
+    def __init__(self, reach: Callable[[], Awaitable[Stream]]) -> None:
+        self._reach = reach
         self._tasks: set[asyncio.Task[None]] = set()
         self.cut: Cut | None = None
         self.cuts = 0
-        self.conninfo = make_conninfo(conninfo, host=str(folder))
 
-    async def open(self) -> None:
-        self._listening = await asyncio.start_unix_server(
-            self._serve, str(self._folder / self._name)
-        )
-
-    async def shut(self) -> None:
-        """Refuse new connections and cut those that there are."""
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
-        (self._folder / self._name).unlink(missing_ok=True)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -56,12 +42,27 @@ class Proxy:
         with suppress(OSError, asyncio.CancelledError):
             await self._connect(reader, writer)
 
+    async def cut_all(self) -> int:
+        """Cut those that there are, and return how many."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return len(tasks)
+
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server_reader, server_writer = await asyncio.open_unix_connection(str(self._server))
+        try:
+            server_reader, server_writer = await self._reach()
+        except OSError:
+            writer.close()
+            raise
         up = asyncio.create_task(self._pass_up(reader, server_writer))
         down = asyncio.create_task(self._pass_down(server_reader, writer))
         try:
             await asyncio.wait([up, down], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            reset_at_close(writer)
+            raise
         finally:
             for task in (up, down):
                 task.cancel()
@@ -93,6 +94,39 @@ class Proxy:
         self.cuts += 1
 
 
+class Proxy(Connections):
+    """Before PostgreSQL: passes bytes on until told to `cut`; may be shut and opened again."""
+
+    def __init__(self, conninfo: str, folder: Path) -> None:
+        parts = conninfo_to_dict(conninfo)
+        self._name = f".s.PGSQL.{parts.get('port') or 5432}"
+        server = Path(str(parts["host"])) / self._name
+        super().__init__(lambda: asyncio.open_unix_connection(str(server)))
+        self._folder = folder
+        self._listening: asyncio.Server | None = None
+        self.conninfo = make_conninfo(conninfo, host=str(folder))
+
+    async def open(self) -> None:
+        self._listening = await asyncio.start_unix_server(
+            self.serve, str(self._folder / self._name)
+        )
+
+    async def shut(self) -> None:
+        """Refuse new connections and cut those that there are."""
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        (self._folder / self._name).unlink(missing_ok=True)
+        await self.cut_all()
+
+
+def reset_at_close(writer: asyncio.StreamWriter) -> None:
+    """Have the peer see a connection reset, not an orderly end."""
+    found = writer.get_extra_info("socket")
+    if found is not None and found.family == socket.AF_INET:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+
+
 @asynccontextmanager
 async def proxy_of(conninfo: str) -> AsyncIterator[Proxy]:
     """An open proxy before the server of `conninfo`, which is on a unix socket."""
@@ -103,3 +137,15 @@ async def proxy_of(conninfo: str) -> AsyncIterator[Proxy]:
             yield proxy
         finally:
             await proxy.shut()
+
+
+@asynccontextmanager
+async def proxy_of_port(port: int) -> AsyncIterator[tuple[Connections, int]]:
+    """Connections that may be cut before a port of this machine, and their own port."""
+    connections = Connections(lambda: asyncio.open_connection("127.0.0.1", port))
+    listening = await asyncio.start_server(connections.serve, "127.0.0.1", 0)
+    try:
+        yield connections, listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+        await connections.cut_all()

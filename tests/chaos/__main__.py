@@ -1,0 +1,47 @@
+"""`make chaos SEED=7`: one run, one line of JSON; exit code 1 and the evidence if it broke."""
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+
+from tests.chaos.plan import Options
+from tests.chaos.run import run
+
+WITHOUT = ("scheduler", "resync", "fencing", "token", "constraints")
+
+
+def options() -> Options:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=None, help="what happens follows from it")
+    parser.add_argument("--orders", type=int, default=300)
+    parser.add_argument("--seconds", type=float, default=90.0, help="of load and faults")
+    parser.add_argument("--faults", type=int, default=60)
+    parser.add_argument("--drain", type=float, default=30.0, help="seconds until all has ended")
+    parser.add_argument("--only", nargs="*", default=[], help="kinds of faults")
+    parser.add_argument("--without", nargs="*", default=[], choices=WITHOUT, help="switched off")
+    found = vars(parser.parse_args())
+    seed = found.pop("seed")
+    sets = {name: frozenset(found.pop(name)) for name in ("only", "without")}
+    return Options(seed=random.randrange(10**6) if seed is None else seed, **found, **sets)
+
+
+def main() -> int:
+    logs = Path(tempfile.mkdtemp(prefix="chaos-logs-"))
+    verdict, evidence = asyncio.run(run(options(), logs))
+    print(verdict.as_line(), flush=True)
+    if not verdict.broken:
+        return 0
+    print(
+        f"broken: {', '.join(verdict.broken)}; logs: {logs}", *evidence, sep="\n", file=sys.stderr
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

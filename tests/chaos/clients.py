@@ -1,0 +1,154 @@
+"""Clients that do not give up: they send again, connect again, and resume where they were."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import websockets
+
+from tests.chaos.plan import Errand
+from tests.checker import Transcript
+
+ANSWER_SECONDS = 6.0
+PAUSE = 0.25  # seconds before another try
+
+
+@dataclass(slots=True)
+class Follower:
+    """One client's view of one order, over all its connections."""
+
+    order_id: str
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    is_complete: bool = False
+
+    @property
+    def after(self) -> int:
+        return int(self.messages[-1]["seq"]) if self.messages else 0
+
+    @property
+    def transcript(self) -> Transcript:
+        """What was told over all connections; resumed by `after`, it is one slice of the log."""
+        return Transcript(self.messages, is_complete=self.is_complete)
+
+
+class Clients:
+    """All clients of a run, on one port; in one asyncio loop."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._background: set[asyncio.Task[None]] = set()
+        self.answered: list[str] = []
+        """The ids of the orders whose 201 a client has seen."""
+        self.cancelled: list[str] = []
+        """Those whose cancellation was answered with 200."""
+        self.followers: list[Follower] = []
+        self.answers: Counter[int] = Counter()
+        """How often each HTTP status was seen; 0 is no answer."""
+        self.closes: Counter[int] = Counter()
+        """How often a stream was closed with which code; 1006 is no orderly end."""
+
+    async def run(self, errands: Sequence[Errand]) -> None:
+        """Send every order at its time; return when each was answered with 201."""
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        async with asyncio.TaskGroup() as group:
+            for errand in errands:
+                await asyncio.sleep(start + errand.at - clock())
+                group.create_task(self._send(errand))
+
+    async def ended(self) -> None:
+        """Wait until every follower has been told the end of its order."""
+        while not all(follower.is_complete for follower in self.followers):
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def _send(self, errand: Errand) -> None:
+        answer = await self._ask("POST", "/api/orders/execute", errand.order, errand.key)
+        order_id = answer["orderId"]
+        self.answered.append(order_id)
+        for delay in errand.follows:
+            follower = Follower(order_id)
+            self.followers.append(follower)
+            self._in_background(self._follow(follower, delay))
+        if errand.cancels_after is not None:
+            self._in_background(self._cancel(order_id, errand.cancels_after))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+
+    async def _cancel(self, order_id: str, delay: float) -> None:
+        await asyncio.sleep(delay)
+        answer = await self._ask("POST", f"/api/orders/{order_id}/cancel", {})
+        if answer.get("status") == "cancelled" and "error" not in answer:
+            self.cancelled.append(order_id)
+
+    async def _ask(self, method: str, path: str, body: Any, key: str = "") -> dict[str, Any]:
+        """Ask until there is an answer that asking again would not change, and return its body."""
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    status, answer = await self._ask_once(method, path, body, key)
+            except (OSError, TimeoutError, EOFError, ValueError):
+                status, answer = 0, {}
+            self.answers[status] += 1
+            if status and status < 500 and status != 429:
+                return answer
+            await asyncio.sleep(PAUSE)
+
+    async def _ask_once(
+        self, method: str, path: str, body: Any, key: str
+    ) -> tuple[int, dict[str, Any]]:
+        """:raises ValueError: the answer was cut off."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            data = json.dumps(body).encode()
+            head = [
+                f"{method} {path} HTTP/1.1",
+                "host: localhost",
+                "connection: close",
+                "content-type: application/json",
+                f"content-length: {len(data)}",
+                *([f"idempotency-key: {key}"] if key else []),
+            ]
+            writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + data)
+            told, _, text = (await reader.read()).partition(b"\r\n\r\n")
+            return int(told.split(maxsplit=2)[1]), json.loads(text)
+        except IndexError:
+            raise ValueError("no status line") from None
+        finally:
+            writer.close()
+
+    async def _follow(self, follower: Follower, delay: float) -> None:
+        await asyncio.sleep(delay)
+        while not follower.is_complete:
+            try:
+                await self._read(follower)
+            except (OSError, TimeoutError, EOFError, websockets.WebSocketException):
+                self.closes[1006] += 1
+            if not follower.is_complete:
+                await asyncio.sleep(PAUSE)
+
+    async def _read(self, follower: Follower) -> None:
+        """Read one connection to its end."""
+        url = f"ws://127.0.0.1:{self._port}/ws/orders/{follower.order_id}?after={follower.after}"
+        async with websockets.connect(
+            url, compression=None, proxy=None, open_timeout=ANSWER_SECONDS, close_timeout=1
+        ) as stream:
+            try:
+                async for text in stream:
+                    message = json.loads(text)
+                    if "seq" in message:  # else the server says why it closes
+                        follower.messages.append(message)
+            except websockets.ConnectionClosedError:
+                pass
+        code = stream.close_code or 1006
+        self.closes[code] += 1
+        follower.is_complete = code == 1000

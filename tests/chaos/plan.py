@@ -1,0 +1,101 @@
+"""What a run will do, and when: all of it follows from the seed."""
+
+import random
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+CANCELLED = 0.08  # of the orders
+FIRST_FAULT = 1.5  # seconds after the first order
+QUIET_END = 1.0  # seconds without new faults at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How large a run is. `without`: parts of the engine that are switched off."""
+
+    seed: int
+    orders: int = 300
+    seconds: float = 90.0
+    faults: int = 60
+    drain: float = 30.0
+    """Seconds after the last fault in which every order and stream must have ended."""
+    without: frozenset[str] = frozenset()
+    only: frozenset[str] = frozenset()
+    """Kinds of faults; none means all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    at: float
+    """Seconds after the start."""
+    kind: str
+    pick: float
+    """From 0 up to 1: which of several processes or connections."""
+    seconds: float
+    """How long it lasts, if it lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What one client wants: an order, followed from these moments on (seconds after the 201)."""
+
+    at: float
+    key: str
+    order: Mapping[str, object]
+    follows: tuple[float, ...]
+    cancels_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How often a fault is drawn compared with others, and how long it lasts (seconds)."""
+
+    weight: int
+    seconds: tuple[float, float] = field(default=(0.0, 0.0))
+
+
+def faults_of(options: Options, kinds: Mapping[str, Kind]) -> list[Fault]:
+    """Return the faults in order of time: each kind once if there is room, the rest by weight."""
+    chance = random.Random(f"{options.seed}:faults")
+    names = sorted(options.only or kinds)
+    drawn = chance.sample(names, min(len(names), options.faults))
+    weights = [kinds[name].weight for name in names]
+    drawn += chance.choices(names, weights, k=options.faults - len(drawn))
+    chance.shuffle(drawn)
+    span = options.seconds - FIRST_FAULT - QUIET_END
+    return [
+        Fault(
+            at=FIRST_FAULT + span * (place + chance.random()) / len(drawn),
+            kind=name,
+            pick=chance.random(),
+            seconds=chance.uniform(*kinds[name].seconds),
+        )
+        for place, name in enumerate(drawn)
+    ]
+
+
+def errands_of(options: Options) -> list[Errand]:
+    """Return what the clients do, in order of time."""
+    chance = random.Random(f"{options.seed}:errands")
+    return [
+        _errand(chance, options.seconds * (place + chance.random()) / options.orders)
+        for place in range(options.orders)
+    ]
+
+
+def _errand(chance: random.Random, at: float) -> Errand:
+    side = chance.choice(["sell", "buy"])
+    amount = f"{chance.uniform(0.5, 3):.3f}" if side == "sell" else f"{chance.uniform(50, 300):.2f}"
+    # Wide enough for the venues' prices to wander while an order waits for its next attempt.
+    order = {"side": side, "amountIn": amount, "slippageBps": 2000}
+    follows = [0.0] if chance.random() < 0.7 else []
+    follows += [chance.uniform(0, 6)] if chance.random() < 0.5 or not follows else []
+    is_cancelled = chance.random() < CANCELLED
+    return Errand(
+        at=at,
+        key=str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+        order=order,
+        follows=tuple(follows),
+        cancels_after=chance.uniform(0, 1) if is_cancelled else None,
+    )

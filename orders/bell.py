@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from config.celery import app
 from config.per_loop import once_per_loop
+from orders.crash_points import passing
 
 logger = logging.getLogger(__name__)
 
@@ -186,6 +187,7 @@ class Ringer:
         self._is_for_others = False
         try:
             await self._ring(keys=[guard_of(ROUTE_AND_EXECUTE), QUEUE], args=bell)
+            passing("after_ring")
         except (RedisError, OSError) as error:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             logger.warning("The bell was not rung, the scheduler will: %s", error)

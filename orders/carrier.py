@@ -19,6 +19,7 @@ from django.conf import settings
 from config.counts import counts
 from config.logs import context_of
 from orders import bell
+from orders.crash_points import passing
 from orders.execution import Execution
 from orders.journal import Journal, conninfo, journal_of_this_loop
 from orders.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
@@ -209,6 +210,7 @@ class Round:
             if self._is_rung_by_celery:
                 self._is_rung_by_celery = False
                 await self._ringer.heard()
+            passing("after_heard")
             orders = await self._journal.claim(room, statuses)
         except psycopg.Error:
             self._wanted |= statuses

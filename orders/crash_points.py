@@ -10,6 +10,9 @@ from django.conf import settings
 
 CRASH_POINTS = (
     "after_accept",  # stored, no bell rung
+    "after_ring",  # rung, the client perhaps not answered
+    "after_cancel",  # cancelled, the world not told
+    "after_heard",  # the bell is gone, nothing claimed
     "after_claim",  # in routing, no quote asked
     "after_quotes",  # decided, the decision not stored
     "after_building",  # decision stored, no transaction built
@@ -18,6 +21,8 @@ CRASH_POINTS = (
     "after_send",  # sent, nothing known of it
     "after_fill_seen",  # filled, not stored
     "after_confirmed",  # stored, the world not told
+    "after_fault",  # refused, or the transaction proven dead; not stored
+    "after_attempt",  # stored, waits for another attempt, the world not told
 )
 
 

@@ -272,6 +272,7 @@ class Execution:
 
         `proof` tells how the transaction of a submitted order is known to be dead.
         """
+        passing("after_fault")
         if fault.is_final or order.attempts >= settings.ORDER_ATTEMPTS:
             await self._fail(order, fault, proof)
             return
@@ -286,6 +287,7 @@ class Execution:
                 outcome=proof.value if proof else None,
             )
         )
+        passing("after_attempt")
 
     async def _fail(self, order: ClaimedOrder, fault: Fault, proof: Outcome | None = None) -> None:
         await self._journal.advance(

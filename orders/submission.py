@@ -104,6 +104,7 @@ def cancel_order(order_id: UUID) -> Event:
             )
         except Overtaken:
             continue  # at most once for each step the order can still take
+        passing("after_cancel")
         publish_now(event)
         return event
 

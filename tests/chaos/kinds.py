@@ -139,6 +139,17 @@ async def cut_redis_connections(stack: Stack, fault: Fault) -> None:
             await _tell_redis(stack, "CLIENT", "KILL", "TYPE", "normal")
 
 
+@fault(weight=4, seconds=(2, 4))
+async def drop_hints(stack: Stack, fault: Fault) -> None:
+    """The connections on which hints arrive are cut as soon as they are there; streams stay."""
+    async with stack.redis_turn:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(fault.seconds):
+                while True:
+                    await _tell_redis(stack, "CLIENT", "KILL", "TYPE", "pubsub")
+                    await asyncio.sleep(0.02)
+
+
 @fault(weight=1, seconds=(1, 3))
 async def fill_redis(stack: Stack, fault: Fault) -> None:
     """Out of memory: it reads and refuses every write."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 CANCELLED = 0.08  # of the orders
 FIRST_FAULT = 1.5  # seconds after the first order
 QUIET_END = 1.0  # seconds without new faults at the end
+LAST = "drop_hints"  # no later reconnection can make it good, so the resync has to
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,18 @@ class Kind:
 
 
 def faults_of(options: Options, kinds: Mapping[str, Kind]) -> list[Fault]:
-    """Return the faults in order of time: each kind once if there is room, the rest by weight."""
+    """Return the faults in order of time: each kind once if there is room, the rest by weight.
+
+    The last one is always `LAST`, unless others were asked for.
+    """
     chance = random.Random(f"{options.seed}:faults")
     names = sorted(options.only or kinds)
     drawn = chance.sample(names, min(len(names), options.faults))
     weights = [kinds[name].weight for name in names]
     drawn += chance.choices(names, weights, k=options.faults - len(drawn))
     chance.shuffle(drawn)
+    if drawn and LAST in names:
+        drawn[-1] = LAST
     span = options.seconds - FIRST_FAULT - QUIET_END
     return [
         Fault(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -79,18 +79,30 @@ class Verdict:
         return json.dumps(asdict(self))
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A promise that was broken, of one order or (None) of the whole run."""
+
+    order_id: str | None
+    sentence: str
+
+
 def judge(
     options: Options, stack: Stack, clients: Clients, drain_seconds: float | None, logs: Path
 ) -> tuple[Verdict, list[str]]:
     """Return the verdict, and the evidence of what is broken."""
     orders = load(stack.database)
-    broken: dict[str, list[str]] = defaultdict(list)
+    statuses = Counter(facts.status for facts in orders.values())
+    refused = REFUSED.findall(stack.postgres.log)
     verdict = Verdict(
         seed=options.seed,
         accepted=len(orders),
         answered=len(clients.answered),
+        confirmed=statuses["confirmed"],
+        failed=statuses["failed"],
+        cancelled=statuses["cancelled"],
         landings_per_signature_max=_most_landings(stack.database),
-        refused_by_constraints=len(REFUSED.findall(stack.postgres.log)),
+        refused_by_constraints=len(refused),
         late_stops=len(stack.late_stops),
         drain_seconds=drain_seconds,
         restarts=stack.restarts,
@@ -99,44 +111,40 @@ def judge(
         reconnected_streams=sum(n for code, n in clients.closes.items() if code != 1000),
         without=sorted(options.without),
     )
-    statuses = Counter(facts.status for facts in orders.values())
-    verdict.confirmed, verdict.failed = statuses["confirmed"], statuses["failed"]
-    verdict.cancelled = statuses["cancelled"]
-    _judge_orders(verdict, orders, clients, broken)
-    _judge_transcripts(verdict, orders, clients, broken)
-    junk = {code: n for code, n in clients.closes.items() if code in JUNK_CODES}
-    verdict.wrong_transcripts += sum(junk.values())
-    general = [f"streams were closed with {junk}"] if junk else []
-    general += [f"{name} did not end within its grace" for name in stack.late_stops]
-    general += REFUSED.findall(stack.postgres.log)[:SHOWN]
-    return verdict, general + _evidence(stack.database, orders, broken, logs)
+    broken = [
+        *(Broken(None, sentence) for sentence in refused[:SHOWN]),
+        *(Broken(None, f"{name} did not end within its grace") for name in stack.late_stops),
+        *judge_orders(verdict, orders, clients),
+        *judge_clients(verdict, orders, clients),
+    ]
+    return verdict, _evidence(stack.database, orders, broken, logs)
 
 
-def _judge_orders(
-    verdict: Verdict, orders: Orders, clients: Clients, broken: dict[str, list[str]]
-) -> None:
-    for order_id in set(clients.answered) - set(orders):
-        verdict.lost += 1
-        broken[order_id].append(f"order {order_id}: answered with 201 and not stored")
+def judge_orders(verdict: Verdict, orders: Orders, clients: Clients) -> list[Broken]:
+    """Count into the verdict what is broken of the orders, and return it."""
+    missing = set(clients.answered) - set(orders)
+    verdict.lost += len(missing)
+    broken = [Broken(one, f"order {one}: answered with 201 and not stored") for one in missing]
     for order_id, facts in orders.items():
         found = order_violations(order_id, facts)
-        has_gap = [e.seq for e in facts.log] != list(range(1, len(facts.log) + 1))
-        verdict.gaps += has_gap
-        verdict.doubled += facts.landings > 1
+        is_doubled = facts.landings > 1
+        verdict.doubled += is_doubled
+        verdict.gaps += [event.seq for event in facts.log] != list(range(1, len(facts.log) + 1))
         if facts.status not in FINAL:
             verdict.lost += 1
             found.append(f"order {order_id}: still {facts.status} at the end of the time")
-        elif order_id in clients.cancelled and facts.status != "cancelled":
-            verdict.other += 1
+        if order_id in clients.cancelled and facts.status != "cancelled":
             found.append(f"order {order_id}: cancelled with 200, and it is {facts.status}")
-        elif found and not has_gap and facts.landings <= 1:
-            verdict.other += 1
-        broken[order_id] += found
+        verdict.other += bool(found) and not is_doubled and facts.status in FINAL
+        broken += [Broken(order_id, sentence) for sentence in found]
+    return broken
 
 
-def _judge_transcripts(
-    verdict: Verdict, orders: Orders, clients: Clients, broken: dict[str, list[str]]
-) -> None:
+def judge_clients(verdict: Verdict, orders: Orders, clients: Clients) -> list[Broken]:
+    """Count into the verdict what clients were told wrongly, and return it."""
+    junk = {code: n for code, n in clients.closes.items() if code in JUNK_CODES}
+    verdict.wrong_transcripts += sum(junk.values())
+    broken = [Broken(None, f"streams were closed with {junk}")] if junk else []
     for follower in clients.followers:
         found = transcript_violations(orders, follower.transcript)
         facts = orders.get(follower.order_id)
@@ -144,7 +152,8 @@ def _judge_transcripts(
             seqs = [message["seq"] for message in follower.messages]
             found.append(f"order {follower.order_id}: a client was told {seqs} and not the end")
         verdict.wrong_transcripts += bool(found)
-        broken[follower.order_id] += found
+        broken += [Broken(follower.order_id, sentence) for sentence in found]
+    return broken
 
 
 def _most_landings(database: str) -> int:
@@ -153,19 +162,17 @@ def _most_landings(database: str) -> int:
     return max(landed.values(), default=0)
 
 
-def _evidence(database: str, orders: Orders, broken: dict[str, list[str]], logs: Path) -> list[str]:
-    """Return what is broken of each order; for the first few, their logs and their processes'."""
-    found: list[str] = []
-    guilty = [order_id for order_id, sentences in broken.items() if sentences]
-    for place, order_id in enumerate(guilty):
-        found += broken[order_id]
-        if place < SHOWN and order_id in orders:
-            found += [
-                f"  {event.seq} {event.at} {event.status}: {event.message}"
-                for event in orders[order_id].log
-            ]
-            found += [f"  transaction {row}" for row in _transactions(database, order_id)]
-            found += [f"  {line}" for line in _lines_about(order_id, logs)]
+def _evidence(database: str, orders: Orders, broken: Sequence[Broken], logs: Path) -> list[str]:
+    """Return what is broken; for the first few orders, their logs and their processes' too."""
+    found = [one.sentence for one in broken]
+    guilty = dict.fromkeys(one.order_id for one in broken if one.order_id in orders)
+    for order_id in list(guilty)[:SHOWN]:
+        found.append(f"order {order_id}:")
+        found += [
+            f"  {line.seq} {line.at} {line.status}: {line.message}" for line in orders[order_id].log
+        ]
+        found += [f"  transaction {row}" for row in _transactions(database, order_id)]
+        found += [f"  {line}" for line in _lines_about(order_id, logs)]
     return found
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from config.celery import app
 from orders import bell
-from orders.journal_sql import GIVEN_UP_AFTER
+from orders.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from tests.chaos.switches import POISON
 from tests.checker import load, violations
-from tests.engine import PATIENCE, Engine, Process, engine, wait_for
+from tests.engine import OPEN, Engine, Process, engine, wait_for
 from tests.orders.test_journal import most_in_a_window
 from tests.samples import new_order
 
@@ -31,7 +31,11 @@ EXPIRE = (
     " WHERE id = %s RETURNING 1"
 )
 WORKERS_SEEN = "SELECT count(*) FROM heartbeats WHERE kind = 'worker'"
-STARTS = "SELECT started_at FROM orders ORDER BY created_at, id"
+WAS_CARRIED_ALONE = f"SELECT lost_leases > {SUSPECT_AFTER} FROM orders WHERE id = %s"
+DEADLY = "UPDATE orders SET lost_leases = %s WHERE id = %s"
+HAS_ENDED = "SELECT finished_at IS NOT NULL FROM orders WHERE id = %s"
+STARTS = "SELECT started_at FROM orders WHERE id = ANY(%s::uuid[])"
+LOST = "SELECT max(lost_leases) FROM orders WHERE id = ANY(%s::uuid[])"
 LONGEST_LEASE = "SELECT max(extract(epoch FROM lease_until - clock_timestamp())) FROM orders"
 
 # A clock that is wrong, for processes that are started with it before all other libraries.
@@ -140,29 +144,37 @@ def test_an_order_that_kills_its_workers_ends_alone_and_takes_no_other_with_it(
 ) -> None:
     poison = new_order(amount_in=POISON)
     good = [new_order() for _ in range(100)]
-    switched_on = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings", "SWITCHES": "poison"}
-    with engine(process_database, tmp_path, LEASE_SECONDS="0.5", **switched_on) as running:
+    orders = [*good[:50], poison, *good[50:]]
+    switched_on = {
+        "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
+        "SWITCHES": "poison",
+        "LEASE_SECONDS": "0.5",
+        "ORDER_CONCURRENCY": "3",  # few are suspected with it, and carried alone for that
+    }
+    with engine(process_database, tmp_path, **switched_on) as running:
         workers = [running.worker() for _ in range(3)]
         running.scheduler()
-        running.store(*good[:50], poison, *good[50:])
+        running.store(*orders)
 
-        def has_ended() -> bool:
+        def is_so(query: str) -> bool:
             for place, worker in enumerate(workers):
                 if worker.exit_code is not None:  # as the supervisor does
                     assert worker.exit_code == -signal.SIGKILL, worker.output
                     workers[place] = running.worker()
-            return bool(running.value("SELECT count(*) FROM orders WHERE finished_at IS NULL") == 0)
+            return bool(running.value(query, poison.id))
 
-        wait_for(has_ended, 3 * PATIENCE, what="all orders ended")
-        facts = load(running.conninfo)
-        ends = Counter(order.status for order in facts.values())
+        wait_for(lambda: is_so(WAS_CARRIED_ALONE), what="it has killed a worker that was its own")
+        running.query(DEADLY, GIVEN_UP_AFTER - 1, poison.id)  # the deaths between are like it
+        wait_for(lambda: is_so(HAS_ENDED), what="it has ended")
+        running.wait_until_all_ended()
+        facts = load(running.conninfo, [order.id for order in orders])
         codes = running.query("SELECT id::text, failure_code FROM orders WHERE status = 'failed'")
-        lost = facts[poison.id].log[-1].message
 
     assert violations(facts) == []
+    ends = Counter(order.status for order in facts.values())
     assert ends == {"confirmed": 100, "failed": 1}
     assert codes == [(poison.id, "worker_lost")]
-    assert f"{GIVEN_UP_AFTER} workers in a row" in lost
+    assert f"{GIVEN_UP_AFTER} workers in a row" in facts[poison.id].log[-1].message
 
 
 @pytest.fixture
@@ -187,6 +199,7 @@ def test_only_the_clock_of_the_database_decides(
     def in_time(seconds: int) -> dict[str, str]:
         return {"LD_PRELOAD": wrong_clock, "CLOCK_SKEW": str(seconds)}
 
+    ids = [order.id for order in orders]
     with engine(
         process_database,
         tmp_path,
@@ -204,13 +217,13 @@ def test_only_the_clock_of_the_database_decides(
         def have_ended() -> bool:
             if (longest := running.value(LONGEST_LEASE)) is not None:
                 leases.append(float(longest))
-            return bool(running.value("SELECT count(*) FROM orders WHERE finished_at IS NULL") == 0)
+            return bool(running.value(OPEN) == 0)
 
         wait_for(have_ended, what="all orders ended")
         after = datetime.now(UTC)
-        facts = load(running.conninfo)
-        starts = [row[0] for row in running.query(STARTS)]
-        lost = running.value("SELECT max(lost_leases) FROM orders")
+        facts = load(running.conninfo, ids)
+        starts = [row[0] for row in running.query(STARTS, ids)]
+        lost = running.value(LOST, ids)
 
     assert violations(facts) == []
     times = [event.at for order in facts.values() for event in order.log]

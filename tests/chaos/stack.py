@@ -36,6 +36,7 @@ EVERY_NETWORK_FAULT = {
 ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
     "LEASE_SECONDS": str(LEASE_SECONDS),
+    "LINGER_SECONDS": "2",  # as in production, unlike in other tests
     "ORDER_RATE_LIMIT": "1000/m",
     "QUOTE_TIMEOUT": "0.5",
     "RETRY_BACKOFF": "0.3",

@@ -10,7 +10,7 @@ INSTALL := install --quiet --quiet --disable-pip-version-check --no-input --no-c
 LOCK := .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(LOCK_ARGS)
 
-.PHONY: help up demo worker test bench picture lock clean
+.PHONY: help up demo worker test chaos bench picture lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make demo    send five orders at once and watch them"
 	@echo "make worker  one more worker for the engine that runs"
 	@echo "make test    format, lint, types, imports, migrations, tests"
+	@echo "make chaos   break a running engine for 90 seconds (SEED=7 CHAOS_ARGS=--help)"
 	@echo "make bench   measure"
 	@echo "make picture take the picture of the live page anew (needs Chromium)"
 	@echo "make lock    write the lock files anew (LOCK_ARGS=--upgrade for newer versions)"
@@ -41,6 +42,10 @@ test: .venv/development
 		"$$0" manage.py makemigrations --check --dry-run; \
 		"$$0" manage.py check; \
 		exec "$$0" -m pytest "$$@"' $(PYTHON) $(PYTEST_ARGS)
+
+# The same seed does the same faults at the same times. Servers and processes are the run's own.
+chaos: .venv/development
+	@$(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
 bench: .venv/development
 	@$(PYTHON) -m config.stack run --temporary --durable -- $(PYTHON) -m tests.bench $(BENCH_ARGS)

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -36,6 +37,7 @@ def main() -> int:
     verdict, evidence = asyncio.run(run(options(), logs))
     print(verdict.as_line(), flush=True)
     if not verdict.broken:
+        shutil.rmtree(logs)
         return 0
     print(
         f"broken: {', '.join(verdict.broken)}; logs: {logs}", *evidence, sep="\n", file=sys.stderr

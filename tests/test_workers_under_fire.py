@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import redis
 
 from config.celery import app
 from orders import bell
@@ -175,6 +176,25 @@ def test_an_order_that_kills_its_workers_ends_alone_and_takes_no_other_with_it(
     assert ends == {"confirmed": 100, "failed": 1}
     assert codes == [(poison.id, "worker_lost")]
     assert f"{GIVEN_UP_AFTER} workers in a row" in facts[poison.id].log[-1].message
+
+
+def test_a_worker_outlives_a_redis_that_is_full(
+    process_database: str, tmp_path: Path, redis_client: redis.Redis
+) -> None:
+    order = new_order()
+    with engine(process_database, tmp_path) as running:
+        redis_client.config_set("maxmemory", 1)
+        try:
+            worker = running.worker()
+            wait_for(lambda: "used memory > 'maxmemory'" in worker.output)
+            running.store(order)
+        finally:
+            redis_client.config_set("maxmemory", 0)
+        running.scheduler()
+        wait_for(lambda: running.value(HAS_ENDED, order.id), what="the order has ended")
+
+        assert worker.exit_code is None, worker.output
+        assert running.value(STATUS, order.id) == "confirmed"
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ class Verdict:
     """From the last fault and the last 201 until everything had ended; None: not in time."""
     restarts: int = 0
     faults: int = 0
+    """How many were done and undone; `faults.log`, beside the processes' logs, tells when."""
     deaths: dict[str, int] = field(default_factory=dict)
     """Processes that ended by themselves, by kind and exit code."""
     retried_posts: int = 0

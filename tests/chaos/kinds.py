@@ -141,13 +141,13 @@ async def cut_redis_connections(stack: Stack, fault: Fault) -> None:
 
 @fault(weight=4, seconds=(2, 4))
 async def drop_hints(stack: Stack, fault: Fault) -> None:
-    """The connections on which hints arrive are cut as soon as they are there; streams stay."""
+    """Redis refuses to publish, so that no hint gets through; the streams stay open."""
     async with stack.redis_turn:
-        clock = asyncio.get_running_loop().time
-        end = clock() + fault.seconds
-        while clock() < end:  # a timeout's cancellation may get lost within the Redis client
-            await _tell_redis(stack, "CLIENT", "KILL", "TYPE", "pubsub")
-            await asyncio.sleep(0.02)
+        await _tell_redis(stack, "ACL", "SETUSER", "default", "-publish")
+        try:
+            await asyncio.sleep(fault.seconds)
+        finally:
+            await _tell_redis(stack, "ACL", "SETUSER", "default", "+publish")
 
 
 @fault(weight=1, seconds=(1, 3))
@@ -202,9 +202,8 @@ async def _tell_redis(stack: Stack, *command: str) -> None:
 async def kill_postgres(stack: Stack, fault: Fault) -> None:
     """The postmaster and every child of it at once."""
     async with stack.postgres_turn:
-        for process_id in [*_children(stack.postgres.process_id), stack.postgres.process_id]:
-            with suppress(ProcessLookupError):
-                os.kill(process_id, signal.SIGKILL)
+        postmaster = stack.postgres.process_id
+        _send_all([*_children(postmaster), postmaster], signal.SIGKILL)
         await asyncio.sleep(fault.seconds)
         await stack.is_up(stack.postgres)
 
@@ -222,11 +221,10 @@ async def stop_postgres_immediately(stack: Stack, fault: Fault) -> None:
 async def kill_backend(stack: Stack, fault: Fault) -> None:
     """One server process dies: PostgreSQL ends all of them and recovers."""
     async with stack.postgres_turn:
-        backends = [
-            child for child in _children(stack.postgres.process_id) if b"engine" in _command(child)
-        ]
-        if backends:
-            os.kill(backends[int(fault.pick * len(backends))], signal.SIGKILL)
+        children = _children(stack.postgres.process_id)
+        backends = [child for child in children if b"engine" in _command(child)]
+        chosen = int(fault.pick * len(backends))
+        _send_all(backends[chosen : chosen + 1], signal.SIGKILL)
 
 
 @fault(weight=2, seconds=(0.5, 2.5))

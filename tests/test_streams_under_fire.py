@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
@@ -28,6 +27,7 @@ from orders.lifecycle import FINAL
 from tests import hostile
 from tests.checker import Transcript, load, violations
 from tests.engine import PATIENCE, SELL, Engine, Web, engine, own_redis
+from tests.subscriber import Subscriber, committed_at
 
 SUBSCRIBERS, ORDERS = 200, 40
 TAIL_WITHIN = 3.0  # seconds from an event's commit to its arrival, whatever was killed
@@ -76,50 +76,6 @@ def stack(process_database: str, tmp_path_factory: pytest.TempPathFactory) -> It
             )
             running.scheduler()
             yield Stack(running, running.web(), redis_url)
-
-
-@dataclass
-class Subscriber:
-    """Follows one order to its end, and resumes by `after` whenever its connection breaks."""
-
-    web: Web
-    order_id: str
-    after: int = 0
-    hangs_up_after: int = 0  # messages, without a word, once; 0: never
-    messages: list[Any] = field(default_factory=list)
-    delays: list[float] = field(default_factory=list)  # since the commit, or the first connection
-    connections: int = 0
-
-    async def follow(self) -> "Subscriber":
-        began_at = time.time()
-        while not await self._is_told_all(began_at):
-            pass
-        return self
-
-    def transcript(self) -> Transcript:
-        return Transcript(self.messages, self.after, is_complete=True)
-
-    @property
-    def last(self) -> int:
-        return int(self.messages[-1]["seq"]) if self.messages else self.after
-
-    async def _is_told_all(self, began_at: float) -> bool:
-        """Connect, read for as long as it lasts, and return whether it ended with 1000."""
-        self.connections += 1
-        url = self.web.stream_url(self.order_id, self.last)
-        with suppress(OSError, ConnectionClosed):
-            async with websockets.connect(url, open_timeout=PATIENCE) as stream:
-                async for text in stream:
-                    self.messages.append(json.loads(text))
-                    self.delays.append(time.time() - max(committed_at(self.messages[-1]), began_at))
-                    if len(self.messages) == self.hangs_up_after:
-                        stream.transport.abort()
-            return stream.close_code == 1000
-        return False
-
-
-def committed_at(message: Any) -> float:
-    return datetime.fromisoformat(message["timestamp"]).timestamp()
 
 
 class Fire:
@@ -183,7 +139,9 @@ async def test_two_hundred_subscribers_under_fire_are_told_each_event_in_order_a
             await asyncio.sleep(delay)
             seen = await stack.last_seq(order_id) if reads_before else 0
             after = chance.randint(0, seen)
-            found = Subscriber(stack.web, order_id, after, hangs_up_after=chance.choice([0, 1, 2]))
+            found = Subscriber(
+                lambda: stack.web, order_id, after, hangs_up_after=chance.choice([0, 1, 2])
+            )
             return await found.follow()
 
         return await asyncio.gather(

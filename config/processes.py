@@ -17,7 +17,7 @@ ENGINE_LAYER = 2
 WEB_OPTIONS = {
     "--ws": "websockets",
     "--ws-max-size": "65536",
-    "--ws-max-queue": "32",
+    "--ws-max-queue": "4",
     "--ws-ping-interval": "20",
     "--ws-ping-timeout": "20",
     "--timeout-graceful-shutdown": "10",

@@ -9,8 +9,10 @@ import asyncio
 import functools
 import logging
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import IntEnum
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -21,14 +23,13 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
-from redis.exceptions import RedisError
 
 from config.counts import counts
 from orders.events import Event, group_of
 from orders.parsers import MalformedJSON, parse_json
 from orders.problems import Problem, invalid_fields, problem
 from orders.serializers import ORDER_REQUEST, InvalidOrder
-from orders.streams import Streams, UnknownOrder, Watch, streams_of_this_loop
+from orders.streams import LAYER_FAULTS, Streams, UnknownOrder, Watch, streams_of_this_loop
 from orders.submission import new_order_id, submit_order
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,13 @@ logger = logging.getLogger(__name__)
 SEND_SECONDS = 10.0  # for one message, to a client that does not read
 IDLE_SECONDS = 3.0  # after the last order on a socket has ended
 LAYER_SECONDS = 1.0  # for Redis to answer; without it the resync serves
+LAST_WORD_SECONDS = 1.0  # to say why a socket is closed
+HEARING_SECONDS = 1.0  # for the client to hear it
 MAX_OPEN_ORDERS = 200  # on one socket
 MAX_FRAMES = 200  # a second
+
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Close(IntEnum):
@@ -56,6 +62,14 @@ def encode_json(value: Any) -> str:
 def error_frame(found: Problem) -> str:
     """Return the problem as a frame: its type tells it from an event."""
     return encode_json(found | {"type": "error"})
+
+
+class Ended(StopConsumer):  # type: ignore[misc]  # Channels has no types
+    """The socket is to be closed with this code; nothing more is read or told."""
+
+    def __init__(self, code: Close) -> None:
+        self.code = code
+        super().__init__(code)
 
 
 class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
@@ -77,6 +91,8 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         counts["sockets_opened"] += 1
         try:
             await await_many_dispatch(sources, self.dispatch)
+        except Ended as ended:
+            await self._close(ended.code, receive)
         except StopConsumer:
             pass
         finally:
@@ -154,7 +170,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
 
     async def all_ended(self) -> None:
         """Nothing is left to tell on this socket."""
-        await self.close(Close.DONE)
+        raise Ended(Close.DONE)
 
     async def say(self, text: str) -> None:
         """Send a message; a client that does not take it in time is let go."""
@@ -163,8 +179,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
                 await self.send(text)
         except TimeoutError:
             logger.info("a client was too slow")
-            await self._end(Close.TOO_SLOW)
-            raise StopConsumer from None
+            raise Ended(Close.TOO_SLOW) from None
 
     async def say_problem(self, found: Problem) -> None:
         await self.say(error_frame(found))
@@ -212,7 +227,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             try:
                 async with asyncio.timeout(LAYER_SECONDS):
                     await self.channel_layer.group_add(group_of(order_id), self.channel_name)
-            except (RedisError, OSError, TimeoutError) as error:
+            except LAYER_FAULTS as error:
                 logger.warning(
                     "no hints, the resync serves: %s", error, extra={"order_id": order_id}
                 )
@@ -227,7 +242,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
                     await self.channel_layer.group_discard(
                         group_of(watch.order_id), self.channel_name
                     )
-            except (RedisError, OSError, TimeoutError) as error:
+            except LAYER_FAULTS as error:
                 logger.info("group not left: %s", error, extra={"order_id": watch.order_id})
 
     def _nudge(self, order_id: str) -> None:
@@ -239,7 +254,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         try:
             async with asyncio.timeout(LAYER_SECONDS):
                 self.channel_name = await self.streams.new_channel(layer)
-        except (RedisError, OSError, TimeoutError) as error:
+        except LAYER_FAULTS as error:
             logger.warning("the channel layer is away, the resync serves: %s", error)
             return None
         return layer
@@ -278,16 +293,33 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         self._frames += 1
         return self._frames > MAX_FRAMES
 
-    async def _end(self, code: Close, found: Problem | None = None) -> None:
-        """Say why, close, and stop; a client that reads nothing is not waited for."""
+    async def _end(self, code: Close, found: Problem) -> NoReturn:
+        """Say why, and close; a client that reads nothing is not waited for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await self.send(error_frame(found))
+        raise Ended(code)
+
+    async def _close(self, code: Close, receive: Receive) -> None:
+        """Close, and meanwhile drop what still comes.
+
+        A client that is busy sending sees the code only if it gets rid of its frames; and what
+        is left unread when the connection ends takes the code with it.
+        """
+        dropping = asyncio.create_task(drop_frames(receive))
         try:
-            async with asyncio.timeout(LAYER_SECONDS):
-                if found:
-                    await self.send(error_frame(found))
-                await self.close(code)
-        except TimeoutError:
-            pass
-        raise StopConsumer
+            await self.close(code)
+        finally:
+            dropping.cancel()
+            await asyncio.gather(dropping, return_exceptions=True)
+
+
+async def drop_frames(receive: Receive) -> None:
+    """Read for a while, or until the client has gone."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HEARING_SECONDS):
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
 
 
 class OrderEntry(OrderStream):
@@ -334,8 +366,7 @@ class OrderEntry(OrderStream):
     async def all_ended(self) -> None:
         """Close, or stay open a little for another order."""
         if self._only_follows:
-            await self.close(Close.DONE)
-            return
+            raise Ended(Close.DONE)
         self._stop_waiting()
         self._idle = asyncio.get_running_loop().call_later(
             IDLE_SECONDS, self.nudges.put_nowait, {"type": "order.idle"}
@@ -343,7 +374,7 @@ class OrderEntry(OrderStream):
 
     async def order_idle(self, nudge: dict[str, Any]) -> None:
         if not self.watches:
-            await self.close(Close.DONE)
+            raise Ended(Close.DONE)
 
     def _stop_waiting(self) -> None:
         if self._idle is not None:

@@ -11,6 +11,7 @@ from contextvars import Context
 from typing import Any
 
 import psycopg
+from redis.exceptions import RedisError
 
 from config import garbage
 from config.per_loop import once_per_loop
@@ -24,6 +25,8 @@ from orders.lifecycle import Status
 logger = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 1.0
+# The last one is uvloop's, for a connection to Redis that was reset in this very moment.
+LAYER_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
 HISTORY = """
 SELECT orders.id::text, event.seq, event.status, event.attempt, event.message, event.at, event.data
 FROM orders LEFT JOIN order_events AS event ON event.order_id = orders.id AND event.seq > %s
@@ -83,13 +86,15 @@ class Streams:
         Keeps one more for ever: without any, the layer's listener looks only every 0.1 s whether
         it is needed, and the first hints of the next socket would wait for that.
 
-        :raises redis.exceptions.RedisError: Redis does not answer.
+        Asks twice, because a connection that was reset is only found out, and opened anew, by
+        the next who uses it.
+
+        :raises LAYER_FAULTS: Redis does not answer.
         """
-        if not self._is_listening:
-            await layer.new_channel()
-            self._is_listening = True
-        channel: str = await layer.new_channel()
-        return channel
+        try:
+            return await self._new_channel(layer)
+        except LAYER_FAULTS:
+            return await self._new_channel(layer)
 
     def watch(self, watch: Watch) -> None:
         """Have the socket told whenever the order's log is longer than what it sent."""
@@ -107,6 +112,13 @@ class Streams:
             await asyncio.gather(self._resync, return_exceptions=True)
             self._resync = None
         await self._link.close()
+
+    async def _new_channel(self, layer: Any) -> str:
+        if not self._is_listening:
+            await layer.new_channel()
+            self._is_listening = True
+        channel: str = await layer.new_channel()
+        return channel
 
     async def _resync_for_ever(self) -> None:
         while True:

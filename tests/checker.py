@@ -182,9 +182,19 @@ def load(
 
     `landed`: signatures, one for each landing, if it was not on the simulated network.
     """
-    ids = {"ids": None if only is None else [str(one) for one in only]}
     with psycopg.connect(conninfo) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        return read(connection, only, landed)
+
+
+def read(
+    connection: psycopg.Connection[TupleRow],
+    only: Iterable[Any] | None = None,
+    landed: Iterable[str] | None = None,
+) -> dict[str, OrderFacts]:
+    """Do as `load`, on a connection that is there."""
+    ids = {"ids": None if only is None else [str(one) for one in only]}
+    with connection.transaction():
         orders = connection.execute(FACTS, ids).fetchall()
         lines = connection.execute(LOG, ids).fetchall()
         signatures = connection.execute(SIGNATURES, ids).fetchall()

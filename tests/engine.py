@@ -74,6 +74,10 @@ class Process:
         return self._log.read_text(errors="replace")
 
     @property
+    def process_id(self) -> int:
+        return self._running.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs; -9 if it died by SIGKILL."""
         return self._running.poll()

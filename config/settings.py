@@ -28,6 +28,14 @@ def positive(name: str, default: float) -> float:
     return value
 
 
+def rate(name: str, default: str) -> Rate | None:
+    """Read a rate; None is unlimited."""
+    try:
+        return Rate.parse(env.str(name, default=default))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
+
+
 def database(url: str) -> dict[str, Any]:
     """Return Django's form of a libpq connection URL."""
     parts = conninfo_to_dict(url)
@@ -66,6 +74,35 @@ LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]  # where health checks come from
 ALLOWED_HOSTS = [*LOOPBACK, *env.list("ALLOWED_HOSTS", default=[])]
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ALLOWED_ORIGINS = env.list("ALLOWED_ORIGINS", default=[])  # of WebSockets, besides our own host
+SESSION_COOKIE_HTTPONLY = True
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/api/orders"
+LOGIN_URL = "/accounts/login/"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{rule}"}
+    for rule in (
+        *("UserAttributeSimilarityValidator", "MinimumLengthValidator"),
+        *("CommonPasswordValidator", "NumericPasswordValidator"),
+    )
+]
+
+# HTTPS: every page and order by it alone, once a certificate is there
+HTTPS = env.bool("HTTPS", default=False)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^(health|livez|readyz|metrics)/?$"]  # asked from within
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000) if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS  # of our own host name
+PROXY_SSL_HEADER = env.str("PROXY_SSL_HEADER", default="")
+if PROXY_SSL_HEADER:
+    SECURE_PROXY_SSL_HEADER = (
+        "HTTP_" + PROXY_SSL_HEADER.upper().replace("-", "_"),
+        "https",
+    )
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# Whether browsers hold a whole domain to HTTPS for ever is for the domain's owner to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
+
 DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(DATA_DIR)
 REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(DATA_DIR)
 DATABASES = {"default": database(DATABASE_URL)}
@@ -144,8 +181,11 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders.renderers.ProgramsFirst",
     "DEFAULT_PARSER_CLASSES": ["orders.parsers.ExactJSONParser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "orders.authentication.ApiKeyAuthentication",  # first: its challenge is what a 401 carries
+        "orders.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["orders.authentication.MayAct"],
     "DEFAULT_SCHEMA_CLASS": "orders.schema.openapi.NamedOperations",
 }
 SPECTACULAR_SETTINGS = {
@@ -220,10 +260,10 @@ CELERY_ACCEPT_CONTENT = ["json"]
 # The engine
 DEFAULT_MARKET = env.str("DEFAULT_MARKET", default="SOL/USDC")
 ORDER_CONCURRENCY = env.int("ORDER_CONCURRENCY", default=10)  # orders carried at once, per worker
-try:
-    ORDER_RATE_LIMIT = Rate.parse(env.str("ORDER_RATE_LIMIT", default="100/m"))
-except ValueError as error:
-    raise ImproperlyConfigured(f"ORDER_RATE_LIMIT: {error}") from None
+ORDER_RATE_LIMIT = rate("ORDER_RATE_LIMIT", "100/m")
+ACCOUNT_RATE_LIMIT = rate("ACCOUNT_RATE_LIMIT", "600/m")  # orders sent, of each account
+MAX_BACKLOG = env.int("MAX_BACKLOG", default=10_000)  # orders that wait for their first start
+ALLOW_ANONYMOUS_ORDERS = env.bool("ALLOW_ANONYMOUS_ORDERS", default=IS_EMBEDDED)
 ORDER_ATTEMPTS = env.int("ORDER_ATTEMPTS", default=3)
 RETRY_BACKOFF = positive("RETRY_BACKOFF", 1.0)  # seconds before the second attempt, then doubled
 QUOTE_TIMEOUT = positive("QUOTE_TIMEOUT", 2.0)  # seconds, for each venue

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from orders.authentication import authenticate_program
 from orders.problems import CONTENT_TYPE
 
 
@@ -50,6 +51,7 @@ class AsyncAPIView(ProblemAPIView):
             if hasattr(request, "session"):  # read it, hence the database, in a thread
                 await sync_to_async(self.initial)(wrapped, *args, **kwargs)
             else:
+                await authenticate_program(wrapped)
                 self.initial(wrapped, *args, **kwargs)
             response = await self._handled(wrapped, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  # as DRF: bugs rise again from there

@@ -23,11 +23,22 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
+from django.db import InterfaceError, OperationalError
 
 from config.counts import counts
+from orders.accounts import NOBODY, NotAuthenticated, accounts_of_this_loop
+from orders.authentication import authenticate_socket
 from orders.events import Event, group_of
 from orders.parsers import MalformedJSON, parse_json
-from orders.problems import Problem, invalid_fields, problem
+from orders.pressure import allowance_of
+from orders.problems import (
+    REFUSALS,
+    Problem,
+    invalid_fields,
+    problem,
+    refusal,
+    too_many_requests,
+)
 from orders.serializers import ORDER_REQUEST, InvalidOrder
 from orders.streams import LAYER_FAULTS, Streams, UnknownOrder, Watch, streams_of_this_loop
 from orders.submission import new_order_id, submit_order
@@ -41,6 +52,8 @@ LAST_WORD_SECONDS = 1.0  # to say why a socket is closed
 HEARING_SECONDS = 1.0  # for the client to hear it
 MAX_OPEN_ORDERS = 200  # on one socket
 MAX_FRAMES = 200  # a second
+DATABASE_ERRORS = (psycopg.Error, OperationalError, InterfaceError)
+DATABASE_AWAY = ("database_unavailable", "The database does not answer, try again.")
 
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -50,6 +63,7 @@ class Close(IntEnum):
     DONE = 1000
     TRY_AGAIN_LATER = 1013
     JUNK = 4400
+    WHO_ARE_YOU = 4401
     NO_SUCH_ORDER = 4404
     TOO_SLOW = 4408
     TOO_MUCH = 4429
@@ -76,6 +90,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
     """`/ws/orders/{id}?after=SEQ`: the order's events after SEQ, live to the last, then 1000."""
 
     streams: Streams
+    principal = NOBODY
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Channels' own loop, for a layer that may be away, and with the resync as a source."""
@@ -97,6 +112,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             pass
         finally:
             counts["sockets_closed"] += 1
+            accounts_of_this_loop().unwatch(self.principal, self._withdraw)
             for watch in list(self.watches.values()):
                 await self._forget(watch)
 
@@ -110,7 +126,23 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
 
     async def connect(self) -> None:
         await self.accept()
+        await self.identify()
         await self.follow(self.scope["url_route"]["kwargs"]["order_id"])
+
+    async def identify(self) -> None:
+        """Learn for whom this socket acts, for as long as its credential holds."""
+        try:
+            self.principal = await authenticate_socket(self.scope)
+        except NotAuthenticated as refused:
+            found = problem(401, "not_authenticated", str(refused))
+            await self._end(Close.WHO_ARE_YOU, found)
+        except DATABASE_ERRORS:
+            await self._end(Close.TRY_AGAIN_LATER, problem(503, *DATABASE_AWAY))
+        accounts_of_this_loop().watch(self.principal, self._withdraw)
+
+    async def credential_withdrawn(self, nudge: dict[str, Any]) -> None:
+        detail = "The credential of this socket no longer holds."
+        await self._end(Close.WHO_ARE_YOU, problem(401, "not_authenticated", detail))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if (frame := await self._read_frame(text_data)) is not None:
@@ -145,8 +177,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             detail = "There is no such order."
             await self._end(Close.NO_SUCH_ORDER, problem(404, "order_not_found", detail))
         except psycopg.Error:
-            detail = "The database does not answer, try again."
-            await self._end(Close.TRY_AGAIN_LATER, problem(503, "database_unavailable", detail))
+            await self._end(Close.TRY_AGAIN_LATER, problem(503, *DATABASE_AWAY))
 
     async def order_event(self, hint: dict[str, Any]) -> None:
         """A hint from the channel layer."""
@@ -195,15 +226,18 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             )
 
     async def _catch_up(self, watch: Watch) -> None:
-        for event in await self.streams.history(watch.order_id, watch.sent):
+        for event in await self._history(watch, watch.sent):
             await self.pass_on_event(watch, event)
 
     async def _go_back_to_the_end(self, watch: Watch) -> None:
         """Nothing came after `?after=`: it is the end of the log so far, or lies beyond it."""
-        last = (await self.streams.history(watch.order_id, 0))[-1]
+        last = (await self._history(watch, 0))[-1]
         watch.sent = min(watch.sent, last.seq)
         if last.is_final and watch.sent == last.seq:
             await self._end_watch(watch)
+
+    async def _history(self, watch: Watch, after: int) -> list[Event]:
+        return await self.streams.history(watch.order_id, after, self.principal.owner)
 
     async def pass_on_event(self, watch: Watch, event: Event) -> None:
         await self._pass_on(watch, event.seq, event.as_text().decode(), is_final=event.is_final)
@@ -248,6 +282,9 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
     def _nudge(self, order_id: str) -> None:
         if self.nudges.qsize() < MAX_OPEN_ORDERS:
             self.nudges.put_nowait({"type": "order.behind", "order_id": order_id})
+
+    def _withdraw(self) -> None:
+        self.nudges.put_nowait({"type": "credential.withdrawn"})
 
     async def _reach_layer(self) -> Any:
         layer = get_channel_layer()
@@ -327,6 +364,7 @@ class OrderEntry(OrderStream):
 
     async def connect(self) -> None:
         await self.accept()
+        await self.identify()
         self._idle: asyncio.TimerHandle | None = None
         self._only_follows = "orderId" in self._query()
         if self._only_follows:
@@ -346,6 +384,10 @@ class OrderEntry(OrderStream):
         if len(self.watches) >= MAX_OPEN_ORDERS:
             detail = f"One socket follows at most {MAX_OPEN_ORDERS} orders."
             await self._end(Close.TOO_MUCH, problem(429, "too_many_orders", detail))
+        allowance = await allowance_of(self.principal, (self.scope.get("client") or ("",))[0])
+        if allowance is not None and allowance.wait:
+            await self.say_problem(too_many_requests(allowance.wait))
+            return
         try:
             request = ORDER_REQUEST.read(sent)
         except InvalidOrder as refused:
@@ -354,14 +396,29 @@ class OrderEntry(OrderStream):
         order_id = new_order_id()
         watch = await self._join(order_id, 0)
         try:
-            _, event = await submit_order(request, order_id)
+            _, event, is_replay = await submit_order(
+                request, self.principal.owner, order_id=order_id
+            )
         except psycopg.OperationalError:
             await self._forget(watch)
             detail = "The database does not answer. Nothing was stored, try again."
             await self.say_problem(problem(503, "database_unavailable", detail))
             return
+        except tuple(REFUSALS) as refused:
+            await self._forget(watch)
+            await self.say_problem(refusal(refused) or {})
+            return
         self._stop_waiting()
-        await self.pass_on_event(watch, event)
+        if is_replay:
+            await self._forget(watch)
+            await self._follow_again(event.order_id)
+        else:
+            await self.pass_on_event(watch, event)
+
+    async def _follow_again(self, order_id: str) -> None:
+        """Follow an order that was accepted before, unless this socket does already."""
+        if order_id not in self.watches:
+            await self._catch_up_if_possible(await self._join(order_id, 0))
 
     async def all_ended(self) -> None:
         """Close, or stay open a little for another order."""

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 MAX_TEXT = 64
+CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
@@ -41,6 +42,18 @@ class WordField(serializers.Field[str, Any, str, Any]):
         if not isinstance(data, str) or not 0 < len(data.strip()) <= MAX_TEXT:
             raise ValidationError(f"Not a text of 1 to {MAX_TEXT} characters.", "invalid_text")
         return data.strip()
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
+class ClientOrderIdField(serializers.Field[str, Any, str, Any]):
+    """The client's own name for an order."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or not CLIENT_ORDER_ID.fullmatch(data):
+            raise ValidationError("1 to 64 of A-Z a-z 0-9 . _ : -", "invalid_text")
+        return data
 
     def to_representation(self, value: str) -> str:
         return value

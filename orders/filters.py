@@ -152,12 +152,12 @@ class Wanted(NamedTuple):
     """None where an index leads to the orders themselves."""
 
 
-def wanted(query: QueryDict) -> Wanted:
-    """Return the orders that the query asks for.
+def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
+    """Return those of `orders` that the query asks for.
 
     :raises ValidationError: with an error for every field that cannot be read.
     """
-    chosen = OrderFilter(query, queryset=Order.objects.all())
+    chosen = OrderFilter(query, queryset=orders)
     if not chosen.is_valid():
         raise ValidationError(
             {
@@ -172,7 +172,7 @@ def wanted(query: QueryDict) -> Wanted:
     values = chosen.form.cleaned_data
     if is_active(values) or not any(values[name] for name in set(values) - RANGE):
         return Wanted(chosen.qs, None)
-    in_range = OrderFilter({name: query[name] for name in RANGE & set(query)}, Order.objects.all())
+    in_range = OrderFilter({name: query[name] for name in RANGE & set(query)}, orders)
     return Wanted(chosen.qs, in_range.qs)
 
 

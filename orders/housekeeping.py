@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection
 from redis.exceptions import RedisError
 
-from orders import bell, health
+from orders import bell, health, tickets
 from orders import journal_sql as sql
 from orders.hints import ACTIVE_ORDERS, REDIS_TIMEOUT
 from orders.lifecycle import FINAL
@@ -77,6 +77,7 @@ def prune() -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql.PRUNE_STARTS, {"window": 2 * rate.seconds if rate else 0})
         cursor.execute(health.FORGET)
+        cursor.execute(tickets.PRUNE)
 
 
 def _forget_ended(client: redis.Redis, known: dict[str, int]) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, LiteralString
 
 import orjson
+import psycopg
 from django.conf import settings
 from django.db import connection as django_connection
 from psycopg.conninfo import make_conninfo
@@ -23,7 +24,7 @@ from orders import journal_sql as sql
 from orders.events import Event
 from orders.hints import HintPublisher, hints_of_this_loop
 from orders.lifecycle import Status, check_transition
-from orders.moves import ClaimedOrder, Move, NewOrder, Overtaken
+from orders.moves import AlreadyAccepted, ClaimedOrder, Move, NewOrder, Overtaken
 from routing.venue import Side
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Journal:
     async def accept(self, order: NewOrder) -> Event:
         """Store the order and its first event, and return that event.
 
+        :raises AlreadyAccepted: the owner has an order under one of its keys; nothing is stored.
         :raises psycopg.Error: the database stayed away, or refused the row; nothing is stored.
         """
         at = await self._accept(order)
@@ -193,10 +195,36 @@ def _claimed(row: Sequence[Any]) -> ClaimedOrder:
     return order._replace(status=Status(order.status), side=Side(order.side))
 
 
-async def _run_accept(connection: Connection, orders: Sequence[NewOrder]) -> Sequence[datetime]:
-    cursor = await connection.execute(sql.ACCEPT, _accept_params(orders))
-    at = {row[0]: row[1] for row in await cursor.fetchall()}
-    return [at[order.id] for order in orders]
+async def _run_accept(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> Sequence[datetime | Exception]:
+    is_keyed = any(order.idempotency_key or order.client_order_id for order in orders)
+    statement = sql.ACCEPT_KEYED if is_keyed else sql.ACCEPT
+    cursor = await connection.execute(statement, _accept_params(orders))
+    found: dict[str, datetime | Exception] = {row[0]: row[1] for row in await cursor.fetchall()}
+    if len(found) < len(orders):
+        found |= await _accepted_before(connection, [one for one in orders if one.id not in found])
+    return [found[order.id] for order in orders]
+
+
+async def _accepted_before(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> dict[str, Exception]:
+    """Return, by the id of each order that was not stored, why it was not."""
+    keys = [
+        {"ordinal": ordinal, "owner": order.owner, "idempotency_key": order.idempotency_key}
+        | {"client_order_id": order.client_order_id}
+        for ordinal, order in enumerate(orders)
+    ]
+    cursor = await connection.execute(sql.ACCEPTED_BEFORE, {"keys": orjson.dumps(keys).decode()})
+    found: dict[str, Exception] = {
+        order.id: psycopg.errors.UniqueViolation(f"there is an order {order.id}")
+        for order in orders
+    }
+    for ordinal, by_key, order_id, attempt, message, at, data in await cursor.fetchall():
+        event = Event(order_id, 1, Status.PENDING, attempt, message, at, data)
+        found[orders[ordinal].id] = AlreadyAccepted(event, by_idempotency_key=by_key)
+    return found
 
 
 async def _recover_accept(

@@ -4,30 +4,57 @@ Every statement is one transaction by itself: the status, its event and its tran
 or fall together.
 """
 
-ACCEPT = """
+STORE = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 new AS (
   SELECT * FROM json_to_recordset(%(orders)s::json) AS new(
-    id uuid, owner int, client_order_id text, type text, side text, base text, quote text,
-    amount_in bigint, amount_out bigint, slippage_bps int, message text, data jsonb)
+    id uuid, owner int, client_order_id text, idempotency_key text, type text, side text,
+    base text, quote text, amount_in bigint, amount_out bigint, slippage_bps int, message text,
+    data jsonb)
 ),
 stored AS (
-  INSERT INTO orders (id, owner_id, client_order_id, type, side, base, quote, amount_in,
-    amount_out, slippage_bps, status, seq, attempts, lease_token, lost_leases, needs_attention,
-    next_check, created_at)
-  SELECT id, owner, client_order_id, type, side, base, quote, amount_in, amount_out,
-    slippage_bps, 'pending', 1, 0, 0, 0, false, clock.at, clock.at
-  FROM new, clock
+  INSERT INTO orders (id, owner_id, client_order_id, idempotency_key, type, side, base, quote,
+    amount_in, amount_out, slippage_bps, status, seq, attempts, lease_token, lost_leases,
+    needs_attention, next_check, created_at)
+  SELECT id, owner, client_order_id, idempotency_key, type, side, base, quote, amount_in,
+    amount_out, slippage_bps, 'pending', 1, 0, 0, 0, false, clock.at, clock.at
+  FROM new, clock {on_conflict}
   RETURNING id
 ),
 logged AS (
   INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
-  SELECT id, 1, 'pending', 0, message, data, clock.at FROM new, clock
+  SELECT id, 1, 'pending', 0, message, data, clock.at FROM new, clock {only_stored}
 )
 SELECT stored.id::text, clock.at FROM stored, clock
 """
+ACCEPT = STORE.format(on_conflict="", only_stored="")
+# For orders that come with keys, some of which may be known. Looking for conflicts costs others
+# nothing this way. `IS TRUE` keeps the planner from comparing each order with each.
+ACCEPT_KEYED = STORE.format(
+    on_conflict="ON CONFLICT DO NOTHING",
+    only_stored="WHERE (id IN (SELECT id FROM stored)) IS TRUE",
+)
 
 ACCEPTED = "SELECT id::text, created_at FROM orders WHERE id = ANY(%(id)s::uuid[])"
+
+# Whose keys kept an order from being stored, with the order that has them. A statement of its own:
+# a winner that committed while ACCEPT_KEYED waited for it is not in that one's snapshot. The first
+# event has all that was asked for.
+ACCEPTED_BEFORE = """
+SELECT late.ordinal, found.by_idempotency_key, found.id::text, event.attempt, event.message,
+  event.at, event.data
+FROM json_to_recordset(%(keys)s::json) AS late(
+  ordinal int, owner int, idempotency_key text, client_order_id text)
+CROSS JOIN LATERAL (
+  (SELECT id, true AS by_idempotency_key FROM orders
+   WHERE owner_id = late.owner AND idempotency_key = late.idempotency_key)
+  UNION ALL
+  (SELECT id, false FROM orders
+   WHERE owner_id = late.owner AND client_order_id = late.client_order_id)
+  ORDER BY by_idempotency_key DESC LIMIT 1
+) AS found
+JOIN order_events AS event ON event.order_id = found.id AND event.seq = 1
+"""
 
 # Compare-and-set on token and seq together: by id alone, a stale and a current holder of one
 # order in the same batch would both read success.

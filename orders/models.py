@@ -36,6 +36,7 @@ class Order(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, db_index=False
     )
     client_order_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  # unset is not ""
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
     type = models.CharField(max_length=16, default="market")
     side = models.CharField(max_length=4)
     base = models.CharField(max_length=16)
@@ -97,12 +98,26 @@ class Order(models.Model):
                 name="orders_needing_attention",
                 condition=Q(needs_attention=True),
             ),
+            models.Index(
+                fields=["owner", "-created_at", "-id"],
+                name="orders_of_owner",
+                condition=Q(owner__isnull=False),
+            ),
         )
         constraints = (
             models.UniqueConstraint(
                 fields=["client_order_id", "owner"],  # so that an operator finds it without owner
                 name="orders_client_order_id_once",
                 condition=Q(client_order_id__isnull=False),
+            ),
+            models.UniqueConstraint(
+                fields=["owner", "idempotency_key"],
+                name="orders_idempotency_key_once",
+                condition=Q(idempotency_key__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="orders_keys_have_owner",  # strangers must not share a space of keys
+                condition=Q(owner__isnull=False) | Q(idempotency_key=None, client_order_id=None),
             ),
             models.CheckConstraint(
                 name="orders_status_known", condition=Q(status__in=[s.value for s in Status])
@@ -284,3 +299,42 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.process}"
+
+
+class ApiKey(models.Model):
+    """A secret that lets a program act for an account. Only its digest is kept."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100, blank=True)
+    prefix = models.CharField(max_length=16, unique=True, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        db_table = "api_keys"
+        ordering = ("-created_at", "-id")
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"
+
+
+class SocketTicket(models.Model):
+    """Opens one WebSocket, once and soon, for the credential that asked for it."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    api_key = models.ForeignKey(
+        ApiKey, models.CASCADE, null=True, blank=True, related_name="+", db_index=False
+    )
+    session_key = models.CharField(max_length=40, null=True, blank=True)  # noqa: DJ001
+    proof = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "socket_tickets"
+
+    def __str__(self) -> str:
+        return f"for account {self.owner_id}"

@@ -7,6 +7,7 @@ Ids are text here, as in JSON and in hints.
 from base64 import b64encode
 from typing import Any, NamedTuple
 
+from orders.events import Event
 from orders.lifecycle import FINAL, Status
 from routing.venue import Side
 
@@ -26,6 +27,7 @@ class NewOrder(NamedTuple):
     data: dict[str, Any]
     owner: int | None = None
     client_order_id: str | None = None
+    idempotency_key: str | None = None
 
     def as_row(self) -> dict[str, Any]:
         """Return the order as the journal's statement reads it: a JSON object."""
@@ -33,6 +35,7 @@ class NewOrder(NamedTuple):
             "id": self.id,
             "owner": self.owner,
             "client_order_id": self.client_order_id,
+            "idempotency_key": self.idempotency_key,
             "type": self.type,
             "side": self.side,
             "base": self.base,
@@ -114,3 +117,15 @@ COLUMNS = Move._fields
 
 class Overtaken(Exception):
     """Somebody else moved this order, so it is theirs now. Do not try again: stop carrying it."""
+
+
+class AlreadyAccepted(Exception):
+    """The account has an order under this key already. Trying again finds the same order.
+
+    `event` is that order's first one.
+    """
+
+    def __init__(self, event: Event, *, by_idempotency_key: bool) -> None:
+        self.event = event
+        self.by_idempotency_key = by_idempotency_key
+        super().__init__(f"order {event.order_id} was accepted under the same key")

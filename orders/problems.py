@@ -1,6 +1,8 @@
 """Errors as RFC 9457 problem details, each with a stable code in `error`."""
 
 import logging
+import math
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -11,10 +13,15 @@ from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from orders.pressure import OVERLOADED_SECONDS, Overloaded
+from orders.submission import AccountRequired, ClientOrderIdTaken, IdempotencyKeyReused
+from orders.tickets import TICKET_SECONDS, TooManyTickets
+
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 Problem = dict[str, Any]
+TOO_MANY = "More orders than the limit of an account allows. Nothing was stored."
 
 CODES: dict[type[Exception], str] = {
     exceptions.ParseError: "malformed_json",
@@ -26,6 +33,30 @@ CODES: dict[type[Exception], str] = {
     exceptions.PermissionDenied: "permission_denied",
     exceptions.Throttled: "too_many_requests",
     exceptions.NotFound: "not_found",
+}
+
+# What the engine refuses: status, code, what is said of it, and when to come again (seconds).
+REFUSALS: dict[type[Exception], tuple[int, str, str, int | None]] = {
+    AccountRequired: (
+        *(400, "account_required"),
+        *("Idempotency-Key and clientOrderId belong to an account: give an API key.", None),
+    ),
+    IdempotencyKeyReused: (
+        *(422, "idempotency_key_reused"),
+        *("Another order was sent under this Idempotency-Key.", None),
+    ),
+    ClientOrderIdTaken: (
+        *(409, "client_order_id_taken"),
+        *("Another order of yours has this clientOrderId.", None),
+    ),
+    Overloaded: (
+        *(503, "overloaded"),
+        *("Too many orders wait. Nothing was stored, come again later.", OVERLOADED_SECONDS),
+    ),
+    TooManyTickets: (
+        *(429, "too_many_requests"),
+        *("Too many tickets that were not used.", TICKET_SECONDS),
+    ),
 }
 
 
@@ -47,6 +78,25 @@ class NotCancellable(exceptions.APIException):
         super().__init__(f"The order is {status} and can no longer be cancelled.")
 
 
+class TooManyRequests(exceptions.APIException):
+    """More orders than the account's limit allows; trying again after `wait` seconds helps."""
+
+    status_code = HTTPStatus.TOO_MANY_REQUESTS
+    default_code = "too_many_requests"
+
+    def __init__(self, wait: float) -> None:
+        self.wait = wait
+        super().__init__(TOO_MANY)
+
+
+class HttpsRequired(exceptions.APIException):
+    """The order came in clear text. It was not taken; send it by HTTPS, and replace the key."""
+
+    status_code = HTTPStatus.FORBIDDEN
+    default_detail = "Orders are taken by HTTPS alone."
+    default_code = "https_required"
+
+
 class DatabaseUnavailable(exceptions.APIException):
     """The database does not answer. Nothing was stored; trying again later helps."""
 
@@ -64,6 +114,20 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
         "error": code,
         **members,
     }
+
+
+def refusal(error: Exception) -> Problem | None:
+    """Return the problem of what the engine refused; None if it is something else."""
+    found = REFUSALS.get(type(error))
+    if found is None:
+        return None
+    status, code, detail, seconds = found
+    return problem(status, code, detail, **({} if seconds is None else {"retryAfter": seconds}))
+
+
+def too_many_requests(wait: float) -> Problem:
+    """Return the problem of an account that sends more than it may; `wait` in seconds."""
+    return problem(429, "too_many_requests", TOO_MANY, retryAfter=math.ceil(wait))
 
 
 def invalid_fields(error: exceptions.ValidationError) -> Problem:
@@ -84,6 +148,10 @@ def invalid_fields(error: exceptions.ValidationError) -> Problem:
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """Translate an exception into a problem (DRF's EXCEPTION_HANDLER). None: a bug, let it rise."""
     headers: dict[str, str] = {}
+    if (refused := refusal(error)) is not None:
+        if "retryAfter" in refused:
+            headers["Retry-After"] = str(refused["retryAfter"])
+        return Response(refused, status=refused["status"], headers=headers)
     if isinstance(error, OperationalError | psycopg.OperationalError):
         logger.warning("the database does not answer: %s", error)
         error = DatabaseUnavailable()
@@ -96,13 +164,16 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
         return None
     if isinstance(error, exceptions.ValidationError):
         data = invalid_fields(error)
+    elif isinstance(error, TooManyRequests):
+        data = too_many_requests(error.wait)
+        headers["Retry-After"] = str(data["retryAfter"])
     else:
         code = CODES.get(type(error), error.default_code)
         data = problem(int(error.status_code), code, str(error.detail))
     if isinstance(error, NotCancellable):
         data["orderStatus"] = error.order_status
-    if (wait := getattr(error, "wait", None)) is not None:
-        headers["Retry-After"] = str(int(wait) + 1)
+    if (challenge := getattr(error, "auth_header", None)) is not None:
+        headers["WWW-Authenticate"] = challenge
     return Response(data, status=error.status_code, headers=headers)
 
 
@@ -116,7 +187,15 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    """Answer for bugs (Django's handler500); the traceback is in the log."""
+    """Answer for bugs (Django's handler500); the traceback is in the log.
+
+    Outside of the API's views a database that does not answer is noticed only here.
+    """
+    if isinstance(sys.exc_info()[1], OperationalError | psycopg.OperationalError):
+        away = DatabaseUnavailable
+        found = as_response(problem(503, away.default_code, away.default_detail))
+        found.headers["Retry-After"] = "1"
+        return found
     return as_response(problem(500, "internal_error", "Something broke on our side."))
 
 

@@ -30,6 +30,8 @@ class Requested(Protocol):
     def amount_out(self) -> int | None: ...
     @property
     def slippage_bps(self) -> int: ...
+    @property
+    def client_order_id(self) -> str | None: ...
 
 
 def request_as_json(order: Requested) -> dict[str, Any]:
@@ -47,6 +49,7 @@ def request_as_json(order: Requested) -> dict[str, Any]:
         "amountIn": decimal(token_in, order.amount_in),
         "amountOut": decimal(token_out, order.amount_out),
         "slippageBps": order.slippage_bps,
+        "clientOrderId": order.client_order_id,
     }
 
 

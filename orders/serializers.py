@@ -8,7 +8,14 @@ from django.conf import settings
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from orders.fields import MAX_TEXT, NumberField, WordField, optional, refuse
+from orders.fields import (
+    MAX_TEXT,
+    ClientOrderIdField,
+    NumberField,
+    WordField,
+    optional,
+    refuse,
+)
 from orders.models import MAX_SLIPPAGE_BPS
 from orders.submission import OrderRequest
 from routing.pricing import MAX_ATOMS
@@ -49,6 +56,9 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
     slippage = optional(NumberField, "Or as a fraction: 0.01 is 100 bps.")
     type = optional(WordField, "market, which is the default.")
     orderType = optional(WordField, "The same as type.")
+    clientOrderId = optional(
+        ClientOrderIdField, "Your own id: sent again, it finds the same order. Needs an account."
+    )
 
     def get_fields(self) -> dict[str, Any]:
         """Label each field with the name that clients write."""
@@ -111,7 +121,9 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         amounts = part(errors, self._amounts, given, market_and_side)
         if not (order_type and market_and_side and amounts) or slippage_bps is None:
             raise ValidationError(errors)
-        return OrderRequest(order_type, *market_and_side, *amounts, slippage_bps)
+        return OrderRequest(
+            *(order_type, *market_and_side, *amounts, slippage_bps), given.get("clientOrderId")
+        )
 
     def _type(self, given: dict[str, Any]) -> str:
         field, value = one_of(given, "type", "orderType")

@@ -17,10 +17,12 @@ from config import garbage
 from config.per_loop import once_per_loop
 from config.postgres import Link
 from orders import health
+from orders.accounts import accounts_of_this_loop
 from orders.bell import ringer_of_this_loop
 from orders.events import Event
 from orders.journal import conninfo, journal_of_this_loop
 from orders.lifecycle import Status
+from orders.pressure import backlog_of_this_loop, limiter_of_this_loop
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ LAYER_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
 HISTORY = """
 SELECT orders.id::text, event.seq, event.status, event.attempt, event.message, event.at, event.data
 FROM orders LEFT JOIN order_events AS event ON event.order_id = orders.id AND event.seq > %s
-WHERE orders.id = %s ORDER BY event.seq
+WHERE orders.id = %s AND (orders.owner_id IS NULL OR orders.owner_id = %s) ORDER BY event.seq
 """
 BEHIND = """
 SELECT watched.place FROM unnest(%s::uuid[], %s::int[]) WITH ORDINALITY AS watched(id, sent, place)
@@ -39,7 +41,7 @@ JOIN orders ON orders.id = watched.id AND orders.seq > watched.sent
 
 
 class UnknownOrder(LookupError):
-    """There is no such order. Trying again does not help."""
+    """There is no such order, or it is another's. Trying again does not help."""
 
 
 class Watch:
@@ -60,13 +62,13 @@ class Streams:
         self._resync: asyncio.Task[None] | None = None
         self._is_listening = False
 
-    async def history(self, order_id: str, after: int) -> list[Event]:
-        """Return the order's events after this seq, in order.
+    async def history(self, order_id: str, after: int, owner: int | None = None) -> list[Event]:
+        """Return the events after this seq, in order, of an order of `owner` or of nobody.
 
-        :raises UnknownOrder: no order has this id.
+        :raises UnknownOrder: no order has this id, or it is another's.
         :raises psycopg.Error: the database does not answer.
         """
-        rows = await self._link.fetch(HISTORY, (after, order_id))
+        rows = await self._link.fetch(HISTORY, (after, order_id, owner))
         if not rows:
             raise UnknownOrder(str(order_id))
         return [
@@ -166,5 +168,9 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
             await streams_of_this_loop().close()
             await ringer_of_this_loop().close()
             await journal_of_this_loop().close()
+            await accounts_of_this_loop().close()
+            await backlog_of_this_loop().close()
+            if (limiter := limiter_of_this_loop()) is not None:
+                await limiter.close()
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -4,7 +4,7 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from config.counts import counts
@@ -15,7 +15,8 @@ from orders.hints import publish_now
 from orders.journal import advance_now, journal_of_this_loop
 from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order
-from orders.moves import Move, NewOrder, Overtaken
+from orders.moves import AlreadyAccepted, Move, NewOrder, Overtaken
+from orders.pressure import backlog_of_this_loop
 from orders.representation import accepted_as_json, request_as_json
 from routing.tokens import Market
 from routing.venue import Side
@@ -35,6 +36,27 @@ class OrderRequest:
     amount_in: int | None
     amount_out: int | None
     slippage_bps: int
+    client_order_id: str | None = None
+
+
+class Submitted(NamedTuple):
+    """An order for its client, with its first event; `is_replay`: it was accepted before."""
+
+    order: dict[str, Any]
+    event: Event
+    is_replay: bool = False
+
+
+class AccountRequired(Exception):
+    """Nobody gave a key for the order; strangers would share them. Try without, or log in."""
+
+
+class IdempotencyKeyReused(Exception):
+    """The account sent another order under this key. Trying again does not help."""
+
+
+class ClientOrderIdTaken(Exception):
+    """The account has another order of this client order id. Trying again does not help."""
 
 
 class NotCancellable(Exception):
@@ -46,15 +68,26 @@ class NotCancellable(Exception):
 
 
 async def submit_order(
-    request: OrderRequest, order_id: str | None = None
-) -> tuple[dict[str, Any], Event]:
-    """Store the order, ring the bell, and return the order for its client and its first event.
+    request: OrderRequest,
+    owner: int | None = None,
+    *,
+    order_id: str | None = None,
+    idempotency_key: str | None = None,
+) -> Submitted:
+    """Store the order of an account or of nobody, ring the bell, and return the order.
 
     The order is safe once this returns: the bell is best effort, and the scheduler rings for
-    whoever was not rung for.
+    whoever was not rung for. Sent again under the same key it is the same order, and its answer
+    the same as the first time: order and key are stored together or not at all.
 
+    :raises AccountRequired: nobody gave a key.
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: the key belongs to another order.
+    :raises Overloaded: too many orders wait; nothing is stored.
     :raises psycopg.OperationalError: the database does not answer; nothing is stored.
     """
+    if owner is None and (idempotency_key or request.client_order_id):
+        raise AccountRequired
+    await backlog_of_this_loop().let_in()
     order = NewOrder(
         id=order_id or new_order_id(),
         type=request.type,
@@ -66,14 +99,41 @@ async def submit_order(
         slippage_bps=request.slippage_bps,
         message=RECEIVED,
         data={},
+        owner=owner,
+        client_order_id=request.client_order_id,
+        idempotency_key=idempotency_key,
     )
     asked = request_as_json(order)
-    event = await journal_of_this_loop().accept(order._replace(data={"order": asked}))
+    try:
+        event = await journal_of_this_loop().accept(order._replace(data={"order": asked}))
+    except AlreadyAccepted as before:
+        return replayed(asked, before)
     passing("after_accept")
     counts["orders_accepted"] += 1
     logger.info("order accepted", extra={"order_id": order.id})
     bell.ring_soon()
-    return {"message": RECEIVED, **accepted_as_json(asked, event.at)}, event
+    return Submitted(answer_of(event), event)
+
+
+def replayed(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
+    """Return the order that was accepted before, as it was answered then.
+
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
+    """
+    if meaning(asked) == meaning(before.event.data["order"]):
+        return Submitted(answer_of(before.event), before.event, is_replay=True)
+    raise (IdempotencyKeyReused if before.by_idempotency_key else ClientOrderIdTaken)
+
+
+def meaning(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells one request from another: all that was said but the order's own name."""
+    own = ("orderId", "wsUrl")
+    return {name: value for name, value in asked.items() if value is not None and name not in own}
+
+
+def answer_of(event: Event) -> dict[str, Any]:
+    """Return what the client is told of an order when it is accepted; `event` is its first."""
+    return {"message": event.message, **accepted_as_json(event.data["order"], event.at)}
 
 
 def cancel_order(order_id: UUID) -> Event:

@@ -1,7 +1,7 @@
 """The live page, and the REST paths, each with and without a slash at the end."""
 
 from django.templatetags.static import static
-from django.urls import URLPattern, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 
 from orders import probes, views
@@ -28,11 +28,13 @@ def probe_paths() -> list[str]:
 
 
 orders_view = views.OrdersView.as_view()
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("", live_page, name="live"),
     either("test", live_page),
     path("favicon.ico", RedirectView.as_view(url=static("orders/live.svg"))),
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
+    either("api/ws-tickets", views.TicketsView.as_view(), "ws-tickets"),
+    path("accounts/", include("rest_framework.urls")),  # logging in and out
     either("health", views.HealthView.as_view(), "health"),
     either("livez", probes.live, "livez"),
     either("readyz", probes.ready, "readyz"),

@@ -1,28 +1,36 @@
 """The REST doors: translate in, one call, translate out."""
 
+import re
 from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from rest_framework import status
-from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import ErrorDetail, UnsupportedMediaType, ValidationError
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orders import filters, health, pages, submission
+from orders.accounts import Principal
 from orders.async_view import AsyncAPIView, ProblemAPIView
+from orders.authentication import IsAccount, SessionAuthentication, principal_of
+from orders.events import timestamp
 from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order, OrderEvent
 from orders.parsers import ExactJSONParser
-from orders.problems import NotCancellable, OrderNotFound
+from orders.pressure import allowance_of
+from orders.problems import HttpsRequired, NotCancellable, OrderNotFound, TooManyRequests
 from orders.representation import event_of, order_as_json
 from orders.schema import openapi
 from orders.serializers import ORDER_REQUEST, OrderRequestSerializer
+from orders.tickets import issue_ticket
 
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
 LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pages.FIELDS
 
@@ -53,6 +61,7 @@ class OrdersView(AsyncAPIView):
         return await sync_to_async(self._list)(request)
 
     async def post(self, request: Request) -> Response:
+        principal = await self._admit(request)
         if is_form(request):
             if not hasattr(request._request, "session"):
                 raise UnsupportedMediaType(request.content_type or "none", JSON_WANTED)
@@ -61,17 +70,39 @@ class OrdersView(AsyncAPIView):
             sent = request.data
         self.sent = sent if isinstance(sent, dict) else None
         site = site_of(request)  # before anything is stored: refuses a Host that is not ours
-        order, _ = await submission.submit_order(ORDER_REQUEST.read(sent))
+        order, _, is_replay = await submission.submit_order(
+            ORDER_REQUEST.read(sent),
+            principal.owner,
+            idempotency_key=read_idempotency_key(request),
+        )
+        marker = {"Idempotent-Replayed": "true"} if is_replay else {}
         return Response(
             order | {"links": links(request, site, order["orderId"], Status.PENDING)},
-            status=status.HTTP_201_CREATED,
-            headers={"Location": f"/api/orders/{order['orderId']}"},
+            status=status.HTTP_200_OK if is_replay else status.HTTP_201_CREATED,
+            headers={"Location": f"/api/orders/{order['orderId']}", **marker},
         )
+
+    async def _admit(self, request: Request) -> Principal:
+        """Return for whom an order is sent, if as many may be.
+
+        :raises HttpsRequired: it came in clear text, and may not.
+        :raises TooManyRequests: the limit of the account is reached.
+        """
+        if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+            raise HttpsRequired
+        principal = principal_of(request)
+        allowance = await allowance_of(principal, request.META.get("REMOTE_ADDR", ""))
+        if allowance is not None:
+            self.headers |= allowance.headers()
+            if allowance.wait:
+                raise TooManyRequests(allowance.wait)
+        return principal
 
     def _list(self, request: Request) -> Response:
         filters.check_names(request, LIST_PARAMETERS)
         limit, place = pages.read_limit(request), pages.read_place(request)
-        page = pages.page_of(filters.wanted(request.query_params), place, limit)
+        wanted = filters.wanted(request.query_params, own_orders(request))
+        page = pages.page_of(wanted, place, limit)
         results = [shown(request, order) for order in page.orders]
         return Response(pages.as_json(page, request.build_absolute_uri(), results))
 
@@ -87,7 +118,7 @@ class OrderView(ProblemAPIView):
     @openapi.ORDER
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
-        return Response(shown(request, find_order(order_id)))
+        return Response(shown(request, find_order(request, order_id)))
 
 
 class EventsView(ProblemAPIView):
@@ -101,7 +132,7 @@ class EventsView(ProblemAPIView):
     @openapi.EVENTS
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, {"after"})
-        order = find_order(order_id)
+        order = find_order(request, order_id)
         events = OrderEvent.objects.filter(order=order, seq__gt=read_after(request)).order_by("seq")
         return Response(
             {
@@ -126,17 +157,39 @@ class CancelView(ProblemAPIView):
     def post(self, request: Request, order_id: str) -> Response:
         if is_form(request):
             refuse_forgery(request)
-        order = find_order(order_id)
+        order = find_order(request, order_id)
         try:
             submission.cancel_order(order.id)
         except submission.NotCancellable as refused:
             raise NotCancellable(refused.status) from None
-        return Response(shown(request, find_order(order_id)))
+        return Response(shown(request, find_order(request, order_id)))
+
+
+class TicketsView(ProblemAPIView):
+    """Give a ticket (POST) that opens one WebSocket, once, within 30 seconds: `?ticket=`.
+
+    For pages, which can give a WebSocket no header. Programs send their key with the handshake.
+    """
+
+    permission_classes = (IsAccount,)
+
+    def get_view_name(self) -> str:
+        return "Tickets for WebSockets"
+
+    def post(self, request: Request) -> Response:
+        ticket, expires_at = issue_ticket(principal_of(request))
+        return Response(
+            {"ticket": ticket, "expiresAt": timestamp(expires_at)},
+            status=status.HTTP_201_CREATED,
+            headers={"Cache-Control": "no-store"},
+        )
 
 
 class HealthView(ProblemAPIView):
     """Whether the database, Redis and a worker answer. 503 only when the database does not."""
 
+    authentication_classes = ()
+    permission_classes = ()
     about = "orders/api/health.html"
 
     def get_view_name(self) -> str:
@@ -150,12 +203,33 @@ class HealthView(ProblemAPIView):
         return Response(report, status=code)
 
 
-def find_order(order_id: str) -> Order:
-    """:raises OrderNotFound: no order has this id, or it is no id at all."""
+def own_orders(request: Request) -> QuerySet[Order]:
+    """Return the orders of the account; nobody has any."""
+    owner = principal_of(request).owner
+    return Order.objects.none() if owner is None else Order.objects.filter(owner=owner)
+
+
+def find_order(request: Request, order_id: str) -> Order:
+    """Return an order of the account, or one that is nobody's.
+
+    :raises OrderNotFound: no order has this id, it is another's, or it is no id at all.
+    """
     try:
-        return Order.objects.get(pk=UUID(order_id))
+        found = Order.objects.get(pk=UUID(order_id))
+        if found.owner_id not in (None, principal_of(request).owner):
+            raise OrderNotFound
+        return found
     except (ValueError, Order.DoesNotExist):
         raise OrderNotFound from None
+
+
+def read_idempotency_key(request: Request) -> str | None:
+    """:raises ValidationError: it is no key: 1 to 255 visible ASCII characters."""
+    key: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        detail = ErrorDetail("1 to 255 visible ASCII characters.", "invalid_text")
+        raise ValidationError({"Idempotency-Key": [detail]})
+    return key
 
 
 def read_after(request: Request) -> int:

@@ -10,9 +10,11 @@ import pytest_asyncio
 import redis
 from django.conf import settings
 
+from orders.accounts import accounts_of_this_loop
 from orders.bell import ringer_of_this_loop
 from orders.hints import hints_of_this_loop
 from orders.journal import Journal, conninfo, journal_of_this_loop
+from orders.pressure import backlog_of_this_loop, limiter_of_this_loop
 from orders.streams import streams_of_this_loop
 from tests.database import Database, MakeJournal
 from tests.engine import migrated_database
@@ -61,6 +63,10 @@ async def engine_loop(transactional_db: None) -> AsyncIterator[None]:
     await streams_of_this_loop().close()
     await ringer_of_this_loop().close()
     await journal_of_this_loop().close()
+    await accounts_of_this_loop().close()
+    await backlog_of_this_loop().close()
+    if (limiter := limiter_of_this_loop()) is not None:
+        await limiter.close()
     await hints_of_this_loop().close()
 
 

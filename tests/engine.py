@@ -32,6 +32,7 @@ SELL = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
 PATIENCE = 30.0  # seconds; generous, because other work may share the machine's cores
 TABLES = (
     "orders, order_events, order_transactions, order_starts, heartbeats,"
+    " api_keys, socket_tickets,"
     " simulated_network_transactions"
 )
 OPEN = "SELECT count(*) FROM orders WHERE finished_at IS NULL"
@@ -131,14 +132,19 @@ class Web(Process):
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def request(self, path: str, body: Any = None, timeout: float = PATIENCE) -> Answer:
-        """GET, or POST the body as JSON.
+    def request(
+        self, path: str, body: Any = None, timeout: float = PATIENCE, **headers: str
+    ) -> Answer:
+        """GET, or POST the body as JSON. Headers are named as arguments: `idempotency_key="1"`.
 
         :raises OSError: the connection broke.
         """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
-            f"http://{self.address}{path}", data, {"content-type": "application/json"}
+            f"http://{self.address}{path}",
+            data,
+            {"content-type": "application/json"}
+            | {name.replace("_", "-"): value for name, value in headers.items()},
         )
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:

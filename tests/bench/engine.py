@@ -21,6 +21,9 @@ AT_ONCE = {
     "SIMULATION_LANDING_LATENCY": "0",
     "SIMULATION_DRIFT_BPS": "0",
     "ORDER_RATE_LIMIT": "unlimited",
+    "ACCOUNT_RATE_LIMIT": "unlimited",
+    "ALLOW_ANONYMOUS_ORDERS": "1",
+    "MAX_BACKLOG": "1000000",
     "LOG_LEVEL": "WARNING",
     "SECRET_KEY": "only-for-the-benchmark",
 }

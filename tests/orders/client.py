@@ -19,6 +19,8 @@ from orders.journal import conninfo
 
 PATIENCE = 10.0  # seconds for any one answer; only a failing test ever waits so long
 HOST = "testserver"
+CREDENTIALS: dict[str, str] = {}
+"""Headers of every request of a test; see the fixture `account`."""
 SELL_SOL = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
 
 
@@ -47,7 +49,7 @@ async def request(
     """
     target, _, query = path.partition("?")
     pieces = [body] if isinstance(body, bytes) else list(body)
-    sent = {"host": HOST, **headers}
+    sent = {"host": HOST, **CREDENTIALS, **headers}
     if isinstance(body, bytes) and body:
         sent.setdefault("content_length", str(len(body)))
     scope = {
@@ -173,7 +175,7 @@ async def connected(path: str, **headers: str) -> AsyncIterator[Socket]:
 
     :raises Refused: the handshake was not answered with an open socket.
     """
-    sent = {"host": HOST, **headers}
+    sent = {"host": HOST, **CREDENTIALS, **headers}
     lines = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
     communicator = WebsocketCommunicator(application, path, lines)
     is_open, _ = await communicator.connect(PATIENCE)

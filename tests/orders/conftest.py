@@ -8,6 +8,8 @@ from django.apps import apps
 from pytest_django.plugin import DjangoDbBlocker
 
 from orders.journal import conninfo
+from tests.accounts import Account, make_account
+from tests.orders.client import CREDENTIALS
 
 TABLES = [
     model._meta.db_table
@@ -15,6 +17,14 @@ TABLES = [
     for model in apps.get_app_config(app).get_models()
 ]
 ANY_ROW = " OR ".join(f"EXISTS (TABLE {table})" for table in TABLES)
+
+
+@pytest.fixture
+def account(engine_loop: None, monkeypatch: pytest.MonkeyPatch) -> Account:
+    """The account as which all requests of the test are sent that say nothing else."""
+    found = make_account()
+    monkeypatch.setitem(CREDENTIALS, "authorization", f"Bearer {found.key}")
+    return found
 
 
 @pytest.fixture

@@ -29,6 +29,10 @@ def make_order(**columns: object) -> Order:
     return Order.objects.create(**found)
 
 
+def make_owner() -> User:
+    return User.objects.create(username="owner")
+
+
 def make_confirmed_order() -> Order:
     order = make_order(
         **{"status": "confirmed", "finished_at": NOW, "venue": "meteora", "attempts": 1},
@@ -134,7 +138,7 @@ def test_a_filter_that_makes_no_sense_is_no_fault(admin_client: Client, query: s
 def test_an_order_is_found_by_its_id_a_signature_and_the_clients_name(
     admin_client: Client,
 ) -> None:
-    order, other = make_confirmed_order(), make_order(client_order_id="mine-1")
+    order, other = make_confirmed_order(), make_order(client_order_id="mine-1", owner=make_owner())
     for term, found, hidden in [
         (str(order.pk), order, other),
         ("5" * 64, order, other),

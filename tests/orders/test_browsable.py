@@ -79,6 +79,7 @@ async def test_a_person_finds_a_form_with_every_field_of_an_order(path: str) -> 
     assert set(form.fields) == {
         *("csrfmiddlewaretoken", "tokenIn", "tokenOut", "baseToken", "quoteToken", "side"),
         *("amountIn", "amount", "amountOut", "slippageBps", "slippage", "type", "orderType"),
+        "clientOrderId",
     }
 
 

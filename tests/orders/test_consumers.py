@@ -11,6 +11,7 @@ from orders.hints import hints_of_this_loop
 from orders.lifecycle import Status
 from orders.streams import streams_of_this_loop
 from orders.urls import entry_paths
+from tests.accounts import Account
 from tests.orders.client import (
     HOST,
     SELL_SOL,
@@ -269,6 +270,7 @@ async def test_a_flood_of_frames_is_closed_with_4429(monkeypatch: pytest.MonkeyP
 
 
 async def test_one_socket_follows_so_many_orders_and_no_more(
+    account: Account,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(consumers, "MAX_OPEN_ORDERS", 2)

@@ -1,0 +1,34 @@
+"""Make an API key for an account: `manage.py create_api_key USER [--name TEXT]`."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from orders.accounts import create_api_key
+
+
+class Command(BaseCommand):
+    help = "Make an API key for an account and print it: it cannot be shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("user", help="name of the account")
+        parser.add_argument("--name", default="", help="what the key is for")
+        parser.add_argument("--expires-days", type=int, metavar="DAYS", help="never if left out")
+
+    def handle(
+        self, *args: Any, user: str, name: str, expires_days: int | None, **options: Any
+    ) -> None:
+        """:raises CommandError: there is no such account, or the key would never hold."""
+        model = get_user_model()
+        owner = model.objects.filter(**{model.USERNAME_FIELD: user}).first()
+        if owner is None:
+            raise CommandError(f"There is no account {user}: make one in the admin first.")
+        if expires_days is not None and not 0 < expires_days <= 36_500:
+            raise CommandError("A key expires after 1 to 36500 days.")
+        end = None if expires_days is None else timezone.now() + timedelta(days=expires_days)
+        _, secret = create_api_key(owner, name[:100], end)
+        self.stderr.write("Keep this key: it cannot be shown again.")
+        self.stdout.write(secret)

@@ -1,0 +1,31 @@
+"""Show the API keys: `manage.py list_api_keys [USER]`."""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from orders.models import ApiKey
+
+
+class Command(BaseCommand):
+    help = "List the API keys, the newest first; secrets are not kept."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("user", nargs="?", help="name of an account; all if left out")
+
+    def handle(self, *args: Any, user: str | None, **options: Any) -> None:
+        keys = ApiKey.objects.select_related("owner")
+        for key in keys.filter(owner__username=user) if user else keys:
+            words = [key.prefix, key.owner.get_username(), standing(key), key.name]
+            self.stdout.write("  ".join(word for word in words if word))
+
+
+def standing(key: ApiKey) -> str:
+    if key.revoked_at:
+        return f"revoked {day(key.revoked_at)}"
+    return f"expires {day(key.expires_at)}" if key.expires_at else "holds"
+
+
+def day(at: datetime) -> str:
+    return f"{at:%Y-%m-%d}"

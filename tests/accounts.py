@@ -62,9 +62,8 @@ class Account:
 
     async def log_in(self) -> dict[str, str]:
         """Return the cookie of a session, as a header."""
-        return {
-            "cookie": f"{settings.SESSION_COOKIE_NAME}={await database_sync_to_async(self._session)()}"
-        }
+        session = await database_sync_to_async(self._session)()
+        return {"cookie": f"{settings.SESSION_COOKIE_NAME}={session}"}
 
     def _session(self) -> str:
         user = get_user_model().objects.get(pk=self.id)

@@ -1,0 +1,235 @@
+"""Sent again, an order is the same order: whoever sends it, however often, wherever it breaks."""
+
+import asyncio
+import json
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from orders.journal import conninfo
+from orders.moves import AlreadyAccepted
+from tests.accounts import execute, make_account
+from tests.database import Database, MakeJournal
+from tests.engine import Engine, Web, engine
+from tests.orders.client import SELL_SOL, Answer, connected, count_stored, get, post
+from tests.orders.walker import confirm
+from tests.proxy import Cut, proxy_of
+from tests.samples import new_order
+
+pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
+
+ORDERS = "SELECT count(*)::int FROM orders"
+RAW = json.dumps(SELL_SOL)
+
+
+async def send(order: dict[str, Any], key: str | None = None, **headers: str) -> Answer:
+    return await post("/execute", order, **headers, **({"idempotency_key": key} if key else {}))
+
+
+@pytest.mark.parametrize("by", ["header", "field"])
+async def test_the_same_request_again_is_the_same_order(by: str) -> None:
+    owner = make_account()
+    key = "mine-1" if by == "header" else None
+    order = SELL_SOL if by == "header" else SELL_SOL | {"clientOrderId": "mine-1"}
+    first = await send(order, key, **owner.headers)
+    assert (first.status, "idempotent-replayed" in first.headers) == (201, False)
+    await confirm(first.json["orderId"])
+    same = {"tokenIn": "sol", "tokenOut": "USDC", "amount": 1.5, "slippageBps": 100}  # said so
+    for again in (order, order | {}, same | {n: order[n] for n in order if n == "clientOrderId"}):
+        answer = await send(again, key, **owner.headers)
+        assert (answer.status, answer.headers["idempotent-replayed"]) == (200, "true")
+        assert answer.json == first.json
+        assert answer.headers["location"] == first.headers["location"]
+    assert len((await get("/api/orders", **owner.headers)).json["results"]) == 1
+
+
+async def test_another_order_under_the_same_key_is_refused() -> None:
+    owner = make_account()
+    first = await send(SELL_SOL | {"clientOrderId": "a"}, "k", **owner.headers)
+    assert first.json["clientOrderId"] == "a"
+    stored = count_stored()
+    for change in ({"amountIn": "2"}, {"slippageBps": 5}, {"tokenOut": "USDT"}, {}):
+        answer = await send(SELL_SOL | change, "k", **owner.headers)
+        assert (answer.status, answer.json["error"]) == (422, "idempotency_key_reused")
+        answer = await send(SELL_SOL | {"amountIn": "3", "clientOrderId": "a"}, **owner.headers)
+        assert (answer.status, answer.json["error"]) == (409, "client_order_id_taken")
+    assert count_stored() == stored
+
+
+async def test_keys_of_different_accounts_know_nothing_of_each_other() -> None:
+    one, other = make_account(), make_account()
+    order = SELL_SOL | {"clientOrderId": "a"}
+    answers = [await send(order, "k", **owner.headers) for owner in (one, other)]
+    assert [answer.status for answer in answers] == [201, 201]
+    assert len({answer.json["orderId"] for answer in answers}) == 2
+
+
+async def test_strangers_share_no_keys() -> None:
+    stored = count_stored()
+    for answer in (await send(SELL_SOL, "k"), await send(SELL_SOL | {"clientOrderId": "a"})):
+        assert (answer.status, answer.json["error"]) == (400, "account_required")
+    assert count_stored() == stored
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "é", "a\tb"])
+async def test_a_key_is_of_visible_characters(key: str) -> None:
+    answer = await post("/execute", SELL_SOL, idempotency_key=key, **make_account().headers)
+    assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+    assert answer.json["errors"][0]["field"] == "Idempotency-Key"
+
+
+@pytest.mark.parametrize("name", ["", " a", "x" * 65, "a/b", "ä", "a\x00", 7, True, [], {}])
+async def test_a_client_order_id_is_a_short_word(name: Any) -> None:
+    owner = make_account()
+    answer = await send(SELL_SOL | {"clientOrderId": name}, **owner.headers)
+    assert (answer.status, answer.json["error"]) == (400, "invalid_order")
+    assert [one["field"] for one in answer.json["errors"]] == ["clientOrderId"]
+
+
+async def test_a_refused_request_leaves_its_key_free() -> None:
+    owner = make_account()
+    assert (await send(SELL_SOL | {"amountIn": "-1"}, "k", **owner.headers)).status == 400
+    assert (await send(SELL_SOL, "k", **owner.headers)).status == 201
+
+
+async def test_fifty_at_once_make_one_order_and_are_answered_alike() -> None:
+    owner = make_account()
+    answers = await asyncio.gather(*(send(SELL_SOL, "k", **owner.headers) for _ in range(50)))
+    assert sorted(answer.status for answer in answers) == [200] * 49 + [201]
+    assert all(answer.json == answers[0].json for answer in answers)
+    assert execute(conninfo(), ORDERS) == [(1,)]
+
+
+async def test_keys_that_cross_in_two_processes_make_each_order_once(
+    make_journal: MakeJournal, database: Database
+) -> None:
+    owner, journals = make_account(), [make_journal(), make_journal()]
+    keys = [f"k{number}" for number in range(40)]
+
+    async def accept(journal: Any, key: str) -> str:
+        order = new_order(owner=owner.id, idempotency_key=key, data={"order": {}})
+        try:
+            return (await journal.accept(order)).order_id
+        except AlreadyAccepted as before:
+            return before.event.order_id
+
+    forward = [accept(journals[0], key) for key in keys]
+    backward = [accept(journals[1], key) for key in reversed(keys)]
+    found = await asyncio.gather(*forward, *backward)
+    assert found[:40] == found[:39:-1]
+    assert len(set(found)) == 40
+    assert await database.violations() == []
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_an_answer_lost_by_the_database_is_found_again(
+    cut: Cut, make_journal: MakeJournal, database: Database
+) -> None:
+    owner = make_account()
+    async with proxy_of(database.conninfo) as proxy:
+        journal = make_journal(proxy.conninfo)
+        order = new_order(owner=owner.id, idempotency_key="k", data={"order": {}})
+        await journal.connect()
+        proxy.cut = cut
+        event = await journal.accept(order)
+        assert (event.order_id, proxy.cuts) == (order.id, 1)
+        with pytest.raises(AlreadyAccepted) as before:
+            await journal.accept(new_order(owner=owner.id, idempotency_key="k"))
+        assert before.value.event == event
+    assert await database.rows(ORDERS) == [(1,)]
+
+
+async def test_a_socket_that_sends_an_order_again_follows_the_first_one() -> None:
+    owner = make_account()
+    order = SELL_SOL | {"clientOrderId": "mine-1"}
+    order_id = (await send(order, **owner.headers)).json["orderId"]
+    await confirm(order_id)
+    async with connected("/execute", **owner.headers) as socket:
+        await socket.send(order)
+        messages = await socket.messages(5)
+        assert {one["orderId"] for one in messages} == {order_id}
+        assert [one["seq"] for one in messages] == [1, 2, 3, 4, 5]
+        await socket.send(order | {"amountIn": "2"})
+        assert (await socket.message())["error"] == "client_order_id_taken"
+    async with connected("/execute") as socket:
+        await socket.send(order)
+        assert (await socket.message())["error"] == "account_required"
+    assert execute(conninfo(), ORDERS) == [(1,)]
+
+
+@pytest.fixture
+def two_webs(process_database: str, tmp_path: Path) -> Any:
+    with engine(process_database, tmp_path, REDIS_URL=settings.REDIS_URL) as running:
+        yield running, [running.web(), running.web()]
+
+
+def test_fifty_at_once_at_two_processes_make_one_order(two_webs: tuple[Engine, list[Web]]) -> None:
+    running, webs = two_webs
+    owner = make_account(running.conninfo)
+
+    async def storm(bodies: list[dict[str, Any]], **keys: str) -> list[Any]:
+        return await asyncio.gather(
+            *(
+                asyncio.to_thread(
+                    webs[place % 2].request, "/execute", body, **keys, **owner.headers
+                )
+                for place, body in enumerate(bodies)
+            )
+        )
+
+    same = asyncio.run(storm([SELL_SOL] * 50, idempotency_key="k"))
+    assert sorted(answer.status for answer in same) == [200] * 49 + [201]
+    assert (
+        len(
+            {
+                json.dumps(answer.body, sort_keys=True).replace(webs[1].address, webs[0].address)
+                for answer in same
+            }
+        )
+        == 1
+    )
+    mixed = [SELL_SOL | {"amountIn": str(1 + place % 5)} for place in range(50)]
+    found = asyncio.run(storm(mixed, idempotency_key="other"))
+    assert sorted(answer.status for answer in found) == [200] * 9 + [201] + [422] * 40
+    assert running.value(ORDERS) == 2
+
+
+def test_who_hangs_up_and_comes_again_has_one_order(two_webs: tuple[Engine, list[Web]]) -> None:
+    running, webs = two_webs
+    owner = make_account(running.conninfo)
+    head = (
+        f"POST /execute HTTP/1.1\r\nHost: {webs[0].address}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {owner.key}\r\nIdempotency-Key: k\r\n"
+        f"Content-Length: {len(RAW)}\r\n\r\n{RAW}"
+    ).encode()
+
+    async def hang_up() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", webs[0].port)
+        writer.write(head)
+        await writer.drain()
+        writer.transport.abort()
+
+    asyncio.run(hang_up())
+    answers = [
+        web.request("/execute", SELL_SOL, idempotency_key="k", **owner.headers)
+        for web in (webs[0], webs[1])
+    ]
+    assert answers[1].status == 200
+    assert len({answer.body["orderId"] for answer in answers}) == 1
+    assert running.value(ORDERS) == 1
+
+
+def test_a_process_that_dies_after_storing_leaves_no_key_stuck(
+    process_database: str, tmp_path: Path
+) -> None:
+    with engine(process_database, tmp_path, REDIS_URL=settings.REDIS_URL) as running:
+        owner = make_account(running.conninfo)
+        dying = running.web(CRASH_AT="after_accept")
+        with pytest.raises((urllib.error.URLError, ConnectionError)):
+            dying.request("/execute", SELL_SOL, idempotency_key="k", **owner.headers)
+        answer = running.web().request("/execute", SELL_SOL, idempotency_key="k", **owner.headers)
+        assert answer.status == 200
+        assert running.value(ORDERS) == 1

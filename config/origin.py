@@ -1,4 +1,4 @@
-"""Which pages may open our WebSockets: our own and `ALLOWED_ORIGINS`.
+"""Which pages may open our WebSockets: our own and `ALLOWED_ORIGINS`; and whether in clear text.
 
 A browser always says which page asks; programs say nothing and are not concerned. Other than
 Channels' validator, which turns away whoever sends no Origin.
@@ -18,14 +18,33 @@ class OwnOrigins:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         headers = dict(scope["headers"])
         origin = headers.get(b"origin")
-        if origin is None or is_allowed(origin.decode("latin-1"), headers.get(b"host", b"")):
+        is_welcome = origin is None or is_allowed(
+            origin.decode("latin-1"), headers.get(b"host", b"")
+        )
+        if is_welcome and is_secure(scope, headers):
             return await self._application(scope, receive, send)
         return await WebsocketDenier()(scope, receive, send)  # 403, before any handshake
 
 
 def is_allowed(origin: str, host: bytes) -> bool:
     """Whether the page is our own (same host and port) or a trusted one."""
+    if origin in settings.ALLOWED_ORIGINS:
+        return True
     try:
-        return origin in settings.ALLOWED_ORIGINS or urlsplit(origin).netloc.encode() == host
+        parts = urlsplit(origin)
     except ValueError:  # not a URL
         return False
+    if settings.SECURE_SSL_REDIRECT and parts.scheme != "https":
+        return False  # anybody on the way may have written that page
+    return parts.netloc.encode() == host
+
+
+def is_secure(scope: dict[str, Any], headers: dict[bytes, bytes]) -> bool:
+    """Whether the socket came by TLS, where HTTPS is asked for; as Django tells it of requests."""
+    if not settings.SECURE_SSL_REDIRECT:
+        return True
+    if settings.SECURE_PROXY_SSL_HEADER:
+        name, value = settings.SECURE_PROXY_SSL_HEADER
+        header = name.removeprefix("HTTP_").replace("_", "-").lower().encode()
+        return headers.get(header, b"").decode("latin-1") == value
+    return scope.get("scheme") in ("wss", "https")

@@ -1,7 +1,7 @@
 """Clients of the ASGI application: they hand it what a server would, and read what it sends."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -155,6 +155,18 @@ class Socket:
             if output["type"] == "websocket.close":
                 return found, output.get("code", 1000)
             found.append(json.loads(output["text"]))
+
+    async def until(
+        self, is_last: Callable[[dict[str, Any]], bool]
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """Wait for such a message, or for the end, and return as `rest`; None: it is open."""
+        found: list[dict[str, Any]] = []
+        while not (found and is_last(found[-1])):
+            output = await self._communicator.receive_output(PATIENCE)
+            if output["type"] == "websocket.close":
+                return found, output.get("code", 1000)
+            found.append(json.loads(output["text"]))
+        return found, None
 
     async def caught_up(self) -> None:
         """Wait until the application has read the log and answers a frame."""

@@ -1,0 +1,82 @@
+"""Settings for the internet: Django finds nothing to warn of, and clear text is not taken."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from config.embedded import PROJECT
+from tests.accounts import make_account
+from tests.engine import SELL, Web, engine
+
+PRODUCTION = {
+    "DJANGO_SETTINGS_MODULE": "config.settings",
+    "SECRET_KEY": "wQ8zL1n5Tr0yVb3KxJm7cFhPd2sGaEuo9iR4ZtYlXkWqNvBj6-and-more",
+    "ALLOWED_HOSTS": "engine.example.com",
+    "HTTPS": "true",
+}
+BY_TLS = {"x_forwarded_proto": "https"}  # uvicorn believes it of this machine
+
+
+def check(**environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    return subprocess.run(
+        command,
+        cwd=PROJECT,
+        env={**os.environ, **PRODUCTION, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_django_warns_of_nothing_in_production() -> None:
+    ended = check()
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [({"HTTPS": "false"}, "W008"), ({"DEBUG": "true"}, "W018"), ({"SECRET_KEY": "x"}, "W009")],
+)
+def test_django_does_warn_of_what_is_left_open(change: dict[str, str], warning: str) -> None:
+    ended = check(**change)
+    assert ended.returncode != 0
+    assert warning in ended.stderr
+
+
+@pytest.fixture
+def web(process_database: str, tmp_path: Path) -> Any:
+    found = {"HTTPS": "true", "REDIS_URL": settings.REDIS_URL}
+    with engine(process_database, tmp_path, **found) as running:
+        yield running.web()
+
+
+def test_nothing_of_value_is_taken_in_clear_text(web: Web, process_database: str) -> None:
+    owner = make_account(process_database)
+    refused = web.request("/execute", SELL, **owner.headers)
+    assert (refused.status, refused.body["error"]) == (403, "https_required")
+    assert web.request("/execute", SELL, **owner.headers, **BY_TLS).status == 201
+    assert web.request("/health").status == 200
+    url = f"ws://{web.address}/execute"
+    with pytest.raises(InvalidStatus):
+        connect(url, additional_headers=owner.headers)
+    with connect(url, additional_headers={"X-Forwarded-Proto": "https", **owner.headers}) as socket:
+        socket.send('{"action":"?"}')
+        assert "unknown_action" in str(socket.recv(timeout=10))
+
+
+def test_pages_carry_the_headers_of_a_careful_site(web: Web) -> None:
+    answer = web.request("/api/orders", **BY_TLS)
+    assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]

@@ -43,8 +43,9 @@ def is_secure(scope: dict[str, Any], headers: dict[bytes, bytes]) -> bool:
     """Whether the socket came by TLS, where HTTPS is asked for; as Django tells it of requests."""
     if not settings.SECURE_SSL_REDIRECT:
         return True
-    if settings.SECURE_PROXY_SSL_HEADER:
-        name, value = settings.SECURE_PROXY_SSL_HEADER
+    proxy_header: tuple[str, str] | None = settings.SECURE_PROXY_SSL_HEADER
+    if proxy_header:
+        name, value = proxy_header
         header = name.removeprefix("HTTP_").replace("_", "-").lower().encode()
         return headers.get(header, b"").decode("latin-1") == value
     return scope.get("scheme") in ("wss", "https")

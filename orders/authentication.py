@@ -29,7 +29,7 @@ from orders.accounts import (
 
 SCHEME = "Bearer"
 CHALLENGE = 'Bearer realm="orders"'
-WHO_ARE_YOU = "Give an API key: Authorization: Bearer KEY."
+WHO_ARE_YOU = "Give an API key: Authorization: Bearer KEY, or log in."
 
 
 class ApiKeyAuthentication(authentication.BaseAuthentication):

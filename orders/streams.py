@@ -32,7 +32,8 @@ LAYER_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
 HISTORY = """
 SELECT orders.id::text, event.seq, event.status, event.attempt, event.message, event.at, event.data
 FROM orders LEFT JOIN order_events AS event ON event.order_id = orders.id AND event.seq > %s
-WHERE orders.id = %s AND (orders.owner_id IS NULL OR orders.owner_id = %s) ORDER BY event.seq
+WHERE orders.id = %s AND (%s OR orders.owner_id IS NULL OR orders.owner_id = %s)
+ORDER BY event.seq
 """
 BEHIND = """
 SELECT watched.place FROM unnest(%s::uuid[], %s::int[]) WITH ORDINALITY AS watched(id, sent, place)
@@ -62,13 +63,17 @@ class Streams:
         self._resync: asyncio.Task[None] | None = None
         self._is_listening = False
 
-    async def history(self, order_id: str, after: int, owner: int | None = None) -> list[Event]:
+    async def history(
+        self, order_id: str, after: int, owner: int | None = None, *, is_operator: bool = False
+    ) -> list[Event]:
         """Return the events after this seq, in order, of an order of `owner` or of nobody.
+
+        Operators see every order.
 
         :raises UnknownOrder: no order has this id, or it is another's.
         :raises psycopg.Error: the database does not answer.
         """
-        rows = await self._link.fetch(HISTORY, (after, order_id, owner))
+        rows = await self._link.fetch(HISTORY, (after, order_id, is_operator, owner))
         if not rows:
             raise UnknownOrder(str(order_id))
         return [
@@ -154,6 +159,17 @@ async def warm_up() -> None:
         logger.warning("the database does not answer yet: %s", error)
 
 
+async def close_connections() -> None:
+    """Close all that this loop has opened to take orders and to follow them."""
+    await streams_of_this_loop().close()
+    await ringer_of_this_loop().close()
+    await journal_of_this_loop().close()
+    await accounts_of_this_loop().close()
+    await backlog_of_this_loop().close()
+    if (limiter := limiter_of_this_loop()) is not None:
+        await limiter.close()
+
+
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Beat while the server runs, close its connections when it stops (ASGI's lifespan)."""
     while True:
@@ -165,12 +181,6 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
             await send({"type": "lifespan.startup.complete"})
         if message["type"] == "lifespan.shutdown":
             health.stop_beating()
-            await streams_of_this_loop().close()
-            await ringer_of_this_loop().close()
-            await journal_of_this_loop().close()
-            await accounts_of_this_loop().close()
-            await backlog_of_this_loop().close()
-            if (limiter := limiter_of_this_loop()) is not None:
-                await limiter.close()
+            await close_connections()
             await send({"type": "lifespan.shutdown.complete"})
             return

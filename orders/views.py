@@ -176,6 +176,7 @@ class TicketsView(ProblemAPIView):
     def get_view_name(self) -> str:
         return "Tickets for WebSockets"
 
+    @openapi.TICKETS
     def post(self, request: Request) -> Response:
         ticket, expires_at = issue_ticket(principal_of(request))
         return Response(

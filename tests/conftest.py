@@ -10,12 +10,9 @@ import pytest_asyncio
 import redis
 from django.conf import settings
 
-from orders.accounts import accounts_of_this_loop
-from orders.bell import ringer_of_this_loop
 from orders.hints import hints_of_this_loop
-from orders.journal import Journal, conninfo, journal_of_this_loop
-from orders.pressure import backlog_of_this_loop, limiter_of_this_loop
-from orders.streams import streams_of_this_loop
+from orders.journal import Journal, conninfo
+from orders.streams import close_connections
 from tests.database import Database, MakeJournal
 from tests.engine import migrated_database
 from tests.task_queue import Queue
@@ -60,13 +57,7 @@ def queue(redis_client: redis.Redis) -> Queue:
 async def engine_loop(transactional_db: None) -> AsyncIterator[None]:
     """For tests of coroutines that use the journal, hints or streams: closes them at the end."""
     yield
-    await streams_of_this_loop().close()
-    await ringer_of_this_loop().close()
-    await journal_of_this_loop().close()
-    await accounts_of_this_loop().close()
-    await backlog_of_this_loop().close()
-    if (limiter := limiter_of_this_loop()) is not None:
-        await limiter.close()
+    await close_connections()
     await hints_of_this_loop().close()
 
 

@@ -18,7 +18,7 @@ from orders.consumers import Close
 from orders.lifecycle import Status
 from orders.models import FailureCode
 from orders.parsers import parse_json
-from orders.problems import CODES
+from orders.problems import CODES, REFUSALS
 from orders.serializers import ORDER_REQUEST, InvalidOrder
 from orders.urls import entry_paths
 from routing.simulation import _VARIABLES
@@ -57,6 +57,7 @@ def environment_variables_read() -> set[str]:
         p for package in ("config", "orders", "routing") for p in PROJECT.glob(f"{package}/**/*.py")
     ]:
         source = path.read_text()
+        found |= set(re.findall(r'\brate\("([A-Z_]+)"', source))
         found |= set(re.findall(r'\benv\.\w+\(\s*"([A-Z_]+)"', source))
         found |= set(re.findall(r'\bpositive\("([A-Z_]+)"', source))
         found |= set(re.findall(r'\benviron(?:\.\w+\(|\[)"([A-Z_]+)"', source))
@@ -128,8 +129,8 @@ def test_every_status_is_explained() -> None:
 
 def test_every_error_code_of_the_framework_is_listed() -> None:
     listed = set(re.findall(r"`([a-z_]+)`", README))
-    later = {"not_authenticated", "too_many_requests"}
-    assert set(CODES.values()) - later <= listed
+    refusals = {code for _, code, _, _ in REFUSALS.values()}
+    assert {*CODES.values(), *refusals, "https_required"} <= listed
 
 
 def test_the_example_environment_has_every_setting_and_no_other() -> None:

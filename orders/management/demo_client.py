@@ -59,22 +59,28 @@ class SentOrder:
         return (self.ended_at or time.monotonic()) - self.sent_at
 
 
-async def send_order(url: str, body: dict[str, Any]) -> SentOrder:
-    """Send one order.
+async def send_order(url: str, body: dict[str, Any], key: str = "") -> SentOrder:
+    """Send one order, with an API key if there is one.
 
     :raises NoEngine: nothing answers, or not as the engine would.
     :raises Refused: the order was not taken.
     """
     sent_at = time.monotonic()
-    code, answer = await asyncio.to_thread(_post, f"{url}/api/orders/execute", body)
+    code, answer = await asyncio.to_thread(
+        _post, f"{url}/api/orders/execute", body, _credential(key)
+    )
     if code == http.client.CREATED and "wsUrl" in answer:
         return SentOrder(answer, sent_at)
+    if code == http.client.UNAUTHORIZED:
+        raise Refused(f"The engine at {url} wants an API key: --api-key or ENGINE_API_KEY.")
     if "detail" in answer:
         raise Refused(f"The engine refused {json.dumps(body)}: {answer['detail']}")
     raise NoEngine(f"What answers at {url} is no order execution engine (status {code}).")
 
 
-async def follow(url: str, order: SentOrder, tell: Callable[[SentOrder], None]) -> None:
+async def follow(
+    url: str, order: SentOrder, tell: Callable[[SentOrder], None], key: str = ""
+) -> None:
     """Read the order's stream to the final event, and go on where it was if the stream breaks.
 
     :raises Refused: the engine will not show this order.
@@ -85,7 +91,8 @@ async def follow(url: str, order: SentOrder, tell: Callable[[SentOrder], None]) 
     while order.status not in FINAL:
         try:
             # An engine on this machine is not to be reached through a proxy.
-            async with connect(f"{stream}?after={len(order.events)}", proxy=None) as socket:
+            place = f"{stream}?after={len(order.events)}"
+            async with connect(place, proxy=None, additional_headers=_credential(key)) as socket:
                 await _read(socket, order, tell)
                 code = socket.close_code
         except (ConnectionClosed, InvalidHandshake, OSError):
@@ -112,13 +119,20 @@ async def _read(
         pass  # the close code says why
 
 
-def _post(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def _credential(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _post(url: str, body: dict[str, Any], credential: dict[str, str]) -> tuple[int, dict[str, Any]]:
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
         connection = kind(parts.netloc, timeout=POST_SECONDS)
         try:
-            headers = {"Content-Type": "application/json", "Accept": "application/json"}
+            headers = {
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            } | credential
             connection.request("POST", parts.path, json.dumps(body), headers)
             response = connection.getresponse()
             answer = _object(response.read())

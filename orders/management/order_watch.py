@@ -11,11 +11,9 @@ from channels.layers import get_channel_layer
 from django.core.management.base import CommandError, OutputWrapper
 from redis.exceptions import RedisError
 
-from orders.bell import ringer_of_this_loop
 from orders.events import Event, group_of
-from orders.journal import journal_of_this_loop
 from orders.lifecycle import Status
-from orders.streams import RESYNC_SECONDS, streams_of_this_loop
+from orders.streams import RESYNC_SECONDS, close_connections, streams_of_this_loop
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +33,7 @@ def run(work: Coroutine[Any, Any, Found]) -> Found:
         try:
             return await work
         finally:
-            await streams_of_this_loop().close()
-            await ringer_of_this_loop().close()
-            await journal_of_this_loop().close()
+            await close_connections()
             await layer_of_this_process().flush()
 
     try:
@@ -68,7 +64,7 @@ async def follow(order_id: str, after: int = 0) -> AsyncIterator[Event]:
     await hints.listen()
     sent = after
     while True:
-        for event in await streams_of_this_loop().history(order_id, sent):
+        for event in await streams_of_this_loop().history(order_id, sent, is_operator=True):
             yield event
             sent = event.seq
             if event.is_final:
@@ -78,7 +74,7 @@ async def follow(order_id: str, after: int = 0) -> AsyncIterator[Event]:
 
 async def last_event(order_id: str) -> Event:
     """:raises UnknownOrder: there is no such order."""
-    return (await streams_of_this_loop().history(order_id, 0))[-1]
+    return (await streams_of_this_loop().history(order_id, 0, is_operator=True))[-1]
 
 
 class Hints:

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 
 from orders.lifecycle import Status
-from orders.problems import problem
+from orders.problems import REFUSALS, problem, refusal, too_many_requests
 from orders.schema.sockets import asyncapi
 
 ORDER_ID = "01a1fc02-2219-7ea8-9f11-ba64b00749af"
@@ -174,6 +174,21 @@ NOT_CANCELLABLE = OpenApiExample(
         orderStatus="submitted",
     ),
 )
+WHO_ARE_YOU = OpenApiExample(
+    "No API key",
+    value=problem(
+        401, "not_authenticated", "Give an API key: Authorization: Bearer KEY, or log in."
+    ),
+)
+REFUSED = {
+    status: [
+        OpenApiExample(code, value=found)
+        for error, (its_status, code, _, _) in REFUSALS.items()
+        if its_status == status and (found := refusal(error()))
+    ]
+    for status in (400, 409, 422, 503)
+}
+TOO_MANY = OpenApiExample("Too many", value=too_many_requests(7))
 NO_DATABASE_PROBLEM = OpenApiExample(
     "No database",
     value=problem(

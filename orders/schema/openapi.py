@@ -23,10 +23,11 @@ from orders.filters import STATES, TYPES, OrderFilter
 from orders.lifecycle import Status
 from orders.pages import DEFAULT_LIMIT, MAX_LIMIT
 from orders.problems import CONTENT_TYPE
-from orders.schema import examples
+from orders.schema import examples, security
 from orders.schema.shapes import SCHEMAS, ref
 from orders.schema.sockets import shared_schemas
 
+__all__ = ("security",)  # its classes are found by being there
 JSON = "application/json"
 NAMES = {("GET", "/api/orders"): "listOrders", ("POST", "/api/orders/execute"): "placeOrder"}
 ENTRY_PATHS = ("/api/orders/execute", "/api/orders", "/orders/execute", "/orders", "/execute")
@@ -97,6 +98,27 @@ ORDER_ID = OpenApiParameter("order_id", {"type": "string", "format": "uuid"}, Op
 LOCATION = OpenApiParameter(
     "Location", str, OpenApiParameter.HEADER, description="The order's path.", response=[201]
 )
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    OpenApiParameter.HEADER,
+    description="For an account: the same request again finds the same order.",
+)
+REPLAYED = OpenApiParameter(
+    "Idempotent-Replayed",
+    {"const": "true"},
+    OpenApiParameter.HEADER,
+    description="The order was accepted before.",
+    response=[200],
+)
+RETRY_AFTER = OpenApiParameter(
+    "Retry-After",
+    {"type": "integer"},
+    OpenApiParameter.HEADER,
+    description="Seconds after which to come again.",
+    response=[429, 503],
+)
+ACCOUNT = {401: ("No API key, or one that does not hold.", [examples.WHO_ARE_YOU])}
 NO_DATABASE = {503: ("The database does not answer: come again.", [examples.NO_DATABASE_PROBLEM])}
 NO_ORDER = {404: ("No order has this id.", [examples.UNKNOWN_ORDER])}
 UNWRITABLE: dict[int, tuple[str, list[OpenApiExample]]] = {
@@ -121,6 +143,7 @@ ORDERS = extend_schema_view(
             **problems(
                 {
                     400: ("A parameter means nothing.", examples.INVALID_LISTS),
+                    **ACCOUNT,
                     **UNWRITABLE,
                     **NO_DATABASE,
                 }
@@ -135,19 +158,30 @@ ORDERS = extend_schema_view(
             " the same orders as frames."
         ),
         request={JSON: OpenApiRequest(ref("OrderRequest"), examples=examples.REQUESTS)},
-        parameters=[LOCATION],
+        parameters=[IDEMPOTENCY_KEY, LOCATION, REPLAYED, RETRY_AFTER],
         responses={
+            (200, JSON): answer(
+                *("AcceptedOrder", "Sent again under the same key: the answer of the first time."),
+                ("Accepted before", examples.ACCEPTED),
+            ),
             (201, JSON): answer(
                 "AcceptedOrder", "Stored and queued.", ("Accepted", examples.ACCEPTED)
             ),
             **problems(
                 {
-                    400: ("It is no order.", examples.INVALID_ORDERS),
-                    403: ("A form of another site's page.", []),
+                    400: ("It is no order.", examples.INVALID_ORDERS + examples.REFUSED[400]),
+                    **ACCOUNT,
+                    403: ("A form of another site's page; or clear text, under HTTPS.", []),
+                    409: ("The clientOrderId is another order's.", examples.REFUSED[409]),
                     413: ("The body has more than 64 KiB.", []),
                     415: ("It is not JSON.", []),
+                    422: ("The Idempotency-Key is another order's.", examples.REFUSED[422]),
+                    429: ("More orders than the account may send.", [examples.TOO_MANY]),
                     **UNWRITABLE,
-                    **NO_DATABASE,
+                    503: (
+                        "Too many orders wait, or the database does not answer: come again.",
+                        [*examples.REFUSED[503], examples.NO_DATABASE_PROBLEM],
+                    ),
                 }
             ),
         },
@@ -163,7 +197,13 @@ ORDER = extend_schema(
             *(("Confirmed", examples.CONFIRMED), ("Pending", examples.PENDING)),
         ),
         **problems(
-            {400: ("There are no parameters.", []), **NO_ORDER, **UNWRITABLE, **NO_DATABASE}
+            {
+                400: ("There are no parameters.", []),
+                **ACCOUNT,
+                **NO_ORDER,
+                **UNWRITABLE,
+                **NO_DATABASE,
+            }
         ),
     },
 )
@@ -185,6 +225,7 @@ EVENTS = extend_schema(
         **problems(
             {
                 400: ("`after` is no seq.", [examples.INVALID_AFTER]),
+                **ACCOUNT,
                 **NO_ORDER,
                 **UNWRITABLE,
                 **NO_DATABASE,
@@ -205,9 +246,47 @@ CANCEL = extend_schema(
         (200, JSON): answer("Order", "It is cancelled.", ("Cancelled", examples.CANCELLED)),
         **problems(
             {
+                **ACCOUNT,
                 403: ("A form of another site's page.", []),
                 **NO_ORDER,
                 409: ("It was submitted, or has ended.", [examples.NOT_CANCELLABLE]),
+                **UNWRITABLE,
+                **NO_DATABASE,
+            }
+        ),
+    },
+)
+TICKETS = extend_schema(
+    operation_id="createSocketTicket",
+    summary="Get a ticket for a WebSocket",
+    description=(
+        "For pages, which can give a WebSocket no header: `?ticket=` opens one socket, once, within"
+        " 30 seconds. Programs send their key with the handshake."
+    ),
+    request=None,
+    parameters=[
+        OpenApiParameter(
+            *("Retry-After", {"type": "integer"}, OpenApiParameter.HEADER),
+            description="Seconds after which to come again.",
+            response=[429],
+        )
+    ],
+    responses={
+        (201, JSON): answer(
+            *("SocketTicket", "A ticket."),
+            (
+                "A ticket",
+                {
+                    "ticket": "hG2m0rLxq2b2zSPcY8m1uJrO0d0bY3vYVt8mCk1t5uE",
+                    "expiresAt": "2026-11-21T02:49:50.667653Z",
+                },
+            ),
+        ),
+        **problems(
+            {
+                **ACCOUNT,
+                403: ("A form of another site's page.", []),
+                429: ("Many tickets that were not used.", []),
                 **UNWRITABLE,
                 **NO_DATABASE,
             }

@@ -3,7 +3,7 @@
 from typing import Any
 
 from orders.lifecycle import CANCELLABLE
-from orders.problems import CODES
+from orders.problems import CODES, REFUSALS
 from orders.schema.sockets import shared_schemas
 
 Schema = dict[str, Any]
@@ -75,6 +75,8 @@ PROBLEM_CODES = sorted(
         *FRAMEWORK_CODES,
         *("invalid_order", "invalid_request", "bad_request", "order_not_found"),
         *("not_cancellable", "database_unavailable", "body_too_large", "internal_error"),
+        *(code for _, code, _, _ in REFUSALS.values()),
+        "https_required",
     }
 )
 SCHEMAS: dict[str, Schema] = {
@@ -92,6 +94,7 @@ SCHEMAS: dict[str, Schema] = {
             " there: it has then looked through as many as it may, and `next` goes on from there."
         ),
     ),
+    "SocketTicket": closed({"ticket": ref("Ticket"), "expiresAt": TIME}),
     "EventLog": closed(
         {
             "orderId": {"type": "string", "format": "uuid"},
@@ -123,10 +126,12 @@ SCHEMAS: dict[str, Schema] = {
             "errors": {"type": "array", "items": ref("FieldError")},
             "fields": {"type": "array", "items": TEXT, "description": "Those that were seen."},
             "orderStatus": ref("Status"),
+            "retryAfter": COUNT | {"description": "Seconds after which to come again."},
         },
         "errors",
         "fields",
         "orderStatus",
+        "retryAfter",
         description="RFC 9457, with a stable code in `error`.",
     ),
 }

@@ -37,14 +37,17 @@ OLD = "2024-03-05 10:00+00"
 # One order a second, the last one now; ids in order of time. One in a hundred failed, and some of
 # the oldest are what an operator looks for: failed, flagged, in `submitted` with a lost worker.
 FILL = f"""
+INSERT INTO auth_user (username, password, first_name, last_name, email, is_superuser, is_staff,
+  is_active, date_joined) VALUES ('many', '', '', '', '', false, false, true, now());
 INSERT INTO orders (id, side, base, quote, amount_in, slippage_bps, type, status, seq, attempts,
   lease_token, lost_leases, needs_attention, venue, signature, filled_in, filled_out, failure_code,
-  client_order_id, lease_until, created_at, started_at, finished_at, next_check)
+  client_order_id, owner_id, lease_until, created_at, started_at, finished_at, next_check)
 SELECT ('018f0000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'sell', 'SOL', 'USDC',
   1000000000, 100, 'market', status, 5, 1, 2, 0, n = 2, 'raydium', 'signature of order ' || n,
   CASE status WHEN 'confirmed' THEN 1000000000 END, CASE status WHEN 'confirmed' THEN 99000000 END,
   CASE status WHEN 'failed' THEN CASE n WHEN 1 THEN 'worker_lost' ELSE 'never_landed' END END,
-  'order ' || n, CASE status WHEN 'submitted' THEN at - interval '1 hour' END, at, at,
+  'order ' || n, (SELECT id FROM auth_user WHERE username = 'many'),
+  CASE status WHEN 'submitted' THEN at - interval '1 hour' END, at, at,
   CASE status WHEN 'submitted' THEN NULL ELSE at + interval '2 seconds' END, at
 FROM (
   SELECT n, CASE WHEN n = 3 THEN 'submitted' WHEN n = 1 OR n % 100 = 0 THEN 'failed'
@@ -67,6 +70,7 @@ def full_tables(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> It
         database.execute(FILL)
         yield
         database.execute("TRUNCATE orders, order_transactions")
+        database.execute("DELETE FROM auth_user WHERE username = 'many'")
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,10 @@ KINDS = {
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
     "^health/?$": OPEN,
-    "": OPEN,  # leads on to the list
+    "": OPEN,  # the live page, and what describes the API
+    "^test/?$": OPEN,
+    "favicon.ico": OPEN,
+    **{f"^api/{page}/?$": OPEN for page in ("schema", "schema/sockets", "docs", "docs/sockets")},
     "accounts/login/": OPEN,
     "accounts/logout/": OPEN,
     "admin/": PEOPLE,  # Django's own; its permissions have tests in test_admin.py
@@ -213,7 +216,9 @@ async def test_where_nobody_may_act_a_socket_is_closed(path: str) -> None:
     assert ([one["error"] for one in messages], code) == (["not_authenticated"], 4401)
 
 
-@pytest.mark.parametrize("path", ["/health", "/accounts/login/", "/admin/login/"])
+@pytest.mark.parametrize(
+    "path", ["/health", "/", "/api/schema", "/api/docs", "/accounts/login/", "/admin/login/"]
+)
 @override_settings(ALLOW_ANONYMOUS_ORDERS=False)
 async def test_what_is_open_to_all_asks_nobody_who_he_is(path: str) -> None:
     for headers in ({}, {"authorization": "Bearer x"}):

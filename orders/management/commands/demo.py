@@ -1,6 +1,7 @@
 """Send five orders at once to an engine and watch them: `manage.py demo --url URL`."""
 
 import asyncio
+import os
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -38,13 +39,20 @@ class Command(BaseCommand):
             help=f"in which all must end ({DEADLINE_SECONDS:g})",
         )
 
-    def handle(self, *args: Any, url: str, within: float, **options: Any) -> None:
+        parser.add_argument(
+            "--api-key",
+            default=os.environ.get("ENGINE_API_KEY", ""),
+            metavar="KEY",
+            help="where orders need an account (ENGINE_API_KEY)",
+        )
+
+    def handle(self, *args: Any, url: str, within: float, api_key: str, **options: Any) -> None:
         """:raises CommandError: not every order was confirmed; the message says what happened."""
         site = url.rstrip("/")
         if not site.startswith(("http://", "https://")):
             raise CommandError(f"{url} is not a URL such as {URL}.")
         try:
-            orders = asyncio.run(show_orders(site, within, Board(self.stdout)))
+            orders = asyncio.run(show_orders(site, within, Board(self.stdout), api_key))
         except (NoEngine, Refused) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
@@ -53,7 +61,7 @@ class Command(BaseCommand):
         self.stdout.write(f"All {len(orders)} orders were confirmed.")
 
 
-async def show_orders(url: str, within: float, board: Board) -> list[SentOrder]:
+async def show_orders(url: str, within: float, board: Board, key: str = "") -> list[SentOrder]:
     """Send all orders at once and show their events until all have ended or the time is up.
 
     :raises NoEngine: nothing answers at the URL.
@@ -61,13 +69,13 @@ async def show_orders(url: str, within: float, board: Board) -> list[SentOrder]:
     """
     try:
         async with asyncio.timeout(within):
-            orders = await asyncio.gather(*(send_order(url, body) for body in ORDERS))
+            orders = await asyncio.gather(*(send_order(url, body, key) for body in ORDERS))
     except TimeoutError:
         raise NoEngine(f"The engine at {url} did not take the orders in {within:g} s.") from None
     board.begin(orders)
     try:
         async with asyncio.timeout(within):
-            await asyncio.gather(*(follow(url, order, board.show) for order in orders))
+            await asyncio.gather(*(follow(url, order, board.show, key) for order in orders))
     except TimeoutError:
         pass  # those that have not ended are shown as they are
     board.close()

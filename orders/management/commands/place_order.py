@@ -3,10 +3,13 @@
 import json
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 
 from orders.events import Event
 from orders.management.order_watch import BAD_INPUT, Telling, check_outcome, follow, run
+from orders.pressure import Overloaded
 from orders.problems import invalid_fields
 from orders.serializers import DEFAULT_SLIPPAGE_BPS, ORDER_REQUEST, InvalidOrder
 from orders.submission import OrderRequest, submit_order
@@ -29,6 +32,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--slippage-bps", metavar="BPS", help=f"0 to 5000 ({DEFAULT_SLIPPAGE_BPS})"
         )
+        parser.add_argument(
+            "--account", metavar="USER", help="whose order it is; nobody's if left out"
+        )
         parser.add_argument("--watch", action="store_true", help="show its events to the last")
         parser.add_argument("--json", action="store_true", help="write JSON, a line for each")
 
@@ -41,13 +47,17 @@ class Command(BaseCommand):
             if options["json"]:
                 self.stdout.write(json.dumps(problem))
             raise CommandError(problem["detail"], returncode=BAD_INPUT) from None
-        last = run(self.place(request, **options))
+        owner = owner_named(options["account"])
+        try:
+            last = run(self.place(request, owner, **options))
+        except Overloaded:
+            raise CommandError("Too many orders wait. Nothing was stored.", returncode=1) from None
         if options["watch"]:
             check_outcome(last)
 
-    async def place(self, request: OrderRequest, **options: Any) -> Event:
+    async def place(self, request: OrderRequest, owner: int | None, **options: Any) -> Event:
         """Submit the order, show it, and return the last event that was shown."""
-        order, event = await submit_order(request)
+        order, event, _ = await submit_order(request, owner)
         if options["json"]:
             self.stdout.write(json.dumps(order))
         else:
@@ -57,6 +67,17 @@ class Command(BaseCommand):
             async for event in follow(order["orderId"]):
                 telling.tell(event)
         return event
+
+
+def owner_named(name: str | None) -> int | None:
+    """:raises CommandError: there is no such account."""
+    if name is None:
+        return None
+    owner = User.objects.filter(username=name).values_list("pk", flat=True).first()
+    connection.close()
+    if owner is None:
+        raise CommandError(f"There is no account {name}.", returncode=BAD_INPUT)
+    return owner
 
 
 def as_sent(options: dict[str, Any]) -> dict[str, Any]:

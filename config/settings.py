@@ -204,7 +204,6 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["orders.schema.openapi.merge_slashes"],
     "POSTPROCESSING_HOOKS": ["orders.schema.openapi.finish"],
     "SORT_OPERATION_PARAMETERS": False,
-    "SERVE_AUTHENTICATION": [],  # it is the same for everybody
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "defaultModelsExpandDepth": 0},

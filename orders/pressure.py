@@ -170,13 +170,14 @@ class Backlog:
     def __init__(self, most: int) -> None:
         self._most = most
         self._link = Link(conninfo(), "engine backlog")
-        self._waiting = 0
-        self._let_in = 0  # since the last reading began
+        self._waiting = 0  # at the last reading
+        self._stored = 0  # by us since then; those that it counted, too, for a second
+        self._let_in = 0  # and not stored yet
         self._read_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
 
-    async def let_in(self) -> None:
-        """Count one order more.
+    async def __aenter__(self) -> None:
+        """Let one order in, to be stored within.
 
         :raises Overloaded: as many as may be are waiting already.
         """
@@ -189,22 +190,28 @@ class Backlog:
             raise Overloaded
         self._let_in += 1
 
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._let_in -= 1
+        if kind is None:
+            self._stored += 1
+
     async def close(self) -> None:
         if self._reading is not None:
             await asyncio.wait([self._reading])
         await self._link.close()
 
     def _is_full(self) -> bool:
-        return self._waiting + self._let_in >= self._most
+        return self._waiting + self._stored + self._let_in >= self._most
 
     async def _read(self) -> None:
-        before = self._let_in
+        stored, self._stored = self._stored, 0
         try:
             rows = await self._link.fetch(WAITING, (self._most,))
         except psycopg.Error as error:
+            self._stored += stored
             logger.warning("the backlog was not counted: %s", error)
         else:
-            self._waiting, self._let_in = rows[0][0], self._let_in - before
+            self._waiting = rows[0][0]
         finally:
             self._read_at = asyncio.get_running_loop().time()
             self._reading = None

@@ -87,7 +87,6 @@ async def submit_order(
     """
     if owner is None and (idempotency_key or request.client_order_id):
         raise AccountRequired
-    await backlog_of_this_loop().let_in()
     order = NewOrder(
         id=order_id or new_order_id(),
         type=request.type,
@@ -105,7 +104,8 @@ async def submit_order(
     )
     asked = request_as_json(order)
     try:
-        event = await journal_of_this_loop().accept(order._replace(data={"order": asked}))
+        async with backlog_of_this_loop():
+            event = await journal_of_this_loop().accept(order._replace(data={"order": asked}))
     except AlreadyAccepted as before:
         return replayed(asked, before)
     passing("after_accept")

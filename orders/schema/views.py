@@ -27,6 +27,7 @@ from orders.schema.sockets import DOCUMENT, asyncapi, messages_of
 class SchemaView(ProblemAPIView):
     """The OpenAPI schema, as JSON or as YAML (`?format=yaml`)."""
 
+    authentication_classes = permission_classes = ()  # it is the same for everybody
     renderer_classes = (
         *(OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer2, OpenApiYamlRenderer),
     )
@@ -39,6 +40,7 @@ class SchemaView(ProblemAPIView):
 class SwaggerView(SpectacularSwaggerSplitView):
     """Swagger, from our own static files and without inline scripts or styles."""
 
+    authentication_classes = permission_classes = ()
     template_name = "orders/api/swagger.html"
     url_name = "api-schema"
 

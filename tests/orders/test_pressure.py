@@ -158,18 +158,21 @@ async def test_a_redis_that_hangs_costs_a_moment_and_no_order() -> None:
     assert quick < pressure.REDIS_SECONDS
 
 
-@override_settings(MAX_BACKLOG=3)
+@override_settings(MAX_BACKLOG=5)
 async def test_a_full_backlog_lets_nobody_in_until_it_is_worked_off() -> None:
-    ids = [await submit() for _ in range(3)]
+    ids = []
+    while (refused := await post("/execute", SELL_SOL)).status == 201:
+        ids.append(refused.json["orderId"])
+    assert 4 <= len(ids) <= 5
     stored = count_stored()
-    refused = await post("/execute", SELL_SOL)
     assert (refused.status, refused.json["error"]) == (503, "overloaded")
     assert refused.headers["retry-after"] == "5"
     async with connected("/execute") as stream:
         await stream.send(SELL_SOL)
         assert (await stream.message())["error"] == "overloaded"
     assert count_stored() == stored
-    await confirm(ids[0])
+    for order_id in ids[:3]:
+        await confirm(order_id)
     deadline = time.monotonic() + 10
     while (await post("/execute", SELL_SOL)).status == 503:
         assert time.monotonic() < deadline
@@ -181,18 +184,34 @@ async def test_a_backlog_counts_what_others_let_in(monkeypatch: pytest.MonkeyPat
     for _ in range(3):
         await submit()
     backlog = Backlog(4)
-    await backlog.let_in()  # and looks, while it goes on
-    if backlog._reading is not None:
-        await asyncio.wait([backlog._reading])
-    with pytest.raises(Overloaded):
-        await backlog.let_in()
+    async with backlog:  # and looks, while it goes on
+        if backlog._reading is not None:
+            await asyncio.wait([backlog._reading])
+        with pytest.raises(Overloaded):
+            await backlog.__aenter__()
     await backlog.close()
+
+
+async def test_an_order_that_was_not_stored_takes_no_room() -> None:
+    backlog = Backlog(1)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="refused"):
+            await fail_within(backlog)
+    async with backlog:
+        pass
+    await backlog.close()
+
+
+async def fail_within(backlog: Backlog) -> None:
+    async with backlog:
+        raise ValueError("refused")
 
 
 async def test_a_backlog_that_cannot_be_counted_refuses_nobody() -> None:
     with database_away():
         backlog = Backlog(100)
-        await backlog.let_in()
+        async with backlog:
+            pass
         await backlog.close()
 
 

@@ -1,0 +1,91 @@
+"""Schemathesis sends what the OpenAPI schema allows and what it does not, as three clients.
+
+No answer is 5xx or other than the schema says, no refused order is stored, and none of it shows or
+changes what is another's.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from tests.accounts import Account, make_account
+from tests.engine import SELL, Engine, Web, engine
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("schemathesis") is None,
+    reason="schemathesis is not installed: `make test` brings it",
+)
+
+SEED = os.environ.get("FUZZ_SEED", "20261121")
+SECONDS = 10  # at most, for each client
+CHECKS = (
+    *("not_a_server_error", "status_code_conformance", "content_type_conformance"),
+    *("response_schema_conformance", "response_headers_conformance", "negative_data_rejection"),
+    "unsupported_method",
+)
+OPTIONS = (
+    *("--phases", "examples,coverage,fuzzing", "--max-time", str(SECONDS), "--max-examples", "15"),
+    *("--seed", SEED, "--generation-database", "none", "--no-shrink", "--continue-on-failure"),
+    *("--suppress-health-check", "all", "--no-color", "--warnings", "off", "--report", "har"),
+    *("--request-timeout", "10", "--exclude-path-regex", "^/(orders|execute)"),  # aliases
+)
+
+
+def fuzz(web: Web, order_id: str, folder: Path, headers: dict[str, str]) -> list[Any]:
+    """Run Schemathesis, with this order wherever one is named, and return all exchanges."""
+    folder.mkdir()
+    (folder / "schemathesis.toml").write_text(f'[parameters]\norder_id = "{order_id}"\n')
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file"]
+    command += [str(folder / "schemathesis.toml"), "run", f"http://{web.address}/api/schema"]
+    command += [*OPTIONS, "--checks", ",".join(CHECKS), "--report-har-path", str(folder / "har")]
+    for name, value in headers.items():
+        command += ["-H", f"{name}: {value}"]
+    ended = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=SECONDS * 5, check=False
+    )
+    assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-2000:]
+    found: list[Any] = json.loads((folder / "har").read_text())["log"]["entries"]
+    return found
+
+
+def fuzzed(
+    running: Engine, web: Web, owner: Account, order_id: str, folder: Path, who: str
+) -> list[Any]:
+    headers = {"owner": owner.headers, "other": {}, "nobody": {}}[who]
+    if who == "other":
+        headers = make_account(running.conninfo).headers
+    return fuzz(web, order_id, folder / who, headers)
+
+
+@pytest.mark.parametrize("who", ["owner", "other", "nobody"])
+def test_requests_out_of_the_schema_are_answered_as_it_says(
+    who: str, process_database: str, tmp_path: Path
+) -> None:
+    limits = {"MAX_BACKLOG": "100000", "REDIS_URL": settings.REDIS_URL}
+    with engine(process_database, tmp_path, **limits) as running:
+        web = running.web()
+        owner = make_account(running.conninfo)
+        answer = web.request("/execute", SELL, **owner.headers)
+        order_id = answer.body["orderId"]
+        exchanges = fuzzed(running, web, owner, order_id, tmp_path, who)
+        assert len(exchanges) >= 20, "too slow to say anything"
+        accepted = sum(one["response"]["status"] == 201 for one in exchanges if is_entry(one))
+        assert accepted > 0
+        assert running.value("SELECT count(*)::int FROM orders") == 1 + accepted
+        assert "Traceback" not in web.output
+        if who != "owner":
+            shown = [one["response"]["content"].get("text", "") for one in exchanges]
+            assert not any('"amountIn":"1.5"' in text and order_id in text for text in shown)
+            found = web.request(f"/api/orders/{order_id}", **owner.headers)
+            assert (found.body["status"], found.body["seq"]) == ("pending", 1)
+
+
+def is_entry(exchange: Any) -> bool:
+    return "/ws-tickets" not in exchange["request"]["url"]

@@ -305,8 +305,8 @@ async def plan(query: str) -> str:
         ("createdAfter=2020-01-01T00:00:00Z", "orders_of_owner"),
         ("status=confirmed", "orders_of_owner"),
         ("market=SOL/USDC", "orders_of_owner"),
-        ("state=active", "orders_of_owner"),
-        ("status=submitted", "orders_of_owner"),
+        ("state=active", "orders_waiting"),
+        ("status=submitted", "orders_begun"),
     ],
 )
 async def test_every_page_is_found_by_an_index(query: str, index: str) -> None:

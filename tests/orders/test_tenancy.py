@@ -35,7 +35,7 @@ KINDS = {
     "^api/orders/(?P<order_id>[^/]+)/cancel/?$": ORDER,
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
-    "^health/?$": OPEN,
+    **{f"^{probe}/?$": OPEN for probe in ("health", "livez", "readyz", "metrics")},
     "": OPEN,  # the live page, and what describes the API
     "^test/?$": OPEN,
     "favicon.ico": OPEN,

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0003_what_operators_look_for"),
+        ("orders", "0004_heartbeat_counts"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

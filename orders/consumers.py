@@ -159,13 +159,11 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         except ValueError:
             detail = "`after` is a seq: a whole number, 0 or more."
             await self._end(Close.JUNK, problem(400, "invalid_after", detail))
-            return
         try:
             order_id = str(UUID(text))
         except ValueError:
             detail = "There is no such order: an id is a UUID."
             await self._end(Close.NO_SUCH_ORDER, problem(404, "order_not_found", detail))
-            return
         watch = await self._join(order_id, after)
         try:
             if greeting:
@@ -311,7 +309,6 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         """Return the JSON object in a frame; None, with the socket closed, for anything else."""
         if self._is_flooding():
             await self._end(Close.TOO_MUCH, problem(429, "too_many_frames", "Send less at once."))
-            return None
         try:
             if text is None:
                 raise MalformedJSON("binary frames are not read")
@@ -320,7 +317,6 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
                 raise MalformedJSON("a frame is a JSON object")
         except MalformedJSON as error:
             await self._end(Close.JUNK, problem(400, "malformed_json", f"Not readable: {error}."))
-            return None
         return frame
 
     def _is_flooding(self) -> bool:

@@ -267,8 +267,8 @@ ENDED_ORDERS = """
 INSERT INTO orders (id, owner_id, type, side, base, quote, amount_in, slippage_bps, status, seq,
   attempts, lease_token, lost_leases, needs_attention, created_at, started_at, finished_at,
   next_check)
-SELECT gen_random_uuid(), (SELECT owner_id FROM orders LIMIT 1), 'market', 'sell', 'SOL', 'USDC', 1,
-  100, 'cancelled', 2, 0, 1, 0, false, at, at, at, at
+SELECT gen_random_uuid(), CASE WHEN n % 10 = 0 THEN (SELECT owner_id FROM orders LIMIT 1) END,
+  'market', 'sell', 'SOL', 'USDC', 1, 100, 'cancelled', 2, 0, 1, 0, false, at, at, at, at
 FROM generate_series(1, 20000) AS n, LATERAL (SELECT now() - n * interval '1 second' AS at) AS made
 """
 

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from contextvars import Context
 from typing import NamedTuple
 
 import psycopg
@@ -101,7 +102,7 @@ class Limiter:
         future: asyncio.Future[Allowance] = asyncio.get_running_loop().create_future()
         self._waiting.append((name, future))
         if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
+            self._asking = asyncio.create_task(self._ask(), context=Context())
         return await future
 
     async def close(self) -> None:
@@ -183,7 +184,7 @@ class Backlog:
         """
         if asyncio.get_running_loop().time() - self._read_at > BACKLOG_SECONDS:
             if self._reading is None:
-                self._reading = asyncio.create_task(self._read())
+                self._reading = asyncio.create_task(self._read(), context=Context())
             if self._is_full():  # it was; now it may not be any more
                 await asyncio.wait([self._reading])
         if self._is_full():

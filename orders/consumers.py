@@ -9,7 +9,6 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -56,9 +55,6 @@ DATABASE_ERRORS = (psycopg.Error, OperationalError, InterfaceError)
 DATABASE_AWAY = ("database_unavailable", "The database does not answer, try again.")
 
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-
-
 class Close(IntEnum):
     DONE = 1000
     TRY_AGAIN_LATER = 1013
@@ -94,12 +90,13 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Channels' own loop, for a layer that may be away, and with the resync as a source."""
-        self.scope, self.base_send = scope, send
+        self.scope, self.base_send = scope, self._send_if_there
+        self._receive, self._send, self._has_gone = receive, send, False
         self.streams = streams_of_this_loop()
         self.watches: dict[str, Watch] = {}
         self.nudges: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._frames, self._second = 0, 0.0
-        sources = [receive, self.nudges.get]
+        sources = [self._hear, self.nudges.get]
         self.channel_layer = await self._reach_layer()
         if self.channel_layer is not None:
             sources.append(functools.partial(self.channel_layer.receive, self.channel_name))
@@ -107,7 +104,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         try:
             await await_many_dispatch(sources, self.dispatch)
         except Ended as ended:
-            await self._close(ended.code, receive)
+            await self._close(ended.code)
         except StopConsumer:
             pass
         finally:
@@ -145,8 +142,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         await self._end(Close.WHO_ARE_YOU, problem(401, "not_authenticated", detail))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if (frame := await self._read_frame(text_data)) is not None:
-            await self.handle_frame(frame)
+        await self.handle_frame(await self._read_frame(text_data))
 
     async def handle_frame(self, frame: dict[str, Any]) -> None:
         detail = "This socket only tells of its order; send orders to /api/orders/execute."
@@ -305,8 +301,8 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
         return {name: values[-1] for name, values in query.items()}
 
-    async def _read_frame(self, text: str | None) -> dict[str, Any] | None:
-        """Return the JSON object in a frame; None, with the socket closed, for anything else."""
+    async def _read_frame(self, text: str | None) -> dict[str, Any]:
+        """Return the JSON object in a frame; anything else ends the socket."""
         if self._is_flooding():
             await self._end(Close.TOO_MUCH, problem(429, "too_many_frames", "Send less at once."))
         try:
@@ -333,26 +329,37 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
                 await self.send(error_frame(found))
         raise Ended(code)
 
-    async def _close(self, code: Close, receive: Receive) -> None:
+    async def _close(self, code: Close) -> None:
         """Close, and meanwhile drop what still comes.
 
         A client that is busy sending sees the code only if it gets rid of its frames; and what
         is left unread when the connection ends takes the code with it.
         """
-        dropping = asyncio.create_task(drop_frames(receive))
+        dropping = asyncio.create_task(self._drop_frames())
         try:
-            await self.close(code)
+            with suppress(StopConsumer):
+                await self.close(code)
         finally:
             dropping.cancel()
             await asyncio.gather(dropping, return_exceptions=True)
 
+    async def _drop_frames(self) -> None:
+        """Read for a while, or until the client has gone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEARING_SECONDS):
+                while not self._has_gone:
+                    await self._hear()
 
-async def drop_frames(receive: Receive) -> None:
-    """Read for a while, or until the client has gone."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(HEARING_SECONDS):
-            while (await receive())["type"] != "websocket.disconnect":
-                pass
+    async def _hear(self) -> dict[str, Any]:
+        message: dict[str, Any] = await self._receive()
+        self._has_gone = message["type"] == "websocket.disconnect"
+        return message
+
+    async def _send_if_there(self, message: dict[str, Any]) -> None:
+        """Send; to a client known to have gone, the server would not let us."""
+        if self._has_gone:
+            raise StopConsumer
+        await self._send(message)
 
 
 class OrderEntry(OrderStream):

@@ -50,10 +50,11 @@ from tests.routing.stubs import StubVenue
 from tests.samples import new_order
 from tests.stubs import ScriptedNetwork, Sending
 
-EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "30"))
 STEPS = 60
 MOST_OPEN_ORDERS, MOST_CARRIERS = 3, 8
 ATTEMPTS = 3
+WORDS_TO_SEND = 4  # from the claim until the transaction is stored
 ENOUGH_WORDS = 12  # for a carrier to end
 FOR_EVER = 3_600.0  # seconds: what happens, the machine makes happen
 EXPIRE_HELD = f"{EXPIRE_LEASE} AND lease_until IS NOT NULL"
@@ -69,10 +70,12 @@ WORDS: dict[str, list[Any]] = {  # what may become of each effect; the first let
     "send": [Sending.LANDS, *(one for one in Sending if one is not Sending.LANDS)],
     "look up": [GO, LOST],
 }
-NEEDS_A_CARRIER = ("crash", "stop", "renew")
+LOST_ATTEMPTS = [("quote", VenueUnavailable("refuses")), ("send", Sending.REJECTED)]
+NEEDS_A_CARRIER = ("crash", "stop", "renew", "take_over")
 FAULTS = (
     *NEEDS_A_CARRIER,
     *("expire_lease", "let_retry_be_due", "cancel", "land_late", "let_blocks_pass"),
+    "use_up_attempts",
 )
 FATES = [(effect, word) for effect, words in WORDS.items() for word in words]
 
@@ -272,21 +275,13 @@ class OrdersUnderFire(RuleBasedStateMachine):
     @rule(data=st.data(), words=st.integers(1, 7))
     def go_on(self, data: st.DataObject, words: int) -> None:
         """Let an order pass so many effects."""
-        carrier = self._any_carrier(data)
-        for _ in range(words):
-            if carrier in self.carriers:
-                self._step(carrier, WORDS[carrier.asks][0])
+        self._go_on(self._any_carrier(data), words)
 
     @precondition(lambda self: self.carriers)
     @rule(data=st.data(), fate=st.sampled_from(FATES))
     def go_on_to(self, data: st.DataObject, fate: tuple[str, Any]) -> None:
         """Let an order pass up to an effect, and then let this become of that."""
-        carrier, (effect, word) = self._any_carrier(data), fate
-        for _ in range(ENOUGH_WORDS):
-            if carrier in self.carriers and carrier.asks != effect:
-                self._step(carrier, WORDS[carrier.asks][0])
-        if carrier in self.carriers and carrier.asks == effect:
-            self._step(carrier, word)
+        self._go_on_to(self._any_carrier(data), *fate)
 
     @precondition(lambda self: self.orders)
     @rule(data=st.data(), what=st.sampled_from(FAULTS))
@@ -342,6 +337,21 @@ class OrdersUnderFire(RuleBasedStateMachine):
         if self.network.sent:
             self.network.expire()
 
+    def take_over(self, data: st.DataObject) -> None:
+        """Give a carrier's order to another, while it sleeps and does not know."""
+        self._claim_anyhow(self._any_carrier(data).held.id)
+
+    def use_up_attempts(self, data: st.DataObject) -> None:
+        """Have one attempt after the other fail in the same way; leave the next one half done."""
+        order_id = self._any_order(data)
+        effect, word = data.draw(st.sampled_from(LOST_ATTEMPTS))
+        for _ in range(data.draw(st.integers(1, ATTEMPTS + 1))):
+            for carrier in self._claim_anyhow(order_id):
+                self._go_on_to(carrier, effect, word)
+                self._go_on(carrier, ENOUGH_WORDS)
+        for carrier in self._claim_anyhow(order_id):
+            self._go_on(carrier, WORDS_TO_SEND)
+
     # What always holds
 
     @invariant()
@@ -384,16 +394,32 @@ class OrdersUnderFire(RuleBasedStateMachine):
 
     # How
 
-    def _carry(self, claimed: list[ClaimedOrder]) -> None:
-        for order in claimed:
-            carrier = self.run(self._started(order))
-            if not carrier.task.done():
-                self.carriers.append(carrier)
+    def _claim_anyhow(self, order_id: str) -> list[Carrier]:
+        self.workshop.look.execute(EXPIRE_HELD, [order_id])
+        return self._carry(self.run(self.journal.claim_named(order_id)))
+
+    def _carry(self, claimed: list[ClaimedOrder]) -> list[Carrier]:
+        started = [self.run(self._started(order)) for order in claimed]
+        begun = [carrier for carrier in started if not carrier.task.done()]
+        self.carriers += begun
+        return begun
 
     async def _started(self, order: ClaimedOrder) -> Carrier:
         carrier = Carrier(order, self.journal, self.network)
         await carrier.until_it_asks()
         return carrier
+
+    def _go_on(self, carrier: Carrier, words: int) -> None:
+        for _ in range(words):
+            if carrier in self.carriers:
+                self._step(carrier, WORDS[carrier.asks][0])
+
+    def _go_on_to(self, carrier: Carrier, effect: str, word: Any) -> None:
+        for _ in range(ENOUGH_WORDS):
+            if carrier in self.carriers and carrier.asks != effect:
+                self._step(carrier, WORDS[carrier.asks][0])
+        if carrier in self.carriers and carrier.asks == effect:
+            self._step(carrier, word)
 
     def _step(self, carrier: Carrier, word: Any) -> None:
         move = carrier.move if carrier.asks == "move" else None
@@ -415,11 +441,8 @@ class OrdersUnderFire(RuleBasedStateMachine):
         for _ in range(ATTEMPTS + 1):
             if self._row(order_id, "status")[0] in FINAL:
                 return
-            self.workshop.look.execute(EXPIRE_HELD, [order_id])
-            self._carry(self.run(self.journal.claim_named(order_id)))
-            for _ in range(ENOUGH_WORDS):
-                if self.carriers:
-                    self._step(self.carriers[0], WORDS[self.carriers[0].asks][0])
+            for carrier in self._claim_anyhow(order_id):
+                self._go_on(carrier, ENOUGH_WORDS)
         raise AssertionError(f"order {order_id} never ends")
 
     def _waiting_to_land(self) -> list[str]:

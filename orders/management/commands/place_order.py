@@ -1,6 +1,7 @@
 """Place an order from the command line: `manage.py place_order sell 1.5 SOL/USDC --watch`."""
 
 import json
+import logging
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -40,6 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """:raises CommandError: it is no order, or was not confirmed; the message says why."""
+        logging.getLogger("orders").setLevel(logging.WARNING)  # what it does, it says itself
         try:
             request = ORDER_REQUEST.read(as_sent(options))
         except InvalidOrder as refused:

@@ -125,6 +125,8 @@ class Landed:
 
     amount_in: int
     amount_out: int
+    network_fee: int | None = None
+    """Lamports paid for it, if the network tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,10 @@ class Rejected:
     """Landed with an error: nothing was swapped and this signature will never swap anything."""
 
     code: str
-    """`slippage_exceeded` when the bound was broken at landing, else `network_rejected`."""
+    """`slippage_exceeded` when the bound was broken at landing, else the network's own code."""
     reason: str
+    network_fee: int | None = None
+    """Lamports paid all the same, if the network tells."""
 
 
 TransactionStatus = Absent | Landed | Rejected

@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -7,9 +8,12 @@ import pytest
 import pytest_asyncio
 
 from routing.faults import Faults
-from routing.simulated_network import SimulatedNetwork
+from routing.pools.pool import Direction
+from routing.simulated_batch import NETWORK_FEE
+from routing.simulated_pool import PoolKey, SimulatedPool, read_pool
 from routing.simulated_transaction import sign_swap
 from routing.simulation import Simulation
+from routing.tokens import SOL, USDC
 from routing.venue import (
     Absent,
     Bound,
@@ -22,38 +26,69 @@ from routing.venue import (
     SignedTransaction,
     Swap,
     TransactionRefused,
+    TransactionStatus,
 )
+from routing.venues import Exchange, simulated_exchange
+from tests.database import Database
 from tests.routing.contract import SELL, NetworkContract, expired, landed, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Join = Callable[..., SimulatedNetwork]
+Join = Callable[..., Network]
 
-QUOTE = Quote("raydium", 1_500_000_000, 149_849_100, SELL.market.reference_price, 30)
+QUOTE = Quote("raydium", 1_500_000_000, 149_550_000, SELL.market.reference_price, 30)
+"""What a deep pool pays, nearly, at the reference price."""
 TOLERANT = Bound(min_out=QUOTE.amount_out * 99 // 100)
+POOL = PoolKey("raydium", SOL.mint, USDC.mint)
+METEORA = POOL._replace(venue="meteora")
+STILL: dict[str, Any] = {
+    "volatility_bps": Decimal(0),
+    "price_ranges": {"raydium": (Decimal(1), Decimal(1)), "meteora": (Decimal(1), Decimal(1))},
+}
 
 
 @pytest_asyncio.fixture
 async def join(database_conninfo: str) -> AsyncIterator[Join]:
     """Make networks on the test database, each as another process would have it."""
-    networks: list[SimulatedNetwork] = []
+    exchanges: list[Exchange] = []
 
-    def new(faults: str = "", **settings: Any) -> SimulatedNetwork:
-        settings = {"landing_latency": (0, 0), "block_seconds": 0.01, "seed": 1, **settings}
-        simulation = Simulation(faults=Faults.parse(faults), **settings)
-        networks.append(SimulatedNetwork(database_conninfo, simulation))
-        return networks[-1]
+    def new(faults: str = "", **settings: Any) -> Network:
+        settings = {"landing_latency": (0, 0), "block_seconds": 0.01, "seed": 1} | STILL | settings
+        simulation = Simulation(quote_latency=0, faults=Faults.parse(faults), **settings)
+        exchanges.append(simulated_exchange(database_conninfo, simulation))
+        return exchanges[-1].network
 
+    seeding = simulated_exchange(database_conninfo, Simulation(quote_latency=0, seed=1, **STILL))
+    for venue in seeding.venues:
+        await venue.quote(SELL)
+    await seeding.close()
     yield new
-    for network in networks:
-        await network.close()
+    for exchange in exchanges:
+        await exchange.close()
 
 
 async def new_transaction(
-    network: Network, blocks: int = 10_000, bound: Bound = TOLERANT, swap: Swap = SELL
+    network: Network,
+    blocks: int = 10_000,
+    bound: Bound = TOLERANT,
+    swap: Swap = SELL,
+    legs: Sequence[Leg] = (Leg("raydium", QUOTE),),
 ) -> SignedTransaction:
     height = await network.height()
-    return sign_swap(swap, [Leg("raydium", QUOTE)], bound, height=height, expiry_blocks=blocks)
+    return sign_swap(swap, legs, bound, height=height, expiry_blocks=blocks)
+
+
+async def pool_of(database: Database, key: PoolKey = POOL) -> SimulatedPool:
+    """Return the pool as it is stored."""
+    query = (
+        "SELECT kind, state, tick, version FROM simulated_pools"
+        " WHERE (venue, base, quote) = (%s, %s, %s)"
+    )
+    return read_pool(key, *(await database.rows(query, *key))[0])
+
+
+def has_ended(status: TransactionStatus) -> bool:
+    return not isinstance(status, Absent)
 
 
 async def recorded(conninfo: str, signature: str) -> int:
@@ -102,43 +137,129 @@ async def test_a_transaction_is_absent_until_it_lands(join: Join) -> None:
     await landed(network, sent)
 
 
-async def test_the_fill_drifts_within_the_setting_and_the_same_in_every_process(
-    join: Join,
+async def test_the_fill_is_what_the_pool_pays_at_its_landing(
+    join: Join, database: Database
 ) -> None:
-    one, other = join(drift_bps=20), join(drift_bps=20)
-    for _ in range(30):
-        sent = await new_transaction(one)
-        fill = await one.send(sent)
-        assert isinstance(fill, Landed)
-        assert fill.amount_in == QUOTE.amount_in
-        assert abs(fill.amount_out - QUOTE.amount_out) <= QUOTE.amount_out * 20 // 10_000 + 1
-        assert await other.send(sent) == fill
+    before = await pool_of(database)
+    fill = await join().send(await new_transaction(join()))
+    expected, after = before.pool.swap_exact_in(QUOTE.amount_in, Direction.X_TO_Y, before.tick)
+    assert fill == Landed(QUOTE.amount_in, expected.amount_out, NETWORK_FEE)
+    stored = await pool_of(database)
+    assert (stored.pool, stored.version) == (after, before.version + 1)
 
 
-async def test_for_a_fixed_output_the_input_drifts(join: Join) -> None:
-    network = join(drift_bps=20)
+async def test_for_a_fixed_output_the_pool_says_what_it_costs(
+    join: Join, database: Database
+) -> None:
+    network = join()
+    before = await pool_of(database)
     swap = Swap(SELL.market, SELL.side, amount_out=QUOTE.amount_out)
     bound = Bound(max_in=QUOTE.amount_in * 2)
     fill = await network.send(await new_transaction(network, bound=bound, swap=swap))
-    assert isinstance(fill, Landed)
-    assert fill.amount_out == QUOTE.amount_out
-    assert 0 < abs(fill.amount_in - QUOTE.amount_in) <= QUOTE.amount_in * 20 // 10_000 + 1
+    expected = before.pool.quote_exact_out(QUOTE.amount_out, Direction.X_TO_Y, before.tick)
+    assert fill == Landed(expected.amount_in, QUOTE.amount_out, NETWORK_FEE)
 
 
-async def test_without_drift_the_fill_is_the_quote(join: Join) -> None:
-    network = join(drift_bps=0)
-    exact = Bound(min_out=QUOTE.amount_out)
-    assert await network.send(await new_transaction(network, bound=exact)) == Landed(
-        QUOTE.amount_in, QUOTE.amount_out
-    )
+@pytest.mark.parametrize("latency", [(0, 0), (0.01, 0.02)])
+async def test_a_fill_beyond_the_bound_costs_its_fee_and_moves_nothing(
+    join: Join, database: Database, latency: tuple[float, float]
+) -> None:
+    network = join(landing_latency=latency)
+    before = await pool_of(database)
+    sent = await new_transaction(network, bound=Bound(min_out=QUOTE.amount_out + 1))
+    await network.send(sent)
+    status = await until(lambda: network.status(sent.signature), has_ended)
+    assert isinstance(status, Rejected)
+    assert (status.code, status.network_fee) == ("slippage_exceeded", NETWORK_FEE)
+    assert await pool_of(database) == before
 
 
-async def test_a_fill_beyond_the_bound_is_rejected_and_swaps_nothing(join: Join) -> None:
-    network = join(drift_bps=0)
-    too_much = Bound(min_out=QUOTE.amount_out + 1)
-    status = await network.send(await new_transaction(network, bound=too_much))
+async def test_what_lands_moves_the_price_for_the_next(join: Join) -> None:
+    network = join(depth=10_000)
+    large = Quote("raydium", 10**12, 10**10, SELL.market.reference_price, 30)
+    sent = [
+        await new_transaction(network, bound=Bound(min_out=1), legs=[Leg("raydium", large)])
+        for _ in range(3)
+    ]
+    fills = [await network.send(one) for one in sent]
+    outputs = [fill.amount_out for fill in fills if isinstance(fill, Landed)]
+    assert outputs[0] > outputs[1] > outputs[2]
+
+
+async def test_a_price_moved_by_others_breaks_a_bound_at_landing(join: Join) -> None:
+    """Both were quoted before either landed; the second finds what the first left."""
+    network = join(landing_latency=(0.3, 0.3))
+    large = Quote("raydium", 10**13, 9 * 10**11, SELL.market.reference_price, 30)
+    whale = await new_transaction(network, bound=Bound(min_out=1), legs=[Leg("raydium", large)])
+    late = await new_transaction(network)
+    await asyncio.gather(network.send(whale))
+    await asyncio.gather(network.send(late))
+    await landed(network, whale)
+    status = await until(lambda: network.status(late.signature), has_ended)
     assert isinstance(status, Rejected)
     assert status.code == "slippage_exceeded"
+
+
+async def test_a_pool_that_cannot_fill_rejects(join: Join, database: Database) -> None:
+    network = join()
+    before = await pool_of(database)
+    swap = Swap(SELL.market, SELL.side, amount_out=10**15)
+    quote = Quote("raydium", 1, 10**15, SELL.market.reference_price, 30)
+    legs = [Leg("raydium", quote)]
+    status = await network.send(
+        await new_transaction(network, bound=Bound(max_in=2**62), swap=swap, legs=legs)
+    )
+    assert isinstance(status, Rejected)
+    assert status.code == "math"
+    assert "refused" in status.reason
+    assert await pool_of(database) == before
+
+
+@pytest.mark.parametrize("latency", [(0, 0), (0.01, 0.02)])
+async def test_a_pool_that_there_is_not_rejects(join: Join, latency: tuple[float, float]) -> None:
+    network = join(landing_latency=latency)
+    sent = await new_transaction(network, legs=[Leg("orca", QUOTE)])
+    await network.send(sent)
+    status = await until(lambda: network.status(sent.signature), has_ended)
+    assert isinstance(status, Rejected)
+    assert status.code == "no_such_pool"
+
+
+async def test_legs_land_together_at_several_venues(join: Join, database: Database) -> None:
+    network = join()
+    quotes = [Quote(name, 10**9, 99_000_000, QUOTE.price, 30) for name in ("raydium", "meteora")]
+    legs = [Leg(quote.venue, quote) for quote in quotes]
+    before = {key: await pool_of(database, key) for key in (POOL, METEORA)}
+    fill = await network.send(await new_transaction(network, legs=legs, bound=Bound(min_out=1)))
+    assert isinstance(fill, Landed)
+    paid = [
+        before[key].pool.quote_exact_in(10**9, Direction.X_TO_Y, before[key].tick).amount_out
+        for key in (POOL, METEORA)
+    ]
+    assert (fill.amount_in, fill.amount_out) == (2 * 10**9, sum(paid))
+    for key in (POOL, METEORA):
+        assert (await pool_of(database, key)).version == before[key].version + 1
+
+
+async def test_of_legs_that_break_the_bound_together_no_pool_moves(
+    join: Join, database: Database
+) -> None:
+    network = join()
+    quotes = [Quote(name, 10**9, 99_000_000, QUOTE.price, 30) for name in ("raydium", "meteora")]
+    legs = [Leg(quote.venue, quote) for quote in quotes]
+    before = {key: await pool_of(database, key) for key in (POOL, METEORA)}
+    bound = Bound(min_out=2 * 10**8)
+    status = await network.send(await new_transaction(network, legs=legs, bound=bound))
+    assert isinstance(status, Rejected)
+    assert {key: await pool_of(database, key) for key in (POOL, METEORA)} == before
+
+
+async def test_of_legs_of_which_one_has_no_pool_none_moves(join: Join, database: Database) -> None:
+    network = join()
+    before = await pool_of(database)
+    legs = [Leg("raydium", QUOTE), Leg("orca", QUOTE)]
+    assert isinstance(await network.send(await new_transaction(network, legs=legs)), Rejected)
+    assert await pool_of(database) == before
 
 
 async def test_a_moved_price_is_rejected_at_landing(join: Join) -> None:
@@ -235,8 +356,9 @@ async def test_a_lookup_that_finds_nothing_waits_for_a_send_under_way(
     async with await psycopg.AsyncConnection.connect(database_conninfo) as sender:
         await sender.execute("SELECT pg_advisory_xact_lock_shared(%s)", [0x6C656467])
         await sender.execute(
-            "INSERT INTO simulated_network_transactions VALUES"
-            " (%s, %s, clock_timestamp(), clock_timestamp(), 1, 1, '')",
+            "INSERT INTO simulated_network_transactions (signature, expires_at_height, sent_at,"
+            " lands_at, amount_in, amount_out, rejection, payload)"
+            " VALUES (%s, %s, clock_timestamp(), clock_timestamp(), 1, 1, '', '')",
             [sent.signature, sent.expires_at_height],
         )
         lookup = asyncio.create_task(network.status(sent.signature))
@@ -248,7 +370,7 @@ async def test_a_lookup_that_finds_nothing_waits_for_a_send_under_way(
 
 
 async def test_a_crowd_of_sends_and_lookups_each_gets_its_own_answer(join: Join) -> None:
-    network = join(drift_bps=100)
+    network = join()
     crowd = [await new_transaction(network, bound=Bound(min_out=1)) for _ in range(100)]
     unknown = [f"unknown-{number}" for number in range(10)]
     fills, absences = await asyncio.gather(
@@ -257,12 +379,12 @@ async def test_a_crowd_of_sends_and_lookups_each_gets_its_own_answer(join: Join)
     )
     seen = await asyncio.gather(*(network.status(one.signature) for one in crowd))
     assert seen == fills
-    assert len(set(fills)) > 50
+    assert len(set(fills)) > 90  # each found the pool as another had left it
     assert all(isinstance(absence, Absent) for absence in absences)
 
 
 async def test_an_unreachable_network_is_unavailable() -> None:
-    network = SimulatedNetwork("host=/nonexistent dbname=none", Simulation())
+    network = simulated_exchange("host=/nonexistent dbname=none", Simulation()).network
     with pytest.raises(NetworkUnavailable):
         await network.height()
 

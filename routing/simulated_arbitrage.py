@@ -70,8 +70,9 @@ class Arbitrage:
 
 def moments(tick: int, now: int) -> Sequence[int]:
     """Return when a pool that followed up to `tick` is traded until `now`, in order."""
-    first = max(tick, now - MEMORY) // STEP + 1
-    return [*(number * STEP for number in range(first, -(-now // STEP))), now]
+    start = max(tick, now - MEMORY)
+    steps = range(start // STEP + 1, -(-now // STEP))
+    return [*([start] if start > tick else []), *(number * STEP for number in steps), now]
 
 
 def moved_to(pool: AnyPool, target: Price, now: int) -> AnyPool:

@@ -64,10 +64,10 @@ class Simulation:
             raise ValueError("block_seconds and expiry_blocks must be positive")
         if self.depth < 1:
             raise ValueError("depth must be at least one dollar")
-        if not 0 <= self.volatility_bps <= MOST_VOLATILE:
+        if not (self.volatility_bps.is_finite() and 0 <= self.volatility_bps <= MOST_VOLATILE):
             raise ValueError(f"volatility_bps must be from 0 to {MOST_VOLATILE}")
         for venue, (least, most) in self.price_ranges.items():
-            if not 0 < least <= most:
+            if not (least.is_finite() and most.is_finite() and 0 < least <= most):
                 raise ValueError(f"price range of {venue}: two positive numbers, the least first")
 
 

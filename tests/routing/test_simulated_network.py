@@ -41,6 +41,15 @@ QUOTE = Quote("raydium", 1_500_000_000, 149_550_000, SELL.market.reference_price
 TOLERANT = Bound(min_out=QUOTE.amount_out * 99 // 100)
 POOL = PoolKey("raydium", SOL.mint, USDC.mint)
 METEORA = POOL._replace(venue="meteora")
+RECORDED_BY_ANOTHER = """
+INSERT INTO simulated_network_transactions (signature, expires_at_height, sent_at, lands_at,
+    amount_in, amount_out, rejection, payload)
+VALUES (%s, %s, clock_timestamp(), clock_timestamp(), 1, 1, '', '')
+"""
+BLOCKED = """
+SELECT pid FROM pg_stat_activity WHERE application_name = 'simulated-network'
+    AND datname = current_database() AND wait_event = 'transactionid'
+"""
 STILL: dict[str, Any] = {
     "volatility_bps": Decimal(0),
     "price_ranges": {"raydium": (Decimal(1), Decimal(1)), "meteora": (Decimal(1), Decimal(1))},
@@ -355,12 +364,7 @@ async def test_a_lookup_that_finds_nothing_waits_for_a_send_under_way(
     sent = await new_transaction(network)
     async with await psycopg.AsyncConnection.connect(database_conninfo) as sender:
         await sender.execute("SELECT pg_advisory_xact_lock_shared(%s)", [0x6C656467])
-        await sender.execute(
-            "INSERT INTO simulated_network_transactions (signature, expires_at_height, sent_at,"
-            " lands_at, amount_in, amount_out, rejection, payload)"
-            " VALUES (%s, %s, clock_timestamp(), clock_timestamp(), 1, 1, '', '')",
-            [sent.signature, sent.expires_at_height],
-        )
+        await sender.execute(RECORDED_BY_ANOTHER, [sent.signature, sent.expires_at_height])
         lookup = asyncio.create_task(network.status(sent.signature))
         async with asyncio.timeout(10):
             while not await _is_anyone_waiting(database_conninfo):
@@ -381,6 +385,98 @@ async def test_a_crowd_of_sends_and_lookups_each_gets_its_own_answer(join: Join)
     assert seen == fills
     assert len(set(fills)) > 90  # each found the pool as another had left it
     assert all(isinstance(absence, Absent) for absence in absences)
+
+
+async def test_however_they_are_sent_the_same_bytes_move_a_pool_once(
+    join: Join, database: Database
+) -> None:
+    """By processes with and without latency, all at once and again; two settle what is due."""
+    networks = [join(), join(landing_latency=(0, 0.05)), join(landing_latency=(0, 0.05)), join()]
+    before = await pool_of(database)
+    sent = [await new_transaction(networks[0], bound=Bound(min_out=1)) for _ in range(30)]
+    for _ in range(2):
+        await asyncio.gather(*(network.send(one) for one in sent for network in networks))
+    fills = [await landed(networks[0], one) for one in sent]
+    for network in networks[1:]:
+        assert [await network.status(one.signature) for one in sent] == fills
+    after = await pool_of(database)
+    assert after.pool.vault_x - before.pool.vault_x == sum(fill.amount_in for fill in fills)
+    assert before.pool.vault_y - after.pool.vault_y == sum(fill.amount_out for fill in fills)
+
+
+async def test_two_who_settle_at_once_agree(join: Join, database: Database) -> None:
+    networks = [join(landing_latency=(0.1, 0.1)) for _ in range(4)]
+    before = await pool_of(database)
+    sent = [await new_transaction(networks[0], bound=Bound(min_out=1)) for _ in range(40)]
+    await asyncio.gather(*(networks[0].send(one) for one in sent))
+    seen = await asyncio.gather(
+        *(
+            until(lambda network=network, one=one: network.status(one.signature), has_ended)  # type: ignore[misc]  # bound now
+            for one in sent
+            for network in networks
+        )
+    )
+    assert all(isinstance(status, Landed) for status in seen)
+    fills = {one.signature: set(seen[4 * n : 4 * n + 4]) for n, one in enumerate(sent)}
+    assert {len(found) for found in fills.values()} == {1}
+    after = await pool_of(database)
+    received = sum(status.amount_out for status in seen[::4] if isinstance(status, Landed))
+    assert before.pool.vault_y - after.pool.vault_y == received
+
+
+async def test_landings_are_settled_in_the_order_of_their_time(
+    join: Join, database: Database
+) -> None:
+    """Whoever is looked for first: each fill is worse than the one that landed before it."""
+    network = join(landing_latency=(0.05, 0.3))
+    sent = [await new_transaction(network, bound=Bound(min_out=1)) for _ in range(20)]
+    await asyncio.gather(*(network.send(one) for one in sent))
+    await asyncio.sleep(0.35)
+    for one in reversed(sent):
+        await landed(network, one)
+    rows = await database.rows(
+        "SELECT amount_out FROM simulated_network_transactions ORDER BY lands_at, signature"
+    )
+    assert rows == sorted(rows, reverse=True)
+
+
+async def test_who_comes_second_with_the_same_bytes_moves_no_pool(
+    join: Join, database: Database, database_conninfo: str
+) -> None:
+    """The first one's row is not committed yet when the second works out its fill."""
+    network = join()
+    before = await pool_of(database)
+    sent = await new_transaction(network)
+    async with await psycopg.AsyncConnection.connect(database_conninfo) as first:
+        await first.execute(RECORDED_BY_ANOTHER, [sent.signature, sent.expires_at_height])
+        sending = asyncio.create_task(network.send(sent))
+        await until_blocked(database)
+        await first.commit()
+    assert await sending == Landed(1, 1)
+    assert await pool_of(database) == before
+
+
+async def test_a_crash_in_the_middle_of_a_landing_leaves_nothing_of_it(
+    join: Join, database: Database, database_conninfo: str
+) -> None:
+    """The connection dies while the outcome is being written; the next try lands it, once."""
+    network = join()
+    before = await pool_of(database)
+    sent = await new_transaction(network)
+    async with await psycopg.AsyncConnection.connect(database_conninfo) as other:
+        await other.execute(RECORDED_BY_ANOTHER, [sent.signature, sent.expires_at_height])
+        sending = asyncio.create_task(network.send(sent))
+        (backend,) = await until_blocked(database)
+        await database.rows("SELECT pg_terminate_backend(%s)", backend)
+        await until_gone(database, backend)
+        assert await pool_of(database) == before
+        await other.rollback()
+    fill = await sending
+    assert isinstance(fill, Landed)
+    after = await pool_of(database)
+    assert after.version == before.version + 1
+    assert before.pool.vault_y - after.pool.vault_y == fill.amount_out
+    assert await recorded(database_conninfo, sent.signature) == 1
 
 
 async def test_an_unreachable_network_is_unavailable() -> None:
@@ -406,3 +502,18 @@ async def _is_anyone_waiting(conninfo: str) -> bool:
             "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         )
         return await cursor.fetchone() is not None
+
+
+async def until_blocked(database: Database) -> tuple[int]:
+    """Return the process id of the backend that waits for another's row."""
+    async with asyncio.timeout(10):
+        while not (rows := await database.rows(BLOCKED)):
+            await asyncio.sleep(0.005)
+    found: tuple[int] = rows[0]
+    return found
+
+
+async def until_gone(database: Database, backend: int) -> None:
+    async with asyncio.timeout(10):
+        while await database.rows("SELECT 1 FROM pg_stat_activity WHERE pid = %s", backend):
+            await asyncio.sleep(0.005)

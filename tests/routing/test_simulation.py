@@ -103,6 +103,7 @@ def test_a_setting_that_cannot_be_read_is_named(variable: str, value: str) -> No
         ("SIMULATION_VOLATILITY_BPS", "51"),
         ("SIMULATION_VOLATILITY_BPS", "nan"),
         ("SIMULATION_PRICE_RANGES", "raydium=1.02-0.98"),
+        ("SIMULATION_PRICE_RANGES", "raydium=nan"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(variable: str, value: str) -> None:

@@ -9,5 +9,6 @@ from routing.venues.simulated import SimulatedVenue
 class SimulatedMeteora(SimulatedVenue):
     name = "meteora"
     label = "Meteora"
+    fee_bps = 20
     price_range = (Decimal("0.97"), Decimal("1.02"))
     new_pool = staticmethod(liquidity_bins(STEP_20, each_way=100))

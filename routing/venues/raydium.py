@@ -9,5 +9,6 @@ from routing.venues.simulated import SimulatedVenue
 class SimulatedRaydium(SimulatedVenue):
     name = "raydium"
     label = "Raydium"
+    fee_bps = 30
     price_range = (Decimal("0.98"), Decimal("1.02"))
     new_pool = staticmethod(constant_product(trade=3_000))

@@ -41,6 +41,8 @@ class SimulatedVenue:
 
     name: ClassVar[str]
     label: ClassVar[str]
+    fee_bps: ClassVar[int]
+    """What its pools charge at least."""
     price_range: ClassVar[PriceRange]
     """The least and the most of its price, in the market's price."""
     new_pool: ClassVar[NewPool]

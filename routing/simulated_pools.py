@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +47,7 @@ class SimulatedPools:
         self._held: dict[PoolKey, SimulatedPool] = {}
         self._followed: dict[PoolKey, SimulatedPool] = {}
         self._arbitrage: Arbitrage | None = None
-        self._turn = asyncio.Lock()
+        self._tasks: dict[Hashable, asyncio.Future[None]] = {}
         self._epoch = 0.0
         self._read_at = float("-inf")
 
@@ -59,12 +59,10 @@ class SimulatedPools:
         What other processes landed is in it after a block at most, what this one did at once.
         """
         arbitrage = await self.arbitrage()
-        if self._is_old() or key not in self._held:
-            async with self._turn:  # one reads for all who wait
-                if self._is_old():
-                    await self._read()
-                if key not in self._held:
-                    await self._seed(key, market, new_pool, arbitrage)
+        if self._is_old():
+            await self._shared("read", self._read)
+        while key not in self._held:
+            await self._shared(key, lambda: self._seed(key, market, new_pool, arbitrage))
         held = self._held[key]
         now = max(self._now(), held.tick)
         followed = self._followed.get(key)
@@ -74,12 +72,8 @@ class SimulatedPools:
 
     async def arbitrage(self) -> Arbitrage:
         """Return what moves the pools, with the seed that all processes share."""
-        if self._arbitrage is None:
-            simulation = self._simulation
-            seed = str(simulation.seed) if simulation.seed is not None else await self._drawn_seed()
-            volatility = int(simulation.volatility_bps * 100)
-            walk = seeded_walk(seed, volatility, STABLE)
-            self._arbitrage = Arbitrage(seed, walk, self._ranges, flow=volatility // 2)
+        while self._arbitrage is None:
+            await self._shared("arbitrage", self._find_arbitrage)
         return self._arbitrage
 
     def learn(self, pools: Iterable[SimulatedPool]) -> None:
@@ -90,7 +84,33 @@ class SimulatedPools:
                 self._held[pool.key] = pool
 
     async def close(self) -> None:
+        for task in [*self._tasks.values()]:
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._link.close()
+
+    async def _shared(self, what: Hashable, act: Callable[[], Awaitable[None]]) -> None:
+        """Have one act for all who want the same now; who is cancelled does not stop it.
+
+        Venues have a time limit: a slow read that began anew for each quote would never end.
+        """
+        task = self._tasks.get(what)
+        if task is None:
+            task = self._tasks[what] = asyncio.ensure_future(act())
+            task.add_done_callback(lambda done: self._end(what, done))
+        await asyncio.shield(task)
+
+    def _end(self, what: Hashable, done: asyncio.Future[None]) -> None:
+        del self._tasks[what]
+        if not done.cancelled():
+            done.exception()  # known, even if nobody waits for it any more
+
+    async def _find_arbitrage(self) -> None:
+        simulation = self._simulation
+        seed = str(simulation.seed) if simulation.seed is not None else await self._drawn_seed()
+        volatility = int(simulation.volatility_bps * 100)
+        walk = seeded_walk(seed, volatility, STABLE)
+        self._arbitrage = Arbitrage(seed, walk, self._ranges, flow=volatility // 2)
 
     def _is_old(self) -> bool:
         return time.monotonic() - self._read_at > self._simulation.block_seconds

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -228,3 +229,14 @@ async def test_a_venue_without_its_database_is_unavailable() -> None:
     pools = SimulatedPools("host=/nonexistent dbname=none", simulation, {})
     with pytest.raises(VenueUnavailable):
         await SimulatedRaydium(simulation, StubNetwork(), pools).quote(SELL)
+
+
+async def test_quotes_that_are_given_up_early_get_there_together(simulated: MakeVenue) -> None:
+    """A slow database is read for all who ask, however short each one's patience."""
+    venue = simulated()
+    for _ in range(5_000):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await venue.quote(SELL)
+                return
+    pytest.fail("each began anew")

@@ -23,6 +23,7 @@ from orders.stored_route import decision_data, legs_of, swap_of
 from routing.decision import Decision
 from routing.pricing import MAX_ATOMS, bound_for, execution_price
 from routing.router import best_route
+from routing.tokens import SOL
 from routing.venue import (
     Absent,
     Bound,
@@ -54,6 +55,8 @@ class Fault:
     code: FailureCode
     reason: str
     is_final: bool = False
+    network_fee: int | None = None
+    """Lamports that the network took for it."""
 
 
 class AttemptFailed(Exception):
@@ -203,8 +206,8 @@ class Execution:
                     passing("after_fill_seen")
                     await self._confirm(order, status)
                     return
-                case Rejected(code, reason):
-                    fault = Fault(failure_code(code), reason)
+                case Rejected(code, reason, network_fee):
+                    fault = Fault(failure_code(code), reason, network_fee=network_fee)
                     await self._end_attempt(order, fault, Outcome.REJECTED)
                     return
                 case Absent(height) if height > transaction.expires_at_height:
@@ -255,6 +258,7 @@ class Execution:
                     "executedPrice": f"{price:f}",
                     "amountIn": swap.token_in.to_text(fill.amount_in),
                     "amountOut": swap.token_out.to_text(fill.amount_out),
+                    **_fee_data(fill.network_fee),
                     **({} if is_within else {"boundBroken": True}),
                 },
                 outcome=Outcome.LANDED.value,
@@ -342,4 +346,9 @@ def _fault_data(order: ClaimedOrder, fault: Fault, proof: Outcome | None) -> dic
     data: dict[str, Any] = {"failureCode": fault.code.value, "reason": fault.reason}
     if proof is not None:
         data |= {"txHash": order.signature, "proof": proof.value}
-    return data
+    return data | _fee_data(fault.network_fee)
+
+
+def _fee_data(lamports: int | None) -> dict[str, str]:
+    """Return what the network took, in SOL, if it told."""
+    return {} if lamports is None else {"networkFee": SOL.to_text(lamports)}

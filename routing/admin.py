@@ -9,7 +9,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from routing.models import NetworkTransaction
+from routing.models import NetworkTransaction, SimulatedPool
 
 MOST_COUNTED = 10_000  # rows; whoever looks for more of them narrows the list
 
@@ -65,6 +65,13 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic 
 @admin.register(NetworkTransaction)
 class NetworkTransactionAdmin(ReadOnlyAdmin):
     list_display = ("signature", "sent_at", "lands_at", "amount_in", "amount_out", "rejection")
+    exclude = ("payload",)
     ordering = ("signature",)
     search_fields = ("signature__exact",)
     search_help_text = "A whole signature"
+
+
+@admin.register(SimulatedPool)
+class SimulatedPoolAdmin(ReadOnlyAdmin):
+    list_display = ("venue", "base", "quote", "kind", "version", "tick")
+    ordering = ("venue", "base", "quote")

@@ -1,8 +1,14 @@
 """The simulated network's record of transactions, in PostgreSQL, and its clock.
 
-Any number of processes may use it at once: everything is decided by the database's clock and
-the primary key. Sends and lookups share one group commit, so a crowd of them is one or two
-statements.
+Any number of processes may use it at once: everything is decided by the database's clock, the
+primary key and the locks of the pools. Sends and lookups share one group commit, so a crowd of
+them is one or two transactions.
+
+A transaction swaps when it lands, in the pools as they stand then. One that lands at once does so
+before it is recorded, in the same database transaction; one with a latency is recorded without an
+outcome, and whoever looks after it is due settles all that are due, in the order of their landing.
+The pools are locked from before the rows are read until all is committed, so nothing lands twice:
+neither the same bytes sent by two processes, nor one row settled by two.
 
 A lookup that finds nothing may be the proof that a transaction is dead, so it must not miss one
 that is being recorded in this moment. Recording holds a shared advisory lock from before it
@@ -11,7 +17,7 @@ exclusive lock. What comes after it reads a later clock, and is refused once exp
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +27,12 @@ from psycopg.rows import TupleRow
 
 from config.group_commit import GroupCommit
 from config.postgres import Link
+from routing import ledger_sql as sql
+from routing.simulated_batch import Arrival, Batch, Entry
+from routing.simulated_landing import NO_SUCH_POOL, SLIPPAGE_EXCEEDED
+from routing.simulated_pool import PoolKey, SimulatedPool, read_pool
+from routing.simulated_pools import SimulatedPools
+from routing.simulated_transaction import instruction_of
 from routing.venue import Absent, Landed, Rejected, TransactionStatus
 
 Connection = AsyncConnection[TupleRow]
@@ -31,69 +43,46 @@ PATIENCE = 2.0
 CLOCK_AGE = 1.0
 """For how many seconds a reading of the database's clock is carried on by this machine's."""
 
-REASONS = {"slippage_exceeded": "the price moved beyond the order's bound before it landed"}
+MOST_SETTLED = 500
+"""Landings that one transaction settles."""
 
-_GATE = 0x6C656467
+RACES = 5
+"""How often a batch is tried when others record the same signatures in the same moment."""
 
-# Sorted, so that two batches with the same signatures cannot lock each other out.
-_RECORD = """
-WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(%(gate)s)),
-clock AS MATERIALIZED (SELECT clock_timestamp() AS now FROM gate),
-entry AS MATERIALIZED (
-    SELECT item.*, now, CASE WHEN item.must_land
-        THEN least(now + make_interval(secs => item.latency),
-                   to_timestamp((item.expires_at_height + 0.5) * %(block)s::float8))
-        ELSE now + make_interval(secs => item.latency) END AS due
-    FROM clock, json_to_recordset(%(entries)s::json) AS item (
-        signature text, expires_at_height bigint, latency float8, must_land bool,
-        amount_in bigint, amount_out bigint, rejection text)
-    WHERE floor(extract(epoch FROM now)::float8 / %(block)s::float8) <= item.expires_at_height
-)
-INSERT INTO simulated_network_transactions AS recorded
-    (signature, expires_at_height, sent_at, lands_at, amount_in, amount_out, rejection)
-SELECT signature, expires_at_height, now,
-    CASE WHEN floor(extract(epoch FROM due)::float8 / %(block)s::float8) <= expires_at_height
-         THEN due END,
-    amount_in, amount_out, rejection
-FROM entry ORDER BY signature
-ON CONFLICT (signature) DO NOTHING
-RETURNING signature, extract(epoch FROM sent_at)::float8,
-    coalesce(lands_at <= sent_at, false), amount_in, amount_out, rejection
-"""
+REASONS = {
+    SLIPPAGE_EXCEEDED: "the price moved beyond the order's bound before it landed",
+    NO_SUCH_POOL: "a pool that it names does not exist",
+}
 
-# LATERAL keeps the planner to the primary key, also in a plan made while the table was empty.
-_FIND = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-SELECT found.signature, extract(epoch FROM now)::float8,
-    coalesce(found.lands_at <= now, false), found.amount_in, found.amount_out, found.rejection
-FROM clock CROSS JOIN unnest(%s::text[]) WITH ORDINALITY AS item (signature, position)
-LEFT JOIN LATERAL (
-    SELECT * FROM simulated_network_transactions AS recorded
-    WHERE recorded.signature = item.signature LIMIT 1
-) AS found ON true
-ORDER BY item.position
-"""
+
+class Overtaken(Exception):
+    """Another process recorded one of these signatures in the same moment. Look again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A transaction to record, with what is to become of it."""
+class Found:
+    """A row of the ledger, or none (no signature), and the database's clock when it was read."""
 
-    signature: str
-    expires_at_height: int
-    latency: float | None
-    """Seconds until it lands; None: it never does."""
-    must_land: bool
-    """Whether it lands just before it expires if the latency would take it beyond."""
+    epoch: float
+    signature: str | None
+    is_due: bool
     amount_in: int | None
     amount_out: int | None
-    rejection: str
+    rejection: str | None
+    network_fee: int | None
+    payload: str | None
+    """What is to be executed, of a row that awaits its landing."""
+
+    @property
+    def is_to_be_settled(self) -> bool:
+        return self.is_due and self.payload is not None
 
 
 class Ledger:
-    def __init__(self, conninfo: str, block_seconds: float) -> None:
+    def __init__(self, conninfo: str, block_seconds: float, pools: SimulatedPools) -> None:
         self._link = Link(conninfo, "simulated-network")
         self._block_seconds = block_seconds
+        self._pools = pools
         self._commit: GroupCommit[Entry | str, TransactionStatus] = GroupCommit(
             self._link, self._run, self._recover, patience=PATIENCE
         )
@@ -139,15 +128,15 @@ class Ledger:
         self, connection: Connection, items: Sequence[Entry | str]
     ) -> Sequence[TransactionStatus]:
         """Recording twice is harmless: the second finds what the first recorded."""
-        entries = [item for item in items if isinstance(item, Entry)]
-        known = await self._record(connection, entries) if entries else {}
-        signatures = [item.signature if isinstance(item, Entry) else item for item in items]
-        sought = [signature for signature in signatures if signature not in known]
+        entries = {item.signature: item for item in items if isinstance(item, Entry)}
+        known: dict[str, TransactionStatus] = {}
+        if entries:
+            known = await self._record(connection, list(entries.values()))
+        sought = {item for item in items if isinstance(item, str)} - known.keys()
         if sought:
             known |= await self._find(connection, sought)
-        if any(isinstance(item, str) and item not in known for item in items):
-            known |= await self._find_surely(connection, sought)
         nothing = Absent(self._height_at(self._epoch))
+        signatures = [item.signature if isinstance(item, Entry) else item for item in items]
         return [known.get(signature, nothing) for signature in signatures]
 
     async def _recover(
@@ -156,40 +145,98 @@ class Ledger:
         return [None] * len(items)
 
     async def _record(
-        self, connection: Connection, entries: Sequence[Entry]
+        self, connection: Connection, entries: list[Entry]
     ) -> dict[str, TransactionStatus]:
-        parameters = {
-            "gate": _GATE,
-            "block": self._block_seconds,
-            "entries": orjson.dumps(entries).decode(),
-        }
-        cursor = await connection.execute(_RECORD, parameters)
-        return self._statuses(await cursor.fetchall())
+        """Record what is neither known nor expired, and return the status of each."""
+        keys = {key for entry in entries if entry.lands_at_once for key in entry.pools}
+        found = await self._land(connection, keys, entries)
+        if any(row.is_to_be_settled for row in found):  # recorded earlier, and due by now
+            return await self._find(connection, {entry.signature for entry in entries})
+        return self._statuses(found)
 
     async def _find(
-        self, connection: Connection, signatures: list[str]
+        self, connection: Connection, signatures: set[str]
     ) -> dict[str, TransactionStatus]:
-        cursor = await connection.execute(_FIND, [signatures])
-        return self._statuses(await cursor.fetchall())
+        """Look the signatures up, settle what is due, and be sure of what there is not."""
+        found = await self._look(connection, signatures)
+        if len(found) < len(signatures):
+            async with connection.transaction():
+                await connection.execute(sql.CLOSE_GATE, [sql.GATE])
+                found = await self._look(connection, signatures)
+        while due := [row.payload for row in found if row.is_to_be_settled]:
+            keys = {key for payload in due for key in instruction_of(payload or "").pools}
+            await self._land(connection, keys)
+            found = await self._look(connection, signatures)
+        return self._statuses(found)
 
-    async def _find_surely(
-        self, connection: Connection, signatures: list[str]
-    ) -> dict[str, TransactionStatus]:
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_GATE])
-            return await self._find(connection, signatures)
+    async def _look(self, connection: Connection, signatures: set[str]) -> list[Found]:
+        cursor = await connection.execute(sql.FIND, [sorted(signatures)])
+        return self._read(await cursor.fetchall())
 
-    def _statuses(self, rows: Sequence[tuple[Any, ...]]) -> dict[str, TransactionStatus]:
-        statuses: dict[str, TransactionStatus] = {}
-        if rows:
-            self._set_clock(rows[0][1])
-        for signature, epoch, has_landed, amount_in, amount_out, rejection in rows:
-            if signature is None:
+    def _read(self, rows: Sequence[tuple[Any, ...]]) -> list[Found]:
+        self._set_clock(rows[0][0])
+        return [found for row in rows if (found := Found(*row)).signature is not None]
+
+    async def _land(
+        self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry] = ()
+    ) -> list[Found]:
+        """Settle what is due in these pools and record new entries; return what is known of them.
+
+        One transaction: a crash leaves all of it or nothing.
+        """
+        for _ in range(RACES):
+            try:
+                found, batch = await self._try_to_land(connection, keys, entries)
+            except Overtaken:
                 continue
-            if not has_landed:
-                statuses[signature] = Absent(self._height_at(epoch))
-            elif rejection:
-                statuses[signature] = Rejected(rejection, REASONS.get(rejection, rejection))
-            else:
-                statuses[signature] = Landed(amount_in, amount_out)
-        return statuses
+            self._pools.learn(batch.moved)
+            return found
+        raise Overtaken
+
+    async def _try_to_land(
+        self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry]
+    ) -> tuple[list[Found], Batch]:
+        arbitrage = await self._pools.arbitrage()
+        async with connection.pipeline(), connection.transaction():
+            await connection.execute(sql.SHARE_GATE, [sql.GATE])
+            locked = await connection.execute(sql.LOCK_POOLS, _columns(keys))
+            looked = await connection.execute(
+                sql.FIND, [sorted(entry.signature for entry in entries)]
+            )
+            waiting = await connection.execute(sql.DUE, [MOST_SETTLED if keys else 0])
+            pools = [_pool_of(row) for row in await locked.fetchall()]
+            found = self._read(await looked.fetchall())
+            batch = Batch(arbitrage, keys, pools, self._epoch, self._block_seconds)
+            for signature, lands_at, payload in await waiting.fetchall():
+                batch.settle(Arrival(signature, lands_at, instruction_of(payload)))
+            known = {row.signature for row in found}
+            for entry in entries:
+                if entry.signature not in known:
+                    batch.record(entry)
+            if batch.changes:
+                cursor = await connection.execute(sql.WRITE, batch.parameters())
+                row = await cursor.fetchone()
+                if row is None or row[0] != batch.changes:
+                    raise Overtaken
+        new = [Found(self._epoch, *values) for values in batch.recorded()]
+        return found + new, batch
+
+    def _statuses(self, found: Iterable[Found]) -> dict[str, TransactionStatus]:
+        return {row.signature: self._status(row) for row in found if row.signature is not None}
+
+    def _status(self, row: Found) -> TransactionStatus:
+        if not row.is_due or row.payload is not None:
+            return Absent(self._height_at(row.epoch))
+        if row.rejection:
+            reason = REASONS.get(row.rejection, f"a pool refused its part: {row.rejection}")
+            return Rejected(row.rejection, reason, row.network_fee)
+        return Landed(row.amount_in or 0, row.amount_out or 0, row.network_fee)
+
+
+def _columns(keys: set[PoolKey]) -> list[list[str]]:
+    return [[key[column] for key in keys] for column in range(3)]
+
+
+def _pool_of(row: Sequence[Any]) -> SimulatedPool:
+    venue, base, quote, kind, tick, version, state = row
+    return read_pool(PoolKey(venue, base, quote), kind, orjson.loads(state), tick, version)

@@ -1,7 +1,7 @@
 """A simulated Solana-like network: sends, lands, rejects, loses and forgets, on demand.
 
-What becomes of a transaction follows from its signature and the seed alone, so every process
-that sends the same bytes decides the same.
+When a transaction lands, and with which fault, follows from its signature and the seed alone, so
+every process that sends the same bytes decides the same. What it swaps, the pools decide.
 """
 
 import hashlib
@@ -9,7 +9,10 @@ import random
 
 import psycopg
 
-from routing.ledger import Entry, Ledger
+from routing.ledger import Ledger
+from routing.simulated_batch import Entry
+from routing.simulated_landing import SLIPPAGE_EXCEEDED
+from routing.simulated_pools import SimulatedPools
 from routing.simulated_transaction import Instruction, read_instruction
 from routing.simulation import Simulation
 from routing.venue import (
@@ -20,14 +23,13 @@ from routing.venue import (
     TransactionStatus,
 )
 
-_MILLION = 1_000_000
-
 
 class SimulatedNetwork:
     """Keeps the promises of `routing.venue.Network`, in the database `conninfo`."""
 
-    def __init__(self, conninfo: str, simulation: Simulation) -> None:
-        self._ledger = Ledger(conninfo, simulation.block_seconds)
+    def __init__(self, conninfo: str, simulation: Simulation, pools: SimulatedPools) -> None:
+        self._ledger = Ledger(conninfo, simulation.block_seconds, pools)
+        self._pools = pools
         self._simulation = simulation
         self._seed = "" if simulation.seed is None else f"{simulation.seed}:"
         self._random = random.Random(
@@ -70,6 +72,7 @@ class SimulatedNetwork:
 
     async def close(self) -> None:
         await self._ledger.close()
+        await self._pools.close()
 
     async def _record(self, entry: Entry) -> TransactionStatus:
         try:
@@ -81,39 +84,27 @@ class SimulatedNetwork:
         return rate > 0 and self._random.random() < rate
 
     def _entry(self, transaction: SignedTransaction, instruction: Instruction) -> Entry:
-        draws = _draws(self._seed + transaction.signature)
-        latency, drift, late, moved, never = draws
-        amount_in, amount_out = self._fill(instruction, drift)
+        latency, late, moved, never = _draws(self._seed + transaction.signature)
         is_late = late < self._late_rate
-        has_moved = moved < self._moved_rate
-        swaps = not has_moved and instruction.bound.admits(amount_in, amount_out)
         return Entry(
             signature=transaction.signature,
+            payload=transaction.payload.decode(),
+            instruction=instruction,
             expires_at_height=transaction.expires_at_height,
             latency=None if never < self._expiry_rate else self._latency(latency, is_late),
             must_land=is_late,
-            amount_in=amount_in if swaps else None,
-            amount_out=amount_out if swaps else None,
-            rejection="" if swaps else "slippage_exceeded",
+            rejection=SLIPPAGE_EXCEEDED if moved < self._moved_rate else "",
         )
 
     def _latency(self, draw: float, is_late: bool) -> float:
         low, high = self._simulation.landing_latency
         return low + draw * (high - low) + (self._simulation.late_by if is_late else 0)
 
-    def _fill(self, instruction: Instruction, draw: float) -> tuple[int, int]:
-        """Return the quoted amounts, the one that is not fixed moved by the drift."""
-        widest = self._simulation.drift_bps * 100
-        factor = _MILLION - widest + int(draw * (2 * widest + 1))
-        if instruction.is_exact_in:
-            return instruction.amount_in, max(1, instruction.amount_out * factor // _MILLION)
-        return max(1, instruction.amount_in * factor // _MILLION), instruction.amount_out
 
-
-def _draws(key: str) -> tuple[float, float, float, float, float]:
+def _draws(key: str) -> tuple[float, float, float, float]:
     """Return numbers from 0 up to 1 that look random and follow from `key`; cheap on purpose."""
-    digest = hashlib.blake2b(key.encode(), digest_size=30).digest()
-    one, two, three, four, five = (
-        int.from_bytes(digest[start : start + 6], "big") / 2**48 for start in range(0, 30, 6)
+    digest = hashlib.blake2b(key.encode(), digest_size=24).digest()
+    one, two, three, four = (
+        int.from_bytes(digest[start : start + 6], "big") / 2**48 for start in range(0, 24, 6)
     )
-    return one, two, three, four, five
+    return one, two, three, four

@@ -10,6 +10,8 @@ from routing.faults import Faults
 
 PriceRange = tuple[Decimal, Decimal]
 
+MOST_VOLATILE = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
@@ -23,12 +25,14 @@ class Simulation:
     block_seconds: float = 0.4
     expiry_blocks: int = 150
     """For how many blocks after it was built a transaction may land."""
-    drift_bps: int = 20
-    """How far, at most, the fill is from the quote, either way."""
+    depth: int = 10_000_000
+    """What each side of a new pool is worth, in US dollars."""
+    volatility_bps: Decimal = Decimal(2)
+    """How far a token's price goes in a second, about; in t seconds sqrt(t) times as far."""
     price_ranges: Mapping[str, PriceRange] = field(default_factory=dict)
-    """By venue: the least and the most of its price, in reference prices, if not its usual ones."""
+    """By venue: the least and the most of its price, in the market's, if not its usual ones."""
     seed: int | str | None = None
-    """The same seed gives the same quotes in the same order. None: unpredictable."""
+    """The same seed gives the same prices at the same times. None: one drawn by the database."""
     faults: Faults = field(default_factory=Faults)
 
     @classmethod
@@ -58,10 +62,12 @@ class Simulation:
             raise ValueError("latencies are seconds, not negative, and the least comes first")
         if self.block_seconds <= 0 or self.expiry_blocks < 1:
             raise ValueError("block_seconds and expiry_blocks must be positive")
-        if not 0 <= self.drift_bps < 10_000:
-            raise ValueError("drift_bps must be at least 0 and less than 10000")
+        if self.depth < 1:
+            raise ValueError("depth must be at least one dollar")
+        if not (self.volatility_bps.is_finite() and 0 <= self.volatility_bps <= MOST_VOLATILE):
+            raise ValueError(f"volatility_bps must be from 0 to {MOST_VOLATILE}")
         for venue, (least, most) in self.price_ranges.items():
-            if not 0 < least <= most:
+            if not (least.is_finite() and most.is_finite() and 0 < least <= most):
                 raise ValueError(f"price range of {venue}: two positive numbers, the least first")
 
 
@@ -92,7 +98,8 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "SIMULATION_LATE_BY": ("late_by", float),
     "SIMULATION_BLOCK_SECONDS": ("block_seconds", float),
     "SIMULATION_EXPIRY_BLOCKS": ("expiry_blocks", int),
-    "SIMULATION_DRIFT_BPS": ("drift_bps", int),
+    "SIMULATION_DEPTH": ("depth", int),
+    "SIMULATION_VOLATILITY_BPS": ("volatility_bps", Decimal),
     "SIMULATION_PRICE_RANGES": ("price_ranges", _price_ranges),
     "SIMULATION_SEED": ("seed", str),
     "SIMULATION_FAULTS": ("faults", Faults.parse),

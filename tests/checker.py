@@ -169,9 +169,10 @@ SIGNATURES = """
 SELECT order_id, signature FROM order_transactions
 WHERE %(ids)s::uuid[] IS NULL OR order_id = ANY(%(ids)s)
 """
+# One that awaits its landing counts: nobody may act as if it could not swap any more.
 LANDED = """
 SELECT signature FROM simulated_network_transactions
-WHERE lands_at <= clock_timestamp() AND rejection = ''
+WHERE lands_at IS NOT NULL AND rejection = ''
 """
 
 

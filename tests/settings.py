@@ -6,6 +6,8 @@ os.environ.setdefault("SECRET_KEY", "not-a-secret-in-tests")
 os.environ.setdefault("SIMULATION_SEED", "7")
 os.environ.setdefault("SIMULATION_QUOTE_LATENCY", "0")
 os.environ.setdefault("SIMULATION_LANDING_LATENCY", "0")
+os.environ.setdefault("SIMULATION_VOLATILITY_BPS", "0")
+os.environ.setdefault("SIMULATION_DEPTH", "100000000000")  # crowds of sells move no price
 os.environ.setdefault("ORDER_RATE_LIMIT", "unlimited")
 os.environ.setdefault("ACCOUNT_RATE_LIMIT", "unlimited")
 os.environ.setdefault("ALLOW_ANONYMOUS_ORDERS", "1")

@@ -15,9 +15,11 @@ from orders.lifecycle import ACTIVE, Status
 from orders.moves import ClaimedOrder, Overtaken
 from routing.faults import Faults
 from routing.simulation import Simulation
+from routing.venue import ShowsPools
 from routing.venues import Exchange, simulated_exchange
 from tests.checker import OrderFacts, load, violations
 from tests.database import Database, MakeJournal
+from tests.routing.contract import SELL
 from tests.samples import new_order
 
 DEADLINE = 30.0
@@ -63,7 +65,11 @@ async def execute(
     async def run(faults: str, count: int = COUNT, **changes: Any) -> dict[str, OrderFacts]:
         orders = [new_order() for _ in range(count)]
         await asyncio.gather(*(journal.accept(order) for order in orders))
-        execution = Execution(journal, exchange_with(faults, **changes))
+        exchange = exchange_with(faults, **changes)
+        for venue in exchange.venues:  # pools are made at the first question, which takes longer
+            assert isinstance(venue, ShowsPools)
+            await venue.liquidity(SELL)
+        execution = Execution(journal, exchange)
         async with asyncio.timeout(DEADLINE):
             await carry_all(journal, execution, database)
         facts = load(database.conninfo)

@@ -1,13 +1,17 @@
 """The venues the engine trades on.
 
 To add one: write `routing/venues/<name>.py` with a class that keeps the promises of
-`routing.venue.Venue` (for a simulated one, four lines beside `SimulatedVenue`), add it to
+`routing.venue.Venue` (for a simulated one, a few lines beside `SimulatedVenue`), add it to
 `SIMULATED_VENUES` here, and run the contract tests of `tests/routing`.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
+from routing.simulated_arbitrage import PriceRanges
 from routing.simulated_network import SimulatedNetwork
+from routing.simulated_pools import SimulatedPools
+from routing.simulated_price import MILLION
 from routing.simulation import Simulation
 from routing.venue import Network, Venue
 from routing.venues.meteora import SimulatedMeteora
@@ -45,5 +49,19 @@ def simulated_exchange(conninfo: str, simulation: Simulation) -> Exchange:
     for name in simulation.price_ranges:
         if name not in names:
             raise ValueError(f"price range for {name!r}: known venues are {', '.join(names)}")
-    network = SimulatedNetwork(conninfo, simulation)
-    return Exchange(tuple(venue(simulation, network) for venue in SIMULATED_VENUES), network)
+    pools = SimulatedPools(conninfo, simulation, price_ranges(simulation))
+    network = SimulatedNetwork(conninfo, simulation, pools)
+    venues = tuple(venue(simulation, network, pools) for venue in SIMULATED_VENUES)
+    return Exchange(venues, network)
+
+
+def price_ranges(simulation: Simulation) -> PriceRanges:
+    """Return how far each venue's price may be from the market's, in millionths."""
+    return {
+        venue.name: _millionths(*simulation.price_ranges.get(venue.name, venue.price_range))
+        for venue in SIMULATED_VENUES
+    }
+
+
+def _millionths(least: Decimal, most: Decimal) -> tuple[int, int]:
+    return int(least * MILLION), int(most * MILLION)

@@ -1,7 +1,8 @@
-"""Raydium, simulated."""
+"""Raydium, simulated: CPMM pools at 0.3 %."""
 
 from decimal import Decimal
 
+from routing.simulated_seeding import constant_product
 from routing.venues.simulated import SimulatedVenue
 
 
@@ -10,3 +11,4 @@ class SimulatedRaydium(SimulatedVenue):
     label = "Raydium"
     fee_bps = 30
     price_range = (Decimal("0.98"), Decimal("1.02"))
+    new_pool = staticmethod(constant_product(trade=3_000))

@@ -7,14 +7,20 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import ClassVar
 
-from routing.pricing import MAX_ATOMS, net_output, required_input
+import psycopg
+
+from routing.pricing import MAX_ATOMS, pool_quote
+from routing.simulated_pool import PoolKey, direction
+from routing.simulated_pools import SimulatedPools
+from routing.simulated_seeding import NewPool
 from routing.simulated_transaction import sign_swap
 from routing.simulation import PriceRange, Simulation
-from routing.tokens import MARKETS
+from routing.tokens import REGISTRY, UnknownMarket
 from routing.venue import (
     Bound,
     InsufficientLiquidity,
     Leg,
+    Liquidity,
     Network,
     NetworkUnavailable,
     Quote,
@@ -24,28 +30,29 @@ from routing.venue import (
     VenueUnavailable,
 )
 
-_MILLION = 1_000_000
+MOST_IMPACT_BPS = 5_000
+"""A pool of constant product sells its last atom at any price: nothing beyond this is offered."""
+
 _NEVER = 3600.0
 
 
 class SimulatedVenue:
-    """Quotes the reference price times a random number within `price_range`, less `fee_bps`."""
+    """Quotes what its pool of the market pays, and shows that pool to who wants to calculate."""
 
     name: ClassVar[str]
     label: ClassVar[str]
     fee_bps: ClassVar[int]
+    """What its pools charge at least."""
     price_range: ClassVar[PriceRange]
-    traded: ClassVar[frozenset[tuple[str, str]]] = frozenset(
-        (market.base.mint, market.quote.mint) for market in MARKETS
-    )
+    """The least and the most of its price, in the market's price."""
+    new_pool: ClassVar[NewPool]
+    """Makes its pool of a market, at the first quote."""
 
-    def __init__(self, simulation: Simulation, network: Network) -> None:
-        least, most = simulation.price_ranges.get(self.name, self.price_range)
-        self._least = int(least * _MILLION)
-        self._width = int(most * _MILLION) - self._least + 1
+    def __init__(self, simulation: Simulation, network: Network, pools: SimulatedPools) -> None:
         self._latency = simulation.quote_latency
         self._expiry_blocks = simulation.expiry_blocks
         self._network = network
+        self._pools = pools
         seed = None if simulation.seed is None else f"{simulation.seed}:{self.name}"
         self._random = random.Random(seed)
         faults = simulation.faults
@@ -61,8 +68,21 @@ class SimulatedVenue:
             await asyncio.sleep(_NEVER)
         if self._happens(self._refusal_rate):
             raise VenueUnavailable(f"{self.label} refuses to quote for now")
-        quote = self._offer(swap)
+        quote = self._offer(swap, (await self.liquidity(swap))[0])
         return self._absurd(quote) if self._happens(self._absurd_rate) else quote
+
+    async def liquidity(self, swap: Swap) -> Sequence[Liquidity]:
+        """See `ShowsPools.liquidity`; costs no latency, and there is one pool for each market."""
+        try:
+            market = REGISTRY.market(swap.market.base, swap.market.quote)
+        except UnknownMarket as error:
+            raise UnsupportedToken(f"{self.label} does not trade {swap.market.name}") from error
+        key = PoolKey.of(self.name, market)
+        try:
+            held, now = await self._pools.current(key, market, self.new_pool)
+        except psycopg.Error as error:
+            raise VenueUnavailable(f"{self.label} cannot read its pools") from error
+        return [Liquidity(f"{self.name}:{market.name}", held.pool, direction(swap.side), now)]
 
     async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
         """See `Venue.build`."""
@@ -75,24 +95,13 @@ class SimulatedVenue:
     def _happens(self, rate: float) -> bool:
         return rate > 0 and self._random.random() < rate
 
-    def _offer(self, swap: Swap) -> Quote:
-        market = swap.market
-        if (market.base.mint, market.quote.mint) not in self.traded:
-            raise UnsupportedToken(f"{self.label} does not trade {market.name}")
-        price = market.reference_price * self._variance()
-        if swap.amount_in is not None:
-            amount_in = swap.amount_in
-            amount_out = net_output(swap, price, self.fee_bps, amount_in)
-        else:
-            amount_out = swap.amount_out or 0
-            amount_in = required_input(swap, price, self.fee_bps, amount_out)
-        if not (0 < amount_in <= MAX_ATOMS and 0 < amount_out <= MAX_ATOMS):
+    def _offer(self, swap: Swap, liquidity: Liquidity) -> Quote:
+        if not 0 < (swap.amount_in or swap.amount_out or 0) <= MAX_ATOMS:
             raise InsufficientLiquidity(f"{self.label} cannot fill this amount")
-        return Quote(self.name, amount_in, amount_out, price, self.fee_bps)
-
-    def _variance(self) -> Decimal:
-        millionths = self._least + int(self._random.random() * self._width)
-        return Decimal(millionths).scaleb(-6)
+        quote = pool_quote(self.name, swap, liquidity)
+        if quote.price_impact_bps is None or quote.price_impact_bps > MOST_IMPACT_BPS:
+            raise InsufficientLiquidity(f"{self.label} has too little for this amount")
+        return quote
 
     def _absurd(self, quote: Quote) -> Quote:
         match self._random.randrange(3):

@@ -1,4 +1,4 @@
-"""Runs the parts named on the command line (a b c d e p), or all, and prints a table."""
+"""Runs the parts named on the command line (a b c d e l p), or all, and prints a table."""
 
 import asyncio
 import os
@@ -20,6 +20,7 @@ from orders.journal import journal_of_this_loop
 from orders.moves import NewOrder
 from orders.submission import new_order_id
 from tests.bench import client, engine
+from tests.bench.landings import landing_rates
 from tests.bench.machine import loop_ms
 from tests.bench.pools import quote_times
 from tests.bench.profile import costs_per_order
@@ -145,12 +146,18 @@ def quotes() -> None:
         row(f"(p) {what}", figure)
 
 
+def landings() -> None:
+    for what, figure in landing_rates(os.environ["DATABASE_URL"]):
+        row(f"(l) {what}", figure)
+
+
 PARTS = {
     "a": accept_rate,
     "b": drain,
     "c": follow,
     "d": with_the_briefs_latencies,
     "e": profile,
+    "l": landings,
     "p": quotes,
 }
 

@@ -19,7 +19,7 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 AT_ONCE = {
     "SIMULATION_QUOTE_LATENCY": "0",
     "SIMULATION_LANDING_LATENCY": "0",
-    "SIMULATION_DRIFT_BPS": "0",
+    "SIMULATION_DEPTH": "100000000000",  # thousands of equal sells move no price
     "ORDER_RATE_LIMIT": "unlimited",
     "ACCOUNT_RATE_LIMIT": "unlimited",
     "ALLOW_ANONYMOUS_ORDERS": "1",

@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -7,9 +8,12 @@ import pytest
 import pytest_asyncio
 
 from routing.faults import Faults
-from routing.simulated_network import SimulatedNetwork
+from routing.pools.pool import Direction
+from routing.simulated_batch import NETWORK_FEE
+from routing.simulated_pool import PoolKey, SimulatedPool, read_pool
 from routing.simulated_transaction import sign_swap
 from routing.simulation import Simulation
+from routing.tokens import SOL, USDC
 from routing.venue import (
     Absent,
     Bound,
@@ -22,38 +26,78 @@ from routing.venue import (
     SignedTransaction,
     Swap,
     TransactionRefused,
+    TransactionStatus,
 )
+from routing.venues import Exchange, simulated_exchange
+from tests.database import Database
 from tests.routing.contract import SELL, NetworkContract, expired, landed, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Join = Callable[..., SimulatedNetwork]
+Join = Callable[..., Network]
 
-QUOTE = Quote("raydium", 1_500_000_000, 149_849_100, SELL.market.reference_price, 30)
+QUOTE = Quote("raydium", 1_500_000_000, 149_550_000, SELL.market.reference_price, 30)
+"""What a deep pool pays, nearly, at the reference price."""
 TOLERANT = Bound(min_out=QUOTE.amount_out * 99 // 100)
+POOL = PoolKey("raydium", SOL.mint, USDC.mint)
+METEORA = POOL._replace(venue="meteora")
+RECORDED_BY_ANOTHER = """
+INSERT INTO simulated_network_transactions (signature, expires_at_height, sent_at, lands_at,
+    amount_in, amount_out, rejection, payload)
+VALUES (%s, %s, clock_timestamp(), clock_timestamp(), 1, 1, '', '')
+"""
+BLOCKED = """
+SELECT pid FROM pg_stat_activity WHERE application_name = 'simulated-network'
+    AND datname = current_database() AND wait_event = 'transactionid'
+"""
+STILL: dict[str, Any] = {
+    "volatility_bps": Decimal(0),
+    "price_ranges": {"raydium": (Decimal(1), Decimal(1)), "meteora": (Decimal(1), Decimal(1))},
+}
 
 
 @pytest_asyncio.fixture
 async def join(database_conninfo: str) -> AsyncIterator[Join]:
     """Make networks on the test database, each as another process would have it."""
-    networks: list[SimulatedNetwork] = []
+    exchanges: list[Exchange] = []
 
-    def new(faults: str = "", **settings: Any) -> SimulatedNetwork:
-        settings = {"landing_latency": (0, 0), "block_seconds": 0.01, "seed": 1, **settings}
-        simulation = Simulation(faults=Faults.parse(faults), **settings)
-        networks.append(SimulatedNetwork(database_conninfo, simulation))
-        return networks[-1]
+    def new(faults: str = "", **settings: Any) -> Network:
+        settings = {"landing_latency": (0, 0), "block_seconds": 0.01, "seed": 1} | STILL | settings
+        simulation = Simulation(quote_latency=0, faults=Faults.parse(faults), **settings)
+        exchanges.append(simulated_exchange(database_conninfo, simulation))
+        return exchanges[-1].network
 
+    seeding = simulated_exchange(database_conninfo, Simulation(quote_latency=0, seed=1, **STILL))
+    for venue in seeding.venues:
+        await venue.quote(SELL)
+    await seeding.close()
     yield new
-    for network in networks:
-        await network.close()
+    for exchange in exchanges:
+        await exchange.close()
 
 
 async def new_transaction(
-    network: Network, blocks: int = 10_000, bound: Bound = TOLERANT, swap: Swap = SELL
+    network: Network,
+    blocks: int = 10_000,
+    bound: Bound = TOLERANT,
+    swap: Swap = SELL,
+    legs: Sequence[Leg] = (Leg("raydium", QUOTE),),
 ) -> SignedTransaction:
     height = await network.height()
-    return sign_swap(swap, [Leg("raydium", QUOTE)], bound, height=height, expiry_blocks=blocks)
+    return sign_swap(swap, legs, bound, height=height, expiry_blocks=blocks)
+
+
+async def pool_of(database: Database, key: PoolKey = POOL) -> SimulatedPool:
+    """Return the pool as it is stored."""
+    query = (
+        "SELECT kind, state, tick, version FROM simulated_pools"
+        " WHERE (venue, base, quote) = (%s, %s, %s)"
+    )
+    return read_pool(key, *(await database.rows(query, *key))[0])
+
+
+def has_ended(status: TransactionStatus) -> bool:
+    return not isinstance(status, Absent)
 
 
 async def recorded(conninfo: str, signature: str) -> int:
@@ -102,43 +146,129 @@ async def test_a_transaction_is_absent_until_it_lands(join: Join) -> None:
     await landed(network, sent)
 
 
-async def test_the_fill_drifts_within_the_setting_and_the_same_in_every_process(
-    join: Join,
+async def test_the_fill_is_what_the_pool_pays_at_its_landing(
+    join: Join, database: Database
 ) -> None:
-    one, other = join(drift_bps=20), join(drift_bps=20)
-    for _ in range(30):
-        sent = await new_transaction(one)
-        fill = await one.send(sent)
-        assert isinstance(fill, Landed)
-        assert fill.amount_in == QUOTE.amount_in
-        assert abs(fill.amount_out - QUOTE.amount_out) <= QUOTE.amount_out * 20 // 10_000 + 1
-        assert await other.send(sent) == fill
+    before = await pool_of(database)
+    fill = await join().send(await new_transaction(join()))
+    expected, after = before.pool.swap_exact_in(QUOTE.amount_in, Direction.X_TO_Y, before.tick)
+    assert fill == Landed(QUOTE.amount_in, expected.amount_out, NETWORK_FEE)
+    stored = await pool_of(database)
+    assert (stored.pool, stored.version) == (after, before.version + 1)
 
 
-async def test_for_a_fixed_output_the_input_drifts(join: Join) -> None:
-    network = join(drift_bps=20)
+async def test_for_a_fixed_output_the_pool_says_what_it_costs(
+    join: Join, database: Database
+) -> None:
+    network = join()
+    before = await pool_of(database)
     swap = Swap(SELL.market, SELL.side, amount_out=QUOTE.amount_out)
     bound = Bound(max_in=QUOTE.amount_in * 2)
     fill = await network.send(await new_transaction(network, bound=bound, swap=swap))
-    assert isinstance(fill, Landed)
-    assert fill.amount_out == QUOTE.amount_out
-    assert 0 < abs(fill.amount_in - QUOTE.amount_in) <= QUOTE.amount_in * 20 // 10_000 + 1
+    expected = before.pool.quote_exact_out(QUOTE.amount_out, Direction.X_TO_Y, before.tick)
+    assert fill == Landed(expected.amount_in, QUOTE.amount_out, NETWORK_FEE)
 
 
-async def test_without_drift_the_fill_is_the_quote(join: Join) -> None:
-    network = join(drift_bps=0)
-    exact = Bound(min_out=QUOTE.amount_out)
-    assert await network.send(await new_transaction(network, bound=exact)) == Landed(
-        QUOTE.amount_in, QUOTE.amount_out
-    )
+@pytest.mark.parametrize("latency", [(0, 0), (0.01, 0.02)])
+async def test_a_fill_beyond_the_bound_costs_its_fee_and_moves_nothing(
+    join: Join, database: Database, latency: tuple[float, float]
+) -> None:
+    network = join(landing_latency=latency)
+    before = await pool_of(database)
+    sent = await new_transaction(network, bound=Bound(min_out=QUOTE.amount_out + 1))
+    await network.send(sent)
+    status = await until(lambda: network.status(sent.signature), has_ended)
+    assert isinstance(status, Rejected)
+    assert (status.code, status.network_fee) == ("slippage_exceeded", NETWORK_FEE)
+    assert await pool_of(database) == before
 
 
-async def test_a_fill_beyond_the_bound_is_rejected_and_swaps_nothing(join: Join) -> None:
-    network = join(drift_bps=0)
-    too_much = Bound(min_out=QUOTE.amount_out + 1)
-    status = await network.send(await new_transaction(network, bound=too_much))
+async def test_what_lands_moves_the_price_for_the_next(join: Join) -> None:
+    network = join(depth=10_000)
+    large = Quote("raydium", 10**12, 10**10, SELL.market.reference_price, 30)
+    sent = [
+        await new_transaction(network, bound=Bound(min_out=1), legs=[Leg("raydium", large)])
+        for _ in range(3)
+    ]
+    fills = [await network.send(one) for one in sent]
+    outputs = [fill.amount_out for fill in fills if isinstance(fill, Landed)]
+    assert outputs[0] > outputs[1] > outputs[2]
+
+
+async def test_a_price_moved_by_others_breaks_a_bound_at_landing(join: Join) -> None:
+    """Both were quoted before either landed; the second finds what the first left."""
+    network = join(landing_latency=(0.3, 0.3))
+    large = Quote("raydium", 10**13, 9 * 10**11, SELL.market.reference_price, 30)
+    whale = await new_transaction(network, bound=Bound(min_out=1), legs=[Leg("raydium", large)])
+    late = await new_transaction(network)
+    await asyncio.gather(network.send(whale))
+    await asyncio.gather(network.send(late))
+    await landed(network, whale)
+    status = await until(lambda: network.status(late.signature), has_ended)
     assert isinstance(status, Rejected)
     assert status.code == "slippage_exceeded"
+
+
+async def test_a_pool_that_cannot_fill_rejects(join: Join, database: Database) -> None:
+    network = join()
+    before = await pool_of(database)
+    swap = Swap(SELL.market, SELL.side, amount_out=10**15)
+    quote = Quote("raydium", 1, 10**15, SELL.market.reference_price, 30)
+    legs = [Leg("raydium", quote)]
+    status = await network.send(
+        await new_transaction(network, bound=Bound(max_in=2**62), swap=swap, legs=legs)
+    )
+    assert isinstance(status, Rejected)
+    assert status.code == "math"
+    assert "refused" in status.reason
+    assert await pool_of(database) == before
+
+
+@pytest.mark.parametrize("latency", [(0, 0), (0.01, 0.02)])
+async def test_a_pool_that_there_is_not_rejects(join: Join, latency: tuple[float, float]) -> None:
+    network = join(landing_latency=latency)
+    sent = await new_transaction(network, legs=[Leg("orca", QUOTE)])
+    await network.send(sent)
+    status = await until(lambda: network.status(sent.signature), has_ended)
+    assert isinstance(status, Rejected)
+    assert status.code == "no_such_pool"
+
+
+async def test_legs_land_together_at_several_venues(join: Join, database: Database) -> None:
+    network = join()
+    quotes = [Quote(name, 10**9, 99_000_000, QUOTE.price, 30) for name in ("raydium", "meteora")]
+    legs = [Leg(quote.venue, quote) for quote in quotes]
+    before = {key: await pool_of(database, key) for key in (POOL, METEORA)}
+    fill = await network.send(await new_transaction(network, legs=legs, bound=Bound(min_out=1)))
+    assert isinstance(fill, Landed)
+    paid = [
+        before[key].pool.quote_exact_in(10**9, Direction.X_TO_Y, before[key].tick).amount_out
+        for key in (POOL, METEORA)
+    ]
+    assert (fill.amount_in, fill.amount_out) == (2 * 10**9, sum(paid))
+    for key in (POOL, METEORA):
+        assert (await pool_of(database, key)).version == before[key].version + 1
+
+
+async def test_of_legs_that_break_the_bound_together_no_pool_moves(
+    join: Join, database: Database
+) -> None:
+    network = join()
+    quotes = [Quote(name, 10**9, 99_000_000, QUOTE.price, 30) for name in ("raydium", "meteora")]
+    legs = [Leg(quote.venue, quote) for quote in quotes]
+    before = {key: await pool_of(database, key) for key in (POOL, METEORA)}
+    bound = Bound(min_out=2 * 10**8)
+    status = await network.send(await new_transaction(network, legs=legs, bound=bound))
+    assert isinstance(status, Rejected)
+    assert {key: await pool_of(database, key) for key in (POOL, METEORA)} == before
+
+
+async def test_of_legs_of_which_one_has_no_pool_none_moves(join: Join, database: Database) -> None:
+    network = join()
+    before = await pool_of(database)
+    legs = [Leg("raydium", QUOTE), Leg("orca", QUOTE)]
+    assert isinstance(await network.send(await new_transaction(network, legs=legs)), Rejected)
+    assert await pool_of(database) == before
 
 
 async def test_a_moved_price_is_rejected_at_landing(join: Join) -> None:
@@ -234,11 +364,7 @@ async def test_a_lookup_that_finds_nothing_waits_for_a_send_under_way(
     sent = await new_transaction(network)
     async with await psycopg.AsyncConnection.connect(database_conninfo) as sender:
         await sender.execute("SELECT pg_advisory_xact_lock_shared(%s)", [0x6C656467])
-        await sender.execute(
-            "INSERT INTO simulated_network_transactions VALUES"
-            " (%s, %s, clock_timestamp(), clock_timestamp(), 1, 1, '')",
-            [sent.signature, sent.expires_at_height],
-        )
+        await sender.execute(RECORDED_BY_ANOTHER, [sent.signature, sent.expires_at_height])
         lookup = asyncio.create_task(network.status(sent.signature))
         async with asyncio.timeout(10):
             while not await _is_anyone_waiting(database_conninfo):
@@ -248,7 +374,7 @@ async def test_a_lookup_that_finds_nothing_waits_for_a_send_under_way(
 
 
 async def test_a_crowd_of_sends_and_lookups_each_gets_its_own_answer(join: Join) -> None:
-    network = join(drift_bps=100)
+    network = join()
     crowd = [await new_transaction(network, bound=Bound(min_out=1)) for _ in range(100)]
     unknown = [f"unknown-{number}" for number in range(10)]
     fills, absences = await asyncio.gather(
@@ -257,12 +383,104 @@ async def test_a_crowd_of_sends_and_lookups_each_gets_its_own_answer(join: Join)
     )
     seen = await asyncio.gather(*(network.status(one.signature) for one in crowd))
     assert seen == fills
-    assert len(set(fills)) > 50
+    assert len(set(fills)) > 90  # each found the pool as another had left it
     assert all(isinstance(absence, Absent) for absence in absences)
 
 
+async def test_however_they_are_sent_the_same_bytes_move_a_pool_once(
+    join: Join, database: Database
+) -> None:
+    """By processes with and without latency, all at once and again; two settle what is due."""
+    networks = [join(), join(landing_latency=(0, 0.05)), join(landing_latency=(0, 0.05)), join()]
+    before = await pool_of(database)
+    sent = [await new_transaction(networks[0], bound=Bound(min_out=1)) for _ in range(30)]
+    for _ in range(2):
+        await asyncio.gather(*(network.send(one) for one in sent for network in networks))
+    fills = [await landed(networks[0], one) for one in sent]
+    for network in networks[1:]:
+        assert [await network.status(one.signature) for one in sent] == fills
+    after = await pool_of(database)
+    assert after.pool.vault_x - before.pool.vault_x == sum(fill.amount_in for fill in fills)
+    assert before.pool.vault_y - after.pool.vault_y == sum(fill.amount_out for fill in fills)
+
+
+async def test_two_who_settle_at_once_agree(join: Join, database: Database) -> None:
+    networks = [join(landing_latency=(0.1, 0.1)) for _ in range(4)]
+    before = await pool_of(database)
+    sent = [await new_transaction(networks[0], bound=Bound(min_out=1)) for _ in range(40)]
+    await asyncio.gather(*(networks[0].send(one) for one in sent))
+    seen = await asyncio.gather(
+        *(
+            until(lambda network=network, one=one: network.status(one.signature), has_ended)  # type: ignore[misc]  # bound now
+            for one in sent
+            for network in networks
+        )
+    )
+    assert all(isinstance(status, Landed) for status in seen)
+    fills = {one.signature: set(seen[4 * n : 4 * n + 4]) for n, one in enumerate(sent)}
+    assert {len(found) for found in fills.values()} == {1}
+    after = await pool_of(database)
+    received = sum(status.amount_out for status in seen[::4] if isinstance(status, Landed))
+    assert before.pool.vault_y - after.pool.vault_y == received
+
+
+async def test_landings_are_settled_in_the_order_of_their_time(
+    join: Join, database: Database
+) -> None:
+    """Whoever is looked for first: each fill is worse than the one that landed before it."""
+    network = join(landing_latency=(0.05, 0.3))
+    sent = [await new_transaction(network, bound=Bound(min_out=1)) for _ in range(20)]
+    await asyncio.gather(*(network.send(one) for one in sent))
+    await asyncio.sleep(0.35)
+    for one in reversed(sent):
+        await landed(network, one)
+    rows = await database.rows(
+        "SELECT amount_out FROM simulated_network_transactions ORDER BY lands_at, signature"
+    )
+    assert rows == sorted(rows, reverse=True)
+
+
+async def test_who_comes_second_with_the_same_bytes_moves_no_pool(
+    join: Join, database: Database, database_conninfo: str
+) -> None:
+    """The first one's row is not committed yet when the second works out its fill."""
+    network = join()
+    before = await pool_of(database)
+    sent = await new_transaction(network)
+    async with await psycopg.AsyncConnection.connect(database_conninfo) as first:
+        await first.execute(RECORDED_BY_ANOTHER, [sent.signature, sent.expires_at_height])
+        sending = asyncio.create_task(network.send(sent))
+        await until_blocked(database)
+        await first.commit()
+    assert await sending == Landed(1, 1)
+    assert await pool_of(database) == before
+
+
+async def test_a_crash_in_the_middle_of_a_landing_leaves_nothing_of_it(
+    join: Join, database: Database, database_conninfo: str
+) -> None:
+    """The connection dies while the outcome is being written; the next try lands it, once."""
+    network = join()
+    before = await pool_of(database)
+    sent = await new_transaction(network)
+    async with await psycopg.AsyncConnection.connect(database_conninfo) as other:
+        await other.execute(RECORDED_BY_ANOTHER, [sent.signature, sent.expires_at_height])
+        sending = asyncio.create_task(network.send(sent))
+        (backend,) = await until_blocked(database)
+        await database.rows("SELECT pg_terminate_backend(%s)", backend)
+        await until_gone(database, backend)
+        assert await pool_of(database) == before
+        await other.rollback()
+    fill = await sending
+    assert isinstance(fill, Landed)
+    after = await pool_of(database)
+    assert after.version == before.version + 1
+    assert before.pool.vault_y - after.pool.vault_y == fill.amount_out
+    assert await recorded(database_conninfo, sent.signature) == 1
+
+
 async def test_an_unreachable_network_is_unavailable() -> None:
-    network = SimulatedNetwork("host=/nonexistent dbname=none", Simulation())
+    network = simulated_exchange("host=/nonexistent dbname=none", Simulation()).network
     with pytest.raises(NetworkUnavailable):
         await network.height()
 
@@ -284,3 +502,18 @@ async def _is_anyone_waiting(conninfo: str) -> bool:
             "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         )
         return await cursor.fetchone() is not None
+
+
+async def until_blocked(database: Database) -> tuple[int]:
+    """Return the process id of the backend that waits for another's row."""
+    async with asyncio.timeout(10):
+        while not (rows := await database.rows(BLOCKED)):
+            await asyncio.sleep(0.005)
+    found: tuple[int] = rows[0]
+    return found
+
+
+async def until_gone(database: Database, backend: int) -> None:
+    async with asyncio.timeout(10):
+        while await database.rows("SELECT 1 FROM pg_stat_activity WHERE pid = %s", backend):
+            await asyncio.sleep(0.005)

@@ -55,7 +55,8 @@ def test_settings_come_from_the_environment() -> None:
         {
             "SIMULATION_QUOTE_LATENCY": "0",
             "SIMULATION_LANDING_LATENCY": "0.5-1",
-            "SIMULATION_DRIFT_BPS": "5",
+            "SIMULATION_DEPTH": "5000",
+            "SIMULATION_VOLATILITY_BPS": "1.5",
             "SIMULATION_PRICE_RANGES": "raydium=0.98-1.02,meteora=1",
             "SIMULATION_SEED": "7",
             "SIMULATION_FAULTS": "price_moved=0.1",
@@ -63,7 +64,8 @@ def test_settings_come_from_the_environment() -> None:
     ) == Simulation(
         quote_latency=0,
         landing_latency=(0.5, 1),
-        drift_bps=5,
+        depth=5_000,
+        volatility_bps=Decimal("1.5"),
         price_ranges={
             "raydium": (Decimal("0.98"), Decimal("1.02")),
             "meteora": (Decimal(1), Decimal(1)),
@@ -96,8 +98,12 @@ def test_a_setting_that_cannot_be_read_is_named(variable: str, value: str) -> No
         ("SIMULATION_LANDING_LATENCY", "inf"),
         ("SIMULATION_BLOCK_SECONDS", "0"),
         ("SIMULATION_EXPIRY_BLOCKS", "0"),
-        ("SIMULATION_DRIFT_BPS", "10000"),
+        ("SIMULATION_DEPTH", "0"),
+        ("SIMULATION_VOLATILITY_BPS", "-1"),
+        ("SIMULATION_VOLATILITY_BPS", "51"),
+        ("SIMULATION_VOLATILITY_BPS", "nan"),
         ("SIMULATION_PRICE_RANGES", "raydium=1.02-0.98"),
+        ("SIMULATION_PRICE_RANGES", "raydium=nan"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(variable: str, value: str) -> None:

@@ -1,0 +1,156 @@
+"""The simulated pools as this process knows them: read from PostgreSQL at most a block ago."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from config.postgres import Link
+from routing.pricing import atoms_ratio
+from routing.simulated_arbitrage import Arbitrage, PriceRanges
+from routing.simulated_pool import PoolKey, Price, SimulatedPool, read_pool
+from routing.simulated_price import seeded_walk
+from routing.simulated_seeding import NewPool, depth_in_atoms
+from routing.simulation import Simulation
+from routing.tokens import REGISTRY, USDC, USDT, Market
+
+STABLE = frozenset((USDC.mint, USDT.mint))
+
+_READ = """
+SELECT pool.venue, pool.base, pool.quote, pool.kind, pool.tick, pool.version,
+    CASE WHEN known.version = pool.version THEN NULL ELSE pool.state::text END,
+    extract(epoch FROM now)::float8
+FROM (SELECT clock_timestamp() AS now) AS clock
+LEFT JOIN simulated_pools AS pool ON true
+LEFT JOIN json_to_recordset(%s::json) AS known (
+    venue text, base text, quote text, version bigint) USING (venue, base, quote)
+"""
+_SEED_POOL = """
+INSERT INTO simulated_pools (venue, base, quote, kind, state, tick, version)
+VALUES (%s, %s, %s, %s, %s, %s, 0) ON CONFLICT DO NOTHING RETURNING version
+"""
+_MAKE_SEED = "INSERT INTO simulated_seeds VALUES (1, %s) ON CONFLICT DO NOTHING RETURNING seed"
+_READ_SEED = "SELECT seed FROM simulated_seeds"
+
+
+class SimulatedPools:
+    """For one asyncio loop. All methods may raise `psycopg.Error`: the database is away."""
+
+    def __init__(self, conninfo: str, simulation: Simulation, ranges: PriceRanges) -> None:
+        self._link = Link(conninfo, "simulated-pools")
+        self._simulation = simulation
+        self._ranges = ranges
+        self._held: dict[PoolKey, SimulatedPool] = {}
+        self._followed: dict[PoolKey, SimulatedPool] = {}
+        self._arbitrage: Arbitrage | None = None
+        self._tasks: dict[Hashable, asyncio.Future[None]] = {}
+        self._epoch = 0.0
+        self._read_at = float("-inf")
+
+    async def current(
+        self, key: PoolKey, market: Market, new_pool: NewPool
+    ) -> tuple[SimulatedPool, int]:
+        """Return the pool as it stands, and the unix second; made with `new_pool` if there is none.
+
+        What other processes landed is in it after a block at most, what this one did at once.
+        """
+        arbitrage = await self.arbitrage()
+        if self._is_old():
+            await self._shared("read", self._read)
+        while key not in self._held:
+            await self._shared(key, lambda: self._seed(key, market, new_pool, arbitrage))
+        held = self._held[key]
+        now = max(self._now(), held.tick)
+        followed = self._followed.get(key)
+        if followed is None or (followed.version, followed.tick) != (held.version, now):
+            followed = self._followed[key] = arbitrage.followed(held, now)
+        return followed, now
+
+    async def arbitrage(self) -> Arbitrage:
+        """Return what moves the pools, with the seed that all processes share."""
+        while self._arbitrage is None:
+            await self._shared("arbitrage", self._find_arbitrage)
+        return self._arbitrage
+
+    def learn(self, pools: Iterable[SimulatedPool]) -> None:
+        """Take note of how pools stand that were just stored."""
+        for pool in pools:
+            held = self._held.get(pool.key)
+            if held is None or held.version < pool.version:
+                self._held[pool.key] = pool
+
+    async def close(self) -> None:
+        for task in [*self._tasks.values()]:
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._link.close()
+
+    async def _shared(self, what: Hashable, act: Callable[[], Awaitable[None]]) -> None:
+        """Have one act for all who want the same now; who is cancelled does not stop it.
+
+        Venues have a time limit: a slow read that began anew for each quote would never end.
+        """
+        task = self._tasks.get(what)
+        if task is None:
+            task = self._tasks[what] = asyncio.ensure_future(act())
+            task.add_done_callback(lambda done: self._end(what, done))
+        await asyncio.shield(task)
+
+    def _end(self, what: Hashable, done: asyncio.Future[None]) -> None:
+        del self._tasks[what]
+        if not done.cancelled():
+            done.exception()  # known, even if nobody waits for it any more
+
+    async def _find_arbitrage(self) -> None:
+        simulation = self._simulation
+        seed = str(simulation.seed) if simulation.seed is not None else await self._drawn_seed()
+        volatility = int(simulation.volatility_bps * 100)
+        walk = seeded_walk(seed, volatility, STABLE)
+        self._arbitrage = Arbitrage(seed, walk, self._ranges, flow=volatility // 2)
+
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._read_at > self._simulation.block_seconds
+
+    def _now(self) -> int:
+        return int(self._epoch + time.monotonic() - self._read_at)
+
+    async def _read(self) -> None:
+        known = [{**key._asdict(), "version": held.version} for key, held in self._held.items()]
+        rows = await self._link.fetch(_READ, [orjson.dumps(known).decode()])
+        held = {}
+        for *row, epoch in rows:
+            self._epoch, self._read_at = epoch, time.monotonic()
+            if row[0] is not None:
+                pool = self._pool_of(row)
+                held[pool.key] = pool
+        self._held = held
+
+    def _pool_of(self, row: Sequence[Any]) -> SimulatedPool:
+        venue, base, quote, kind, tick, version, state = row
+        key = PoolKey(venue, base, quote)
+        held = self._held.get(key)
+        if held is not None and (state is None or held.version > version):
+            return held
+        return read_pool(key, kind, orjson.loads(state), tick, version)
+
+    async def _seed(
+        self, key: PoolKey, market: Market, new_pool: NewPool, arbitrage: Arbitrage
+    ) -> None:
+        """Store a new pool at its price of this moment, unless another process was quicker."""
+        reference = Price(*atoms_ratio(market, market.reference_price))
+        now = self._now()
+        seeded = SimulatedPool(key, reference, new_pool(1, 1), now)
+        price = arbitrage.target(seeded, now)
+        depth = depth_in_atoms(market, REGISTRY.markets, price, self._simulation.depth)
+        seeded = replace(seeded, pool=new_pool(*depth))
+        state = orjson.dumps(seeded.state()).decode()
+        await self._link.fetch(_SEED_POOL, [*key, seeded.kind, state, now])
+        await self._read()
+
+    async def _drawn_seed(self) -> str:
+        await self._link.fetch(_MAKE_SEED, [os.urandom(8).hex()])
+        return str((await self._link.fetch(_READ_SEED, ()))[0][0])

@@ -6,8 +6,10 @@ promise made to it is never better than what it gets.
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
+from routing.pools.pool import Fill, SwapRefused
+from routing.pools.price_impact import price_impact_bps
 from routing.tokens import Market
-from routing.venue import BPS, Bound, Quote, Side, Swap
+from routing.venue import BPS, Bound, InsufficientLiquidity, Liquidity, Quote, Side, Swap
 
 MAX_ATOMS = 2**63 - 1
 """The largest amount a token account on Solana, or a bigint column, can hold, in atoms."""
@@ -26,6 +28,37 @@ def required_input(swap: Swap, price: Decimal, fee_bps: int, amount_out: int) ->
     """Return the fewest atoms in that pay out `amount_out` atoms: ceil(gross / (1 - fee))."""
     atoms_out, atoms_in = _exchange_rate(swap, price)
     return -(-amount_out * atoms_in * BPS // (atoms_out * (BPS - fee_bps)))
+
+
+def pool_quote(venue: str, swap: Swap, liquidity: Liquidity) -> Quote:
+    """Return what a pool offers for `swap`, with its price before fees and all fees together.
+
+    :raises InsufficientLiquidity: the program would fail this swap.
+    """
+    pool, direction = liquidity.pool, liquidity.direction
+    try:
+        if swap.amount_in is not None:
+            fill = pool.quote_exact_in(swap.amount_in, direction, liquidity.now)
+        else:
+            fill = pool.quote_exact_out(swap.amount_out or 0, direction, liquidity.now)
+    except SwapRefused as refused:
+        raise InsufficientLiquidity(f"{venue}: {refused.code}") from refused
+    if not fill.net_in or max(fill.amount_in, fill.amount_out) > MAX_ATOMS:
+        raise InsufficientLiquidity(f"{venue} cannot fill this amount")
+    return Quote(
+        venue,
+        fill.amount_in,
+        fill.amount_out,
+        execution_price(swap.market, swap.side, fill.net_in, fill.gross_out),
+        fees_bps(fill),
+        price_impact_bps(pool.spot(direction), fill.net_in, fill.gross_out),
+    )
+
+
+def fees_bps(fill: Fill) -> int:
+    """Return how much less than without fees an atom in pays, rounded up."""
+    before = fill.amount_in * fill.gross_out
+    return -(-(before - fill.amount_out * fill.net_in) * BPS // before)
 
 
 def bound_for(swap: Swap, quote: Quote, slippage_bps: int) -> Bound:

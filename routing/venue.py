@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from routing.pools.pool import Direction, Pool
 from routing.tokens import Market, Token
 
 BPS = 10_000
@@ -53,14 +54,33 @@ class Quote:
     price: Decimal
     """Before fees, quote per base."""
     fee_bps: int
+    price_impact_bps: Decimal | None = None
+    """How far the swap moves off the price, fees excluded; None if the venue does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One venue's part of a route."""
+    """One venue's part of a route: a share of the whole amount, or of one hop of a path.
+
+    Legs come in the order of their hops, and all of one market stand together. What the legs of
+    a hop pay out is what those of the next one take in.
+    """
 
     venue: str
     quote: Quote
+    swap: Swap | None = None
+    """What this leg alone trades; None if it is the whole of the order's swap."""
+    pool: str = ""
+    """The venue's id of the pool, where it showed more than one."""
+
+
+class Liquidity(NamedTuple):
+    """A pool as it stands, seen from one swap; `now` is the unix time of its state, in seconds."""
+
+    pool_id: str
+    pool: Pool
+    direction: Direction
+    now: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +188,23 @@ class Venue(Protocol):
     async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
         """Return a signed transaction that executes `legs` within `bound`, or nothing at all.
 
-        Every call returns a new signature.
+        All legs stand or fall together; `bound` is for their sum. A venue that shows its pools
+        also takes legs of other venues that do. Every call returns a new signature.
 
         :raises VenueUnavailable: a passing fault.
+        """
+        ...
+
+
+@runtime_checkable
+class ShowsPools(Protocol):
+    """A venue that lets others calculate with its pools, and so can be one of several legs."""
+
+    async def liquidity(self, swap: Swap) -> Sequence[Liquidity]:
+        """Return the pools in which this venue would trade `swap`, as its quotes see them.
+
+        :raises VenueUnavailable: a passing fault.
+        :raises UnsupportedToken: the market is not traded here.
         """
         ...
 

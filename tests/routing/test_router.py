@@ -127,7 +127,7 @@ async def test_a_broken_venue_never_fails_the_others(fault: Exception, code: str
 async def test_a_bug_in_a_venue_is_logged_with_its_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level(logging.ERROR, logger="routing.router"):
+    with caplog.at_level(logging.ERROR, logger="routing.quoting"):
         decision = await route(StubVenue("raydium", fault=KeyError("oops")), METEORA)
     assert decision.dropped[0].code == "internal_error"
     assert caplog.records[0].exc_info is not None

@@ -108,14 +108,14 @@ class Execution:
         if not bound.admits(decision.quote.amount_in, decision.quote.amount_out):
             reason = f"{decision.reason}, which is outside the bound of the first quote"
             raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason))
-        venue = self._venues[decision.quote.venue]
+        venue = decision.quote.venue
         await self._journal.advance(
             _move(
                 order,
                 Status.BUILDING,
-                f"Building the transaction for {venue.label}",
+                f"Building the transaction for {self._labels(decision.legs)}",
                 decision_data(swap, decision, bound),
-                venue=venue.name,
+                venue=venue,
                 min_out=bound.min_out,
                 max_in=bound.max_in,
             )
@@ -125,7 +125,7 @@ class Execution:
         routed = order._replace(
             status=Status.BUILDING,
             seq=order.seq + 1,
-            venue=venue.name,
+            venue=venue,
             min_out=bound.min_out,
             max_in=bound.max_in,
         )
@@ -138,6 +138,7 @@ class Execution:
                 tuple(self._venues.values()),
                 quote_timeout=settings.QUOTE_TIMEOUT,
                 max_deviation_bps=settings.MAX_QUOTE_DEVIATION_BPS,
+                split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
             )
         except InsufficientLiquidity as fault:
             raise AttemptFailed(
@@ -149,6 +150,12 @@ class Execution:
             ) from fault
         except VenueUnavailable as fault:
             raise AttemptFailed(Fault(FailureCode.VENUES_UNAVAILABLE, str(fault))) from fault
+
+    def _labels(self, legs: Sequence[Leg]) -> str:
+        """Return the venues of these legs as people write them, each once."""
+        return " and ".join(
+            self._venues[name].label for name in dict.fromkeys(leg.venue for leg in legs)
+        )
 
     def _bound(self, order: ClaimedOrder, swap: Swap, quote: Quote) -> Bound:
         """Return the bound of the first winning quote; a retry never loosens it."""
@@ -164,6 +171,7 @@ class Execution:
         swap = swap_of(order)
         if not legs:  # taken over from another worker: its decision stands in the log
             legs = legs_of(swap, await self._journal.last_data(order.id, Status.BUILDING))
+        # One venue builds the whole transaction: those that share an amount take each other's legs.
         venue = self._venues[legs[0].venue]
         try:
             transaction = await venue.build(swap, legs, Bound(order.min_out, order.max_in))
@@ -174,8 +182,8 @@ class Execution:
             _move(
                 order,
                 Status.SUBMITTED,
-                f"Transaction sent to the network through {venue.label}",
-                {"selectedDex": venue.name, "txHash": transaction.signature},
+                f"Transaction sent to the network through {self._labels(legs)}",
+                {"selectedDex": order.venue, "txHash": transaction.signature},
                 signature=transaction.signature,
                 payload=transaction.payload,
                 expires_at_height=transaction.expires_at_height,

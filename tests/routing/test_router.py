@@ -32,11 +32,14 @@ async def route(*venues: StubVenue, swap: Swap = SELL, timeout: float = 5) -> De
 
 async def test_the_worked_example_holds_exactly() -> None:
     decision = await route(RAYDIUM, METEORA)
-    assert decision.to_json() == {
+    stored = decision.to_json()
+    assert [quote.pop("ageMs") >= 0 for quote in stored["quotes"]] == [True, True]
+    assert stored == {
         "selectedDex": "meteora",
         "runnerUp": "raydium",
         "marginBps": "5.03",
         "reason": "Meteora nets 149.924550 USDC, 0.075450 more than Raydium",
+        "quote": stored["quotes"][1],
         "quotes": [
             {
                 "dex": "raydium",

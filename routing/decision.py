@@ -295,7 +295,7 @@ def _share(swap: Swap, leg: Leg, together: Quote) -> str:
         part, whole = leg.quote.amount_in, together.amount_in
     else:
         part, whole = leg.quote.amount_out, together.amount_out
-    return str(Decimal(part * 1000 // whole).scaleb(-1))
+    return f"{Decimal(100 * part) / whole:.1f}"
 
 
 def _amount(token: Token, atoms: int) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
 from routing.decision import Candidate, Decision, DroppedQuote, decide_path
 from routing.pricing import significant
@@ -80,7 +80,7 @@ async def _along(
         middle = other.quote.amount_in
         one = await route(Swap(first, first_side, amount_out=middle), venues, rules)
     quote = _end_to_end(swap, one, other)
-    check_impact(quote, rules.constraints)
+    check_impact(quote, rules)
     legs = tuple(
         replace(leg, swap=leg.swap or hop.swap) for hop in (one, other) for leg in hop.legs
     )
@@ -101,7 +101,7 @@ def _end_to_end(swap: Swap, one: Decision, other: Decision) -> Quote:
         other.quote.amount_out,
         significant(rate if swap.side is Side.SELL else 1 / rate),
         BPS - kept // BPS,
-        BPS * (1 - _unmoved(one) * _unmoved(other)).quantize(Decimal("0.000001")),
+        (BPS * (1 - _unmoved(one) * _unmoved(other))).quantize(Decimal("0.01"), ROUND_UP),
     )
 
 

@@ -97,8 +97,7 @@ async def _ask(venue: Venue, swap: Swap, rules: Rules) -> tuple[Quote, float]:
         raise ExcludedByOrder(reason)
     quote = await venue.quote(swap)
     came_at = monotonic()
-    check(venue, swap, quote, rules.max_deviation_bps)
-    check_impact(quote, constraints)
+    check(venue, swap, quote, rules)
     return quote, came_at
 
 
@@ -114,15 +113,27 @@ async def _gather(answers: Sequence[asyncio.Task[tuple[Quote, float]]], timeout:
             answer.cancel()
 
 
-def check_impact(quote: Quote, constraints: Constraints) -> None:
-    """:raises PriceImpactTooHigh: the order does not allow that much. Who does not tell, passes."""
-    most, impact = constraints.max_price_impact_bps, quote.price_impact_bps
-    if most is not None and impact is not None and impact > most:
-        raise PriceImpactTooHigh(f"the price impact of {impact:f} bps is above {most} bps")
+def check_impact(quote: Quote, rules: Rules) -> None:
+    """Hold a quote to the order's limit, or else to how far any quote may be from the reference.
+
+    Who does not tell the price impact passes.
+
+    :raises PriceImpactTooHigh: it moves the price further than that.
+    """
+    most = rules.constraints.max_price_impact_bps
+    if most is None:
+        most = rules.max_deviation_bps
+    if quote.price_impact_bps is not None and quote.price_impact_bps > most:
+        impact = f"{quote.price_impact_bps:f}"
+        raise PriceImpactTooHigh(f"the price impact of {impact} bps is above {most} bps")
 
 
-def check(venue: Venue, swap: Swap, quote: Quote, max_deviation_bps: int) -> None:
-    """:raises UnusableQuote: the quote is not for this swap, or not to be believed."""
+def check(venue: Venue, swap: Swap, quote: Quote, rules: Rules) -> None:
+    """Believe a quote only if it is for this swap and close enough to the market.
+
+    :raises UnusableQuote: the quote is not for this swap, or not to be believed.
+    :raises PriceImpactTooHigh: it moves the price too far.
+    """
     if quote.venue != venue.name:
         raise UnusableQuote(f"the quote is signed {quote.venue}")
     if type(quote.amount_in) is not int or type(quote.amount_out) is not int:
@@ -136,7 +147,8 @@ def check(venue: Venue, swap: Swap, quote: Quote, max_deviation_bps: int) -> Non
     fixed = quote.amount_in if swap.is_exact_in else quote.amount_out
     if fixed != (swap.amount_in if swap.is_exact_in else swap.amount_out):
         raise UnusableQuote("the quote is for another amount")
-    _check_price(swap, quote, max_deviation_bps)
+    check_impact(quote, rules)
+    _check_price(swap, quote, rules.max_deviation_bps)
 
 
 def _check_price(swap: Swap, quote: Quote, max_deviation_bps: int) -> None:

@@ -16,7 +16,6 @@ from routing.quoting import (
     UnusableQuote,
     ask_all,
     check,
-    check_impact,
     failure,
 )
 from routing.split import best_split
@@ -166,8 +165,7 @@ def _legs(
             continue
         own = _part_of(swap, amount)
         quote = pool_quote(venue.name, own, liquidity)
-        check(venue, own, quote, rules.max_deviation_bps)
-        check_impact(quote, rules.constraints)
+        check(venue, own, quote, rules)
         legs.append(Leg(venue.name, quote, own, liquidity.pool_id))
     return tuple(sorted(legs, key=_size, reverse=True))
 
@@ -184,8 +182,7 @@ def _best_single(
     for venue, liquidity in shown:
         try:
             quote = pool_quote(venue.name, swap, liquidity)
-            check(venue, swap, quote, rules.max_deviation_bps)
-            check_impact(quote, rules.constraints)
+            check(venue, swap, quote, rules)
         except (InsufficientLiquidity, UnusableQuote):
             continue
         found.append(quote)

@@ -46,17 +46,22 @@ class Decision:
 
     def to_json(self) -> dict[str, Any]:
         """Return the decision ready for JSON, amounts and prices as strings in whole tokens."""
-        quotes = [self._quote_to_json(place) for place in range(len(self.quotes))]
-        chosen = next(
-            (quotes[i] for i, quote in enumerate(self.quotes) if quote is self.quote),
-            None,
-        ) or quote_to_json(self.swap, self.quote)
+        quotes, chosen = [], None
+        for place, quote in enumerate(self.quotes):
+            one = quote_to_json(self.swap, quote)
+            if self.ages:
+                one["ageMs"] = self.ages[place]
+            if self.through and (middle := self.through[place]):
+                one["through"] = middle.symbol
+            quotes.append(one)
+            if quote is self.quote:
+                chosen = one
         found: dict[str, Any] = {
             "selectedDex": self.quote.venue,
             "runnerUp": self.runner_up,
             "marginBps": None if self.margin_bps is None else str(self.margin_bps),
             "reason": self.reason,
-            "quote": chosen,
+            "quote": chosen or quote_to_json(self.swap, self.quote),
             "quotes": quotes,
             "dropped": [
                 {"dex": dropped.venue, "code": dropped.code, "reason": dropped.reason}
@@ -73,14 +78,6 @@ class Decision:
                 {"market": hop.swap.market.name, "side": hop.swap.side.value} | hop.to_json()
                 for hop in self.hops
             ]
-        return found
-
-    def _quote_to_json(self, place: int) -> dict[str, Any]:
-        found = quote_to_json(self.swap, self.quotes[place])
-        if self.ages:
-            found["ageMs"] = self.ages[place]
-        if self.through and (middle := self.through[place]):
-            found["through"] = middle.symbol
         return found
 
 

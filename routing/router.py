@@ -94,6 +94,8 @@ def _may_gain(answers: Answers, rules: Rules) -> bool:
     for quote in answers.quotes:
         if quote.price_impact_bps is not None and quote.price_impact_bps > least:
             return True
+    if not answers.faults:
+        return False
     return any(isinstance(fault, InsufficientLiquidity) for _, fault in answers.faults)
 
 

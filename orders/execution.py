@@ -20,6 +20,7 @@ from orders.lifecycle import Status
 from orders.models import FailureCode, OrderTransaction
 from orders.moves import ClaimedOrder, Move
 from orders.stored_route import decision_data, legs_of, swap_of
+from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
 from routing.pricing import MAX_ATOMS, bound_for, execution_price
 from routing.router import best_route
@@ -102,7 +103,7 @@ class Execution:
     async def _route(self, order: ClaimedOrder) -> tuple[ClaimedOrder, Sequence[Leg]]:
         """Compare the venues, record the decision and the bound; nothing else was done yet."""
         swap = swap_of(order)
-        decision = await self._decide(swap)
+        decision = await self._decide(swap, order.constraints)
         bound = self._bound(order, swap, decision.quote)
         passing("after_quotes")
         if not bound.admits(decision.quote.amount_in, decision.quote.amount_out):
@@ -131,7 +132,7 @@ class Execution:
         )
         return routed, decision.legs
 
-    async def _decide(self, swap: Swap) -> Decision:
+    async def _decide(self, swap: Swap, asked: dict[str, Any] | None) -> Decision:
         try:
             return await best_route(
                 swap,
@@ -139,6 +140,7 @@ class Execution:
                 quote_timeout=settings.QUOTE_TIMEOUT,
                 max_deviation_bps=settings.MAX_QUOTE_DEVIATION_BPS,
                 split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
+                constraints=Constraints.from_json(asked) if asked else UNCONSTRAINED,
             )
         except InsufficientLiquidity as fault:
             raise AttemptFailed(

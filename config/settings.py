@@ -1,6 +1,7 @@
 """Every setting, read from the environment once. A wrong one stops the process with a sentence."""
 
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -268,6 +269,7 @@ ORDER_ATTEMPTS = env.int("ORDER_ATTEMPTS", default=3)
 RETRY_BACKOFF = positive("RETRY_BACKOFF", 1.0)  # seconds before the second attempt, then doubled
 QUOTE_TIMEOUT = positive("QUOTE_TIMEOUT", 2.0)  # seconds, for each venue
 MAX_QUOTE_DEVIATION_BPS = env.int("MAX_QUOTE_DEVIATION_BPS", default=2000)
+SPLIT_MIN_GAIN_BPS = Decimal(str(positive("SPLIT_MIN_GAIN_BPS", 1.0)))
 LEASE_SECONDS = positive("LEASE_SECONDS", 10.0)
 STATUS_POLL_SECONDS = positive("STATUS_POLL_SECONDS", 0.1)  # between two looks at a signature
 RESEND_SECONDS = positive("RESEND_SECONDS", 2.0)  # between two sends of the same bytes

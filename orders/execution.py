@@ -20,6 +20,7 @@ from orders.lifecycle import Status
 from orders.models import FailureCode, OrderTransaction
 from orders.moves import ClaimedOrder, Move
 from orders.stored_route import decision_data, legs_of, swap_of
+from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
 from routing.pricing import MAX_ATOMS, bound_for, execution_price
 from routing.router import best_route
@@ -105,20 +106,20 @@ class Execution:
     async def _route(self, order: ClaimedOrder) -> tuple[ClaimedOrder, Sequence[Leg]]:
         """Compare the venues, record the decision and the bound; nothing else was done yet."""
         swap = swap_of(order)
-        decision = await self._decide(swap)
+        decision = await self._decide(swap, order.constraints)
         bound = self._bound(order, swap, decision.quote)
         passing("after_quotes")
         if not bound.admits(decision.quote.amount_in, decision.quote.amount_out):
             reason = f"{decision.reason}, which is outside the bound of the first quote"
             raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason))
-        venue = self._venues[decision.quote.venue]
+        venue = decision.quote.venue
         await self._journal.advance(
             _move(
                 order,
                 Status.BUILDING,
-                f"Building the transaction for {venue.label}",
+                f"Building the transaction for {self._labels(decision.legs)}",
                 decision_data(swap, decision, bound),
-                venue=venue.name,
+                venue=venue,
                 min_out=bound.min_out,
                 max_in=bound.max_in,
             )
@@ -128,19 +129,21 @@ class Execution:
         routed = order._replace(
             status=Status.BUILDING,
             seq=order.seq + 1,
-            venue=venue.name,
+            venue=venue,
             min_out=bound.min_out,
             max_in=bound.max_in,
         )
         return routed, decision.legs
 
-    async def _decide(self, swap: Swap) -> Decision:
+    async def _decide(self, swap: Swap, asked: dict[str, Any] | None) -> Decision:
         try:
             return await best_route(
                 swap,
                 tuple(self._venues.values()),
                 quote_timeout=settings.QUOTE_TIMEOUT,
                 max_deviation_bps=settings.MAX_QUOTE_DEVIATION_BPS,
+                split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
+                constraints=Constraints.from_json(asked) if asked else UNCONSTRAINED,
             )
         except InsufficientLiquidity as fault:
             raise AttemptFailed(
@@ -152,6 +155,12 @@ class Execution:
             ) from fault
         except VenueUnavailable as fault:
             raise AttemptFailed(Fault(FailureCode.VENUES_UNAVAILABLE, str(fault))) from fault
+
+    def _labels(self, legs: Sequence[Leg]) -> str:
+        """Return the venues of these legs as people write them, each once."""
+        return " and ".join(
+            self._venues[name].label for name in dict.fromkeys(leg.venue for leg in legs)
+        )
 
     def _bound(self, order: ClaimedOrder, swap: Swap, quote: Quote) -> Bound:
         """Return the bound of the first winning quote; a retry never loosens it."""
@@ -167,6 +176,7 @@ class Execution:
         swap = swap_of(order)
         if not legs:  # taken over from another worker: its decision stands in the log
             legs = legs_of(swap, await self._journal.last_data(order.id, Status.BUILDING))
+        # One venue builds the whole transaction: those that share an amount take each other's legs.
         venue = self._venues[legs[0].venue]
         try:
             transaction = await venue.build(swap, legs, Bound(order.min_out, order.max_in))
@@ -177,8 +187,8 @@ class Execution:
             _move(
                 order,
                 Status.SUBMITTED,
-                f"Transaction sent to the network through {venue.label}",
-                {"selectedDex": venue.name, "txHash": transaction.signature},
+                f"Transaction sent to the network through {self._labels(legs)}",
+                {"selectedDex": order.venue, "txHash": transaction.signature},
                 signature=transaction.signature,
                 payload=transaction.payload,
                 expires_at_height=transaction.expires_at_height,

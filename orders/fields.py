@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 MAX_TEXT = 64
+MAX_WORDS = 20
 CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
@@ -56,6 +57,19 @@ class ClientOrderIdField(serializers.Field[str, Any, str, Any]):
         return data
 
     def to_representation(self, value: str) -> str:
+        return value
+
+
+class WordsField(serializers.Field[list[str], Any, list[str], Any]):
+    """Several short names: a list of texts, or one text with commas between them."""
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        words = data.split(",") if isinstance(data, str) else data
+        if not isinstance(words, list) or not 0 < len(words) <= MAX_WORDS:
+            raise ValidationError(f"Not a list of 1 to {MAX_WORDS} names.", "invalid_list")
+        return [WordField().to_internal_value(word) for word in words]
+
+    def to_representation(self, value: list[str]) -> list[str]:
         return value
 
 

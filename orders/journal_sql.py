@@ -9,15 +9,15 @@ WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 new AS (
   SELECT * FROM json_to_recordset(%(orders)s::json) AS new(
     id uuid, owner int, client_order_id text, idempotency_key text, type text, side text,
-    base text, quote text, amount_in bigint, amount_out bigint, slippage_bps int, message text,
-    data jsonb)
+    base text, quote text, amount_in bigint, amount_out bigint, slippage_bps int,
+    constraints jsonb, message text, data jsonb)
 ),
 stored AS (
   INSERT INTO orders (id, owner_id, client_order_id, idempotency_key, type, side, base, quote,
-    amount_in, amount_out, slippage_bps, status, seq, attempts, lease_token, lost_leases,
-    needs_attention, next_check, created_at)
+    amount_in, amount_out, slippage_bps, constraints, status, seq, attempts, lease_token,
+    lost_leases, needs_attention, next_check, created_at)
   SELECT id, owner, client_order_id, idempotency_key, type, side, base, quote, amount_in,
-    amount_out, slippage_bps, 'pending', 1, 0, 0, 0, false, clock.at, clock.at
+    amount_out, slippage_bps, constraints, 'pending', 1, 0, 0, 0, false, clock.at, clock.at
   FROM new, clock {on_conflict}
   RETURNING id
 ),
@@ -218,6 +218,7 @@ counted AS (
 SELECT claimed.id::text, claimed.lease_token, claimed.seq, claimed.status, claimed.attempts,
   claimed.lost_leases, claimed.side, claimed.base, claimed.quote, claimed.amount_in,
   claimed.amount_out, claimed.slippage_bps, claimed.venue, claimed.min_out, claimed.max_in,
+  claimed.constraints,
   tx.signature, tx.payload, tx.expires_at_height, claimed.was_pending, clock.at
 FROM clock, claimed
 LEFT JOIN order_transactions AS tx

@@ -44,6 +44,7 @@ class Order(models.Model):
     amount_in = models.BigIntegerField(null=True, blank=True)
     amount_out = models.BigIntegerField(null=True, blank=True)
     slippage_bps = models.PositiveIntegerField()
+    constraints = models.JSONField(null=True, blank=True)
 
     status = models.CharField(max_length=16, default=Status.PENDING.value)
     seq = models.PositiveIntegerField(default=1)

@@ -28,6 +28,8 @@ class NewOrder(NamedTuple):
     owner: int | None = None
     client_order_id: str | None = None
     idempotency_key: str | None = None
+    constraints: dict[str, Any] | None = None
+    """What it asks of its route (`routing.constraints`); None if nothing."""
 
     def as_row(self) -> dict[str, Any]:
         """Return the order as the journal's statement reads it: a JSON object."""
@@ -43,6 +45,7 @@ class NewOrder(NamedTuple):
             "amount_in": self.amount_in,
             "amount_out": self.amount_out,
             "slippage_bps": self.slippage_bps,
+            "constraints": self.constraints,
             "message": self.message,
             "data": self.data,
         }
@@ -66,6 +69,7 @@ class ClaimedOrder(NamedTuple):
     venue: str | None
     min_out: int | None
     max_in: int | None
+    constraints: dict[str, Any] | None
     signature: str | None
     payload: bytes | None
     expires_at_height: int | None

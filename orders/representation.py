@@ -32,6 +32,8 @@ class Requested(Protocol):
     def slippage_bps(self) -> int: ...
     @property
     def client_order_id(self) -> str | None: ...
+    @property
+    def constraints(self) -> dict[str, Any] | None: ...
 
 
 def request_as_json(order: Requested) -> dict[str, Any]:
@@ -50,6 +52,7 @@ def request_as_json(order: Requested) -> dict[str, Any]:
         "amountOut": decimal(token_out, order.amount_out),
         "slippageBps": order.slippage_bps,
         "clientOrderId": order.client_order_id,
+        **(order.constraints or {}),
     }
 
 

@@ -8,16 +8,19 @@ from django.conf import settings
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from orders.events import LABELS
 from orders.fields import (
     MAX_TEXT,
     ClientOrderIdField,
     NumberField,
     WordField,
+    WordsField,
     optional,
     refuse,
 )
 from orders.models import MAX_SLIPPAGE_BPS
 from orders.submission import OrderRequest
+from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
 from routing.tokens import REGISTRY, Market, Token, UnknownMarket, UnknownToken
 from routing.venue import BPS, Side
@@ -59,6 +62,11 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
     clientOrderId = optional(
         ClientOrderIdField, "Your own id: sent again, it finds the same order. Needs an account."
     )
+    maxPriceImpactBps = optional(
+        NumberField, f"0 to {BPS}: quotes that move the price further are dropped."
+    )
+    venues = optional(WordsField, "Trade at these only, such as raydium; commas between several.")
+    excludeVenues = optional(WordsField, "Trade at none of these.")
 
     def get_fields(self) -> dict[str, Any]:
         """Label each field with the name that clients write."""
@@ -119,10 +127,13 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         slippage_bps = part(errors, self._slippage_bps, given)
         market_and_side = part(errors, self._market_and_side, given)
         amounts = part(errors, self._amounts, given, market_and_side)
-        if not (order_type and market_and_side and amounts) or slippage_bps is None:
+        constraints = part(errors, read_constraints, given)
+        if errors or not (order_type and market_and_side and amounts) or slippage_bps is None:
             raise ValidationError(errors)
         return OrderRequest(
-            *(order_type, *market_and_side, *amounts, slippage_bps), given.get("clientOrderId")
+            *(order_type, *market_and_side, *amounts, slippage_bps),
+            given.get("clientOrderId"),
+            constraints,
         )
 
     def _type(self, given: dict[str, Any]) -> str:
@@ -174,7 +185,8 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             raise refuse(
                 field,
                 "unknown_market",
-                f"{one.symbol}/{other.symbol} is not traded here. Markets: {known}.",
+                f"{one.symbol}/{other.symbol} is not traded here. Markets: {known}; other pairs of"
+                " their tokens in two hops, by tokenIn and tokenOut.",
             ) from None
 
     def _side(self, given: dict[str, Any]) -> Side | None:
@@ -221,6 +233,48 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
 
 ORDER_REQUEST = OrderRequestSerializer()
 """Shared: reading keeps nothing in it, and making one costs more than reading an order."""
+
+
+CONSTRAINTS = ("maxPriceImpactBps", "venues", "excludeVenues")
+
+
+def read_constraints(given: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the order asks of its route, as it is stored; None if nothing is.
+
+    :raises ValidationError: with the errors of all three fields.
+    """
+    if not any(name in given for name in CONSTRAINTS):
+        return None
+    errors: dict[str, Any] = {}
+    impact = part(errors, _price_impact, given)
+    wanted = part(errors, _venues, given, "venues")
+    unwanted = part(errors, _venues, given, "excludeVenues")
+    if not errors and not set(wanted or LABELS).difference(unwanted or ()):
+        text = "That leaves no venue to trade at."
+        raise refuse("excludeVenues", "conflict", text)
+    if errors:
+        raise ValidationError(errors)
+    return Constraints(wanted or (), unwanted or (), impact).to_json()
+
+
+def _price_impact(given: dict[str, Any]) -> int | None:
+    bps: Decimal | None = given.get("maxPriceImpactBps")
+    if bps is None:
+        return None
+    if not 0 <= bps <= BPS:
+        raise refuse("maxPriceImpactBps", "out_of_range", f"From 0 to {BPS} bps.")
+    if bps != int(bps):
+        raise refuse("maxPriceImpactBps", "too_precise", "A whole number of bps.")
+    return int(bps)
+
+
+def _venues(given: dict[str, Any], field: str) -> tuple[str, ...]:
+    names = dict.fromkeys(word.lower() for word in given.get(field, ()))
+    unknown = [name for name in names if name not in LABELS]
+    if unknown:
+        text = f"No venue {', '.join(unknown)}. Known: {', '.join(LABELS)}."
+        raise refuse(field, "unknown_venue", text)
+    return tuple(names)
 
 
 def default_market() -> Market:

@@ -1,5 +1,6 @@
 """A routing decision as an order's log keeps it, and the route read back from there."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,9 +19,7 @@ def swap_of(order: ClaimedOrder) -> Swap:
 
 def decision_data(swap: Swap, decision: Decision, bound: Bound) -> dict[str, Any]:
     """Return the data of a `building` event: all quotes, the choice, the bound, the steps."""
-    chosen = decision.to_json()
-    quote = next(q for q in chosen["quotes"] if q["dex"] == chosen["selectedDex"])
-    data = {**chosen, "quote": quote, "steps": steps_for(swap, decision.legs, bound)}
+    data = decision.to_json() | {"steps": steps_for(swap, decision.legs, bound)}
     if bound.min_out is not None:
         price = execution_price(swap.market, swap.side, decision.quote.amount_in, bound.min_out)
         data["minAmountOut"] = swap.token_out.to_text(bound.min_out)
@@ -36,13 +35,32 @@ def decision_data(swap: Swap, decision: Decision, bound: Bound) -> dict[str, Any
 
 
 def legs_of(swap: Swap, decision: dict[str, Any]) -> tuple[Leg, ...]:
-    """Return the route that a stored decision chose."""
-    chosen = decision["quote"]
-    quote = Quote(
-        venue=chosen["dex"],
-        amount_in=swap.token_in.to_atoms(Decimal(chosen["amountIn"])),
-        amount_out=swap.token_out.to_atoms(Decimal(chosen["amountOut"])),
-        price=Decimal(chosen["price"]),
-        fee_bps=chosen["feeBps"],
+    """Return the route that a stored decision chose. One of a single leg is its quote."""
+    if "legs" not in decision:
+        quote = _quote_of(swap, decision["quote"])
+        return (Leg(quote.venue, quote),)
+    return tuple(_leg_of(swap, leg) for leg in decision["legs"])
+
+
+def _leg_of(swap: Swap, leg: dict[str, Any]) -> Leg:
+    base, _, quote = leg["market"].partition("/")
+    market = REGISTRY.market(REGISTRY.token(base), REGISTRY.token(quote))
+    own = Swap(market, Side(leg["side"]))
+    offer = _quote_of(own, leg)
+    if swap.is_exact_in:
+        own = replace(own, amount_in=offer.amount_in)
+    else:
+        own = replace(own, amount_out=offer.amount_out)
+    return Leg(offer.venue, offer, own, leg.get("pool", ""))
+
+
+def _quote_of(swap: Swap, stored: dict[str, Any]) -> Quote:
+    impact = stored.get("priceImpactBps")
+    return Quote(
+        venue=stored["dex"],
+        amount_in=swap.token_in.to_atoms(Decimal(stored["amountIn"])),
+        amount_out=swap.token_out.to_atoms(Decimal(stored["amountOut"])),
+        price=Decimal(stored["price"]),
+        fee_bps=stored["feeBps"],
+        price_impact_bps=None if impact is None else Decimal(impact),
     )
-    return (Leg(quote.venue, quote),)

@@ -37,6 +37,8 @@ class OrderRequest:
     amount_out: int | None
     slippage_bps: int
     client_order_id: str | None = None
+    constraints: dict[str, Any] | None = None
+    """What it asks of its route, as `routing.constraints` writes it."""
 
 
 class Submitted(NamedTuple):
@@ -96,6 +98,7 @@ async def submit_order(
         amount_in=request.amount_in,
         amount_out=request.amount_out,
         slippage_bps=request.slippage_bps,
+        constraints=request.constraints,
         message=RECEIVED,
         data={},
         owner=owner,

@@ -43,6 +43,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     either(f"api/orders/{ORDER_ID}", views.OrderView.as_view()),
     re_path(rf"^api/orders/{ORDER_ID}/events$", views.EventsView.as_view(), name="events"),
     either(f"api/orders/{ORDER_ID}/events", views.EventsView.as_view()),
+    re_path(rf"^api/orders/{ORDER_ID}/route$", views.RouteView.as_view(), name="route"),
+    either(f"api/orders/{ORDER_ID}/route", views.RouteView.as_view()),
     either(f"api/orders/{ORDER_ID}/cancel", views.CancelView.as_view(), "cancel"),
     either("api/schema", schema_views.SchemaView.as_view(), "api-schema"),
     either("api/schema/sockets", schema_views.asyncapi_document, "socket-schema"),

@@ -26,6 +26,7 @@ from orders.parsers import ExactJSONParser
 from orders.pressure import allowance_of
 from orders.problems import HttpsRequired, NotCancellable, OrderNotFound, TooManyRequests
 from orders.representation import event_of, order_as_json
+from orders.route_log import route_log
 from orders.schema import openapi
 from orders.serializers import ORDER_REQUEST, OrderRequestSerializer
 from orders.tickets import issue_ticket
@@ -144,6 +145,22 @@ class EventsView(ProblemAPIView):
         )
 
 
+class RouteView(ProblemAPIView):
+    """How each attempt was routed: all quotes, the choice, by how much and why."""
+
+    about = "orders/api/route.html"
+
+    def get_view_name(self) -> str:
+        return "Route"
+
+    @openapi.ROUTE
+    def get(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, set())
+        order = find_order(request, order_id)
+        found = links(request, site_of(request), str(order.id), Status(order.status))
+        return Response(route_log(order) | {"links": found})
+
+
 class CancelView(ProblemAPIView):
     """Cancel the order (POST) unless it was submitted: it is cancelled or executed, never both."""
 
@@ -255,7 +272,12 @@ def links(request: Request, site: str, order_id: str, order_status: Status) -> d
     """Return where an order's reader may go on, as whole URLs; to the admin, if they may enter."""
     order = f"{site}/api/orders/{order_id}"
     stream = f"{site.replace('http', 'ws', 1)}/ws/orders/{order_id}"
-    found = {"order": order, "events": f"{order}/events", "stream": stream}
+    found = {
+        "order": order,
+        "events": f"{order}/events",
+        "route": f"{order}/route",
+        "stream": stream,
+    }
     if order_status in CANCELLABLE:
         found["cancel"] = f"{order}/cancel"
     if request.user.is_staff:

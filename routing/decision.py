@@ -1,11 +1,12 @@
-"""Which venue won, by how much, and why: what is stored and logged of a routing."""
+"""Which route won, by how much, and why: what is stored and logged of a routing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from routing.tokens import Token
-from routing.venue import Leg, Quote, Swap
+from routing.venue import BPS, Leg, Quote, Swap
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,41 +22,83 @@ class DroppedQuote:
 class Decision:
     swap: Swap
     legs: tuple[Leg, ...]
+    quote: Quote
+    """Of the whole route: the winning quote, or all legs together in the name of the largest."""
     quotes: tuple[Quote, ...]
-    """All usable quotes, the winner's among them, in the order the venues were given."""
+    """All usable quotes for the whole swap, in the order the venues were given."""
     dropped: tuple[DroppedQuote, ...]
     runner_up: str | None
+    """Whom the margin is over: the second best quote, or the best single one if legs are split."""
     margin_bps: Decimal | None
     """How much better than the runner-up, of the runner-up's amount, rounded down."""
     reason: str
+    ages: tuple[int, ...] = ()
+    """Milliseconds between each of the quotes and this decision."""
+    single: Quote | None = None
+    """The best that one venue alone would have done, if the route is split."""
+    through: tuple[Token | None, ...] = ()
+    """For each of the quotes the token in the middle, where the route takes two hops."""
+    hops: tuple["Decision", ...] = ()
 
     @property
-    def quote(self) -> Quote:
-        """The winning quote."""
-        return self.legs[0].quote
+    def is_split(self) -> bool:
+        return len(self.legs) > 1 and not self.hops
 
     def to_json(self) -> dict[str, Any]:
         """Return the decision ready for JSON, amounts and prices as strings in whole tokens."""
-        return {
-            "selectedDex": self.legs[0].venue,
+        quotes, chosen = [], None
+        for place, quote in enumerate(self.quotes):
+            one = quote_to_json(self.swap, quote)
+            if self.ages:
+                one["ageMs"] = self.ages[place]
+            if self.through and (middle := self.through[place]):
+                one["through"] = middle.symbol
+            quotes.append(one)
+            if quote is self.quote:
+                chosen = one
+        found: dict[str, Any] = {
+            "selectedDex": self.quote.venue,
             "runnerUp": self.runner_up,
             "marginBps": None if self.margin_bps is None else str(self.margin_bps),
             "reason": self.reason,
-            "quotes": [self._quote_to_json(quote) for quote in self.quotes],
+            "quote": chosen or quote_to_json(self.swap, self.quote),
+            "quotes": quotes,
             "dropped": [
                 {"dex": dropped.venue, "code": dropped.code, "reason": dropped.reason}
                 for dropped in self.dropped
             ],
         }
+        if len(self.legs) > 1:
+            found["legs"] = [leg_to_json(self.swap, leg) for leg in self.legs]
+        if self.is_split:
+            found["splitGainBps"] = found["marginBps"]
+            found["bestSingle"] = self.single and quote_to_json(self.swap, self.single)
+        if self.hops:
+            found["hops"] = [
+                {"market": hop.swap.market.name, "side": hop.swap.side.value} | hop.to_json()
+                for hop in self.hops
+            ]
+        return found
 
-    def _quote_to_json(self, quote: Quote) -> dict[str, Any]:
-        return {
-            "dex": quote.venue,
-            "price": plain(quote.price),
-            "feeBps": quote.fee_bps,
-            "amountIn": self.swap.token_in.to_text(quote.amount_in),
-            "amountOut": self.swap.token_out.to_text(quote.amount_out),
-        }
+
+def quote_to_json(swap: Swap, quote: Quote) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "dex": quote.venue,
+        "price": plain(quote.price),
+        "feeBps": quote.fee_bps,
+        "amountIn": swap.token_in.to_text(quote.amount_in),
+        "amountOut": swap.token_out.to_text(quote.amount_out),
+    }
+    if quote.price_impact_bps is not None:
+        found["priceImpactBps"] = f"{quote.price_impact_bps:f}"
+    return found
+
+
+def leg_to_json(swap: Swap, leg: Leg) -> dict[str, Any]:
+    """Return what one leg trades, from which `orders/stored_route.py` reads it back."""
+    own = leg.swap or swap
+    found = {"market": own.market.name, "side": own.side.value} | quote_to_json(own, leg.quote)
+    return found | {"pool": leg.pool} if leg.pool else found
 
 
 def decide(
@@ -63,6 +106,7 @@ def decide(
     quotes: tuple[Quote, ...],
     dropped: tuple[DroppedQuote, ...],
     labels: dict[str, str],
+    ages: tuple[int, ...] = (),
 ) -> Decision:
     """Choose among at least one quote, net of fees; of equal ones the first given wins.
 
@@ -74,11 +118,101 @@ def decide(
     return Decision(
         swap=swap,
         legs=(Leg(best.venue, best),),
+        quote=best,
         quotes=quotes,
         dropped=dropped,
         runner_up=second.venue if second else None,
-        margin_bps=_margin_bps(swap, best, second) if second else None,
+        margin_bps=margin_bps(swap, best, second) if second else None,
         reason=_reason(swap, best, second, labels),
+        ages=ages,
+    )
+
+
+def decide_split(
+    swap: Swap,
+    legs: tuple[Leg, ...],
+    single: Quote | None,
+    quotes: tuple[Quote, ...],
+    dropped: tuple[DroppedQuote, ...],
+    labels: dict[str, str],
+    ages: tuple[int, ...] = (),
+) -> Decision:
+    """Choose a split, which is better than `single`, or fills what no venue alone may."""
+    together = sum_of(legs)
+    return Decision(
+        swap=swap,
+        legs=legs,
+        quote=together,
+        quotes=quotes,
+        dropped=dropped,
+        runner_up=single.venue if single else None,
+        margin_bps=margin_bps(swap, together, single) if single else None,
+        reason=_split_reason(swap, legs, together, single, labels),
+        ages=ages,
+        single=single,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to trade a market without pools of its own: two hops, or one venue by itself."""
+
+    quote: Quote
+    legs: tuple[Leg, ...]
+    hops: tuple[Decision, ...] = ()
+    through: Token | None = None
+
+
+def decide_path(
+    swap: Swap,
+    candidates: Sequence[Candidate],
+    dropped: tuple[DroppedQuote, ...],
+    labels: dict[str, str],
+) -> Decision:
+    """Choose the best of at least one way; of equal ones the first given wins."""
+    key = _output_descending if swap.is_exact_in else _input
+    ranked = sorted(candidates, key=lambda candidate: key(candidate.quote))
+    best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
+    claim = f"{_way(best, labels)} {_result(swap, best.quote, 'nets', 'takes')}"
+    if second is None:
+        reason = f"{claim}, the only usable way"
+    else:
+        reason = f"{claim}, {_comparison(swap, best.quote, second.quote)} {_way(second, labels)}"
+    return Decision(
+        swap=swap,
+        legs=best.legs,
+        quote=best.quote,
+        quotes=tuple(candidate.quote for candidate in candidates),
+        dropped=dropped,
+        runner_up=second.quote.venue if second else None,
+        margin_bps=margin_bps(swap, best.quote, second.quote) if second else None,
+        reason=reason,
+        through=tuple(candidate.through for candidate in candidates),
+        hops=best.hops,
+    )
+
+
+def sum_of(legs: Sequence[Leg]) -> Quote:
+    """Return what legs of one market are together, in the name of the first.
+
+    Price, fees and impact are means, weighted by what goes in; the fees are rounded up.
+    """
+    amount_in = sum(leg.quote.amount_in for leg in legs)
+    amount_out = sum(leg.quote.amount_out for leg in legs)
+    weights = [Decimal(leg.quote.amount_in) / amount_in for leg in legs]
+    price = sum((w * leg.quote.price for w, leg in zip(weights, legs, strict=True)), Decimal())
+    impact = sum(
+        (w * (leg.quote.price_impact_bps or 0) for w, leg in zip(weights, legs, strict=True)),
+        Decimal(),
+    )
+    fees = -(-sum(leg.quote.amount_in * leg.quote.fee_bps for leg in legs) // amount_in)
+    return Quote(
+        legs[0].venue,
+        amount_in,
+        amount_out,
+        price.quantize(legs[0].quote.price),
+        fees,
+        impact.quantize(Decimal("0.01")),
     )
 
 
@@ -95,31 +229,70 @@ def _input(quote: Quote) -> int:
     return quote.amount_in
 
 
-def _advantage(swap: Swap, best: Quote, second: Quote) -> int:
-    """How many atoms the best gives more, or asks less, than the second."""
+def advantage(swap: Swap, best: Quote, second: Quote) -> int:
+    """Return how many atoms the best gives more, or asks less, than the second."""
     if swap.is_exact_in:
         return best.amount_out - second.amount_out
     return second.amount_in - best.amount_in
 
 
-def _margin_bps(swap: Swap, best: Quote, second: Quote) -> Decimal:
+def margin_bps(swap: Swap, best: Quote, second: Quote) -> Decimal:
     compared = second.amount_out if swap.is_exact_in else second.amount_in
-    hundredths = _advantage(swap, best, second) * 1_000_000 // compared
+    hundredths = advantage(swap, best, second) * BPS * 100 // compared
     return Decimal(hundredths).scaleb(-2)
 
 
 def _reason(swap: Swap, best: Quote, second: Quote | None, labels: dict[str, str]) -> str:
-    if swap.is_exact_in:
-        verb, more, token, atoms = "nets", "more", swap.token_out, best.amount_out
-    else:
-        verb, more, token, atoms = "takes", "less", swap.token_in, best.amount_in
-    claim = f"{labels[best.venue]} {verb} {_amount(token, atoms)} {token.symbol}"
+    claim = f"{labels[best.venue]} {_result(swap, best, 'nets', 'takes')}"
     if second is None:
         return f"{claim}, the only usable quote"
-    advantage = _advantage(swap, best, second)
-    if advantage == 0:
-        return f"{claim}, the same as {labels[second.venue]}"
-    return f"{claim}, {_amount(token, advantage)} {more} than {labels[second.venue]}"
+    return f"{claim}, {_comparison(swap, best, second)} {labels[second.venue]}"
+
+
+def _split_reason(
+    swap: Swap,
+    legs: tuple[Leg, ...],
+    together: Quote,
+    single: Quote | None,
+    labels: dict[str, str],
+) -> str:
+    parts = " and ".join(f"{labels[leg.venue]} {_share(swap, leg, together)} %" for leg in legs)
+    claim = f"{parts} together {_result(swap, together, 'net', 'take')}"
+    if single is None:
+        return f"{claim}, which no venue alone may fill"
+    return f"{claim}, {_comparison(swap, together, single)} {labels[single.venue]} alone"
+
+
+def _way(candidate: Candidate, labels: dict[str, str]) -> str:
+    if candidate.through is None:
+        return labels[candidate.quote.venue]
+    hops = ", then ".join(
+        " and ".join(labels[leg.venue] for leg in hop.legs) for hop in candidate.hops
+    )
+    return f"through {candidate.through.symbol} ({hops})"
+
+
+def _result(swap: Swap, quote: Quote, nets: str, takes: str) -> str:
+    if swap.is_exact_in:
+        return f"{nets} {_amount(swap.token_out, quote.amount_out)} {swap.token_out.symbol}"
+    return f"{takes} {_amount(swap.token_in, quote.amount_in)} {swap.token_in.symbol}"
+
+
+def _comparison(swap: Swap, best: Quote, second: Quote) -> str:
+    better = advantage(swap, best, second)
+    if better == 0:
+        return "the same as"
+    token, more = (swap.token_out, "more") if swap.is_exact_in else (swap.token_in, "less")
+    return f"{_amount(token, better)} {more} than"
+
+
+def _share(swap: Swap, leg: Leg, together: Quote) -> str:
+    """Return a leg's share of the fixed amount in per cent."""
+    if swap.is_exact_in:
+        part, whole = leg.quote.amount_in, together.amount_in
+    else:
+        part, whole = leg.quote.amount_out, together.amount_out
+    return f"{Decimal(100 * part) / whole:.1f}"
 
 
 def _amount(token: Token, atoms: int) -> str:

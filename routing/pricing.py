@@ -84,6 +84,11 @@ def execution_price(market: Market, side: Side, amount_in: int, amount_out: int)
     return _WIDE.quantize(whole, Decimal((0, (1,), exponent)))
 
 
+def significant(price: Decimal, digits: int = 12) -> Decimal:
+    """Return a price that was calculated, not quoted, rounded half to even to so many digits."""
+    return Context(prec=digits, rounding=ROUND_HALF_EVEN).plus(price)
+
+
 def atoms_ratio(market: Market, price: Decimal) -> tuple[int, int]:
     """Return `price` as quote atoms for base atoms, exactly."""
     quote, base = price.as_integer_ratio()

@@ -1,37 +1,45 @@
-"""Ask every venue at once and choose the best execution."""
+"""Choose the best execution: one venue, a split over several, or two hops."""
 
 import asyncio
 import logging
 from collections.abc import Sequence
+from decimal import Decimal
 
-from routing.decision import Decision, DroppedQuote, decide
-from routing.pricing import atoms_ratio
+from routing.constraints import UNCONSTRAINED, Constraints
+from routing.decision import Decision, decide, decide_split, margin_bps, sum_of
+from routing.path import best_path
+from routing.pricing import pool_quote
+from routing.quoting import (
+    Answers,
+    NoQuotes,
+    Rules,
+    UnusableQuote,
+    ask_all,
+    check,
+    failure,
+)
+from routing.split import best_split
 from routing.venue import (
     BPS,
     InsufficientLiquidity,
+    Leg,
+    Liquidity,
     Quote,
-    Side,
+    ShowsPools,
     Swap,
     UnsupportedToken,
     Venue,
     VenueUnavailable,
 )
 
+__all__ = ["NoQuotes", "best_route"]
+
 logger = logging.getLogger(__name__)
 
 MAX_DEVIATION_BPS = 2_000
+SPLIT_MIN_GAIN_BPS = Decimal(1)
 
-
-class UnusableQuote(VenueUnavailable):
-    """The venue answered with something no order should trade on. Trying again may help."""
-
-
-class NoQuotes(VenueUnavailable):
-    """No venue gave a usable quote, and at least one of them may do so later."""
-
-    def __init__(self, dropped: Sequence[DroppedQuote]) -> None:
-        self.dropped = tuple(dropped)
-        super().__init__(_listed(dropped) or "no venue is set up")
+Shown = tuple[Venue, Liquidity]
 
 
 async def best_route(
@@ -40,119 +48,164 @@ async def best_route(
     *,
     quote_timeout: float,
     max_deviation_bps: int = MAX_DEVIATION_BPS,
+    split_min_gain_bps: Decimal = SPLIT_MIN_GAIN_BPS,
+    constraints: Constraints = UNCONSTRAINED,
 ) -> Decision:
     """Compare what all venues offer net of fees, and return the choice with its reasons.
 
-    A venue that is slow (`quote_timeout`, in seconds), broken, or more than `max_deviation_bps`
-    away from the market's reference price is left out and named in `dropped`.
+    A venue that is slow (`quote_timeout`, in seconds), broken, more than `max_deviation_bps`
+    away from the market's reference price, or outside what the order allows (`constraints`) is
+    left out and named in `dropped`. Venues that show their pools share the amount where that is
+    better by `split_min_gain_bps` than one venue alone. A market that has no pools of its own
+    is traded in two hops.
 
     :raises NoQuotes: nobody gave a usable quote; a passing fault.
     :raises UnsupportedToken: all venues refuse the swap for good, none because of its amount.
     :raises InsufficientLiquidity: all venues refuse the swap for good.
     """
-    answers = [asyncio.create_task(_ask(venue, swap, max_deviation_bps)) for venue in venues]
-    await _gather(answers, quote_timeout)
-    quotes: list[Quote] = []
-    faults: list[tuple[Venue, BaseException]] = []
-    for venue, answer in zip(venues, answers, strict=True):
-        fault = _fault(answer, quote_timeout)
-        if fault is None:
-            quotes.append(answer.result())
-        else:
-            faults.append((venue, fault))
-    dropped = tuple(_dropped(venue, fault) for venue, fault in faults)
-    if not quotes:
-        raise _failure(dropped, [fault for _, fault in faults])
-    return decide(swap, tuple(quotes), dropped, {venue.name: venue.label for venue in venues})
+    rules = Rules(quote_timeout, max_deviation_bps, split_min_gain_bps, constraints)
+    if swap.market.paths:
+        return await best_path(swap, venues, rules, _direct_route)
+    return await _direct_route(swap, venues, rules)
 
 
-async def _ask(venue: Venue, swap: Swap, max_deviation_bps: int) -> Quote:
-    quote = await venue.quote(swap)
-    _check(venue, swap, quote, max_deviation_bps)
-    return quote
+async def _direct_route(swap: Swap, venues: Sequence[Venue], rules: Rules) -> Decision:
+    answers = await ask_all(swap, venues, rules)
+    dropped = answers.dropped()
+    labels = {venue.name: venue.label for venue in venues}
+    if _may_gain(answers, rules):
+        split = await _split(swap, venues, answers, rules)
+        if split is not None:
+            legs, single = split
+            return decide_split(swap, legs, single, answers.quotes, dropped, labels, answers.ages())
+    if not answers.quotes:
+        raise failure(dropped, [fault for _, fault in answers.faults])
+    return decide(swap, answers.quotes, dropped, labels, answers.ages())
 
 
-async def _gather(answers: Sequence[asyncio.Task[Quote]], timeout: float) -> None:  # noqa: ASYNC109 one timer for all
-    """Wait until all have answered or the time is up. All started at once, so one timer is fair."""
+def _may_gain(answers: Answers, rules: Rules) -> bool:
+    """Whether several legs could be better by enough than the best quote; cheap on purpose.
+
+    What a venue pays falls with the amount, so a split saves at most the price impact.
+    """
+    least = rules.split_min_gain_bps
+    if least >= BPS:
+        return False
+    for quote in answers.quotes:
+        if quote.price_impact_bps is not None and quote.price_impact_bps > least:
+            return True
+    if not answers.faults:
+        return False
+    return any(isinstance(fault, InsufficientLiquidity) for _, fault in answers.faults)
+
+
+async def _split(
+    swap: Swap, venues: Sequence[Venue], answers: Answers, rules: Rules
+) -> tuple[tuple[Leg, ...], Quote | None] | None:
+    """Return the legs of the best split and the best single quote; None if it gains too little."""
+    shown = await _pools(swap, venues, answers, rules)
+    if len(shown) < 2:
+        return None
+    split = best_split(
+        [liquidity for _, liquidity in shown],
+        swap.amount_in or swap.amount_out or 0,
+        exact_in=swap.is_exact_in,
+        min_gain_bps=rules.split_min_gain_bps,
+    )
+    if split is None or not split.is_divided:
+        return None
     try:
-        await asyncio.sleep(0)  # enough for venues that answer at once, and far cheaper
-        pending = [answer for answer in answers if not answer.done()]
-        if pending:
-            await asyncio.wait(pending, timeout=timeout)
-    finally:
-        for answer in answers:
-            answer.cancel()
+        legs = _legs(swap, shown, split.amounts, rules)
+    except (InsufficientLiquidity, UnusableQuote):
+        return None
+    single = _best_single(swap, shown, answers.quotes, rules)
+    if single and margin_bps(swap, sum_of(legs), single) < rules.split_min_gain_bps:
+        return None
+    return legs, single
 
 
-def _check(venue: Venue, swap: Swap, quote: Quote, max_deviation_bps: int) -> None:
-    """:raises UnusableQuote: the quote is not for this swap, or not to be believed."""
-    if quote.venue != venue.name:
-        raise UnusableQuote(f"the quote is signed {quote.venue}")
-    if type(quote.amount_in) is not int or type(quote.amount_out) is not int:
-        raise UnusableQuote("the amounts are not whole atoms")
-    if not quote.price.is_finite() or quote.price <= 0:
-        raise UnusableQuote(f"the price {quote.price} is not a positive number")
-    if quote.amount_in <= 0 or quote.amount_out <= 0:
-        raise UnusableQuote("the amounts are not positive")
-    fixed = quote.amount_in if swap.is_exact_in else quote.amount_out
-    if fixed != (swap.amount_in if swap.is_exact_in else swap.amount_out):
-        raise UnusableQuote("the quote is for another amount")
-    _check_price(swap, quote, max_deviation_bps)
+async def _pools(
+    swap: Swap, venues: Sequence[Venue], answers: Answers, rules: Rules
+) -> list[Shown]:
+    """Return the pools of all venues that quoted, or refused only because of the amount."""
+    faults = {venue.name: fault for venue, fault in answers.faults}
+    showing = [
+        venue
+        for venue in venues
+        if isinstance(venue, ShowsPools)
+        and isinstance(faults.get(venue.name), InsufficientLiquidity | None)
+    ]
+    found = await asyncio.gather(*(_pools_of(venue, swap, rules) for venue in showing))
+    return [
+        (venue, liquidity)
+        for venue, pools in zip(showing, found, strict=True)
+        for liquidity in pools
+    ]
 
 
-def _check_price(swap: Swap, quote: Quote, max_deviation_bps: int) -> None:
-    reference = swap.market.reference_price
-    if abs(quote.price - reference) * BPS > reference * max_deviation_bps:
-        raise UnusableQuote(
-            f"the price {quote.price:f} is more than {max_deviation_bps} bps "
-            f"from the reference price {reference:f}"
-        )
-    # The amounts decide what is traded, so they must agree with the price. An atom either way
-    # is rounding; a fee on the input moves the price by a little more than the fee.
-    tolerance = max_deviation_bps + 2 * quote.fee_bps
-    per_quote, per_base = atoms_ratio(swap.market, reference)
-    base, paid = quote.amount_in, quote.amount_out
-    if swap.side is Side.BUY:
-        base, paid = paid, base
-    too_little = (paid + 1) * per_base * BPS < (base - 1) * per_quote * (BPS - tolerance)
-    too_much = (paid - 1) * per_base * BPS > (base + 1) * per_quote * (BPS + tolerance)
-    if too_little or too_much:
-        raise UnusableQuote("the amounts do not fit the market's reference price")
+async def _pools_of(venue: ShowsPools, swap: Swap, rules: Rules) -> Sequence[Liquidity]:
+    """Return none if the venue does not answer: the split goes without it."""
+    try:
+        async with asyncio.timeout(rules.quote_timeout):
+            return await venue.liquidity(swap)
+    except (VenueUnavailable, UnsupportedToken, InsufficientLiquidity, TimeoutError) as fault:
+        logger.info("no pools for a split: %s", fault)
+        return ()
 
 
-def _fault(answer: asyncio.Task[Quote], quote_timeout: float) -> BaseException | None:
-    if not answer.done():
-        return TimeoutError(f"no answer within {quote_timeout:g} s")
-    if answer.cancelled():
-        return VenueUnavailable("the question was cancelled")
-    return answer.exception()
+def _legs(
+    swap: Swap, shown: Sequence[Shown], amounts: Sequence[int], rules: Rules
+) -> tuple[Leg, ...]:
+    """Return a leg for each pool that takes part, the largest first.
+
+    :raises InsufficientLiquidity: a leg moves its price further than the order allows.
+    :raises UnusableQuote: a leg is too far from the market's reference price.
+    """
+    legs = []
+    for (venue, liquidity), amount in zip(shown, amounts, strict=True):
+        if not amount:
+            continue
+        own = _part_of(swap, amount)
+        quote = pool_quote(venue.name, own, liquidity)
+        check(venue, own, quote, rules)
+        legs.append(Leg(venue.name, quote, own, liquidity.pool_id))
+    return tuple(sorted(legs, key=_size, reverse=True))
 
 
-def _dropped(venue: Venue, fault: BaseException) -> DroppedQuote:
-    match fault:
-        case TimeoutError():
-            code = "quote_timeout"
-        case UnusableQuote():
-            code = "unusable_quote"
-        case UnsupportedToken():
-            code = "unsupported_token"
-        case InsufficientLiquidity():
-            code = "insufficient_liquidity"
-        case VenueUnavailable():
-            code = "venue_unavailable"
-        case _:
-            logger.error("A quote of %s failed by a bug", venue.name, exc_info=fault)
-            return DroppedQuote(venue.name, "internal_error", f"{type(fault).__name__}: {fault}")
-    return DroppedQuote(venue.name, code, str(fault))
+def _best_single(
+    swap: Swap, shown: Sequence[Shown], quotes: Sequence[Quote], rules: Rules
+) -> Quote | None:
+    """Return the best that one venue alone would do.
+
+    The pools are asked again as the split saw them: prices that moved since they were quoted are
+    no gain of the split.
+    """
+    found = list(quotes)
+    for venue, liquidity in shown:
+        try:
+            quote = pool_quote(venue.name, swap, liquidity)
+            check(venue, swap, quote, rules)
+        except (InsufficientLiquidity, UnusableQuote):
+            continue
+        found.append(quote)
+    if swap.is_exact_in:
+        return max(found, key=_output, default=None)
+    return min(found, key=_input, default=None)
 
 
-def _failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> Exception:
-    if faults and all(isinstance(f, UnsupportedToken | InsufficientLiquidity) for f in faults):
-        too_much = any(isinstance(f, InsufficientLiquidity) for f in faults)
-        final = InsufficientLiquidity if too_much else UnsupportedToken
-        return final(_listed(dropped))
-    return NoQuotes(dropped)
+def _part_of(swap: Swap, amount: int) -> Swap:
+    if swap.is_exact_in:
+        return Swap(swap.market, swap.side, amount_in=amount)
+    return Swap(swap.market, swap.side, amount_out=amount)
 
 
-def _listed(dropped: Sequence[DroppedQuote]) -> str:
-    return "; ".join(f"{one.venue}: {one.reason}" for one in dropped)
+def _size(leg: Leg) -> int:
+    return leg.quote.amount_in
+
+
+def _output(quote: Quote) -> int:
+    return quote.amount_out
+
+
+def _input(quote: Quote) -> int:
+    return quote.amount_in

@@ -27,9 +27,13 @@ def unwraps_sol(swap: Swap) -> bool:
 
 
 def _swap_step(swap: Swap, leg: Leg) -> dict[str, str]:
-    return {
+    own = leg.swap or swap
+    step = {
         "type": "swap",
         "dex": leg.venue,
-        "amountIn": swap.token_in.to_text(leg.quote.amount_in),
-        "amountOut": swap.token_out.to_text(leg.quote.amount_out),
+        "amountIn": own.token_in.to_text(leg.quote.amount_in),
+        "amountOut": own.token_out.to_text(leg.quote.amount_out),
     }
+    if own.market.name != swap.market.name:
+        step["market"] = own.market.name  # a hop: its amounts are of other tokens
+    return step

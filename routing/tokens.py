@@ -4,9 +4,12 @@ Mints are the real ones of Solana's mainnet. `SOL` is native; venues trade its w
 `WSOL`, so the engine wraps and unwraps. Both share one mint, which is read as `SOL`.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
+from itertools import combinations
+from typing import NamedTuple
 
 WRAPPED_SOL_MINT = "So11111111111111111111111111111111111111112"
 
@@ -62,10 +65,20 @@ class Market:
     base: Token
     quote: Token
     reference_price: Decimal
+    paths: tuple["Path", ...] = ()
+    """The ways through a third token, for a pair that has no pools of its own."""
 
     @property
     def name(self) -> str:
         return f"{self.base.symbol}/{self.quote.symbol}"
+
+
+class Path(NamedTuple):
+    """Two markets that share the token `through`, and so join a base and a quote token."""
+
+    through: Token
+    of_base: Market
+    of_quote: Market
 
 
 class UnknownToken(LookupError):
@@ -102,16 +115,22 @@ MARKETS = tuple(
 
 
 class Registry:
-    """Finds tokens by symbol (any letter case) or mint, and markets by their two tokens."""
+    """Finds tokens by symbol (any letter case) or mint, and markets by their two tokens.
+
+    Two tokens that are not traded against each other, but both against a third, are a market too:
+    its orders take two hops.
+    """
 
     def __init__(self, tokens: Iterable[Token], markets: Iterable[Market]) -> None:
         self.tokens = tuple(tokens)
         self.markets = tuple(markets)
+        """Those with pools of their own."""
         self._tokens: dict[str, Token] = {}
         for token in reversed(self.tokens):  # the first of two tokens with one mint wins
             self._tokens[token.symbol] = token
             self._tokens[token.mint] = token
-        self._markets = {(m.base.mint, m.quote.mint): m for m in self.markets}
+        self._markets = {(m.base.mint, m.quote.mint): m for m in joined(self.tokens, self.markets)}
+        self._markets |= {(m.base.mint, m.quote.mint): m for m in self.markets}
 
     def token(self, symbol_or_mint: str) -> Token:
         """:raises UnknownToken: nothing has this name."""
@@ -130,7 +149,7 @@ class Registry:
             raise UnknownMarket(f"{base.symbol}/{quote.symbol}")
         if (found.base, found.quote) == (base, quote):
             return found
-        return Market(base, quote, found.reference_price)
+        return Market(base, quote, found.reference_price, found.paths)
 
     def market_of(self, one: Token, other: Token) -> Market:
         """Return the market of these two tokens, whichever of them is its base.
@@ -141,5 +160,49 @@ class Registry:
             return self.market(one, other)
         return self.market(other, one)
 
+
+def joined(tokens: tuple[Token, ...], markets: tuple[Market, ...]) -> list[Market]:
+    """Return a market for each pair that has none and that a third token joins.
+
+    Its quote token is the one in which more markets are quoted, or else the one listed first.
+    """
+    assets = list({token.mint: token for token in reversed(tokens)}.values())[::-1]
+    direct = {frozenset((m.base.mint, m.quote.mint)): m for m in markets}
+    quotes = Counter(market.quote.mint for market in markets)
+    found = []
+    for first, second in combinations(assets, 2):
+        if frozenset((first.mint, second.mint)) in direct:
+            continue
+        base, quote = second, first
+        if quotes[base.mint] > quotes[quote.mint]:
+            base, quote = quote, base
+        paths = tuple(
+            Path(
+                through,
+                direct[frozenset((base.mint, through.mint))],
+                direct[frozenset((through.mint, quote.mint))],
+            )
+            for through in assets
+            if frozenset((base.mint, through.mint)) in direct
+            and frozenset((through.mint, quote.mint)) in direct
+        )
+        if paths:
+            found.append(Market(base, quote, _joined_price(base, paths[0]), paths))
+    return found
+
+
+def _joined_price(base: Token, path: Path) -> Decimal:
+    in_through = _price_of(base, path.of_base)
+    return _PRECISE.multiply(in_through, _price_of(path.through, path.of_quote))
+
+
+def _price_of(token: Token, market: Market) -> Decimal:
+    """Return what one whole token is worth in the market's other token."""
+    if market.base.same_asset_as(token):
+        return market.reference_price
+    return _PRECISE.divide(Decimal(1), market.reference_price)
+
+
+_PRECISE = Context(prec=20)
 
 REGISTRY = Registry(TOKENS, MARKETS)

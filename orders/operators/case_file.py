@@ -1,6 +1,7 @@
 """One order as a case file: what was asked, decided and done, and how long each step took."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -153,7 +154,7 @@ def _decision(order: Order, event: OrderEvent) -> DecisionInWords:
     data = event.data
     token_in, token_out = tokens_of(order)
     winner = data.get("selectedDex")
-    best = next((quote for quote in data["quotes"] if quote["dex"] == winner), None)
+    best = data.get("quote")  # of all legs together, if there are several
     margin, runner_up = data.get("marginBps"), data.get("runnerUp")
     bound = ""
     if least := data.get("minAmountOut"):
@@ -163,7 +164,7 @@ def _decision(order: Order, event: OrderEvent) -> DecisionInWords:
     return DecisionInWords(
         attempt=event.attempt,
         at=event.at,
-        winner=label_of(winner),
+        winner=_venues_text(winner, data.get("legs", ())),
         reason=data.get("reason", ""),
         margin=f"{margin} bps better than {label_of(runner_up)}" if margin and runner_up else "",
         bound=bound,
@@ -178,15 +179,22 @@ def _decision(order: Order, event: OrderEvent) -> DecisionInWords:
 
 def _quote_line(order: Order, quote: dict[str, Any], best: dict[str, Any] | None) -> QuoteLine:
     token_in, token_out = tokens_of(order)
+    through = f" through {quote['through']}" if "through" in quote else ""
     return QuoteLine(
-        label=label_of(quote["dex"]),
-        won=quote is best,
+        label=f"{label_of(quote['dex'])}{through}",
+        won=quote == best,
         price=quote["price"],
         fee_bps=quote["feeBps"],
         amount_in=f"{quote['amountIn']} {token_in.symbol}",
         amount_out=f"{quote['amountOut']} {token_out.symbol}",
-        behind_bps="" if best is None or quote is best else _behind(order, quote, best),
+        behind_bps="" if best is None or quote == best else _behind(order, quote, best),
     )
+
+
+def _venues_text(winner: str | None, legs: Sequence[dict[str, Any]]) -> str:
+    """Return all venues of a route, each once."""
+    names = dict.fromkeys(leg["dex"] for leg in legs) or [winner]
+    return " and ".join(label_of(name) for name in names)
 
 
 def _behind(order: Order, quote: dict[str, Any], best: dict[str, Any]) -> str:
@@ -205,7 +213,8 @@ def _step_text(step: dict[str, Any]) -> str:
             return "unwrap SOL"
         case "swap":
             label = label_of(step.get("dex"))
-            return f"swap {step.get('amountIn')} for {step.get('amountOut')} at {label}"
+            market = f" in {step['market']}" if "market" in step else ""
+            return f"swap {step.get('amountIn')} for {step.get('amountOut')} at {label}{market}"
         case other:
             return str(other)
 

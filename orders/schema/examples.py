@@ -61,6 +61,7 @@ def links(*, is_cancellable: bool) -> dict[str, str]:
     found = {
         "order": order,
         "events": f"{order}/events",
+        "route": f"{order}/route",
         "stream": f"ws://127.0.0.1:8000/ws/orders/{ORDER_ID}",
     }
     if is_cancellable:
@@ -104,6 +105,26 @@ LOG = {
     "orderId": ORDER_ID,
     "status": "confirmed",
     "events": [events_of(name) for name in WAY],
+    "links": links(is_cancellable=False),
+}
+DECISION = {
+    **events_of("building")["data"],
+    "legs": [{"market": "SOL/USDC", "side": "sell", **events_of("building")["data"]["quote"]}],
+}
+ROUTE = {
+    "orderId": ORDER_ID,
+    "status": "confirmed",
+    "route": DECISION,
+    "attempts": [
+        {
+            "attempt": 1,
+            "startedAt": "2026-11-21T02:49:20.671002Z",
+            "decidedAt": "2026-11-21T02:49:20.874110Z",
+            "decision": DECISION,
+            "failureCode": None,
+            "reason": None,
+        }
+    ],
     "links": links(is_cancellable=False),
 }
 HEALTH = {"status": "ok", "database": "ok", "redis": "ok", "worker": "ok", "workers": 1}

@@ -233,6 +233,20 @@ EVENTS = extend_schema(
         ),
     },
 )
+ROUTE = extend_schema(
+    operation_id="getOrderRoute",
+    summary="Read how an order was routed",
+    description=(
+        "For each attempt the quotes, what was chosen, by how much and why, and what was dropped."
+    ),
+    parameters=[ORDER_ID],
+    responses={
+        (200, JSON): answer("RouteLog", "All attempts.", ("One attempt", examples.ROUTE)),
+        **problems(
+            {400: ("There are no parameters.", []), **NO_ORDER, **UNWRITABLE, **NO_DATABASE}
+        ),
+    },
+)
 CANCEL = extend_schema(
     operation_id="cancelOrder",
     summary="Cancel an order",

@@ -41,6 +41,7 @@ LINKS = closed(
     {
         "order": URL,
         "events": URL,
+        "route": URL | {"description": "How it was routed, and why."},
         "stream": URL | {"description": "The order's WebSocket."},
         "cancel": URL | {"description": f"While it is {', '.join(sorted(CANCELLABLE))}."},
         "admin": URL | {"description": "For people who may enter the admin."},
@@ -69,6 +70,7 @@ ORDER: dict[str, Schema] = {
     "finishedAt": nullable(TIME),
     "links": ref("Links"),
 }
+CONSTRAINTS = ("maxPriceImpactBps", "venues", "excludeVenues")
 FRAMEWORK_CODES = sorted(set(CODES.values()))
 PROBLEM_CODES = sorted(
     {
@@ -81,8 +83,12 @@ PROBLEM_CODES = sorted(
 )
 SCHEMAS: dict[str, Schema] = {
     "Links": LINKS,
-    "Order": closed(ORDER, description="An order as it stands; null where nothing is known yet."),
-    "AcceptedOrder": closed({"message": TEXT, **ORDER}),
+    "Order": closed(
+        ORDER,
+        *CONSTRAINTS,
+        description="An order as it stands; null where nothing is known yet.",
+    ),
+    "AcceptedOrder": closed({"message": TEXT, **ORDER}, *CONSTRAINTS),
     "OrderPage": closed(
         {
             "next": nullable(URL, "Older orders; null at the end."),
@@ -101,6 +107,25 @@ SCHEMAS: dict[str, Schema] = {
             "status": ref("Status"),
             "events": {"type": "array", "items": ref("Event")},
             "links": ref("Links"),
+        }
+    ),
+    "RouteLog": closed(
+        {
+            "orderId": {"type": "string", "format": "uuid"},
+            "status": ref("Status"),
+            "route": nullable(ref("DecisionData"), "The latest decision."),
+            "attempts": {"type": "array", "items": ref("RoutedAttempt")},
+            "links": ref("Links"),
+        }
+    ),
+    "RoutedAttempt": closed(
+        {
+            "attempt": COUNT,
+            "startedAt": TIME,
+            "decidedAt": nullable(TIME),
+            "decision": nullable(ref("DecisionData"), "None if no venue was chosen."),
+            "failureCode": nullable(ref("FailureCode"), "Why the attempt came to nothing."),
+            "reason": nullable(TEXT, "The same for people."),
         }
     ),
     "Event": {

@@ -103,6 +103,21 @@ class LiquidityBinPool:
         fill = self._sum(steps)
         return fill, self._after(fill, steps, direction, now)
 
+    def bins_ahead(self, direction: Direction, now: int) -> Iterator[BinFill]:
+        """Yield what emptying each bin takes and pays, in the order in which a swap meets them.
+
+        :raises OutOfRange: a bin is worth more than the program counts.
+        """
+        to_y = direction is Direction.X_TO_Y
+        fee_on_input = self._fee_is_on_input(direction)
+        start = self.volatility.at(now, self.active_id, self.parameters)
+        for position in self._positions_ahead(to_y):
+            bin_id, amount_x, amount_y = self.bins[position]
+            price = price_of_bin(self.parameters.bin_step, bin_id)
+            rate = self._fee_rate(start.accumulator_in(bin_id, self.parameters))
+            liquidity = amount_y if to_y else amount_x
+            yield fill_exact_in(MAX_U64, liquidity, price, rate, to_y, fee_on_input)
+
     def _walk(self, amount: int, direction: Direction, now: int, *, exact_in: bool) -> list[Step]:
         """Fill `amount` from one bin after the other, at a fee that rises with each.
 
@@ -128,6 +143,12 @@ class LiquidityBinPool:
             if amount == 0:
                 return steps
         raise InsufficientBins
+
+    def _fee_rate(self, accumulator: int) -> int:
+        parameters = self.parameters
+        return min(
+            parameters.base_fee_rate + parameters.variable_fee_rate(accumulator), MAX_FEE_RATE
+        )
 
     def _check(self, amount: int) -> None:
         if not self.enabled:

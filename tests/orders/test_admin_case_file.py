@@ -97,6 +97,52 @@ def test_the_timeline_tells_how_long_each_step_took() -> None:
     ]
 
 
+SPLIT: dict[str, Any] = DECISION | {
+    "runnerUp": "meteora",
+    "marginBps": "43.57",
+    "reason": "Meteora 74.2 % and Raydium 25.8 % together net 150.5 USDC",
+    "quote": {
+        **{"dex": "meteora", "price": "100.5", "feeBps": 23},
+        **{"amountIn": "1.5", "amountOut": "150.5"},
+    },
+    "legs": [
+        {"market": "SOL/USDC", "side": "sell", "dex": "meteora"},
+        {"market": "SOL/USDC", "side": "sell", "dex": "raydium"},
+    ],
+    "steps": [
+        {"type": "swap", "dex": "meteora", "amountIn": "1.1", "amountOut": "111.6"},
+        {"type": "swap", "dex": "raydium", "amountIn": "0.4", "amountOut": "38.9"},
+    ],
+}
+
+
+def test_a_split_names_all_its_venues_and_no_single_winner() -> None:
+    order = make_order()
+    log(order, 12, "building", "Building", SPLIT)
+    (decision,) = case_file(order).decisions
+    assert decision.winner == "Meteora and Raydium"
+    assert [quote.won for quote in decision.quotes] == [False, False]
+    assert [quote.behind_bps for quote in decision.quotes] == ["43.25", "38.24"]
+    assert decision.steps == (
+        "swap 1.1 for 111.6 at Meteora",
+        "swap 0.4 for 38.9 at Raydium",
+    )
+
+
+def test_a_route_of_two_hops_says_where_they_lead_through() -> None:
+    order = make_order(base="JUP", quote="USDT", amount_in=1_500_000)
+    quotes = [quote | {"through": "USDC"} for quote in DECISION["quotes"]]
+    hops = [{"type": "swap", "dex": "raydium", "amountIn": "1", "amountOut": "2", "market": "A/B"}]
+    log(order, 12, "building", "", DECISION | {"quotes": quotes, "quote": quotes[1], "steps": hops})
+    (decision,) = case_file(order).decisions
+    assert [quote.label for quote in decision.quotes] == [
+        "Raydium through USDC",
+        "Meteora through USDC",
+    ]
+    assert [quote.won for quote in decision.quotes] == [False, True]
+    assert decision.steps == ("swap 1 for 2 at Raydium in A/B",)
+
+
 def test_a_decision_is_told_in_words(admin_client: Client) -> None:
     page = page_of(admin_client, make_filled())
     for text in (

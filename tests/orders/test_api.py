@@ -57,6 +57,7 @@ async def test_an_order_is_answered_with_its_id_where_to_follow_it_and_itself() 
         "events": f"http://testserver/api/orders/{order_id}/events",
         "cancel": f"http://testserver/api/orders/{order_id}/cancel",
         "orders": "http://testserver/api/orders",
+        "route": f"http://testserver/api/orders/{order_id}/route",
         "stream": f"ws://testserver/ws/orders/{order_id}",
     }
     given = {name: value for name, value in body.items() if value is not None}

@@ -82,6 +82,7 @@ async def test_a_person_finds_a_form_with_every_field_of_an_order(path: str) -> 
         *("csrfmiddlewaretoken", "tokenIn", "tokenOut", "baseToken", "quoteToken", "side"),
         *("amountIn", "amount", "amountOut", "slippageBps", "slippage", "type", "orderType"),
         "clientOrderId",
+        *("maxPriceImpactBps", "venues", "excludeVenues"),
     }
 
 

@@ -6,13 +6,20 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from orders.execution import Execution, backoff
 from orders.journal import Journal
 from orders.lifecycle import ACTIVE, Status
+from orders.models import Order
 from orders.moves import ClaimedOrder, Overtaken
+from orders.route_log import route_log
+from orders.schema.examples import links
+from orders.stored_route import legs_of, swap_of
+from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pricing import MAX_ATOMS
 from routing.venue import (
     InsufficientLiquidity,
@@ -23,7 +30,8 @@ from routing.venue import (
     VenueUnavailable,
 )
 from tests.database import Database, MakeJournal
-from tests.routing.stubs import StubVenue
+from tests.orders.shapes import assert_shape
+from tests.routing.stubs import PoolVenue, StubVenue
 from tests.samples import move_of, new_order
 from tests.stubs import ScriptedNetwork, Sending, VenueOn, exchange_of
 
@@ -554,3 +562,127 @@ def test_pauses_between_attempts_double_within_their_jitter() -> None:
         assert 0.8 <= first / settings.RETRY_BACKOFF <= 1.2
         assert 1.6 <= second / settings.RETRY_BACKOFF <= 2.4
         assert 3.2 <= third / settings.RETRY_BACKOFF <= 4.8
+
+
+def venues_with_pools() -> list[PoolVenue]:
+    depths = {"raydium": 66_667, "meteora": 20_000}
+    return [
+        PoolVenue(
+            name,
+            {
+                "SOL/USDC": ConstantProductPool(
+                    depth * 10**9, depth * 100 * 10**6, FeeRates(2_500, 120_000, 40_000)
+                )
+            },
+        )
+        for name, depth in depths.items()
+    ]
+
+
+LARGE = 1_000 * 10**9
+
+
+async def test_a_split_order_is_one_transaction_of_several_legs(
+    journal: Journal, database: Database
+) -> None:
+    network = lands()
+    order_id = await executed(journal, database, network, venues_with_pools(), amount_in=LARGE)
+
+    log = await database.log(order_id)
+    decision = log[2][1]
+    assert [leg["dex"] for leg in decision["legs"]] == ["raydium", "meteora"]
+    assert decision["selectedDex"] == "raydium"
+    assert await database.order(order_id, "venue") == "raydium"
+    (sent,) = network.sent
+    legs = orjson.loads(sent.payload)["legs"]
+    assert [leg[0] for leg in legs] == ["raydium", "meteora"]
+    assert sum(leg[1] for leg in legs) == LARGE
+    assert await database.order(order_id, "filled_in") == LARGE
+    messages = await database.rows(
+        "SELECT message FROM order_events WHERE order_id = %s AND seq IN (3, 4) ORDER BY seq",
+        order_id,
+    )
+    assert messages == [
+        ("Building the transaction for Raydium and Meteora",),
+        ("Transaction sent to the network through Raydium and Meteora",),
+    ]
+
+
+async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
+    journal: Journal, make_journal: MakeJournal, database: Database
+) -> None:
+    network = lands()
+    order_id = await accepted(journal, amount_in=LARGE)
+    order = await claim(journal)
+    exchange = exchange_of(network, venues_with_pools())
+    _, legs = await Execution(journal, exchange)._route(order)
+    await database.expire_lease(order_id)
+
+    other = make_journal()
+    await Execution(other, exchange).carry_order(await claim(other))
+
+    (sent,) = network.sent
+    assert [leg[1:3] for leg in orjson.loads(sent.payload)["legs"]] == [
+        [leg.quote.amount_in, leg.quote.amount_out] for leg in legs
+    ]
+    stored = legs_of(swap_of(order), await journal.last_data(order_id, Status.BUILDING))
+    assert stored == legs
+
+
+async def test_what_an_order_asks_of_its_route_holds_for_every_attempt(
+    journal: Journal, database: Database
+) -> None:
+    network = ScriptedNetwork(Sending.REJECTED, then=Sending.LANDS)
+    venues = [StubVenue("raydium", "99"), StubVenue("meteora", "100")]
+    order_id = await executed(
+        journal, database, network, venues, constraints={"excludeVenues": ["meteora"]}
+    )
+
+    decisions = [data for status, data in await database.log(order_id) if status == "building"]
+    assert [data["selectedDex"] for data in decisions] == ["raydium", "raydium"]
+    assert all(data["dropped"][0]["code"] == "excluded" for data in decisions)
+
+
+async def test_too_much_price_impact_ends_an_order_at_once(
+    journal: Journal, database: Database
+) -> None:
+    order_id = await executed(
+        *(journal, database, lands(), venues_with_pools()),
+        amount_in=LARGE,
+        constraints={"maxPriceImpactBps": 1},
+    )
+
+    log = await database.log(order_id)
+    assert [status for status, _ in log] == ["pending", "routing", "failed"]
+    assert log[-1][1]["failureCode"] == "insufficient_liquidity"
+    assert "price impact of" in log[-1][1]["reason"]
+
+
+async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database: Database) -> None:
+    network = ScriptedNetwork(Sending.REJECTED, then=Sending.LANDS)
+    split = await executed(journal, database, network, venues_with_pools(), amount_in=LARGE)
+    unlucky = FaultyVenue(REFUSAL, REFUSAL, REFUSAL)
+    lost = await executed(journal, database, network, [unlucky])
+
+    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=split)))()
+    first, second = found["attempts"]
+    assert (first["attempt"], second["attempt"]) == (1, 2)
+    assert first["failureCode"] == "slippage_exceeded"
+    assert second["failureCode"] is None
+    assert found["route"] == second["decision"]
+    assert len(second["decision"]["legs"]) == 2
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
+
+    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=lost)))()
+    assert found["route"] is None
+    assert [attempt["decision"] for attempt in found["attempts"]] == [None, None, None]
+    assert found["attempts"][0]["reason"] == "raydium: refuses, as the test wants it"
+
+
+async def test_a_route_of_one_leg_shows_it_too(journal: Journal, database: Database) -> None:
+    order_id = await executed(journal, database, lands())
+    assert "legs" not in (await database.log(order_id))[2][1]
+    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=order_id)))()
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
+    (leg,) = found["route"]["legs"]
+    assert (leg["market"], leg["side"], leg["dex"]) == ("SOL/USDC", "sell", "raydium")

@@ -79,6 +79,7 @@ def test_every_path_is_there_once_and_every_operation_has_its_own_name() -> None
     others = {
         "/api/orders/{order_id}",
         "/api/orders/{order_id}/events",
+        "/api/orders/{order_id}/route",
         "/api/orders/{order_id}/cancel",
         "/health",
     }
@@ -150,6 +151,7 @@ async def test_answers_have_the_shapes_that_are_promised() -> None:
             await Walker(order_id).walk(status)
             assert_promised(await request("POST", f"/api/orders/{order_id}/cancel"), "cancelOrder")
     assert_promised(await get(f"/api/orders/{order_id}/events"), "getOrderEvents")
+    assert_promised(await get(f"/api/orders/{order_id}/route"), "getOrderRoute")
     confirmed, failed = await submit(), await submit()
     await confirm(confirmed)
     await Walker(failed).walk(Status.ROUTING, Status.FAILED)
@@ -174,6 +176,8 @@ async def test_errors_have_the_shapes_that_are_promised() -> None:
         (await get("/api/orders/1"), "getOrder"),
         (await get(f"/api/orders/{order_id}?x=1"), "getOrder"),
         (await get("/api/orders/1/events"), "getOrderEvents"),
+        (await get("/api/orders/1/route"), "getOrderRoute"),
+        (await get(f"/api/orders/{order_id}/route?x=1"), "getOrderRoute"),
         (await get(f"/api/orders/{order_id}/events?after=x"), "getOrderEvents"),
         (await request("POST", f"/api/orders/{order_id}/cancel"), "cancelOrder"),
         (await request("POST", "/api/orders/1/cancel"), "cancelOrder"),

@@ -124,7 +124,10 @@ def test_null_means_not_given() -> None:
         (SELL | {"tokenOut": "sol"}, {"tokenIn": "same_asset"}),
         (SELL | {"tokenIn": "DOGE"}, {"tokenIn": "unknown_token"}),
         (SELL | {"tokenIn": SOL.mint.lower()}, {"tokenIn": "unknown_token"}),
-        (SELL | {"tokenIn": "JUP", "tokenOut": "RAY"}, {"tokenIn": "unknown_market"}),
+        (
+            {"baseToken": "JUP", "quoteToken": "RAY", "side": "sell", "amount": 1},
+            {"baseToken": "unknown_market"},
+        ),
         ({"tokenIn": "SOL", "amount": 1}, {"tokenOut": "required"}),
         ({"tokenOut": "SOL", "amount": 1}, {"tokenIn": "required"}),
         ({"baseToken": "SOL", "side": "buy", "amount": 1}, {"quoteToken": "required"}),
@@ -356,3 +359,55 @@ def test_what_can_be_paid_in_depends_on_the_token() -> None:
     }
     assert JUP.decimals < SOL.decimals
     assert BONK.decimals < JUP.decimals
+
+
+def test_what_an_order_asks_of_its_route_is_stored_by_name() -> None:
+    assert read(SELL).constraints is None
+    asked = {"maxPriceImpactBps": "50", "venues": ["Raydium", "meteora", "raydium"]}
+    stored = {"venues": ["raydium", "meteora"], "maxPriceImpactBps": 50}
+    assert read(SELL | asked).constraints == stored
+    assert read(SELL | {"excludeVenues": " METEORA"}).constraints == {"excludeVenues": ["meteora"]}
+    assert read(SELL | {"venues": "raydium, meteora"}).constraints == {
+        "venues": ["raydium", "meteora"]
+    }
+    assert read(SELL | {"maxPriceImpactBps": 0}).constraints == {"maxPriceImpactBps": 0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ({"venues": ["raydium", "orca"]}, {"venues": "unknown_venue"}),
+        ({"excludeVenues": "orca"}, {"excludeVenues": "unknown_venue"}),
+        ({"venues": []}, {"venues": "invalid_list"}),
+        ({"venues": [1]}, {"venues": "invalid_text"}),
+        ({"venues": {"raydium": 1}}, {"venues": "invalid_list"}),
+        ({"excludeVenues": ["raydium"] * 21}, {"excludeVenues": "invalid_list"}),
+        ({"excludeVenues": ["raydium", "meteora"]}, {"excludeVenues": "conflict"}),
+        ({"venues": "raydium", "excludeVenues": "raydium"}, {"excludeVenues": "conflict"}),
+        ({"maxPriceImpactBps": -1}, {"maxPriceImpactBps": "out_of_range"}),
+        ({"maxPriceImpactBps": 10_001}, {"maxPriceImpactBps": "out_of_range"}),
+        ({"maxPriceImpactBps": "0.5"}, {"maxPriceImpactBps": "too_precise"}),
+        (
+            {"maxPriceImpactBps": -1, "venues": "orca", "slippageBps": -1},
+            {
+                "maxPriceImpactBps": "out_of_range",
+                "venues": "unknown_venue",
+                "slippageBps": "out_of_range",
+            },
+        ),
+    ],
+)
+def test_constraints_that_mean_nothing_are_refused_by_field(
+    asked: dict[str, Any], refused: dict[str, str]
+) -> None:
+    assert refusals(SELL | asked) == refused
+
+
+def test_a_venue_that_does_not_exist_is_named() -> None:
+    assert message(SELL | {"venues": "orca"}).endswith("No venue orca. Known: raydium, meteora.")
+
+
+def test_a_pair_without_pools_is_taken_where_a_third_token_joins_it() -> None:
+    swap = read({"tokenIn": "USDT", "tokenOut": "jup", "amountIn": 1})
+    assert (swap.market.name, swap.side) == ("JUP/USDT", Side.BUY)
+    assert {path.through.symbol for path in swap.market.paths} == {"SOL", "USDC"}

@@ -32,6 +32,8 @@ KINDS = {
     "^api/orders/(?P<order_id>[^/]+)/?$": ORDER,
     "^api/orders/(?P<order_id>[^/]+)/events$": ORDER,
     "^api/orders/(?P<order_id>[^/]+)/events/?$": ORDER,
+    "^api/orders/(?P<order_id>[^/]+)/route$": ORDER,
+    "^api/orders/(?P<order_id>[^/]+)/route/?$": ORDER,
     "^api/orders/(?P<order_id>[^/]+)/cancel/?$": ORDER,
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
@@ -45,7 +47,8 @@ KINDS = {
     "admin/": PEOPLE,  # Django's own; its permissions have tests in test_admin.py
 }
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-ORDER_PATHS = tuple(f"/api/orders/{{}}{end}" for end in ("", "/", "/events", "/events/", "/cancel"))
+ENDS = ("", "/", "/events", "/events/", "/route", "/route/", "/cancel")
+ORDER_PATHS = tuple(f"/api/orders/{{}}{end}" for end in ENDS)
 GUARDED_PATHS = (*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/")
 SOCKET_PATHS = ("/ws/orders/{}", "/ws/orders/{}/", "/execute?orderId={}", "/orders?orderId={}")
 ORIGIN = {"origin": f"http://{HOST}"}

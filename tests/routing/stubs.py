@@ -1,21 +1,28 @@
 """Hand-written venues and a network for tests that need neither chance nor a database."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from routing.pricing import net_output, required_input
+from routing.pools.pool import Direction, Pool
+from routing.pricing import net_output, pool_quote, required_input
 from routing.simulated_transaction import sign_swap
 from routing.venue import (
     Absent,
     Bound,
     Leg,
+    Liquidity,
     Quote,
+    Side,
     SignedTransaction,
     Swap,
     TransactionStatus,
+    UnsupportedToken,
+    VenueUnavailable,
 )
+
+NOW = 1_760_000_000
 
 
 class StubNetwork:
@@ -73,3 +80,33 @@ class StubVenue:
 
     async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
         return sign_swap(swap, legs, bound, height=1000, expiry_blocks=150)
+
+
+class PoolVenue:
+    """Quotes from one frozen pool for each market (by name), and shows it."""
+
+    def __init__(self, name: str, pools: Mapping[str, Pool], *, hides: bool = False) -> None:
+        self.name = name
+        self.label = name.capitalize()
+        self.pools = dict(pools)
+        self._hides = hides
+        self.shown = 0
+
+    async def quote(self, swap: Swap) -> Quote:
+        return pool_quote(self.name, swap, self._pool(swap))
+
+    async def liquidity(self, swap: Swap) -> Sequence[Liquidity]:
+        if self._hides:
+            raise VenueUnavailable("not now")
+        self.shown += 1
+        return [self._pool(swap)]
+
+    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+        return sign_swap(swap, legs, bound, height=1000, expiry_blocks=150)
+
+    def _pool(self, swap: Swap) -> Liquidity:
+        if swap.market.name not in self.pools:
+            raise UnsupportedToken(f"{self.label} does not trade {swap.market.name}")
+        direction = Direction.X_TO_Y if swap.side is Side.SELL else Direction.Y_TO_X
+        pool = self.pools[swap.market.name]
+        return Liquidity(f"{self.name}:{swap.market.name}", pool, direction, NOW)

@@ -32,11 +32,14 @@ async def route(*venues: StubVenue, swap: Swap = SELL, timeout: float = 5) -> De
 
 async def test_the_worked_example_holds_exactly() -> None:
     decision = await route(RAYDIUM, METEORA)
-    assert decision.to_json() == {
+    stored = decision.to_json()
+    assert [quote.pop("ageMs") >= 0 for quote in stored["quotes"]] == [True, True]
+    assert stored == {
         "selectedDex": "meteora",
         "runnerUp": "raydium",
         "marginBps": "5.03",
         "reason": "Meteora nets 149.924550 USDC, 0.075450 more than Raydium",
+        "quote": stored["quotes"][1],
         "quotes": [
             {
                 "dex": "raydium",
@@ -127,7 +130,7 @@ async def test_a_broken_venue_never_fails_the_others(fault: Exception, code: str
 async def test_a_bug_in_a_venue_is_logged_with_its_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level(logging.ERROR, logger="routing.router"):
+    with caplog.at_level(logging.ERROR, logger="routing.quoting"):
         decision = await route(StubVenue("raydium", fault=KeyError("oops")), METEORA)
     assert decision.dropped[0].code == "internal_error"
     assert caplog.records[0].exc_info is not None

@@ -1,0 +1,114 @@
+"""A market without pools of its own is traded in two hops, through a token in the middle."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from decimal import ROUND_UP, Decimal
+
+from routing.decision import Candidate, Decision, DroppedQuote, decide_path
+from routing.pricing import significant
+from routing.quoting import Rules, check_impact, code_of, failure
+from routing.tokens import Market, Path
+from routing.venue import (
+    BPS,
+    InsufficientLiquidity,
+    Quote,
+    ShowsPools,
+    Side,
+    Swap,
+    UnsupportedToken,
+    Venue,
+    VenueUnavailable,
+)
+
+Route = Callable[[Swap, Sequence[Venue], Rules], Awaitable[Decision]]
+
+
+async def best_path(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Route) -> Decision:
+    """Compare all ways from one token to the other; `route` finds the best within one market.
+
+    Both hops are legs of one transaction, so they take place at venues that show their pools. A
+    venue that does not may know a way by itself: it is asked for the whole.
+
+    :raises NoQuotes: no way was found, but one may be later.
+    :raises UnsupportedToken: all ways are refused for good, none because of the amount.
+    :raises InsufficientLiquidity: all ways are refused for good.
+    """
+    showing = [venue for venue in venues if isinstance(venue, ShowsPools)]
+    others = [venue for venue in venues if not isinstance(venue, ShowsPools)]
+    ways = {f"through {path.through.symbol}": path for path in swap.market.paths}
+    asked = [_along(path, swap, showing, rules, route) for path in ways.values()]
+    names = list(ways)
+    if others:
+        asked.append(_at_once(swap, others, rules, route))
+        names.append("in one hop")
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    found, dropped, faults = [], [], []
+    for name, result in zip(names, results, strict=True):
+        if isinstance(result, Candidate):
+            found.append(result)
+            continue
+        if not isinstance(result, VenueUnavailable | UnsupportedToken | InsufficientLiquidity):
+            raise result
+        faults.append(result)
+        dropped.append(DroppedQuote(name, code_of(result), str(result)))
+    if not found:
+        raise failure(dropped, faults)
+    labels = {venue.name: venue.label for venue in venues}
+    return decide_path(swap, found, tuple(dropped), labels)
+
+
+async def _at_once(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Route) -> Candidate:
+    decision = await route(swap, venues, rules)
+    return Candidate(decision.quote, decision.legs)
+
+
+async def _along(
+    path: Path, swap: Swap, venues: Sequence[Venue], rules: Rules, route: Route
+) -> Candidate:
+    """Route hop by hop, from the end whose amount is fixed: what one pays out the other takes."""
+    selling = swap.side is Side.SELL
+    first, last = (path.of_base, path.of_quote) if selling else (path.of_quote, path.of_base)
+    first_side = _side(first, sells=swap.token_in.mint)
+    last_side = _side(last, sells=path.through.mint)
+    if swap.is_exact_in:
+        one = await route(Swap(first, first_side, amount_in=swap.amount_in), venues, rules)
+        middle = one.quote.amount_out
+        other = await route(Swap(last, last_side, amount_in=middle), venues, rules)
+    else:
+        other = await route(Swap(last, last_side, amount_out=swap.amount_out), venues, rules)
+        middle = other.quote.amount_in
+        one = await route(Swap(first, first_side, amount_out=middle), venues, rules)
+    quote = _end_to_end(swap, one, other)
+    check_impact(quote, rules)
+    legs = tuple(
+        replace(leg, swap=leg.swap or hop.swap) for hop in (one, other) for leg in hop.legs
+    )
+    return Candidate(quote, legs, (one, other), path.through)
+
+
+def _side(market: Market, *, sells: str) -> Side:
+    return Side.SELL if market.base.mint == sells else Side.BUY
+
+
+def _end_to_end(swap: Swap, one: Decision, other: Decision) -> Quote:
+    """Return what both hops are together; price, fees and impact compounded."""
+    rate = _rate(one) * _rate(other)
+    kept = (BPS - one.quote.fee_bps) * (BPS - other.quote.fee_bps)
+    return Quote(
+        one.quote.venue,
+        one.quote.amount_in,
+        other.quote.amount_out,
+        significant(rate if swap.side is Side.SELL else 1 / rate),
+        BPS - kept // BPS,
+        (BPS * (1 - _unmoved(one) * _unmoved(other))).quantize(Decimal("0.01"), ROUND_UP),
+    )
+
+
+def _rate(hop: Decision) -> Decimal:
+    """Return how many whole tokens out one whole token in pays, before fees."""
+    return hop.quote.price if hop.swap.side is Side.SELL else 1 / hop.quote.price
+
+
+def _unmoved(hop: Decision) -> Decimal:
+    return 1 - (hop.quote.price_impact_bps or Decimal()) / BPS

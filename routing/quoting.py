@@ -1,0 +1,217 @@
+"""Ask venues for their quotes at once, and leave out what no order should trade on."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from decimal import Decimal
+from time import monotonic
+from typing import NamedTuple
+
+from routing.constraints import UNCONSTRAINED, Constraints
+from routing.decision import DroppedQuote
+from routing.pricing import atoms_ratio
+from routing.venue import (
+    BPS,
+    InsufficientLiquidity,
+    Quote,
+    Side,
+    Swap,
+    UnsupportedToken,
+    Venue,
+    VenueUnavailable,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class UnusableQuote(VenueUnavailable):
+    """The venue answered with something no order should trade on. Trying again may help."""
+
+
+class PriceImpactTooHigh(InsufficientLiquidity):
+    """The amount would move the price further than the order allows. Final, as the order is."""
+
+
+class ExcludedByOrder(UnsupportedToken):
+    """The order wants nothing of this venue. Final, as the order is."""
+
+
+class NoQuotes(VenueUnavailable):
+    """No venue gave a usable quote, and at least one of them may do so later."""
+
+    def __init__(self, dropped: Sequence[DroppedQuote]) -> None:
+        self.dropped = tuple(dropped)
+        super().__init__(_listed(dropped) or "no venue is set up")
+
+
+class Rules(NamedTuple):
+    """How venues are compared."""
+
+    quote_timeout: float
+    """Seconds that each venue has."""
+    max_deviation_bps: int
+    """How far from the market's reference price a quote may be."""
+    split_min_gain_bps: Decimal
+    """How much better several legs must be than one venue alone; `BPS` or more: never split."""
+    constraints: Constraints
+
+
+class Answers(NamedTuple):
+    """What the venues said, in the order they were asked."""
+
+    quotes: tuple[Quote, ...]
+    came_at: tuple[float, ...]
+    """By `time.monotonic`, for each quote."""
+    faults: tuple[tuple[Venue, BaseException], ...]
+
+    def ages(self) -> tuple[int, ...]:
+        """Return how many milliseconds ago each quote came."""
+        now = monotonic()
+        return tuple([int((now - came_at) * 1000) for came_at in self.came_at])
+
+    def dropped(self) -> tuple[DroppedQuote, ...]:
+        return tuple([drop(venue, fault) for venue, fault in self.faults])
+
+
+async def ask_all(swap: Swap, venues: Sequence[Venue], rules: Rules) -> Answers:
+    """Ask all venues that the order wants, and wait until the slowest has answered in time."""
+    asked = [asyncio.create_task(_ask(venue, swap, rules)) for venue in venues]
+    await _gather(asked, rules.quote_timeout)
+    quotes: list[Quote] = []
+    came_at: list[float] = []
+    faults: list[tuple[Venue, BaseException]] = []
+    for venue, answer in zip(venues, asked, strict=True):
+        fault = _fault(answer, rules.quote_timeout)
+        if fault is None:
+            quote, at = answer.result()
+            quotes.append(quote)
+            came_at.append(at)
+        else:
+            faults.append((venue, fault))
+    return Answers(tuple(quotes), tuple(came_at), tuple(faults))
+
+
+async def _ask(venue: Venue, swap: Swap, rules: Rules) -> tuple[Quote, float]:
+    constraints = rules.constraints
+    if constraints is not UNCONSTRAINED and (reason := constraints.why_not(venue.name)):
+        raise ExcludedByOrder(reason)
+    quote = await venue.quote(swap)
+    came_at = monotonic()
+    check(venue, swap, quote, rules)
+    return quote, came_at
+
+
+async def _gather(answers: Sequence[asyncio.Task[tuple[Quote, float]]], timeout: float) -> None:  # noqa: ASYNC109 one timer for all
+    """Wait until all have answered or the time is up. All started at once, so one timer is fair."""
+    try:
+        await asyncio.sleep(0)  # enough for venues that answer at once, and far cheaper
+        pending = [answer for answer in answers if not answer.done()]
+        if pending:
+            await asyncio.wait(pending, timeout=timeout)
+    finally:
+        for answer in answers:
+            answer.cancel()
+
+
+def check_impact(quote: Quote, rules: Rules) -> None:
+    """Hold a quote to the order's limit, or else to how far any quote may be from the reference.
+
+    Who does not tell the price impact passes.
+
+    :raises PriceImpactTooHigh: it moves the price further than that.
+    """
+    most = rules.constraints.max_price_impact_bps
+    if most is None:
+        most = rules.max_deviation_bps
+    if quote.price_impact_bps is not None and quote.price_impact_bps > most:
+        impact = f"{quote.price_impact_bps:f}"
+        raise PriceImpactTooHigh(f"the price impact of {impact} bps is above {most} bps")
+
+
+def check(venue: Venue, swap: Swap, quote: Quote, rules: Rules) -> None:
+    """Believe a quote only if it is for this swap and close enough to the market.
+
+    :raises UnusableQuote: the quote is not for this swap, or not to be believed.
+    :raises PriceImpactTooHigh: it moves the price too far.
+    """
+    if quote.venue != venue.name:
+        raise UnusableQuote(f"the quote is signed {quote.venue}")
+    if type(quote.amount_in) is not int or type(quote.amount_out) is not int:
+        raise UnusableQuote("the amounts are not whole atoms")
+    if not quote.price.is_finite() or quote.price <= 0:
+        raise UnusableQuote(f"the price {quote.price} is not a positive number")
+    if quote.amount_in <= 0 or quote.amount_out <= 0:
+        raise UnusableQuote("the amounts are not positive")
+    if quote.price_impact_bps is not None and not quote.price_impact_bps.is_finite():
+        raise UnusableQuote("the price impact is not a number")
+    fixed = quote.amount_in if swap.is_exact_in else quote.amount_out
+    if fixed != (swap.amount_in if swap.is_exact_in else swap.amount_out):
+        raise UnusableQuote("the quote is for another amount")
+    check_impact(quote, rules)
+    _check_price(swap, quote, rules.max_deviation_bps)
+
+
+def _check_price(swap: Swap, quote: Quote, max_deviation_bps: int) -> None:
+    reference = swap.market.reference_price
+    if abs(quote.price - reference) * BPS > reference * max_deviation_bps:
+        raise UnusableQuote(
+            f"the price {quote.price:f} is more than {max_deviation_bps} bps "
+            f"from the reference price {reference:f}"
+        )
+    # The amounts decide what is traded, so they must agree with the price. An atom either way
+    # is rounding; a fee on the input moves the price by a little more than the fee.
+    tolerance = max_deviation_bps + 2 * quote.fee_bps
+    per_quote, per_base = atoms_ratio(swap.market, reference)
+    base, paid = quote.amount_in, quote.amount_out
+    if swap.side is Side.BUY:
+        base, paid = paid, base
+    too_little = (paid + 1) * per_base * BPS < (base - 1) * per_quote * (BPS - tolerance)
+    too_much = (paid - 1) * per_base * BPS > (base + 1) * per_quote * (BPS + tolerance)
+    if too_little or too_much:
+        raise UnusableQuote("the amounts do not fit the market's reference price")
+
+
+def _fault(answer: asyncio.Task[tuple[Quote, float]], quote_timeout: float) -> BaseException | None:
+    if not answer.done():
+        return TimeoutError(f"no answer within {quote_timeout:g} s")
+    if answer.cancelled():
+        return VenueUnavailable("the question was cancelled")
+    return answer.exception()
+
+
+def drop(venue: Venue, fault: BaseException) -> DroppedQuote:
+    """Return why a venue takes no part; a bug is logged with its traceback."""
+    code = code_of(fault)
+    if code == "internal_error":
+        logger.error("A quote of %s failed by a bug", venue.name, exc_info=fault)
+        return DroppedQuote(venue.name, code, f"{type(fault).__name__}: {fault}")
+    return DroppedQuote(venue.name, code, str(fault))
+
+
+def code_of(fault: BaseException) -> str:
+    """Return the name by which a stored decision says why something was dropped."""
+    return next((code for kind, code in CODES.items() if isinstance(fault, kind)), "internal_error")
+
+
+CODES: dict[type[BaseException], str] = {  # the special before the general
+    TimeoutError: "quote_timeout",
+    UnusableQuote: "unusable_quote",
+    ExcludedByOrder: "excluded",
+    PriceImpactTooHigh: "price_impact_too_high",
+    UnsupportedToken: "unsupported_token",
+    InsufficientLiquidity: "insufficient_liquidity",
+    VenueUnavailable: "venue_unavailable",
+}
+
+
+def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> Exception:
+    """Return the failure that these faults are together: a final one only if all of them are."""
+    if faults and all(isinstance(f, UnsupportedToken | InsufficientLiquidity) for f in faults):
+        too_much = any(isinstance(f, InsufficientLiquidity) for f in faults)
+        final = InsufficientLiquidity if too_much else UnsupportedToken
+        return final(_listed(dropped))
+    return NoQuotes(dropped)
+
+
+def _listed(dropped: Sequence[DroppedQuote]) -> str:
+    return "; ".join(f"{one.venue}: {one.reason}" for one in dropped)

@@ -1,0 +1,326 @@
+"""How to divide an amount over several pools, so that all of them pay the same for the last atom.
+
+Sources: for constant products the closed form of equal marginal prices (water-filling), for bins
+their prices in order. The real numbers are only the way there: what counts at the end are the
+pools' own integer quotes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from heapq import merge
+from itertools import combinations
+from math import gcd, sqrt
+from typing import NamedTuple
+
+from routing.pools.constant_product import MILLION, ConstantProductPool, CreatorFeeOn
+from routing.pools.liquidity_bins import LiquidityBinPool
+from routing.pools.pool import Direction, OutOfRange, SwapRefused
+from routing.venue import BPS, Liquidity
+
+NEIGHBOURHOOD = (-3, -2, -1, 1, 2, 3)
+"""How many atoms either way the polish looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The best division of an amount over pools, against the best that one of them alone does.
+
+    `total` is the output of a fixed input, or the input of a fixed output, in atoms.
+    """
+
+    amounts: tuple[int, ...]
+    """Of each pool, in the order they were given; 0 for one that takes no part. In atoms in for a
+    fixed input, in atoms out for a fixed output."""
+    total: int
+    single: int | None
+    """Which pool is the best alone; None if none can fill the amount."""
+    single_total: int | None
+
+    @property
+    def is_divided(self) -> bool:
+        return sum(amount > 0 for amount in self.amounts) > 1
+
+
+class _Curve(NamedTuple):
+    """A constant product: `output = keeps_out * y * net / (x + net)`, `net = keeps_in * input`."""
+
+    place: int
+    x: float
+    y: float
+    keeps_in: float
+    keeps_out: float
+
+    @property
+    def first_price(self) -> float:
+        return self.keeps_out * self.keeps_in * self.y / self.x
+
+    def taken_at(self, price: float, exact_in: bool) -> float:
+        """Return how much it trades until the last atom in pays `price` atoms out."""
+        keeps = self.keeps_in * self.keeps_out
+        if exact_in:
+            most = (sqrt(keeps * self.x * self.y / price) - self.x) / self.keeps_in
+        else:
+            most = self.keeps_out * (self.y - sqrt(self.x * self.y * price / keeps))
+        return max(most, 0.0)
+
+
+class _Bin(NamedTuple):
+    """A bin that pays `price` for every atom, until it is empty."""
+
+    place: int
+    price: float
+    amount_in: int
+    amount_out: int
+
+
+def best_split(
+    pools: Sequence[Liquidity], amount: int, *, exact_in: bool, min_gain_bps: Decimal
+) -> Split | None:
+    """Divide `amount` over the pools, for the best total.
+
+    Each pool beyond the second has to better the total by `min_gain_bps`; whether two are worth
+    more than one is for the caller to say. None if all together cannot fill the amount.
+    """
+    alone = {i: _quoted(pool, amount, exact_in) for i, pool in enumerate(pools)}
+    able = {i: total for i, total in alone.items() if total is not None}
+    single = _best(able, exact_in) if able else None
+    best = _divided(pools, tuple(alone), amount, exact_in)
+    while best is not None and len(_used(best[0])) > 2:
+        fewer = _divided(pools, _without_smallest(best[0]), amount, exact_in)
+        if fewer is None or gain_bps(best[1], fewer[1], exact_in) >= min_gain_bps:
+            break
+        best = fewer
+    if single is None:
+        return None if best is None else Split(best[0], best[1], None, None)
+    total = able[single]
+    if best is None or (best[1] <= total if exact_in else best[1] >= total):
+        return Split(tuple(amount if i == single else 0 for i in alone), total, single, total)
+    return Split(best[0], best[1], single, total)
+
+
+def gain_bps(total: int, other: int, exact_in: bool) -> Decimal:
+    """Return how much better `total` is than `other`, in bps of it, rounded down to hundredths."""
+    better = total - other if exact_in else other - total
+    return Decimal(better * BPS * 100 // other).scaleb(-2)
+
+
+def _divided(
+    pools: Sequence[Liquidity], among: Sequence[int], amount: int, exact_in: bool
+) -> tuple[tuple[int, ...], int] | None:
+    """Return what each pool trades and the total, using only the pools `among`."""
+    shares = _equal_marginals(pools, among, amount, exact_in)
+    if shares is None:
+        return None
+    totals = {i: _quoted(pools[i], shares[i], exact_in) for i in among}
+    if len(_used(shares)) == 1 and None not in totals.values():
+        return tuple(shares), sum(total or 0 for total in totals.values())
+    for one, other in combinations(among, 2):
+        _polish(pools, shares, totals, (one, other), exact_in)
+    found = [total for total in totals.values() if total is not None]
+    return (tuple(shares), sum(found)) if len(found) == len(among) else None
+
+
+def _equal_marginals(
+    pools: Sequence[Liquidity], among: Sequence[int], amount: int, exact_in: bool
+) -> list[int] | None:
+    """Return the division at which the last atom is worth the same everywhere.
+
+    Bins are emptied from the best price on, each only after the curves have come down to its
+    price; the curves share the rest. None if there is more than all of them hold.
+    """
+    curves = [curve for i in among if (curve := _curve(i, pools[i])) is not None]
+    shares = [0] * len(pools)
+    rest = amount
+    for price_bin in merge(*(_bins(i, pools[i]) for i in among), key=_worst_last):
+        room = rest - int(sum(curve.taken_at(price_bin.price, exact_in) for curve in curves))
+        if room <= 0:
+            break
+        part = min(room, price_bin.amount_in if exact_in else price_bin.amount_out)
+        shares[price_bin.place] += part
+        rest -= part
+        if part == room:
+            break
+    if rest and not _share_out(curves, shares, rest, exact_in):
+        return None
+    return shares
+
+
+def _share_out(curves: Sequence[_Curve], shares: list[int], rest: int, exact_in: bool) -> bool:
+    """Add `rest` to the shares of the curves, at equal marginal prices; say whether it fits.
+
+    For two curves this is a1 = (s1 * (x2 + g2 * rest) - s2 * x1) / (g2 * s1 + g1 * s2) with
+    s = sqrt(g * x * y): the sum over those that are cheap enough to be used at all.
+    """
+    used: list[_Curve] = []
+    price = 0.0
+    for curve in sorted(curves, key=_first_price, reverse=True):
+        if used and curve.first_price <= price:
+            break
+        used.append(curve)
+        if (found := _common_price(used, rest, exact_in)) is None:
+            continue  # more than these hold: the next one may
+        price = found
+    if price <= 0:
+        return False
+    parts = [(curve.place, int(curve.taken_at(price, exact_in))) for curve in used]
+    for place, part in parts:
+        part = min(part, rest)
+        shares[place] += part
+        rest -= part
+    shares[parts[0][0]] += rest  # what rounding left over
+    return True
+
+
+def _common_price(curves: Sequence[_Curve], amount: int, exact_in: bool) -> float | None:
+    """Return the marginal price at which these curves together trade `amount`."""
+    roots = [
+        sqrt(curve.keeps_in * curve.keeps_out * curve.x * curve.y) / curve.keeps_in
+        for curve in curves
+    ]
+    if exact_in:
+        reach = amount + sum(curve.x / curve.keeps_in for curve in curves)
+        return (sum(roots) / reach) ** 2
+    left = sum(curve.keeps_out * curve.y for curve in curves) - amount
+    return (left / sum(roots)) ** 2 if left > 0 else None
+
+
+def _polish(
+    pools: Sequence[Liquidity],
+    shares: list[int],
+    totals: dict[int, int | None],
+    pair: tuple[int, int],
+    exact_in: bool,
+) -> None:
+    """Move atoms between two pools where the rounding of their programs makes that better."""
+    one, other = pair
+    together = shares[one] + shares[other]
+    best = _sum(totals[one], totals[other])
+    for share in _candidates(pools, shares, totals, pair, exact_in):
+        if not 0 <= share <= together:
+            continue
+        first = _quoted(pools[one], share, exact_in)
+        second = _quoted(pools[other], together - share, exact_in)
+        total = _sum(first, second)
+        if total is None:
+            continue
+        if best is None or (total > best if exact_in else total < best):
+            best = total
+            shares[one], shares[other] = share, together - share
+            totals[one], totals[other] = first, second
+
+
+def _candidates(
+    pools: Sequence[Liquidity],
+    shares: Sequence[int],
+    totals: dict[int, int | None],
+    pair: tuple[int, int],
+    exact_in: bool,
+) -> set[int]:
+    """Return other shares for the first of the pair.
+
+    Its neighbours, those whose fee has no remainder, and the least that a pool pays for.
+    """
+    one, other = pair
+    share, together = shares[one], shares[one] + shares[other]
+    found = {share + step for step in NEIGHBOURHOOD}
+    found.update(_without_remainder(pools[one], share))
+    found.update(together - rest for rest in _without_remainder(pools[other], together - share))
+    if totals[one] is None and exact_in:
+        found.add(_least_input(pools[one]))
+    if totals[other] is None and exact_in:
+        found.add(together - _least_input(pools[other]))
+    return found - {share}
+
+
+def _without_remainder(liquidity: Liquidity, share: int) -> tuple[int, int]:
+    """Return the next amounts in of which the fee is a whole number of atoms."""
+    step = _fee_step(liquidity)
+    return share // step * step, share // step * step + step
+
+
+def _least_input(liquidity: Liquidity) -> int:
+    """Return the fewest atoms in for which the pool pays any out; 0 if it refuses."""
+    return _quoted(liquidity, 1, exact_in=False) or 0
+
+
+def _fee_step(liquidity: Liquidity) -> int:
+    """Return the amounts in of which the fee is a whole number of atoms: multiples of this."""
+    pool = liquidity.pool
+    if not isinstance(pool, ConstantProductPool):
+        return 1
+    rate = MILLION - round(_kept(pool, liquidity.direction)[0] * MILLION)
+    return MILLION // gcd(MILLION, rate)
+
+
+def _quoted(liquidity: Liquidity, amount: int, exact_in: bool) -> int | None:
+    """Return the other side of the pool's own quote; None if it refuses."""
+    if amount == 0:
+        return 0
+    pool, direction, now = liquidity.pool, liquidity.direction, liquidity.now
+    try:
+        if exact_in:
+            return pool.quote_exact_in(amount, direction, now).amount_out
+        return pool.quote_exact_out(amount, direction, now).amount_in
+    except SwapRefused:
+        return None
+
+
+def _curve(place: int, liquidity: Liquidity) -> _Curve | None:
+    pool = liquidity.pool
+    if not isinstance(pool, ConstantProductPool) or not pool.enabled:
+        return None
+    spot = pool.spot(liquidity.direction)
+    if spot.atoms_in <= 0 or spot.atoms_out <= 0:
+        return None
+    return _Curve(place, spot.atoms_in, spot.atoms_out, *_kept(pool, liquidity.direction))
+
+
+def _kept(pool: ConstantProductPool, direction: Direction) -> tuple[float, float]:
+    """Return which fraction of the input and of the output the fees leave."""
+    rates = pool.rates
+    on_input = rates.creator_fee_on is CreatorFeeOn.INPUT or (
+        (rates.creator_fee_on is CreatorFeeOn.X) is (direction is Direction.X_TO_Y)
+    )
+    fee_in = rates.trade + (rates.creator if on_input else 0)
+    fee_out = 0 if on_input else rates.creator
+    return 1 - fee_in / MILLION, 1 - fee_out / MILLION
+
+
+def _bins(place: int, liquidity: Liquidity) -> Iterator[_Bin]:
+    pool = liquidity.pool
+    if not isinstance(pool, LiquidityBinPool) or not pool.enabled:
+        return
+    try:
+        for fill in pool.bins_ahead(liquidity.direction, liquidity.now):
+            if fill.amount_in and fill.amount_out:
+                price = fill.amount_out / fill.amount_in
+                yield _Bin(place, price, fill.amount_in, fill.amount_out)
+    except OutOfRange:
+        return  # bins beyond this one are out of the program's reach
+
+
+def _worst_last(price_bin: _Bin) -> float:
+    return -price_bin.price
+
+
+def _first_price(curve: _Curve) -> float:
+    return curve.first_price
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
+
+
+def _best(totals: dict[int, int], exact_in: bool) -> int:
+    return (max if exact_in else min)(totals, key=totals.__getitem__)
+
+
+def _used(amounts: Sequence[int]) -> list[int]:
+    return [i for i, amount in enumerate(amounts) if amount]
+
+
+def _without_smallest(amounts: Sequence[int]) -> list[int]:
+    used = _used(amounts)
+    used.remove(min(used, key=amounts.__getitem__))
+    return used

@@ -23,6 +23,7 @@ from typing import Any
 
 import orjson
 from psycopg import AsyncConnection
+from psycopg.errors import SerializationFailure
 from psycopg.rows import TupleRow
 
 from config.group_commit import GroupCommit
@@ -45,18 +46,14 @@ CLOCK_AGE = 1.0
 
 MOST_SETTLED = 500
 """Landings that one transaction settles."""
-
-RACES = 5
-"""How often a batch is tried when others record the same signatures in the same moment."""
-
 REASONS = {
     SLIPPAGE_EXCEEDED: "the price moved beyond the order's bound before it landed",
     NO_SUCH_POOL: "a pool that it names does not exist",
 }
 
 
-class Overtaken(Exception):
-    """Another process recorded one of these signatures in the same moment. Look again."""
+class Overtaken(SerializationFailure):
+    """Another process recorded one of these signatures meanwhile. The group commit tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +154,25 @@ class Ledger:
     async def _find(
         self, connection: Connection, signatures: set[str]
     ) -> dict[str, TransactionStatus]:
-        """Look the signatures up, settle what is due, and be sure of what there is not."""
-        found = await self._look(connection, signatures)
-        if len(found) < len(signatures):
-            async with connection.transaction():
-                await connection.execute(sql.CLOSE_GATE, [sql.GATE])
-                found = await self._look(connection, signatures)
-        while due := [row.payload for row in found if row.is_to_be_settled]:
-            keys = {key for payload in due for key in instruction_of(payload or "").pools}
-            await self._land(connection, keys)
+        """Look the signatures up, settle what is due, and be sure of what there is not.
+
+        The last look decides, so that no absence is told with a later clock than its own.
+        """
+        while True:
             found = await self._look(connection, signatures)
-        return self._statuses(found)
+            if len(found) < len(signatures):
+                found = await self._look_surely(connection, signatures)
+            if not any(row.is_to_be_settled for row in found):
+                return self._statuses(found)
+            # With the pools of all that are due first, so that each turn settles some of them.
+            due = await connection.execute(sql.DUE, [MOST_SETTLED])
+            payloads = [payload for _, _, payload in await due.fetchall()]
+            await self._land(connection, {key for one in payloads for key in _pools_of(one)})
+
+    async def _look_surely(self, connection: Connection, signatures: set[str]) -> list[Found]:
+        async with connection.transaction():
+            await connection.execute(sql.CLOSE_GATE, [sql.GATE])
+            return await self._look(connection, signatures)
 
     async def _look(self, connection: Connection, signatures: set[str]) -> list[Found]:
         cursor = await connection.execute(sql.FIND, [sorted(signatures)])
@@ -183,19 +188,9 @@ class Ledger:
         """Settle what is due in these pools and record new entries; return what is known of them.
 
         One transaction: a crash leaves all of it or nothing.
-        """
-        for _ in range(RACES):
-            try:
-                found, batch = await self._try_to_land(connection, keys, entries)
-            except Overtaken:
-                continue
-            self._pools.learn(batch.moved)
-            return found
-        raise Overtaken
 
-    async def _try_to_land(
-        self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry]
-    ) -> tuple[list[Found], Batch]:
+        :raises Overtaken: nothing was done.
+        """
         arbitrage = await self._pools.arbitrage()
         async with connection.pipeline(), connection.transaction():
             await connection.execute(sql.SHARE_GATE, [sql.GATE])
@@ -218,8 +213,8 @@ class Ledger:
                 row = await cursor.fetchone()
                 if row is None or row[0] != batch.changes:
                     raise Overtaken
-        new = [Found(self._epoch, *values) for values in batch.recorded()]
-        return found + new, batch
+        self._pools.learn(batch.moved)
+        return found + [Found(self._epoch, *values) for values in batch.recorded()]
 
     def _statuses(self, found: Iterable[Found]) -> dict[str, TransactionStatus]:
         return {row.signature: self._status(row) for row in found if row.signature is not None}
@@ -235,6 +230,10 @@ class Ledger:
 
 def _columns(keys: set[PoolKey]) -> list[list[str]]:
     return [[key[column] for key in keys] for column in range(3)]
+
+
+def _pools_of(payload: str) -> set[PoolKey]:
+    return instruction_of(payload).pools
 
 
 def _pool_of(row: Sequence[Any]) -> SimulatedPool:

@@ -162,7 +162,7 @@ def test_what_the_engine_decided_is_in_the_case_file(page: Page, running: Engine
     expect(decision).to_contain_text(re.compile(r"The order accepted at least \d+"))
     expect(decision).to_contain_text("Steps: wrap 1.5 SOL → swap 1.5")
     expect(page.locator(".case")).to_contain_text(re.compile(r"bps better: \d+\.\d+ USDC more"))
-    expect(page.locator(".case")).to_contain_text(re.compile("bps (better|worse) than quoted"))
+    expect(page.locator(".case")).to_contain_text(re.compile("than quoted|exactly as quoted"))
     page.locator(".timeline summary").first.click()
     expect(page.locator(".timeline pre").first).to_be_visible()
 

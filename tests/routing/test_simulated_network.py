@@ -7,6 +7,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from routing import ledger
 from routing.faults import Faults
 from routing.pools.pool import Direction
 from routing.simulated_batch import NETWORK_FEE
@@ -438,6 +439,22 @@ async def test_landings_are_settled_in_the_order_of_their_time(
         "SELECT amount_out FROM simulated_network_transactions ORDER BY lands_at, signature"
     )
     assert rows == sorted(rows, reverse=True)
+
+
+async def test_what_is_due_elsewhere_is_settled_on_the_way(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many others are due before it in pools of their own."""
+    monkeypatch.setattr(ledger, "MOST_SETTLED", 2)
+    networks = join(landing_latency=(0.02, 0.02)), join(landing_latency=(0.2, 0.2))
+    elsewhere = Quote("meteora", 10**9, 99_000_000, QUOTE.price, 20)
+    for network, leg, count in zip(
+        networks, (Leg("meteora", elsewhere), Leg("raydium", QUOTE)), (7, 1), strict=True
+    ):
+        for _ in range(count):
+            sent = await new_transaction(network, legs=[leg], bound=Bound(min_out=1))
+            await network.send(sent)
+    assert isinstance(await landed(networks[1], sent), Landed)
 
 
 async def test_who_comes_second_with_the_same_bytes_moves_no_pool(

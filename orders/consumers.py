@@ -190,8 +190,10 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         watch = self.watches.get(nudge["order_id"])
         if watch is not None:
             sent = watch.sent
-            await self._catch_up_if_possible(watch)
-            counts["events_resynced"] += watch.sent - sent
+            try:
+                await self._catch_up_if_possible(watch)
+            finally:  # the final event ends the socket from in there
+                counts["events_resynced"] += watch.sent - sent
 
     async def all_ended(self) -> None:
         """Nothing is left to tell on this socket."""

@@ -7,7 +7,7 @@ from tests.engine import engine
 from tests.orders.shapes import assert_told
 from tests.transcripts import transcript
 
-QUICK_EXPIRY = {"SIMULATION_EXPIRY_BLOCKS": "1", "SIMULATION_BLOCK_SECONDS": "0.05"}
+QUICK_EXPIRY = {"SIMULATION_EXPIRY_BLOCKS": "1", "SIMULATION_BLOCK_SECONDS": "0.5"}
 FAULTS = {
     "price_moved=1": "slippage_exceeded",
     "expiry=1": "never_landed",

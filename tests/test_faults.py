@@ -60,7 +60,7 @@ async def execute(
     monkeypatch.setattr(settings, "RETRY_BACKOFF", 0.02)
     monkeypatch.setattr(settings, "STATUS_POLL_SECONDS", 0.01)
     monkeypatch.setattr(settings, "RESEND_SECONDS", 0.03)
-    monkeypatch.setattr(settings, "QUOTE_TIMEOUT", 0.1)
+    monkeypatch.setattr(settings, "QUOTE_TIMEOUT", 0.5)
 
     async def run(faults: str, count: int = COUNT, **changes: Any) -> dict[str, OrderFacts]:
         orders = [new_order() for _ in range(count)]

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, WebSocket, WebSocketRoute, expect
 
 from tests.browser.chromium import Complaints
 from tests.browser.conftest import PASSWORD
-from tests.engine import PATIENCE, Engine, Process, Web
+from tests.engine import PATIENCE, Engine, Process, Web, wait_for
 
 STEPS = ["pending", "routing", "building", "submitted", "confirmed"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -314,7 +314,7 @@ def test_what_is_remembered_is_not_trusted(page: Page) -> None:
     written = [MADE_UP, "../../admin", "<img src=x>", 7, None]
     page.evaluate("ids => localStorage.setItem('orders', JSON.stringify(ids))", written)
     page.reload()
-    page.wait_for_function("localStorage.getItem('orders') === '[]'")
+    wait_for(lambda: remembered(page) == [], what="what is no order is forgotten")
     expect(orders(page)).to_have_count(0)
 
     page.evaluate("localStorage.setItem('orders', '{')")

@@ -9,6 +9,7 @@ from typing import Any
 
 import websockets
 
+from tests.accounts import Account
 from tests.chaos.plan import Errand
 from tests.checker import Transcript
 
@@ -35,10 +36,11 @@ class Follower:
 
 
 class Clients:
-    """All clients of a run, on one port; in one asyncio loop."""
+    """All clients of a run, of one account and on one port; in one asyncio loop."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, account: Account) -> None:
         self._port = port
+        self._credential = account.headers
         self._background: set[asyncio.Task[None]] = set()
         self.answered: list[str] = []
         """The ids of the orders whose 201 a client has seen."""
@@ -71,6 +73,7 @@ class Clients:
 
     async def _send(self, errand: Errand) -> None:
         answer = await self._ask("POST", "/api/orders/execute", errand.order, errand.key)
+        assert "orderId" in answer, answer
         order_id = answer["orderId"]
         self.answered.append(order_id)
         for delay in errand.follows:
@@ -116,6 +119,7 @@ class Clients:
                 "connection: close",
                 "content-type: application/json",
                 f"content-length: {len(data)}",
+                *(f"{name}: {value}" for name, value in self._credential.items()),
                 *([f"idempotency-key: {key}"] if key else []),
             ]
             writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + data)
@@ -140,7 +144,12 @@ class Clients:
         """Read one connection to its end."""
         url = f"ws://127.0.0.1:{self._port}/ws/orders/{follower.order_id}?after={follower.after}"
         async with websockets.connect(
-            url, compression=None, proxy=None, open_timeout=ANSWER_SECONDS, close_timeout=1
+            url,
+            additional_headers=self._credential,
+            compression=None,
+            proxy=None,
+            open_timeout=ANSWER_SECONDS,
+            close_timeout=1,
         ) as stream:
             try:
                 async for text in stream:

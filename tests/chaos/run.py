@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 
+from tests.accounts import make_account
 from tests.chaos.clients import Clients
 from tests.chaos.kinds import DEEDS, kinds_without
 from tests.chaos.plan import Fault, Options, errands_of, faults_of
@@ -29,7 +30,7 @@ async def run(options: Options, logs: Path) -> tuple[Verdict, list[str]]:
         if "constraints" in options.without:
             with psycopg.connect(stack.database, autocommit=True) as connection:
                 connection.execute(BREAK_THE_WALL)
-        clients = Clients(stack.port)
+        clients = Clients(stack.port, make_account(stack.database))
         keeping = asyncio.create_task(stack.keep_running())
         try:
             await _until_web_answers(stack)

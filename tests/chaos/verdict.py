@@ -30,13 +30,13 @@ SHOWN = 5  # orders with their whole evidence
 
 @dataclass
 class Verdict:
-    """All promises are kept if the counts from `doubled` to `late_stops` are zero."""
+    """All promises are kept if the counts from `repeated` to `late_stops` are zero."""
 
     seed: int
     accepted: int = 0
     """Orders that are stored."""
     answered: int = 0
-    """Orders whose 201 a client has seen; a POST whose answer was lost was sent again."""
+    """Orders whose answer a client has seen; a POST whose answer was lost was sent again."""
     confirmed: int = 0
     failed: int = 0
     cancelled: int = 0
@@ -67,10 +67,15 @@ class Verdict:
     without: list[str] = field(default_factory=list)
 
     @property
+    def repeated(self) -> int:
+        """Orders that a POST made which had the key of another."""
+        return max(0, self.accepted - self.answered)
+
+    @property
     def broken(self) -> list[str]:
         """The names of the promises that were broken."""
         must_be_zero = (
-            *("doubled", "lost", "gaps", "wrong_transcripts", "other"),
+            *("repeated", "doubled", "lost", "gaps", "wrong_transcripts", "other"),
             *("refused_by_constraints", "late_stops"),
         )
         found = [name for name in must_be_zero if getattr(self, name)]

@@ -77,6 +77,8 @@ class SimulatedVenue:
             market = REGISTRY.market(swap.market.base, swap.market.quote)
         except UnknownMarket as error:
             raise UnsupportedToken(f"{self.label} does not trade {swap.market.name}") from error
+        if market.paths:
+            raise UnsupportedToken(f"{self.label} has no pool of {market.name}, but two hops do")
         key = PoolKey.of(self.name, market)
         try:
             held, now = await self._pools.current(key, market, self.new_pool)

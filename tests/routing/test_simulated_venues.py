@@ -184,8 +184,10 @@ async def test_a_quote_can_be_refused_at_one_venue_only(simulated: MakeVenue) ->
 
 @pytest.mark.parametrize("fault", ["quote_timeout", "quote_refused", "absurd_quote"])
 async def test_the_router_survives_every_fault_of_a_venue(simulated: MakeVenue, fault: str) -> None:
-    venues: list[Venue] = [simulated(faults=Faults.parse(f"{fault}=1"), seed=n) for n in range(8)]
+    venues = [simulated(faults=Faults.parse(f"{fault}=1"), seed=n) for n in range(8)]
     honest = simulated(SimulatedMeteora)
+    for venue in (*venues, honest):  # the first look connects, which takes longer than a quote may
+        await venue.liquidity(SELL)
     decision = await best_route(SELL, [*venues, honest], quote_timeout=0.05)
     assert [quote.venue for quote in decision.quotes] == ["meteora"]
     assert len(decision.dropped) == 8

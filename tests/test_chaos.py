@@ -13,6 +13,7 @@ import pytest
 from config.embedded import PROJECT
 from orders.events import Event
 from orders.lifecycle import Status
+from tests.accounts import Account
 from tests.chaos.clients import Clients, Follower
 from tests.chaos.kinds import KINDS, kinds_without
 from tests.chaos.plan import LAST, Options, errands_of, faults_of
@@ -23,6 +24,7 @@ from tests.checker import OrderFacts
 SHORT = Options(seed=7, orders=40, seconds=12, faults=12, drain=90)  # patient with slow machines
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ID = "0194a7de-0000-7000-8000-000000000001"
+NOBODY = Account(0, "", "", "")
 GOOD = ("pending", "routing", "building", "submitted", "confirmed")
 
 
@@ -98,7 +100,7 @@ def judged(
     cancelled: tuple[str, ...] = (),
     closes: tuple[int, ...] = (),
 ) -> Verdict:
-    clients = Clients(0)
+    clients = Clients(0, NOBODY)
     clients.answered.append(ID)
     clients.followers += followers
     clients.cancelled += cancelled
@@ -137,6 +139,7 @@ def test_a_run_that_kept_everything_is_not_broken() -> None:
         ),
         (lambda: judged(facts(*GOOD, landings=1), closes=(1011,)), ["wrong_transcripts"]),
         (lambda: Verdict(seed=0), ["drain_seconds"]),
+        (lambda: Verdict(seed=0, accepted=2, answered=1, drain_seconds=1.0), ["repeated"]),
         (lambda: Verdict(seed=0, drain_seconds=1.0, late_stops=1), ["late_stops"]),
         (
             lambda: Verdict(seed=0, drain_seconds=1.0, refused_by_constraints=1),

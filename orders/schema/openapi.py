@@ -243,7 +243,13 @@ ROUTE = extend_schema(
     responses={
         (200, JSON): answer("RouteLog", "All attempts.", ("One attempt", examples.ROUTE)),
         **problems(
-            {400: ("There are no parameters.", []), **NO_ORDER, **UNWRITABLE, **NO_DATABASE}
+            {
+                400: ("There are no parameters.", []),
+                **ACCOUNT,
+                **NO_ORDER,
+                **UNWRITABLE,
+                **NO_DATABASE,
+            }
         ),
     },
 )

@@ -158,7 +158,6 @@ def test_orders_that_arrive_while_redis_is_down_are_executed_when_it_is_back(
             ids.append(stack.web.post())
             took.append(time.monotonic() - start)
         streams = Streams(stack.web, ids[:3])
-        assert in_status(stack, ids, "pending") == 10
     finally:
         stack.redis.start()
 

@@ -26,7 +26,7 @@ Connection = AsyncConnection[TupleRow]
 
 RECONNECT_PAUSE = 0.2
 DEADLOCK_TRIES = 5
-SMALL = 32  # items that go together in any case
+SMALL = 64  # items that go together in any case
 
 
 class GroupCommit(Generic[Item, Answer]):

@@ -2,6 +2,8 @@
 # Another Python: make up PY=python3.13. Part of the tests: make test PYTEST_ARGS="tests/config -x".
 
 PY ?= python3
+# All tests: several files at a time, each process of pytest with servers of its own.
+PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 PYTHON := .venv/bin/python
 # The locks are complete, so pip need not look for dependencies; what is never imported needs no
 # bytecode: together a third of the time.

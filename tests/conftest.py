@@ -1,8 +1,10 @@
 """Fixtures of all tests. They need the embedded servers: run them with `make test`."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack
 
+import execnet
 import hypothesis
 import psycopg
 import pytest
@@ -14,7 +16,7 @@ from orders.hints import hints_of_this_loop
 from orders.journal import Journal, conninfo
 from orders.streams import close_connections
 from tests.database import Database, MakeJournal
-from tests.engine import migrated_database
+from tests.engine import migrated_database, own_postgres, own_redis
 from tests.task_queue import Queue
 
 # A busy machine is no fault: tests wait for the thing, not for the clock.
@@ -25,6 +27,26 @@ hypothesis.settings.load_profile("engine")
 def pytest_configure() -> None:
     if not os.environ.get("DATABASE_URL"):
         raise pytest.UsageError("No servers: run `make test PYTEST_ARGS=...`, not pytest alone.")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: tests of real processes wait for much of their time."""
+    return min((os.cpu_count() or 1) + 1, 8)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `-n`, begin with the files that take longest: those of real processes."""
+    if config.getoption("numprocesses") or hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.parent != config.rootpath / "tests")
+
+
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[execnet.XSpec]) -> None:
+    """Give each process of `pytest -n` servers of its own: what it flushes is nobody else's."""
+    servers = ExitStack()
+    config.add_cleanup(servers.close)
+    for spec in specs:
+        _, spec.env["REDIS_URL"] = servers.enter_context(own_redis())
+        _, spec.env["DATABASE_URL"] = servers.enter_context(own_postgres(durable=False))
 
 
 @pytest.fixture

@@ -354,11 +354,11 @@ def own_redis() -> Iterator[tuple[Server, str]]:
 
 
 @contextmanager
-def own_postgres() -> Iterator[tuple[Server, str]]:
-    """A PostgreSQL that keeps what it has committed, and the URL of an empty database in it."""
+def own_postgres(*, durable: bool = True) -> Iterator[tuple[Server, str]]:
+    """A PostgreSQL, and the URL of an empty database in it; a durable one survives a kill."""
     with temporary_data_directory() as folder, locked(folder) as lock:
         server = Server(
-            lambda: embedded_postgres.postgres(folder, durable=True, lock=lock),
+            lambda: embedded_postgres.postgres(folder, durable=durable, lock=lock),
             lambda child: embedded_postgres.is_ready(folder, child),
         )
         try:

@@ -2,7 +2,6 @@
 
 import http.client
 import signal
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import pytest
 
 from config.celery import app
 from orders import bell
-from orders.crash_points import CRASH_POINTS, passing
+from orders.crash_points import CRASH_POINTS
 from tests.checker import load, violations
 from tests.engine import Engine, Process, Web, engine
 from tests.samples import new_order
@@ -155,12 +154,3 @@ def test_an_order_whose_process_died_there_is_executed_once(
     assert order.attempts == case.log.count("routing")
     assert recovered.value(STORED, crashed[name]) == case.log.count("submitted")
     assert violations(orders) == []
-
-
-def test_passing_a_crash_point_costs_a_comparison() -> None:
-    count = 100_000
-    start = time.perf_counter()
-    for _ in range(count):
-        passing("after_claim")
-    each = (time.perf_counter() - start) / count
-    assert each < 5e-6, f"{each * 1e6:.2f} us; an order costs about 250 and passes ten"

@@ -158,7 +158,12 @@ async def provoke_flood(socket: Socket) -> None:
         ("/ws/orders/{id}", provoke_junk, "malformed_json", Close.JUNK),
         ("/ws/orders/{id}?after=x", None, "invalid_after", Close.JUNK),
         ("/execute?orderId={id}&after=-1", None, "invalid_after", Close.JUNK),
-        (f"/ws/orders/{uuid4()}", None, "order_not_found", Close.NO_SUCH_ORDER),
+        (
+            "/ws/orders/0194a7de-0000-7000-8000-000000000001",
+            None,
+            "order_not_found",
+            Close.NO_SUCH_ORDER,
+        ),
         ("/execute?orderId=1", None, "order_not_found", Close.NO_SUCH_ORDER),
     ],
 )

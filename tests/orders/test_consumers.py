@@ -180,7 +180,7 @@ async def test_every_socket_of_an_order_hears_of_it(no_resync: None) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        f"/ws/orders/{uuid4()}",
+        "/ws/orders/0194a7de-0000-7000-8000-000000000001",
         "/ws/orders/1",
         "/ws/orders/%00",
         "/ws/orders/%F0%9F%92%A5",

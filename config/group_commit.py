@@ -12,6 +12,7 @@ gets the answer to its own item, or its own error:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 import psycopg
@@ -61,7 +62,8 @@ class GroupCommit(Generic[Item, Answer]):
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
+            # With no caller's request in its log: what it tells of concerns all of them.
+            self._flushing = asyncio.create_task(self._flush(), context=Context())
         return await future
 
     async def _flush(self) -> None:

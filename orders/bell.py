@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from contextvars import Context
 from functools import cache
 from typing import Any, cast
 
@@ -156,7 +157,7 @@ class Ringer:
         self._is_wanted = True
         self._is_for_others |= for_others
         if self._ringing is None:
-            self._ringing = asyncio.create_task(self._ring_while_wanted())
+            self._ringing = asyncio.create_task(self._ring_while_wanted(), context=Context())
 
     async def heard(self) -> None:
         """Let the next bell ring. Awaited before a claim, so that no wake-up is lost."""

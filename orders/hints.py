@@ -7,6 +7,7 @@ cannot be told in time is dropped, and the streams find it by their resync.
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextvars import Context
 
 import msgpack
 import redis.asyncio
@@ -73,7 +74,7 @@ class HintPublisher:
             return
         self._waiting.append(event)
         if self._publishing is None:
-            self._publishing = asyncio.create_task(self._publish_waiting())
+            self._publishing = asyncio.create_task(self._publish_waiting(), context=Context())
 
     async def drained(self) -> None:
         if self._publishing is not None:

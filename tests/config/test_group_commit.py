@@ -12,6 +12,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import errors
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from config import group_commit
 from config.group_commit import Connection, GroupCommit
@@ -120,6 +121,19 @@ async def test_a_crowd_shares_few_statements_and_each_caller_gets_its_own_answer
         assert await all_answers(commit, items) == answers(items)
     assert len(probes.batches) <= EXPECTED_STATEMENTS
     assert await probes.stored() == {item.id for item in items}
+
+
+async def test_a_batch_runs_in_the_context_of_none_of_its_callers(probes: Probes) -> None:
+    seen: list[Any] = []
+
+    async def note(connection: Connection, items: Sequence[Item]) -> None:
+        seen.append(get_contextvars())
+
+    probes.before.append(note)
+    with bound_contextvars(request_id="mine"):
+        async with committing(probes) as commit:
+            await commit(Item(1, 4))
+    assert seen == [{}]
 
 
 async def test_a_lone_caller_waits_for_nobody(probes: Probes) -> None:

@@ -258,7 +258,7 @@ class OrderAdmin(ReadOnlyAdmin):
     @admin.display
     def trade(self, order: Order) -> SafeString:
         limits = limits_text(order)
-        told = format_html('<br><span class="limits">{}</span>', limits) if limits else ""
+        told = format_html('<span class="limits">{}</span>', limits) if limits else ""
         return format_html("{}{}", headline(order), told)
 
     @admin.display(description="venue")

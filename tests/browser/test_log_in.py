@@ -48,7 +48,8 @@ def test_an_order_that_only_its_account_may_see_says_so(page: Page) -> None:
         "localStorage.setItem('orders', '[\"01a1fc02-2219-7ea8-9f11-ba64b00749af\"]')"
     )
     page.goto("/")
-    expect(page.locator("[data-part=connection]")).to_have_text("shown to who is logged in")
+    expect(page.locator("[data-part=status]").first).to_have_text("not shown")
+    expect(page.locator("[data-part=connection]")).to_contain_text("log in to see it")
     expect(page.get_by_role("link", name="Log in")).to_be_visible()
 
 

@@ -113,7 +113,8 @@ function follow(orderId) {
     end(code) {
       if (code === 4404) drop(orderId);
       if (code !== 4401) return;
-      card.write("connection", "shown to who is logged in");
+      card.write("status", "not shown");
+      card.write("connection", "log in to see it, if it is yours");
       askToLogIn();
     },
   });

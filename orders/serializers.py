@@ -76,7 +76,11 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         return fields
 
     def get_initial(self) -> dict[str, Any]:
-        return dict(self.filled_in)
+        """Return what a form shows: several words with commas between them, as it takes them."""
+        return {
+            name: ",".join(map(str, value)) if isinstance(value, list) else value
+            for name, value in self.filled_in.items()
+        }
 
     def read(self, data: Any) -> OrderRequest:
         """Return the order that is meant.

@@ -1,7 +1,8 @@
 """The live page, and the REST paths, each with and without a slash at the end."""
 
+from django.contrib.auth.views import LoginView, LogoutView
 from django.templatetags.static import static
-from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
 
 from orders import probes, views
@@ -34,7 +35,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("favicon.ico", RedirectView.as_view(url=static("orders/live.svg"))),
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
     either("api/ws-tickets", views.TicketsView.as_view(), "ws-tickets"),
-    path("accounts/", include("rest_framework.urls")),  # logging in and out
+    path("accounts/login/", LoginView.as_view(template_name="orders/api/login.html"), name="login"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
     either("health", views.HealthView.as_view(), "health"),
     either("livez", probes.live, "livez"),
     either("readyz", probes.ready, "readyz"),

@@ -74,6 +74,26 @@ def test_the_command_line_speaks_json_in_the_words_of_the_api(running: Engine, w
     assert running.command("watch_order", order["orderId"], "--after", "99").returncode == 0
 
 
+def test_an_order_is_limited_from_the_command_line(running: Engine, web: Web) -> None:
+    ended = running.command(
+        *("place_order", "sell", "1.5", "SOL/USDC", "--watch", "--json", "--exclude-venue=meteora"),
+        *("--venue=meteora", "--venue", "Raydium", "--max-price-impact-bps", "50"),
+    )
+    assert ended.returncode == 0, ended.stderr
+    order, *_ = as_lines(ended.stdout)
+    assert (order["venues"], order["excludeVenues"]) == (["meteora", "raydium"], ["meteora"])
+    assert order["maxPriceImpactBps"] == 50
+    route = web.request(f"/api/orders/{order['orderId']}/route").body["route"]
+    assert route["selectedDex"] == "raydium"
+    assert [(one["dex"], one["code"]) for one in route["dropped"]] == [("meteora", "excluded")]
+
+    ended = running.command(
+        *("place_order", "sell", "300000000", "SOL/USDC", "--watch", "--max-price-impact-bps", "0")
+    )
+    assert ended.returncode == 1
+    assert "bps is above 0 bps" in ended.stderr
+
+
 def test_an_order_is_placed_without_waiting_for_it(running: Engine) -> None:
     ended = running.command("place_order", "sell", "1", "JUP/USDC", "--json")
     assert ended.returncode == 0
@@ -189,7 +209,9 @@ def test_the_files_of_requests_show_all_that_the_api_can_do(read: Any) -> None:
     assert {"/health", "/api/orders"} < paths
     assert {f"/{name}" for name in ("orders", "orders/execute", "execute")} < paths
     ends = {path.rpartition("/")[2] for path in paths}
-    assert {"events", "cancel"} < ends
+    assert {"events", "route", "cancel"} < ends
+    taken = [json.loads(one.body) for one in recipes if one.body and one.statuses == {201}]
+    assert any({"venues", "maxPriceImpactBps"} <= set(order) for order in taken)
     assert all(recipe.statuses for recipe in recipes)
     assert {400, 404} < {code for recipe in recipes for code in recipe.statuses}
     for recipe in recipes:

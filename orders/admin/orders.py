@@ -35,7 +35,7 @@ from orders.operators.filters import (
     VenueFilter,
 )
 from orders.operators.reach import BoundedReach
-from orders.operators.words import duration, label_of
+from orders.operators.words import duration, label_of, limits_text
 from orders.representation import executed_price
 from routing.admin import ReadOnlyAdmin
 
@@ -256,8 +256,10 @@ class OrderAdmin(ReadOnlyAdmin):
         )
 
     @admin.display
-    def trade(self, order: Order) -> str:
-        return headline(order)
+    def trade(self, order: Order) -> SafeString:
+        limits = limits_text(order)
+        told = format_html('<span class="limits">{}</span>', limits) if limits else ""
+        return format_html("{}{}", headline(order), told)
 
     @admin.display(description="venue")
     def routed_to(self, order: Order) -> str:

@@ -9,7 +9,13 @@ from typing import Any
 
 from orders.lifecycle import CANCELLABLE, FINAL, Status
 from orders.models import Order, OrderEvent, OrderTransaction
-from orders.operators.words import FAILURE_MEANINGS, basis_points, duration, label_of
+from orders.operators.words import (
+    FAILURE_MEANINGS,
+    basis_points,
+    duration,
+    label_of,
+    limits_text,
+)
 from orders.representation import decimal, executed_price, tokens_of
 
 
@@ -67,6 +73,8 @@ class Fill:
 class CaseFile:
     headline: str
     asked: str
+    limits: str
+    """What the order asks of its route; empty if nothing."""
     bound: str
     venue: str
     took: str
@@ -91,6 +99,7 @@ def case_file(order: Order) -> CaseFile:
     return CaseFile(
         headline=headline(order),
         asked=asked_amount(order),
+        limits=limits_text(order),
         bound=bound_text(order),
         venue=label_of(order.venue) if order.venue else "",
         took=duration(order.finished_at - order.created_at) if order.finished_at else "",

@@ -28,6 +28,7 @@ COLUMNS = (
     *("minAmountOut", "maxAmountIn", "routedDex", "executedPrice", "executedAmountIn"),
     *("executedAmountOut", "attempts", "seq", "txHash", "failureCode", "error"),
     *("owner", "clientOrderId", "needsAttention"),
+    *("venues", "excludeVenues", "maxPriceImpactBps"),
 )
 
 
@@ -65,7 +66,7 @@ async def _array(orders: QuerySet[Order], along: QuerySet[Order]) -> AsyncIterat
 
 def _as_table(orders: list[Order]) -> str:
     rows = map(row_of, orders)
-    return _as_lines([cell(row[name]) for name in COLUMNS] for row in rows)
+    return _as_lines([cell(row.get(name)) for name in COLUMNS] for row in rows)
 
 
 def _as_members(orders: list[Order]) -> str:
@@ -89,6 +90,8 @@ def row_of(order: Order) -> dict[str, Any]:
 
 def cell(value: object) -> object:
     """Return a value as a spreadsheet may have it: text that it would run begins with a quote."""
+    if isinstance(value, list):
+        return ",".join(value)
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value

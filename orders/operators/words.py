@@ -4,7 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 from orders.events import LABELS
-from orders.models import FailureCode
+from orders.models import FailureCode, Order
+from routing.constraints import Constraints
 
 # What happened, and what an operator can do about it.
 FAILURE_MEANINGS: dict[str, str] = {
@@ -13,15 +14,17 @@ FAILURE_MEANINGS: dict[str, str] = {
         "swapped. The client may send it again with a larger tolerance."
     ),
     FailureCode.INSUFFICIENT_LIQUIDITY: (
-        "No venue can fill this amount: it is too large, or too small to pay anything out. Trying "
-        "again with the same amount does not help."
+        "No venue can fill this amount: it is too large, too small to pay anything out, or would "
+        "move the price further than the order allows. Trying again with the same amount does not "
+        "help."
     ),
     FailureCode.VENUES_UNAVAILABLE: (
         "No venue gave a usable quote, or the chosen one could not build the transaction, on every "
         "attempt. Look at what the events say of each venue."
     ),
     FailureCode.UNSUPPORTED_TOKEN: (
-        "No venue trades this market. Trying again does not help until one does."
+        "No venue trades this market, or none that the order allows. Trying again does not help "
+        "until one does."
     ),
     FailureCode.NETWORK_REJECTED: (
         "The transaction landed with an error, on every attempt. Nothing was swapped."
@@ -55,6 +58,22 @@ def duration(span: timedelta) -> str:
 def label_of(venue: str | None) -> str:
     """Return a venue's name as people write it."""
     return LABELS.get(venue, venue) if venue else "-"
+
+
+def limits_text(order: Order) -> str:
+    """Return what the order asks of its route; empty if nothing."""
+    asked = Constraints.from_json(order.constraints or {})
+    impact = asked.max_price_impact_bps
+    found = (
+        asked.venues and f"{_labels(asked.venues, ' or ')} only",
+        asked.exclude_venues and f"not {_labels(asked.exclude_venues, ' nor ')}",
+        impact is not None and f"price impact at most {impact} bps",
+    )
+    return ", ".join(text for text in found if text)
+
+
+def _labels(venues: tuple[str, ...], conjunction: str) -> str:
+    return conjunction.join(label_of(venue) for venue in venues)
 
 
 def basis_points(part: int, whole: int) -> Decimal:

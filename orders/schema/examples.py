@@ -53,6 +53,14 @@ REQUESTS = [
         summary="What must arrive is fixed",
         value={"tokenIn": "USDC", "tokenOut": "SOL", "amountOut": "2", "slippageBps": 100},
     ),
+    OpenApiExample(
+        "Limited route",
+        summary="At one venue only, and no further than 50 bps",
+        value={
+            **{"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"},
+            **{"venues": ["raydium"], "maxPriceImpactBps": 50},
+        },
+    ),
 ]
 
 

@@ -1,6 +1,8 @@
 """A real engine and a real Chromium for tests of pages."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,29 @@ from tests.browser.chromium import CHROMIUM, Complaints, chromium
 from tests.engine import PATIENCE, Engine, Process, Web, engine
 
 PASSWORD = "only-for-tests"
+LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+SCREENS = {"laptop": LAPTOP, "phone": PHONE, "dark": LAPTOP | {"color_scheme": "dark"}}
+TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def log_in(page: Page, path: str, password: str = PASSWORD) -> None:
+    """Log in as `ada`, and go on at `path`."""
+    page.goto(f"/accounts/login/?next={path}")
+    give_name_and_password(page, password)
+    page.wait_for_url(f"**{path}")
+
+
+def give_name_and_password(page: Page, password: str = PASSWORD) -> None:
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+def keep_picture(page: Page, name: str) -> None:
+    """Keep a picture in the folder that SCREENSHOTS names; without it none is kept."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +71,15 @@ def web(running: Engine, worker: Process) -> Web:
 
 
 @pytest.fixture
-def screen() -> dict[str, Any]:
-    """What the browser's window is like; tests override it."""
-    return {"viewport": {"width": 1280, "height": 900}}
+def screen() -> str:
+    """Which of SCREENS the browser's window is like; tests override it."""
+    return "laptop"
 
 
 @pytest.fixture
-def page(browser: Browser, web: Web, screen: dict[str, Any]) -> Iterator[Page]:
+def page(browser: Browser, web: Web, screen: str) -> Iterator[Page]:
     """A page in a window of its own, without cookies; paths lead to `web`."""
-    context = browser.new_context(base_url=f"http://{web.address}", **screen)
+    context = browser.new_context(base_url=f"http://{web.address}", **SCREENS[screen])
     context.set_default_timeout(PATIENCE * 1000)
     yield context.new_page()
     context.close()

@@ -1,34 +1,17 @@
-"""The operators' pages in a real Chromium, of an engine that executes: laptop, phone and dark.
-
-Where the pictures go is said by SCREENSHOTS, a folder; without it none are kept.
-"""
+"""The operators' pages in a real Chromium, of an engine that executes: laptop, phone and dark."""
 
 import csv
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.engine import PATIENCE, Engine, Web, engine, wait_for
+from tests.browser.conftest import SCREENS, TOO_WIDE, keep_picture, log_in
+from tests.engine import Engine, Web, wait_for
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
-OPTIONS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
-SCREENS: dict[str, dict[str, Any]] = {
-    "laptop": {"viewport": {"width": 1366, "height": 850}},
-    "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
-    "dark": {"viewport": {"width": 1366, "height": 850}, "color_scheme": "dark"},
-}
 LIST = "/admin/orders/order/"
-PASSWORD = "only-for-tests"
 LEAST_CONTRAST = 4.5  # WCAG AA for text of this size
 
 # The contrast of each status with its own background, by the formula of WCAG 2.
@@ -48,36 +31,16 @@ CONTRASTS = """
   });
 }
 """
-TOO_WIDE = "() => document.documentElement.scrollWidth - window.innerWidth"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("No Chromium: install it (apt install chromium), or say where with CHROMIUM=")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
-        yield found
-        found.close()
-
-
-@pytest.fixture(scope="module")
-def running(
-    chromium: Browser, process_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Engine]:
-    logs = tmp_path_factory.mktemp("admin")
-    with engine(process_database, logs, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as found:
-        found.manage("createsuperuser", "--noinput", "--username=grace", "--email=g@example.com")
-        yield found
-        found.query("TRUNCATE auth_user CASCADE")
+pytestmark = pytest.mark.usefixtures("complaints")
 
 
 @pytest.fixture(scope="module")
 def web(running: Engine) -> Web:
-    """A web process whose engine has executed two orders; one waits, as no worker is left."""
+    """A web process whose engine has executed two orders; others wait, as no worker is left."""
     web = running.web()
     web.post()
-    web.post(tokenIn="USDC", tokenOut="SOL", amountIn="25")
+    limits = {"venues": ["raydium"], "maxPriceImpactBps": 50}
+    web.post(tokenIn="USDC", tokenOut="SOL", amountIn="25", **limits)
     worker = running.worker()
     running.wait_until_all_ended()
     worker.kill()
@@ -85,31 +48,10 @@ def web(running: Engine) -> Web:
 
 
 @pytest.fixture
-def screen() -> str:
-    return "laptop"
-
-
-@pytest.fixture
-def page(chromium: Browser, web: Web, screen: str) -> Iterator[Page]:
-    """A page of somebody who is signed in; whatever the browser complains of fails the test."""
-    context = chromium.new_context(base_url=f"http://{web.address}", **SCREENS[screen])
-    context.set_default_timeout(PATIENCE * 1000)
-    page = context.new_page()
-    page.goto("/admin/")
-    page.fill("#id_username", "grace")
-    page.fill("#id_password", PASSWORD)
-    page.click("[type=submit]")
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(f"{message.text} {message.location}"))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
-    assert [text for text in complaints if "favicon" not in text] == []
-
-
-def keep_picture(page: Page, name: str) -> None:
-    if folder := os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+def page(page: Page) -> Page:
+    """A page of somebody who is signed in."""
+    log_in(page, "/admin/")
+    return page
 
 
 def waiting_order(running: Engine, web: Web) -> str:
@@ -165,6 +107,14 @@ def test_what_the_engine_decided_is_in_the_case_file(page: Page, running: Engine
     expect(page.locator(".case")).to_contain_text(re.compile("than quoted|exactly as quoted"))
     page.locator(".timeline summary").first.click()
     expect(page.locator(".timeline pre").first).to_be_visible()
+
+
+def test_what_an_order_asks_of_its_route_is_in_the_list_and_its_case_file(page: Page) -> None:
+    limits = "Raydium only, price impact at most 50 bps"
+    page.goto(f"{LIST}?status=confirmed&side=buy")
+    expect(page.locator("#result_list .limits")).to_have_text(limits)
+    page.locator("#result_list tbody th a").click()
+    expect(page.locator(".facts").first).to_contain_text(limits)
 
 
 def test_an_operator_cancels_an_order_by_the_button(page: Page, running: Engine, web: Web) -> None:

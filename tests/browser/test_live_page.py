@@ -10,11 +10,10 @@ import pytest
 from playwright.sync_api import Locator, Page, WebSocket, WebSocketRoute, expect
 
 from tests.browser.chromium import Complaints
-from tests.browser.conftest import PASSWORD
+from tests.browser.conftest import SCREENS, TOO_WIDE, keep_picture, log_in
 from tests.engine import PATIENCE, Engine, Process, Web, wait_for
 
 STEPS = ["pending", "routing", "building", "submitted", "confirmed"]
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 MADE_UP = "01a1fc02-2219-7ea8-9f11-ba64b00749af"
 REFUSED = "Failed to load resource: the server responded with a status of"
 
@@ -52,14 +51,6 @@ def log_of(order: Locator) -> list[tuple[int, str]]:
 
 def remembered(page: Page) -> Any:
     return json.loads(page.evaluate("localStorage.getItem('orders')") or "null")
-
-
-def log_in(page: Page) -> None:
-    page.goto("/admin/login/?next=/")
-    page.get_by_label("Username").fill("ada")
-    page.get_by_label("Password").fill(PASSWORD)
-    press(page, "Log in")
-    expect(page.get_by_role("heading", name="New order")).to_be_visible()
 
 
 def test_an_order_is_placed_and_seen_confirmed_with_all_that_was_decided(
@@ -140,8 +131,8 @@ def test_bad_input_is_shown_beside_its_field_and_nothing_is_placed(
     expect(page.locator(".error:visible")).to_have_count(0)
 
 
-def test_who_is_logged_in_to_the_admin_places_orders_too(page: Page) -> None:
-    log_in(page)
+def test_who_is_logged_in_places_orders_too(page: Page) -> None:
+    log_in(page, "/")
     press(page, "Place order")
     wait_for_status(orders(page), "confirmed")
 
@@ -158,7 +149,7 @@ def test_an_engine_that_does_not_answer_is_said_so(page: Page, complaints: Compl
 def test_an_order_is_cancelled_before_it_is_submitted(
     who: str, page: Page, worker: Process
 ) -> None:
-    log_in(page) if who == "ada" else page.goto("/")
+    log_in(page, "/") if who == "ada" else page.goto("/")
     worker.send(signal.SIGSTOP)
     try:
         press(page, "Place order")
@@ -335,25 +326,33 @@ def test_an_order_is_placed_by_keyboard_and_its_end_is_announced(page: Page) -> 
     )
 
 
-@pytest.mark.parametrize("screen", [PHONE | {"reduced_motion": "reduce"}])
-def test_a_phone_shows_all_without_scrolling_sideways(page: Page, screen: dict[str, Any]) -> None:
+@pytest.mark.parametrize("screen", ["phone"])
+def test_a_phone_shows_all_without_scrolling_sideways(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
     page.goto("/")
+    page.get_by_text("Route limits").click()
     press(page, "Five at once")
     expect(page.locator("[data-state=now]").first).to_be_visible()
     moving = "document.getAnimations().filter((one) => one.playState === 'running').length"
     assert page.evaluate(moving) == 0
     expect(page.locator("#tally")).to_have_text("0 under way, 5 ended")
     orders(page).first.locator("summary").click()
-    width = screen["viewport"]["width"]
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert_nothing_sticks_out(page)
+
+
+def assert_nothing_sticks_out(page: Page) -> None:
+    assert page.evaluate(TOO_WIDE) <= 0
+    assert page.viewport_size is not None
     for element in page.locator("main *:visible").all():
         box = element.bounding_box()
-        assert box is None or box["x"] + box["width"] <= width, element
+        assert box is None or box["x"] + box["width"] <= page.viewport_size["width"], element
 
 
-@pytest.mark.parametrize("path", ["/", "/test", "/admin/", "/admin/orders/order/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/test", "/admin/", "/admin/orders/order/", "/accounts/login/", "/api/orders"]
+)
 def test_a_page_keeps_to_the_strict_policy(path: str, page: Page) -> None:
-    log_in(page)
+    log_in(page, "/")
     answer = page.goto(path)
     assert answer is not None
     assert answer.status == 200
@@ -362,3 +361,173 @@ def test_a_page_keeps_to_the_strict_policy(path: str, page: Page) -> None:
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+# Limits of the route
+
+
+def tick(page: Page, *venues: str) -> None:
+    """Leave just these venues ticked."""
+    page.locator("#ticket details").evaluate("details => details.open = true")
+    for venue in ("Raydium", "Meteora"):
+        page.get_by_label(venue).set_checked(venue in venues)
+
+
+def stored(running: Engine, order_id: str, status: str) -> Any:
+    """Return the data of the order's latest event with this status."""
+    statement = (
+        "SELECT data FROM order_events WHERE order_id = %s AND status = %s ORDER BY seq DESC"
+    )
+    return running.value(statement, order_id, status)
+
+
+def test_limits_are_out_of_the_way_until_they_are_wanted(page: Page) -> None:
+    page.goto("/")
+    expect(page.get_by_label("Raydium")).to_be_hidden()
+    with page.expect_request("**/api/orders/execute") as sent:
+        press(page, "Place order")
+    assert set(sent.value.post_data_json) == {
+        *("side", "baseToken", "quoteToken", "amountIn", "slippageBps")
+    }
+    wait_for_status(orders(page), "confirmed")
+    expect(part(orders(page), "limits")).to_be_hidden()
+
+
+def test_an_order_is_limited_by_keyboard_and_its_card_says_so(page: Page, running: Engine) -> None:
+    page.goto("/")
+    page.get_by_label("Slippage").focus()
+    for key in ("Tab", "Enter", "Tab", "Tab", "Space", "Tab"):  # open; past Raydium; untick Meteora
+        page.keyboard.press(key)
+    page.keyboard.type("500")
+    page.keyboard.press("Enter")
+    order = orders(page)
+    wait_for_status(order, "confirmed")
+    (order_id,) = remembered(page)
+    assert running.value("SELECT constraints FROM orders WHERE id = %s", order_id) == {
+        "excludeVenues": ["meteora"],
+        "maxPriceImpactBps": 500,
+    }
+    limits = "Raydium only, price impact at most 500 bps"
+    expect(part(order, "limits")).to_have_text(limits)
+    expect(part(order.locator("[data-state=winner]"), "venue")).to_have_text("Raydium")
+    excluded = order.locator("[data-state=excluded]")
+    expect(part(excluded, "venue")).to_have_text("Meteora")
+    expect(part(excluded, "net")).to_have_text("the order excludes it")
+    page.locator("#ticket summary").click()
+    expect(page.locator("#ticket summary")).to_have_text(f"Route limits {limits}")
+
+
+@pytest.mark.parametrize(
+    ("venues", "impact", "field", "message"),
+    [
+        (["Raydium"], "x", "impact", "Not a number."),
+        (["Raydium"], "10001", "impact", "From 0 to 10000 bps."),
+        (["Raydium", "Meteora"], "1.5", "impact", "A whole number of bps."),
+        ([], "", "venues", "That leaves no venue to trade at."),
+    ],
+)
+def test_limits_that_cannot_be_are_shown_beside_their_field(
+    *, page: Page, venues: list[str], impact: str, field: str, message: str, complaints: Complaints
+) -> None:
+    page.goto("/")
+    tick(page, *venues)
+    page.get_by_label("Largest price impact").fill(impact)
+    page.locator("#ticket summary").click()  # folded: it opens to show what is wrong
+    expect(page.locator("#impact")).to_be_hidden()
+    press(page, "Place order")
+    expect(page.locator(f"#{field}-error")).to_have_text(message)
+    expect(page.locator(f"#{field}-error")).to_be_visible()
+    focused = page.get_by_label("Raydium" if field == "venues" else "Largest price impact")
+    expect(focused).to_be_focused()
+    expect(focused).to_have_attribute("aria-invalid", "true")
+    complaints.expect(REFUSED)
+    tick(page, "Raydium", "Meteora")
+    page.get_by_label("Largest price impact").fill("")
+    press(page, "Place order")
+    wait_for_status(orders(page), "confirmed")
+    expect(page.locator("#ticket [aria-invalid]")).to_have_count(0)
+
+
+def test_what_no_venue_may_fill_fails_and_says_why(page: Page) -> None:
+    page.goto("/")
+    tick(page, "Raydium")
+    page.get_by_label("Largest price impact").fill("0")
+    page.get_by_label("Amount", exact=True).fill(HUGE["amountIn"])
+    press(page, "Place order")
+    order = orders(page)
+    wait_for_status(order, "failed")
+    expect(part(order, "limits")).to_have_text("Raydium only, price impact at most 0 bps")
+    expect(part(order, "fault")).to_have_text(
+        re.compile(
+            r"raydium: the price impact of [\d.]+ bps is above 0 bps;\s*meteora: the order excl"
+        )
+    )
+    rows = order.locator("[data-part=venues] > li")
+    assert part(rows, "net").all_text_contents() == ["", "the order leaves it out"]  # none is asked
+
+
+# Routes of several legs
+
+HUGE = {"amountIn": "300000000", "amountOut": "30000000000"}  # a third of what the pools hold
+
+
+def shares(rows: Locator) -> list[float]:
+    return [float(text.removesuffix(" %")) for text in part(rows, "margin").all_text_contents()]
+
+
+@pytest.mark.parametrize("fixed", ["amountIn", "amountOut"])
+def test_a_split_is_shown_leg_by_leg_with_its_shares(
+    fixed: str, page: Page, running: Engine
+) -> None:
+    page.goto("/")
+    page.locator(f"[name=fixed][value={fixed}]").check(force=True)
+    page.get_by_label("Amount", exact=True).fill(HUGE[fixed])
+    page.get_by_label("Slippage").fill("5000")
+    press(page, "Place order")
+    order = orders(page)
+    wait_for_status(order, "confirmed")
+    decision = stored(running, remembered(page)[0], "building")
+    legs = sorted(decision["legs"], key=lambda leg: leg["dex"] == "meteora")
+    assert [leg["dex"] for leg in legs] == ["raydium", "meteora"]
+    rows = order.locator("[data-part=venues] > li")
+    expect(rows).to_have_count(2)
+    assert part(rows, "venue").all_text_contents() == ["Raydium", "Meteora"]
+    counted, token = ("amountOut", "USDC") if fixed == "amountIn" else ("amountIn", "SOL")
+    assert part(rows, "net").all_text_contents() == [f"{leg[counted]} {token}" for leg in legs]
+    expect(order.locator("[data-state=winner]")).to_have_count(2)
+    for leg, share in zip(legs, shares(rows), strict=True):
+        assert abs(100 * float(leg[fixed]) / float(HUGE[fixed]) - share) <= 0.05
+        assert f" {share:.1f} %" in f" {decision['reason']}"
+    expect(part(order, "reason")).to_have_text(decision["reason"])
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_two_hops_are_shown_leg_by_leg_beside_the_way_that_lost(
+    page: Page, running: Engine, web: Web, screen: str
+) -> None:
+    order_id = web.post(
+        tokenIn="JUP", tokenOut="USDT", amountIn="30000000000", slippageBps=5000, venues=["meteora"]
+    )
+    page.add_init_script(f"localStorage.setItem('orders', '[\"{order_id}\"]')")
+    page.goto("/")
+    order = orders(page)
+    wait_for_status(order, "confirmed")
+    decision = stored(running, order_id, "building")
+    assert len(decision["hops"]) == len(decision["legs"]) == 2
+    legs = order.locator("[data-state=winner]")
+    assert part(legs, "venue").all_text_contents() == [
+        f"{number}. {leg['market']} at Meteora"
+        for number, leg in enumerate(decision["legs"], start=1)
+    ]
+    first, last = decision["legs"]
+    assert part(legs, "net").all_text_contents() == [
+        f"{first['amountOut']} {decision['quote']['through']}",
+        f"{last['amountOut']} USDT",
+    ]
+    assert shares(legs) == [100, 100]
+    beaten = order.locator("[data-state=beaten]")
+    (lost,) = (one for one in decision["quotes"] if one["through"] != decision["quote"]["through"])
+    expect(part(beaten, "venue")).to_have_text(f"through {lost['through']}")
+    expect(part(beaten, "net")).to_have_text(f"{lost['amountOut']} USDT")
+    assert_nothing_sticks_out(page)
+    keep_picture(page, f"live-hops-{screen}")

@@ -236,6 +236,26 @@ def test_an_order_that_lost_its_workers_says_so(admin_client: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        (None, ""),
+        ({"venues": ["raydium", "meteora"]}, "Raydium or Meteora only"),
+        (
+            {"venues": ["raydium"], "maxPriceImpactBps": 0},
+            "Raydium only, price impact at most 0 bps",
+        ),
+        ({"excludeVenues": ["meteora", "orca"]}, "not Meteora nor orca"),
+    ],
+)
+def test_what_is_asked_of_the_route_is_told(asked: Any, text: str, admin_client: Client) -> None:
+    order = make_order(constraints=asked)
+    assert case_file(order).limits == text
+    assert f"<dt>Route</dt><dd>{text or 'any'}</dd>" in page_of(admin_client, order)
+    listed = admin_client.get(reverse("admin:orders_order_changelist")).content.decode()
+    assert listed.count(f'<span class="limits">{text}</span>') == bool(text)
+
+
+@pytest.mark.parametrize(
     ("columns", "text"),
     [
         ({}, "Sell 1.5 SOL for USDC"),

@@ -148,6 +148,20 @@ async def test_all_that_the_list_counts_is_exported_when_all_are_ticked(operator
     assert sorted(row["orderId"] for row in found) == sorted(made)
 
 
+async def test_limits_of_the_route_are_exported(operator: Any) -> None:
+    asked = {"venues": ["raydium", "meteora"], "maxPriceImpactBps": 0}
+    limited, free = (
+        *await sync_to_async(make_orders)(1, constraints=asked),
+        *await sync_to_async(make_orders)(1),
+    )
+    table = csv.DictReader(io.StringIO(await download(operator, "csv")))
+    rows = {row["orderId"]: row for row in table}
+    assert (rows[limited]["venues"], rows[limited]["maxPriceImpactBps"]) == ("raydium,meteora", "0")
+    assert (rows[limited]["excludeVenues"], rows[free]["venues"]) == ("", "")
+    exact = {row["orderId"]: row for row in json.loads(await download(operator, "json"))}
+    assert exact[limited]["venues"] == asked["venues"]
+
+
 async def test_text_that_a_spreadsheet_would_run_is_exported_as_text(operator: Any) -> None:
     formula = '=HYPERLINK("http://example.com","x")'
     await sync_to_async(make_orders)(1, client_order_id=formula, owner_id=make_account().id)

@@ -139,6 +139,15 @@ async def test_a_form_filled_in_wrongly_is_shown_with_what_is_wrong() -> None:
     assert count_stored() == before
 
 
+async def test_a_list_of_venues_sent_as_json_stays_one_in_the_form() -> None:
+    refused = SELL_SOL | {"amountIn": "-1", "venues": ["raydium", "meteora"]}
+    page = await post("/api/orders", refused, **BROWSER)
+    answer = await fill_in(Page(page).order_form, page.cookies, amountIn="1")
+    assert answer.status == 201
+    stored = await get(answer.headers["location"])
+    assert stored.json["venues"] == ["raydium", "meteora"]
+
+
 @pytest.mark.parametrize("stolen", [{}, {"csrfmiddlewaretoken": ""}, {"csrfmiddlewaretoken": "x"}])
 async def test_a_form_on_another_site_sends_nothing_in_our_name(stolen: dict[str, str]) -> None:
     page = await get("/api/orders", **BROWSER)

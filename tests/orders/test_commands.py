@@ -29,6 +29,10 @@ from tests.orders.walker import Walker, confirm
         (("sell", "1", "SOL/WSOL"), "baseToken"),
         (("sell", "1", "SOL/USDC", "--slippage-bps", "5001"), "slippageBps"),
         (("sell", "0.0000000001", "SOL/USDC"), "amountIn"),
+        (("sell", "1", "SOL/USDC", "--venue", "orca"), "venues"),
+        (("sell", "1", "SOL/USDC", "--exclude-venue", "orca"), "excludeVenues"),
+        (("sell", "1", "SOL/USDC", "--venue=raydium", "--exclude-venue=raydium"), "excludeVenues"),
+        (("sell", "1", "SOL/USDC", "--max-price-impact-bps", "10001"), "maxPriceImpactBps"),
     ],
 )
 @pytest.mark.usefixtures("transactional_db")

@@ -103,8 +103,8 @@ def test_the_examples_of_requests_are_orders_in_every_dialect() -> None:
     assert body["required"]
     shown = body["content"]["application/json"]["examples"]
     assert {f"Dialect{name}" for name in "ABCDE"} < {name.replace(" ", "") for name in shown}
-    for example in shown.values():
-        ORDER_REQUEST.read(parse_json(json.dumps(example["value"])))
+    read = [ORDER_REQUEST.read(parse_json(json.dumps(one["value"]))) for one in shown.values()]
+    assert any(request.constraints for request in read)
     assert {path for path, _, _ in DIALECTS.values()} <= set(declared.ENTRY_PATHS)
 
 

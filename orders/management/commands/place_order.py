@@ -8,12 +8,15 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
-from orders.events import Event
+from orders.events import LABELS, Event
 from orders.management.order_watch import BAD_INPUT, Telling, check_outcome, follow, run
 from orders.pressure import Overloaded
 from orders.problems import invalid_fields
 from orders.serializers import DEFAULT_SLIPPAGE_BPS, ORDER_REQUEST, InvalidOrder
 from orders.submission import OrderRequest, submit_order
+from routing.venue import BPS
+
+KNOWN = " or ".join(LABELS)
 
 
 class Command(BaseCommand):
@@ -32,6 +35,17 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--slippage-bps", metavar="BPS", help=f"0 to 5000 ({DEFAULT_SLIPPAGE_BPS})"
+        )
+        parser.add_argument(
+            "--venue", action="append", help=f"trade only here: {KNOWN}; may be repeated"
+        )
+        parser.add_argument(
+            "--exclude-venue", action="append", metavar="VENUE", help="not here; may be repeated"
+        )
+        parser.add_argument(
+            "--max-price-impact-bps",
+            metavar="BPS",
+            help=f"0 to {BPS}: quotes that move the price further are dropped",
         )
         parser.add_argument(
             "--account", metavar="USER", help="whose order it is; nobody's if left out"
@@ -91,4 +105,7 @@ def as_sent(options: dict[str, Any]) -> dict[str, Any]:
         "quoteToken": quote,
         "amountOut" if options["out"] else "amountIn": options["amount"],
         "slippageBps": options["slippage_bps"],
+        "venues": options["venue"],
+        "excludeVenues": options["exclude_venue"],
+        "maxPriceImpactBps": options["max_price_impact_bps"],
     }

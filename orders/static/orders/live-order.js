@@ -1,6 +1,7 @@
 /** An order as a card, drawn from its events and from nothing else. */
 
-const engine = JSON.parse(document.getElementById("engine").textContent);
+import { counted, engine, isExactOut, limitsOf, rowsBefore, rowsOf } from "./live-route.js";
+
 const STEPS = ["pending", "routing", "building", "submitted", "confirmed"];
 const clock = new Intl.DateTimeFormat([], { timeStyle: "medium" });
 
@@ -19,7 +20,8 @@ export class OrderCard {
     link.textContent = `…${orderId.slice(-8)}`;
     link.setAttribute("aria-label", `Order ${orderId} in the API`);
     this.part("cancel").addEventListener("click", () => cancel(this));
-    this.drawVenues({ quotes: [], dropped: [] });
+    this.order = {};
+    this.drawVenues();
   }
 
   get status() {
@@ -55,17 +57,20 @@ export class OrderCard {
     if (data.order) {
       this.order = data.order;
       this.part("title").textContent = titleOf(data.order);
+      this.write("limits", limitsOf(data.order));
+      this.drawVenues();
     }
     if (attempt) this.write("fault", `${message}; the next one after ${Number(data.retryInSeconds).toFixed(1)} s`);
   }
 
   routing() {
-    this.drawVenues({ quotes: [], dropped: [] }, "asked…");
+    this.decision = null;
+    this.drawVenues("asked…");
   }
 
   building({ data }) {
     this.decision = data;
-    this.drawVenues(data);
+    this.drawVenues();
     this.write("reason", data.reason);
     this.write(
       "bound",
@@ -81,22 +86,14 @@ export class OrderCard {
   }
 
   confirmed({ executedPrice, data }) {
-    this.write("fill", `${this.counted(data)} at ${executedPrice}`);
+    this.write("fill", `${counted(this.order, data)} at ${executedPrice}`);
     this.drawScale(data);
   }
 
   end(event) {
-    if (event.status !== "confirmed") this.write("fault", event.message);
+    if (event.status !== "confirmed") this.write("fault", event.message.replaceAll("; ", ";\n"));
+    if (!this.decision) this.drawVenues();
     this.write("total", `after ${seconds(this.events[0], event)}`);
-  }
-
-  /** The amount that venues compete for: what arrives, or what it takes if that is fixed. */
-  counted({ amountIn, amountOut }) {
-    return this.isExactOut ? `${amountIn} ${this.order.tokenIn}` : `${amountOut} ${this.order.tokenOut}`;
-  }
-
-  get isExactOut() {
-    return this.order.amountOut !== null;
   }
 
   // Drawing.
@@ -124,28 +121,19 @@ export class OrderCard {
     time.dateTime = event.timestamp;
   }
 
-  drawVenues({ quotes, dropped, selectedDex, marginBps }, waiting = "") {
-    const rows = Object.entries(engine.venues).map(([name, label]) => {
-      const quote = quotes.find(({ dex }) => dex === name);
-      const isWinner = name === selectedDex;
-      const row = copyOf("venue");
-      const write = (part, text) => (row.querySelector(`[data-part=${part}]`).textContent = text);
-      row.dataset.state = isWinner ? "winner" : quote ? "beaten" : selectedDex ? "dropped" : "asked";
-      write("venue", label);
-      write("price", quote ? `${quote.price} − ${quote.feeBps / 100} %` : "");
-      write("net", quote ? this.counted(quote) : (dropped.find(({ dex }) => dex === name)?.reason ?? waiting));
-      write("margin", isWinner ? (marginBps ? `+${marginBps} bps` : "only quote") : "");
-      return row;
-    });
-    this.part("venues").replaceChildren(...rows);
+  drawVenues(waiting = "") {
+    const { order, decision } = this;
+    const rows = decision ? rowsOf(order, decision) : rowsBefore(order, waiting);
+    this.part("venues").replaceChildren(...rows.map(drawRow));
+    this.part("venues").toggleAttribute("data-hops", Boolean(decision?.hops));
   }
 
   /** Place the fill on a line from the bound (0) over the quote (50) to as much better again. */
   drawScale(filled) {
-    const amount = this.isExactOut ? "amountIn" : "amountOut";
-    const bound = Number(this.isExactOut ? this.decision.maxAmountIn : this.decision.minAmountOut);
+    const amount = isExactOut(this.order) ? "amountIn" : "amountOut";
+    const bound = Number(isExactOut(this.order) ? this.decision.maxAmountIn : this.decision.minAmountOut);
     const quote = Number(this.decision.quote[amount]);
-    const gain = ((Number(filled[amount]) - quote) / quote) * 1e4 * (this.isExactOut ? -1 : 1);
+    const gain = ((Number(filled[amount]) - quote) / quote) * 1e4 * (isExactOut(this.order) ? -1 : 1);
     this.part("against").textContent =
       `${Math.abs(gain).toFixed(1)} bps ${gain < 0 ? "worse" : "better"}`;
     const place = quote === bound ? 50 : ((Number(filled[amount]) - bound) / (quote - bound)) * 50;
@@ -161,6 +149,15 @@ export class OrderCard {
     write("time", before ? `+${seconds(before, event)}` : clock.format(new Date(event.timestamp)));
     this.part("log").append(line);
   }
+}
+
+function drawRow({ state, venue, price = "", net, margin = "" }) {
+  const row = copyOf("venue");
+  row.dataset.state = state;
+  for (const [name, text] of Object.entries({ venue, price, net, margin })) {
+    row.querySelector(`[data-part=${name}]`).textContent = text;
+  }
+  return row;
 }
 
 function copyOf(template) {

@@ -5,7 +5,7 @@ const LONGEST_WAIT = 8_000;
 const POINTLESS = new Set([4400, 4401, 4404]); // the server would only say the same again
 
 export class OrderStream {
-  /** `on` has event(message), connection(isLost), and end(isKnown): nothing more will come. */
+  /** `on` has event(message), connection(isLost), and end(code), the close code: nothing more will come. */
   constructor(orderId, isFinal, on) {
     Object.assign(this, { orderId, isFinal, on, seq: 0, failures: 0, isOver: false });
     this.connect();
@@ -31,7 +31,7 @@ export class OrderStream {
   }
 
   closed(code) {
-    if (this.isOver || POINTLESS.has(code)) return this.on.end(code !== 4404);
+    if (this.isOver || POINTLESS.has(code)) return this.on.end(code);
     const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.failures++);
     this.timer = setTimeout(() => this.connect(), wait * (0.75 + Math.random() / 2));
     this.on.connection(true);

@@ -1,6 +1,7 @@
 /** The live page: sends what the ticket says, and follows every order that this browser has sent. */
 
 import { OrderCard, isFinal } from "./live-order.js";
+import { limitsOf } from "./live-route.js";
 import { OrderStream } from "./live-stream.js";
 
 const KEPT = 20; // orders that survive a reload
@@ -23,10 +24,14 @@ async function post(path, body) {
 }
 
 function readTicket() {
-  const { side, market, fixed, amount, slippage } = Object.fromEntries(new FormData(ticket));
+  const { side, market, fixed, amount, slippage, impact } = Object.fromEntries(new FormData(ticket));
   const [baseToken, quoteToken] = market.split("/");
   const text = (value) => value.trim() || undefined; // the server says what is missing
-  return { side, baseToken, quoteToken, [fixed]: text(amount), slippageBps: text(slippage) };
+  const unwanted = [...ticket.querySelectorAll("[name=venue]:not(:checked)")].map(({ value }) => value);
+  return {
+    ...{ side, baseToken, quoteToken, [fixed]: text(amount), slippageBps: text(slippage) },
+    ...{ excludeVenues: unwanted.length ? unwanted : undefined, maxPriceImpactBps: text(impact) },
+  };
 }
 
 ticket.addEventListener("submit", async (submit) => {
@@ -61,23 +66,36 @@ async function cancel(card) {
 function showProblem(problem) {
   ticket.querySelectorAll(".error").forEach((place) => ((place.hidden = true), (place.textContent = "")));
   ticket.querySelectorAll("[aria-invalid]").forEach((field) => field.removeAttribute("aria-invalid"));
+  document.getElementById("log-in").hidden = true;
   if (!problem) return;
   for (const { field, message } of problem.errors ?? [{ message: problem.detail }]) {
     const input = field && ticket.querySelector(`[data-fields~="${CSS.escape(field)}"][id]`);
     const place = document.getElementById(`${input?.id ?? "ticket"}-error`);
     place.textContent = input || !field ? message : `${field}: ${message}`;
     place.hidden = false;
-    input?.setAttribute("aria-invalid", "true");
+    place.closest("details")?.setAttribute("open", "");
+    const ticks = input?.querySelectorAll("[type=checkbox]") ?? [];
+    (ticks.length ? [...ticks] : [input]).forEach((one) => one?.setAttribute("aria-invalid", "true"));
   }
   ticket.querySelector("[aria-invalid]")?.focus();
+  if (problem.error === "not_authenticated") askToLogIn().focus();
 }
 
-function showTokens() {
-  const { side, baseToken, quoteToken, amountOut } = { ...readTicket(), amountOut: ticket.fixed.value };
+function askToLogIn() {
+  const place = document.getElementById("log-in");
+  place.hidden = false;
+  return place.querySelector("a");
+}
+
+/** What follows from what is filled in: the tokens' names, and the limits while they are folded. */
+function showMeaning() {
+  const order = readTicket();
+  const { side, baseToken, quoteToken, amountOut } = { ...order, amountOut: ticket.fixed.value };
   const [pays, gets] = side === "sell" ? [baseToken, quoteToken] : [quoteToken, baseToken];
   document.getElementById("pay").textContent = `I pay ${pays}`;
   document.getElementById("get").textContent = `I get ${gets}`;
   document.getElementById("amount-unit").textContent = amountOut === "amountOut" ? gets : pays;
+  document.getElementById("limits").textContent = limitsOf(order);
 }
 
 // Following.
@@ -92,8 +110,12 @@ function follow(orderId) {
       count();
     },
     connection: (isLost) => card.write("connection", isLost ? "reconnecting…" : ""),
-    end(isKnown) {
-      if (!isKnown) drop(orderId);
+    end(code) {
+      if (code === 4404) drop(orderId);
+      if (code !== 4401) return;
+      card.write("status", "not shown");
+      card.write("connection", "log in to see it, if it is yours");
+      askToLogIn();
     },
   });
   orders.set(orderId, { card, stream });
@@ -145,10 +167,10 @@ document.getElementById("forget").addEventListener("click", () => {
   for (const [orderId, { card }] of orders) if (isFinal(card.status)) drop(orderId);
   document.getElementById("orders").focus();
 });
-ticket.addEventListener("input", showTokens);
+ticket.addEventListener("input", showMeaning);
 const wake = () => orders.forEach(({ stream }) => stream.wake());
 addEventListener("online", wake);
 document.addEventListener("visibilitychange", () => document.hidden || wake());
 remembered().toReversed().forEach(follow);
-showTokens();
+showMeaning();
 allowSending(true);

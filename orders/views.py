@@ -28,7 +28,7 @@ from orders.problems import HttpsRequired, NotCancellable, OrderNotFound, TooMan
 from orders.representation import event_of, order_as_json
 from orders.route_log import route_log
 from orders.schema import openapi
-from orders.serializers import ORDER_REQUEST, OrderRequestSerializer
+from orders.serializers import OrderRequestSerializer, read_order
 from orders.tickets import issue_ticket
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
@@ -72,7 +72,7 @@ class OrdersView(AsyncAPIView):
         self.sent = sent if isinstance(sent, dict) else None
         site = site_of(request)  # before anything is stored: refuses a Host that is not ours
         order, _, is_replay = await submission.submit_order(
-            ORDER_REQUEST.read(sent),
+            await read_order(sent),
             principal.owner,
             idempotency_key=read_idempotency_key(request),
         )

@@ -33,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     either("test", live_page),
     path("favicon.ico", RedirectView.as_view(url=static("orders/live.svg"))),
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
+    either("api/markets", views.MarketsView.as_view(), "markets"),
     either("api/ws-tickets", views.TicketsView.as_view(), "ws-tickets"),
     path("accounts/", include("rest_framework.urls")),  # logging in and out
     either("health", views.HealthView.as_view(), "health"),

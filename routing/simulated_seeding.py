@@ -62,8 +62,8 @@ def dollar_price(token: Token, markets: Iterable[Market]) -> Fraction:
 
 
 def bin_ids(bin_step: int) -> range:
-    """Return the bins whose price has 64 bits on each side of its point."""
-    most = min(int(log(2**64) / log1p(bin_step / BPS)) - 1, MAPPED_BINS)
+    """Return the bins whose price fits into 64.64 fixed point, with a few digits left."""
+    most = min(int(log(2**60) / log1p(bin_step / BPS)), MAPPED_BINS)
     return range(-most, most)
 
 

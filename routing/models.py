@@ -116,6 +116,21 @@ class Market(models.Model):
     def __str__(self) -> str:
         return f"{self.base_id}/{self.quote_id}"
 
+    def clean(self) -> None:
+        """Say beside the fields what the constraints would say of all of them."""
+        pair, errors = {self.base_id, self.quote_id}, {}
+        if len(pair) == 1:
+            errors["quote"] = "A token is not traded against itself."
+        else:
+            others = Market.objects.filter(base__symbol__in=pair, quote__symbol__in=pair)
+            same = others.exclude(pk=self.pk).first()
+            if same:
+                errors["quote"] = f"These two have a market: {same}."
+        if self.reference_price is not None and self.reference_price <= 0:
+            errors["reference_price"] = "The price must be above zero."
+        if errors:
+            raise ValidationError(errors)
+
 
 class NetworkTransaction(models.Model):
     """A transaction the simulated network took; it awaits its landing if it has no outcome yet."""

@@ -38,7 +38,7 @@ class PoolForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
     )
     depth = forms.DecimalField(
         help_text="In whole quote tokens, of each side: 250000 in SOL/USDC is 250,000 USDC, and"
-        " SOL for as much at the reference price.",
+        " SOL for as much at the reference price. Bins hold up to a tenth less of the quote token.",
         max_digits=40,
     )
     fee_bps = forms.DecimalField(
@@ -128,6 +128,13 @@ class SimulatedPoolAdmin(ReadOnlyAdmin):
         except IntegrityError:  # the venue's first quote was quicker
             self.message_user(request, "The venue has just made this pool itself.", messages.ERROR)
             return HttpResponseRedirect(reverse("admin:routing_simulatedpool_changelist"))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        if (row := kwargs.get("obj")) is not None:
+            context["subtitle"] = f"{self.label(row)} {self.market(row)}"
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # Columns
 

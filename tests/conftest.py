@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import redis
 from django.conf import settings
+from django.db import connection
 from django.db.models.signals import post_migrate
 from django.dispatch import receiver
 
@@ -17,6 +18,7 @@ from orders.hints import hints_of_this_loop
 from orders.journal import Journal, conninfo
 from orders.streams import close_connections
 from routing.models import Token
+from routing.registry import read_registry
 from tests.database import Database, MakeJournal, restore_registry
 from tests.engine import migrated_database
 from tests.task_queue import Queue
@@ -42,6 +44,16 @@ def fill_registry(sender: Any, **_: object) -> None:
 def database_conninfo(transactional_db: None) -> str:
     """libpq's form of the test database."""
     return conninfo()
+
+
+@pytest.fixture
+def own_registry(transactional_db: None) -> Iterator[None]:
+    """Let the test add and close what it likes."""
+    read_registry()
+    yield
+    restore_registry(conninfo())
+    read_registry()
+    connection.close()
 
 
 @pytest.fixture(scope="session")

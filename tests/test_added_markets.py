@@ -10,7 +10,7 @@ import pytest
 from routing.wallet import base58
 from tests.checker import load, violations
 from tests.database import restore_registry
-from tests.engine import Engine, Web, engine
+from tests.engine import Engine, Web, engine, wait_for
 from tests.operator_session import OperatorSession
 
 FILLS = """
@@ -88,6 +88,13 @@ def assert_confirmed_exactly(engine: Engine, web: Web, sent: dict[str, dict[str,
     assert violations(load(engine.conninfo, list(sent))) == []
 
 
+def place(web: Web, order: dict[str, Any]) -> str:
+    answer = web.request("/api/orders/execute", order)
+    assert answer.status == 201, answer.body
+    order_id: str = answer.body["orderId"]
+    return order_id
+
+
 def test_tokens_of_all_decimals_are_traded_as_soon_as_they_are_added(
     running: Engine, webs: tuple[Web, Web], operator: OperatorSession
 ) -> None:
@@ -103,9 +110,70 @@ def test_tokens_of_all_decimals_are_traded_as_soon_as_they_are_added(
             | {"amountOut": f"{9 - smallest:f}"},
             {"tokenIn": symbol, "tokenOut": "USDC", "amountOut": "123.456789"},
         ):
-            answer = webs[1].request("/api/orders/execute", order)
-            assert answer.status == 201, answer.body
-            sent[answer.body["orderId"]] = order
+            sent[place(webs[1], order)] = order
 
     assert_confirmed_exactly(running, webs[1], sent)
     assert len(sent) == 4 * len(DECIMALS)
+
+
+def test_what_was_added_is_traded_in_two_hops(
+    running: Engine, webs: tuple[Web, Web], operator: OperatorSession
+) -> None:
+    for symbol, decimals in (("FIRST", 0), ("LAST", 9)):
+        add_token(operator, symbol, decimals)
+        add_market(operator, f"{symbol}/USDC", "4")
+    sent = {}
+    for order in (
+        {"tokenIn": "FIRST", "tokenOut": "LAST", "amountIn": "50"},
+        {"tokenIn": "LAST", "tokenOut": "FIRST", "amountOut": "3"},
+        {"baseToken": "LAST", "quoteToken": "SOL", "side": "sell", "amountIn": "1.000000001"},
+    ):
+        sent[place(webs[1], order)] = order
+    assert_confirmed_exactly(running, webs[1], sent)
+    for order_id in sent:
+        route = webs[1].request(f"/api/orders/{order_id}/route").body["route"]
+        assert {quote["through"] for quote in route["quotes"]} == {"USDC"}
+
+
+def test_a_pool_of_an_operator_is_the_one_that_is_traded_in(
+    running: Engine, webs: tuple[Web, Web], operator: OperatorSession
+) -> None:
+    add_token(operator, "DEEP", 6)
+    add_market(operator, "DEEP/SOL", "0.5")
+    key = running.value("SELECT max(id) FROM markets")
+    pool = {"market": key, "depth": "1000", "bin_step": "50"}
+    operator.submit("/admin/routing/simulatedpool/add/", **pool, venue="raydium", fee_bps="100")
+    operator.submit("/admin/routing/simulatedpool/add/", **pool, venue="meteora", fee_bps="40")
+    sent = {}
+    for venue in ("raydium", "meteora"):
+        order = {"tokenIn": "DEEP", "tokenOut": "SOL", "amountIn": "10", "venues": [venue]}
+        sent[place(webs[1], order)] = order
+    assert_confirmed_exactly(running, webs[1], sent)
+    fees = [
+        webs[1].request(f"/api/orders/{order_id}/route").body["route"]["quote"]["feeBps"]
+        for order_id in sent
+    ]
+    assert fees[0] == 100
+    assert 40 <= fees[1] <= 60  # more while the price moves
+
+
+def test_what_is_added_and_closed_is_seen_by_processes_that_nobody_asks(
+    running: Engine, webs: tuple[Web, Web], operator: OperatorSession
+) -> None:
+    def market() -> Any:
+        markets = webs[1].request("/api/markets").body["markets"]
+        return next((one for one in markets if one["market"] == "SEEN/USDC"), None)
+
+    add_token(operator, "SEEN", 5)
+    add_market(operator, "SEEN/USDC", "1")
+    wait_for(market, what="the market is listed")
+    before = place(webs[1], {"tokenIn": "SEEN", "tokenOut": "USDC", "amountIn": "2"})
+    key = running.value("SELECT id FROM markets WHERE base_id = 'SEEN'")
+    operator.submit(f"/admin/routing/market/{key}/change/")  # the box is not ticked
+    wait_for(lambda: not market()["takesOrders"], what="the market is closed")
+    refused = webs[1].request(
+        "/api/orders/execute", {"tokenIn": "SEEN", "tokenOut": "USDC", "amountIn": "2"}
+    )
+    assert refused.status == 400
+    assert [error["code"] for error in refused.body["errors"]] == ["market_closed"]
+    assert_confirmed_exactly(running, webs[1], {before: {}})

@@ -3,21 +3,16 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 
-from orders.journal import conninfo
 from orders.serializers import read_order
 from routing import registry
 from routing.tokens import REGISTRY, TOKENS
-from routing.wallet import base58
-from tests.database import restore_registry
 from tests.orders.client import (
     SELL_SOL,
     connected,
@@ -28,18 +23,12 @@ from tests.orders.client import (
     submit,
 )
 from tests.orders.shapes import assert_shape
+from tests.traded import add_market, add_token, change, close
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "own_registry")
 
 
-@pytest.fixture
-def own_registry(transactional_db: None) -> Iterator[None]:
-    """Let the test add and close what it likes."""
-    registry.read_registry()
-    yield
-    restore_registry(conninfo())
-    registry.read_registry()
-    connection.close()
+PAUSE = registry.PAUSE_SECONDS - 0.01  # clocks of loops count in milliseconds
 
 
 @pytest.fixture
@@ -54,34 +43,6 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(registry, "_read_and_hang_up", count_and_read)
     return began
-
-
-def execute(statement: str, *parameters: Any) -> None:
-    """Change the tables as another process does: this one is not told."""
-    with psycopg.connect(conninfo(), autocommit=True) as database:
-        database.execute(statement, parameters)  # type: ignore[call-overload]
-
-
-def add_token(symbol: str, decimals: int = 6) -> str:
-    mint = base58(symbol.ljust(32, "-").encode())
-    execute(
-        "INSERT INTO tokens (symbol, mint, decimals) VALUES (%s, %s, %s)", symbol, mint, decimals
-    )
-    return mint
-
-
-def add_market(base: str, quote: str, price: str = "2") -> None:
-    execute(
-        "INSERT INTO markets (base_id, quote_id, reference_price, takes_orders)"
-        " VALUES (%s, %s, %s, true)",
-        *(base, quote, price),
-    )
-
-
-def close(base: str, quote: str) -> None:
-    execute(
-        "UPDATE markets SET takes_orders = false WHERE base_id = %s AND quote_id = %s", base, quote
-    )
 
 
 async def read_as_if_with_the_heartbeat() -> None:
@@ -134,7 +95,7 @@ async def test_a_token_is_never_called_unknown_by_a_copy_older_than_the_order(
     add_token("NEW")
     add_market("NEW", "USDC")
     assert (await post("/api/orders", SELL_SOL | {"tokenIn": "NEW"})).status == 201
-    assert reads[1] - reads[0] >= registry.PAUSE_SECONDS
+    assert reads[1] - reads[0] >= PAUSE
 
 
 async def test_a_crowd_of_junk_symbols_costs_a_read_a_second(reads: list[float]) -> None:
@@ -145,9 +106,9 @@ async def test_a_crowd_of_junk_symbols_costs_a_read_a_second(reads: list[float])
         )
         assert all(codes(answer) == {"tokenIn": "unknown_token"} for answer in answers)
     seconds = time.monotonic() - start
-    assert len(reads) <= 1 + seconds / registry.PAUSE_SECONDS
+    assert len(reads) <= 1 + seconds / PAUSE
     gaps = [later - earlier for earlier, later in itertools.pairwise(reads)]
-    assert all(gap >= registry.PAUSE_SECONDS for gap in gaps)
+    assert all(gap >= PAUSE for gap in gaps)
 
 
 async def test_orders_that_name_what_is_known_read_no_tables(reads: list[float]) -> None:
@@ -186,7 +147,7 @@ async def test_a_closed_market_refuses_new_orders_by_a_code_of_its_own() -> None
 async def test_a_market_that_was_opened_again_is_not_called_closed() -> None:
     close("SOL", "USDC")
     await read_as_if_with_the_heartbeat()
-    execute("UPDATE markets SET takes_orders = true")
+    change("UPDATE markets SET takes_orders = true")
     assert (await post("/api/orders", SELL_SOL)).status == 201
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 import time
 from decimal import Decimal
 from typing import Any
@@ -109,6 +110,28 @@ async def test_a_crowd_of_junk_symbols_costs_a_read_a_second(reads: list[float])
     assert len(reads) <= 1 + seconds / PAUSE
     gaps = [later - earlier for earlier, later in itertools.pairwise(reads)]
     assert all(gap >= PAUSE for gap in gaps)
+
+
+async def test_who_asks_while_the_tables_are_being_read_waits_for_the_next_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is being read may have begun before the change that is asked about."""
+    gate, began = threading.Event(), []
+
+    def read() -> None:
+        began.append(time.monotonic())
+        gate.wait(10)
+
+    monkeypatch.setattr(registry, "_read_and_hang_up", read)
+    monkeypatch.setattr(registry, "PAUSE_SECONDS", 0.0)
+    first = asyncio.create_task(registry.read_again())
+    while not began:
+        await asyncio.sleep(0.01)
+    later = [asyncio.create_task(registry.read_again()) for _ in range(5)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *later)
+    assert len(began) == 2
 
 
 async def test_orders_that_name_what_is_known_read_no_tables(reads: list[float]) -> None:

@@ -214,6 +214,10 @@ def test_pools_are_made_with_a_depth_and_fee_of_their_own(admin_client: Client) 
         ({"depth": "0.0000001"}, "depth", "USDC has 6 decimals"),
         ({"depth": "99999999999999"}, "depth", "room for 2305843009.213693951 SOL at most"),
         ({"market": "9", "depth": "0.00005"}, "depth", "only 50 atoms of USDT"),
+        (
+            {"venue": "meteora", "bin_step": "10", "depth": "0.00015"},
+            *("depth", "could not be traded in"),
+        ),
         ({"fee_bps": "0"}, "fee_bps", "greater than or equal to 0.01"),
         ({"fee_bps": "1001"}, "fee_bps", "less than or equal to 1000"),
         ({"fee_bps": "0.001"}, "fee_bps", "decimal places"),

@@ -200,7 +200,7 @@ class SimulatedPool(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.venue} {self.base}/{self.quote}"
+        return f"{self.venue} {self.base[:6]}…/{self.quote[:6]}…"
 
 
 class SimulatedSeed(models.Model):

@@ -42,12 +42,12 @@ class PoolForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
         max_digits=40,
     )
     fee_bps = forms.DecimalField(
-        label="Fee",
+        label="Fee (bps)",
         required=False,
         min_value=Decimal("0.01"),
         max_value=1_000,
         decimal_places=2,
-        help_text="In bps of the input: 30 is 0.3 %. The venue's usual one if left out.",
+        help_text="Of the input: 30 is 0.3 %. The venue's usual one if left out.",
     )
     bin_step = forms.TypedChoiceField(
         choices=[(step, f"{step} bps") for step in BIN_STEPS],

@@ -25,6 +25,7 @@ from orders.journal import Journal, conninfo, journal_of_this_loop
 from orders.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from orders.lifecycle import Status
 from orders.moves import ClaimedOrder, Overtaken
+from routing.registry import registry
 from routing.venues import Exchange, simulated_exchange
 
 logger = logging.getLogger(__name__)
@@ -312,5 +313,5 @@ def exchange() -> Exchange:
     """Return this process's venues and network, made at the first call."""
     global _exchange
     if _exchange is None:
-        _exchange = simulated_exchange(conninfo(), settings.SIMULATION)
+        _exchange = simulated_exchange(conninfo(), settings.SIMULATION, registry)
     return _exchange

@@ -38,7 +38,7 @@ from orders.problems import (
     refusal,
     too_many_requests,
 )
-from orders.serializers import ORDER_REQUEST, InvalidOrder
+from orders.serializers import InvalidOrder, read_order
 from orders.streams import LAYER_FAULTS, Streams, UnknownOrder, Watch, streams_of_this_loop
 from orders.submission import new_order_id, submit_order
 
@@ -52,6 +52,7 @@ HEARING_SECONDS = 1.0  # for the client to hear it
 MAX_OPEN_ORDERS = 200  # on one socket
 MAX_FRAMES = 200  # a second
 DATABASE_ERRORS = (psycopg.Error, OperationalError, InterfaceError)
+NOTHING_STORED = "The database does not answer. Nothing was stored, try again."
 DATABASE_AWAY = ("database_unavailable", "The database does not answer, try again.")
 
 
@@ -394,9 +395,12 @@ class OrderEntry(OrderStream):
             await self.say_problem(too_many_requests(allowance.wait))
             return
         try:
-            request = ORDER_REQUEST.read(sent)
+            request = await read_order(sent)
         except InvalidOrder as refused:
             await self.say_problem(invalid_fields(refused))
+            return
+        except DATABASE_ERRORS:
+            await self.say_problem(problem(503, "database_unavailable", NOTHING_STORED))
             return
         order_id = new_order_id()
         watch = await self._join(order_id, 0)
@@ -406,8 +410,7 @@ class OrderEntry(OrderStream):
             )
         except psycopg.OperationalError:
             await self._forget(watch)
-            detail = "The database does not answer. Nothing was stored, try again."
-            await self.say_problem(problem(503, "database_unavailable", detail))
+            await self.say_problem(problem(503, "database_unavailable", NOTHING_STORED))
             return
         except tuple(REFUSALS) as refused:
             await self._forget(watch)

@@ -23,8 +23,9 @@ from orders.stored_route import decision_data, legs_of, swap_of
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
 from routing.pricing import MAX_ATOMS, bound_for, execution_price
+from routing.registry import read_again
 from routing.router import best_route
-from routing.tokens import SOL
+from routing.tokens import SOL, UnknownMarket, UnknownToken
 from routing.venue import (
     Absent,
     Bound,
@@ -79,10 +80,21 @@ class Execution:
     async def carry_order(self, order: ClaimedOrder) -> None:
         """Move the order on from wherever it stands, until it ends or waits for another attempt.
 
+        What it trades may be younger than this process's copy of the registry: then that is read
+        anew and the order carried again. What was not found was looked for before anything is done.
+
         :raises Overtaken: somebody else moved it; it is theirs.
-        :raises psycopg.Error: the database stayed away; the lease will end by itself.
+        :raises psycopg.Error, django.db.Error: the database stayed away; the lease will end by
+            itself.
         """
         passing("after_claim")
+        try:
+            await self._carry(order)
+        except (UnknownToken, UnknownMarket):
+            await read_again()
+            await self._carry(order)
+
+    async def _carry(self, order: ClaimedOrder) -> None:
         legs: Sequence[Leg] = ()
         try:
             if order.status is Status.ROUTING:

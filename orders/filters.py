@@ -21,7 +21,8 @@ from rest_framework.settings import api_settings
 from orders.events import LABELS
 from orders.lifecycle import ACTIVE, FINAL, Status
 from orders.models import Order
-from routing.tokens import REGISTRY, UnknownMarket, UnknownToken
+from routing.registry import looked_up_if_due, registry
+from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import Side
 
 TYPES = ("market",)
@@ -74,9 +75,11 @@ class MarketField(Field):
             return None
         base, _, quote = value.strip().partition("/")
         try:
-            market = REGISTRY.market(REGISTRY.token(base), REGISTRY.token(quote))
+            market = looked_up_if_due(
+                lambda known: known.market(known.token(base), known.token(quote))
+            )
         except (UnknownToken, UnknownMarket):
-            known = ", ".join(market.name for market in REGISTRY.markets)
+            known = ", ".join(market.name for market in registry().markets)
             raise InvalidValue(f"Not a market. Markets: {known}.", "unknown_market") from None
         return market.base.symbol, market.quote.symbol
 

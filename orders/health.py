@@ -21,6 +21,7 @@ from django.db.migrations.loader import MigrationLoader
 from redis.exceptions import RedisError
 
 from config.counts import counts
+from routing.registry import read_registry
 
 logger = logging.getLogger(__name__)
 
@@ -122,12 +123,16 @@ def usage() -> dict[str, float]:
 
 
 def keep_beating(kind: str) -> None:
-    """Beat from a thread of its own until `stop_beating`, whatever the database does."""
+    """Beat from a thread of its own until `stop_beating`, whatever the database does.
+
+    With each beat the process also learns what is traded by now.
+    """
 
     def run() -> None:
         while not _stopped.is_set():
             try:
                 beat(kind)
+                read_registry()
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("heartbeat: %s", error)
                 connection.close()

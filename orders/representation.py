@@ -7,7 +7,8 @@ from orders.events import LABELS, Event, timestamp
 from orders.lifecycle import Status
 from orders.models import Order, OrderEvent
 from routing.pricing import execution_price
-from routing.tokens import REGISTRY, Token
+from routing.registry import looked_up
+from routing.tokens import Token
 from routing.venue import Side
 
 
@@ -94,7 +95,7 @@ NOTHING_YET = {
 
 def tokens_of(order: Requested) -> tuple[Token, Token]:
     """Return what goes in and what comes out."""
-    base, quote = REGISTRY.token(order.base), REGISTRY.token(order.quote)
+    base, quote = looked_up(lambda known: (known.token(order.base), known.token(order.quote)))
     return (base, quote) if order.side == Side.SELL else (quote, base)
 
 
@@ -110,7 +111,9 @@ def executed_price(order: Order) -> str | None:
     """Return the net price of the fill, in whole quote tokens per base token."""
     if order.filled_in is None or order.filled_out is None:
         return None
-    market = REGISTRY.market(REGISTRY.token(order.base), REGISTRY.token(order.quote))
+    market = looked_up(
+        lambda known: known.market_of_order(known.token(order.base), known.token(order.quote))
+    )
     return f"{execution_price(market, Side(order.side), order.filled_in, order.filled_out):f}"
 
 

@@ -22,7 +22,8 @@ from orders.models import MAX_SLIPPAGE_BPS
 from orders.submission import OrderRequest
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
-from routing.tokens import REGISTRY, Market, Token, UnknownMarket, UnknownToken
+from routing.registry import is_read, read_again, registry
+from routing.tokens import Market, Token, UnknownMarket, UnknownToken
 from routing.venue import BPS, Side
 
 DEFAULT_SLIPPAGE_BPS = 100
@@ -37,6 +38,12 @@ class InvalidOrder(ValidationError):
     def __init__(self, detail: Any, fields_seen: list[str]) -> None:
         super().__init__(detail)
         self.fields_seen = fields_seen
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes of all its errors."""
+        errors = cast("dict[str, list[ErrorDetail]]", self.detail)
+        return {str(error.code) for reasons in errors.values() for error in reasons}
 
 
 class OrderRequestSerializer(serializers.Serializer[Any]):
@@ -158,16 +165,23 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             return self._market_of_flow(given, side)
         if by_base:
             base, quote = token(given, "baseToken"), token(given, "quoteToken")
-            market = self._market("baseToken", base, quote, REGISTRY.market)
+            market = self._market("baseToken", base, quote, registry().market)
         else:
-            market = default_market()
+            market = self._default_market()
         if side is None:
             raise refuse("side", "required", f"Is {market.name} to be bought or sold?")
         return market, side
 
+    def _default_market(self) -> Market:
+        try:
+            base, quote = tokens_of_default_market()
+        except UnknownToken:
+            raise refuse("baseToken", "required", "Name the tokens: no market is set up.") from None
+        return self._market("baseToken", base, quote, registry().market)
+
     def _market_of_flow(self, given: dict[str, Any], side: Side | None) -> tuple[Market, Side]:
         token_in, token_out = token(given, "tokenIn"), token(given, "tokenOut")
-        market = self._market("tokenIn", token_in, token_out, REGISTRY.market_of)
+        market = self._market("tokenIn", token_in, token_out, registry().market_of)
         meant = Side.SELL if market.base == token_in else Side.BUY
         if side not in (None, meant):
             raise refuse(
@@ -183,15 +197,18 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
                 field, "same_asset", f"{one.symbol} and {other.symbol} are the same asset."
             )
         try:
-            return find(one, other)
+            market = find(one, other)
         except UnknownMarket:
-            known = ", ".join(market.name for market in REGISTRY.markets)
+            known = ", ".join(market.name for market in registry().markets)
             raise refuse(
                 field,
                 "unknown_market",
                 f"{one.symbol}/{other.symbol} is not traded here. Markets: {known}; other pairs of"
-                " their tokens in two hops, by tokenIn and tokenOut.",
+                " their tokens in two hops.",
             ) from None
+        if not market.is_open:
+            raise refuse(field, "market_closed", f"{market.name} takes no new orders for now.")
+        return market
 
     def _side(self, given: dict[str, Any]) -> Side | None:
         if "side" not in given:
@@ -239,6 +256,27 @@ ORDER_REQUEST = OrderRequestSerializer()
 """Shared: reading keeps nothing in it, and making one costs more than reading an order."""
 
 
+OUTDATED = {"unknown_token", "unknown_market", "market_closed"}
+"""What an older copy of the registry refuses, and a newer one may not."""
+
+
+async def read_order(data: Any) -> OrderRequest:
+    """Return the order that is meant, going by tokens and markets no older than the order.
+
+    :raises InvalidOrder: with an error for every field that is wrong.
+    :raises django.db.Error: it may name something new, and the database does not answer.
+    """
+    if not is_read():
+        await read_again()
+    try:
+        return ORDER_REQUEST.read(data)
+    except InvalidOrder as refused:
+        if not refused.codes <= OUTDATED:
+            raise
+    await read_again()
+    return ORDER_REQUEST.read(data)
+
+
 CONSTRAINTS = ("maxPriceImpactBps", "venues", "excludeVenues")
 
 
@@ -281,9 +319,10 @@ def _venues(given: dict[str, Any], field: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def default_market() -> Market:
+def tokens_of_default_market() -> tuple[Token, Token]:
+    """:raises UnknownToken: the setting names what is not traded here."""
     base, _, quote = settings.DEFAULT_MARKET.partition("/")
-    return REGISTRY.market(REGISTRY.token(base), REGISTRY.token(quote))
+    return registry().token(base), registry().token(quote)
 
 
 def one_of(given: dict[str, Any], name: str, alias: str) -> tuple[str, Any]:
@@ -298,9 +337,9 @@ def token(given: dict[str, Any], field: str) -> Token:
     if field not in given:
         raise refuse(field, "required", "Both tokens are needed.")
     try:
-        return REGISTRY.token(given[field])
+        return registry().token(given[field])
     except UnknownToken:
-        known = ", ".join(token.symbol for token in REGISTRY.tokens)
+        known = ", ".join(token.symbol for token in registry().tokens)
         raise refuse(field, "unknown_token", f"Not a known token. Known: {known}.") from None
 
 

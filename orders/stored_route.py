@@ -7,13 +7,15 @@ from typing import Any
 from orders.moves import ClaimedOrder
 from routing.decision import Decision
 from routing.pricing import execution_price
+from routing.registry import registry
 from routing.steps import steps_for
-from routing.tokens import REGISTRY
 from routing.venue import Bound, Leg, Quote, Side, Swap
 
 
 def swap_of(order: ClaimedOrder) -> Swap:
-    market = REGISTRY.market(REGISTRY.token(order.base), REGISTRY.token(order.quote))
+    """:raises LookupError: what it trades is not in this process's copy of the registry."""
+    known = registry()
+    market = known.market_of_order(known.token(order.base), known.token(order.quote))
     return Swap(market, order.side, order.amount_in, order.amount_out)
 
 
@@ -35,7 +37,10 @@ def decision_data(swap: Swap, decision: Decision, bound: Bound) -> dict[str, Any
 
 
 def legs_of(swap: Swap, decision: dict[str, Any]) -> tuple[Leg, ...]:
-    """Return the route that a stored decision chose. One of a single leg is its quote."""
+    """Return the route that a stored decision chose. One of a single leg is its quote.
+
+    :raises LookupError: a leg's market is not in this process's copy of the registry.
+    """
     if "legs" not in decision:
         quote = _quote_of(swap, decision["quote"])
         return (Leg(quote.venue, quote),)
@@ -44,7 +49,8 @@ def legs_of(swap: Swap, decision: dict[str, Any]) -> tuple[Leg, ...]:
 
 def _leg_of(swap: Swap, leg: dict[str, Any]) -> Leg:
     base, _, quote = leg["market"].partition("/")
-    market = REGISTRY.market(REGISTRY.token(base), REGISTRY.token(quote))
+    known = registry()
+    market = known.market(known.token(base), known.token(quote))
     own = Swap(market, Side(leg["side"]))
     offer = _quote_of(own, leg)
     if swap.is_exact_in:

@@ -11,6 +11,7 @@ from contextvars import Context
 from typing import Any
 
 import psycopg
+from django.db import DatabaseError, InterfaceError
 from redis.exceptions import RedisError
 
 from config import garbage
@@ -23,6 +24,7 @@ from orders.events import Event
 from orders.journal import conninfo, journal_of_this_loop
 from orders.lifecycle import Status
 from orders.pressure import backlog_of_this_loop, limiter_of_this_loop
+from routing.registry import read_again
 
 logger = logging.getLogger(__name__)
 
@@ -151,11 +153,15 @@ def streams_of_this_loop() -> Streams:
 
 
 async def warm_up() -> None:
-    """Open the connections that the first order would otherwise wait for, if there is a server."""
+    """Open the connections that the first order would otherwise wait for, if there is a server.
+
+    And learn what is traded.
+    """
     try:
+        await read_again()
         await streams_of_this_loop().connect()
         await journal_of_this_loop().connect()
-    except psycopg.Error as error:
+    except (psycopg.Error, DatabaseError, InterfaceError) as error:
         logger.warning("the database does not answer yet: %s", error)
 
 

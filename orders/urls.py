@@ -34,6 +34,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     either("test", live_page),
     path("favicon.ico", RedirectView.as_view(url=static("orders/live.svg"))),
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
+    either("api/markets", views.MarketsView.as_view(), "markets"),
     either("api/ws-tickets", views.TicketsView.as_view(), "ws-tickets"),
     path("accounts/login/", LoginView.as_view(template_name="orders/api/login.html"), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.http import parse_etags
 from rest_framework import status
 from rest_framework.exceptions import ErrorDetail, UnsupportedMediaType, ValidationError
 from rest_framework.parsers import FormParser, MultiPartParser
@@ -21,6 +22,7 @@ from orders.async_view import AsyncAPIView, ProblemAPIView
 from orders.authentication import IsAccount, SessionAuthentication, principal_of
 from orders.events import timestamp
 from orders.lifecycle import CANCELLABLE, Status
+from orders.markets import etag_of, markets_as_json
 from orders.models import Order, OrderEvent
 from orders.parsers import ExactJSONParser
 from orders.pressure import allowance_of
@@ -28,11 +30,13 @@ from orders.problems import HttpsRequired, NotCancellable, OrderNotFound, TooMan
 from orders.representation import event_of, order_as_json
 from orders.route_log import route_log
 from orders.schema import openapi
-from orders.serializers import ORDER_REQUEST, OrderRequestSerializer
+from orders.serializers import OrderRequestSerializer, read_order
 from orders.tickets import issue_ticket
+from routing.registry import registry
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
+FRESH_SECONDS = 3  # as often as a process reads them anew
 LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pages.FIELDS
 
 
@@ -72,7 +76,7 @@ class OrdersView(AsyncAPIView):
         self.sent = sent if isinstance(sent, dict) else None
         site = site_of(request)  # before anything is stored: refuses a Host that is not ours
         order, _, is_replay = await submission.submit_order(
-            ORDER_REQUEST.read(sent),
+            await read_order(sent),
             principal.owner,
             idempotency_key=read_idempotency_key(request),
         )
@@ -180,6 +184,27 @@ class CancelView(ProblemAPIView):
         except submission.NotCancellable as refused:
             raise NotCancellable(refused.status) from None
         return Response(shown(request, find_order(request, order_id)))
+
+
+class MarketsView(ProblemAPIView):
+    """The tokens that orders may name, and the markets of them: with pools, or in two hops."""
+
+    authentication_classes = permission_classes = ()  # it is the same for everybody
+    about = "orders/api/markets.html"
+
+    def get_view_name(self) -> str:
+        return "Markets"
+
+    @openapi.MARKETS
+    def get(self, request: Request) -> HttpResponseBase:
+        filters.check_names(request, set())
+        known = registry()
+        headers = {"ETag": etag_of(known), "Cache-Control": f"public, max-age={FRESH_SECONDS}"}
+        # A proxy that compresses answers marks their tags as weak.
+        held = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", "").replace("W/", ""))
+        if headers["ETag"] in held:
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(markets_as_json(known), headers=headers)
 
 
 class TicketsView(ProblemAPIView):

@@ -1,7 +1,135 @@
-"""The simulated network: its ledger and the pools it swaps in. Written by `routing.ledger`."""
+"""What is traded here, and the simulated network: its ledger and the pools it swaps in.
 
+Operators add tokens, markets and pools, and triggers of a migration keep what was added as it is:
+orders name tokens by symbol and hold amounts in atoms. The rest `routing.ledger` writes.
+"""
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Greatest, Least
+
+from routing.tokens import WSOL
+from routing.wallet import bytes_of_base58
+
+SYMBOL = r"^[A-Z0-9][A-Z0-9.$_-]{0,15}$"
+MINT = r"^[1-9A-HJ-NP-Za-km-z]{32,44}$"
+MOST_DECIMALS = 18
+"""With more, the 63 bits of an amount would not hold a single whole token."""
+
+
+def check_mint(text: str) -> None:
+    """:raises ValidationError: it is not the base58 of 32 bytes."""
+    try:
+        size = len(bytes_of_base58(text))
+    except ValueError:
+        raise ValidationError("Letters and digits without 0, O, I and l.", "invalid") from None
+    if size != 32:
+        raise ValidationError(f"An address has 32 bytes, this one {size}.", "invalid")
+
+
+class Token(models.Model):
+    """A token that orders may name. What is here stays: only its markets can be closed."""
+
+    symbol = models.CharField(
+        max_length=16,
+        unique=True,
+        validators=[RegexValidator(SYMBOL, "1 to 16 of A-Z 0-9 . $ _ -, first a letter or digit.")],
+        help_text="Upper case, as clients write it. It can never be changed.",
+    )
+    mint = models.CharField(
+        max_length=44,
+        validators=[check_mint],
+        help_text="The address of the token on Solana, in base58. It can never be changed.",
+    )
+    decimals = models.PositiveSmallIntegerField(
+        validators=[MaxValueValidator(MOST_DECIMALS)],
+        help_text=f"0 to {MOST_DECIMALS}, as the mint says. They can never be changed.",
+    )
+
+    class Meta:
+        db_table = "tokens"
+        ordering = ("id",)
+        constraints = (
+            models.CheckConstraint(name="tokens_symbol_form", condition=Q(symbol__regex=SYMBOL)),
+            models.CheckConstraint(name="tokens_mint_form", condition=Q(mint__regex=MINT)),
+            models.CheckConstraint(
+                name="tokens_decimals_in_range", condition=Q(decimals__lte=MOST_DECIMALS)
+            ),
+            models.UniqueConstraint(
+                fields=["mint"],
+                name="tokens_mint_once",  # but for SOL and its wrapped form
+                condition=~Q(symbol=WSOL.symbol),
+                violation_error_code="unique",
+                violation_error_message="Another token has this mint.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.symbol
+
+
+class Market(models.Model):
+    """A pair of tokens with pools of its own. Its price is where its simulated prices begin."""
+
+    base = models.ForeignKey(Token, models.PROTECT, to_field="symbol", related_name="+")
+    quote = models.ForeignKey(Token, models.PROTECT, to_field="symbol", related_name="+")
+    reference_price = models.DecimalField(
+        max_digits=40,
+        decimal_places=20,
+        help_text="Whole quote tokens for one whole base token. It can never be changed.",
+    )
+    takes_orders = models.BooleanField(
+        "takes new orders",
+        default=True,
+        help_text="If not, new orders are refused; those under way go on.",
+    )
+
+    class Meta:
+        db_table = "markets"
+        ordering = ("id",)
+        constraints = (
+            models.CheckConstraint(
+                name="markets_price_positive",  # which NaN is, for PostgreSQL
+                condition=Q(reference_price__gt=0, reference_price__lt=10**20),
+                violation_error_message="The price must be above zero.",
+            ),
+            models.CheckConstraint(
+                name="markets_two_assets",
+                condition=~Q(base=models.F("quote")),
+                violation_error_message="A token is not traded against itself.",
+            ),
+            models.CheckConstraint(
+                name="markets_name_sol_not_wsol",  # they are one asset, under its first name
+                condition=~Q(base=WSOL.symbol) & ~Q(quote=WSOL.symbol),
+                violation_error_message="Name SOL: its markets are those of WSOL, too.",
+            ),
+            models.UniqueConstraint(
+                Least("base", "quote"),
+                Greatest("base", "quote"),
+                name="markets_pair_once",
+                violation_error_message="This pair has a market, in this direction or the other.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.base_id}/{self.quote_id}"
+
+    def clean(self) -> None:
+        """Say beside the fields what the constraints would say of all of them."""
+        pair, errors = {self.base_id, self.quote_id}, {}
+        if len(pair) == 1:
+            errors["quote"] = "A token is not traded against itself."
+        else:
+            others = Market.objects.filter(base__symbol__in=pair, quote__symbol__in=pair)
+            same = others.exclude(pk=self.pk).first()
+            if same:
+                errors["quote"] = f"These two have a market: {same}."
+        if self.reference_price is not None and self.reference_price <= 0:
+            errors["reference_price"] = "The price must be above zero."
+        if errors:
+            raise ValidationError(errors)
 
 
 class NetworkTransaction(models.Model):
@@ -72,7 +200,7 @@ class SimulatedPool(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.venue} {self.base}/{self.quote}"
+        return f"{self.venue} {self.base[:6]}…/{self.quote[:6]}…"
 
 
 class SimulatedSeed(models.Model):

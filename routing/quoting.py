@@ -148,10 +148,11 @@ def check(venue: Venue, swap: Swap, quote: Quote, rules: Rules) -> None:
     if fixed != (swap.amount_in if swap.is_exact_in else swap.amount_out):
         raise UnusableQuote("the quote is for another amount")
     check_impact(quote, rules)
-    _check_price(swap, quote, rules.max_deviation_bps)
+    check_price(swap, quote, rules.max_deviation_bps)
 
 
-def _check_price(swap: Swap, quote: Quote, max_deviation_bps: int) -> None:
+def check_price(swap: Swap, quote: Quote, max_deviation_bps: int) -> None:
+    """:raises UnusableQuote: it is further than that from the market's reference price."""
     reference = swap.market.reference_price
     if abs(quote.price - reference) * BPS > reference * max_deviation_bps:
         raise UnusableQuote(

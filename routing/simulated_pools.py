@@ -16,7 +16,7 @@ from routing.simulated_pool import PoolKey, Price, SimulatedPool, read_pool
 from routing.simulated_price import seeded_walk
 from routing.simulated_seeding import NewPool, depth_in_atoms
 from routing.simulation import Simulation
-from routing.tokens import REGISTRY, USDC, USDT, Market
+from routing.tokens import REGISTRY, USDC, USDT, Market, Registry
 
 STABLE = frozenset((USDC.mint, USDT.mint))
 
@@ -40,7 +40,15 @@ _READ_SEED = "SELECT seed FROM simulated_seeds"
 class SimulatedPools:
     """For one asyncio loop. All methods may raise `psycopg.Error`: the database is away."""
 
-    def __init__(self, conninfo: str, simulation: Simulation, ranges: PriceRanges) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        simulation: Simulation,
+        ranges: PriceRanges,
+        registry: Callable[[], Registry] = lambda: REGISTRY,
+    ) -> None:
+        self.registry = registry
+        """Returns what is traded."""
         self._link = Link(conninfo, "simulated-pools")
         self._simulation = simulation
         self._ranges = ranges
@@ -145,7 +153,7 @@ class SimulatedPools:
         now = self._now()
         seeded = SimulatedPool(key, reference, new_pool(1, 1), now)
         price = arbitrage.target(seeded, now)
-        depth = depth_in_atoms(market, REGISTRY.markets, price, self._simulation.depth)
+        depth = depth_in_atoms(market, self.registry().markets, price, self._simulation.depth)
         seeded = replace(seeded, pool=new_pool(*depth))
         state = orjson.dumps(seeded.state()).decode()
         await self._link.fetch(_SEED_POOL, [*key, seeded.kind, state, now])

@@ -1,23 +1,36 @@
 """How deep the simulated pools are when they are made, at a venue's first quote of a market."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
+from math import log, log1p
 from typing import Protocol
 
-from routing.pools.bins import ONE, Bin, price_of_bin
+from routing.pools.bins import BPS, ONE, Bin, price_of_bin
 from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pools.liquidity_bins import LiquidityBinPool
 from routing.pools.pool import MAX_U64
 from routing.pools.volatility import BinParameters, Volatility
 from routing.simulated_arbitrage import nearest_bin
-from routing.simulated_pool import AnyPool, Price
+from routing.simulated_pool import CONSTANT_PRODUCT, AnyPool, Price
 from routing.tokens import USDC, Market, Token
 
 MOST_ATOMS = MAX_U64 // 8
 """Of each token in a new pool, so that swaps have room in the program's 64 bits."""
 
-BIN_IDS = range(-35_840, 35_840)
-"""Those for which the program keeps a map of where liquidity is."""
+MAPPED_BINS = 35_840
+"""The program keeps a map of where liquidity is for so many bins below the price 1, and above."""
+
+BIN_STEPS = (10, 20, 25, 50, 80, 100)
+"""Of the program's, in bps, those with which few enough bins reach as far as prices wander."""
+
+RANGE_BPS = 2_000
+"""How far the bins of a pool reach, each way."""
+
+MOST_BASE_FACTOR = 2**16 - 1
+MOST_MOVEMENT = 350_000 * 20
+"""What counts of a movement of the price, in hundred-millionths: 7 %."""
 
 
 class NewPool(Protocol):
@@ -48,6 +61,43 @@ def dollar_price(token: Token, markets: Iterable[Market]) -> Fraction:
     return Fraction(1)
 
 
+def bin_ids(bin_step: int) -> range:
+    """Return the bins whose price fits into 64.64 fixed point, with a few digits left."""
+    most = min(int(log(2**60) / log1p(bin_step / BPS)), MAPPED_BINS)
+    return range(-most, most)
+
+
+def pool_like(kind: str, fee_bps: Decimal, bin_step: int) -> NewPool:
+    """Return how to make a pool of this kind with such a fee; `bin_step` for one of bins.
+
+    :raises ValueError: the program knows no such fee. The message says so to people.
+    """
+    if kind == CONSTANT_PRODUCT:
+        return constant_product(trade=int(fee_bps * 100))
+    return liquidity_bins(bin_parameters(fee_bps, bin_step), each_way=RANGE_BPS // bin_step)
+
+
+def bin_parameters(fee_bps: Decimal, bin_step: int) -> BinParameters:
+    """Return those of a pool with this base fee; movement costs as much more as in `STEP_20`.
+
+    :raises ValueError: no base factor of the program makes this fee.
+    """
+    factor, power = fee_bps * BPS / bin_step, 0
+    while factor > MOST_BASE_FACTOR:
+        factor, power = factor / 10, power + 1
+    if factor != int(factor):
+        raise ValueError(f"Bins of {bin_step} bps cannot have just this fee.")
+    return replace(
+        STEP_20,
+        bin_step=bin_step,
+        base_factor=int(factor),
+        base_fee_power_factor=power,
+        max_volatility_accumulator=STEP_20.max_volatility_accumulator
+        * STEP_20.bin_step
+        // bin_step,
+    )
+
+
 def constant_product(trade: int) -> NewPool:
     """Return how to make a Raydium CPMM pool with this fee, in millionths."""
     rates = FeeRates(trade=trade, protocol=120_000, fund=40_000)
@@ -62,7 +112,7 @@ def liquidity_bins(parameters: BinParameters, each_way: int) -> NewPool:
 
     def new_pool(atoms_x: int, atoms_y: int) -> LiquidityBinPool:
         step = parameters.bin_step
-        active = nearest_bin(step, BIN_IDS, (atoms_y << 64) // atoms_x)
+        active = nearest_bin(step, bin_ids(step), (atoms_y << 64) // atoms_x)
         share = atoms_x // each_way
         bins = []
         for bin_id in range(active - each_way, active + each_way + 1):
@@ -81,7 +131,7 @@ STEP_20 = BinParameters(
     decay_period=600,
     reduction_factor=5_000,
     variable_fee_control=20_000,
-    max_volatility_accumulator=350_000,
+    max_volatility_accumulator=MOST_MOVEMENT // 20,
     protocol_share=500,
 )
 """Meteora's preset for bins of 0.2 %: a fee of 0.2 %, and more when the price moves."""

@@ -1,12 +1,13 @@
-"""The tokens and markets this engine knows, and how their amounts are written.
+"""Tokens and markets, how their amounts are written, and how they are found.
 
-Mints are the real ones of Solana's mainnet. `SOL` is native; venues trade its wrapped form
-`WSOL`, so the engine wraps and unwraps. Both share one mint, which is read as `SOL`.
+Those of this engine are in the database, and `routing.registry` has a process's copy of them.
+`SOL` is native; venues trade its wrapped form `WSOL`, so the engine wraps and unwraps. Both share
+one mint, which is read as `SOL`.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from itertools import combinations
 from typing import NamedTuple
@@ -67,6 +68,8 @@ class Market:
     reference_price: Decimal
     paths: tuple["Path", ...] = ()
     """The ways through a third token, for a pair that has no pools of its own."""
+    is_open: bool = True
+    """Whether new orders are taken. Those that were taken before go on in any case."""
 
     @property
     def name(self) -> str:
@@ -97,6 +100,7 @@ JUP = Token("JUP", "JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN", 6)
 RAY = Token("RAY", "4k3Dyjzvzp8eMZWUXbBCjEvwSkkk59S5iCNLY3QrkX6R", 6)
 BONK = Token("BONK", "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263", 5)
 
+# What the migration stores in a new database. Mints are the real ones of Solana's mainnet.
 TOKENS = (SOL, WSOL, USDC, USDT, JUP, RAY, BONK)
 MARKETS = tuple(
     Market(base, quote, Decimal(price))
@@ -118,7 +122,8 @@ class Registry:
     """Finds tokens by symbol (any letter case) or mint, and markets by their two tokens.
 
     Two tokens that are not traded against each other, but both against a third, are a market too:
-    its orders take two hops.
+    its orders take two hops, in whichever direction it is named. New orders find only ways whose
+    markets are open, as long as there is one.
     """
 
     def __init__(self, tokens: Iterable[Token], markets: Iterable[Market]) -> None:
@@ -129,8 +134,15 @@ class Registry:
         for token in reversed(self.tokens):  # the first of two tokens with one mint wins
             self._tokens[token.symbol] = token
             self._tokens[token.mint] = token
-        self._markets = {(m.base.mint, m.quote.mint): m for m in joined(self.tokens, self.markets)}
-        self._markets |= {(m.base.mint, m.quote.mint): m for m in self.markets}
+        self._direct = {(m.base.mint, m.quote.mint): m for m in self.markets}
+        self._joined: dict[tuple[str, str], Market] = {}  # those that were asked for
+        self._beside: defaultdict[str, dict[str, Market]] = defaultdict(dict)
+        for market in self.markets:
+            self._beside[market.base.mint][market.quote.mint] = market
+            self._beside[market.quote.mint][market.base.mint] = market
+        self._assets = list(dict.fromkeys(token.mint for token in self.tokens))
+        quotes = Counter(market.quote.mint for market in self.markets)
+        self._rank = {mint: (-quotes[mint], place) for place, mint in enumerate(self._assets)}
 
     def token(self, symbol_or_mint: str) -> Token:
         """:raises UnknownToken: nothing has this name."""
@@ -144,51 +156,73 @@ class Registry:
 
         :raises UnknownMarket: the pair is not traded in this direction.
         """
-        found = self._markets.get((base.mint, quote.mint))
-        if found is None:
+        if (quote.mint, base.mint) in self._direct:
             raise UnknownMarket(f"{base.symbol}/{quote.symbol}")
-        if (found.base, found.quote) == (base, quote):
-            return found
-        return Market(base, quote, found.reference_price, found.paths)
+        return self.market_of_order(base, quote)
 
     def market_of(self, one: Token, other: Token) -> Market:
         """Return the market of these two tokens, whichever of them is its base.
 
+        The quote token of two hops is the one in which more markets are quoted, or else the one
+        listed first.
+
         :raises UnknownMarket: they are not traded against each other.
         """
-        if (one.mint, other.mint) in self._markets:
+        if (one.mint, other.mint) in self._direct:
             return self.market(one, other)
-        return self.market(other, one)
+        if (other.mint, one.mint) in self._direct or self._quotes_in(one, other):
+            return self.market(other, one)
+        return self.market(one, other)
 
+    def market_of_order(self, base: Token, quote: Token) -> Market:
+        """Return the market of an order that was taken, whatever was added since.
 
-def joined(tokens: tuple[Token, ...], markets: tuple[Market, ...]) -> list[Market]:
-    """Return a market for each pair that has none and that a third token joins.
+        Two hops stay possible where the pair has got pools of its own, in the other direction.
 
-    Its quote token is the one in which more markets are quoted, or else the one listed first.
-    """
-    assets = list({token.mint: token for token in reversed(tokens)}.values())[::-1]
-    direct = {frozenset((m.base.mint, m.quote.mint)): m for m in markets}
-    quotes = Counter(market.quote.mint for market in markets)
-    found = []
-    for first, second in combinations(assets, 2):
-        if frozenset((first.mint, second.mint)) in direct:
-            continue
-        base, quote = second, first
-        if quotes[base.mint] > quotes[quote.mint]:
-            base, quote = quote, base
-        paths = tuple(
-            Path(
-                through,
-                direct[frozenset((base.mint, through.mint))],
-                direct[frozenset((through.mint, quote.mint))],
-            )
-            for through in assets
-            if frozenset((base.mint, through.mint)) in direct
-            and frozenset((through.mint, quote.mint)) in direct
-        )
-        if paths:
-            found.append(Market(base, quote, _joined_price(base, paths[0]), paths))
-    return found
+        :raises UnknownMarket: no order can be of these tokens.
+        """
+        found = self._direct.get((base.mint, quote.mint)) or self._in_two_hops(base, quote)
+        if found is None:
+            raise UnknownMarket(f"{base.symbol}/{quote.symbol}")
+        if (found.base, found.quote) == (base, quote):
+            return found
+        return replace(found, base=base, quote=quote)
+
+    def joined(self) -> list[Market]:
+        """Return the market of each pair that has no pools of its own and that a third joins."""
+        found = []
+        for pair in combinations(map(self.token, self._assets), 2):
+            market = self._market_or_none(*pair)
+            if market is not None and market.paths:
+                found.append(market)
+        return found
+
+    def _market_or_none(self, one: Token, other: Token) -> Market | None:
+        try:
+            return self.market_of(one, other)
+        except UnknownMarket:
+            return None
+
+    def _quotes_in(self, one: Token, other: Token) -> bool:
+        return self._rank[one.mint] < self._rank[other.mint]
+
+    def _in_two_hops(self, base: Token, quote: Token) -> Market | None:
+        pair = base.mint, quote.mint
+        found = self._joined.get(pair)
+        if found is None and (paths := self._paths(*pair)):
+            open_paths = [path for path in paths if path.of_base.is_open and path.of_quote.is_open]
+            price = _joined_price(base, paths[0])
+            is_open = bool(open_paths)
+            found = Market(base, quote, price, tuple(open_paths or paths), is_open)
+            self._joined[pair] = found
+        return found
+
+    def _paths(self, base: str, quote: str) -> list[Path]:
+        if base == quote:
+            return []
+        of_base, of_quote = self._beside.get(base, {}), self._beside.get(quote, {})
+        through = sorted(of_base.keys() & of_quote.keys(), key=self._assets.index)
+        return [Path(self._tokens[mint], of_base[mint], of_quote[mint]) for mint in through]
 
 
 def _joined_price(base: Token, path: Path) -> Decimal:
@@ -206,3 +240,4 @@ def _price_of(token: Token, market: Market) -> Decimal:
 _PRECISE = Context(prec=20)
 
 REGISTRY = Registry(TOKENS, MARKETS)
+"""What a new engine trades; what this one does, `routing.registry` tells."""

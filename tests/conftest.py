@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import execnet
 import hypothesis
@@ -11,11 +12,16 @@ import pytest
 import pytest_asyncio
 import redis
 from django.conf import settings
+from django.db import connection
+from django.db.models.signals import post_migrate
+from django.dispatch import receiver
 
 from orders.hints import hints_of_this_loop
 from orders.journal import Journal, conninfo
 from orders.streams import close_connections
-from tests.database import Database, MakeJournal
+from routing.models import Token
+from routing.registry import read_registry
+from tests.database import Database, MakeJournal, restore_registry
 from tests.engine import migrated_database, own_postgres, own_redis
 from tests.task_queue import Queue
 
@@ -49,10 +55,27 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[execnet.XSpec
         _, spec.env["DATABASE_URL"] = servers.enter_context(own_postgres(durable=False))
 
 
+@receiver(post_migrate)
+def fill_registry(sender: Any, **_: object) -> None:
+    """Undo what the flush after a transactional test does to tables that a migration filled."""
+    if sender.name == "routing" and not Token.objects.exists():
+        restore_registry(conninfo())
+
+
 @pytest.fixture
 def database_conninfo(transactional_db: None) -> str:
     """libpq's form of the test database."""
     return conninfo()
+
+
+@pytest.fixture
+def own_registry(transactional_db: None) -> Iterator[None]:
+    """Let the test add and close what it likes."""
+    read_registry()
+    yield
+    restore_registry(conninfo())
+    read_registry()
+    connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from orders.journal import Journal
+from routing.tokens import MARKETS, TOKENS
 from tests.checker import load, violations
 
 EXPIRE_LEASE = (
@@ -14,6 +15,23 @@ EXPIRE_LEASE = (
 )
 
 MakeJournal = Callable[..., Journal]
+
+
+def restore_registry(conninfo: str) -> None:
+    """Have the tokens and markets of a new engine again: triggers keep those that tests add."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("TRUNCATE tokens, markets RESTART IDENTITY")
+        for token in TOKENS:
+            connection.execute(
+                "INSERT INTO tokens (symbol, mint, decimals) VALUES (%s, %s, %s)",
+                (token.symbol, token.mint, token.decimals),
+            )
+        for market in MARKETS:
+            connection.execute(
+                "INSERT INTO markets (base_id, quote_id, reference_price, takes_orders)"
+                " VALUES (%s, %s, %s, true)",
+                (market.base.symbol, market.quote.symbol, market.reference_price),
+            )
 
 
 class Database:

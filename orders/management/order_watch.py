@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import psycopg
 from channels.layers import get_channel_layer
 from django.core.management.base import CommandError, OutputWrapper
+from django.db import OperationalError
 from redis.exceptions import RedisError
 
 from orders.events import Event, group_of
@@ -38,7 +39,7 @@ def run(work: Coroutine[Any, Any, Found]) -> Found:
 
     try:
         return asyncio.run(run_and_close())
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, OperationalError) as error:
         raise no_engine(error) from None
     except KeyboardInterrupt:
         raise CommandError("Stopped; the order goes on.", returncode=INTERRUPTED) from None

@@ -4,7 +4,7 @@ A filter that `reads_an_index` finds its orders wherever they are; the others lo
 newest orders (`orders/operators/reach.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from django.utils.timezone import is_naive, make_aware
 from orders.events import LABELS
 from orders.lifecycle import ACTIVE, Status
 from orders.models import FailureCode, OrderTransaction
-from routing.tokens import REGISTRY
+from routing.registry import registry
 from routing.venue import Side
 
 OPEN = "open"
@@ -32,7 +32,7 @@ BEGUN_CONDITION = Q(finished_at=None, started_at__isnull=False)
 class ChoiceFilter(admin.SimpleListFilter):
     """Filters by a column whose values are known; an unknown one is refused."""
 
-    choice_labels: ClassVar[dict[str, str]]
+    choice_labels: Mapping[str, str]
     indexed: ClassVar[frozenset[str]] = frozenset()
     """The values for which `condition` can be answered by an index."""
 
@@ -82,12 +82,16 @@ class MarketFilter(ChoiceFilter):
     """By market; SOL and WSOL are one asset."""
 
     title = parameter_name = "market"
-    choice_labels = {market.name: market.name for market in REGISTRY.markets}
+
+    @property
+    def choice_labels(self) -> Mapping[str, str]:  # type: ignore[override]  # they grow
+        return {market.name: market.name for market in registry().markets}
 
     def condition(self, value: str) -> Q:
-        market = next(market for market in REGISTRY.markets if market.name == value)
+        known = registry()
+        market = next(market for market in known.markets if market.name == value)
         base, quote = (
-            [token.symbol for token in REGISTRY.tokens if token.same_asset_as(side)]
+            [token.symbol for token in known.tokens if token.same_asset_as(side)]
             for side in (market.base, market.quote)
         )
         return Q(base__in=base, quote__in=quote)

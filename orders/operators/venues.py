@@ -8,7 +8,7 @@ from django.db import connection
 
 from orders.operators.overview import MOST_READ, orders
 from orders.operators.words import duration
-from routing.tokens import REGISTRY
+from routing.registry import registry
 from routing.venues import SIMULATED_VENUES
 
 # No more than MOST_READ of the newest orders, by the index that the list of orders uses.
@@ -71,7 +71,7 @@ def _record(venue: Any, row: tuple[Any, ...] | None) -> VenueRecord:
         label=venue.label,
         fee_bps=venue.fee_bps,
         price_range=f"{least} to {most} of the market's price",
-        markets=len(REGISTRY.markets),
+        markets=len(registry().markets),
         won_last_hour=last_hour,
         won_last_day=last_day,
         confirmed=confirmed,

@@ -7,6 +7,7 @@ from drf_spectacular.utils import OpenApiExample
 from orders.lifecycle import Status
 from orders.problems import REFUSALS, problem, refusal, too_many_requests
 from orders.schema.sockets import asyncapi
+from routing.tokens import JUP, SOL, USDC, USDT
 
 ORDER_ID = "01a1fc02-2219-7ea8-9f11-ba64b00749af"
 SITE = "http://127.0.0.1:8000"
@@ -134,6 +135,24 @@ ROUTE = {
         }
     ],
     "links": links(is_cancellable=False),
+}
+MARKETS = {
+    "tokens": [
+        {"symbol": token.symbol, "mint": token.mint, "decimals": token.decimals}
+        for token in (SOL, USDC, JUP, USDT)
+    ],
+    "markets": [
+        {
+            **{"market": f"{base}/{quote}", "baseToken": base, "quoteToken": quote},
+            **{"referencePrice": price, "takesOrders": True, "through": through},
+            "venues": ["raydium", "meteora"],
+        }
+        for base, quote, price, through in (
+            ("SOL", "USDC", "100", []),
+            ("JUP", "USDC", "0.5", []),
+            ("JUP", "USDT", "0.5", ["SOL", "USDC"]),
+        )
+    ],
 }
 HEALTH = {"status": "ok", "database": "ok", "redis": "ok", "worker": "ok", "workers": 1}
 NO_DATABASE = {

@@ -313,6 +313,31 @@ TICKETS = extend_schema(
         ),
     },
 )
+MARKETS = extend_schema(
+    operation_id="listMarkets",
+    summary="List tokens and markets",
+    description=(
+        "Operators add and close them while the engine runs; ask with the `ETag` of the last answer"
+        " as `If-None-Match`. Markets with pools of their own come first, then those in two hops."
+    ),
+    tags=["engine"],
+    parameters=[
+        OpenApiParameter(
+            *("If-None-Match", {"type": "string"}, OpenApiParameter.HEADER),
+            description="The `ETag` of an earlier answer.",
+        ),
+        OpenApiParameter(
+            *("ETag", {"type": "string"}, OpenApiParameter.HEADER),
+            description="The same as long as the answer is.",
+            response=[200, 304],
+        ),
+    ],
+    responses={
+        (200, JSON): answer("MarketList", "What can be traded.", ("Some", examples.MARKETS)),
+        304: OpenApiResponse(description="Nothing has changed."),
+        **problems({400: ("There are no parameters.", []), **UNWRITABLE}),
+    },
+)
 HEALTH = extend_schema(
     operation_id="getHealth",
     summary="Ask for health",

@@ -132,6 +132,37 @@ SCHEMAS: dict[str, Schema] = {
         "description": "One step of an order: the same as a message of its stream.",
         "oneOf": [ref(f"{status.title()}Event") for status in shared_schemas()["Status"]["enum"]],
     },
+    "MarketList": closed(
+        {
+            "tokens": {"type": "array", "items": ref("TradedToken")},
+            "markets": {"type": "array", "items": ref("TradedMarket")},
+        }
+    ),
+    "TradedToken": closed(
+        {
+            "symbol": TEXT,
+            "mint": TEXT | {"description": "Its address, in base58."},
+            "decimals": COUNT | {"description": "Amounts may have as many."},
+        }
+    ),
+    "TradedMarket": closed(
+        {
+            "market": TEXT | {"description": "Base and quote: `SOL/USDC`."},
+            "baseToken": TEXT,
+            "quoteToken": TEXT,
+            "referencePrice": DECIMAL,
+            "takesOrders": {
+                "type": "boolean",
+                "description": "If not, new orders are refused with `market_closed`.",
+            },
+            "through": {
+                "type": "array",
+                "items": TEXT,
+                "description": "Of two hops, the tokens in the middle. Empty: it has pools.",
+            },
+            "venues": {"type": "array", "items": ref("Venue")},
+        }
+    ),
     "Health": closed(
         {
             "status": {"enum": ["ok", "degraded", "failed"]},

@@ -5,6 +5,7 @@ To add one: write `routing/venues/<name>.py` with a class that keeps the promise
 `SIMULATED_VENUES` here, and run the contract tests of `tests/routing`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ from routing.simulated_network import SimulatedNetwork
 from routing.simulated_pools import SimulatedPools
 from routing.simulated_price import MILLION
 from routing.simulation import Simulation
+from routing.tokens import REGISTRY, Registry
 from routing.venue import Network, Venue
 from routing.venues.meteora import SimulatedMeteora
 from routing.venues.raydium import SimulatedRaydium
@@ -39,8 +41,12 @@ class Exchange:
         await self.network.close()
 
 
-def simulated_exchange(conninfo: str, simulation: Simulation) -> Exchange:
+def simulated_exchange(
+    conninfo: str, simulation: Simulation, registry: Callable[[], Registry] = lambda: REGISTRY
+) -> Exchange:
     """Return all simulated venues on a simulated network that lives in the database `conninfo`.
+
+    They trade the markets of what `registry` returns when they are asked.
 
     :raises ValueError: the simulation names a venue that does not exist.
     """
@@ -49,7 +55,7 @@ def simulated_exchange(conninfo: str, simulation: Simulation) -> Exchange:
     for name in simulation.price_ranges:
         if name not in names:
             raise ValueError(f"price range for {name!r}: known venues are {', '.join(names)}")
-    pools = SimulatedPools(conninfo, simulation, price_ranges(simulation))
+    pools = SimulatedPools(conninfo, simulation, price_ranges(simulation), registry)
     network = SimulatedNetwork(conninfo, simulation, pools)
     venues = tuple(venue(simulation, network, pools) for venue in SIMULATED_VENUES)
     return Exchange(venues, network)

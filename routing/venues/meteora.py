@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from routing.simulated_pool import LIQUIDITY_BINS
 from routing.simulated_seeding import STEP_20, liquidity_bins
 from routing.venues.simulated import SimulatedVenue
 
@@ -9,6 +10,7 @@ from routing.venues.simulated import SimulatedVenue
 class SimulatedMeteora(SimulatedVenue):
     name = "meteora"
     label = "Meteora"
+    kind = LIQUIDITY_BINS
     fee_bps = 20
     price_range = (Decimal("0.97"), Decimal("1.02"))
     new_pool = staticmethod(liquidity_bins(STEP_20, each_way=100))

@@ -15,7 +15,7 @@ from routing.simulated_pools import SimulatedPools
 from routing.simulated_seeding import NewPool
 from routing.simulated_transaction import sign_swap
 from routing.simulation import PriceRange, Simulation
-from routing.tokens import REGISTRY, UnknownMarket
+from routing.tokens import UnknownMarket
 from routing.venue import (
     Bound,
     InsufficientLiquidity,
@@ -41,6 +41,8 @@ class SimulatedVenue:
 
     name: ClassVar[str]
     label: ClassVar[str]
+    kind: ClassVar[str]
+    """Of its pools, as `routing.simulated_pool` names them."""
     fee_bps: ClassVar[int]
     """What its pools charge at least."""
     price_range: ClassVar[PriceRange]
@@ -74,7 +76,7 @@ class SimulatedVenue:
     async def liquidity(self, swap: Swap) -> Sequence[Liquidity]:
         """See `ShowsPools.liquidity`; costs no latency, and there is one pool for each market."""
         try:
-            market = REGISTRY.market(swap.market.base, swap.market.quote)
+            market = self._pools.registry().market(swap.market.base, swap.market.quote)
         except UnknownMarket as error:
             raise UnsupportedToken(f"{self.label} does not trade {swap.market.name}") from error
         if market.paths:

@@ -76,7 +76,7 @@ def full_tables(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> It
 @pytest.fixture(autouse=True)
 def low_bounds(full_tables: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orders.operators.reach.REACH", REACH)
-    monkeypatch.setattr("routing.admin.MOST_COUNTED", COUNTED)
+    monkeypatch.setattr("routing.admin.read_only.MOST_COUNTED", COUNTED)
     monkeypatch.setattr("orders.operators.overview.MOST_READ", MOST_READ)
     monkeypatch.setattr("orders.operators.venues.MOST_READ", MOST_READ)
 

@@ -1,7 +1,7 @@
 """Execution against venues and a network that do as they are told."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -19,8 +19,10 @@ from orders.moves import ClaimedOrder, Overtaken
 from orders.route_log import route_log
 from orders.schema.examples import links
 from orders.stored_route import legs_of, swap_of
+from routing import registry
 from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pricing import MAX_ATOMS
+from routing.tokens import JUP, USDT, Market, Registry
 from routing.venue import (
     InsufficientLiquidity,
     Quote,
@@ -29,14 +31,17 @@ from routing.venue import (
     Venue,
     VenueUnavailable,
 )
+from routing.venues import Exchange, simulated_exchange
 from tests.database import Database, MakeJournal
 from tests.orders.shapes import assert_shape
 from tests.routing.stubs import PoolVenue, StubVenue
 from tests.samples import move_of, new_order
 from tests.stubs import ScriptedNetwork, Sending, VenueOn, exchange_of
+from tests.traded import add_market, add_token, change
 
 DEADLINE = 20.0
 CONFIRMED = ["pending", "routing", "building", "submitted", "confirmed"]
+DIRECT = Market(JUP, USDT, Decimal("0.5"))
 REFUSAL = VenueUnavailable("refuses, as the test wants it")
 
 
@@ -686,3 +691,73 @@ async def test_a_route_of_one_leg_shows_it_too(journal: Journal, database: Datab
     assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
     (leg,) = found["route"]["legs"]
     assert (leg["market"], leg["side"], leg["dex"]) == ("SOL/USDC", "sell", "raydium")
+
+
+@pytest.fixture
+async def exchange(database: Database) -> AsyncIterator[Exchange]:
+    """The simulated venues, that know what this process knows."""
+    simulation = replace(settings.SIMULATION, block_seconds=0.05)
+    made = simulated_exchange(database.conninfo, simulation, registry.registry)
+    yield made
+    await made.close()
+
+
+@pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize("decimals", [0, 3, 18])
+async def test_an_order_for_a_token_that_this_process_does_not_know_yet_is_executed(
+    journal: Journal, database: Database, exchange: Exchange, decimals: int
+) -> None:
+    """Also when the process has just read the tables, and before the first order of the token."""
+    await registry.read_again()
+    add_token("NEW", decimals)
+    add_market("NEW", "USDC")
+    amount = 7 * 10**decimals if decimals < 18 else 7 * 10**14  # no pool has room for more
+    order_id = await accepted(journal, base="NEW", quote="USDC", amount_in=amount)
+    await carry_to_the_end(journal, Execution(journal, exchange), database)
+    assert await statuses(database, order_id) == CONFIRMED
+    assert await database.order(order_id, "filled_in") == amount
+
+
+@pytest.mark.usefixtures("own_registry")
+async def test_an_order_goes_on_when_its_market_is_closed(
+    journal: Journal, database: Database, exchange: Exchange
+) -> None:
+    direct = await accepted(journal)
+    hops = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
+    change("UPDATE markets SET takes_orders = false")
+    await registry.read_again()
+    await carry_to_the_end(journal, Execution(journal, exchange), database)
+    assert await statuses(database, direct) == await statuses(database, hops) == CONFIRMED
+
+
+@pytest.mark.usefixtures("own_registry")
+async def test_an_order_keeps_its_two_hops_when_its_pair_gets_pools_the_other_way_round(
+    journal: Journal, database: Database, exchange: Exchange
+) -> None:
+    order_id = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
+    add_market("USDT", "JUP", "2")
+    await registry.read_again()
+    await carry_to_the_end(journal, Execution(journal, exchange), database)
+    assert await statuses(database, order_id) == CONFIRMED
+    route = (await database.log(order_id))[2][1]
+    assert {leg["market"] for leg in route["legs"]} <= {
+        "JUP/USDC",
+        "USDT/USDC",
+        "JUP/SOL",
+        "SOL/USDT",
+    }
+
+
+async def test_an_order_of_two_hops_that_is_taken_over_knows_its_legs(
+    journal: Journal, database: Database, exchange: Exchange
+) -> None:
+    """The decision stands in the log, and its markets may be younger than our copy."""
+    order_id = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
+    order = await claim(journal)
+    taken, _ = await Execution(journal, exchange)._route(order)
+    whole, registry._copy = registry._copy, registry.Copy(Registry([JUP, USDT], [DIRECT]), ())
+    try:
+        await Execution(journal, exchange).carry_order(taken)
+    finally:
+        registry._copy = whole
+    assert await statuses(database, order_id) == CONFIRMED

@@ -124,10 +124,6 @@ def test_null_means_not_given() -> None:
         (SELL | {"tokenOut": "sol"}, {"tokenIn": "same_asset"}),
         (SELL | {"tokenIn": "DOGE"}, {"tokenIn": "unknown_token"}),
         (SELL | {"tokenIn": SOL.mint.lower()}, {"tokenIn": "unknown_token"}),
-        (
-            {"baseToken": "JUP", "quoteToken": "RAY", "side": "sell", "amount": 1},
-            {"baseToken": "unknown_market"},
-        ),
         ({"tokenIn": "SOL", "amount": 1}, {"tokenOut": "required"}),
         ({"tokenOut": "SOL", "amount": 1}, {"tokenIn": "required"}),
         ({"baseToken": "SOL", "side": "buy", "amount": 1}, {"quoteToken": "required"}),

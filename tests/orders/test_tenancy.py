@@ -38,6 +38,7 @@ KINDS = {
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
     **{f"^{probe}/?$": OPEN for probe in ("health", "livez", "readyz", "metrics")},
+    "^api/markets/?$": OPEN,
     "": OPEN,  # the live page, and what describes the API
     "^test/?$": OPEN,
     "favicon.ico": OPEN,

@@ -12,8 +12,8 @@ from orders.events import LABELS, Event
 from orders.management.order_watch import BAD_INPUT, Telling, check_outcome, follow, run
 from orders.pressure import Overloaded
 from orders.problems import invalid_fields
-from orders.serializers import DEFAULT_SLIPPAGE_BPS, ORDER_REQUEST, InvalidOrder
-from orders.submission import OrderRequest, submit_order
+from orders.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
+from orders.submission import submit_order
 from routing.venue import BPS
 
 KNOWN = " or ".join(LABELS)
@@ -56,24 +56,25 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """:raises CommandError: it is no order, or was not confirmed; the message says why."""
         logging.getLogger("orders").setLevel(logging.WARNING)  # what it does, it says itself
+        owner = owner_named(options["account"])
         try:
-            request = ORDER_REQUEST.read(as_sent(options))
+            last = run(self.place(owner, **options))
         except InvalidOrder as refused:
             problem = invalid_fields(refused)
             if options["json"]:
                 self.stdout.write(json.dumps(problem))
             raise CommandError(problem["detail"], returncode=BAD_INPUT) from None
-        owner = owner_named(options["account"])
-        try:
-            last = run(self.place(request, owner, **options))
         except Overloaded:
             raise CommandError("Too many orders wait. Nothing was stored.", returncode=1) from None
         if options["watch"]:
             check_outcome(last)
 
-    async def place(self, request: OrderRequest, owner: int | None, **options: Any) -> Event:
-        """Submit the order, show it, and return the last event that was shown."""
-        order, event, _ = await submit_order(request, owner)
+    async def place(self, owner: int | None, **options: Any) -> Event:
+        """Submit the order, show it, and return the last event that was shown.
+
+        :raises InvalidOrder: it is none.
+        """
+        order, event, _ = await submit_order(await read_order(as_sent(options)), owner)
         if options["json"]:
             self.stdout.write(json.dumps(order))
         else:

@@ -1,4 +1,4 @@
-"""What operators may look at and never edit, in lists that stay quick; the simulated ledger."""
+"""What operators may look at and never edit, in lists that stay quick."""
 
 from functools import cached_property
 from typing import Any
@@ -8,8 +8,6 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-
-from routing.models import NetworkTransaction, SimulatedPool
 
 MOST_COUNTED = 10_000  # rows; whoever looks for more of them narrows the list
 
@@ -60,18 +58,3 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic 
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
-
-
-@admin.register(NetworkTransaction)
-class NetworkTransactionAdmin(ReadOnlyAdmin):
-    list_display = ("signature", "sent_at", "lands_at", "amount_in", "amount_out", "rejection")
-    exclude = ("payload",)
-    ordering = ("signature",)
-    search_fields = ("signature__exact",)
-    search_help_text = "A whole signature"
-
-
-@admin.register(SimulatedPool)
-class SimulatedPoolAdmin(ReadOnlyAdmin):
-    list_display = ("venue", "base", "quote", "kind", "version", "tick")
-    ordering = ("venue", "base", "quote")

@@ -1,0 +1,146 @@
+"""The tokens and markets that this process knows: its copy of what operators keep in the database.
+
+Looking something up reads memory alone. The copy is read anew with each heartbeat of the process,
+and at once when something is asked for that is not in it, so that nothing is called unknown that
+was added before. A database that is away leaves the copy as it is.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextvars import Context
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
+
+from django.db import connection
+
+from config.per_loop import once_per_loop
+from routing import models
+from routing.tokens import REGISTRY, Market, Registry, Token
+
+PAUSE_SECONDS = 1.0
+"""Between two reads because of something unknown, whatever clients think of."""
+
+Found = TypeVar("Found")
+
+
+class Copy(NamedTuple):
+    """A registry, and the rows it was made from; None before the first read."""
+
+    registry: Registry
+    rows: Any = None
+    read_at: float = float("-inf")
+
+
+_copy = Copy(REGISTRY)
+_reading = threading.Lock()  # so that no read puts an older copy in the place of a newer one
+
+
+def registry() -> Registry:
+    """Return the copy as it is. It is replaced as a whole: ask again for each order."""
+    return _copy.registry
+
+
+def is_read() -> bool:
+    """Whether the copy comes from the database, and is not what a new engine trades."""
+    return _copy.rows is not None
+
+
+def read_registry() -> None:
+    """Read the tables; for threads and sync doors. The same rows leave the same registry.
+
+    :raises django.db.Error: the database does not answer; the copy stays.
+    """
+    global _copy
+    with _reading:
+        read_at = time.monotonic()
+        # In this order: the tokens of a market are there before it.
+        markets: list[Any] = list(
+            models.Market.objects.values_list("base", "quote", "reference_price", "takes_orders")
+        )
+        tokens = list(models.Token.objects.values_list("symbol", "mint", "decimals"))
+        rows = (tokens, markets)
+        found = _copy.registry if rows == _copy.rows else registry_of(tokens, markets)
+        _copy = Copy(found, rows, read_at)
+
+
+def registry_of(
+    tokens: list[tuple[str, str, int]], markets: list[tuple[str, str, Decimal, bool]]
+) -> Registry:
+    known = {symbol: Token(symbol, mint, decimals) for symbol, mint, decimals in tokens}
+    return Registry(
+        known.values(),
+        [
+            Market(known[base], known[quote], price.normalize(), is_open=is_open)
+            for base, quote, price, is_open in markets
+        ],
+    )
+
+
+def looked_up(look: Callable[[Registry], Found]) -> Found:
+    """Return what `look` finds, in a copy that is read anew if it is not in this one.
+
+    For sync doors, about orders that are stored: those name nothing that there is not.
+
+    :raises LookupError: it is unknown.
+    :raises django.db.Error: it may be known to a database that does not answer.
+    """
+    try:
+        return look(registry())
+    except LookupError:
+        read_registry()
+        return look(registry())
+
+
+def looked_up_if_due(look: Callable[[Registry], Found]) -> Found:
+    """As `looked_up`, for what anybody may ask: a copy of the last PAUSE_SECONDS will do."""
+    if time.monotonic() - _copy.read_at < PAUSE_SECONDS:
+        return look(registry())
+    return looked_up(look)
+
+
+async def read_again() -> None:
+    """Return when the copy is younger than this call; all who wait share a read.
+
+    :raises django.db.Error: the database does not answer; the copy stays.
+    """
+    await _reader_of_this_loop().read()
+
+
+class _Reader:
+    """Reads for one asyncio loop, without holding it up."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
+        self._began = float("-inf")
+
+    async def read(self) -> None:
+        if self._next is None:  # none, or one that has begun: it may miss what we ask for
+            self._next = asyncio.create_task(self._read_next(), context=Context())
+            self._next.add_done_callback(_note)
+        await asyncio.shield(self._next)
+
+    async def _read_next(self) -> None:
+        async with self._turn:
+            await asyncio.sleep(self._began + PAUSE_SECONDS - time.monotonic())
+            self._next, self._began = None, time.monotonic()
+            await asyncio.to_thread(_read_and_hang_up)
+
+
+@once_per_loop
+def _reader_of_this_loop() -> _Reader:
+    return _Reader()
+
+
+def _note(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()  # known, even if nobody waits for it any more
+
+
+def _read_and_hang_up() -> None:
+    try:
+        read_registry()
+    finally:
+        connection.close()

@@ -63,10 +63,7 @@ class Decision:
             "reason": self.reason,
             "quote": chosen or quote_to_json(self.swap, self.quote),
             "quotes": quotes,
-            "dropped": [
-                {"dex": dropped.venue, "code": dropped.code, "reason": dropped.reason}
-                for dropped in self.dropped
-            ],
+            "dropped": dropped_to_json(self.dropped),
         }
         if len(self.legs) > 1:
             found["legs"] = [leg_to_json(self.swap, leg) for leg in self.legs]
@@ -92,6 +89,10 @@ def quote_to_json(swap: Swap, quote: Quote) -> dict[str, Any]:
     if quote.price_impact_bps is not None:
         found["priceImpactBps"] = f"{quote.price_impact_bps:f}"
     return found
+
+
+def dropped_to_json(dropped: Sequence[DroppedQuote]) -> list[dict[str, str]]:
+    return [{"dex": one.venue, "code": one.code, "reason": one.reason} for one in dropped]
 
 
 def leg_to_json(swap: Swap, leg: Leg) -> dict[str, Any]:

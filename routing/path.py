@@ -31,8 +31,8 @@ async def best_path(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Ro
     venue that does not may know a way by itself: it is asked for the whole.
 
     :raises NoQuotes: no way was found, but one may be later.
-    :raises UnsupportedToken: all ways are refused for good, none because of the amount.
-    :raises InsufficientLiquidity: all ways are refused for good.
+    :raises NotTraded: all ways are refused for good, none because of the amount.
+    :raises NothingFits: all ways are refused for good.
     """
     showing = [venue for venue in venues if isinstance(venue, ShowsPools)]
     others = [venue for venue in venues if not isinstance(venue, ShowsPools)]

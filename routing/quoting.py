@@ -36,12 +36,24 @@ class ExcludedByOrder(UnsupportedToken):
     """The order wants nothing of this venue. Final, as the order is."""
 
 
-class NoQuotes(VenueUnavailable):
-    """No venue gave a usable quote, and at least one of them may do so later."""
+class NoRoute(Exception):
+    """Nobody is left to trade with; `dropped` says why each was left out."""
 
     def __init__(self, dropped: Sequence[DroppedQuote]) -> None:
         self.dropped = tuple(dropped)
         super().__init__(_listed(dropped) or "no venue is set up")
+
+
+class NoQuotes(NoRoute, VenueUnavailable):
+    """No venue gave a usable quote, and at least one of them may do so later."""
+
+
+class NothingFits(NoRoute, InsufficientLiquidity):
+    """All venues refuse the swap for good, at least one because of its amount."""
+
+
+class NotTraded(NoRoute, UnsupportedToken):
+    """All venues refuse the swap for good, whatever its amount."""
 
 
 class Rules(NamedTuple):
@@ -204,12 +216,11 @@ CODES: dict[type[BaseException], str] = {  # the special before the general
 }
 
 
-def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> Exception:
+def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> NoRoute:
     """Return the failure that these faults are together: a final one only if all of them are."""
     if faults and all(isinstance(f, UnsupportedToken | InsufficientLiquidity) for f in faults):
         too_much = any(isinstance(f, InsufficientLiquidity) for f in faults)
-        final = InsufficientLiquidity if too_much else UnsupportedToken
-        return final(_listed(dropped))
+        return NothingFits(dropped) if too_much else NotTraded(dropped)
     return NoQuotes(dropped)
 
 

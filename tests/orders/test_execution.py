@@ -63,6 +63,15 @@ class FaultyVenue(StubVenue):
         return await super().quote(swap)
 
 
+class Falling(StubVenue):
+    """Quotes 100 once, then 90."""
+
+    async def quote(self, swap: Swap) -> Quote:
+        quote = await super().quote(swap)
+        self._price = Decimal("90")
+        return quote
+
+
 async def accepted(journal: Journal, **changes: Any) -> str:
     order = new_order(**changes)
     await journal.accept(order)
@@ -389,18 +398,25 @@ async def test_a_price_that_stays_beyond_the_bound_fails_the_order_after_three_a
 async def test_a_later_quote_outside_the_first_bound_is_not_built(
     journal: Journal, database: Database
 ) -> None:
-    class Falling(StubVenue):
-        async def quote(self, swap: Swap) -> Quote:
-            quote = await super().quote(swap)
-            self._price = Decimal("90")
-            return quote
-
     network = ScriptedNetwork(then=Sending.REJECTED)
     order_id = await executed(journal, database, network, [Falling()])
 
     assert len(network.sent) == 1
     assert await database.order(order_id, "failure_code") == "slippage_exceeded"
     assert await database.order(order_id, "attempts") == 3
+
+
+async def test_a_decision_that_broke_the_bound_is_stored_and_shown_all_the_same(
+    journal: Journal, database: Database
+) -> None:
+    network = ScriptedNetwork(then=Sending.REJECTED)
+    order_id = await executed(journal, database, network, [Falling()])
+
+    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=order_id)))()
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
+    decisions = [attempt["decision"] for attempt in found["attempts"]]
+    assert [decision["quote"]["price"] for decision in decisions] == ["100", "90", "90"]
+    assert found["route"] == decisions[0]
 
 
 async def test_a_fill_outside_the_bound_is_confirmed_and_flagged(
@@ -677,6 +693,9 @@ async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database:
     assert found["route"] is None
     assert [attempt["decision"] for attempt in found["attempts"]] == [None, None, None]
     assert found["attempts"][0]["reason"] == "raydium: refuses, as the test wants it"
+    why = {"code": "venue_unavailable", "reason": "refuses, as the test wants it"}
+    assert [attempt["dropped"] for attempt in found["attempts"]] == [[{"dex": "raydium"} | why]] * 3
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
 
 
 async def test_a_route_of_one_leg_shows_it_too(journal: Journal, database: Database) -> None:

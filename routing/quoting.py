@@ -160,16 +160,21 @@ def check(venue: Venue, swap: Swap, quote: Quote, rules: Rules) -> None:
     if fixed != (swap.amount_in if swap.is_exact_in else swap.amount_out):
         raise UnusableQuote("the quote is for another amount")
     check_impact(quote, rules)
-    _check_price(swap, quote, rules.max_deviation_bps)
+    _check_price(swap, quote, rules)
 
 
-def _check_price(swap: Swap, quote: Quote, max_deviation_bps: int) -> None:
-    reference = swap.market.reference_price
-    if abs(quote.price - reference) * BPS > reference * max_deviation_bps:
-        raise UnusableQuote(
+def _check_price(swap: Swap, quote: Quote, rules: Rules) -> None:
+    reference, max_deviation_bps = swap.market.reference_price, rules.max_deviation_bps
+    if _is_far(quote.price, reference, max_deviation_bps):
+        far = (
             f"the price {quote.price:f} is more than {max_deviation_bps} bps "
             f"from the reference price {reference:f}"
         )
+        reference = _moved(swap, quote)
+        if _is_far(quote.price, reference, max_deviation_bps):
+            raise UnusableQuote(far)
+        if rules.constraints.max_price_impact_bps is None:
+            raise PriceImpactTooHigh(f"{far} by its price impact")
     # The amounts decide what is traded, so they must agree with the price. An atom either way
     # is rounding; a fee on the input moves the price by a little more than the fee.
     tolerance = max_deviation_bps + 2 * quote.fee_bps
@@ -181,6 +186,20 @@ def _check_price(swap: Swap, quote: Quote, max_deviation_bps: int) -> None:
     too_much = (paid - 1) * per_base * BPS > (base + 1) * per_quote * (BPS + tolerance)
     if too_little or too_much:
         raise UnusableQuote("the amounts do not fit the market's reference price")
+
+
+def _is_far(price: Decimal, reference: Decimal, max_deviation_bps: int) -> bool:
+    return abs(price - reference) * BPS > reference * max_deviation_bps
+
+
+def _moved(swap: Swap, quote: Quote) -> Decimal:
+    """Return what the reference price becomes by the price impact that the quote tells of."""
+    kept = BPS - (quote.price_impact_bps or 0)
+    if kept <= 0:
+        return swap.market.reference_price
+    if swap.side is Side.SELL:
+        return swap.market.reference_price * kept / BPS
+    return swap.market.reference_price * BPS / kept
 
 
 def _fault(answer: asyncio.Task[tuple[Quote, float]], quote_timeout: float) -> BaseException | None:

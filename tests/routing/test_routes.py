@@ -173,6 +173,31 @@ async def test_too_much_impact_everywhere_fails_for_good() -> None:
         await route(sell(100), RAYDIUM, METEORA, constraints=wish)
 
 
+@pytest.mark.parametrize("side", list(Side))
+async def test_an_order_may_allow_more_price_impact_than_quotes_may_be_off(side: Side) -> None:
+    """Half the reserve more of the one token leaves the other's price a third off."""
+    amount = 33_333 * ATOMS if side is Side.SELL else 3_333_300 * 10**6
+    swap = Swap(MARKET, side, amount_in=amount)
+    with pytest.raises(InsufficientLiquidity, match="above 2000 bps"):
+        await route(swap, RAYDIUM)
+    decision = await route(swap, RAYDIUM, constraints=Constraints(max_price_impact_bps=4_000))
+    assert decision.quote.price_impact_bps is not None
+    assert 3_300 < decision.quote.price_impact_bps < 3_400
+
+
+async def test_a_price_that_only_its_impact_takes_too_far_is_refused_for_good() -> None:
+    """1.5 % and 19.7 % are both allowed; together they are too far from the reference."""
+    venue = PoolVenue("raydium", sol_usdc("98.5", 66_667))
+    with pytest.raises(InsufficientLiquidity, match="by its price impact"):
+        await route(sell(16_400), venue)
+
+
+async def test_no_price_impact_explains_an_absurd_price() -> None:
+    venue = PoolVenue("raydium", sol_usdc("70", 66_667))
+    with pytest.raises(NoQuotes, match="from the reference price"):
+        await route(sell(1_000), venue, constraints=Constraints(max_price_impact_bps=10_000))
+
+
 @pytest.mark.parametrize(
     ("wish", "reason"),
     [

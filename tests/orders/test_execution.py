@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.conf import settings
 
 from orders.execution import Execution, backoff
@@ -70,6 +70,11 @@ class Falling(StubVenue):
         quote = await super().quote(swap)
         self._price = Decimal("90")
         return quote
+
+
+@database_sync_to_async
+def routes_of(order_id: str) -> dict[str, Any]:
+    return route_log(Order.objects.get(pk=order_id))
 
 
 async def accepted(journal: Journal, **changes: Any) -> str:
@@ -412,7 +417,7 @@ async def test_a_decision_that_broke_the_bound_is_stored_and_shown_all_the_same(
     network = ScriptedNetwork(then=Sending.REJECTED)
     order_id = await executed(journal, database, network, [Falling()])
 
-    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=order_id)))()
+    found = await routes_of(order_id)
     assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
     decisions = [attempt["decision"] for attempt in found["attempts"]]
     assert [decision["quote"]["price"] for decision in decisions] == ["100", "90", "90"]
@@ -680,7 +685,7 @@ async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database:
     unlucky = FaultyVenue(REFUSAL, REFUSAL, REFUSAL)
     lost = await executed(journal, database, network, [unlucky])
 
-    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=split)))()
+    found = await routes_of(split)
     first, second = found["attempts"]
     assert (first["attempt"], second["attempt"]) == (1, 2)
     assert first["failureCode"] == "slippage_exceeded"
@@ -689,7 +694,7 @@ async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database:
     assert len(second["decision"]["legs"]) == 2
     assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
 
-    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=lost)))()
+    found = await routes_of(lost)
     assert found["route"] is None
     assert [attempt["decision"] for attempt in found["attempts"]] == [None, None, None]
     assert found["attempts"][0]["reason"] == "raydium: refuses, as the test wants it"
@@ -701,7 +706,7 @@ async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database:
 async def test_a_route_of_one_leg_shows_it_too(journal: Journal, database: Database) -> None:
     order_id = await executed(journal, database, lands())
     assert "legs" not in (await database.log(order_id))[2][1]
-    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=order_id)))()
+    found = await routes_of(order_id)
     assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
     (leg,) = found["route"]["legs"]
     assert (leg["market"], leg["side"], leg["dex"]) == ("SOL/USDC", "sell", "raydium")

@@ -272,6 +272,21 @@ async def test_the_better_way_through_wins_and_the_other_is_kept() -> None:
     assert [leg["market"] for leg in stored["legs"]] == ["JUP/USDC", "USDT/USDC"]
 
 
+@pytest.mark.parametrize("exact_in", [True, False])
+async def test_quotes_of_a_hop_are_as_old_as_the_last_decision_finds_them(exact_in: bool) -> None:
+    class Slow(PoolVenue):
+        async def quote(self, swap: Swap) -> Quote:
+            await asyncio.sleep(0.02)
+            return await super().quote(swap)
+
+    market, amount = REGISTRY.market(JUP, USDT), 10**8
+    swap = Swap(market, Side.SELL, amount) if exact_in else Swap(market, Side.SELL, None, amount)
+    stored = (await route(swap, Slow("raydium", HOPS[0].pools))).to_json()
+    ages = [hop["quotes"][0]["ageMs"] for hop in stored["hops"]]
+    assert (ages if exact_in else ages[::-1])[0] >= 20
+    assert stored["quote"]["ageMs"] == max(ages)
+
+
 async def test_a_way_that_cannot_be_taken_is_named() -> None:
     meteora = HOPS[1]
     decision = await route(Swap(REGISTRY.market(JUP, USDT), Side.SELL, 10**8), meteora)

@@ -173,6 +173,19 @@ async def test_too_much_impact_everywhere_fails_for_good() -> None:
         await route(sell(100), RAYDIUM, METEORA, constraints=wish)
 
 
+@pytest.mark.parametrize(
+    ("swap", "words"),
+    [
+        (Swap(MARKET, Side.SELL, amount_in=1), "the amount is too small to pay anything out"),
+        (Swap(MARKET, Side.BUY, amount_out=10**15), "the amount is beyond its reserves"),
+    ],
+)
+async def test_why_a_pool_refuses_is_said_in_words(swap: Swap, words: str) -> None:
+    with pytest.raises(InsufficientLiquidity) as refused:
+        await route(swap, RAYDIUM)
+    assert str(refused.value) == f"raydium: {words}"
+
+
 @pytest.mark.parametrize("side", list(Side))
 async def test_an_order_may_allow_more_price_impact_than_quotes_may_be_off(side: Side) -> None:
     """Half the reserve more of the one token leaves the other's price a third off."""

@@ -37,7 +37,8 @@ async def best_path(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Ro
     """
     showing = [venue for venue in venues if isinstance(venue, ShowsPools)]
     others = [venue for venue in venues if not isinstance(venue, ShowsPools)]
-    ways = {f"through {path.through.symbol}": path for path in swap.market.paths}
+    paths = swap.market.paths if showing else ()
+    ways = {f"through {path.through.symbol}": path for path in paths}
     asked = [_timed(_along(path, swap, showing, rules, route)) for path in ways.values()]
     names = list(ways)
     if others:

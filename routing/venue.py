@@ -214,6 +214,8 @@ class ShowsPools(Protocol):
 
 
 class Network(Protocol):
+    """Nobody times these calls, nor `Venue.build`: each ends by itself, if need be with a fault."""
+
     async def send(self, transaction: SignedTransaction) -> TransactionStatus:
         """Hand the bytes over and return what is known of the signature right after.
 

@@ -113,6 +113,7 @@ class Execution:
         passing("after_quotes")
         if not bound.admits(decision.quote.amount_in, decision.quote.amount_out):
             reason = f"{decision.reason}, which is outside the bound of the first quote"
+            logger.info("order %s: %s", order.id, reason)
             unused = {"decision": decision_data(swap, decision, bound)}
             raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason, routing=unused))
         venue = decision.quote.venue

@@ -412,10 +412,14 @@ async def test_a_later_quote_outside_the_first_bound_is_not_built(
 
 
 async def test_a_decision_that_broke_the_bound_is_stored_and_shown_all_the_same(
-    journal: Journal, database: Database
+    journal: Journal, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "orders.execution")
     network = ScriptedNetwork(then=Sending.REJECTED)
     order_id = await executed(journal, database, network, [Falling()])
+
+    nets = [message for message in caplog.messages if message.startswith(f"order {order_id}: ")]
+    assert len(nets) == 3  # a line for each
 
     found = await routes_of(order_id)
     assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")

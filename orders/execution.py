@@ -48,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 Outcome = OrderTransaction.Outcome
 
+# A venue that has to ask anew may find that what it offered is gone: the next attempt will tell.
+NOT_BUILT = (VenueUnavailable, NetworkUnavailable, InsufficientLiquidity, UnsupportedToken)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -180,7 +183,7 @@ class Execution:
         venue = self._venues[legs[0].venue]
         try:
             transaction = await venue.build(swap, legs, Bound(order.min_out, order.max_in))
-        except (VenueUnavailable, NetworkUnavailable) as fault:
+        except NOT_BUILT as fault:
             raise AttemptFailed(Fault(FailureCode.VENUES_UNAVAILABLE, str(fault))) from fault
         passing("after_build")
         await self._journal.advance(

@@ -264,19 +264,21 @@ async def test_an_absurd_quote_is_never_traded_on(
 class Unbuilding(StubVenue):
     """Quotes, and cannot build the first time."""
 
-    failed = False
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self.faults = [fault]
 
     async def build(self, swap: Any, legs: Any, bound: Any) -> Any:
-        if not self.failed:
-            self.failed = True
-            raise REFUSAL
+        if self.faults:
+            raise self.faults.pop()
         return await super().build(swap, legs, bound)
 
 
+@pytest.mark.parametrize("fault", [REFUSAL, InsufficientLiquidity("gone"), UnsupportedToken("too")])
 async def test_a_transaction_that_cannot_be_built_costs_an_attempt(
-    journal: Journal, database: Database
+    journal: Journal, database: Database, fault: Exception
 ) -> None:
-    order_id = await executed(journal, database, lands(), [Unbuilding()])
+    order_id = await executed(journal, database, lands(), [Unbuilding(fault)])
     assert await statuses(database, order_id) == [
         *("pending", "routing", "building", "pending"),
         *("routing", "building", "submitted", "confirmed"),

@@ -21,10 +21,10 @@ from orders.models import FailureCode, OrderTransaction
 from orders.moves import ClaimedOrder, Move
 from orders.stored_route import decision_data, legs_of, swap_of
 from routing.constraints import UNCONSTRAINED, Constraints
-from routing.decision import Decision
+from routing.decision import Decision, dropped_to_json
 from routing.pricing import MAX_ATOMS, bound_for, execution_price
 from routing.registry import read_again
-from routing.router import best_route
+from routing.router import NoRoute, best_route
 from routing.tokens import SOL, UnknownMarket, UnknownToken
 from routing.venue import (
     Absent,
@@ -49,6 +49,9 @@ logger = logging.getLogger(__name__)
 
 Outcome = OrderTransaction.Outcome
 
+# A venue that has to ask anew may find that what it offered is gone: the next attempt will tell.
+NOT_BUILT = (VenueUnavailable, NetworkUnavailable, InsufficientLiquidity, UnsupportedToken)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -59,6 +62,8 @@ class Fault:
     is_final: bool = False
     network_fee: int | None = None
     """Lamports that the network took for it."""
+    routing: dict[str, Any] | None = None
+    """What is stored of a routing that led to no transaction."""
 
 
 class AttemptFailed(Exception):
@@ -123,7 +128,9 @@ class Execution:
         passing("after_quotes")
         if not bound.admits(decision.quote.amount_in, decision.quote.amount_out):
             reason = f"{decision.reason}, which is outside the bound of the first quote"
-            raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason))
+            logger.info("order %s: %s", order.id, reason)
+            unused = {"decision": decision_data(swap, decision, bound)}
+            raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason, routing=unused))
         venue = decision.quote.venue
         await self._journal.advance(
             _move(
@@ -157,16 +164,12 @@ class Execution:
                 split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
                 constraints=Constraints.from_json(asked) if asked else UNCONSTRAINED,
             )
-        except InsufficientLiquidity as fault:
-            raise AttemptFailed(
-                Fault(FailureCode.INSUFFICIENT_LIQUIDITY, str(fault), is_final=True)
-            ) from fault
-        except UnsupportedToken as fault:
-            raise AttemptFailed(
-                Fault(FailureCode.UNSUPPORTED_TOKEN, str(fault), is_final=True)
-            ) from fault
-        except VenueUnavailable as fault:
-            raise AttemptFailed(Fault(FailureCode.VENUES_UNAVAILABLE, str(fault))) from fault
+        except NoRoute as found:
+            dropped = {"dropped": dropped_to_json(found.dropped)}
+            code = no_route_code(found)
+            is_final = code is not FailureCode.VENUES_UNAVAILABLE
+            fault = Fault(code, str(found), is_final, routing=dropped)
+            raise AttemptFailed(fault) from found
 
     def _labels(self, legs: Sequence[Leg]) -> str:
         """Return the venues of these legs as people write them, each once."""
@@ -192,7 +195,7 @@ class Execution:
         venue = self._venues[legs[0].venue]
         try:
             transaction = await venue.build(swap, legs, Bound(order.min_out, order.max_in))
-        except (VenueUnavailable, NetworkUnavailable) as fault:
+        except NOT_BUILT as fault:
             raise AttemptFailed(Fault(FailureCode.VENUES_UNAVAILABLE, str(fault))) from fault
         passing("after_build")
         await self._journal.advance(
@@ -342,6 +345,15 @@ def transaction_of(order: ClaimedOrder) -> SignedTransaction:
     return SignedTransaction(order.signature, order.payload, order.expires_at_height)
 
 
+def no_route_code(found: NoRoute) -> FailureCode:
+    """Return our code for why there is no route; all but `venues_unavailable` are final."""
+    if isinstance(found, InsufficientLiquidity):
+        return FailureCode.INSUFFICIENT_LIQUIDITY
+    if isinstance(found, UnsupportedToken):
+        return FailureCode.UNSUPPORTED_TOKEN
+    return FailureCode.VENUES_UNAVAILABLE
+
+
 def failure_code(code: str) -> FailureCode:
     """Return our code for a network's reason to reject a transaction."""
     if code == FailureCode.SLIPPAGE_EXCEEDED:
@@ -368,7 +380,7 @@ def _fault_data(order: ClaimedOrder, fault: Fault, proof: Outcome | None) -> dic
     data: dict[str, Any] = {"failureCode": fault.code.value, "reason": fault.reason}
     if proof is not None:
         data |= {"txHash": order.signature, "proof": proof.value}
-    return data | _fee_data(fault.network_fee)
+    return data | _fee_data(fault.network_fee) | (fault.routing or {})
 
 
 def _fee_data(lamports: int | None) -> dict[str, str]:

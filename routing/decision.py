@@ -1,7 +1,7 @@
 """Which route won, by how much, and why: what is stored and logged of a routing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -33,7 +33,7 @@ class Decision:
     """How much better than the runner-up, of the runner-up's amount, rounded down."""
     reason: str
     ages: tuple[int, ...] = ()
-    """Milliseconds between each of the quotes and this decision."""
+    """Milliseconds between each of the quotes and this decision; of two hops, of the oldest."""
     single: Quote | None = None
     """The best that one venue alone would have done, if the route is split."""
     through: tuple[Token | None, ...] = ()
@@ -43,6 +43,9 @@ class Decision:
     @property
     def is_split(self) -> bool:
         return len(self.legs) > 1 and not self.hops
+
+    def older_by(self, milliseconds: int) -> "Decision":
+        return replace(self, ages=tuple(age + milliseconds for age in self.ages))
 
     def to_json(self) -> dict[str, Any]:
         """Return the decision ready for JSON, amounts and prices as strings in whole tokens."""
@@ -63,10 +66,7 @@ class Decision:
             "reason": self.reason,
             "quote": chosen or quote_to_json(self.swap, self.quote),
             "quotes": quotes,
-            "dropped": [
-                {"dex": dropped.venue, "code": dropped.code, "reason": dropped.reason}
-                for dropped in self.dropped
-            ],
+            "dropped": dropped_to_json(self.dropped),
         }
         if len(self.legs) > 1:
             found["legs"] = [leg_to_json(self.swap, leg) for leg in self.legs]
@@ -92,6 +92,10 @@ def quote_to_json(swap: Swap, quote: Quote) -> dict[str, Any]:
     if quote.price_impact_bps is not None:
         found["priceImpactBps"] = f"{quote.price_impact_bps:f}"
     return found
+
+
+def dropped_to_json(dropped: Sequence[DroppedQuote]) -> list[dict[str, str]]:
+    return [{"dex": one.venue, "code": one.code, "reason": one.reason} for one in dropped]
 
 
 def leg_to_json(swap: Swap, leg: Leg) -> dict[str, Any]:
@@ -161,6 +165,12 @@ class Candidate:
     legs: tuple[Leg, ...]
     hops: tuple[Decision, ...] = ()
     through: Token | None = None
+    age: int = 0
+    """Milliseconds since the oldest of its quotes came."""
+
+    def older_by(self, milliseconds: int) -> "Candidate":
+        hops = tuple(hop.older_by(milliseconds) for hop in self.hops)
+        return replace(self, hops=hops, age=self.age + milliseconds)
 
 
 def decide_path(
@@ -187,6 +197,7 @@ def decide_path(
         runner_up=second.quote.venue if second else None,
         margin_bps=margin_bps(swap, best.quote, second.quote) if second else None,
         reason=reason,
+        ages=tuple(candidate.age for candidate in candidates),
         through=tuple(candidate.through for candidate in candidates),
         hops=best.hops,
     )

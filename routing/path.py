@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from decimal import ROUND_UP, Decimal
+from time import monotonic
 
 from routing.decision import Candidate, Decision, DroppedQuote, decide_path
 from routing.pricing import significant
@@ -31,22 +32,24 @@ async def best_path(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Ro
     venue that does not may know a way by itself: it is asked for the whole.
 
     :raises NoQuotes: no way was found, but one may be later.
-    :raises UnsupportedToken: all ways are refused for good, none because of the amount.
-    :raises InsufficientLiquidity: all ways are refused for good.
+    :raises NotTraded: all ways are refused for good, none because of the amount.
+    :raises NothingFits: all ways are refused for good.
     """
     showing = [venue for venue in venues if isinstance(venue, ShowsPools)]
     others = [venue for venue in venues if not isinstance(venue, ShowsPools)]
-    ways = {f"through {path.through.symbol}": path for path in swap.market.paths}
-    asked = [_along(path, swap, showing, rules, route) for path in ways.values()]
+    paths = swap.market.paths if showing else ()
+    ways = {f"through {path.through.symbol}": path for path in paths}
+    asked = [_timed(_along(path, swap, showing, rules, route)) for path in ways.values()]
     names = list(ways)
     if others:
-        asked.append(_at_once(swap, others, rules, route))
+        asked.append(_timed(_at_once(swap, others, rules, route)))
         names.append("in one hop")
     results = await asyncio.gather(*asked, return_exceptions=True)
     found, dropped, faults = [], [], []
     for name, result in zip(names, results, strict=True):
-        if isinstance(result, Candidate):
-            found.append(result)
+        if not isinstance(result, BaseException):
+            candidate, found_at = result
+            found.append(candidate.older_by(_milliseconds_since(found_at)))
             continue
         if not isinstance(result, VenueUnavailable | UnsupportedToken | InsufficientLiquidity):
             raise result
@@ -58,9 +61,18 @@ async def best_path(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Ro
     return decide_path(swap, found, tuple(dropped), labels)
 
 
+async def _timed(way: Awaitable[Candidate]) -> tuple[Candidate, float]:
+    """Return the candidate, and when it was found: others may still be looked for."""
+    return await way, monotonic()
+
+
+def _milliseconds_since(moment: float) -> int:
+    return int((monotonic() - moment) * 1000)
+
+
 async def _at_once(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Route) -> Candidate:
     decision = await route(swap, venues, rules)
-    return Candidate(decision.quote, decision.legs)
+    return Candidate(decision.quote, decision.legs, age=max(decision.ages, default=0))
 
 
 async def _along(
@@ -73,18 +85,23 @@ async def _along(
     last_side = _side(last, sells=path.through.mint)
     if swap.is_exact_in:
         one = await route(Swap(first, first_side, amount_in=swap.amount_in), venues, rules)
+        found_at = monotonic()
         middle = one.quote.amount_out
         other = await route(Swap(last, last_side, amount_in=middle), venues, rules)
+        one = one.older_by(_milliseconds_since(found_at))
     else:
         other = await route(Swap(last, last_side, amount_out=swap.amount_out), venues, rules)
+        found_at = monotonic()
         middle = other.quote.amount_in
         one = await route(Swap(first, first_side, amount_out=middle), venues, rules)
+        other = other.older_by(_milliseconds_since(found_at))
     quote = _end_to_end(swap, one, other)
     check_impact(quote, rules)
     legs = tuple(
         replace(leg, swap=leg.swap or hop.swap) for hop in (one, other) for leg in hop.legs
     )
-    return Candidate(quote, legs, (one, other), path.through)
+    oldest = max((*one.ages, *other.ages), default=0)
+    return Candidate(quote, legs, (one, other), path.through, oldest)
 
 
 def _side(market: Market, *, sells: str) -> Side:

@@ -42,9 +42,9 @@ def pool_quote(venue: str, swap: Swap, liquidity: Liquidity) -> Quote:
         else:
             fill = pool.quote_exact_out(swap.amount_out or 0, direction, liquidity.now)
     except SwapRefused as refused:
-        raise InsufficientLiquidity(f"{venue}: {refused.code}") from refused
+        raise InsufficientLiquidity(str(refused)) from refused
     if not fill.net_in or max(fill.amount_in, fill.amount_out) > MAX_ATOMS:
-        raise InsufficientLiquidity(f"{venue} cannot fill this amount")
+        raise InsufficientLiquidity("it cannot fill this amount")
     return Quote(
         venue,
         fill.amount_in,

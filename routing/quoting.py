@@ -36,12 +36,24 @@ class ExcludedByOrder(UnsupportedToken):
     """The order wants nothing of this venue. Final, as the order is."""
 
 
-class NoQuotes(VenueUnavailable):
-    """No venue gave a usable quote, and at least one of them may do so later."""
+class NoRoute(Exception):
+    """Nobody is left to trade with; `dropped` says why each was left out."""
 
     def __init__(self, dropped: Sequence[DroppedQuote]) -> None:
         self.dropped = tuple(dropped)
         super().__init__(_listed(dropped) or "no venue is set up")
+
+
+class NoQuotes(NoRoute, VenueUnavailable):
+    """No venue gave a usable quote, and at least one of them may do so later."""
+
+
+class NothingFits(NoRoute, InsufficientLiquidity):
+    """All venues refuse the swap for good, at least one because of its amount."""
+
+
+class NotTraded(NoRoute, UnsupportedToken):
+    """All venues refuse the swap for good, whatever its amount."""
 
 
 class Rules(NamedTuple):
@@ -148,17 +160,28 @@ def check(venue: Venue, swap: Swap, quote: Quote, rules: Rules) -> None:
     if fixed != (swap.amount_in if swap.is_exact_in else swap.amount_out):
         raise UnusableQuote("the quote is for another amount")
     check_impact(quote, rules)
-    check_price(swap, quote, rules.max_deviation_bps)
+    check_price(swap, quote, rules.max_deviation_bps, rules.constraints.max_price_impact_bps)
 
 
-def check_price(swap: Swap, quote: Quote, max_deviation_bps: int) -> None:
-    """:raises UnusableQuote: it is further than that from the market's reference price."""
+def check_price(
+    swap: Swap, quote: Quote, max_deviation_bps: int, max_price_impact_bps: int | None = None
+) -> None:
+    """Hold a quote to the market's reference price; `max_price_impact_bps` is the order's own.
+
+    :raises UnusableQuote: it is further than that from it.
+    :raises PriceImpactTooHigh: only its price impact takes it there, and the order has no limit.
+    """
     reference = swap.market.reference_price
-    if abs(quote.price - reference) * BPS > reference * max_deviation_bps:
-        raise UnusableQuote(
+    if _is_far(quote.price, reference, max_deviation_bps):
+        far = (
             f"the price {quote.price:f} is more than {max_deviation_bps} bps "
             f"from the reference price {reference:f}"
         )
+        reference = _moved(swap, quote)
+        if _is_far(quote.price, reference, max_deviation_bps):
+            raise UnusableQuote(far)
+        if max_price_impact_bps is None:
+            raise PriceImpactTooHigh(f"{far} by its price impact")
     # The amounts decide what is traded, so they must agree with the price. An atom either way
     # is rounding; a fee on the input moves the price by a little more than the fee.
     tolerance = max_deviation_bps + 2 * quote.fee_bps
@@ -170,6 +193,20 @@ def check_price(swap: Swap, quote: Quote, max_deviation_bps: int) -> None:
     too_much = (paid - 1) * per_base * BPS > (base + 1) * per_quote * (BPS + tolerance)
     if too_little or too_much:
         raise UnusableQuote("the amounts do not fit the market's reference price")
+
+
+def _is_far(price: Decimal, reference: Decimal, max_deviation_bps: int) -> bool:
+    return abs(price - reference) * BPS > reference * max_deviation_bps
+
+
+def _moved(swap: Swap, quote: Quote) -> Decimal:
+    """Return what the reference price becomes by the price impact that the quote tells of."""
+    kept = BPS - (quote.price_impact_bps or 0)
+    if kept <= 0:
+        return swap.market.reference_price
+    if swap.side is Side.SELL:
+        return swap.market.reference_price * kept / BPS
+    return swap.market.reference_price * BPS / kept
 
 
 def _fault(answer: asyncio.Task[tuple[Quote, float]], quote_timeout: float) -> BaseException | None:
@@ -205,12 +242,11 @@ CODES: dict[type[BaseException], str] = {  # the special before the general
 }
 
 
-def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> Exception:
+def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> NoRoute:
     """Return the failure that these faults are together: a final one only if all of them are."""
     if faults and all(isinstance(f, UnsupportedToken | InsufficientLiquidity) for f in faults):
         too_much = any(isinstance(f, InsufficientLiquidity) for f in faults)
-        final = InsufficientLiquidity if too_much else UnsupportedToken
-        return final(_listed(dropped))
+        return NothingFits(dropped) if too_much else NotTraded(dropped)
     return NoQuotes(dropped)
 
 

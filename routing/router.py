@@ -12,6 +12,7 @@ from routing.pricing import pool_quote
 from routing.quoting import (
     Answers,
     NoQuotes,
+    NoRoute,
     Rules,
     UnusableQuote,
     ask_all,
@@ -32,7 +33,7 @@ from routing.venue import (
     VenueUnavailable,
 )
 
-__all__ = ["NoQuotes", "best_route"]
+__all__ = ["NoQuotes", "NoRoute", "best_route"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +61,8 @@ async def best_route(
     is traded in two hops.
 
     :raises NoQuotes: nobody gave a usable quote; a passing fault.
-    :raises UnsupportedToken: all venues refuse the swap for good, none because of its amount.
-    :raises InsufficientLiquidity: all venues refuse the swap for good.
+    :raises NotTraded: all venues refuse the swap for good, none because of its amount.
+    :raises NothingFits: all venues refuse the swap for good.
     """
     rules = Rules(quote_timeout, max_deviation_bps, split_min_gain_bps, constraints)
     if swap.market.paths:

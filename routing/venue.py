@@ -193,9 +193,12 @@ class Venue(Protocol):
         """Return a signed transaction that executes `legs` within `bound`, or nothing at all.
 
         All legs stand or fall together; `bound` is for their sum. A venue that shows its pools
-        also takes legs of other venues that do. Every call returns a new signature.
+        also takes legs of other venues that do. Every call returns a new signature. What else the
+        venue told with its quote is not kept: it may have to ask anew, in another process.
 
         :raises VenueUnavailable: a passing fault.
+        :raises UnsupportedToken: what it offered is gone. Costs an attempt, and no more.
+        :raises InsufficientLiquidity: the same.
         """
         ...
 
@@ -214,6 +217,8 @@ class ShowsPools(Protocol):
 
 
 class Network(Protocol):
+    """Nobody times these calls, nor `Venue.build`: each ends by itself, if need be with a fault."""
+
     async def send(self, transaction: SignedTransaction) -> TransactionStatus:
         """Hand the bytes over and return what is known of the signature right after.
 

@@ -130,6 +130,7 @@ ROUTE = {
             "startedAt": "2026-11-21T02:49:20.671002Z",
             "decidedAt": "2026-11-21T02:49:20.874110Z",
             "decision": DECISION,
+            "dropped": DECISION["dropped"],
             "failureCode": None,
             "reason": None,
         }

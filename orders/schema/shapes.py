@@ -124,6 +124,7 @@ SCHEMAS: dict[str, Schema] = {
             "startedAt": TIME,
             "decidedAt": nullable(TIME),
             "decision": nullable(ref("DecisionData"), "None if no venue was chosen."),
+            "dropped": {"type": "array", "items": ref("DroppedQuote")},
             "failureCode": nullable(ref("FailureCode"), "Why the attempt came to nothing."),
             "reason": nullable(TEXT, "The same for people."),
         }

@@ -46,15 +46,20 @@ class SwapRefused(Exception):
     """The program would fail this swap and move nothing. Trying again with this state is vain."""
 
     code: ClassVar[str]
+    words: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__(self.words)
 
 
 class ZeroOutput(SwapRefused):
     """The amount is too small to pay anything out. `fill` is what was worked out, if anything."""
 
     code = "zero_output"
+    words = "the amount is too small to pay anything out"
 
     def __init__(self, fill: Fill | None = None) -> None:
-        super().__init__("the amount is too small to pay anything out")
+        super().__init__()
         self.fill = fill
 
 
@@ -62,6 +67,7 @@ class InsufficientBins(SwapRefused):
     """All bins on this side of the price together cannot fill the amount."""
 
     code = "insufficient_liquidity"
+    words = "all its bins together cannot fill the amount"
 
 
 class OutOfRange(SwapRefused):
@@ -71,18 +77,21 @@ class OutOfRange(SwapRefused):
     """
 
     code = "math"
+    words = "the amount is beyond its reserves"
 
 
 class AmountTooLarge(SwapRefused):
     """An amount does not fit into the 64 bits of a token account."""
 
     code = "u64_overflow"
+    words = "the amount is beyond what a token account holds"
 
 
 class PoolDisabled(SwapRefused):
     """The pool is closed for swaps."""
 
     code = "pool_disabled"
+    words = "its pool is closed for swaps"
 
 
 class Pool(Protocol):

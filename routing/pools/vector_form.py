@@ -21,6 +21,9 @@ Fields = dict[str, Any]
 AnyPool = ConstantProductPool | LiquidityBinPool
 Choice = TypeVar("Choice", bound=IntEnum)
 
+MOST_EXPONENT = 255
+"""The program keeps it in eight bits; a power beyond would take for ever."""
+
 
 class UnreadableVectors(Exception):
     """The file, or a part of it, is not of the form. The message says what is wrong."""
@@ -66,6 +69,8 @@ def read_runs(path: Path) -> Iterator[Run]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UnreadableVectors(str(error)) from None
+    except RecursionError:
+        raise UnreadableVectors("it is nested too deeply") from None
     content = _object(content, "the file")
     cases, sequences = (_list(content, name, []) for name in ("cases", "sequences"))
     if not cases and not sequences:
@@ -110,7 +115,8 @@ def read_pool(fields: Fields, pools: Fields) -> AnyPool:
     if "pool" in fields:
         fields = _object(fields["pool"], "pool")
     elif "pool_name" in fields:
-        fields = _object(pools.get(fields["pool_name"]), f"pool {fields['pool_name']}")
+        name = str(fields["pool_name"])
+        fields = _object(pools.get(name), f"pool {name}")
     if "bins" in fields:
         return _bin_pool(fields)
     if "vault_0" in fields:
@@ -122,7 +128,7 @@ def read_pool(fields: Fields, pools: Fields) -> AnyPool:
 
 def _reserve_pool(fields: Fields) -> ConstantProductPool:
     """Return a pool that is seen from the input, which is x here, with no fees owed."""
-    on_input = fields.get("creator_fee_on_input", True)
+    on_input = _flag(fields, "creator_fee_on_input")
     return ConstantProductPool(
         vault_x=_amount(fields, "input_reserve"),
         vault_y=_amount(fields, "output_reserve"),
@@ -150,7 +156,7 @@ def _vault_pool(fields: Fields) -> ConstantProductPool:
 
 
 def _rates(fields: Fields, creator_fee_on: CreatorFeeOn) -> FeeRates:
-    pays_creator = fields.get("enable_creator_fee", True)
+    pays_creator = _flag(fields, "enable_creator_fee")
     return FeeRates(
         trade=_amount(fields, "trade_fee_rate"),
         protocol=_amount(fields, "protocol_fee_rate"),
@@ -187,7 +193,7 @@ def _parameters(fields: Fields) -> BinParameters:
         variable_fee_control=_amount(fields, "variable_fee_control"),
         max_volatility_accumulator=_amount(fields, "max_volatility_accumulator"),
         protocol_share=_amount(fields, "protocol_share"),
-        base_fee_power_factor=_amount(fields, "base_fee_power_factor", 0),
+        base_fee_power_factor=_exponent(fields, "base_fee_power_factor"),
         collect_fee_mode=_choice(CollectFeeMode, fields, "collect_fee_mode"),
     )
 
@@ -234,6 +240,21 @@ def _amount(fields: Fields, name: str, default: int | None = None) -> int:
     if number < 0:
         raise UnreadableVectors(f"{name} is negative")
     return number
+
+
+def _exponent(fields: Fields, name: str) -> int:
+    number = _amount(fields, name, 0)
+    if number > MOST_EXPONENT:
+        raise UnreadableVectors(f"{name} is above {MOST_EXPONENT}")
+    return number
+
+
+def _flag(fields: Fields, name: str) -> bool:
+    """Return whether it is so, which it is if nothing is said."""
+    value = fields.get(name, True)
+    if not isinstance(value, bool):
+        raise UnreadableVectors(f"{name} is {value!r}, not true or false")
+    return value
 
 
 def _pair(fields: Fields, name: str) -> tuple[int, int]:

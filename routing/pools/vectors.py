@@ -70,7 +70,7 @@ def _outcome(pool: AnyPool, swap: VectorSwap, is_sequence: bool) -> Outcome:
         of_swap: dict[str, int | str] = {"error": refused.code}
         if isinstance(refused, ZeroOutput) and refused.fill:
             of_swap |= _of_fill(refused.fill, pool, swap.direction)
-        return Outcome(pool, of_swap)
+        return _with_pool(pool, of_swap)  # as it was
     return _with_pool(after, _of_fill(fill, pool, swap.direction))
 
 

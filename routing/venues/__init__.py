@@ -2,7 +2,7 @@
 
 To add one: write `routing/venues/<name>.py` with a class that keeps the promises of
 `routing.venue.Venue` (for a simulated one, a few lines beside `SimulatedVenue`), add it to
-`SIMULATED_VENUES` here, and run the contract tests of `tests/routing`.
+`SIMULATED_VENUES` here and to `Venue` in `orders/schema/asyncapi.yaml`, and run `tests/routing`.
 """
 
 from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.conf import settings
 
 from orders.execution import Execution, backoff
@@ -66,6 +66,20 @@ class FaultyVenue(StubVenue):
         if self._faults:
             raise self._faults.pop(0)
         return await super().quote(swap)
+
+
+class Falling(StubVenue):
+    """Quotes 100 once, then 90."""
+
+    async def quote(self, swap: Swap) -> Quote:
+        quote = await super().quote(swap)
+        self._price = Decimal("90")
+        return quote
+
+
+@database_sync_to_async
+def routes_of(order_id: str) -> dict[str, Any]:
+    return route_log(Order.objects.get(pk=order_id))
 
 
 async def accepted(journal: Journal, **changes: Any) -> str:
@@ -255,19 +269,21 @@ async def test_an_absurd_quote_is_never_traded_on(
 class Unbuilding(StubVenue):
     """Quotes, and cannot build the first time."""
 
-    failed = False
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self.faults = [fault]
 
     async def build(self, swap: Any, legs: Any, bound: Any) -> Any:
-        if not self.failed:
-            self.failed = True
-            raise REFUSAL
+        if self.faults:
+            raise self.faults.pop()
         return await super().build(swap, legs, bound)
 
 
+@pytest.mark.parametrize("fault", [REFUSAL, InsufficientLiquidity("gone"), UnsupportedToken("too")])
 async def test_a_transaction_that_cannot_be_built_costs_an_attempt(
-    journal: Journal, database: Database
+    journal: Journal, database: Database, fault: Exception
 ) -> None:
-    order_id = await executed(journal, database, lands(), [Unbuilding()])
+    order_id = await executed(journal, database, lands(), [Unbuilding(fault)])
     assert await statuses(database, order_id) == [
         *("pending", "routing", "building", "pending"),
         *("routing", "building", "submitted", "confirmed"),
@@ -394,18 +410,29 @@ async def test_a_price_that_stays_beyond_the_bound_fails_the_order_after_three_a
 async def test_a_later_quote_outside_the_first_bound_is_not_built(
     journal: Journal, database: Database
 ) -> None:
-    class Falling(StubVenue):
-        async def quote(self, swap: Swap) -> Quote:
-            quote = await super().quote(swap)
-            self._price = Decimal("90")
-            return quote
-
     network = ScriptedNetwork(then=Sending.REJECTED)
     order_id = await executed(journal, database, network, [Falling()])
 
     assert len(network.sent) == 1
     assert await database.order(order_id, "failure_code") == "slippage_exceeded"
     assert await database.order(order_id, "attempts") == 3
+
+
+async def test_a_decision_that_broke_the_bound_is_stored_and_shown_all_the_same(
+    journal: Journal, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "orders.execution")
+    network = ScriptedNetwork(then=Sending.REJECTED)
+    order_id = await executed(journal, database, network, [Falling()])
+
+    nets = [message for message in caplog.messages if message.startswith(f"order {order_id}: ")]
+    assert len(nets) == 3  # a line for each
+
+    found = await routes_of(order_id)
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
+    decisions = [attempt["decision"] for attempt in found["attempts"]]
+    assert [decision["quote"]["price"] for decision in decisions] == ["100", "90", "90"]
+    assert found["route"] == decisions[0]
 
 
 async def test_a_fill_outside_the_bound_is_confirmed_and_flagged(
@@ -669,7 +696,7 @@ async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database:
     unlucky = FaultyVenue(REFUSAL, REFUSAL, REFUSAL)
     lost = await executed(journal, database, network, [unlucky])
 
-    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=split)))()
+    found = await routes_of(split)
     first, second = found["attempts"]
     assert (first["attempt"], second["attempt"]) == (1, 2)
     assert first["failureCode"] == "slippage_exceeded"
@@ -678,16 +705,19 @@ async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database:
     assert len(second["decision"]["legs"]) == 2
     assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
 
-    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=lost)))()
+    found = await routes_of(lost)
     assert found["route"] is None
     assert [attempt["decision"] for attempt in found["attempts"]] == [None, None, None]
     assert found["attempts"][0]["reason"] == "raydium: refuses, as the test wants it"
+    why = {"code": "venue_unavailable", "reason": "refuses, as the test wants it"}
+    assert [attempt["dropped"] for attempt in found["attempts"]] == [[{"dex": "raydium"} | why]] * 3
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
 
 
 async def test_a_route_of_one_leg_shows_it_too(journal: Journal, database: Database) -> None:
     order_id = await executed(journal, database, lands())
     assert "legs" not in (await database.log(order_id))[2][1]
-    found = await sync_to_async(lambda: route_log(Order.objects.get(pk=order_id)))()
+    found = await routes_of(order_id)
     assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
     (leg,) = found["route"]["legs"]
     assert (leg["market"], leg["side"], leg["dex"]) == ("SOL/USDC", "sell", "raydium")

@@ -168,7 +168,7 @@ async def test_a_range_of_time_holds_its_beginning_and_not_its_end() -> None:
         ("side=long", "side", "invalid_choice"),
         ("side=buy,sell", "side", "invalid_choice"),
         ("type=limit", "type", "invalid_choice"),
-        ("venue=orca", "venue", "invalid_choice"),
+        ("venue=nowhere", "venue", "invalid_choice"),
         ("market=SOL", "market", "unknown_market"),
         ("market=USDC/SOL", "market", "unknown_market"),
         ("market=SOL/SOL", "market", "unknown_market"),

@@ -82,5 +82,5 @@ def test_a_message_of_an_event_without_data_has_every_field_all_the_same() -> No
 
 
 def test_a_venue_without_a_label_keeps_its_name() -> None:
-    event = Event(ORDER_ID, 3, Status.BUILDING, 1, "", NOON, {"selectedDex": "orca"})
-    assert (event.as_message()["route"], event.as_message()["routedDex"]) == ("orca", "orca")
+    event = Event(ORDER_ID, 3, Status.BUILDING, 1, "", NOON, {"selectedDex": "nowhere"})
+    assert (event.as_message()["route"], event.as_message()["routedDex"]) == ("nowhere", "nowhere")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from orders.events import LABELS
 from orders.parsers import parse_json
 from orders.problems import invalid_fields
 from orders.representation import decimal
@@ -372,19 +373,19 @@ def test_what_an_order_asks_of_its_route_is_stored_by_name() -> None:
 @pytest.mark.parametrize(
     ("asked", "refused"),
     [
-        ({"venues": ["raydium", "orca"]}, {"venues": "unknown_venue"}),
-        ({"excludeVenues": "orca"}, {"excludeVenues": "unknown_venue"}),
+        ({"venues": ["raydium", "nowhere"]}, {"venues": "unknown_venue"}),
+        ({"excludeVenues": "nowhere"}, {"excludeVenues": "unknown_venue"}),
         ({"venues": []}, {"venues": "invalid_list"}),
         ({"venues": [1]}, {"venues": "invalid_text"}),
         ({"venues": {"raydium": 1}}, {"venues": "invalid_list"}),
         ({"excludeVenues": ["raydium"] * 21}, {"excludeVenues": "invalid_list"}),
-        ({"excludeVenues": ["raydium", "meteora"]}, {"excludeVenues": "conflict"}),
+        ({"excludeVenues": list(LABELS)}, {"excludeVenues": "conflict"}),
         ({"venues": "raydium", "excludeVenues": "raydium"}, {"excludeVenues": "conflict"}),
         ({"maxPriceImpactBps": -1}, {"maxPriceImpactBps": "out_of_range"}),
         ({"maxPriceImpactBps": 10_001}, {"maxPriceImpactBps": "out_of_range"}),
         ({"maxPriceImpactBps": "0.5"}, {"maxPriceImpactBps": "too_precise"}),
         (
-            {"maxPriceImpactBps": -1, "venues": "orca", "slippageBps": -1},
+            {"maxPriceImpactBps": -1, "venues": "nowhere", "slippageBps": -1},
             {
                 "maxPriceImpactBps": "out_of_range",
                 "venues": "unknown_venue",
@@ -400,7 +401,8 @@ def test_constraints_that_mean_nothing_are_refused_by_field(
 
 
 def test_a_venue_that_does_not_exist_is_named() -> None:
-    assert message(SELL | {"venues": "orca"}).endswith("No venue orca. Known: raydium, meteora.")
+    known = ", ".join(LABELS)
+    assert message(SELL | {"venues": "nowhere"}).endswith(f"No venue nowhere. Known: {known}.")
 
 
 def test_a_pair_without_pools_is_taken_where_a_third_token_joins_it() -> None:

@@ -174,6 +174,44 @@ async def test_too_much_impact_everywhere_fails_for_good() -> None:
 
 
 @pytest.mark.parametrize(
+    ("swap", "words"),
+    [
+        (Swap(MARKET, Side.SELL, amount_in=1), "the amount is too small to pay anything out"),
+        (Swap(MARKET, Side.BUY, amount_out=10**15), "the amount is beyond its reserves"),
+    ],
+)
+async def test_why_a_pool_refuses_is_said_in_words(swap: Swap, words: str) -> None:
+    with pytest.raises(InsufficientLiquidity) as refused:
+        await route(swap, RAYDIUM)
+    assert str(refused.value) == f"raydium: {words}"
+
+
+@pytest.mark.parametrize("side", list(Side))
+async def test_an_order_may_allow_more_price_impact_than_quotes_may_be_off(side: Side) -> None:
+    """Half the reserve more of the one token leaves the other's price a third off."""
+    amount = 33_333 * ATOMS if side is Side.SELL else 3_333_300 * 10**6
+    swap = Swap(MARKET, side, amount_in=amount)
+    with pytest.raises(InsufficientLiquidity, match="above 2000 bps"):
+        await route(swap, RAYDIUM)
+    decision = await route(swap, RAYDIUM, constraints=Constraints(max_price_impact_bps=4_000))
+    assert decision.quote.price_impact_bps is not None
+    assert 3_300 < decision.quote.price_impact_bps < 3_400
+
+
+async def test_a_price_that_only_its_impact_takes_too_far_is_refused_for_good() -> None:
+    """1.5 % and 19.7 % are both allowed; together they are too far from the reference."""
+    venue = PoolVenue("raydium", sol_usdc("98.5", 66_667))
+    with pytest.raises(InsufficientLiquidity, match="by its price impact"):
+        await route(sell(16_400), venue)
+
+
+async def test_no_price_impact_explains_an_absurd_price() -> None:
+    venue = PoolVenue("raydium", sol_usdc("70", 66_667))
+    with pytest.raises(NoQuotes, match="from the reference price"):
+        await route(sell(1_000), venue, constraints=Constraints(max_price_impact_bps=10_000))
+
+
+@pytest.mark.parametrize(
     ("wish", "reason"),
     [
         (Constraints(venues=("raydium",)), "the order is for raydium only"),
@@ -247,6 +285,21 @@ async def test_the_better_way_through_wins_and_the_other_is_kept() -> None:
     assert [leg["market"] for leg in stored["legs"]] == ["JUP/USDC", "USDT/USDC"]
 
 
+@pytest.mark.parametrize("exact_in", [True, False])
+async def test_quotes_of_a_hop_are_as_old_as_the_last_decision_finds_them(exact_in: bool) -> None:
+    class Slow(PoolVenue):
+        async def quote(self, swap: Swap) -> Quote:
+            await asyncio.sleep(0.02)
+            return await super().quote(swap)
+
+    market, amount = REGISTRY.market(JUP, USDT), 10**8
+    swap = Swap(market, Side.SELL, amount) if exact_in else Swap(market, Side.SELL, None, amount)
+    stored = (await route(swap, Slow("raydium", HOPS[0].pools))).to_json()
+    ages = [hop["quotes"][0]["ageMs"] for hop in stored["hops"]]
+    assert (ages if exact_in else ages[::-1])[0] >= 20
+    assert stored["quote"]["ageMs"] == max(ages)
+
+
 async def test_a_way_that_cannot_be_taken_is_named() -> None:
     meteora = HOPS[1]
     decision = await route(Swap(REGISTRY.market(JUP, USDT), Side.SELL, 10**8), meteora)
@@ -255,6 +308,13 @@ async def test_a_way_that_cannot_be_taken_is_named() -> None:
     ]
     with pytest.raises(UnsupportedToken, match="Meteora does not trade BONK"):
         await route(Swap(REGISTRY.market(BONK, RAY), Side.SELL, 10**8), meteora)
+
+
+async def test_who_shows_no_pools_is_asked_for_the_whole_alone() -> None:
+    market = REGISTRY.market(JUP, USDT)
+    decision = await route(Swap(market, Side.SELL, 10**8), StubVenue("raydium", "0.5"))
+    assert decision.reason == "Raydium nets 49.850000 USDT, the only usable way"
+    assert decision.dropped == ()
 
 
 async def test_a_way_that_may_open_again_is_a_passing_fault() -> None:

@@ -228,7 +228,7 @@ async def test_a_pool_that_cannot_fill_rejects(join: Join, database: Database) -
 @pytest.mark.parametrize("latency", [(0, 0), (0.01, 0.02)])
 async def test_a_pool_that_there_is_not_rejects(join: Join, latency: tuple[float, float]) -> None:
     network = join(landing_latency=latency)
-    sent = await new_transaction(network, legs=[Leg("orca", QUOTE)])
+    sent = await new_transaction(network, legs=[Leg("nowhere", QUOTE)])
     await network.send(sent)
     status = await until(lambda: network.status(sent.signature), has_ended)
     assert isinstance(status, Rejected)
@@ -267,7 +267,7 @@ async def test_of_legs_that_break_the_bound_together_no_pool_moves(
 async def test_of_legs_of_which_one_has_no_pool_none_moves(join: Join, database: Database) -> None:
     network = join()
     before = await pool_of(database)
-    legs = [Leg("raydium", QUOTE), Leg("orca", QUOTE)]
+    legs = [Leg("raydium", QUOTE), Leg("nowhere", QUOTE)]
     assert isinstance(await network.send(await new_transaction(network, legs=legs)), Rejected)
     assert await pool_of(database) == before
 

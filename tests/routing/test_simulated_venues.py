@@ -1,8 +1,10 @@
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from routing.pools.pool import Direction
 from routing.pricing import bound_for, execution_price
 from routing.router import best_route
 from routing.simulated_pools import SimulatedPools
+from routing.simulated_seeding import constant_product
 from routing.simulation import Simulation
 from routing.tokens import BONK, JUP, REGISTRY, SOL, USDC
 from routing.venue import (
@@ -38,6 +41,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 MakeVenue = Callable[..., SimulatedVenue]
 
+README = Path(__file__).parents[2] / "README.md"
 DEEP = 10**11
 STILL: dict[str, Any] = {"volatility_bps": Decimal(0), "depth": DEEP}
 
@@ -65,16 +69,23 @@ async def simulated(database_conninfo: str) -> AsyncIterator[MakeVenue]:
         await pools.close()
 
 
-class TestSimulatedRaydium(VenueContract):
-    @pytest.fixture
-    def venue(self, simulated: MakeVenue) -> Venue:
-        return simulated(SimulatedRaydium)
+def venue_of_the_readme() -> type[SimulatedVenue]:
+    """The class that the README shows to whom wants to add a venue."""
+    names: dict[str, Any] = {"Decimal": Decimal, "SimulatedVenue": SimulatedVenue}
+    names["constant_product"] = constant_product
+    (code,) = re.findall(r"```python\n(# routing/venues/.*?)```", README.read_text(), re.DOTALL)
+    exec(code, names)
+    kind: type[SimulatedVenue] = names["SimulatedOrca"]
+    return kind
 
 
-class TestSimulatedMeteora(VenueContract):
+@pytest.mark.parametrize(
+    "kind", [*SIMULATED_VENUES, venue_of_the_readme()], ids=lambda kind: kind.name
+)
+class TestSimulatedVenues(VenueContract):
     @pytest.fixture
-    def venue(self, simulated: MakeVenue) -> Venue:
-        return simulated(SimulatedMeteora)
+    def venue(self, kind: type[SimulatedVenue], simulated: MakeVenue) -> Venue:
+        return simulated(kind)
 
 
 @pytest.mark.parametrize("venue", [StubVenue()])
@@ -86,7 +97,8 @@ class TestStubVenue(VenueContract):
 async def test_the_worked_example_holds_with_pools_deep_enough(simulated: MakeVenue) -> None:
     """Raydium 100.20 at 0.3 % loses against Meteora near 100.15 at 0.2 %: the fees decide."""
     ranges = {"raydium": fixed("1.002"), "meteora": fixed("1.0015")}
-    venues = [simulated(kind, price_ranges=ranges, **STILL) for kind in SIMULATED_VENUES]
+    kinds = (SimulatedRaydium, SimulatedMeteora)
+    venues = [simulated(kind, price_ranges=ranges, **STILL) for kind in kinds]
     decision = await best_route(SELL, venues, quote_timeout=1)
     raydium, meteora = sorted(decision.quotes, key=lambda quote: quote.venue, reverse=True)
     assert 149_849_100 - 10 <= raydium.amount_out <= 149_849_100

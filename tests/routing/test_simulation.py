@@ -40,12 +40,12 @@ def test_a_wrong_fault_is_explained(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     "simulation",
     [
-        Simulation(faults=Faults.parse("orca.quote_refused=1")),
-        Simulation(price_ranges={"orca": (Decimal(1), Decimal(1))}),
+        Simulation(faults=Faults.parse("nowhere.quote_refused=1")),
+        Simulation(price_ranges={"nowhere": (Decimal(1), Decimal(1))}),
     ],
 )
 def test_a_venue_nobody_knows_is_named(simulation: Simulation) -> None:
-    with pytest.raises(ValueError, match="orca"):
+    with pytest.raises(ValueError, match="nowhere"):
         simulated_exchange("", simulation)
 
 

@@ -114,6 +114,10 @@ def test_a_value_that_nothing_computes_differs(case: dict[str, Any], tmp_path: P
             "a pool has bins, vault_0 and vault_1, or input_ and output_reserve",
         ),
         ({"pool": {"input_reserve": "5"}}, "output_reserve is None, not an integer"),
+        (
+            {"pool": {"input_reserve": "5", "creator_fee_on_input": "no"}},
+            "creator_fee_on_input is 'no', not true or false",
+        ),
     ],
 )
 def test_a_case_that_is_not_of_the_form_is_told_with_the_reason(
@@ -145,12 +149,22 @@ def test_a_case_may_contain_its_pool_of_bins(tmp_path: Path) -> None:
         ({"bins": [[1, "-2", "0"]]}, "a bin has a negative amount"),
         ({"collect_fee_mode": 7}, "collect_fee_mode is 7, which has no meaning"),
         ({"v": None}, "v is missing"),
+        ({"base_fee_power_factor": 10**30}, "base_fee_power_factor is above 255"),
     ],
 )
 def test_a_pool_of_bins_that_is_not_of_the_form_is_told_with_the_reason(
     change: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     assert only(bin_case(**change), tmp_path).unreadable == reason
+
+
+def test_a_pool_by_a_name_that_is_none_is_told(tmp_path: Path) -> None:
+    content = bin_case()
+    del content["cases"][0]["pool"]
+
+    comparison = only(content | {"cases": [content["cases"][0] | {"pool_name": [7]}]}, tmp_path)
+
+    assert comparison.unreadable == "pool [7] is missing"
 
 
 def test_a_closed_pool_refuses_every_swap(tmp_path: Path) -> None:
@@ -163,7 +177,9 @@ def test_a_closed_pool_refuses_every_swap(tmp_path: Path) -> None:
 def test_a_step_that_should_fail_leaves_the_pool_as_it_was(tmp_path: Path) -> None:
     content = json.loads((VECTORS / "raydium_cpmm_sequences.json").read_text())
     sequence = content["sequences"][0]
-    failing = sequence["steps"][0] | {"amount": "1", "expected": {"error": "zero_output"}}
+    vault = [sequence["vault_0"], sequence["vault_1"]]
+    expected = {"error": "zero_output", "vault": vault, "fund_fee": ["0", "0"]}
+    failing = sequence["steps"][0] | {"amount": "1", "expected": expected}
     sequence["steps"].insert(0, failing | {"zero_for_one": True})
     file = tmp_path / "vectors.json"
     file.write_text(json.dumps(content))
@@ -171,7 +187,11 @@ def test_a_step_that_should_fail_leaves_the_pool_as_it_was(tmp_path: Path) -> No
     assert [one for one in compare_file(file) if one.difference or one.unreadable] == []
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '"cases"', "{}", '{"cases": []}', '{"cases": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '"cases"', "{}", '{"cases": []}', '{"cases": {}}', "[" * 10**5],
+    ids=lambda text: text[:12],
+)
 def test_a_file_without_swaps_cannot_be_read(text: str, tmp_path: Path) -> None:
     file = tmp_path / "vectors.json"
     file.write_text(text)

@@ -19,6 +19,12 @@ OPTIONS = (
     "-c statement_timeout=5000 -c lock_timeout=500 -c idle_in_transaction_session_timeout=10000"
     " -c timezone=UTC"
 )
+TRANSACTION_SECONDS = 10.0
+"""After which a transaction is ended, wherever it stands, from PostgreSQL 17 on.
+
+A process that freezes in the middle of a pipeline is not idle to PostgreSQL, and no other limit
+takes its locks away: the claims' budget, the network's gate.
+"""
 CONNECT_TIMEOUT = 3
 LIBPQ_NAMES = {  # what Django's settings call libpq's parameters
     "dbname": "NAME",
@@ -76,10 +82,24 @@ class Link:
         return found is not None and not (found.closed or found.broken)
 
     async def _connect(self) -> AsyncConnection[TupleRow]:
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             self._conninfo,
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT,
             application_name=self._name,
             options=OPTIONS + PLANS,
+        )
+        try:
+            await _limit_transactions(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+
+async def _limit_transactions(connection: AsyncConnection[TupleRow]) -> None:
+    if connection.info.server_version >= 17_00_00:
+        milliseconds = f"{TRANSACTION_SECONDS * 1000:.0f}"
+        await connection.execute(
+            "SELECT set_config('transaction_timeout', %s, false)", [milliseconds]
         )

@@ -501,6 +501,17 @@ def test_a_split_is_shown_leg_by_leg_with_its_shares(
     expect(part(order, "reason")).to_have_text(decision["reason"])
 
 
+def test_a_pair_in_two_hops_is_chosen_like_any_other(page: Page) -> None:
+    page.goto("/")
+    page.select_option("#market", "JUP/USDT")
+    page.fill("#amount", "200")
+    press(page, "Place order")
+    order = orders(page)
+    wait_for_status(order, "confirmed")
+    assert part(order, "title").text_content() == "Sell 200 JUP for USDT"
+    assert order.locator("[data-state=winner]").count() == 2
+
+
 @pytest.mark.parametrize("screen", SCREENS)
 def test_two_hops_are_shown_leg_by_leg_beside_the_way_that_lost(
     page: Page, running: Engine, web: Web, screen: str

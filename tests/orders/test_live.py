@@ -2,7 +2,7 @@
 
 import pytest
 
-from routing.tokens import MARKETS
+from routing.tokens import MARKETS, REGISTRY
 from tests.orders.client import get, request
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -14,8 +14,12 @@ async def test_the_page_offers_every_market_and_sets_no_cookie(path: str) -> Non
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.cookies == {}
+    direct, in_two_hops = answer.text.split('<optgroup label="In two hops">')
     for market in MARKETS:
-        assert f">{market.name}</option>" in answer.text
+        assert f">{market.name}</option>" in direct
+    for market in REGISTRY.joined():
+        assert f">{market.name}</option>" in in_two_hops
+    assert "<option selected>SOL/USDC</option>" in direct
 
 
 async def test_the_page_holds_no_script_and_no_style_of_its_own() -> None:

@@ -1,5 +1,7 @@
 """Landings written with one call, and those that are worked out beforehand sent with one, too.
 
+And the bins of a pool as one text.
+
 As functions, because each statement in one sees what was committed until it began: what is read
 behind a lock is not older than the lock.
 """
@@ -100,10 +102,22 @@ BEGIN
 END $$
 """
 
+BINS_AS_TEXT = """
+UPDATE simulated_pools
+SET state = jsonb_set(state, '{pool,bins}', to_jsonb(state #>> '{pool,bins}'))
+WHERE kind = 'liquidity_bins'
+"""
+BINS_AS_NUMBERS = """
+UPDATE simulated_pools
+SET state = jsonb_set(state, '{pool,bins}', (state #>> '{pool,bins}')::jsonb)
+WHERE kind = 'liquidity_bins'
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [("routing", "0003_simulated_pools")]
     operations = [
         migrations.RunSQL(WRITE, "DROP FUNCTION simulated_network_write"),
         migrations.RunSQL(GUESS, "DROP FUNCTION simulated_network_guess"),
+        migrations.RunSQL(BINS_AS_TEXT, BINS_AS_NUMBERS),
     ]

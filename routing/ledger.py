@@ -10,6 +10,12 @@ outcome, and whoever looks after it is due settles all that are due, in the orde
 The pools are locked from before the rows are read until all is committed, so nothing lands twice:
 neither the same bytes sent by two processes, nor one row settled by two.
 
+Who knows how the pools stand need not ask: it works the landings out beforehand, and one call
+locks the pools and writes all of it, or nothing. It writes only what would have come out behind
+the locks: the pools still have the versions it was worked out on, it is still the second that
+the pools were brought to, nobody recorded one of the signatures, none has expired, and nothing is
+due that would land before. Locks and clock are the database's there, too, in the same order.
+
 A lookup that finds nothing may be the proof that a transaction is dead, so it must not miss one
 that is being recorded in this moment. Recording holds a shared advisory lock from before it
 reads the clock until it is committed; a lookup that found nothing looks again under the
@@ -21,9 +27,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from psycopg import AsyncConnection
-from psycopg.errors import SerializationFailure
 from psycopg.rows import TupleRow
 
 from config.group_commit import GroupCommit
@@ -31,7 +35,7 @@ from config.postgres import Link
 from routing import ledger_sql as sql
 from routing.simulated_batch import Arrival, Batch, Entry
 from routing.simulated_landing import NO_SUCH_POOL, SLIPPAGE_EXCEEDED
-from routing.simulated_pool import PoolKey, SimulatedPool, read_pool
+from routing.simulated_pool import PoolKey
 from routing.simulated_pools import SimulatedPools
 from routing.simulated_transaction import instruction_of
 from routing.venue import Absent, Landed, Rejected, TransactionStatus
@@ -50,10 +54,6 @@ REASONS = {
     SLIPPAGE_EXCEEDED: "the price moved beyond the order's bound before it landed",
     NO_SUCH_POOL: "a pool that it names does not exist",
 }
-
-
-class Overtaken(SerializationFailure):
-    """Another process recorded one of these signatures meanwhile. The group commit tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ class Ledger:
         self._commit: GroupCommit[Entry | str, TransactionStatus] = GroupCommit(
             self._link, self._run, self._recover, patience=PATIENCE
         )
+        self._contended: set[PoolKey] = set()
+        """Pools that another process moved before this one's last landing: guesses are in vain."""
         self._epoch = 0.0
         self._read_at = float("-inf")
 
@@ -104,9 +106,9 @@ class Ledger:
 
         :raises psycopg.Error: the database cannot be reached, or is too slow.
         """
-        if time.monotonic() - self._read_at > CLOCK_AGE:
+        if self._clock_is_old():
             await self._read_clock()
-        return self._height_at(self._epoch + time.monotonic() - self._read_at)
+        return self._height_at(self._now())
 
     async def close(self) -> None:
         await self._link.close()
@@ -114,6 +116,13 @@ class Ledger:
     async def _read_clock(self) -> None:
         rows = await self._link.fetch("SELECT extract(epoch FROM clock_timestamp())::float8", ())
         self._set_clock(rows[0][0])
+
+    def _clock_is_old(self) -> bool:
+        return time.monotonic() - self._read_at > CLOCK_AGE
+
+    def _now(self) -> float:
+        """Return the database's clock, carried on from its last reading: never ahead of it."""
+        return self._epoch + time.monotonic() - self._read_at
 
     def _set_clock(self, epoch: float) -> None:
         self._epoch, self._read_at = epoch, time.monotonic()
@@ -146,7 +155,9 @@ class Ledger:
     ) -> dict[str, TransactionStatus]:
         """Record what is neither known nor expired, and return the status of each."""
         keys = {key for entry in entries if entry.lands_at_once for key in entry.pools}
-        found = await self._land(connection, keys, entries)
+        found = await self._guess(connection, keys, entries)
+        if found is None:
+            found = await self._land(connection, keys, entries)
         if any(row.is_to_be_settled for row in found):  # recorded earlier, and due by now
             return await self._find(connection, {entry.signature for entry in entries})
         return self._statuses(found)
@@ -182,6 +193,33 @@ class Ledger:
         self._set_clock(rows[0][0])
         return [found for row in rows if (found := Found(*row)).signature is not None]
 
+    async def _guess(
+        self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry]
+    ) -> list[Found] | None:
+        """Record the entries on the pools as this process knows them, in one statement.
+
+        None: nothing was done, for this process does not know enough.
+
+        :raises SerializationFailure: nothing was done.
+        """
+        pools = self._pools.held(keys)
+        if pools is None or keys & self._contended or self._clock_is_old():
+            return None
+        arbitrage = await self._pools.arbitrage()
+        batch = Batch(arbitrage, keys, pools, self._now(), self._block_seconds)
+        for entry in entries:
+            batch.record(entry)
+        rows = [*batch.recorded()]
+        if len(rows) < len(entries):  # one has expired, and may be known for all that
+            return None
+        cursor = await connection.execute(sql.GUESS, {"gate": sql.GATE, **batch.parameters()})
+        ((epoch,),) = await cursor.fetchall()
+        if epoch is None:
+            return None
+        self._set_clock(epoch)
+        self._pools.learn(batch.moved)
+        return [Found(epoch, *values) for values in rows]
+
     async def _land(
         self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry] = ()
     ) -> list[Found]:
@@ -189,7 +227,7 @@ class Ledger:
 
         One transaction: a crash leaves all of it or nothing.
 
-        :raises Overtaken: nothing was done.
+        :raises SerializationFailure: nothing was done.
         """
         arbitrage = await self._pools.arbitrage()
         async with connection.pipeline(), connection.transaction():
@@ -199,7 +237,7 @@ class Ledger:
                 sql.FIND, [sorted(entry.signature for entry in entries)]
             )
             waiting = await connection.execute(sql.DUE, [MOST_SETTLED if keys else 0])
-            pools = [_pool_of(row) for row in await locked.fetchall()]
+            pools = self._pools.read(await locked.fetchall())
             found = self._read(await looked.fetchall())
             batch = Batch(arbitrage, keys, pools, self._epoch, self._block_seconds)
             for signature, lands_at, payload in await waiting.fetchall():
@@ -209,10 +247,9 @@ class Ledger:
                 if entry.signature not in known:
                     batch.record(entry)
             if batch.changes:
-                cursor = await connection.execute(sql.WRITE, batch.parameters())
-                row = await cursor.fetchone()
-                if row is None or row[0] != batch.changes:
-                    raise Overtaken
+                written = await connection.execute(sql.WRITE, batch.parameters())
+                await written.fetchall()  # before the commit, which is not sent if this failed
+        self._contended = self._contended - keys | self._pools.moved_by_others(pools)
         self._pools.learn(batch.moved)
         return found + [Found(self._epoch, *values) for values in batch.recorded()]
 
@@ -234,8 +271,3 @@ def _columns(keys: set[PoolKey]) -> list[list[str]]:
 
 def _pools_of(payload: str) -> set[PoolKey]:
     return instruction_of(payload).pools
-
-
-def _pool_of(row: Sequence[Any]) -> SimulatedPool:
-    venue, base, quote, kind, tick, version, state = row
-    return read_pool(PoolKey(venue, base, quote), kind, orjson.loads(state), tick, version)

@@ -43,36 +43,9 @@ ORDER BY lands_at, signature
 LIMIT %s
 """
 
-# The rows sorted, so that two batches with the same signatures cannot lock each other out.
-WRITE = """
-WITH recorded AS (
-    INSERT INTO simulated_network_transactions (signature, expires_at_height, sent_at, lands_at,
-        amount_in, amount_out, rejection, network_fee, payload)
-    SELECT signature, expires_at_height, to_timestamp(%(now)s), to_timestamp(lands_at),
-        amount_in, amount_out, rejection, network_fee, payload
-    FROM json_to_recordset(%(entries)s::json) AS item (
-        signature text, expires_at_height bigint, lands_at float8,
-        amount_in bigint, amount_out bigint, rejection text, network_fee bigint, payload text)
-    ORDER BY signature
-    ON CONFLICT (signature) DO NOTHING RETURNING 1
-), settled AS (
-    UPDATE simulated_network_transactions AS found
-    SET amount_in = item.amount_in, amount_out = item.amount_out, rejection = item.rejection,
-        network_fee = item.network_fee
-    FROM json_to_recordset(%(settled)s::json) AS item (
-        signature text, amount_in bigint, amount_out bigint, rejection text, network_fee bigint)
-    WHERE found.signature = item.signature
-        AND found.amount_out IS NULL AND found.rejection = ''
-    RETURNING 1
-), moved AS (
-    UPDATE simulated_pools AS pool
-    SET state = item.state, tick = item.tick, version = item.version
-    FROM json_to_recordset(%(pools)s::json) AS item (
-        venue text, base text, quote text, state jsonb, tick bigint, version bigint)
-    WHERE (pool.venue, pool.base, pool.quote) = (item.venue, item.base, item.quote)
-        AND pool.version = item.version - 1
-    RETURNING 1
-)
-SELECT (SELECT count(*) FROM recorded) + (SELECT count(*) FROM settled)
-    + (SELECT count(*) FROM moved)
+# Functions of the migrations: what each does stands there.
+WRITE = "SELECT simulated_network_write(to_timestamp(%(now)s), %(entries)s, %(settled)s, %(pools)s)"
+GUESS = """
+SELECT simulated_network_guess(
+    %(gate)s, %(now)s, %(block_seconds)s, %(known)s, %(entries)s, %(pools)s)
 """

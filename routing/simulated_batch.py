@@ -110,13 +110,19 @@ class Batch:
         return len(self._recorded) + len(self._settled) + len(self._touched)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters of the statement that writes all of it."""
+        """Return the parameters of the statements that write all of it.
+
+        `known` are the versions of all the pools on which it was worked out.
+        """
         pools = [
             pool.key._asdict() | {"state": pool.state(), "tick": pool.tick, "version": pool.version}
             for pool in self.moved
         ]
+        known = [key._asdict() | {"version": number} for key, number in self._versions.items()]
         return {
             "now": self._now,
+            "block_seconds": self._block_seconds,
+            "known": orjson.dumps(known).decode(),
             "entries": orjson.dumps(self._recorded).decode(),
             "settled": orjson.dumps(self._settled).decode(),
             "pools": orjson.dumps(pools).decode(),

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+import orjson
+
 from routing.pools.bins import Bin
 from routing.pools.constant_product import ConstantProductPool, CreatorFeeOn, FeeRates
 from routing.pools.liquidity_bins import LiquidityBinPool
@@ -56,7 +58,8 @@ class SimulatedPool:
         """Return all but key, kind, tick and version, for orjson."""
         state = {field.name: getattr(self.pool, field.name) for field in fields(self.pool)}
         if isinstance(self.pool, LiquidityBinPool):
-            state["bins"] = [tuple(bin_) for bin_ in self.pool.bins]
+            # As one text: PostgreSQL would make hundreds of numbers of it at each landing.
+            state["bins"] = orjson.dumps([tuple(bin_) for bin_ in self.pool.bins]).decode()
         # As text: a price's integers may be longer than JSON's.
         return {"reference": [str(number) for number in self.reference], "pool": state}
 
@@ -88,6 +91,6 @@ def _liquidity_bins(stored: dict[str, Any]) -> LiquidityBinPool:
         | {
             "parameters": BinParameters(**parameters),
             "volatility": Volatility(**stored["volatility"]),
-            "bins": tuple(Bin(*numbers) for numbers in stored["bins"]),
+            "bins": tuple([Bin._make(numbers) for numbers in orjson.loads(stored["bins"])]),
         }
     )

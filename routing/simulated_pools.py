@@ -84,6 +84,21 @@ class SimulatedPools:
             await self._shared("arbitrage", self._find_arbitrage)
         return self._arbitrage
 
+    def held(self, keys: Iterable[PoolKey]) -> list[SimulatedPool] | None:
+        """Return these pools as they were stored when this process last knew them, or none."""
+        try:
+            return [self._held[key] for key in keys]
+        except KeyError:
+            return None
+
+    def read(self, rows: Iterable[Sequence[Any]]) -> list[SimulatedPool]:
+        """Return the pools of rows as `ledger_sql.LOCK_POOLS` has them."""
+        return [self._pool_of(row) for row in rows]
+
+    def moved_by_others(self, pools: Iterable[SimulatedPool]) -> set[PoolKey]:
+        """Return the keys of those that are stored otherwise than this process knew them."""
+        return {pool.key for pool in pools if self._held.get(pool.key, pool) is not pool}
+
     def learn(self, pools: Iterable[SimulatedPool]) -> None:
         """Take note of how pools stand that were just stored."""
         for pool in pools:
@@ -141,7 +156,7 @@ class SimulatedPools:
         venue, base, quote, kind, tick, version, state = row
         key = PoolKey(venue, base, quote)
         held = self._held.get(key)
-        if held is not None and (state is None or held.version > version):
+        if held is not None and (state is None or held.version >= version):
             return held
         return read_pool(key, kind, orjson.loads(state), tick, version)
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.pricing import bound_for, execution_price, net_output, required_input
+from routing.pools.pool import Fill
+from routing.pricing import bound_for, execution_price, fees_bps, net_output, required_input
 from routing.tokens import BONK, MARKETS, REGISTRY, SOL, USDC
 from routing.venue import Quote, Side, Swap
 
@@ -96,3 +97,13 @@ def test_an_execution_price_has_always_eight_digits(
     price = execution_price(market, side, amount_in, amount_out)  # type: ignore[arg-type]  # as above
     assert len(price.as_tuple().digits) >= 8
     assert price > 0
+
+
+@pytest.mark.parametrize(
+    ("fee", "bps"), [(0, 0), (300_000, 30), (300_001, 30), (304_999, 30), (305_000, 31)]
+)
+def test_fees_are_told_to_the_nearest_whole_bps(fee: int, bps: int) -> None:
+    paid = 100_000_000
+    on_input = Fill(paid, 10**6, paid - fee, 10**6, fee, 0)
+    on_output = Fill(10**6, paid - fee, 10**6, paid, fee, 0)
+    assert fees_bps(on_input) == fees_bps(on_output) == bps

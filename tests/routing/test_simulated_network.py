@@ -1,14 +1,10 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from decimal import Decimal
-from typing import Any
+from collections.abc import Sequence
 
 import psycopg
 import pytest
-import pytest_asyncio
 
 from routing import ledger
-from routing.faults import Faults
 from routing.pools.pool import Direction
 from routing.simulated_batch import NETWORK_FEE
 from routing.simulated_pool import PoolKey, SimulatedPool, read_pool
@@ -29,13 +25,12 @@ from routing.venue import (
     TransactionRefused,
     TransactionStatus,
 )
-from routing.venues import Exchange, simulated_exchange
+from routing.venues import simulated_exchange
 from tests.database import Database
+from tests.routing.conftest import Join
 from tests.routing.contract import SELL, NetworkContract, expired, landed, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-Join = Callable[..., Network]
 
 QUOTE = Quote("raydium", 1_500_000_000, 149_550_000, SELL.market.reference_price, 30)
 """What a deep pool pays, nearly, at the reference price."""
@@ -51,30 +46,6 @@ BLOCKED = """
 SELECT pid FROM pg_stat_activity WHERE application_name = 'simulated-network'
     AND datname = current_database() AND wait_event = 'transactionid'
 """
-STILL: dict[str, Any] = {
-    "volatility_bps": Decimal(0),
-    "price_ranges": {"raydium": (Decimal(1), Decimal(1)), "meteora": (Decimal(1), Decimal(1))},
-}
-
-
-@pytest_asyncio.fixture
-async def join(database_conninfo: str) -> AsyncIterator[Join]:
-    """Make networks on the test database, each as another process would have it."""
-    exchanges: list[Exchange] = []
-
-    def new(faults: str = "", **settings: Any) -> Network:
-        settings = {"landing_latency": (0, 0), "block_seconds": 0.01, "seed": 1} | STILL | settings
-        simulation = Simulation(quote_latency=0, faults=Faults.parse(faults), **settings)
-        exchanges.append(simulated_exchange(database_conninfo, simulation))
-        return exchanges[-1].network
-
-    seeding = simulated_exchange(database_conninfo, Simulation(quote_latency=0, seed=1, **STILL))
-    for venue in seeding.venues:
-        await venue.quote(SELL)
-    await seeding.close()
-    yield new
-    for exchange in exchanges:
-        await exchange.close()
 
 
 async def new_transaction(

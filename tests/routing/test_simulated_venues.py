@@ -109,6 +109,22 @@ async def test_the_worked_example_holds_with_pools_deep_enough(simulated: MakeVe
 
 
 @pytest.mark.parametrize("kind", SIMULATED_VENUES, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "swap",
+    [
+        Swap(SELL.market, Side.SELL, amount_in=1_234_567_891),
+        Swap(SELL.market, Side.BUY, amount_in=1_234_567),
+        Swap(SELL.market, Side.SELL, amount_out=1_234_567),
+    ],
+    ids=["sell", "buy", "for a fixed output"],
+)
+async def test_an_amount_of_which_the_fee_is_no_whole_atom_costs_the_venues_rate(
+    simulated: MakeVenue, kind: type[SimulatedVenue], swap: Swap
+) -> None:
+    assert (await simulated(kind, **STILL).quote(swap)).fee_bps == kind.fee_bps
+
+
+@pytest.mark.parametrize("kind", SIMULATED_VENUES, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("swap", SWAPS, ids=lambda swap: f"{swap.side}-{swap.market.name}")
 async def test_a_quote_is_what_the_shown_pool_pays(
     simulated: MakeVenue, kind: type[SimulatedVenue], swap: Swap

@@ -1,0 +1,40 @@
+"""Networks on the test database, each as another process would have it."""
+
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest_asyncio
+
+from routing.faults import Faults
+from routing.simulation import Simulation
+from routing.venue import Network
+from routing.venues import Exchange, simulated_exchange
+from tests.routing.contract import SELL
+
+Join = Callable[..., Network]
+
+STILL: dict[str, Any] = {
+    "volatility_bps": Decimal(0),
+    "price_ranges": {"raydium": (Decimal(1), Decimal(1)), "meteora": (Decimal(1), Decimal(1))},
+}
+
+
+@pytest_asyncio.fixture
+async def join(database_conninfo: str) -> AsyncIterator[Join]:
+    """Make networks on the test database, each as another process would have it."""
+    exchanges: list[Exchange] = []
+
+    def new(faults: str = "", **settings: Any) -> Network:
+        settings = {"landing_latency": (0, 0), "block_seconds": 0.01, "seed": 1} | STILL | settings
+        simulation = Simulation(quote_latency=0, faults=Faults.parse(faults), **settings)
+        exchanges.append(simulated_exchange(database_conninfo, simulation))
+        return exchanges[-1].network
+
+    seeding = simulated_exchange(database_conninfo, Simulation(quote_latency=0, seed=1, **STILL))
+    for venue in seeding.venues:
+        await venue.quote(SELL)
+    await seeding.close()
+    yield new
+    for exchange in exchanges:
+        await exchange.close()

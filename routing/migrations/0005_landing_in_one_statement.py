@@ -115,7 +115,7 @@ WHERE kind = 'liquidity_bins'
 
 
 class Migration(migrations.Migration):
-    dependencies = [("routing", "0003_simulated_pools")]
+    dependencies = [("routing", "0004_tokens_and_markets")]
     operations = [
         migrations.RunSQL(WRITE, "DROP FUNCTION simulated_network_write"),
         migrations.RunSQL(GUESS, "DROP FUNCTION simulated_network_guess"),

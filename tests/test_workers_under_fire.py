@@ -232,16 +232,20 @@ def test_only_the_clock_of_the_database_decides(
         process_database,
         tmp_path,
         ORDER_RATE_LIMIT=f"{LIMIT}/s",
-        ORDER_CONCURRENCY="10",  # one cannot carry them all
+        ORDER_CONCURRENCY="4",  # one cannot carry them all
         LEASE_SECONDS="3",
         SIMULATION_LANDING_LATENCY="0.2",
         SIMULATION_FAULTS="quote_refused=0.3",  # so that pauses between attempts count, too
     ) as running:
-        ahead, behind = running.worker(**in_time(SKEW)), running.worker(**in_time(-SKEW))
+        # A queue of its own for each, beside the usual one: both are rung for.
+        ahead = running.worker("-Q", "celery,ahead", **in_time(SKEW))
+        behind = running.worker("-Q", "celery,behind", **in_time(-SKEW))
         running.scheduler(**in_time(SKEW))
         wait_for(lambda: running.value(WORKERS_SEEN) == 2, what="both workers have started")
         before = datetime.now(UTC)
         running.store(*orders)
+        for queue in ("ahead", "behind"):
+            app.send_task(bell.ROUTE_AND_EXECUTE, queue=queue)
         leases: list[float] = []
 
         def have_ended() -> bool:

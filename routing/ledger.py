@@ -25,6 +25,7 @@ exclusive lock. What comes after it reads a later clock, and is refused once exp
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -47,6 +48,9 @@ PATIENCE = 2.0
 
 CLOCK_AGE = 1.0
 """For how many seconds a reading of the database's clock is carried on by this machine's."""
+
+CONTENTION = 0.1
+"""For how many seconds a pool that another process moved is taken for one that it moves again."""
 
 MOST_SETTLED = 500
 """Landings that one transaction settles."""
@@ -83,8 +87,8 @@ class Ledger:
         self._commit: GroupCommit[Entry | str, TransactionStatus] = GroupCommit(
             self._link, self._run, self._recover, patience=PATIENCE
         )
-        self._contended: set[PoolKey] = set()
-        """Pools that another process moved before this one's last landing: guesses are in vain."""
+        self._contended: dict[PoolKey, float] = {}
+        """When this process last found pools that another had moved, by `time.monotonic`."""
         self._epoch = 0.0
         self._read_at = float("-inf")
 
@@ -203,7 +207,7 @@ class Ledger:
         :raises SerializationFailure: nothing was done.
         """
         pools = self._pools.held(keys)
-        if pools is None or keys & self._contended or self._clock_is_old():
+        if pools is None or self._is_any_contended(keys) or self._clock_is_old():
             return None
         arbitrage = await self._pools.arbitrage()
         batch = Batch(arbitrage, keys, pools, self._now(), self._block_seconds)
@@ -249,9 +253,14 @@ class Ledger:
             if batch.changes:
                 written = await connection.execute(sql.WRITE, batch.parameters())
                 await written.fetchall()  # before the commit, which is not sent if this failed
-        self._contended = self._contended - keys | self._pools.moved_by_others(pools)
+        self._contended |= dict.fromkeys(self._pools.moved_by_others(pools), time.monotonic())
         self._pools.learn(batch.moved)
         return found + [Found(self._epoch, *values) for values in batch.recorded()]
+
+    def _is_any_contended(self, keys: set[PoolKey]) -> bool:
+        """Whether another process moves one of these pools just now: a guess would be in vain."""
+        now = time.monotonic()
+        return any(now - self._contended.get(key, -inf) < CONTENTION for key in keys)
 
     def _statuses(self, found: Iterable[Found]) -> dict[str, TransactionStatus]:
         return {row.signature: self._status(row) for row in found if row.signature is not None}

@@ -127,12 +127,13 @@ async def test_a_bound_is_held_to_the_pool_as_another_left_it(
 async def test_while_another_moves_the_pool_nobody_guesses(
     join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ledger, "CONTENTION", 3600)
     first, second = join(), join()
-    for network in (first, second, first, second):
+    for network in (first, second, first):
         await land(network)
     monkeypatch.setattr(ledger.sql, "GUESS", "SELECT 1 / 0")
-    await land(first)  # the last one was the other's
-    await land(first)  # the last one was its own: next time it guesses again
+    await land(first)
+    monkeypatch.setattr(ledger, "CONTENTION", 0)
     with pytest.raises(psycopg.errors.DivisionByZero):
         await land(first)
 

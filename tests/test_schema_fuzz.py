@@ -24,31 +24,40 @@ pytestmark = pytest.mark.skipif(
 )
 
 SEED = os.environ.get("FUZZ_SEED", "20261121")
-SECONDS = int(os.environ.get("FUZZ_SECONDS", "6"))  # at most, for each client
+SECONDS = int(os.environ.get("FUZZ_SECONDS", "5"))  # at most, for each client
+ENOUGH = 20  # requests; a machine that sends fewer has four times as long
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance"),
     *("response_schema_conformance", "response_headers_conformance", "negative_data_rejection"),
     "unsupported_method",
 )
 OPTIONS = (
-    *("--phases", "examples,coverage,fuzzing", "--max-time", str(SECONDS), "--max-examples", "15"),
+    *("--phases", "examples,coverage,fuzzing", "--max-examples", "15"),
     *("--seed", SEED, "--generation-database", "none", "--no-shrink", "--continue-on-failure"),
     *("--suppress-health-check", "all", "--no-color", "--warnings", "off", "--report", "har"),
     *("--request-timeout", "10", "--exclude-path-regex", "^/(orders|execute)"),  # aliases
 )
 
 
-def fuzz(web: Web, order_id: str, folder: Path, headers: dict[str, str]) -> list[Any]:
+def fuzz(web: Web, order_id: str, folder: Path, headers: dict[str, str], seconds: int) -> list[Any]:
     """Run Schemathesis, with this order wherever one is named, and return all exchanges."""
     folder.mkdir()
     (folder / "schemathesis.toml").write_text(f'[parameters]\norder_id = "{order_id}"\n')
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file"]
     command += [str(folder / "schemathesis.toml"), "run", f"http://{web.address}/api/schema"]
-    command += [*OPTIONS, "--checks", ",".join(CHECKS), "--report-har-path", str(folder / "har")]
+    command += [
+        *OPTIONS,
+        "--max-time",
+        str(seconds),
+        "--checks",
+        ",".join(CHECKS),
+        "--report-har-path",
+        str(folder / "har"),
+    ]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
     ended = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=SECONDS * 5, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=60 + seconds, check=False
     )
     assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-2000:]
     found: list[Any] = json.loads((folder / "har").read_text())["log"]["entries"]
@@ -61,7 +70,10 @@ def fuzzed(
     headers = {"owner": owner.headers, "other": {}, "nobody": {}}[who]
     if who == "other":
         headers = make_account(running.conninfo).headers
-    return fuzz(web, order_id, folder / who, headers)
+    found = fuzz(web, order_id, folder / who, headers, SECONDS)
+    if len(found) < ENOUGH:
+        found += fuzz(web, order_id, folder / f"{who} again", headers, 4 * SECONDS)
+    return found
 
 
 @pytest.mark.parametrize("who", ["owner", "other", "nobody"])
@@ -75,7 +87,7 @@ def test_requests_out_of_the_schema_are_answered_as_it_says(
         answer = web.request("/execute", SELL, **owner.headers)
         order_id = answer.body["orderId"]
         exchanges = fuzzed(running, web, owner, order_id, tmp_path, who)
-        assert len(exchanges) >= 10, "too slow to say anything"
+        assert len(exchanges) >= ENOUGH, "too slow to say anything"
         accepted = sum(one["response"]["status"] == 201 for one in exchanges if is_entry(one))
         assert accepted > 0
         assert running.value("SELECT count(*)::int FROM orders") == 1 + accepted

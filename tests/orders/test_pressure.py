@@ -218,7 +218,7 @@ async def test_a_backlog_that_cannot_be_counted_refuses_nobody() -> None:
 def test_a_crowd_is_answered_and_all_that_was_let_in_is_executed(
     process_database: str, tmp_path: Path
 ) -> None:
-    limits = {"ACCOUNT_RATE_LIMIT": "40/h", "MAX_BACKLOG": "60"}
+    limits = {"ACCOUNT_RATE_LIMIT": "60/h", "MAX_BACKLOG": "60"}
     urls = {"REDIS_URL": settings.REDIS_URL, **limits}
     with engine(process_database, tmp_path, **urls) as running:
         webs = [running.web(), running.web()]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 from psycopg.rows import TupleRow
 
 # The statements on these connections find a batch's rows by primary key. Without statistics the
@@ -53,7 +53,11 @@ class Link:
         async with self._turn:
             if self._connection is None or not self._is_usable():
                 self._connection = await self._connect()
-            yield self._connection
+            try:
+                yield self._connection
+            except (errors.TransactionTimeout, errors.IdleInTransactionSessionTimeout) as error:
+                # The server ended the connection, which psycopg counts as an internal error.
+                raise psycopg.OperationalError(str(error)) from error
 
     async def fetch(self, query: LiteralString, parameters: Any) -> list[TupleRow]:
         """Return the rows of a query that writes nothing; a connection found dead is replaced.

@@ -230,6 +230,22 @@ async def test_an_answer_lost_on_the_wire_loses_and_doubles_nothing(
     assert await probes.stored() == {item.id for item in items} | {1000}
 
 
+async def test_a_transaction_that_the_server_ended_for_its_length_begins_anew(
+    probes: Probes,
+) -> None:
+    async def take_long(connection: Connection, items: Sequence[Item]) -> None:
+        if connection.info.server_version < 17_00_00:
+            pytest.skip("PostgreSQL limits transactions from 17 on")
+        await connection.execute("SELECT set_config('transaction_timeout', '50', false)")
+        async with connection.transaction():
+            await connection.execute("SELECT pg_sleep(30)")
+
+    probes.before.append(take_long)
+    async with committing(probes) as commit:
+        assert await commit(Item(1, 4)) == 8
+    assert await probes.stored() == {1}
+
+
 async def test_a_server_that_comes_back_in_time_is_waited_for(probes: Probes) -> None:
     items = good(20)
     async with (

@@ -16,7 +16,7 @@ from orders.lifecycle import Status
 from tests.accounts import Account
 from tests.chaos.clients import Clients, Follower
 from tests.chaos.kinds import KINDS, kinds_without
-from tests.chaos.plan import LAST, Options, errands_of, faults_of
+from tests.chaos.plan import LAST, LAST_HINTS, Options, errands_of, faults_of
 from tests.chaos.run import run
 from tests.chaos.verdict import Verdict, judge_clients, judge_orders
 from tests.checker import OrderFacts
@@ -51,10 +51,10 @@ def test_what_a_run_does_follows_from_its_seed_alone() -> None:
     assert errands_of(options) != errands_of(other)
 
 
-def test_a_long_run_has_every_kind_of_fault_and_ends_with_lost_hints() -> None:
+def test_a_long_run_has_every_kind_of_fault_and_ends_with_lost_hints_and_workers() -> None:
     faults = faults_of(Options(seed=7), KINDS)
     assert {fault.kind for fault in faults} == set(KINDS)
-    assert faults[-1].kind == LAST
+    assert [fault.kind for fault in faults[-2:]] == [LAST_HINTS, LAST]
     assert [fault.at for fault in faults] == sorted(fault.at for fault in faults)
     assert len(faults) == 60
 

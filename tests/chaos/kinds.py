@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,22 @@ def fault(weight: int, seconds: tuple[float, float] = (0.0, 0.0)) -> Callable[[D
 @fault(weight=6, seconds=(0, 1.5))
 async def kill_worker(stack: Stack, fault: Fault) -> None:
     await _kill(stack.place("worker", fault.pick), fault)
+
+
+@fault(weight=0, seconds=(0.2, 1))
+async def lose_workers(stack: Stack, fault: Fault) -> None:
+    """All at once, with whatever they carry, and the bells that wait for them."""
+    places = [place for place in stack.places if place.name == "worker"]
+    async with AsyncExitStack() as turns:
+        for place in places:
+            await turns.enter_async_context(place.turn)
+        for place in places:
+            place.process.kill()
+        with suppress(RedisError, OSError):
+            await _tell_redis(stack, "FLUSHALL")
+        await asyncio.sleep(fault.seconds)
+        for place in places:
+            place.start()
 
 
 @fault(weight=6, seconds=(2.5, 4.5))

@@ -3,12 +3,16 @@
 import random
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 CANCELLED = 0.08  # of the orders
 FIRST_FAULT = 1.5  # seconds after the first order
 QUIET_END = 1.0  # seconds without new faults at the end
-LAST = "drop_hints"  # no later reconnection can make it good, so the resync has to
+LAST_HINTS = "drop_hints"  # no later reconnection can make it good, so the resync has to
+LAST = (
+    "lose_workers"  # after the last order: no other's bell makes it good, so the scheduler has to
+)
+AFTER_ALL = 0.2  # seconds after the last order
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Kind:
 def faults_of(options: Options, kinds: Mapping[str, Kind]) -> list[Fault]:
     """Return the faults in order of time: each kind once if there is room, the rest by weight.
 
-    The last one is always `LAST`, unless others were asked for.
+    The last two are always `LAST_HINTS` and `LAST`, unless others were asked for.
     """
     chance = random.Random(f"{options.seed}:faults")
     names = sorted(options.only or kinds)
@@ -67,10 +71,11 @@ def faults_of(options: Options, kinds: Mapping[str, Kind]) -> list[Fault]:
     weights = [kinds[name].weight for name in names]
     drawn += chance.choices(names, weights, k=options.faults - len(drawn))
     chance.shuffle(drawn)
-    if drawn and LAST in names:
-        drawn[-1] = LAST
+    ends = [name for name in (LAST_HINTS, LAST) if name in names]
+    if ends and len(drawn) >= len(ends):
+        drawn[-len(ends) :] = ends
     span = options.seconds - FIRST_FAULT - QUIET_END
-    return [
+    faults = [
         Fault(
             at=FIRST_FAULT + span * (place + chance.random()) / len(drawn),
             kind=name,
@@ -79,6 +84,9 @@ def faults_of(options: Options, kinds: Mapping[str, Kind]) -> list[Fault]:
         )
         for place, name in enumerate(drawn)
     ]
+    if drawn and drawn[-1] == LAST:
+        faults[-1] = replace(faults[-1], at=options.seconds + AFTER_ALL)
+    return faults
 
 
 def errands_of(options: Options) -> list[Errand]:

@@ -214,6 +214,14 @@ def test_two_stacks_that_start_at_once_get_two_ports(monkeypatch: pytest.MonkeyP
         assert one.getsockname() != two.getsockname()
 
 
+def test_connections_of_a_listener_send_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PORT", raising=False)
+    with listen() as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

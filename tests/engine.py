@@ -3,10 +3,7 @@
 import asyncio
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -21,12 +18,14 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from config import embedded_postgres, embedded_redis
-from config.child import Child, end_with_parent
-from config.embedded import PROJECT, database_url, locked, redis_url, temporary_data_directory
+from config.child import Child
+from config.embedded import database_url, locked, redis_url, temporary_data_directory
+from config.listening import listen_on
 from config.processes import WEB_OPTIONS, WORKER_OPTIONS
 from orders.hints import HintPublisher
 from orders.journal import Journal
 from orders.moves import NewOrder
+from tests.forked import Program
 
 SELL = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
 PATIENCE = 30.0  # seconds; generous, because other work may share the machine's cores
@@ -50,50 +49,25 @@ def wait_for(is_so: Callable[[], Any], seconds: float = PATIENCE, what: str = ""
     return answer
 
 
-class Process:
+class Process(Program):
     """One process of the engine; its output is in a file."""
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], log: Path, keeps: int = -1
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        listener: socket.socket | None = None,
     ) -> None:
         self._log = log
-        with log.open("ab") as output:
-            self._running = subprocess.Popen(
-                command,
-                cwd=PROJECT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(keeps,) if keeps >= 0 else (),
-                start_new_session=True,
-                preexec_fn=end_with_parent(signal.SIGKILL),
-            )
+        super().__init__(arguments, environment, log, listener=listener)
 
     @property
     def output(self) -> str:
         return self._log.read_text(errors="replace")
 
-    @property
-    def process_id(self) -> int:
-        return self._running.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it runs; -9 if it died by SIGKILL."""
-        return self._running.poll()
-
-    def send(self, number: int) -> None:
-        self._running.send_signal(number)
-
-    def kill(self) -> None:
-        """End it as `kill -9` does."""
-        self._running.kill()
-        self._running.wait()
-
     def wait(self, seconds: float = PATIENCE) -> int:
-        """Return its exit code once it has ended by itself."""
-        return self._running.wait(seconds)
+        return super().wait(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +81,16 @@ class Answer:
 
 def listen(port: int = 0) -> socket.socket:
     """Return a listener, on a free port if none is given, for one web process or several."""
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(512)
-    return listener
+    return listen_on("127.0.0.1", port)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a command that has ended wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Web(Process):
@@ -119,14 +98,13 @@ class Web(Process):
 
     def __init__(
         self,
-        command: Sequence[str],
+        arguments: Sequence[str],
         environment: Mapping[str, str],
         log: Path,
         listener: socket.socket,
     ) -> None:
         self.port: int = listener.getsockname()[1]
-        descriptor = listener.fileno()
-        super().__init__([*command, "--fd", str(descriptor)], environment, log, descriptor)
+        super().__init__(arguments, environment, log, listener)
 
     @property
     def address(self) -> str:
@@ -170,7 +148,8 @@ class Engine:
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
         self._environment = {**os.environ, **environment}
         self._logs = logs
-        self._started: list[Process] = []
+        self._started: list[Program] = []
+        self._database: psycopg.Connection | None = None
 
     @property
     def conninfo(self) -> str:
@@ -186,39 +165,34 @@ class Engine:
     def web_on(self, listener: socket.socket, **environment: str) -> Web:
         """Run a web process on this listener; return at once."""
         options = [word for option in WEB_OPTIONS.items() for word in option]
-        command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "config.asgi:application"]
-        command += [*options, "--no-access-log"]
-        web = Web(command, self._with(environment), self._log("web"), listener)
+        arguments = ["-m", "uvicorn", "config.asgi:application", *options, "--no-access-log"]
+        web = Web(arguments, self._with(environment), self._log_path("web"), listener)
         self._started.append(web)
         return web
 
     def worker(self, *options: str, **environment: str) -> Process:
         """Run a worker; return at once: bells wait for it."""
         name = f"worker-{len(self._started)}-{time.monotonic_ns()}@test"
-        celery = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "config"]
-        command = [*celery, "worker", "--hostname", name, *WORKER_OPTIONS, *options]
-        return self._start(command, environment, "worker")
+        celery = ["-m", "celery", "--quiet", "-A", "config"]
+        arguments = [*celery, "worker", "--hostname", name, *WORKER_OPTIONS, *options]
+        return self._start(arguments, environment, "worker")
 
     def scheduler(self, **environment: str) -> Process:
-        command = [sys.executable, "manage.py", "run_scheduler"]
-        return self._start(command, environment, "scheduler")
+        return self._start(["manage.py", "run_scheduler"], environment, "scheduler")
 
     def manage(self, *arguments: str) -> None:
         """Run a management command to its end."""
-        process = self._start([sys.executable, "manage.py", *arguments], {}, arguments[0])
+        process = self._start(["manage.py", *arguments], {}, arguments[0])
         assert process.wait() == 0, process.output
 
-    def command(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def command(self, *arguments: str, **environment: str) -> Ended:
         """Run a management command to its end, whatever that is, and return what it wrote."""
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=PROJECT,
-            env=self._with(environment),
-            capture_output=True,
-            text=True,
-            timeout=2 * PATIENCE,
-            check=False,
-        )
+        output, errors = self._log_path("output"), self._log_path("errors")
+        words = ["manage.py", *arguments]
+        program = Program(words, self._with(environment), output, errors)
+        self._started.append(program)
+        code = program.wait(2 * PATIENCE)
+        return Ended(code, output.read_text(), errors.read_text())
 
     def store(self, *orders: NewOrder) -> None:
         """Accept orders without ringing for them."""
@@ -231,9 +205,16 @@ class Engine:
         asyncio.run(accept())
 
     def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.conninfo, autocommit=True) as database:
-            cursor = database.execute(statement, parameters)  # type: ignore[call-overload]
-            return cursor.fetchall() if cursor.description else []
+        """Ask the database; once more if the server was restarted since it was asked last."""
+        if self._database is None or self._database.closed:
+            self._database = psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=None)
+            return self._ask(self._database, statement, parameters)
+        try:
+            return self._ask(self._database, statement, parameters)
+        except psycopg.OperationalError:
+            if not self._database.closed:
+                raise
+            return self.query(statement, *parameters)
 
     def value(self, statement: str, *parameters: Any) -> Any:
         return self.query(statement, *parameters)[0][0]
@@ -249,21 +230,35 @@ class Engine:
         """Remove all orders; nothing may be under way."""
         self.query(f"TRUNCATE {TABLES}")
 
-    def close(self) -> None:
+    def kill(self) -> None:
         """End what still runs, at once; how they stop by themselves has tests of its own."""
         for process in self._started:
             process.kill()
 
-    def _start(self, command: Sequence[str], environment: Mapping[str, str], name: str) -> Process:
-        process = Process(command, self._with(environment), self._log(name))
+    def close(self) -> None:
+        """Leave the database."""
+        if self._database is not None:
+            self._database.close()
+
+    def _start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], name: str
+    ) -> Process:
+        process = Process(arguments, self._with(environment), self._log_path(name))
         self._started.append(process)
         return process
 
     def _with(self, environment: Mapping[str, str]) -> dict[str, str]:
         return {**self._environment, **environment}
 
-    def _log(self, name: str) -> Path:
+    def _log_path(self, name: str) -> Path:
         return self._logs / f"{len(self._started):03}-{name}.log"
+
+    @staticmethod
+    def _ask(
+        database: psycopg.Connection, statement: str, parameters: Sequence[Any]
+    ) -> list[tuple[Any, ...]]:
+        cursor = database.execute(statement, parameters)  # type: ignore[call-overload]
+        return cursor.fetchall() if cursor.description else []
 
     @staticmethod
     def _is_up(web: Web) -> bool:
@@ -279,8 +274,9 @@ def engine(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
     urls = {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     with ExitStack() as stack:
         running = Engine(urls | environment, logs)
-        stack.callback(running.empty)
         stack.callback(running.close)
+        stack.callback(running.empty)
+        stack.callback(running.kill)
         yield running
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 SEED = os.environ.get("FUZZ_SEED", "20261121")
-SECONDS = int(os.environ.get("FUZZ_SECONDS", "5"))  # at most, for each client
+SECONDS = int(os.environ.get("FUZZ_SECONDS", "3"))  # at most, for each client
 ENOUGH = 20  # requests; a machine that sends fewer has four times as long
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance"),

@@ -40,7 +40,10 @@ def keep_picture(page: Page, name: str) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("No Chromium: install it (apt install chromium), or say where with CHROMIUM=")
+        pytest.skip(
+            "No Chromium: install it (apt install chromium-headless-shell or chromium), or say"
+            " where with CHROMIUM="
+        )
     with chromium() as found:
         yield found
 

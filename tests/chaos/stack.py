@@ -149,7 +149,7 @@ async def running(options: Options, logs: Path) -> AsyncIterator[Stack]:
             proxy_of_port(listener.getsockname()[1])
         )
         engine = Engine(environment, logs)
-        exits.callback(engine.close)
+        exits.callback(engine.kill)
         stack.places = _places(engine, listener, options)
         yield stack
 

@@ -41,9 +41,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `-n`, begin with the files that take longest: those of real processes."""
+    """With `-n`, begin with the files that take longest: of the browser, then of processes."""
     if config.getoption("numprocesses") or hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.path.parent != config.rootpath / "tests")
+        tests = config.rootpath / "tests"
+        first = [tests / "browser", tests]
+        items.sort(key=lambda item: (*first, item.path.parent).index(item.path.parent))
 
 
 def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[execnet.XSpec]) -> None:

@@ -29,7 +29,7 @@ from tests.routing.conftest import Join
 from tests.routing.contract import SELL
 from tests.routing.test_simulated_network import POOL, QUOTE, new_transaction, pool_of, recorded
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 BLOCK = 0.01  # seconds, as `join` makes its networks
 LAST = """

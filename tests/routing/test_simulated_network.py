@@ -30,7 +30,7 @@ from tests.database import Database
 from tests.routing.conftest import Join
 from tests.routing.contract import SELL, NetworkContract, expired, landed, until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 QUOTE = Quote("raydium", 1_500_000_000, 149_550_000, SELL.market.reference_price, 30)
 """What a deep pool pays, nearly, at the reference price."""

@@ -17,7 +17,7 @@ from routing.venues import Exchange, simulated_exchange
 from tests.database import Database
 from tests.routing.contract import landed
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 STILL: dict[str, Any] = {
     "volatility_bps": Decimal(0),

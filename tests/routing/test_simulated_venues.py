@@ -37,7 +37,7 @@ from tests.database import Database
 from tests.routing.contract import SELL, SWAPS, VenueContract
 from tests.routing.stubs import StubNetwork, StubVenue
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 MakeVenue = Callable[..., SimulatedVenue]
 

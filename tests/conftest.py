@@ -12,6 +12,7 @@ import pytest_asyncio
 import redis
 from django.conf import settings
 from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
 from pytest_django.plugin import DjangoDbBlocker
 
 from orders.hints import hints_of_this_loop
@@ -19,7 +20,7 @@ from orders.journal import Journal, conninfo
 from orders.streams import close_connections
 from routing.registry import read_registry
 from tests.database import Database, Emptied, MakeJournal, restore_registry
-from tests.engine import migrated_database, own_postgres, own_redis
+from tests.engine import database_like, own_postgres, own_redis
 from tests.task_queue import Queue
 
 # A busy machine is no fault: tests wait for the thing, not for the clock.
@@ -55,7 +56,26 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[execnet.XSpec
 
 
 @pytest.fixture(scope="session")
-def emptied(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Emptied]:
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[str]:
+    """The migrated database of tests in this process; yields where a copy of it is."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases=["default"])
+        connection.close()  # nobody may be connected to what is copied
+        with database_like(connection.settings_dict["NAME"]) as copy:
+            yield copy
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def process_database(django_db_setup: str) -> str:
+    """libpq's form of a database for tests of real processes, which no test cleans by itself."""
+    return django_db_setup
+
+
+@pytest.fixture(scope="session")
+def emptied(django_db_setup: str, django_db_blocker: DjangoDbBlocker) -> Iterator[Emptied]:
     with django_db_blocker.unblock():
         emptied = Emptied(conninfo())
     yield emptied
@@ -85,13 +105,6 @@ def own_registry(transactional_db: None) -> Iterator[None]:
     restore_registry(conninfo())
     read_registry()
     connection.close()
-
-
-@pytest.fixture(scope="session")
-def process_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """libpq's form of a database for tests of real processes, which no test cleans by itself."""
-    with migrated_database(tmp_path_factory.mktemp("migrate")) as conninfo:
-        yield conninfo
 
 
 @pytest.fixture

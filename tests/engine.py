@@ -282,15 +282,22 @@ def engine(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
 
 @contextmanager
 def migrated_database(logs: Path) -> Iterator[str]:
-    """A database for engines of real processes, beside the one that pytest-django keeps."""
+    """A database for engines of real processes, beside those that others use."""
+    with database_like("template1") as conninfo:
+        with engine(conninfo, logs) as found:
+            found.manage("migrate", "--verbosity", "0")
+        yield conninfo
+
+
+@contextmanager
+def database_like(template: str) -> Iterator[str]:
+    """A copy of a database of DATABASE_URL's server, to which nobody is connected just then."""
     name = "test_processes"
     server = os.environ["DATABASE_URL"]
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {name}")
-        with engine(make_conninfo(server, dbname=name), logs) as found:
-            found.manage("migrate", "--verbosity", "0")
-            yield found.conninfo
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield make_conninfo(server, dbname=name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -50,8 +50,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def running(process_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine whose orders take about a second, and a superuser `ada`."""
-    slow = {"SIMULATION_QUOTE_LATENCY": "0.2", "SIMULATION_LANDING_LATENCY": "0.5"}
+    """An engine whose orders take about half a second, and a superuser `ada`."""
+    slow = {"SIMULATION_QUOTE_LATENCY": "0.1", "SIMULATION_LANDING_LATENCY": "0.25"}
     logs = tmp_path_factory.mktemp("browser")
     with engine(process_database, logs, DJANGO_SUPERUSER_PASSWORD=PASSWORD, **slow) as found:
         found.manage("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.com")

@@ -24,6 +24,8 @@ WEB_OPTIONS = {
     "--lifespan": "on",
     "--log-level": "warning",
 }
+# Django's checks are made by `manage.py release`; a third of a worker's start would be theirs.
+CELERY_OPTIONS = ("--quiet", "--skip-checks", "-A", "config")
 WORKER_OPTIONS = ("--without-mingle", "--without-gossip", "--loglevel", "WARNING")
 # Chosen because its memory stays flat while a client floods it; its successor is not measured.
 NO_WEBSOCKETS_WARNING = "ignore:The `websockets` implementation is deprecated"
@@ -86,7 +88,7 @@ def engine(
 
 def worker_command(name: str) -> list[str]:
     return [
-        *(sys.executable, "-W", NO_ROOT_WARNING, "-m", "celery", "--quiet", "-A", "config"),
+        *(sys.executable, "-W", NO_ROOT_WARNING, "-m", "celery", *CELERY_OPTIONS),
         *("worker", "--hostname", f"{name}@%h", *WORKER_OPTIONS),
     ]
 

@@ -21,7 +21,7 @@ from config import embedded_postgres, embedded_redis
 from config.child import Child
 from config.embedded import database_url, locked, redis_url, temporary_data_directory
 from config.listening import listen_on
-from config.processes import WEB_OPTIONS, WORKER_OPTIONS
+from config.processes import CELERY_OPTIONS, WEB_OPTIONS, WORKER_OPTIONS
 from orders.hints import HintPublisher
 from orders.journal import Journal
 from orders.moves import NewOrder
@@ -173,8 +173,8 @@ class Engine:
     def worker(self, *options: str, **environment: str) -> Process:
         """Run a worker; return at once: bells wait for it."""
         name = f"worker-{len(self._started)}-{time.monotonic_ns()}@test"
-        celery = ["-m", "celery", "--quiet", "-A", "config"]
-        arguments = [*celery, "worker", "--hostname", name, *WORKER_OPTIONS, *options]
+        arguments = ["-m", "celery", *CELERY_OPTIONS, "worker", "--hostname", name]
+        arguments += [*WORKER_OPTIONS, *options]
         return self._start(arguments, environment, "worker")
 
     def scheduler(self, **environment: str) -> Process:

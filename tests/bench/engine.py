@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from config.processes import WEB_OPTIONS
+from config.processes import CELERY_OPTIONS, WEB_OPTIONS, WORKER_OPTIONS
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 AT_ONCE = {
@@ -61,8 +61,8 @@ def web(environment: Mapping[str, str] = AT_ONCE) -> Iterator[tuple[int, int]]:
 @contextmanager
 def worker(in_flight: int, environment: Mapping[str, str] = AT_ONCE) -> Iterator[int]:
     """Run one worker; yield its process id, ready or not."""
-    command = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "config", "worker"]
-    command += ["--without-mingle", "--without-gossip", "--loglevel", "WARNING"]
+    command = [sys.executable, "-W", "ignore", "-m", "celery", *CELERY_OPTIONS, "worker"]
+    command += WORKER_OPTIONS
     command += ["--hostname", f"{time.monotonic_ns()}@bench"]
     with process(command, {**environment, "ORDER_CONCURRENCY": str(in_flight)}) as running:
         yield running.pid

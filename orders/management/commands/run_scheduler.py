@@ -19,6 +19,7 @@ TICK_SECONDS = 1.0
 
 
 class Command(BaseCommand):
+    requires_system_checks = []  # `release` made them
     help = "Ring for orders that are due; run one or more of these beside the workers."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -25,7 +25,7 @@ from config.processes import CELERY_OPTIONS, WEB_OPTIONS, WORKER_OPTIONS
 from orders.hints import HintPublisher
 from orders.journal import Journal
 from orders.moves import NewOrder
-from tests.forked import Program
+from tests.forked import Ended, Program, run_program
 
 SELL = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
 PATIENCE = 30.0  # seconds; generous, because other work may share the machine's cores
@@ -82,15 +82,6 @@ class Answer:
 def listen(port: int = 0) -> socket.socket:
     """Return a listener, on a free port if none is given, for one web process or several."""
     return listen_on("127.0.0.1", port)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What a command that has ended wrote."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 class Web(Process):
@@ -187,12 +178,7 @@ class Engine:
 
     def command(self, *arguments: str, **environment: str) -> Ended:
         """Run a management command to its end, whatever that is, and return what it wrote."""
-        output, errors = self._log_path("output"), self._log_path("errors")
-        words = ["manage.py", *arguments]
-        program = Program(words, self._with(environment), output, errors)
-        self._started.append(program)
-        code = program.wait(2 * PATIENCE)
-        return Ended(code, output.read_text(), errors.read_text())
+        return run_program(["manage.py", *arguments], self._with(environment), self._logs)
 
     def store(self, *orders: NewOrder) -> None:
         """Accept orders without ringing for them."""

@@ -11,8 +11,10 @@ import runpy
 import signal
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -75,6 +77,29 @@ class Program:
         if self.exit_code is None:
             raise TimeoutError
         return self.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a program that has ended wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_program(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> Ended:
+    """Run a program to its end, whatever that is; its output is kept in files of the folder.
+
+    :raises TimeoutError: it does not end within a minute.
+    """
+    output, errors = (folder / f"{time.monotonic_ns()}-{name}.log" for name in ("out", "err"))
+    program = Program(arguments, environment, output, errors)
+    try:
+        code = program.wait(60.0)
+    finally:
+        program.kill()
+    return Ended(code, output.read_text(), errors.read_text())
 
 
 def _run(

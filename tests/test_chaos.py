@@ -1,8 +1,6 @@
 """A short run of `make chaos`, and that its judgement can fail. The long ones are run by hand."""
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from config.embedded import PROJECT
 from orders.events import Event
 from orders.lifecycle import Status
 from tests.accounts import Account
@@ -20,6 +17,7 @@ from tests.chaos.plan import LAST, LAST_HINTS, Options, errands_of, faults_of
 from tests.chaos.run import run
 from tests.chaos.verdict import Verdict, judge_clients, judge_orders
 from tests.checker import OrderFacts
+from tests.forked import run_program
 
 SHORT = Options(seed=7, orders=40, seconds=12, faults=12, drain=90)  # patient with slow machines
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -65,17 +63,10 @@ def test_what_is_switched_off_is_not_broken() -> None:
 
 
 @pytest.mark.parametrize("switches", ["resync", "token", "fencing", "poison"])
-def test_a_switch_finds_what_it_takes_away(switches: str) -> None:
+def test_a_switch_finds_what_it_takes_away(switches: str, tmp_path: Path) -> None:
     """A switch that changes nothing would make its ablation prove nothing."""
     environment = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings", "SWITCHES": switches}
-    ended = subprocess.run(
-        [sys.executable, "manage.py", "check"],
-        cwd=PROJECT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run_program(["manage.py", "check"], {**os.environ, **environment}, tmp_path)
     assert ended.returncode == 0, ended.stderr
 
 

@@ -18,6 +18,7 @@ from config.embedded import PROJECT
 from orders.management.demo_board import short
 from orders.management.demo_client import Refused, SentOrder, follow
 from tests.engine import PATIENCE, Engine, engine
+from tests.forked import Ended, run_program
 
 WAY = "pending > routing > building > submitted > confirmed"
 
@@ -28,32 +29,20 @@ def running(process_database: str, tmp_path: Path) -> Iterator[Engine]:
         yield found
 
 
-def demo_command(*options: str) -> list[str]:
-    return [sys.executable, "manage.py", "demo", *options]
-
-
 def without_servers() -> dict[str, str]:
     """An environment in which neither database nor Redis can be reached."""
     nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/no", "REDIS_URL": "redis://127.0.0.1:1/0"}
     return {**os.environ, **nowhere, "SECRET_KEY": "x", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 
-def run_demo(*options: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        demo_command(*options),
-        cwd=PROJECT,
-        env=without_servers(),
-        capture_output=True,
-        text=True,
-        timeout=2 * PATIENCE,
-        check=False,
-    )
+def run_demo(folder: Path, *options: str) -> Ended:
+    return run_program(["manage.py", "demo", *options], without_servers(), folder)
 
 
 def run_demo_on_a_terminal(*options: str) -> tuple[int, str]:
     """Return its exit code and what it wrote."""
     ours, theirs = pty.openpty()
-    command = demo_command(*options)
+    command = [sys.executable, "manage.py", "demo", *options]
     with subprocess.Popen(command, cwd=PROJECT, env=without_servers(), stdout=theirs) as running:
         os.close(theirs)
         written = b""
@@ -66,10 +55,10 @@ def run_demo_on_a_terminal(*options: str) -> tuple[int, str]:
         return running.wait(), written.decode()
 
 
-def test_five_orders_are_shown_from_pending_to_confirmed(running: Engine) -> None:
+def test_five_orders_are_shown_from_pending_to_confirmed(running: Engine, tmp_path: Path) -> None:
     running.worker()
     url = f"http://{running.web().address}"
-    ended = run_demo("--url", url)
+    ended = run_demo(tmp_path, "--url", url)
     assert ended.returncode == 0, ended.stderr
     assert running.statuses() == {"confirmed": 5}
     for status in WAY.split(" > "):
@@ -86,34 +75,34 @@ def test_five_orders_are_shown_from_pending_to_confirmed(running: Engine) -> Non
     assert all(line.isprintable() for line in screen.replace("\x1b[2K", "").splitlines())
 
 
-def test_orders_that_do_not_end_as_they_should_are_told(running: Engine) -> None:
+def test_orders_that_do_not_end_as_they_should_are_told(running: Engine, tmp_path: Path) -> None:
     url = f"http://{running.web().address}"
-    late = run_demo("--url", url, "--within", "0.5")
+    late = run_demo(tmp_path, "--url", url, "--within", "0.5")
     assert late.returncode == 1
     assert "Only 0 of 5 orders were confirmed; 5 had not ended after 0.5 s." in late.stderr
 
     running.worker(SIMULATION_FAULTS="quote_refused=1", ORDER_ATTEMPTS="1")
-    failed = run_demo("--url", url)
+    failed = run_demo(tmp_path, "--url", url)
     assert failed.returncode == 1
     assert "Only 0 of 5 orders were confirmed.\n" in failed.stderr
     assert failed.stdout.count("failed: ") >= 5
     assert "refuses to quote for now" in failed.stdout
 
 
-def test_a_url_where_nothing_answers_is_told() -> None:
-    ended = run_demo("--url", "http://127.0.0.1:1")
+def test_a_url_where_nothing_answers_is_told(tmp_path: Path) -> None:
+    ended = run_demo(tmp_path, "--url", "http://127.0.0.1:1")
     assert ended.returncode == 1
     assert "No engine answers at http://127.0.0.1:1" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_a_url_that_is_none_is_told() -> None:
-    ended = run_demo("--url", "localhost:8000")
+def test_a_url_that_is_none_is_told(tmp_path: Path) -> None:
+    ended = run_demo(tmp_path, "--url", "localhost:8000")
     assert ended.returncode == 1
     assert "is not a URL" in ended.stderr
 
 
-def test_a_server_that_is_no_engine_is_told() -> None:
+def test_a_server_that_is_no_engine_is_told(tmp_path: Path) -> None:
     class Other(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.send_response(200)
@@ -125,7 +114,7 @@ def test_a_server_that_is_no_engine_is_told() -> None:
 
     with HTTPServer(("127.0.0.1", 0), Other) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        ended = run_demo("--url", f"http://127.0.0.1:{server.server_port}")
+        ended = run_demo(tmp_path, "--url", f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
     assert ended.returncode == 1
     assert "is no order execution engine (status 200)" in ended.stderr

@@ -34,7 +34,7 @@ TAIL_WITHIN = 3.0  # seconds from an event's commit to its arrival, whatever was
 GOOD_ONES = 50
 P99_WITHIN = 0.5  # seconds from an event's commit to its arrival at a good client
 GROWTH = 50.0  # MB of the web process
-FLOOD_SECONDS = 3.0
+FLOOD_SECONDS = 2.0
 TOO_SLOW = "a client was too slow"
 STATUS_FILE = "/proc/{}/status"
 

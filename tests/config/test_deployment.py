@@ -1,8 +1,6 @@
 """Settings for the internet: Django finds nothing to warn of, and clear text is not taken."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,9 @@ from django.conf import settings
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from config.embedded import PROJECT
 from tests.accounts import make_account
 from tests.engine import SELL, Web, engine
+from tests.forked import Ended, run_program
 
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -24,20 +22,13 @@ PRODUCTION = {
 BY_TLS = {"x_forwarded_proto": "https"}  # uvicorn believes it of this machine
 
 
-def check(**environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
-    return subprocess.run(
-        command,
-        cwd=PROJECT,
-        env={**os.environ, **PRODUCTION, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def check(folder: Path, **environment: str) -> Ended:
+    command = ["manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    return run_program(command, {**os.environ, **PRODUCTION, **environment}, folder)
 
 
-def test_django_warns_of_nothing_in_production() -> None:
-    ended = check()
+def test_django_warns_of_nothing_in_production(tmp_path: Path) -> None:
+    ended = check(tmp_path)
     assert ended.returncode == 0, ended.stderr
 
 
@@ -45,8 +36,10 @@ def test_django_warns_of_nothing_in_production() -> None:
     ("change", "warning"),
     [({"HTTPS": "false"}, "W008"), ({"DEBUG": "true"}, "W018"), ({"SECRET_KEY": "x"}, "W009")],
 )
-def test_django_does_warn_of_what_is_left_open(change: dict[str, str], warning: str) -> None:
-    ended = check(**change)
+def test_django_does_warn_of_what_is_left_open(
+    change: dict[str, str], warning: str, tmp_path: Path
+) -> None:
+    ended = check(tmp_path, **change)
     assert ended.returncode != 0
     assert warning in ended.stderr
 

@@ -1,5 +1,6 @@
 """The libraries that the engine's processes use, imported once for all that are forked."""
 
+import gc
 import warnings
 from importlib import import_module
 
@@ -31,3 +32,6 @@ LIBRARIES = (
 with warnings.catch_warnings(action="ignore"):  # as the engine's processes are started
     for library in LIBRARIES:
         import_module(library)
+
+gc.collect()
+gc.freeze()  # what is never looked at again stays shared between the processes

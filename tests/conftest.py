@@ -40,11 +40,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `-n`, begin with the files that take longest: of the browser, then of processes."""
+    """With `-n`, begin with what takes longest: the live page, then files of real processes."""
     if config.getoption("numprocesses") or hasattr(config, "workerinput"):
         tests = config.rootpath / "tests"
-        first = [tests / "browser", tests]
-        items.sort(key=lambda item: (*first, item.path.parent).index(item.path.parent))
+        first = [tests / "browser/test_live_page.py", tests, tests / "browser", tests / "config"]
+
+        def turn(item: pytest.Item) -> int:
+            places = [item.path, item.path.parent]
+            return next((n for n, place in enumerate(first) if place in places), len(first))
+
+        items.sort(key=turn)
 
 
 def pytest_collection_finish() -> None:

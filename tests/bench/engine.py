@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 
+from config.listening import listen_on
 from config.processes import CELERY_OPTIONS, WEB_OPTIONS, WORKER_OPTIONS
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -32,9 +32,11 @@ BRIEF = AT_ONCE | {"SIMULATION_QUOTE_LATENCY": "0.2", "SIMULATION_LANDING_LATENC
 
 @contextmanager
 def process(
-    command: list[str], environment: Mapping[str, str]
+    command: list[str], environment: Mapping[str, str], keeps: tuple[int, ...] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
-    running = subprocess.Popen(command, cwd=PROJECT, env={**os.environ, **environment})
+    running = subprocess.Popen(
+        command, cwd=PROJECT, env={**os.environ, **environment}, pass_fds=keeps
+    )
     try:
         yield running
     finally:
@@ -49,13 +51,14 @@ def process(
 @contextmanager
 def web(environment: Mapping[str, str] = AT_ONCE) -> Iterator[tuple[int, int]]:
     """Run one web process; yield its port, once it answers, and its process id."""
-    port = free_port()
     options = [word for option in WEB_OPTIONS.items() for word in option]
     command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "config.asgi:application"]
-    command += [*options, "--no-access-log", "--port", str(port)]
-    with process(command, environment) as running:
-        wait_for(lambda: answers(port))
-        yield port, running.pid
+    with listen_on("127.0.0.1", 0) as listener:  # as `make up` does it
+        port, descriptor = listener.getsockname()[1], listener.fileno()
+        command += [*options, "--no-access-log", "--fd", str(descriptor)]
+        with process(command, environment, (descriptor,)) as running:
+            wait_for(lambda: answers(port))
+            yield port, running.pid
 
 
 @contextmanager
@@ -74,12 +77,6 @@ def peak_memory_mb(process_id: int) -> float:
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1024
     return float("nan")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def answers(port: int) -> bool:

@@ -53,7 +53,7 @@ bench: .venv/development
 	@$(PYTHON) -m config.stack run --temporary --durable -- $(PYTHON) -m tests.bench $(BENCH_ARGS)
 
 picture: .venv/development
-	@$(PYTHON) -m config.stack run --temporary -- $(PYTHON) -m tests.browser.picture
+	@$(PYTHON) -m config.stack run --temporary -- $(PYTHON) -m tests.browser
 
 lock: .venv/uv/bin/uv
 	$(LOCK) --extra embedded pyproject.toml -o requirements.lock

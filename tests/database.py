@@ -45,7 +45,11 @@ class Emptied:
         if grown := [name for name, size in tables if size > GROWN]:
             self._connection.execute(f"TRUNCATE {', '.join(grown)} CASCADE")
         if rest := [name for name, size in tables if size <= GROWN]:
-            self._connection.execute("; ".join(f"DELETE FROM {name}" for name in rest))
+            with self._connection.transaction():
+                # Waits for whoever is still writing, whose rows would come after the deletion.
+                lock = f"LOCK TABLE {', '.join(rest)} IN SHARE ROW EXCLUSIVE MODE"
+                deletions = [f"DELETE FROM {name}" for name in rest]
+                self._connection.execute("; ".join([lock, *deletions]))
         if self._read_registry() != self._registry:
             restore_registry(self._conninfo)
 

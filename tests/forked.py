@@ -1,28 +1,37 @@
 """Python programs as processes of their own that start in a tenth of a second instead of one.
 
-Each is forked from a process that has imported the libraries, but nothing of ours: settings,
-registry and connections are made anew. All else is like `python -m …`: signals, exit codes, death.
+Each is forked from a process that has imported the libraries: settings, registry and connections
+are made anew. Signals, exit codes and death are as of `python -m …`, but for a SIGINT that nobody
+handles (1, not -2). Whoever starts programs has to be pytest, or a package run with `python -m`:
+multiprocessing would import any other main module beforehand, and Django's settings with it.
 """
 
 import atexit
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import runpy
 import signal
 import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from weakref import WeakSet
 
 from config.child import LIBC, PR_SET_PDEATHSIG
 from config.embedded import PROJECT
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["tests.preloaded"])
+ONE_BY_ONE = threading.Lock()  # an exit code can be read once; each start reads those of all
+STARTED: "WeakSet[Program]" = WeakSet()
 
 
 class Program:
@@ -46,7 +55,9 @@ class Program:
             args=(arguments, dict(environment), output, errors or output, listener),
             daemon=True,
         )
-        self._running.start()
+        with ONE_BY_ONE:
+            self._running.start()
+        STARTED.add(self)
 
     @property
     def process_id(self) -> int:
@@ -57,26 +68,34 @@ class Program:
     @property
     def exit_code(self) -> int | None:
         """None while it runs; -9 if it died by SIGKILL."""
-        return self._running.exitcode
+        with ONE_BY_ONE:
+            return self._running.exitcode
 
     def send(self, number: int) -> None:
         if self.exit_code is None:
-            os.kill(self.process_id, number)
+            with suppress(ProcessLookupError):  # it ended, and its exit code is under way
+                os.kill(self.process_id, number)
 
     def kill(self) -> None:
         """End it as `kill -9` does."""
         self.send(signal.SIGKILL)
-        self._running.join()
+        connection.wait([self._running.sentinel])
 
     def wait(self, seconds: float) -> int:
         """Return its exit code once it has ended by itself.
 
         :raises TimeoutError: it did not.
         """
-        self._running.join(seconds)
-        if self.exit_code is None:
+        connection.wait([self._running.sentinel], seconds)
+        if (code := self.exit_code) is None:
             raise TimeoutError
-        return self.exit_code
+        return code
+
+
+@atexit.register  # before multiprocessing waits for them, and be it for ever
+def _kill_all() -> None:
+    for program in STARTED:
+        program.send(signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +129,9 @@ def _run(
     listener: socket.socket | None,
 ) -> None:
     """Become the program, in a process that was just forked."""
+    server = multiprocessing.forkserver._forkserver
+    os.close(server._forkserver_alive_fd)  # else that server would outlive pytest, and we with it
+    server._forkserver_alive_fd = None
     os.setsid()
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

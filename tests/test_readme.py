@@ -13,7 +13,7 @@ import pytest
 from django.core.management import get_commands
 from django.urls import resolve
 
-from config.processes import WEB_OPTIONS, WORKER_OPTIONS
+from config.processes import CELERY_OPTIONS, WEB_OPTIONS, WORKER_OPTIONS
 from orders.consumers import Close
 from orders.lifecycle import Status
 from orders.models import FailureCode
@@ -180,7 +180,8 @@ def test_the_procfile_starts_the_processes_that_make_up_starts() -> None:
     web_options = " ".join(word for option in WEB_OPTIONS.items() for word in option)
     assert web_options in PROCFILE["web"]
     assert "--port $PORT" in PROCFILE["web"]
-    assert PROCFILE["worker"].endswith(" ".join(("worker", *WORKER_OPTIONS)))
+    worker = ("python", "-m", "celery", *CELERY_OPTIONS, "worker", *WORKER_OPTIONS)
+    assert PROCFILE["worker"] == " ".join(worker)
 
 
 def test_the_image_and_compose_run_the_commands_of_the_procfile() -> None:

@@ -142,6 +142,7 @@ def test_a_worker_that_was_frozen_beyond_its_lease_moves_nothing_when_it_wakes(
     finally:
         frozen.send(signal.SIGCONT)
     wait_for(lambda: f"order {order.id} is no longer at seq" in frozen.output)
+    frozen.kill()  # else it may linger, and claim the next test's order
 
     assert load(running.conninfo, [order.id]) == ended
     assert violations(ended) == []

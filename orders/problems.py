@@ -23,6 +23,9 @@ CONTENT_TYPE = "application/problem+json"
 Problem = dict[str, Any]
 TOO_MANY = "More orders than the limit of an account allows. Nothing was stored."
 
+# As in RFC 9110; Python says so from 3.13 on, and something older before.
+PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
 CODES: dict[type[Exception], str] = {
     exceptions.ParseError: "malformed_json",
     exceptions.UnsupportedMediaType: "unsupported_media_type",
@@ -108,7 +111,7 @@ class DatabaseUnavailable(exceptions.APIException):
 def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
     return {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": PHRASES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "error": code,

@@ -1,4 +1,4 @@
-"""Python programs as processes of their own that start in a tenth of a second instead of one.
+"""Python programs as processes of their own that start in a quarter of a second.
 
 Each is forked from a process that has imported the libraries: settings, registry and connections
 are made anew. Signals, exit codes and death are as of `python -m …`, but for a SIGINT that nobody

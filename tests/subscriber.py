@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import websockets
-from websockets.exceptions import ConnectionClosed, InvalidMessage
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from tests.checker import Transcript
 from tests.engine import PATIENCE, Web
@@ -30,6 +30,7 @@ class Subscriber:
     delays: list[float] = field(default_factory=list)  # since the commit, or the first connection
     connections: int = 0
     codes: list[int | None] = field(default_factory=list)  # with which connections were closed
+    comes_again_after: frozenset[int] = frozenset()  # HTTP statuses that refuse a connection
 
     async def follow(self) -> "Subscriber":
         """Read to the final event."""
@@ -49,7 +50,7 @@ class Subscriber:
         """Connect, read for as long as it lasts, and return whether it ended with 1000."""
         self.connections += 1
         url = self.web().stream_url(self.order_id, self.last)
-        with suppress(OSError, ConnectionClosed, InvalidMessage):
+        try:
             async with websockets.connect(url, open_timeout=PATIENCE) as stream:
                 with suppress(ConnectionClosed):
                     async for text in stream:
@@ -57,8 +58,13 @@ class Subscriber:
                         if len(self.messages) == self.hangs_up_after:
                             stream.transport.abort()
             self.codes.append(stream.close_code)
-            return stream.close_code == 1000
-        return False
+        except InvalidStatus as refusal:
+            if refusal.response.status_code not in self.comes_again_after:
+                raise
+            return False
+        except (OSError, ConnectionClosed, InvalidMessage):
+            return False
+        return stream.close_code == 1000
 
     def _hear(self, message: Any, began_at: float) -> None:
         self.messages.append(message)

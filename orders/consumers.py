@@ -122,6 +122,14 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             raise ValueError(f"no handler for {message['type']}")
         await handler(message)
 
+    async def accept(self, *args: Any, **options: Any) -> None:
+        """Accept the socket, unless a server that was asked to stop has just refused it."""
+        try:
+            await super().accept(*args, **options)
+        except RuntimeError as error:  # "got 'websocket.accept'": ASGI has no other word for it
+            logger.info("a socket was refused before it was accepted: %s", error)
+            raise StopConsumer from error
+
     async def connect(self) -> None:
         await self.accept()
         await self.identify()

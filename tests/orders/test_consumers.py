@@ -3,8 +3,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from channels.testing import WebsocketCommunicator
 from django.test import override_settings
 
+from config.asgi import application
 from orders import consumers, streams
 from orders.events import Event
 from orders.hints import hints_of_this_loop
@@ -14,6 +16,7 @@ from orders.urls import entry_paths
 from tests.accounts import Account
 from tests.orders.client import (
     HOST,
+    PATIENCE,
     SELL_SOL,
     Refused,
     Socket,
@@ -68,6 +71,22 @@ async def test_who_comes_late_gets_the_whole_log_and_a_clean_close() -> None:
     assert messages == await log_of(order_id)
     assert [message["status"] for message in messages] == STATUSES
     assert code == 1000
+
+
+@pytest.mark.parametrize("path", ["/ws/orders/{}", "/api/orders/execute"])
+async def test_a_server_that_stops_may_refuse_a_socket_before_it_is_accepted(path: str) -> None:
+    """uvicorn answers a handshake that its stop cuts short, and lets nobody accept it then."""
+
+    async def too_late(message: Any) -> None:
+        raise RuntimeError(f"got '{message['type']}'")
+
+    async def stopping(scope: Any, receive: Any, send: Any) -> None:
+        await application(scope, receive, too_late)
+
+    lines = [(b"host", HOST.encode())]
+    communicator = WebsocketCommunicator(stopping, path.format(await submit()), lines)
+    await communicator.send_input({"type": "websocket.connect"})
+    await communicator.wait(PATIENCE)  # and no exception
 
 
 async def test_who_comes_early_gets_each_event_as_it_happens(no_resync: None) -> None:

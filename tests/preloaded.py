@@ -7,7 +7,7 @@ from importlib import import_module
 LIBRARIES = (
     "celery.apps.worker",
     "celery.bin.celery",
-    "celery.concurrency.prefork",
+    "celery.concurrency.thread",
     "celery.fixups.django",
     "celery.worker.consumer",
     "channels.routing",

@@ -13,6 +13,7 @@ from config.embedded import PROJECT
 from tests.config.conftest import is_gone
 from tests.engine import PATIENCE, wait_for
 from tests.forked import Program, run_program
+from tests.preloaded import LIBRARIES
 
 SLEEPS = "import time; time.sleep(1000)"
 STARTS = """
@@ -62,6 +63,13 @@ def test_whoever_waits_is_told_how_it_ended(tmp_path: Path) -> None:
         program.kill()
         program.kill()
     assert {future.result() for future in waiting} == {-signal.SIGKILL}
+
+
+def test_the_libraries_are_there_before_a_program_starts(tmp_path: Path) -> None:
+    """The server that forks would pass over a library that it cannot import, and be slow."""
+    text = "import sys; print(*sys.modules)"
+    ended = run_program([script(tmp_path, text)], os.environ, tmp_path)
+    assert set(LIBRARIES) <= set(ended.stdout.split())
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from psycopg.conninfo import conninfo_to_dict
 
 from config import embedded
+from config.database.connection import BoundedConnection
 from config.logs import logging_settings
 from config.postgres import LIBPQ_NAMES
 from config.rate import Rate
+from config.session import parameters_of
 from routing.simulation import Simulation
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -39,17 +40,22 @@ def rate(name: str, default: str) -> Rate | None:
 
 def database(url: str) -> dict[str, Any]:
     """Return Django's form of a libpq connection URL."""
-    parts = conninfo_to_dict(url)
+    try:
+        parts = parameters_of(url)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DATABASE_URL is {error}") from None
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "config.database",
         **{django: parts.pop(libpq, "") for libpq, django in LIBPQ_NAMES.items()},
-        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **parts,
-            "connect_timeout": 3,
-            "options": "-c statement_timeout=5000 -c lock_timeout=3000"
-            " -c idle_in_transaction_session_timeout=10000",
-            "pool": {"min_size": 0, "max_size": 10, "timeout": 2},
+            "application_name": "engine django",
+            "pool": {
+                "min_size": 0,
+                "max_size": 10,
+                "connection_class": BoundedConnection,
+                "reconnect_timeout": 1,  # longer, it would come back minutes after the server
+            },
         },
     }
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection as django_connection
 from psycopg.conninfo import make_conninfo
 
-from config.group_commit import Connection, GroupCommit
+from config.group_commit import Connection, GroupCommit, OutcomeUnknown
 from config.per_loop import once_per_loop
 from config.postgres import LIBPQ_NAMES, Link
 from orders import journal_sql as sql
@@ -30,6 +30,8 @@ from routing.venue import Side
 logger = logging.getLogger(__name__)
 
 ACCEPT_PATIENCE = 1.5  # seconds; then the client is told to come again
+ACCEPT_SECONDS = 0.8  # for one try, so that there is time for another on a new connection
+DJANGO_OWN = ("pool", "application_name")  # of its options, which libpq or our links have not
 COMPARING = "Comparing prices"
 MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
 
@@ -44,7 +46,10 @@ class Journal:
         self._moves_link = Link(conninfo, "engine journal")
         self._claims_link = Link(conninfo, "engine claims")
         self._accept = GroupCommit(
-            self._moves_link, _run_accept, _recover_accept, patience=ACCEPT_PATIENCE
+            self._moves_link,
+            *(_run_accept, _recover_accept),
+            patience=ACCEPT_PATIENCE,
+            seconds=ACCEPT_SECONDS,
         )
         self._advance = GroupCommit(
             self._moves_link, _run_advance, _recover_advance, patience=MOVE_PATIENCE
@@ -54,9 +59,15 @@ class Journal:
         """Store the order and its first event, and return that event.
 
         :raises AlreadyAccepted: the owner has an order under one of its keys; nothing is stored.
+        :raises OutcomeUnknown: nobody knows whether it is stored; look for it by its id.
         :raises psycopg.Error: the database stayed away, or refused the row; nothing is stored.
         """
-        at = await self._accept(order)
+        try:
+            at = await self._accept(order)
+        except (psycopg.Error, AlreadyAccepted):
+            raise
+        except Exception as error:  # in reading what PostgreSQL answered, say
+            raise OutcomeUnknown(f"the order's storing was not confirmed: {error}") from error
         event = Event(order.id, 1, Status.PENDING, 0, order.message, at, order.data)
         self._hints.publish(event)
         return event
@@ -167,7 +178,7 @@ def conninfo() -> str:
     """Return libpq's form of Django's default database, as it is named now (tests rename it)."""
     database = django_connection.settings_dict
     parts = {libpq: database[django] for libpq, django in LIBPQ_NAMES.items() if database[django]}
-    extra = {k: v for k, v in database["OPTIONS"].items() if k.startswith(("ssl", "keepalives"))}
+    extra = {name: value for name, value in database["OPTIONS"].items() if name not in DJANGO_OWN}
     return make_conninfo(**parts, **extra)
 
 
@@ -209,19 +220,22 @@ async def _run_accept(
 
 async def _accepted_before(
     connection: Connection, orders: Sequence[NewOrder]
-) -> dict[str, Exception]:
-    """Return, by the id of each order that was not stored, why it was not."""
+) -> dict[str, datetime | Exception]:
+    """Return, by the id of each order that was not stored now, why it was not, or when it was."""
     keys = [
         {"ordinal": ordinal, "owner": order.owner, "idempotency_key": order.idempotency_key}
         | {"client_order_id": order.client_order_id}
         for ordinal, order in enumerate(orders)
     ]
     cursor = await connection.execute(sql.ACCEPTED_BEFORE, {"keys": orjson.dumps(keys).decode()})
-    found: dict[str, Exception] = {
+    found: dict[str, datetime | Exception] = {
         order.id: psycopg.errors.UniqueViolation(f"there is an order {order.id}")
         for order in orders
     }
     for ordinal, by_key, order_id, attempt, message, at, data in await cursor.fetchall():
+        if order_id == orders[ordinal].id:  # by an earlier send of ours that was taken for lost
+            found[order_id] = at
+            continue
         event = Event(order_id, 1, Status.PENDING, attempt, message, at, data)
         found[orders[ordinal].id] = AlreadyAccepted(event, by_idempotency_key=by_key)
     return found

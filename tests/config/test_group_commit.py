@@ -15,8 +15,8 @@ from psycopg import errors
 from structlog.contextvars import bound_contextvars, get_contextvars
 
 from config import group_commit
-from config.group_commit import Connection, GroupCommit
-from config.postgres import Link
+from config.group_commit import Connection, GroupCommit, OutcomeUnknown
+from config.postgres import Link, is_connection_lost
 from tests.proxy import Cut, proxy_of
 
 Hook = Callable[[Connection, Sequence["Item"]], Awaitable[None]]
@@ -376,9 +376,12 @@ class FakeServer:
         self.applied: Counter[int] = Counter()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator["FakeServer"]:
+    async def connection(self, seconds: float) -> AsyncIterator["FakeServer"]:
         await asyncio.sleep(0)
         yield self
+
+    async def execute(self, statement: str) -> None:
+        """Take a change of the session."""
 
     async def run(self, connection: Any, items: Sequence[Item]) -> Sequence[int | Exception]:
         await asyncio.sleep(0)
@@ -446,6 +449,8 @@ def test_whatever_happens_every_caller_gets_its_own_answer_and_nothing_is_writte
         elif isinstance(answer, Refused):
             assert value == 13
             assert str(answer) == str(number)
+        elif isinstance(answer, OutcomeUnknown):  # sent, lost, and then kept from a second look
+            assert any(is_connection_lost(one.error) for one in troubles if one.error)
         elif isinstance(answer, psycopg.Error):  # its own trouble, when it ran alone
             assert isinstance(
                 answer, errors.LockNotAvailable | errors.QueryCanceled | errors.DeadlockDetected

@@ -5,8 +5,8 @@ import asyncio
 import psycopg
 import pytest
 
-from config import postgres
 from config.postgres import Link
+from config.session import SESSION
 from tests.database import Database
 
 LOCK = 0x70697065
@@ -26,7 +26,7 @@ async def freeze_with_a_lock(link: Link, database: Database) -> None:
 async def test_who_freezes_in_the_middle_of_a_pipeline_does_not_keep_its_locks(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "TRANSACTION_SECONDS", 0.3)
+    monkeypatch.setitem(SESSION, "transaction_timeout", "300")
     link = Link(database.conninfo, "frozen")
     with pytest.raises(psycopg.OperationalError):
         await freeze_with_a_lock(link, database)

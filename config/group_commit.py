@@ -19,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -243,7 +243,7 @@ class GroupCommit(Generic[Item, Answer]):
         refused. So those are read back once more.
         """
         known = await self._recover(connection, [waiter.item for waiter in batch])
-        answers: list[Answer | Exception | None] = list(known)
+        answers: list[Any] = list(known)
         missing = [place for place, answer in enumerate(known) if answer is None]
         if missing:
             rerun = await self._sent(connection, [batch[place] for place in missing])
@@ -255,7 +255,7 @@ class GroupCommit(Generic[Item, Answer]):
             for place, found in zip(refused, late, strict=True):
                 if found is not None:
                     answers[place] = found
-        return [answer for answer in answers if answer is not None]
+        return answers
 
 
 def _note(batch: Sequence[Waiter[Item, Answer]], error: Exception) -> None:

@@ -25,12 +25,15 @@ from channels.utils import await_many_dispatch
 from django.db import InterfaceError, OperationalError
 
 from config.counts import counts
+from config.session import answered_within
 from orders.accounts import NOBODY, NotAuthenticated, accounts_of_this_loop
 from orders.authentication import authenticate_socket
 from orders.events import Event, group_of
 from orders.parsers import MalformedJSON, parse_json
 from orders.pressure import allowance_of
 from orders.problems import (
+    AWAY,
+    NOTHING_STORED,
     REFUSALS,
     Problem,
     invalid_fields,
@@ -38,9 +41,15 @@ from orders.problems import (
     refusal,
     too_many_requests,
 )
-from orders.serializers import InvalidOrder, read_order
+from orders.serializers import InvalidOrder, read_order, read_repeated_order
 from orders.streams import LAYER_FAULTS, Streams, UnknownOrder, Watch, streams_of_this_loop
-from orders.submission import new_order_id, submit_order
+from orders.submission import (
+    OrderRequest,
+    accepted_before,
+    new_order_id,
+    repeat_order,
+    submit_order,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +61,8 @@ HEARING_SECONDS = 1.0  # for the client to hear it
 MAX_OPEN_ORDERS = 200  # on one socket
 MAX_FRAMES = 200  # a second
 DATABASE_ERRORS = (psycopg.Error, OperationalError, InterfaceError)
-NOTHING_STORED = "The database does not answer. Nothing was stored, try again."
-DATABASE_AWAY = ("database_unavailable", "The database does not answer, try again.")
+ORDER_SECONDS = 2.0  # for the database to take an order
+DATABASE_AWAY = ("database_unavailable", AWAY)
 
 
 class Close(IntEnum):
@@ -398,32 +407,42 @@ class OrderEntry(OrderStream):
         if len(self.watches) >= MAX_OPEN_ORDERS:
             detail = f"One socket follows at most {MAX_OPEN_ORDERS} orders."
             await self._end(Close.TOO_MUCH, problem(429, "too_many_orders", detail))
+        with answered_within(ORDER_SECONDS):
+            try:
+                await self._recognise_or_take(sent)
+            except InvalidOrder as refused:
+                await self.say_problem(invalid_fields(refused))
+            except tuple(REFUSALS) as refused:
+                await self.say_problem(refusal(refused) or {})
+            except DATABASE_ERRORS as error:
+                logger.warning("an order was not taken: %s", error)
+                await self.say_problem(problem(503, "database_unavailable", NOTHING_STORED))
+
+    async def _recognise_or_take(self, sent: Any) -> None:
+        name = sent.get("clientOrderId") if isinstance(sent, dict) else None
+        owner = self.principal.owner
+        if (before := await accepted_before(owner, None, name)) is not None:
+            repeated = await read_repeated_order(sent, before.event.data["order"])
+            repeat_order(repeated, owner, None, before)
+            self._stop_waiting()
+            await self._follow_again(before.event.order_id)
+            return
         allowance = await allowance_of(self.principal, (self.scope.get("client") or ("",))[0])
         if allowance is not None and allowance.wait:
             await self.say_problem(too_many_requests(allowance.wait))
             return
-        try:
-            request = await read_order(sent)
-        except InvalidOrder as refused:
-            await self.say_problem(invalid_fields(refused))
-            return
-        except DATABASE_ERRORS:
-            await self.say_problem(problem(503, "database_unavailable", NOTHING_STORED))
-            return
+        await self._take(await read_order(sent))
+
+    async def _take(self, request: OrderRequest) -> None:
         order_id = new_order_id()
         watch = await self._join(order_id, 0)
         try:
             _, event, is_replay = await submit_order(
                 request, self.principal.owner, order_id=order_id
             )
-        except psycopg.OperationalError:
+        except Exception:
             await self._forget(watch)
-            await self.say_problem(problem(503, "database_unavailable", NOTHING_STORED))
-            return
-        except tuple(REFUSALS) as refused:
-            await self._forget(watch)
-            await self.say_problem(refusal(refused) or {})
-            return
+            raise
         self._stop_waiting()
         if is_replay:
             await self._forget(watch)

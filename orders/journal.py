@@ -31,10 +31,15 @@ logger = logging.getLogger(__name__)
 
 ACCEPT_PATIENCE = 1.5  # seconds; then the client is told to come again
 ACCEPT_SECONDS = 0.8  # for one try, so that there is time for another on a new connection
+FIND_PATIENCE = 1.0
+FIND_SECONDS = 0.5
 DJANGO_OWN = ("pool", "application_name")  # of its options, which libpq or our links have not
 COMPARING = "Comparing prices"
 MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
 
+
+Keys = tuple[int | None, str | None, str | None]
+"""An owner, an idempotency key and a client order id."""
 
 Recorded = tuple[int, datetime]
 """Attempts of the order and the time of its new event."""
@@ -50,6 +55,9 @@ class Journal:
             *(_run_accept, _recover_accept),
             patience=ACCEPT_PATIENCE,
             seconds=ACCEPT_SECONDS,
+        )
+        self._find: GroupCommit[Keys, AlreadyAccepted | None] = GroupCommit(
+            self._claims_link, _run_find, _find_again, patience=FIND_PATIENCE, seconds=FIND_SECONDS
         )
         self._advance = GroupCommit(
             self._moves_link, _run_advance, _recover_advance, patience=MOVE_PATIENCE
@@ -71,6 +79,15 @@ class Journal:
         event = Event(order.id, 1, Status.PENDING, 0, order.message, at, order.data)
         self._hints.publish(event)
         return event
+
+    async def accepted_before(
+        self, owner: int, idempotency_key: str | None, client_order_id: str | None
+    ) -> AlreadyAccepted | None:
+        """Return the owner's order under one of these keys, if there is one.
+
+        :raises psycopg.Error: the database stayed away.
+        """
+        return await self._find((owner, idempotency_key, client_order_id))
 
     async def advance(self, move: Move) -> Event:
         """Move one order and log it in one statement; safe to repeat, as the second finds no row.
@@ -222,23 +239,37 @@ async def _accepted_before(
     connection: Connection, orders: Sequence[NewOrder]
 ) -> dict[str, datetime | Exception]:
     """Return, by the id of each order that was not stored now, why it was not, or when it was."""
-    keys = [
-        {"ordinal": ordinal, "owner": order.owner, "idempotency_key": order.idempotency_key}
-        | {"client_order_id": order.client_order_id}
-        for ordinal, order in enumerate(orders)
-    ]
-    cursor = await connection.execute(sql.ACCEPTED_BEFORE, {"keys": orjson.dumps(keys).decode()})
     found: dict[str, datetime | Exception] = {
         order.id: psycopg.errors.UniqueViolation(f"there is an order {order.id}")
         for order in orders
     }
-    for ordinal, by_key, order_id, attempt, message, at, data in await cursor.fetchall():
-        if order_id == orders[ordinal].id:  # by an earlier send of ours that was taken for lost
-            found[order_id] = at
-            continue
-        event = Event(order_id, 1, Status.PENDING, attempt, message, at, data)
-        found[orders[ordinal].id] = AlreadyAccepted(event, by_idempotency_key=by_key)
+    keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]
+    for order, before in zip(orders, await _run_find(connection, keys), strict=True):
+        if before is not None:
+            # Under its own id: an earlier send of it, which was taken for lost, was committed.
+            is_own = before.event.order_id == order.id
+            found[order.id] = before.event.at if is_own else before
     return found
+
+
+async def _run_find(
+    connection: Connection, keys: Sequence[Keys]
+) -> Sequence[AlreadyAccepted | None]:
+    rows = [
+        {"ordinal": ordinal, "owner": owner, "idempotency_key": key, "client_order_id": name}
+        for ordinal, (owner, key, name) in enumerate(keys)
+    ]
+    cursor = await connection.execute(sql.ACCEPTED_BEFORE, {"keys": orjson.dumps(rows).decode()})
+    found: list[AlreadyAccepted | None] = [None] * len(keys)
+    for ordinal, by_key, order_id, attempt, message, at, data in await cursor.fetchall():
+        event = Event(order_id, 1, Status.PENDING, attempt, message, at, data)
+        found[ordinal] = AlreadyAccepted(event, by_idempotency_key=by_key)
+    return found
+
+
+async def _find_again(connection: Connection, keys: Sequence[Keys]) -> Sequence[None]:
+    """Nothing was written, so after a lost connection all is looked up once more."""
+    return [None] * len(keys)
 
 
 async def _recover_accept(

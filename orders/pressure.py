@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from config.per_loop import once_per_loop
 from config.postgres import Link
 from config.rate import Rate
+from config.session import remaining
 from orders.accounts import Principal
 from orders.journal import conninfo
 
@@ -186,7 +187,7 @@ class Backlog:
             if self._reading is None:
                 self._reading = asyncio.create_task(self._read(), context=Context())
             if self._is_full():  # it was; now it may not be any more
-                await asyncio.wait([self._reading])
+                await asyncio.wait([self._reading], timeout=remaining(BACKLOG_SECONDS))
         if self._is_full():
             raise Overloaded
         self._let_in += 1

@@ -13,14 +13,23 @@ from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from config.session import is_connection_lost
 from orders.pressure import OVERLOADED_SECONDS, Overloaded
-from orders.submission import AccountRequired, ClientOrderIdTaken, IdempotencyKeyReused
+from orders.submission import (
+    AccountRequired,
+    ClientOrderIdTaken,
+    IdempotencyKeyReused,
+    OutcomeUnknown,
+)
 from orders.tickets import TICKET_SECONDS, TooManyTickets
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 Problem = dict[str, Any]
+AWAY = "The database does not answer, try again."
+NOTHING_STORED = "The database does not answer. Nothing was stored, try again."
+UNKNOWN_SECONDS = 5  # after which a client should look whether its order is there
 TOO_MANY = "More orders than the limit of an account allows. Nothing was stored."
 
 # As in RFC 9110; Python says so from 3.13 on, and something older before.
@@ -55,6 +64,13 @@ REFUSALS: dict[type[Exception], tuple[int, str, str, int | None]] = {
     Overloaded: (
         *(503, "overloaded"),
         *("Too many orders wait. Nothing was stored, come again later.", OVERLOADED_SECONDS),
+    ),
+    OutcomeUnknown: (
+        *(503, "outcome_unknown"),
+        "The database did not say whether the order was stored. Ask for it by its orderId: found,"
+        " it is stored; not found ten seconds after the database answers again, it is not. With an"
+        " Idempotency-Key or a clientOrderId, send the same again: it stays one order.",
+        UNKNOWN_SECONDS,
     ),
     TooManyTickets: (
         *(429, "too_many_requests"),
@@ -101,11 +117,26 @@ class HttpsRequired(exceptions.APIException):
 
 
 class DatabaseUnavailable(exceptions.APIException):
-    """The database does not answer. Nothing was stored; trying again later helps."""
+    """The database does not answer, or not as the engine needs it; trying again later helps."""
 
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    default_detail = "The database does not answer. Nothing was stored, try again."
+    default_detail = AWAY
     default_code = "database_unavailable"
+
+
+class CancellationUnknown(exceptions.APIException):
+    """Nobody knows whether the order was cancelled. Trying again does no harm, and tells."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_detail = (
+        "The database did not say whether the order was cancelled. Cancel it again: that does no"
+        " harm, and tells."
+    )
+    default_code = "outcome_unknown"
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        super().__init__()
 
 
 def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
@@ -125,7 +156,10 @@ def refusal(error: Exception) -> Problem | None:
     if found is None:
         return None
     status, code, detail, seconds = found
-    return problem(status, code, detail, **({} if seconds is None else {"retryAfter": seconds}))
+    members: dict[str, Any] = {} if seconds is None else {"retryAfter": seconds}
+    if isinstance(error, OutcomeUnknown):
+        members |= {"orderId": error.order_id, "wsUrl": f"/ws/orders/{error.order_id}"}
+    return problem(status, code, detail, **members)
 
 
 def too_many_requests(wait: float) -> Problem:
@@ -155,9 +189,10 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
         if "retryAfter" in refused:
             headers["Retry-After"] = str(refused["retryAfter"])
         return Response(refused, status=refused["status"], headers=headers)
-    if isinstance(error, OperationalError | psycopg.OperationalError):
+    if is_database_away(error):
         logger.warning("the database does not answer: %s", error)
-        error = DatabaseUnavailable()
+        error = DatabaseUnavailable(said_of_absence(context))
+    if isinstance(error, DatabaseUnavailable | CancellationUnknown):
         headers["Retry-After"] = "1"
     if isinstance(error, Http404):
         error = exceptions.NotFound()
@@ -175,9 +210,33 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
         data = problem(int(error.status_code), code, str(error.detail))
     if isinstance(error, NotCancellable):
         data["orderStatus"] = error.order_status
+    if isinstance(error, CancellationUnknown):
+        data["orderId"] = error.order_id
     if (challenge := getattr(error, "auth_header", None)) is not None:
         headers["WWW-Authenticate"] = challenge
     return Response(data, status=error.status_code, headers=headers)
+
+
+def is_database_away(error: BaseException | None) -> bool:
+    """Whether the database does not answer now, or its schema is not where we look for it."""
+    if error is None:
+        return False
+    if isinstance(error, OperationalError | psycopg.OperationalError) or is_connection_lost(error):
+        return True
+    found = error if isinstance(error, psycopg.Error) else error.__cause__
+    return isinstance(found, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
+
+
+def said_of_absence(context: dict[str, Any]) -> str:
+    """Return what is true of a request that the database did not answer.
+
+    What sends orders tells by an error of its own when an order may be stored (OutcomeUnknown).
+    """
+    request, view = context.get("request"), context.get("view")
+    sends_orders = (
+        getattr(view, "stores_orders", False) and getattr(request, "method", "") == "POST"
+    )
+    return NOTHING_STORED if sends_orders else AWAY
 
 
 def as_response(data: Problem) -> JsonResponse:
@@ -194,7 +253,7 @@ def server_error(request: HttpRequest) -> JsonResponse:
 
     Outside of the API's views a database that does not answer is noticed only here.
     """
-    if isinstance(sys.exc_info()[1], OperationalError | psycopg.OperationalError):
+    if is_database_away(sys.exc_info()[1]):
         away = DatabaseUnavailable
         found = as_response(problem(503, away.default_code, away.default_detail))
         found.headers["Retry-After"] = "1"

@@ -1,13 +1,16 @@
 """The one tolerant serializer of orders: all five dialects in, one canonical form out."""
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, TypeVar, cast
 
+import psycopg
 from django.conf import settings
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from config.session import remaining
 from orders.events import LABELS
 from orders.fields import (
     MAX_TEXT,
@@ -206,8 +209,6 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
                 f"{one.symbol}/{other.symbol} is not traded here. Markets: {known}; other pairs of"
                 " their tokens in two hops.",
             ) from None
-        if not market.is_open:
-            raise refuse(field, "market_closed", f"{market.name} takes no new orders for now.")
         return market
 
     def _side(self, given: dict[str, Any]) -> Side | None:
@@ -256,6 +257,8 @@ ORDER_REQUEST = OrderRequestSerializer()
 """Shared: reading keeps nothing in it, and making one costs more than reading an order."""
 
 
+LEARN_SECONDS = 2.0
+TOKEN_FIELDS = ("baseToken", "quoteToken", "tokenIn", "tokenOut")
 OUTDATED = {"unknown_token", "unknown_market", "market_closed"}
 """What an older copy of the registry refuses, and a newer one may not."""
 
@@ -264,17 +267,53 @@ async def read_order(data: Any) -> OrderRequest:
     """Return the order that is meant, going by tokens and markets no older than the order.
 
     :raises InvalidOrder: with an error for every field that is wrong.
-    :raises django.db.Error: it may name something new, and the database does not answer.
+    :raises psycopg.OperationalError, django.db.Error: it may name something new, and the database
+        does not answer.
     """
+    return await _read_order(data, read_new_order)
+
+
+async def read_repeated_order(data: Any, before: dict[str, Any]) -> OrderRequest:
+    """Return what is meant by the repetition of an order that is stored; `before` is as answered.
+
+    Its market may be closed by now, and another one the default.
+
+    :raises InvalidOrder, psycopg.OperationalError, django.db.Error: as `read_order`.
+    """
+    if isinstance(data, dict) and not any(data.get(name) for name in TOKEN_FIELDS):
+        data = data | {name: before[name] for name in ("baseToken", "quoteToken")}
+    return await _read_order(data, ORDER_REQUEST.read)
+
+
+def read_new_order(data: Any) -> OrderRequest:
+    """:raises InvalidOrder: also for a market that takes no orders."""
+    request = ORDER_REQUEST.read(data)
+    if not request.market.is_open:
+        field = "tokenIn" if data.get("tokenIn") else "baseToken"
+        text = f"{request.market.name} takes no new orders for now."
+        refused = refuse(field, "market_closed", text)
+        raise InvalidOrder(refused.detail, sorted(data)[:50])
+    return request
+
+
+async def _read_order(data: Any, read: Callable[[Any], OrderRequest]) -> OrderRequest:
     if not is_read():
-        await read_again()
+        await _learn_what_is_traded()
     try:
-        return ORDER_REQUEST.read(data)
+        return read(data)
     except InvalidOrder as refused:
         if not refused.codes <= OUTDATED:
             raise
-    await read_again()
-    return ORDER_REQUEST.read(data)
+    await _learn_what_is_traded()
+    return read(data)
+
+
+async def _learn_what_is_traded() -> None:
+    try:
+        async with asyncio.timeout(remaining(LEARN_SECONDS)):
+            await read_again()
+    except TimeoutError:
+        raise psycopg.OperationalError("what is traded could not be read in time") from None
 
 
 CONSTRAINTS = ("maxPriceImpactBps", "venues", "excludeVenues")

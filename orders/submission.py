@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from config import group_commit
 from config.counts import counts
 from orders import bell
 from orders.crash_points import passing
@@ -61,6 +62,17 @@ class ClientOrderIdTaken(Exception):
     """The account has another order of this client order id. Trying again does not help."""
 
 
+class OutcomeUnknown(Exception):
+    """Nobody knows whether the order was stored. Look for it by its id, or repeat it by its key.
+
+    It may still be stored for as long as a statement may take, so look again after some seconds.
+    """
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        super().__init__(f"it is not known whether order {order_id} is stored")
+
+
 class NotCancellable(Exception):
     """The order may have filled, or has ended. Trying again does not help."""
 
@@ -85,12 +97,60 @@ async def submit_order(
     :raises AccountRequired: nobody gave a key.
     :raises IdempotencyKeyReused, ClientOrderIdTaken: the key belongs to another order.
     :raises Overloaded: too many orders wait; nothing is stored.
+    :raises OutcomeUnknown: the database did not say whether it stored the order.
     :raises psycopg.OperationalError: the database does not answer; nothing is stored.
     """
     if owner is None and (idempotency_key or request.client_order_id):
         raise AccountRequired
-    order = NewOrder(
-        id=order_id or new_order_id(),
+    order = _new_order(request, owner, order_id or new_order_id(), idempotency_key)
+    asked = request_as_json(order)
+    try:
+        async with backlog_of_this_loop():
+            event = await journal_of_this_loop().accept(order._replace(data={"order": asked}))
+    except AlreadyAccepted as before:
+        return replayed(asked, before)
+    except group_commit.OutcomeUnknown as error:
+        logger.warning("an order may be stored: %s", error, extra={"order_id": order.id})
+        raise OutcomeUnknown(order.id) from error
+    passing("after_accept")
+    counts["orders_accepted"] += 1
+    logger.info("order accepted", extra={"order_id": order.id})
+    bell.ring_soon()
+    return Submitted(answer_of(event), event)
+
+
+async def accepted_before(
+    owner: int | None, idempotency_key: str | None, client_order_id: object
+) -> AlreadyAccepted | None:
+    """Return the order that a request repeats, if one of its keys is known.
+
+    Asked before anything else is judged: a repeated order is found whatever markets, limits and
+    the backlog say by now.
+
+    :raises psycopg.OperationalError: the database does not answer.
+    """
+    name = client_order_id if isinstance(client_order_id, str) else None
+    if owner is None or not (idempotency_key or name):
+        return None
+    return await journal_of_this_loop().accepted_before(owner, idempotency_key, name)
+
+
+def repeat_order(
+    request: OrderRequest, owner: int | None, idempotency_key: str | None, before: AlreadyAccepted
+) -> Submitted:
+    """Return the order that this request repeats.
+
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
+    """
+    order = _new_order(request, owner, before.event.order_id, idempotency_key)
+    return replayed(request_as_json(order), before)
+
+
+def _new_order(
+    request: OrderRequest, owner: int | None, order_id: str, idempotency_key: str | None
+) -> NewOrder:
+    return NewOrder(
+        id=order_id,
         type=request.type,
         side=request.side.value,
         base=request.market.base.symbol,
@@ -105,17 +165,6 @@ async def submit_order(
         client_order_id=request.client_order_id,
         idempotency_key=idempotency_key,
     )
-    asked = request_as_json(order)
-    try:
-        async with backlog_of_this_loop():
-            event = await journal_of_this_loop().accept(order._replace(data={"order": asked}))
-    except AlreadyAccepted as before:
-        return replayed(asked, before)
-    passing("after_accept")
-    counts["orders_accepted"] += 1
-    logger.info("order accepted", extra={"order_id": order.id})
-    bell.ring_soon()
-    return Submitted(answer_of(event), event)
 
 
 def replayed(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:

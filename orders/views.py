@@ -6,6 +6,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -26,11 +27,17 @@ from orders.markets import etag_of, markets_as_json
 from orders.models import Order, OrderEvent
 from orders.parsers import ExactJSONParser
 from orders.pressure import allowance_of
-from orders.problems import HttpsRequired, NotCancellable, OrderNotFound, TooManyRequests
+from orders.problems import (
+    CancellationUnknown,
+    HttpsRequired,
+    NotCancellable,
+    OrderNotFound,
+    TooManyRequests,
+)
 from orders.representation import event_of, order_as_json
 from orders.route_log import route_log
 from orders.schema import openapi
-from orders.serializers import OrderRequestSerializer, read_order
+from orders.serializers import OrderRequestSerializer, read_order, read_repeated_order
 from orders.tickets import issue_ticket
 from routing.registry import registry
 
@@ -51,6 +58,7 @@ class OrdersView(AsyncAPIView):
 
     parser_classes = (ExactJSONParser, FormParser, MultiPartParser)
     about = "orders/api/orders.html"
+    stores_orders = True
     sent: dict[str, Any] | None = None
 
     def get_view_name(self) -> str:
@@ -66,20 +74,11 @@ class OrdersView(AsyncAPIView):
         return await sync_to_async(self._list)(request)
 
     async def post(self, request: Request) -> Response:
-        principal = await self._admit(request)
-        if is_form(request):
-            if not hasattr(request._request, "session"):
-                raise UnsupportedMediaType(request.content_type or "none", JSON_WANTED)
-            sent: Any = await sync_to_async(read_form)(request)
-        else:
-            sent = request.data
-        self.sent = sent if isinstance(sent, dict) else None
+        refuse_clear_text(request)
+        key = read_idempotency_key(request)
+        sent = await self._read(request)
         site = site_of(request)  # before anything is stored: refuses a Host that is not ours
-        order, _, is_replay = await submission.submit_order(
-            await read_order(sent),
-            principal.owner,
-            idempotency_key=read_idempotency_key(request),
-        )
+        order, _, is_replay = await self._submit(request, sent, key)
         marker = {"Idempotent-Replayed": "true"} if is_replay else {}
         return Response(
             order | {"links": links(request, site, order["orderId"], Status.PENDING)},
@@ -87,21 +86,36 @@ class OrdersView(AsyncAPIView):
             headers={"Location": f"/api/orders/{order['orderId']}", **marker},
         )
 
-    async def _admit(self, request: Request) -> Principal:
-        """Return for whom an order is sent, if as many may be.
+    async def _read(self, request: Request) -> Any:
+        if not is_form(request):
+            sent: Any = request.data
+        elif hasattr(request._request, "session"):
+            sent = await sync_to_async(read_form)(request)
+        else:
+            raise UnsupportedMediaType(request.content_type or "none", JSON_WANTED)
+        self.sent = sent if isinstance(sent, dict) else None
+        return sent
 
-        :raises HttpsRequired: it came in clear text, and may not.
-        :raises TooManyRequests: the limit of the account is reached.
-        """
-        if settings.SECURE_SSL_REDIRECT and not request.is_secure():
-            raise HttpsRequired
+    async def _submit(self, request: Request, sent: Any, key: str | None) -> submission.Submitted:
+        """Find the order that is repeated, or take a new one, if as many may be sent."""
         principal = principal_of(request)
+        name = (self.sent or {}).get("clientOrderId")
+        before = await submission.accepted_before(principal.owner, key, name)
+        if before is not None:
+            repeated = await read_repeated_order(sent, before.event.data["order"])
+            return submission.repeat_order(repeated, principal.owner, key, before)
+        await self._admit(request, principal)
+        return await submission.submit_order(
+            await read_order(sent), principal.owner, idempotency_key=key
+        )
+
+    async def _admit(self, request: Request, principal: Principal) -> None:
+        """:raises TooManyRequests: the limit of the account is reached."""
         allowance = await allowance_of(principal, request.META.get("REMOTE_ADDR", ""))
         if allowance is not None:
             self.headers |= allowance.headers()
             if allowance.wait:
                 raise TooManyRequests(allowance.wait)
-        return principal
 
     def _list(self, request: Request) -> Response:
         filters.check_names(request, LIST_PARAMETERS)
@@ -183,6 +197,8 @@ class CancelView(ProblemAPIView):
             submission.cancel_order(order.id)
         except submission.NotCancellable as refused:
             raise NotCancellable(refused.status) from None
+        except OperationalError as error:
+            raise CancellationUnknown(str(order.id)) from error
         return Response(shown(request, find_order(request, order_id)))
 
 
@@ -244,6 +260,12 @@ class HealthView(ProblemAPIView):
         failed = report["database"] != "ok"
         code = status.HTTP_503_SERVICE_UNAVAILABLE if failed else status.HTTP_200_OK
         return Response(report, status=code)
+
+
+def refuse_clear_text(request: Request) -> None:
+    """:raises HttpsRequired: an order came in clear text, and may not."""
+    if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+        raise HttpsRequired
 
 
 def own_orders(request: Request) -> QuerySet[Order]:

@@ -5,8 +5,17 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 
 from orders.lifecycle import Status
-from orders.problems import REFUSALS, problem, refusal, too_many_requests
+from orders.problems import (
+    AWAY,
+    NOTHING_STORED,
+    REFUSALS,
+    CancellationUnknown,
+    problem,
+    refusal,
+    too_many_requests,
+)
 from orders.schema.sockets import asyncapi
+from orders.submission import OutcomeUnknown
 from routing.tokens import JUP, SOL, USDC, USDT
 
 ORDER_ID = "01a1fc02-2219-7ea8-9f11-ba64b00749af"
@@ -229,18 +238,30 @@ WHO_ARE_YOU = OpenApiExample(
         401, "not_authenticated", "Give an API key: Authorization: Bearer KEY, or log in."
     ),
 )
+
+
+def _raised(kind: type[Exception]) -> Exception:
+    return OutcomeUnknown(ORDER_ID) if kind is OutcomeUnknown else kind()
+
+
 REFUSED = {
     status: [
         OpenApiExample(code, value=found)
         for error, (its_status, code, _, _) in REFUSALS.items()
-        if its_status == status and (found := refusal(error()))
+        if its_status == status and (found := refusal(_raised(error)))
     ]
     for status in (400, 409, 422, 503)
 }
 TOO_MANY = OpenApiExample("Too many", value=too_many_requests(7))
 NO_DATABASE_PROBLEM = OpenApiExample(
-    "No database",
+    "No database", value=problem(503, "database_unavailable", AWAY)
+)
+NOTHING_STORED_PROBLEM = OpenApiExample(
+    "No database", value=problem(503, "database_unavailable", NOTHING_STORED)
+)
+CANCELLATION_UNKNOWN = OpenApiExample(
+    "Outcome unknown",
     value=problem(
-        503, "database_unavailable", "The database does not answer. Nothing was stored, try again."
+        503, "outcome_unknown", str(CancellationUnknown.default_detail), orderId=ORDER_ID
     ),
 )

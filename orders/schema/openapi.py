@@ -179,8 +179,9 @@ ORDERS = extend_schema_view(
                     429: ("More orders than the account may send.", [examples.TOO_MANY]),
                     **UNWRITABLE,
                     503: (
-                        "Too many orders wait, or the database does not answer: come again.",
-                        [*examples.REFUSED[503], examples.NO_DATABASE_PROBLEM],
+                        "Too many orders wait, or the database does not answer: come again."
+                        " Or it did not say whether the order was stored: look for its orderId.",
+                        [*examples.REFUSED[503], examples.NOTHING_STORED_PROBLEM],
                     ),
                 }
             ),
@@ -271,7 +272,10 @@ CANCEL = extend_schema(
                 **NO_ORDER,
                 409: ("It was submitted, or has ended.", [examples.NOT_CANCELLABLE]),
                 **UNWRITABLE,
-                **NO_DATABASE,
+                503: (
+                    "The database does not answer, or did not say: cancel again.",
+                    [examples.NO_DATABASE_PROBLEM, examples.CANCELLATION_UNKNOWN],
+                ),
             }
         ),
     },

@@ -1,7 +1,9 @@
 """A real engine and a real Chromium for tests of pages."""
 
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,16 @@ def keep_picture(page: Page, name: str) -> None:
     """Keep a picture in the folder that SCREENSHOTS names; without it none is kept."""
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+@contextmanager
+def held(worker: Process) -> Iterator[None]:
+    """Have orders stay where they are: a state that passes is gone before a page is looked at."""
+    worker.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        worker.send(signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, WebSocket, WebSocketRoute, expect
 
 from tests.browser.chromium import Complaints
-from tests.browser.conftest import SCREENS, TOO_WIDE, keep_picture, log_in
+from tests.browser.conftest import SCREENS, TOO_WIDE, held, keep_picture, log_in
 from tests.engine import PATIENCE, Engine, Process, Web, wait_for
 
 STEPS = ["pending", "routing", "building", "submitted", "confirmed"]
@@ -150,13 +149,10 @@ def test_an_order_is_cancelled_before_it_is_submitted(
     who: str, page: Page, worker: Process
 ) -> None:
     log_in(page, "/") if who == "ada" else page.goto("/")
-    worker.send(signal.SIGSTOP)
-    try:
+    with held(worker):
         press(page, "Place order")
         press(page, "Cancel")
         wait_for_status(orders(page), "cancelled")
-    finally:
-        worker.send(signal.SIGCONT)
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
 
 
@@ -170,7 +166,7 @@ def test_a_cancellation_that_comes_too_late_is_told(page: Page, complaints: Comp
 
 
 def test_a_killed_web_server_is_outlived_without_gap_or_repeat(
-    page: Page, running: Engine, web: Web, complaints: Complaints
+    page: Page, running: Engine, web: Web, worker: Process, complaints: Complaints
 ) -> None:
     sockets: list[str] = []
     frames: list[tuple[str, int]] = []
@@ -185,12 +181,16 @@ def test_a_killed_web_server_is_outlived_without_gap_or_repeat(
 
     page.on("websocket", listen)
     page.goto("/")
-    press(page, "Five at once")
-    expect(page.locator("[data-status=submitted]").first).to_be_visible()
-    web.kill()
-    expect(page.get_by_text("reconnecting…").first).to_be_visible()
-    running.wait_until_all_ended()
-    running.web(port=web.port)
+    with held(worker):
+        press(page, "Five at once")
+        expect(page.locator("[data-status=pending]")).to_have_count(5)
+        expect(page.locator("[data-part=log] > li")).to_have_count(5)
+        web.kill()
+    try:
+        expect(page.get_by_text("reconnecting…").first).to_be_visible()
+        running.wait_until_all_ended()
+    finally:  # the tests after this one want a web process
+        running.web(port=web.port)
 
     expect(page.locator("#tally")).to_have_text("0 under way, 5 ended")
     for order in orders(page).all():
@@ -327,14 +327,15 @@ def test_an_order_is_placed_by_keyboard_and_its_end_is_announced(page: Page) -> 
 
 
 @pytest.mark.parametrize("screen", ["phone"])
-def test_a_phone_shows_all_without_scrolling_sideways(page: Page) -> None:
+def test_a_phone_shows_all_without_scrolling_sideways(page: Page, worker: Process) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto("/")
     page.get_by_text("Route limits").click()
-    press(page, "Five at once")
-    expect(page.locator("[data-state=now]").first).to_be_visible()
-    moving = "document.getAnimations().filter((one) => one.playState === 'running').length"
-    assert page.evaluate(moving) == 0
+    with held(worker):
+        press(page, "Five at once")
+        expect(page.locator("[data-state=now]").first).to_be_visible()
+        moving = "document.getAnimations().filter((one) => one.playState === 'running').length"
+        assert page.evaluate(moving) == 0
     expect(page.locator("#tally")).to_have_text("0 under way, 5 ended")
     orders(page).first.locator("summary").click()
     assert_nothing_sticks_out(page)

@@ -56,7 +56,7 @@ class Journal:
             patience=ACCEPT_PATIENCE,
             seconds=ACCEPT_SECONDS,
         )
-        self._find: GroupCommit[Keys, AlreadyAccepted | None] = GroupCommit(
+        self._find: GroupCommit[Keys, None] = GroupCommit(
             self._claims_link, _run_find, _find_again, patience=FIND_PATIENCE, seconds=FIND_SECONDS
         )
         self._advance = GroupCommit(
@@ -87,7 +87,11 @@ class Journal:
 
         :raises psycopg.Error: the database stayed away.
         """
-        return await self._find((owner, idempotency_key, client_order_id))
+        try:
+            await self._find((owner, idempotency_key, client_order_id))
+        except AlreadyAccepted as before:
+            return before
+        return None
 
     async def advance(self, move: Move) -> Event:
         """Move one order and log it in one statement; safe to repeat, as the second finds no row.
@@ -252,9 +256,8 @@ async def _accepted_before(
     return found
 
 
-async def _run_find(
-    connection: Connection, keys: Sequence[Keys]
-) -> Sequence[AlreadyAccepted | None]:
+async def _run_find(connection: Connection, keys: Sequence[Keys]) -> list[AlreadyAccepted | None]:
+    """Return of each its order as the exception that is raised to its caller, or None."""
     rows = [
         {"ordinal": ordinal, "owner": owner, "idempotency_key": key, "client_order_id": name}
         for ordinal, (owner, key, name) in enumerate(keys)

@@ -1,6 +1,7 @@
 """What clients ask of the engine: take this order, cancel that one."""
 
 import logging
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from routing.venue import Side
 
 logger = logging.getLogger(__name__)
 
+CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 RECEIVED = "Order received and queued"
 
 
@@ -129,7 +131,8 @@ async def accepted_before(
 
     :raises psycopg.OperationalError: the database does not answer.
     """
-    name = client_order_id if isinstance(client_order_id, str) else None
+    is_name = isinstance(client_order_id, str) and CLIENT_ORDER_ID.fullmatch(client_order_id)
+    name = str(client_order_id) if is_name else None
     if owner is None or not (idempotency_key or name):
         return None
     return await journal_of_this_loop().accepted_before(owner, idempotency_key, name)

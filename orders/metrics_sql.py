@@ -96,7 +96,7 @@ FROM steps GROUP BY status ORDER BY status
 
 STARTED = """
 SELECT coalesce(sum(orders), 0) FROM order_starts
-WHERE at > statement_timestamp() - %(window)s * interval '1 second'
+WHERE at > statement_timestamp() - %(window)s * interval '1 second' AND at <= statement_timestamp()
 """
 
 HEARTBEATS = """

@@ -258,23 +258,25 @@ WHERE at < clock_timestamp() - %(window)s * interval '1 second' OR at > clock_ti
 # from its acceptance on. What lies beyond was written before the clock was set back. Whoever holds
 # the lease has as long as ever to renew it.
 BRING_BACK = """
+WITH fresh AS MATERIALIZED (
+  SELECT id, true AS is_check, false AS is_lease FROM orders
+  WHERE finished_at IS NULL AND started_at IS NULL
+    AND next_check > statement_timestamp() + interval '1 second'
+  ORDER BY next_check DESC, id DESC LIMIT %(most)s FOR UPDATE SKIP LOCKED
+),
+begun AS MATERIALIZED (
+  SELECT id, next_check > statement_timestamp() + %(delay)s * interval '1 second' AS is_check,
+    lease_until > statement_timestamp() + 2 * %(lease)s * interval '1 second' AS is_lease
+  FROM orders
+  WHERE finished_at IS NULL AND started_at IS NOT NULL
+    AND (next_check > statement_timestamp() + %(delay)s * interval '1 second'
+      OR lease_until > statement_timestamp() + 2 * %(lease)s * interval '1 second')
+  ORDER BY next_check DESC, id DESC LIMIT %(most)s FOR UPDATE SKIP LOCKED
+)
 UPDATE orders SET
   next_check = CASE WHEN ahead.is_check THEN statement_timestamp() ELSE orders.next_check END,
   lease_until = CASE WHEN ahead.is_lease
     THEN statement_timestamp() + %(lease)s * interval '1 second' ELSE orders.lease_until END
-FROM (
-  (SELECT id, true AS is_check, false AS is_lease FROM orders
-   WHERE finished_at IS NULL AND started_at IS NULL
-     AND next_check > statement_timestamp() + interval '1 second'
-   ORDER BY next_check DESC, id DESC LIMIT %(most)s FOR UPDATE SKIP LOCKED)
-  UNION ALL
-  (SELECT id, next_check > statement_timestamp() + %(delay)s * interval '1 second',
-     coalesce(lease_until > statement_timestamp() + 2 * %(lease)s * interval '1 second', false)
-   FROM orders
-   WHERE finished_at IS NULL AND started_at IS NOT NULL
-     AND (next_check > statement_timestamp() + %(delay)s * interval '1 second'
-       OR lease_until > statement_timestamp() + 2 * %(lease)s * interval '1 second')
-   ORDER BY next_check DESC, id DESC LIMIT %(most)s FOR UPDATE SKIP LOCKED)
-) AS ahead
+FROM (SELECT * FROM fresh UNION ALL SELECT * FROM begun) AS ahead
 WHERE orders.id = ahead.id
 """

@@ -100,8 +100,9 @@ WHERE at > statement_timestamp() - %(window)s * interval '1 second' AND at <= st
 """
 
 HEARTBEATS = """
-SELECT process, kind, extract(epoch FROM clock_timestamp() - seen_at)::float8, counts::text
+SELECT process, kind, extract(epoch FROM clock_timestamp() - seen_at), counts::text
 FROM heartbeats
 WHERE seen_at > statement_timestamp() - %(heard)s * interval '1 second'
+  AND seen_at <= clock_timestamp()  -- the clock may have been set back
 ORDER BY kind, process LIMIT 1000
 """

@@ -1,7 +1,8 @@
 """A backup restored under the engine, as docs/backup.md says; with PostgreSQL's own programs."""
 
 import importlib.util
-import os
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +11,15 @@ import pytest
 
 from config.embedded_postgres import PACKAGE, VERSION
 from tests.checker import load, violations
-from tests.engine import Engine, engine, migrated_database
+from tests.engine import Engine, engine, wait_for
 
 MANY = 6
+GUIDE = Path(__file__).resolve().parent.parent / "docs/backup.md"
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Engine]:
-    with (
-        migrated_database(tmp_path) as database,
-        engine(database, tmp_path, SIMULATION_LANDING_LATENCY="0.2") as found,
-    ):
+def running(process_database: str, tmp_path: Path) -> Iterator[Engine]:
+    with engine(process_database, tmp_path, SIMULATION_LANDING_LATENCY="1") as found:
         yield found
 
 
@@ -35,38 +34,33 @@ def program(name: str) -> str:
     return str(path)
 
 
-def run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+def run(name: str, running: Engine, folder: Path) -> None:
+    """Type the guide's line with this program."""
+    (line,) = re.findall(rf"^{name} .*$", GUIDE.read_text(), re.MULTILINE)
+    words = shlex.split(line.replace("$DATABASE_URL", running.conninfo))
+    command = [program(name), *words[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def back_up(running: Engine, file: Path) -> None:
-    run(program("pg_dump"), "--format=custom", f"--file={file}", f"--dbname={running.conninfo}")
-
-
-def restore(running: Engine, file: Path) -> None:
-    running.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    options = ("--no-owner", "--exit-on-error", "--single-transaction")
-    run(program("pg_restore"), *options, f"--dbname={running.conninfo}", str(file))
 
 
 def test_after_a_backup_was_restored_all_its_orders_end_once_and_new_ones_go(
     running: Engine, tmp_path: Path
 ) -> None:
     """Web stays; the workers are stopped in the middle of their orders, and started again."""
-    file = tmp_path / "engine.dump"
     web, worker, scheduler = running.web(), running.worker(), running.scheduler()
     ended = [web.post() for _ in range(MANY)]
     running.wait_until_all_ended()
     fills = running.query("SELECT id, filled_out FROM orders ORDER BY id")
     under_way = [web.post() for _ in range(MANY)]
-    back_up(running, file)
+    wait_for(lambda: "submitted" in running.statuses(), what="one is submitted")
+    run("pg_dump", running, tmp_path)
     later = [web.post() for _ in range(MANY)]
     running.wait_until_all_ended()
     worker.kill()
     scheduler.kill()
 
-    restore(running, file)
+    run("pg_restore", running, tmp_path)
+    assert running.statuses()["submitted"] > 0
     stored = {str(row[0]) for row in running.query("SELECT id FROM orders")}
     worker, scheduler = running.worker(), running.scheduler()
     new = [web.post() for _ in range(MANY)]

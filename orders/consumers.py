@@ -210,6 +210,9 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             sent = watch.sent
             try:
                 await self._catch_up_if_possible(watch)
+            except UnknownOrder:  # the database went back to before its acceptance
+                detail = "There is no such order."
+                await self._end(Close.NO_SUCH_ORDER, problem(404, "order_not_found", detail))
             finally:  # the final event ends the socket from in there
                 counts["events_resynced"] += watch.sent - sent
 

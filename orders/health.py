@@ -35,6 +35,7 @@ DO UPDATE SET kind = excluded.kind, seen_at = excluded.seen_at, counts = exclude
 ALIVE = """
 SELECT count(*) FROM heartbeats
 WHERE kind = 'worker' AND seen_at > clock_timestamp() - %s * interval '1 second'
+  AND seen_at <= clock_timestamp()
 """
 FORGET = "DELETE FROM heartbeats WHERE seen_at < clock_timestamp() - interval '1 day'"
 

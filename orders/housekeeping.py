@@ -21,22 +21,44 @@ logger = logging.getLogger(__name__)
 REBUILD_EVERY = 10  # ticks
 PRUNE_EVERY = 60
 MAX_SNAPSHOTS = 10_000
+MAX_BROUGHT_BACK = 10_000
 
-# Put the snapshot there unless a newer one is.
+# Put the snapshot there unless a newer one is. The one that was found there before the log was read
+# (ARGV[4]) is not newer, whatever it says: a database restored from a backup has a shorter log.
 RESTORE = """
 local old = redis.call('HGET', KEYS[1], ARGV[1])
-if not old or tonumber(string.match(old, '"seq":(%d+)')) < tonumber(ARGV[2]) then
+local seq = old and tonumber(string.match(old, '"seq":(%d+)'))
+if not old or seq < tonumber(ARGV[2]) or seq == tonumber(ARGV[4]) then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 end
 """
 
 
 def tick(number: int) -> None:
+    bring_back()
     ring_for_due()
     if number % REBUILD_EVERY == 0:
         rebuild_active_orders()
     if number % PRUNE_EVERY == 0:
         prune()
+
+
+def bring_back() -> None:
+    """Have no order wait for a time that only a clock since set back could have set."""
+    longest = settings.RETRY_BACKOFF * 2**settings.ORDER_ATTEMPTS
+    limits = {
+        "lease": settings.LEASE_SECONDS,
+        "delay": max(sql.GIVEN_UP_SECONDS, longest) + 1,
+        "most": MAX_BROUGHT_BACK,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(sql.BRING_BACK, limits)
+        if cursor.rowcount:
+            logger.warning(
+                "%d orders were due or leased further ahead than may be: the database's clock was"
+                " set back; they go on now",
+                cursor.rowcount,
+            )
 
 
 def ring_for_due() -> None:
@@ -81,8 +103,10 @@ def prune() -> None:
 
 
 def _forget_ended(client: redis.Redis, known: dict[str, int]) -> None:
-    ended = Order.objects.filter(pk__in=known, status__in=FINAL).values_list("pk", flat=True)
-    if gone := [str(pk) for pk in ended]:
+    """Forget the orders that have ended, or are in the database no more: it was restored."""
+    there = Order.objects.filter(pk__in=known).exclude(status__in=FINAL)
+    gone = known.keys() - {str(pk) for pk in there.values_list("pk", flat=True)}
+    if gone:
         client.hdel(ACTIVE_ORDERS, *gone)
 
 
@@ -91,10 +115,11 @@ def _restore_outdated(client: redis.Redis, known: dict[str, int]) -> None:
     wanted = {
         pk: seq
         for pk, seq in open_orders.values_list("pk", "seq")[:MAX_SNAPSHOTS]
-        if known.get(str(pk), 0) < seq
+        if known.get(str(pk), 0) != seq
     }
     restore = client.register_script(RESTORE)
     for row in OrderEvent.objects.filter(order_id__in=wanted):
         if row.seq == wanted[row.order_id]:
             text = event_of(row).as_text()
-            restore(keys=[ACTIVE_ORDERS], args=[str(row.order_id), row.seq, text])
+            found = known.get(str(row.order_id), 0)
+            restore(keys=[ACTIVE_ORDERS], args=[str(row.order_id), row.seq, text, found])

@@ -141,6 +141,7 @@ RETURNING orders.id::text
 
 SUSPECT_AFTER = 2  # leases lost in a row, after which an order is carried alone
 GIVEN_UP_AFTER = 7  # of which the last five alone
+GIVEN_UP_SECONDS = 60.0  # after which an order that took down its workers is looked at again
 
 IS_FREE = "(lease_until IS NULL OR lease_until < statement_timestamp())"
 IS_DUE = f"finished_at IS NULL AND next_check <= statement_timestamp() AND {IS_FREE}"
@@ -185,6 +186,7 @@ budget AS MATERIALIZED (
     THEN greatest(%(limit)s - coalesce(sum(starts.orders), 0), 0) ELSE 1000000 END AS free
   FROM clock LEFT JOIN order_starts AS starts  -- by the very time that is stored below
     ON starts.at > clock.at - %(window)s * interval '1 second'
+    AND starts.at <= clock.at  -- the clock may have been set back
 ),
 {{candidates}},
 claimed AS (
@@ -196,7 +198,7 @@ claimed AS (
       OR orders.lease_until IS NOT NULL AND orders.lost_leases + 1 >= {GIVEN_UP_AFTER},
     next_check = CASE
       WHEN orders.lease_until IS NOT NULL AND orders.lost_leases + 1 >= {GIVEN_UP_AFTER}
-      THEN clock.at + interval '1 minute' ELSE orders.next_check END,
+      THEN clock.at + {GIVEN_UP_SECONDS} * interval '1 second' ELSE orders.next_check END,
     status = CASE orders.status WHEN 'pending' THEN 'routing' ELSE orders.status END,
     seq = orders.seq + (orders.status = 'pending')::int,
     attempts = orders.attempts + (orders.status = 'pending')::int,
@@ -246,6 +248,35 @@ SELECT EXISTS (SELECT FROM orders WHERE {IS_DUE} AND started_at IS NULL)
 FROM orders WHERE {IS_DUE} AND started_at IS NOT NULL
 """
 
-PRUNE_STARTS = (
-    "DELETE FROM order_starts WHERE at < clock_timestamp() - %(window)s * interval '1 second'"
+# Those of the future as well: the clock was set back, and would come to them again.
+PRUNE_STARTS = """
+DELETE FROM order_starts
+WHERE at < clock_timestamp() - %(window)s * interval '1 second' OR at > clock_timestamp()
+"""
+
+# An order is due, or leased, no further ahead than the rules set it: one that never began is due
+# from its acceptance on. What lies beyond was written before the clock was set back. Whoever holds
+# the lease has as long as ever to renew it.
+BRING_BACK = """
+WITH fresh AS MATERIALIZED (
+  SELECT id, true AS is_check, false AS is_lease FROM orders
+  WHERE finished_at IS NULL AND started_at IS NULL
+    AND next_check > statement_timestamp() + interval '1 second'
+  ORDER BY next_check DESC, id DESC LIMIT %(most)s FOR UPDATE SKIP LOCKED
+),
+begun AS MATERIALIZED (
+  SELECT id, next_check > statement_timestamp() + %(delay)s * interval '1 second' AS is_check,
+    lease_until > statement_timestamp() + 2 * %(lease)s * interval '1 second' AS is_lease
+  FROM orders
+  WHERE finished_at IS NULL AND started_at IS NOT NULL
+    AND (next_check > statement_timestamp() + %(delay)s * interval '1 second'
+      OR lease_until > statement_timestamp() + 2 * %(lease)s * interval '1 second')
+  ORDER BY next_check DESC, id DESC LIMIT %(most)s FOR UPDATE SKIP LOCKED
 )
+UPDATE orders SET
+  next_check = CASE WHEN ahead.is_check THEN statement_timestamp() ELSE orders.next_check END,
+  lease_until = CASE WHEN ahead.is_lease
+    THEN statement_timestamp() + %(lease)s * interval '1 second' ELSE orders.lease_until END
+FROM (SELECT * FROM fresh UNION ALL SELECT * FROM begun) AS ahead
+WHERE orders.id = ahead.id
+"""

@@ -26,7 +26,7 @@ SELECT status, count(*) FROM (
 
 WAITING = """
 SELECT count(*),
-  coalesce(greatest(extract(epoch FROM clock_timestamp() - min(next_check)), 0), 0)::float8
+  coalesce(greatest(extract(epoch FROM clock_timestamp() - min(next_check)), 0), 0)
 FROM (
   SELECT next_check FROM orders
   WHERE finished_at IS NULL AND started_at IS NULL AND next_check <= statement_timestamp()
@@ -71,7 +71,7 @@ FROM newest GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 
 RECENT_SPAN = f"""
 WITH {NEWEST}
-SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM newest
+SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) FROM newest
 """
 
 # A step lasts from the event of its status to the next event of the order.
@@ -96,12 +96,13 @@ FROM steps GROUP BY status ORDER BY status
 
 STARTED = """
 SELECT coalesce(sum(orders), 0) FROM order_starts
-WHERE at > statement_timestamp() - %(window)s * interval '1 second'
+WHERE at > statement_timestamp() - %(window)s * interval '1 second' AND at <= statement_timestamp()
 """
 
 HEARTBEATS = """
-SELECT process, kind, extract(epoch FROM clock_timestamp() - seen_at)::float8, counts::text
+SELECT process, kind, extract(epoch FROM clock_timestamp() - seen_at), counts::text
 FROM heartbeats
 WHERE seen_at > statement_timestamp() - %(heard)s * interval '1 second'
+  AND seen_at <= clock_timestamp()  -- the clock may have been set back
 ORDER BY kind, process LIMIT 1000
 """

@@ -38,8 +38,10 @@ WHERE orders.id = %s AND (%s OR orders.owner_id IS NULL OR orders.owner_id = %s)
 ORDER BY event.seq
 """
 BEHIND = """
-SELECT watched.place FROM unnest(%s::uuid[], %s::int[]) WITH ORDINALITY AS watched(id, sent, place)
-JOIN orders ON orders.id = watched.id AND orders.seq > watched.sent
+SELECT watched.place, coalesce(orders.seq, 0)
+FROM unnest(%s::uuid[], %s::int[]) WITH ORDINALITY AS watched(id, sent, place)
+LEFT JOIN orders ON orders.id = watched.id
+WHERE coalesce(orders.seq, 0) <> watched.sent
 """
 
 
@@ -136,14 +138,29 @@ class Streams:
                 continue
             watches = list(self._watches)
             try:
-                for place in await self._behind(watches):
-                    watches[place - 1].tell_behind(watches[place - 1].order_id)
+                await self._compare(watches)
             except psycopg.Error as error:
                 logger.warning("resync: %s", error)
 
-    async def _behind(self, watches: list[Watch]) -> list[int]:
+    async def _compare(self, watches: list[Watch]) -> None:
+        """Tell the sockets whose orders have another length of log than they have sent.
+
+        A shorter one is a database that went back in time: the socket goes on from its end.
+        """
         ids, sent = [watch.order_id for watch in watches], [watch.sent for watch in watches]
-        return [row[0] for row in await self._link.fetch(BEHIND, (ids, sent))]
+        shorter = 0
+        for place, seq in await self._link.fetch(BEHIND, (ids, sent)):
+            watch = watches[place - 1]
+            if seq < sent[place - 1]:
+                shorter += 1
+                watch.sent = min(watch.sent, seq)
+            watch.tell_behind(watch.order_id)
+        if shorter:
+            logger.warning(
+                "%d streams are ahead of their orders' logs: the database went back in time; they"
+                " go on from what is there",
+                shorter,
+            )
 
 
 @once_per_loop

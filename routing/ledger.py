@@ -20,8 +20,12 @@ A lookup that finds nothing may be the proof that a transaction is dead, so it m
 that is being recorded in this moment. Recording holds a shared advisory lock from before it
 reads the clock until it is committed; a lookup that found nothing looks again under the
 exclusive lock. What comes after it reads a later clock, and is refused once expired.
+
+That clock may be set back, by minutes. Then what was recorded before lands at once, and what would
+never have landed is told as expired: nobody waits until the clock is there again.
 """
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,6 +45,8 @@ from routing.simulated_pools import SimulatedPools
 from routing.simulated_transaction import instruction_of
 from routing.venue import Absent, Landed, Rejected, TransactionStatus
 
+logger = logging.getLogger(__name__)
+
 Connection = AsyncConnection[TupleRow]
 
 PATIENCE = 2.0
@@ -48,6 +54,9 @@ PATIENCE = 2.0
 
 CLOCK_AGE = 1.0
 """For how many seconds a reading of the database's clock is carried on by this machine's."""
+
+SET_BACK = 5.0
+"""Seconds by which the database's clock must be behind what it was, to be worth a word."""
 
 CONTENTION = 0.1
 """For how many seconds a pool that another process moved is taken for one that it moves again."""
@@ -73,10 +82,18 @@ class Found:
     network_fee: int | None
     payload: str | None
     """What is to be executed, of a row that awaits its landing."""
+    is_ahead: bool = False
+    """Whether it was recorded at a time that, by the clock, is still to come."""
+    never_lands: bool = False
+    expires_at_height: int = 0
 
     @property
     def is_to_be_settled(self) -> bool:
         return self.is_due and self.payload is not None
+
+    @property
+    def is_to_be_brought_back(self) -> bool:
+        return self.is_ahead and not self.never_lands
 
 
 class Ledger:
@@ -118,8 +135,8 @@ class Ledger:
         await self._link.close()
 
     async def _read_clock(self) -> None:
-        rows = await self._link.fetch("SELECT extract(epoch FROM clock_timestamp())::float8", ())
-        self._set_clock(rows[0][0])
+        ((microseconds,),) = await self._link.fetch(sql.CLOCK, ())
+        self._set_clock(microseconds / 1e6)
 
     def _clock_is_old(self) -> bool:
         return time.monotonic() - self._read_at > CLOCK_AGE
@@ -129,6 +146,9 @@ class Ledger:
         return self._epoch + time.monotonic() - self._read_at
 
     def _set_clock(self, epoch: float) -> None:
+        back = self._now() - epoch
+        if SET_BACK < back < inf:  # infinite before the first reading
+            logger.warning("the database's clock was set back by %.1f s", back)
         self._epoch, self._read_at = epoch, time.monotonic()
 
     def _height_at(self, epoch: float) -> int:
@@ -162,7 +182,8 @@ class Ledger:
         found = await self._guess(connection, keys, entries)
         if found is None:
             found = await self._land(connection, keys, entries)
-        if any(row.is_to_be_settled for row in found):  # recorded earlier, and due by now
+        # Recorded earlier, and due by now.
+        if any(row.is_to_be_settled or row.is_to_be_brought_back for row in found):
             return await self._find(connection, {entry.signature for entry in entries})
         return self._statuses(found)
 
@@ -177,12 +198,29 @@ class Ledger:
             found = await self._look(connection, signatures)
             if len(found) < len(signatures):
                 found = await self._look_surely(connection, signatures)
+            if any(row.is_to_be_brought_back for row in found):
+                await self._bring_back(connection, signatures)
+                continue
             if not any(row.is_to_be_settled for row in found):
                 return self._statuses(found)
             # With the pools of all that are due first, so that each turn settles some of them.
             due = await connection.execute(sql.DUE, [MOST_SETTLED])
             payloads = [payload for _, _, payload in await due.fetchall()]
             await self._land(connection, {key for one in payloads for key in _pools_of(one)})
+
+    async def _bring_back(self, connection: Connection, signatures: set[str]) -> None:
+        """Have what was recorded before the clock was set back land now.
+
+        Twice is harmless: the second finds nothing of the future. Settling it needs the locks of
+        its pools as ever, so it lands once.
+        """
+        cursor = await connection.execute(sql.BRING_BACK, [sorted(signatures)])
+        if cursor.rowcount:
+            logger.warning(
+                "%d transactions had been recorded in what is now the future: the database's clock"
+                " was set back; they land now",
+                cursor.rowcount,
+            )
 
     async def _look_surely(self, connection: Connection, signatures: set[str]) -> list[Found]:
         async with connection.transaction():
@@ -194,8 +232,9 @@ class Ledger:
         return self._read(await cursor.fetchall())
 
     def _read(self, rows: Sequence[tuple[Any, ...]]) -> list[Found]:
-        self._set_clock(rows[0][0])
-        return [found for row in rows if (found := Found(*row)).signature is not None]
+        epoch = rows[0][0] / 1e6
+        self._set_clock(epoch)
+        return [Found(epoch, *values) for _, *values in rows if values[0] is not None]
 
     async def _guess(
         self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry]
@@ -217,9 +256,10 @@ class Ledger:
         if len(rows) < len(entries):  # one has expired, and may be known for all that
             return None
         cursor = await connection.execute(sql.GUESS, {"gate": sql.GATE, **batch.parameters()})
-        ((epoch,),) = await cursor.fetchall()
-        if epoch is None:
+        ((microseconds,),) = await cursor.fetchall()
+        if microseconds is None:
             return None
+        epoch = microseconds / 1e6
         self._set_clock(epoch)
         self._pools.learn(batch.moved)
         return [Found(epoch, *values) for values in rows]
@@ -241,11 +281,12 @@ class Ledger:
                 sql.FIND, [sorted(entry.signature for entry in entries)]
             )
             waiting = await connection.execute(sql.DUE, [MOST_SETTLED if keys else 0])
-            pools = self._pools.read(await locked.fetchall())
+            pools, moved_by_others = self._pools.take(await locked.fetchall())
+            self._contended |= dict.fromkeys(moved_by_others, time.monotonic())
             found = self._read(await looked.fetchall())
             batch = Batch(arbitrage, keys, pools, self._epoch, self._block_seconds)
             for signature, lands_at, payload in await waiting.fetchall():
-                batch.settle(Arrival(signature, lands_at, instruction_of(payload)))
+                batch.settle(Arrival(signature, lands_at / 1e6, instruction_of(payload)))
             known = {row.signature for row in found}
             for entry in entries:
                 if entry.signature not in known:
@@ -253,7 +294,6 @@ class Ledger:
             if batch.changes:
                 written = await connection.execute(sql.WRITE, batch.parameters())
                 await written.fetchall()  # before the commit, which is not sent if this failed
-        self._contended |= dict.fromkeys(self._pools.moved_by_others(pools), time.monotonic())
         self._pools.learn(batch.moved)
         return found + [Found(self._epoch, *values) for values in batch.recorded()]
 
@@ -266,6 +306,8 @@ class Ledger:
         return {row.signature: self._status(row) for row in found if row.signature is not None}
 
     def _status(self, row: Found) -> TransactionStatus:
+        if row.is_ahead and row.never_lands:  # by what the height was when it was recorded
+            return Absent(max(self._height_at(row.epoch), row.expires_at_height + 1))
         if not row.is_due or row.payload is not None:
             return Absent(self._height_at(row.epoch))
         if row.rejection:

@@ -6,6 +6,9 @@ A row awaits its landing while it has a time to land and neither amounts nor a r
 GATE = 0x6C656467
 """The advisory lock that recording shares, and that the proof of absence wants alone."""
 
+# A clock crosses as whole microseconds: how a float is written is for the session to say.
+CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
 SHARE_GATE = "SELECT pg_advisory_xact_lock_shared(%s)"
 CLOSE_GATE = "SELECT pg_advisory_xact_lock(%s)"
 
@@ -23,10 +26,11 @@ FOR UPDATE OF pool
 # LATERAL keeps the planner to the primary key, also in a plan made while the table was empty.
 FIND = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-SELECT extract(epoch FROM now)::float8, found.signature,
+SELECT (extract(epoch FROM now) * 1000000)::bigint, found.signature,
     coalesce(found.lands_at <= now, false),
     found.amount_in, found.amount_out, found.rejection, found.network_fee,
-    CASE WHEN found.amount_out IS NULL AND found.rejection = '' THEN found.payload END
+    CASE WHEN found.amount_out IS NULL AND found.rejection = '' THEN found.payload END,
+    found.sent_at > now, found.lands_at IS NULL, found.expires_at_height
 FROM clock LEFT JOIN unnest(%s::text[]) AS item (signature) ON true
 LEFT JOIN LATERAL (
     SELECT * FROM simulated_network_transactions AS recorded
@@ -35,7 +39,7 @@ LEFT JOIN LATERAL (
 """
 
 DUE = """
-SELECT signature, extract(epoch FROM lands_at)::float8, payload
+SELECT signature, (extract(epoch FROM lands_at) * 1000000)::bigint, payload
 FROM simulated_network_transactions
 WHERE amount_out IS NULL AND rejection = '' AND lands_at IS NOT NULL
     AND lands_at <= (SELECT clock_timestamp())
@@ -43,9 +47,27 @@ ORDER BY lands_at, signature
 LIMIT %s
 """
 
+# No row is recorded in the future: this clock was ahead then, and has been set back. What is looked
+# for, and all that awaits its landing, lands now. What never lands is left: see `Ledger._status`.
+BRING_BACK = """
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+ahead AS (
+    SELECT unnest(%s::text[]) AS signature
+    UNION
+    SELECT signature FROM simulated_network_transactions
+    WHERE amount_out IS NULL AND rejection = '' AND lands_at IS NOT NULL
+        AND lands_at > (SELECT now FROM clock)
+)
+UPDATE simulated_network_transactions AS recorded
+SET sent_at = clock.now, lands_at = least(recorded.lands_at, clock.now)
+FROM ahead, clock
+WHERE recorded.signature = ahead.signature AND recorded.sent_at > clock.now
+    AND recorded.lands_at IS NOT NULL
+"""
+
 # Functions of the migrations: what each does stands there.
 WRITE = "SELECT simulated_network_write(to_timestamp(%(now)s), %(entries)s, %(settled)s, %(pools)s)"
 GUESS = """
-SELECT simulated_network_guess(
-    %(gate)s, %(now)s, %(block_seconds)s, %(known)s, %(entries)s, %(pools)s)
+SELECT (simulated_network_guess(
+    %(gate)s, %(now)s, %(block_seconds)s, %(known)s, %(entries)s, %(pools)s) * 1000000)::bigint
 """

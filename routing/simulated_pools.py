@@ -1,6 +1,11 @@
-"""The simulated pools as this process knows them: read from PostgreSQL at most a block ago."""
+"""The simulated pools as this process knows them: read from PostgreSQL at most a block ago.
+
+What the database says is the truth, also where it is older than what is held: a backup may have
+been restored, or a standby promoted that had not heard the last second.
+"""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
@@ -18,16 +23,19 @@ from routing.simulated_seeding import NewPool, depth_in_atoms
 from routing.simulation import Simulation
 from routing.tokens import REGISTRY, USDC, USDT, Market, Registry
 
+logger = logging.getLogger(__name__)
+
 STABLE = frozenset((USDC.mint, USDT.mint))
 
 _READ = """
 SELECT pool.venue, pool.base, pool.quote, pool.kind, pool.tick, pool.version,
-    CASE WHEN known.version = pool.version THEN NULL ELSE pool.state::text END,
-    extract(epoch FROM now)::float8
+    CASE WHEN (known.version, known.tick) = (pool.version, pool.tick) THEN NULL
+        ELSE pool.state::text END,
+    (SELECT seed FROM simulated_seeds), (extract(epoch FROM now) * 1000000)::bigint
 FROM (SELECT clock_timestamp() AS now) AS clock
 LEFT JOIN simulated_pools AS pool ON true
 LEFT JOIN json_to_recordset(%s::json) AS known (
-    venue text, base text, quote text, version bigint) USING (venue, base, quote)
+    venue text, base text, quote text, version bigint, tick bigint) USING (venue, base, quote)
 """
 _SEED_POOL = """
 INSERT INTO simulated_pools (venue, base, quote, kind, state, tick, version)
@@ -53,8 +61,10 @@ class SimulatedPools:
         self._simulation = simulation
         self._ranges = ranges
         self._held: dict[PoolKey, SimulatedPool] = {}
-        self._followed: dict[PoolKey, SimulatedPool] = {}
+        self._followed: dict[PoolKey, tuple[SimulatedPool, SimulatedPool]] = {}
+        """How a held pool stands when it has followed the prices, beside the one that is held."""
         self._arbitrage: Arbitrage | None = None
+        self._drawn_from: str | None = None
         self._tasks: dict[Hashable, asyncio.Future[None]] = {}
         self._epoch = 0.0
         self._read_at = float("-inf")
@@ -73,9 +83,10 @@ class SimulatedPools:
             await self._shared(key, lambda: self._seed(key, market, new_pool, arbitrage))
         held = self._held[key]
         now = max(self._now(), held.tick)
-        followed = self._followed.get(key)
-        if followed is None or (followed.version, followed.tick) != (held.version, now):
-            followed = self._followed[key] = arbitrage.followed(held, now)
+        stored, followed = self._followed.get(key, (None, held))
+        if stored is not held or followed.tick != now:
+            followed = arbitrage.followed(held, now)
+            self._followed[key] = held, followed
         return followed, now
 
     async def arbitrage(self) -> Arbitrage:
@@ -91,20 +102,20 @@ class SimulatedPools:
         except KeyError:
             return None
 
-    def read(self, rows: Iterable[Sequence[Any]]) -> list[SimulatedPool]:
-        """Return the pools of rows as `ledger_sql.LOCK_POOLS` has them."""
-        return [self._pool_of(row) for row in rows]
+    def take(self, rows: Iterable[Sequence[Any]]) -> tuple[list[SimulatedPool], set[PoolKey]]:
+        """Return the pools of `ledger_sql.LOCK_POOLS`, and which of them others have moved.
 
-    def moved_by_others(self, pools: Iterable[SimulatedPool]) -> set[PoolKey]:
-        """Return the keys of those that are stored otherwise than this process knew them."""
-        return {pool.key for pool in pools if self._held.get(pool.key, pool) is not pool}
+        Nobody else moves a locked pool, so its row is the truth.
+        """
+        pools = [self._pool_of(row) for row in rows]
+        moved = {pool.key for pool in pools if self._held.get(pool.key, pool) is not pool}
+        self._tell_of_going_back(pools)
+        self.learn(pools)
+        return pools, moved
 
     def learn(self, pools: Iterable[SimulatedPool]) -> None:
         """Take note of how pools stand that were just stored."""
-        for pool in pools:
-            held = self._held.get(pool.key)
-            if held is None or held.version < pool.version:
-                self._held[pool.key] = pool
+        self._held.update((pool.key, pool) for pool in pools)
 
     async def close(self) -> None:
         for task in [*self._tasks.values()]:
@@ -131,6 +142,7 @@ class SimulatedPools:
     async def _find_arbitrage(self) -> None:
         simulation = self._simulation
         seed = str(simulation.seed) if simulation.seed is not None else await self._drawn_seed()
+        self._drawn_from, self._followed = seed, {}
         volatility = int(simulation.volatility_bps * 100)
         walk = seeded_walk(seed, volatility, STABLE)
         self._arbitrage = Arbitrage(seed, walk, self._ranges, flow=volatility // 2)
@@ -142,23 +154,38 @@ class SimulatedPools:
         return int(self._epoch + time.monotonic() - self._read_at)
 
     async def _read(self) -> None:
-        known = [{**key._asdict(), "version": held.version} for key, held in self._held.items()]
-        rows = await self._link.fetch(_READ, [orjson.dumps(known).decode()])
-        held = {}
-        for *row, epoch in rows:
-            self._epoch, self._read_at = epoch, time.monotonic()
-            if row[0] is not None:
-                pool = self._pool_of(row)
-                held[pool.key] = pool
-        self._held = held
+        known = dict(self._held)
+        told = [
+            {**key._asdict(), "version": pool.version, "tick": pool.tick}
+            for key, pool in known.items()
+        ]
+        rows = await self._link.fetch(_READ, [orjson.dumps(told).decode()])
+        *_, seed, microseconds = rows[0]
+        self._epoch, self._read_at = microseconds / 1e6, time.monotonic()
+        if self._simulation.seed is None and seed != self._drawn_from:
+            self._arbitrage = None  # of another database than the one that is there now
+        # What was learnt meanwhile was read behind a lock, or written: this reading may be older.
+        learnt = {key: pool for key, pool in self._held.items() if known.get(key) is not pool}
+        found = [self._pool_of(row[:-2]) for row in rows if row[0] is not None]
+        self._tell_of_going_back(pool for pool in found if pool.key not in learnt)
+        self._held = {pool.key: pool for pool in found} | learnt
 
     def _pool_of(self, row: Sequence[Any]) -> SimulatedPool:
         venue, base, quote, kind, tick, version, state = row
         key = PoolKey(venue, base, quote)
         held = self._held.get(key)
-        if held is not None and (state is None or held.version >= version):
+        if held is not None and (state is None or (held.version, held.tick) == (version, tick)):
             return held
         return read_pool(key, kind, orjson.loads(state), tick, version)
+
+    def _tell_of_going_back(self, found: Iterable[SimulatedPool]) -> None:
+        back = sum(pool.version < self._held.get(pool.key, pool).version for pool in found)
+        if back:
+            logger.warning(
+                "%d simulated pools stand at an older version than they did: the database went"
+                " back in time; they are taken as they stand",
+                back,
+            )
 
     async def _seed(
         self, key: PoolKey, market: Market, new_pool: NewPool, arbitrage: Arbitrage

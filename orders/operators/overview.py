@@ -61,6 +61,7 @@ ALIVE = """
 SELECT count(*) FILTER (WHERE kind = 'worker') AS workers,
   count(*) FILTER (WHERE kind = 'scheduler') AS schedulers
 FROM heartbeats WHERE seen_at > statement_timestamp() - %(alive)s * interval '1 second'
+  AND seen_at <= clock_timestamp()
 """
 QUERIES = (LAST_HOUR, BEGUN, WAITING, NEEDING_ATTENTION, ALIVE)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from django.apps import AppConfig
 
-ALL_STREAMS = "orders.seq > watched.sent"
+ALL_STREAMS = "coalesce(orders.seq, 0) <> watched.sent"
 HOLDER = "AND orders.lease_token = move.lease_token"
 PLACE = "AND orders.seq = move.seq"
 HELD = "AND orders.lease_token = held.lease_token"

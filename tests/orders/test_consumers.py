@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ from orders.lifecycle import Status
 from orders.streams import streams_of_this_loop
 from orders.urls import entry_paths
 from tests.accounts import Account
+from tests.database import Database
 from tests.orders.client import (
     HOST,
     PATIENCE,
@@ -180,6 +182,39 @@ async def test_an_event_that_no_hint_told_of_is_found_by_the_resync(quick_resync
         messages, code = await socket.rest()
     assert [(message["seq"], message["status"]) for message in messages] == [(2, "cancelled")]
     assert code == 1000
+
+
+async def test_a_socket_ahead_of_its_log_goes_on_from_what_a_restored_database_has(
+    quick_resync: None, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    order_id = await submit()
+    async with stream(order_id) as socket:
+        await socket.message()
+        (watch,) = streams_of_this_loop()._watches
+        watch.sent = 4
+        await logged(caplog, "back in time")
+        await cancel_in_silence(order_id)
+        messages, code = await socket.rest()
+    assert [(message["seq"], message["status"]) for message in messages] == [(2, "cancelled")]
+    assert code == 1000
+    assert caplog.text.count("back in time") == 1
+
+
+async def test_a_socket_whose_order_a_restored_database_never_had_is_told(
+    quick_resync: None, database: Database
+) -> None:
+    order_id = await submit()
+    async with stream(order_id) as socket:
+        await socket.message()
+        await database.rows("SET session_replication_role = replica")  # past the triggers
+        await database.rows("DELETE FROM orders WHERE id = %s", order_id)
+        await assert_ends(socket, 4404, "order_not_found")
+
+
+async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while text not in caplog.text:
+            await asyncio.sleep(0.005)
 
 
 async def test_every_socket_of_an_order_hears_of_it(no_resync: None) -> None:

@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 import redis
-from django.db import connections
+from django.conf import settings
+from django.db import connection, connections
 
-from orders import bell, housekeeping
+from config.rate import Rate
+from orders import bell, health, housekeeping
 from orders.hints import ACTIVE_ORDERS
 from orders.journal import Journal
-from orders.journal_sql import SUSPECT_AFTER
+from orders.journal_sql import BRING_BACK, SUSPECT_AFTER
 from orders.lifecycle import ACTIVE, Status
 from tests.database import Database
 from tests.samples import move_of, moved, new_order, to_building, to_submitted
@@ -155,3 +159,122 @@ async def test_an_ended_order_that_redis_still_thinks_active_is_removed(
     await done(housekeeping.rebuild_active_orders)
 
     assert snapshots(redis_client) == {}
+
+
+# Time goes back: a backup was restored, or the database's clock set back
+
+
+async def test_a_snapshot_of_what_a_restored_database_has_forgotten_is_set_right(
+    journal: Journal, database: Database, redis_client: redis.Redis
+) -> None:
+    shorter, gone, newer = await accepted(journal, 3)
+    await journal.drained()
+    true = snapshots(redis_client)[shorter]
+    future = orjson.dumps(true | {"seq": 5, "status": "submitted"})
+    redis_client.hset(ACTIVE_ORDERS, shorter, future)
+    lost = "01900000-0000-7000-8000-000000000000"
+    redis_client.hset(ACTIVE_ORDERS, lost, future)
+
+    await done(housekeeping.rebuild_active_orders)
+
+    found = snapshots(redis_client)
+    assert set(found) == {shorter, gone, newer}
+    assert found[shorter] == true
+
+
+def test_a_snapshot_that_is_told_while_the_others_are_rebuilt_stays(
+    redis_client: redis.Redis,
+) -> None:
+    restore = redis_client.register_script(housekeeping.RESTORE)
+    redis_client.hset(ACTIVE_ORDERS, "one", '{"seq":7}')
+    restore(keys=[ACTIVE_ORDERS], args=["one", 3, '{"seq":3}', 6])  # 6 was there when it was read
+    assert redis_client.hget(ACTIVE_ORDERS, "one") == b'{"seq":7}'
+    restore(keys=[ACTIVE_ORDERS], args=["one", 3, '{"seq":3}', 7])
+    assert redis_client.hget(ACTIVE_ORDERS, "one") == b'{"seq":3}'
+
+
+AHEAD = "interval '10 minutes'"
+
+
+async def test_orders_of_a_clock_since_set_back_are_due_at_once(
+    journal: Journal, database: Database, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    await accepted(journal, 4)
+    (resumed, held) = await journal.claim(2, ACTIVE)
+    await journal.release([resumed])
+    await database.rows(f"UPDATE orders SET next_check = next_check + {AHEAD}")
+    for number in range(3):
+        await done(lambda number=number: housekeeping.tick(number + 1))  # type: ignore[misc]  # bound now
+    assert queue.tasks()[0] == bell.ROUTE_AND_EXECUTE
+    assert len(await journal.claim(10, ACTIVE)) == 3  # all but the one that is held
+    assert await journal.renew([held]) == {held.id}
+    assert len([one for one in caplog.records if "set back" in one.message]) == 1
+
+
+async def test_a_lease_of_a_clock_since_set_back_ends_as_any_other(
+    journal: Journal, database: Database
+) -> None:
+    """Whoever lives has the time to renew it; whoever does not is not waited for."""
+    await accepted(journal)
+    (order,) = await journal.claim(1, ACTIVE)
+    await database.rows(f"UPDATE orders SET lease_until = lease_until + {AHEAD}")
+    await done(housekeeping.bring_back)
+    left = "extract(epoch FROM lease_until - clock_timestamp())"
+    assert 0 < await database.order(order.id, left) <= settings.LEASE_SECONDS
+    assert await database.order(order.id, "lost_leases") == 0
+    assert await journal.renew([order]) == {order.id}
+
+
+async def test_what_is_due_later_by_a_rule_stays_so(
+    journal: Journal, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    await accepted(journal, 3)
+    later = (await journal.claim(3, ACTIVE))[1]
+    longest = settings.RETRY_BACKOFF * 2 ** (settings.ORDER_ATTEMPTS - 1) * 1.2
+    await journal.advance(move_of(later, Status.PENDING, delay=longest))
+    query = "SELECT id, next_check, lease_until FROM orders ORDER BY id"
+    before = await database.rows(query)
+    await done(housekeeping.bring_back)
+    assert await database.rows(query) == before
+    assert caplog.records == []
+
+
+async def test_bringing_orders_back_reads_no_more_than_it_must(database: Database) -> None:
+    """Both halves come from the far end of an index of open orders, however many have ended."""
+    await database.rows("SET enable_seqscan = off; SET enable_bitmapscan = off")
+    limits = {"lease": 10.0, "delay": 60.0, "most": 10}
+    query = re.sub(r"%\((\w+)\)s", lambda found: str(limits[found[1]]), BRING_BACK)
+    plan = "\n".join(row[0] for row in await database.rows(f"EXPLAIN {query}"))
+    assert "Index Scan Backward using orders_waiting" in plan
+    assert "Index Scan Backward using orders_begun" in plan
+
+
+async def test_starts_of_the_future_hold_up_no_order(
+    journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "ORDER_RATE_LIMIT", Rate(3, 60))
+    await database.rows(
+        f"INSERT INTO order_starts (at, orders) VALUES (now() + {AHEAD}, 100), (now(), 1)"
+    )
+    await accepted(journal, 4)
+    assert len(await journal.claim(4, ACTIVE)) == 2
+    await done(housekeeping.prune)
+    assert await database.rows("SELECT sum(orders) FROM order_starts") == [(3,)]
+
+
+async def test_a_heartbeat_of_the_future_is_no_sign_of_life(database: Database) -> None:
+    await database.rows(
+        "INSERT INTO heartbeats (process, kind, seen_at)"
+        f" VALUES ('dead', 'worker', now() + {AHEAD})"
+    )
+    found = await asyncio.to_thread(workers_alive)
+    assert found == 0
+
+
+def workers_alive() -> int:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(health.ALIVE, [health.ALIVE_SECONDS])
+            return int(cursor.fetchone()[0])
+    finally:
+        connections.close_all()

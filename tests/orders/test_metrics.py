@@ -161,7 +161,7 @@ async def test_what_is_left_of_the_minute_is_told(settings: Any, database: Datab
     settings.ORDER_RATE_LIMIT = Rate.parse("100/m")
     await database.rows(
         "INSERT INTO order_starts (at, orders) VALUES (now(), 30), (now(), 5),"
-        " (now() - interval '61 seconds', 100)"
+        " (now() - interval '61 seconds', 100), (now() + interval '10 minutes', 100)"
     )
     found = await scrape()
     assert figure(found, "budget_window_seconds") == 60

@@ -27,7 +27,7 @@ from routing.venue import (
 )
 from routing.venues import simulated_exchange
 from tests.database import Database
-from tests.routing.conftest import Join
+from tests.routing.conftest import STILL, Join
 from tests.routing.contract import SELL, NetworkContract, expired, landed, until
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -510,3 +510,156 @@ async def until_gone(database: Database, backend: int) -> None:
     async with asyncio.timeout(10):
         while await database.rows("SELECT 1 FROM pg_stat_activity WHERE pid = %s", backend):
             await asyncio.sleep(0.005)
+
+
+# Time goes back: a backup was restored, a standby promoted, the database's clock set back
+
+
+AHEAD = """
+UPDATE simulated_network_transactions
+SET sent_at = sent_at + interval '10 minutes', lands_at = lands_at + interval '10 minutes'
+"""
+AHEAD_NOW = "clock_timestamp() + interval '10 minutes'"
+
+
+async def rewind(database: Database) -> None:
+    """Have the pools as they were before the last landing: versions of the future are gone."""
+    await database.rows("CREATE TEMP TABLE IF NOT EXISTS kept AS SELECT * FROM simulated_pools")
+    await database.rows(
+        "UPDATE simulated_pools AS pool SET state = kept.state, tick = kept.tick,"
+        " version = kept.version FROM kept WHERE kept.id = pool.id"
+    )
+
+
+@pytest.mark.parametrize("latency", [(0, 0), (0.01, 0.02)])
+async def test_after_the_pools_went_back_in_time_landings_go_on_from_what_is_there(
+    join: Join,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    latency: tuple[float, float],
+) -> None:
+    network = join(landing_latency=latency)
+    await rewind(database)  # keeps them
+    for _ in range(3):
+        sent = await new_transaction(network, bound=Bound(min_out=1))
+        await network.send(sent)
+        await landed(network, sent)
+    await rewind(database)
+    before = await pool_of(database)
+    crowd = [await new_transaction(network, bound=Bound(min_out=1)) for _ in range(5)]
+    await asyncio.gather(*(network.send(one) for one in crowd))
+    fills = [await landed(network, one) for one in crowd]
+    after = await pool_of(database)
+    assert before.pool.vault_y - after.pool.vault_y == sum(fill.amount_out for fill in fills)
+    assert [one.message for one in caplog.records if "back in time" in one.message] == [
+        "1 simulated pools stand at an older version than they did: the database went back in"
+        " time; they are taken as they stand"
+    ]
+
+
+async def test_a_quote_is_of_the_pool_as_a_restored_database_has_it(
+    join: Join, database: Database, database_conninfo: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    exchange = simulated_exchange(
+        database_conninfo, Simulation(quote_latency=0, seed=1, block_seconds=0.01, **STILL)
+    )
+    await rewind(database)
+    venue = next(one for one in exchange.venues if one.name == "raydium")
+    before = await venue.quote(SELL)
+    large = Quote("raydium", 10**13, 9 * 10**11, SELL.market.reference_price, 30)
+    legs = [Leg("raydium", large)]
+    other = join()
+    await other.send(await new_transaction(other, bound=Bound(min_out=1), legs=legs))
+    try:
+        async with asyncio.timeout(10):
+            while await venue.quote(SELL) == before:
+                await asyncio.sleep(0.02)
+            await rewind(database)
+            while await venue.quote(SELL) != before:
+                await asyncio.sleep(0.02)
+    finally:
+        await exchange.close()
+    assert len([one for one in caplog.records if "back in time" in one.message]) == 1
+
+
+@pytest.mark.parametrize("faults", ["", "price_moved=1"])
+async def test_what_was_to_land_by_a_clock_since_set_back_lands_soon_and_once(
+    join: Join, database: Database, faults: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    networks = [join(faults, landing_latency=(0.3, 0.3)) for _ in range(3)]
+    before = await pool_of(database)
+    sent = [await new_transaction(networks[0], bound=Bound(min_out=1)) for _ in range(4)]
+    await asyncio.gather(*(networks[0].send(one) for one in sent))
+    await database.rows(AHEAD)
+    seen = await asyncio.gather(
+        *(
+            until(lambda network=network, one=one: network.status(one.signature), has_ended)  # type: ignore[misc]  # bound now
+            for one in sent
+            for network in networks
+        )
+    )
+    for n, one in enumerate(sent):
+        assert set(seen[3 * n : 3 * n + 3]) == {await networks[0].send(one)}
+    paid = sum(status.amount_out for status in seen[::3] if isinstance(status, Landed))
+    assert paid > 0 or faults
+    assert before.pool.vault_y - (await pool_of(database)).pool.vault_y == paid
+    assert 1 <= len([one for one in caplog.records if "set back" in one.message]) <= 3
+
+
+async def test_what_has_landed_by_a_clock_since_set_back_has_landed(
+    join: Join, database: Database
+) -> None:
+    network = join()
+    sent = await new_transaction(network)
+    fill = await network.send(sent)
+    await database.rows(AHEAD)
+    assert await join().status(sent.signature) == fill
+    assert await network.send(sent) == fill
+
+
+async def test_what_never_lands_has_expired_when_the_clock_was_set_back(
+    join: Join, database: Database
+) -> None:
+    """Its expiry is minutes ahead, and it is known that it will not land."""
+    network = join("expiry=1")
+    sent = await new_transaction(network)
+    await network.send(sent)
+    await database.rows(AHEAD)
+    seen = await network.status(sent.signature)
+    assert isinstance(seen, Absent)
+    assert seen.height > sent.expires_at_height
+    with pytest.raises(TransactionRefused):
+        await network.send(sent)
+
+
+async def test_a_clock_that_was_set_back_is_told_once(
+    join: Join, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = join()
+    monkeypatch.setattr(ledger.sql, "FIND", ledger.sql.FIND.replace("clock_timestamp()", AHEAD_NOW))
+    ahead = await network.status("unknown")
+    monkeypatch.undo()
+    for _ in range(3):
+        seen = await network.status("unknown")
+    assert isinstance(ahead, Absent)
+    assert isinstance(seen, Absent)
+    assert seen.height < ahead.height
+    assert len([one for one in caplog.records if "clock was set back" in one.message]) == 1
+
+
+@pytest.mark.parametrize("latency", [(0, 0), (0.01, 0.02)])
+async def test_how_a_session_writes_floats_changes_no_clock(
+    join: Join, database: Database, database_conninfo: str, latency: tuple[float, float]
+) -> None:
+    name = (await database.rows("SELECT quote_ident(current_database())"))[0][0]
+    await database.rows(f"ALTER DATABASE {name} SET extra_float_digits = -15")
+    try:
+        network = join(landing_latency=latency)
+        height = await network.height()
+        ((now,),) = await database.rows("SELECT (extract(epoch FROM clock_timestamp()))::bigint")
+        assert abs(height * 0.01 - now) < 60
+        sent = await new_transaction(network)
+        await network.send(sent)
+        assert isinstance(await landed(network, sent), Landed)
+    finally:
+        await database.rows(f"ALTER DATABASE {name} RESET extra_float_digits")

@@ -51,11 +51,11 @@ def small_disk(folder: Path) -> Iterator[None]:
     """Have the folder, which is empty, be a small disk in memory."""
     mode = f"{folder.stat().st_mode & 0o777:o}"
     options = f"size={DISK},mode={mode}"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=True)  # noqa: S603, S607
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=True)
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S603, S607
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @contextmanager

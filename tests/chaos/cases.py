@@ -10,9 +10,10 @@ from tests.chaos.run import run
 from tests.chaos.verdict import Verdict
 
 ORDERS, SECONDS = 60, 12.0
+STILL_SECONDS = 15.0  # without a move, after which what is open counts as lost
 CONTROL = "no fault"
 HEAD = """\
-| case | answers | median, worst | went on after | not ended | doubled | mis-told | other |
+| case | answers | median, worst | went on after | lost, stood still | doubled | mis-told | other |
 |---|---|---|---|---|---|---|---|"""
 
 
@@ -47,7 +48,8 @@ def cases(options: Options, kinds: Mapping[str, Kind]) -> Iterator[tuple[str, Op
         orders=ORDERS,
         seconds=SECONDS,
         has_network_faults=False,
-        patience=15.0,
+        patience=8.0,
+        drain=min(options.drain, STILL_SECONDS),
     )
     yield CONTROL, replace(base, faults=0, only=frozenset())
     for name in sorted(options.only or kinds):
@@ -66,8 +68,13 @@ def row(title: str, verdict: Verdict) -> str:
     went_on = f"{verdict.went_on_seconds[1]} s" if verdict.went_on_seconds else "-"
     if title != CONTROL and not verdict.faults:
         title += " (could not be done)"
-    counted = {"lost", "doubled", "mis_told"}
+    counted = {"lost", "unanswered", "drain_seconds", "doubled", "mis_told"}
     other = ", ".join(name for name in verdict.broken if name not in counted) or "-"
     cells = [title, answers, f"{middle} s, {worst} s", went_on]
-    cells += [str(verdict.lost), str(verdict.doubled), str(verdict.mis_told), other]
+    cells += [
+        str(verdict.lost + verdict.unanswered),
+        str(verdict.doubled),
+        str(verdict.mis_told),
+        other,
+    ]
     return f"| {' | '.join(cells)} |"

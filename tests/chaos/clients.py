@@ -187,7 +187,8 @@ class Clients:
             ]
             writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + data)
             told, _, text = (await reader.read()).partition(b"\r\n\r\n")
-            return int(told.split(maxsplit=2)[1]), json.loads(text)
+            status = int(told.split(maxsplit=2)[1])
+            return status, {} if status == 500 else json.loads(text)  # which may be a page
         except IndexError:
             raise ValueError("no status line") from None
         finally:

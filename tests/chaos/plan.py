@@ -78,14 +78,7 @@ def faults_of(options: Options, kinds: Mapping[str, Kind]) -> list[Fault]:
     The last two are always `LAST_HINTS` and `LAST`, unless others were asked for.
     """
     chance = random.Random(f"{options.seed}:faults")
-    names = sorted(options.only or kinds)
-    drawn = chance.sample(names, min(len(names), options.faults))
-    weights = [kinds[name].weight for name in names]
-    drawn += chance.choices(names, weights, k=options.faults - len(drawn))
-    chance.shuffle(drawn)
-    ends = [name for name in (LAST_HINTS, LAST) if name in names]
-    if ends and len(drawn) >= len(ends):
-        drawn[-len(ends) :] = ends
+    drawn = _names_of_faults(chance, options, kinds)
     span = options.seconds - FIRST_FAULT - QUIET_END
     faults = [
         Fault(
@@ -105,6 +98,21 @@ def faults_of(options: Options, kinds: Mapping[str, Kind]) -> list[Fault]:
     if drawn and drawn[-1] == LAST:
         faults[-1] = replace(faults[-1], at=options.seconds + AFTER_ALL)
     return faults
+
+
+def _names_of_faults(
+    chance: random.Random, options: Options, kinds: Mapping[str, Kind]
+) -> list[str]:
+    names = sorted(options.only or kinds)
+    ends = [name for name in (LAST_HINTS, LAST) if name in names]
+    if options.faults < len(ends):
+        ends = []
+    others = [name for name in names if name not in ends]
+    room = options.faults - len(ends)
+    drawn = chance.sample(others, min(len(others), room))
+    drawn += chance.choices(names, [kinds[name].weight for name in names], k=room - len(drawn))
+    chance.shuffle(drawn)
+    return drawn + ends
 
 
 def errands_of(options: Options) -> list[Errand]:

@@ -42,14 +42,28 @@ async def run(options: Options, logs: Path) -> tuple[Verdict, list[str]]:
         keeping = asyncio.create_task(stack.keep_running())
         try:
             await _until_web_answers(stack)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(clients.run(errands_of(options)))
-                breaking = group.create_task(Breaking(stack, logs).run(faults))
-            drain_seconds = await _drain(stack, clients, options.drain)
+            done, drain_seconds = await _load_and_break(stack, clients, options, faults, logs)
         finally:
             await clients.stop()
             keeping.cancel()
-        return judge(options, stack, clients, drain_seconds, logs, breaking.result())
+        return judge(options, stack, clients, drain_seconds, logs, done)
+
+
+async def _load_and_break(
+    stack: Stack, clients: Clients, options: Options, faults: Sequence[Fault], logs: Path
+) -> tuple[list[Done], float | None]:
+    sending = asyncio.create_task(clients.run(errands_of(options)))
+    try:
+        done, _ = await asyncio.gather(
+            Breaking(stack, logs).run(faults), asyncio.sleep(options.seconds)
+        )
+        drain_seconds = await _drain(stack, clients, sending, options.drain)
+        if sending.done():
+            sending.result()
+    finally:
+        sending.cancel()
+        await asyncio.wait([sending])
+    return done, drain_seconds
 
 
 async def _until_web_answers(stack: Stack) -> None:
@@ -108,21 +122,26 @@ class Breaking:
             log.write(f"{begun:.2f}-{self._clock() - self._start:.2f} {fault}: {outcome}\n")
 
 
-async def _drain(stack: Stack, clients: Clients, seconds: float) -> float | None:
+async def _drain(
+    stack: Stack, clients: Clients, sending: "asyncio.Task[None]", seconds: float
+) -> float | None:
     """Return how long it took until every order and every stream had ended.
 
-    None: some had not, and nothing had moved for so many seconds.
+    It is counted from the last fault and the last 201. None: some had not ended, or were not even
+    answered, and nothing had moved for so many seconds.
     """
     clock = asyncio.get_running_loop().time
-    start = moved_at = clock()
-    before: tuple[int, int] | None = None
-    while clock() - moved_at < seconds and clock() - start < seconds * NO_LONGER:
+    begun = start = moved_at = clock()
+    before: tuple[int, ...] = ()
+    while clock() - moved_at < seconds and clock() - begun < seconds * NO_LONGER:
+        if not sending.done():
+            start = clock()
         still_open, moves = await _progress(stack)
         told = sum(len(follower.messages) for follower in clients.followers)
-        if not still_open and clients.have_ended:
+        if sending.done() and not still_open and clients.have_ended:
             return round(clock() - start, 1)
-        if (moves, told) != before:
-            before, moved_at = (moves, told), clock()
+        if (moves, told, len(clients.answered)) != before:
+            before, moved_at = (moves, told, len(clients.answered)), clock()
         await asyncio.sleep(0.1)
     return None
 

@@ -40,6 +40,8 @@ class Verdict:
     """Orders that are stored."""
     answered: int = 0
     """Orders whose answer a client has seen; a POST whose answer was lost was sent again."""
+    unanswered: int = 0
+    """Orders that were sent again and again, and never answered with 201."""
     confirmed: int = 0
     failed: int = 0
     cancelled: int = 0
@@ -98,7 +100,13 @@ class Verdict:
         """The names of the promises that were broken."""
         must_be_zero = (
             *("repeated", "doubled", "lost", "gaps", "wrong_transcripts", "other"),
-            *("refused_by_constraints", "late_stops", "mis_told", "taken_from_stranger"),
+            *(
+                "unanswered",
+                "refused_by_constraints",
+                "late_stops",
+                "mis_told",
+                "taken_from_stranger",
+            ),
         )
         found = [name for name in must_be_zero if getattr(self, name)]
         return found if self.drain_seconds is not None else [*found, "drain_seconds"]
@@ -140,6 +148,7 @@ def judge(
         seed=options.seed,
         accepted=len(orders),
         answered=len(clients.answered),
+        unanswered=options.orders - len(clients.answered),
         confirmed=statuses["confirmed"],
         failed=statuses["failed"],
         cancelled=statuses["cancelled"],
@@ -237,8 +246,10 @@ def _last_move(facts: OrderFacts, end: datetime | None) -> str:
 
 
 def _measure_going_on(verdict: Verdict, orders: Orders, done: Sequence[Done]) -> None:
+    """Without faults: what is usual, from the moment at which half of the orders had come."""
     waits: dict[str, list[float]] = {}
-    for fault in done:
+    begun = sorted(facts.log[0].at for facts in orders.values() if facts.log)
+    for fault in done or [Done("none", one) for one in begun[len(begun) // 2 :][:1]]:
         waits.setdefault(fault.kind, []).append(seconds_until_all_moved(orders, fault.ended))
     verdict.went_on_seconds = _middle_and_worst([one for found in waits.values() for one in found])
     verdict.went_on_by_kind = {kind: round(max(found), 2) for kind, found in sorted(waits.items())}

@@ -414,23 +414,24 @@ async def terminate_backends(stack: Stack, fault: Fault) -> None:
 @fault(weight=2, seconds=(0.5, 4))
 async def use_up_connections(stack: Stack, fault: Fault) -> None:
     """No new connection is to be had, and those that there were are ended."""
-    taken: list[psycopg.Connection[Any]] = []
+    taken: list[psycopg.AsyncConnection[Any]] = []
     async with stack.postgres_turn:
         try:
-            await asyncio.to_thread(_take_connections, stack.database, taken)
+            await _take_connections(stack, taken)
             if taken and fault.pick < 0.5:
-                taken[0].execute(END_SESSIONS_BUT, [[one.info.backend_pid for one in taken]])
-                await asyncio.to_thread(_take_connections, stack.database, taken)
+                ours = [one.info.backend_pid for one in taken]
+                await taken[0].execute(END_SESSIONS_BUT, [ours])
+                await _take_connections(stack, taken)
             await asyncio.sleep(fault.seconds)
         finally:
             for connection in taken:
-                connection.close()
+                await connection.close()
 
 
-def _take_connections(database: str, taken: list[psycopg.Connection[Any]]) -> None:
+async def _take_connections(stack: Stack, taken: list[psycopg.AsyncConnection[Any]]) -> None:
     with suppress(psycopg.OperationalError):
         for _ in range(300):
-            taken.append(psycopg.connect(database, connect_timeout=2, autocommit=True))
+            taken.append(await _connect(stack))
 
 
 @fault(

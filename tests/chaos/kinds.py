@@ -1,13 +1,14 @@
 """The kinds of faults: what each does to the engine, and how it is undone."""
 
 import asyncio
+import json
 import os
 import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import redis
@@ -16,7 +17,6 @@ from kombu import Connection
 from redis.exceptions import RedisError
 
 from config.celery import app
-from config.settings import celery_broker
 from orders import bell
 from tests.chaos.plan import Fault, Kind
 from tests.chaos.servers import full, may_mount
@@ -39,7 +39,7 @@ KEYS = (  # which the engine uses, whether or not they are there just then
     *("unacked", "unacked_index", "active_orders"),
     *(bell.guard_of(task) for task in (bell.ROUTE_AND_EXECUTE, bell.SETTLE_SUBMITTED)),
 )
-STRANGE = b"shop.tasks.send_mail"
+STRANGE = "shop.tasks.send_mail"
 END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -289,40 +289,39 @@ async def share_redis_with_a_stranger(stack: Stack, fault: Fault) -> None:
         listening = client.pubsub()
         try:
             await listening.psubscribe("*")
-            await asyncio.to_thread(_send_strange_tasks, stack.redis_url)
+            shop = Celery("shop", set_as_current=False)
+            await client.lpush("celery", *(_message(shop, STRANGE) for _ in range(COPIES)))
             await asyncio.sleep(fault.seconds)
         finally:
             await listening.aclose()
-            left = [task for task in await client.lrange("celery", 0, -1) if STRANGE in task]
+            left = [
+                task for task in await client.lrange("celery", 0, -1) if STRANGE.encode() in task
+            ]
             for task in left:
                 await client.lrem("celery", 0, task)
             await client.aclose()
         stack.taken_from_stranger += COPIES - len(left)
 
 
-def _send_strange_tasks(redis_url: str) -> None:
-    shop = Celery("shop", broker=celery_broker(redis_url), set_as_current=False)
-    with shop.connection_for_write() as connection:
-        for number in range(COPIES):
-            shop.send_task(STRANGE.decode(), args=[number], connection=connection)
-
-
 @fault(weight=3)
 async def double_bells(stack: Stack, fault: Fault) -> None:
     """Many copies of every task, those for a named order too, to all workers at once."""
     async with stack.redis_turn:
-        with suppress(RedisError, OSError):
-            await asyncio.to_thread(_ring_often, stack.redis_url, _open_order(stack))
-
-
-def _ring_often(redis_url: str, order_id: str | None) -> None:
-    with Connection(celery_broker(redis_url)) as connection:
+        order_id = _open_order(stack)
+        bells: list[str] = []
         for _ in range(COPIES):
-            app.send_task(bell.ROUTE_AND_EXECUTE, connection=connection)
-            app.send_task(bell.SETTLE_SUBMITTED, connection=connection)
-            if order_id:
-                named = {"order_id": order_id}
-                app.send_task(bell.EXECUTE_ONE, kwargs=named, connection=connection)
+            bells += [_message(app, bell.ROUTE_AND_EXECUTE), _message(app, bell.SETTLE_SUBMITTED)]
+            bells += [_message(app, bell.EXECUTE_ONE, order_id=order_id)] if order_id else []
+        with suppress(RedisError, OSError):
+            await _tell_redis(stack, "LPUSH", bell.QUEUE, *bells)
+
+
+def _message(application: Celery, task: str, **arguments: object) -> str:
+    """Return what Celery puts in its queue: it writes it to a broker in memory."""
+    with Connection("memory://") as connection:
+        application.send_task(task, kwargs=arguments, connection=connection)
+        channel = cast(Any, connection.default_channel)
+        return json.dumps(channel._get(application.conf.task_default_queue))
 
 
 def _open_order(stack: Stack) -> str | None:

@@ -116,10 +116,10 @@ def outcome_off() -> None:
 
 
 def look_off() -> None:
-    """A worker waits for bells alone, and the scheduler does not ring: it never looks itself."""
-    from orders import carrier
+    """A worker waits for bells alone, and never looks itself for what is due."""
+    from orders.lookout import Lookout
 
-    replace(carrier, "LOOK_SECONDS", FOR_EVER)
+    replace(Lookout, "start", lambda _: None)
 
 
 def replace(place: Any, name: str, value: Any) -> None:

@@ -307,6 +307,10 @@ class Server:
         return self._is_ready(self._child)
 
     @property
+    def is_running(self) -> bool:
+        return self._child is not None and self._child.is_running()
+
+    @property
     def process_id(self) -> int:
         """Zero before the first start."""
         return self._child.process_id if self._child else 0

@@ -1,25 +1,43 @@
 """A short run of `make chaos`, and that its judgement can fail. The long ones are run by hand."""
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import psycopg
 import pytest
+import redis
 
 from orders.events import Event
 from orders.lifecycle import Status
 from tests.accounts import Account
-from tests.chaos.clients import Clients, Follower
-from tests.chaos.kinds import KINDS, kinds_without
-from tests.chaos.plan import LAST, LAST_HINTS, Options, errands_of, faults_of
+from tests.chaos.clients import Clients, Follower, Told
+from tests.chaos.kinds import DEEDS, KINDS, kinds_without
+from tests.chaos.plan import LAST, LAST_HINTS, Fault, Options, errands_of, faults_of
 from tests.chaos.run import run
-from tests.chaos.verdict import Verdict, judge_clients, judge_orders
+from tests.chaos.servers import may_mount, some_postgres
+from tests.chaos.stack import Stack
+from tests.chaos.verdict import (
+    Verdict,
+    judge_answers,
+    judge_clients,
+    judge_orders,
+    seconds_until_all_moved,
+)
 from tests.checker import OrderFacts
+from tests.engine import own_redis
 from tests.forked import run_program
+from tests.proxy import Connections, Stream, proxy_of_port
 
-SHORT = Options(seed=7, orders=40, seconds=12, faults=12, drain=90)  # patient with slow machines
+SLOW = {"black_hole", "block_worker", "fill_disk", "promote_standby", "share_redis_with_a_stranger"}
+SHORT = Options(  # patient with slow machines
+    seed=7, orders=40, seconds=12, faults=12, drain=90, only=frozenset(KINDS) - SLOW
+)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ID = "0194a7de-0000-7000-8000-000000000001"
 NOBODY = Account(0, "", "", "")
@@ -57,12 +75,124 @@ def test_a_long_run_has_every_kind_of_fault_and_ends_with_lost_hints_and_workers
     assert len(faults) == 60
 
 
+def test_every_kind_of_fault_is_in_a_run_of_a_hundred_whatever_its_seed() -> None:
+    for seed in range(20):
+        faults = faults_of(Options(seed=seed, faults=100), KINDS)
+        assert {fault.kind for fault in faults} == set(KINDS)
+        assert len(faults) == 100
+
+
 def test_what_is_switched_off_is_not_broken() -> None:
     kinds = kinds_without(frozenset({"scheduler"}))
-    assert set(KINDS) - set(kinds) == {"kill_scheduler", "freeze_scheduler", "stop_scheduler"}
+    missing = {"kill_scheduler", "freeze_scheduler", "stop_scheduler"}
+    assert set(KINDS) - set(kinds) - {"fill_disk"} == missing
+    assert ("fill_disk" in kinds) == may_mount()
 
 
-@pytest.mark.parametrize("switches", ["resync", "token", "fencing", "poison"])
+async def test_what_a_fault_changed_is_whole_again_when_it_is_cut_short() -> None:
+    kinds = [
+        *("fill_redis", "make_redis_read_only", "drop_hints", "spoil_redis"),
+        *("make_postgres_read_only", "change_settings", "use_up_connections", "lock_table"),
+        *(["fill_disk"] if may_mount() else []),
+    ]
+    async with AsyncExitStack() as exits:
+        stack = Stack(exits)
+        stack.redis, stack.redis_url = exits.enter_context(own_redis())
+        stack.postgres, stack.database, stack.disk = exits.enter_context(
+            some_postgres(small=may_mount())
+        )
+        with psycopg.connect(stack.database) as connection:
+            connection.execute("CREATE TABLE orders AS SELECT 1 AS id, NULL::text AS finished_at")
+            connection.execute("CREATE TABLE order_events AS SELECT 1 AS id")
+        before = _state(stack)
+        for kind in kinds:
+            for pick in (0.0, 0.99):
+                doing = asyncio.create_task(DEEDS[kind](stack, Fault(0, kind, pick, 60)))
+                await asyncio.wait([doing], timeout=0.1)
+                doing.cancel()
+                await asyncio.wait([doing])
+                assert _state(stack) == before, kind
+
+
+def _state(stack: Stack) -> list[Any]:
+    """Return what a new connection finds, having written to both servers."""
+    with psycopg.connect(stack.database) as connection:
+        connection.execute("INSERT INTO orders VALUES (2)")
+        connection.execute("DELETE FROM orders WHERE id = 2")
+        session = connection.execute("SELECT name, setting FROM pg_settings ORDER BY 1").fetchall()
+        others = connection.execute("SELECT count(*) FROM pg_db_role_setting").fetchall()
+    with redis.Redis.from_url(stack.redis_url) as client:
+        client.set("chaos", 1)
+        client.delete("chaos")
+        found = [client.config_get("maxmemory"), client.info("replication")["role"]]
+        return [session, others, *found, client.acl_list(), client.keys()]
+
+
+@asynccontextmanager
+async def echo_behind_a_proxy() -> AsyncIterator[tuple[Connections, int]]:
+    serving: set[asyncio.Task[None]] = set()
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(cast("asyncio.Task[None]", asyncio.current_task()))
+        while data := await reader.read(100):
+            writer.write(data)
+        await _close(writer)
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    async with proxy_of_port(server.sockets[0].getsockname()[1]) as found:
+        yield found
+    server.close()
+    await asyncio.gather(*serving)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    await writer.wait_closed()
+
+
+async def _says(connection: Stream, text: bytes, seconds: float = 5.0) -> bytes:
+    reader, writer = connection
+    writer.write(text)
+    async with asyncio.timeout(seconds):
+        return await reader.read(100)
+
+
+async def test_a_silent_connection_hears_nothing_more_and_a_new_one_works() -> None:
+    async with echo_behind_a_proxy() as (proxy, port):
+        old = await asyncio.open_connection("127.0.0.1", port)
+        assert await _says(old, b"a") == b"a"
+        assert proxy.silence() == 1
+        new = await asyncio.open_connection("127.0.0.1", port)
+        assert await _says(new, b"b") == b"b"
+        with pytest.raises(TimeoutError):
+            await _says(old, b"c", 0.05)
+        assert await proxy.cut_all() == 1  # nobody hears of the end of a silent one either
+        with pytest.raises(TimeoutError):
+            await _says(old, b"d", 0.05)
+        await _close(old[1])
+        await asyncio.gather(_close(new[1]), return_exceptions=True)  # it was reset
+
+
+async def test_what_is_sent_into_a_hole_gets_through_at_its_end() -> None:
+    async with echo_behind_a_proxy() as (proxy, port):
+        old = await asyncio.open_connection("127.0.0.1", port)
+        assert await _says(old, b"a") == b"a"
+        with proxy.hole():
+            new = await asyncio.open_connection("127.0.0.1", port)
+            for connection in (old, new):
+                with pytest.raises(TimeoutError):
+                    await _says(connection, b"b", 0.05)
+        for reader, writer in (old, new):
+            assert await reader.read(100) == b"b"
+            await _close(writer)
+        async with asyncio.timeout(5):
+            while proxy._tasks:  # it closes its own ends too
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "switches", ["resync", "token", "fencing", "poison", "deadline", "fitness", "outcome", "look"]
+)
 def test_a_switch_finds_what_it_takes_away(switches: str, tmp_path: Path) -> None:
     """A switch that changes nothing would make its ablation prove nothing."""
     environment = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings", "SWITCHES": switches}
@@ -106,6 +236,62 @@ def test_a_run_that_kept_everything_is_not_broken() -> None:
     assert judged(facts(*GOOD, landings=1), followers).broken == []
 
 
+NAME = "mine"
+
+
+@pytest.mark.parametrize(
+    ("said", "stored", "mis_told"),
+    [
+        (Told(NAME, ""), {}, 0),
+        (Told(NAME, ""), {NAME: ID}, 1),
+        (Told(NAME, ID), {}, 0),  # nobody knew, and either is true
+        (Told(NAME, ID), {NAME: ID}, 0),
+        (Told(NAME, "0194a7de-0000-7000-8000-000000000002"), {NAME: ID}, 1),
+    ],
+)
+def test_what_was_said_of_an_order_is_compared_with_what_is_stored(
+    said: Told, stored: dict[str, str], mis_told: int
+) -> None:
+    clients = Clients(0, NOBODY)
+    clients.told.append(said)
+    verdict = Verdict(seed=0, drain_seconds=1.0, accepted=len(stored))
+    broken = judge_answers(verdict, facts(*GOOD), clients, stored)
+    assert verdict.mis_told == len(broken) == mis_told
+    assert verdict.broken == ["mis_told"] * mis_told
+
+
+def test_orders_whose_outcome_nobody_knew_are_looked_up() -> None:
+    clients = Clients(0, NOBODY)
+    clients.unknown += [ID, "0194a7de-0000-7000-8000-000000000002"]
+    verdict = Verdict(seed=0)
+    judge_answers(verdict, facts(*GOOD), clients, {})
+    assert (verdict.unknown_stored, verdict.unknown_not_stored) == (1, 1)
+
+
+def test_the_evidence_tells_when_an_order_that_has_not_ended_moved_last() -> None:
+    broken = judge_orders(
+        Verdict(seed=0),
+        facts("pending", "routing"),
+        Clients(0, NOBODY),
+        NOON + timedelta(seconds=9),
+    )
+    assert [one.sentence for one in broken] == [
+        f"order {ID}: still routing; it moved last 9.0 s before the end"
+    ]
+
+
+def test_orders_have_gone_on_when_the_last_that_was_open_has_moved() -> None:
+    def order(*seconds: float) -> OrderFacts:
+        (found,) = facts(*GOOD[: len(seconds)]).values()
+        times = [NOON + timedelta(seconds=one) for one in seconds]
+        log = [event._replace(at=at) for event, at in zip(found.log, times, strict=True)]
+        return replace(found, log=log)
+
+    ended, stuck, new = order(-5, -4, -3), order(-3, -2, 7), order(1, 2, 30)
+    assert seconds_until_all_moved({"1": ended, "2": stuck, "3": new}, NOON) == 7
+    assert seconds_until_all_moved({"1": ended, "3": new}, NOON) == 2
+
+
 @pytest.mark.parametrize(
     ("verdict", "broken"),
     [
@@ -131,6 +317,11 @@ def test_a_run_that_kept_everything_is_not_broken() -> None:
         (lambda: Verdict(seed=0), ["drain_seconds"]),
         (lambda: Verdict(seed=0, accepted=2, answered=1, drain_seconds=1.0), ["repeated"]),
         (lambda: Verdict(seed=0, drain_seconds=1.0, late_stops=1), ["late_stops"]),
+        (lambda: Verdict(seed=0, drain_seconds=1.0, unanswered=1), ["unanswered"]),
+        (
+            lambda: Verdict(seed=0, drain_seconds=1.0, taken_from_stranger=1),
+            ["taken_from_stranger"],
+        ),
         (
             lambda: Verdict(seed=0, drain_seconds=1.0, refused_by_constraints=1),
             ["refused_by_constraints"],

@@ -11,13 +11,17 @@ from pathlib import Path
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 
+from tests.chaos.cases import print_table
 from tests.chaos.plan import Options
 from tests.chaos.run import run
 
-WITHOUT = ("scheduler", "resync", "fencing", "token", "constraints")
+WITHOUT = (
+    *("scheduler", "resync", "fencing", "token", "constraints"),
+    *("deadline", "fitness", "outcome", "look"),
+)
 
 
-def options() -> Options:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=None, help="what happens follows from it")
     parser.add_argument("--orders", type=int, default=300)
@@ -26,15 +30,24 @@ def options() -> Options:
     parser.add_argument("--drain", type=float, default=30.0, help="seconds until all has ended")
     parser.add_argument("--only", nargs="*", default=[], help="kinds of faults")
     parser.add_argument("--without", nargs="*", default=[], choices=WITHOUT, help="switched off")
-    found = vars(parser.parse_args())
+    parser.add_argument("--cases", action="store_true", help="a table, each kind by itself")
+    return parser.parse_args()
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    found = vars(arguments) | {}
     seed = found.pop("seed")
+    del found["cases"]
     sets = {name: frozenset(found.pop(name)) for name in ("only", "without")}
     return Options(seed=random.randrange(10**6) if seed is None else seed, **found, **sets)
 
 
 def main() -> int:
+    asked = arguments()
     logs = Path(tempfile.mkdtemp(prefix="chaos-logs-"))
-    verdict, evidence = asyncio.run(run(options(), logs))
+    if asked.cases:
+        return 1 if asyncio.run(print_table(options_of(asked), logs)) else 0
+    verdict, evidence = asyncio.run(run(options_of(asked), logs))
     print(verdict.as_line(), flush=True)
     if not verdict.broken:
         shutil.rmtree(logs)

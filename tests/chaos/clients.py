@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,8 @@ from tests.accounts import Account
 from tests.chaos.plan import Errand
 from tests.checker import Transcript
 
-ANSWER_SECONDS = 6.0
+NOTHING_STORED = "Nothing was stored"  # of a refusal
+OUTCOME_UNKNOWN = "outcome_unknown"
 PAUSE = 0.25  # seconds before another try
 
 
@@ -35,11 +37,24 @@ class Follower:
         return Transcript(self.messages, is_complete=self.is_complete)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an answer other than 201 said of an order that was sent under this `clientOrderId`.
+
+    `order_id`: what is said that the order would be found under; "" if it is not stored.
+    """
+
+    name: str
+    order_id: str
+
+
 class Clients:
     """All clients of a run, of one account and on one port; in one asyncio loop."""
 
-    def __init__(self, port: int, account: Account) -> None:
+    def __init__(self, port: int, account: Account, patience: float = 6.0) -> None:
+        """`patience`: seconds until a client no longer waits for an answer."""
         self._port = port
+        self._patience = patience
         self._credential = account.headers
         self._background: set[asyncio.Task[None]] = set()
         self.answered: list[str] = []
@@ -49,6 +64,16 @@ class Clients:
         self.followers: list[Follower] = []
         self.answers: Counter[int] = Counter()
         """How often each HTTP status was seen; 0 is no answer."""
+        self.seconds: list[float] = []
+        """How long each order that was sent waited for its answer, or in vain."""
+        self.posts: Counter[str] = Counter()
+        """How often an order that was sent was answered by which status and code."""
+        self.told: list[Told] = []
+        """What was said of orders without a key that were not answered with 201."""
+        self.unknown: list[str] = []
+        """The ids that were said to be those of orders of which nobody knows the outcome."""
+        self.names: set[str] = set()
+        """The `clientOrderId`s of orders without a key that were answered with 201."""
         self.closes: Counter[int] = Counter()
         """How often a stream was closed with which code; 1006 is no orderly end."""
 
@@ -61,10 +86,10 @@ class Clients:
                 await asyncio.sleep(start + errand.at - clock())
                 group.create_task(self._send(errand))
 
-    async def ended(self) -> None:
-        """Wait until every follower has been told the end of its order."""
-        while not all(follower.is_complete for follower in self.followers):
-            await asyncio.sleep(0.05)
+    @property
+    def have_ended(self) -> bool:
+        """Whether every follower has been told the end of its order."""
+        return all(follower.is_complete for follower in self.followers)
 
     async def stop(self) -> None:
         for task in self._background:
@@ -72,9 +97,7 @@ class Clients:
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _send(self, errand: Errand) -> None:
-        answer = await self._ask("POST", "/api/orders/execute", errand.order, errand.key)
-        assert "orderId" in answer, answer
-        order_id = answer["orderId"]
+        order_id = await self._stored(errand)
         self.answered.append(order_id)
         for delay in errand.follows:
             follower = Follower(order_id)
@@ -82,6 +105,39 @@ class Clients:
             self._in_background(self._follow(follower, delay))
         if errand.cancels_after is not None:
             self._in_background(self._cancel(order_id, errand.cancels_after))
+
+    async def _stored(self, errand: Errand) -> str:
+        """Send the order until it is answered with its id."""
+        tries = 0
+        while True:
+            tries += 1
+            name = "" if errand.has_key else f"{errand.key[:24]}-{tries}"
+            body = {**errand.order, "clientOrderId": name} if name else errand.order
+            start = time.monotonic()
+            status, answer = await self._try(
+                "POST", "/api/orders/execute", body, errand.key if errand.has_key else ""
+            )
+            self.seconds.append(time.monotonic() - start)
+            self._note(name, status, answer)
+            if _is_final(status):
+                assert "orderId" in answer, answer
+                return str(answer["orderId"])
+            await asyncio.sleep(PAUSE)
+
+    def _note(self, name: str, status: int, answer: Mapping[str, Any]) -> None:
+        code = str(answer.get("error") or "")
+        self.posts[f"{status or 'none'} {code}".strip()] += 1
+        order_id = str(answer.get("orderId") or "")
+        if code == OUTCOME_UNKNOWN:
+            self.unknown.append(order_id)
+        if not name:
+            return
+        if _is_final(status):
+            self.names.add(name)
+        elif code == OUTCOME_UNKNOWN:
+            self.told.append(Told(name, order_id))
+        elif NOTHING_STORED in str(answer.get("detail")):
+            self.told.append(Told(name, ""))
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -93,18 +149,25 @@ class Clients:
         if answer.get("status") == "cancelled" and "error" not in answer:
             self.cancelled.append(order_id)
 
-    async def _ask(self, method: str, path: str, body: Any, key: str = "") -> dict[str, Any]:
+    async def _ask(self, method: str, path: str, body: Any) -> dict[str, Any]:
         """Ask until there is an answer that asking again would not change, and return its body."""
         while True:
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    status, answer = await self._ask_once(method, path, body, key)
-            except (OSError, TimeoutError, EOFError, ValueError):
-                status, answer = 0, {}
-            self.answers[status] += 1
-            if status and status < 500 and status != 429:
+            status, answer = await self._try(method, path, body)
+            if _is_final(status):
                 return answer
             await asyncio.sleep(PAUSE)
+
+    async def _try(
+        self, method: str, path: str, body: Any, key: str = ""
+    ) -> tuple[int, dict[str, Any]]:
+        """Ask once; the status is 0 if there was no answer."""
+        try:
+            async with asyncio.timeout(self._patience):
+                status, answer = await self._ask_once(method, path, body, key)
+        except (OSError, TimeoutError, EOFError, ValueError):
+            status, answer = 0, {}
+        self.answers[status] += 1
+        return status, answer
 
     async def _ask_once(
         self, method: str, path: str, body: Any, key: str
@@ -124,7 +187,8 @@ class Clients:
             ]
             writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + data)
             told, _, text = (await reader.read()).partition(b"\r\n\r\n")
-            return int(told.split(maxsplit=2)[1]), json.loads(text)
+            status = int(told.split(maxsplit=2)[1])
+            return status, {} if status == 500 else json.loads(text)  # which may be a page
         except IndexError:
             raise ValueError("no status line") from None
         finally:
@@ -148,7 +212,7 @@ class Clients:
             additional_headers=self._credential,
             compression=None,
             proxy=None,
-            open_timeout=ANSWER_SECONDS,
+            open_timeout=self._patience,
             close_timeout=1,
         ) as stream:
             try:
@@ -161,3 +225,8 @@ class Clients:
         code = stream.close_code or 1006
         self.closes[code] += 1
         follower.is_complete = code == 1000
+
+
+def _is_final(status: int) -> bool:
+    """Whether to ask again would change nothing."""
+    return 0 < status < 500 and status != 429

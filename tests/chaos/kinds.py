@@ -1,40 +1,81 @@
 """The kinds of faults: what each does to the engine, and how it is undone."""
 
 import asyncio
+import json
 import os
+import re
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import redis
+from celery import Celery
 from kombu import Connection
 from redis.exceptions import RedisError
 
 from config.celery import app
-from config.settings import celery_broker
 from orders import bell
 from tests.chaos.plan import Fault, Kind
+from tests.chaos.servers import full, may_mount
 from tests.chaos.stack import Place, Stack
+from tests.chaos.switches import BLOCK_SECONDS
 from tests.engine import Server
-from tests.proxy import Cut
+from tests.proxy import Connections, Cut
 
 Deed = Callable[[Stack, Fault], Awaitable[None]]
 
 KINDS: dict[str, Kind] = {}
 DEEDS: dict[str, Deed] = {}
-COPIES = 20  # of one bell
+COPIES = 20  # of one bell, and of a stranger's task
+MEND_SECONDS = 30.0  # until what a fault broke has to be whole again
+JUNK = ("no JSON", "{}", '{"body": 1, "headers": {}, "properties": {}}', "[]")
+SPOILT = "spoilt"
+KEYS = (  # which the engine uses, whether or not they are there just then
+    bell.QUEUE,
+    f"_kombu.binding.{bell.QUEUE}",
+    *("unacked", "unacked_index", "active_orders"),
+    *(bell.guard_of(task) for task in (bell.ROUTE_AND_EXECUTE, bell.SETTLE_SUBMITTED)),
+)
+STRANGE = "shop.tasks.send_mail"
+END_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+END_SESSIONS_BUT = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE NOT pid = ANY(%s) AND backend_type = 'client backend'
+"""
+STREAMS = "SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'"
+SWITCH_LOG = "SELECT pg_logical_emit_message(false, 'chaos', repeat('x', 40000000))"
+SESSION_SETTINGS: dict[str, dict[str, str]] = {
+    "date style": {"datestyle": "'SQL, DMY'", "intervalstyle": "sql_standard"},
+    "time zone": {"timezone": "'Asia/Kathmandu'"},
+    "encoding": {"client_encoding": "'LATIN1'"},
+    "digits": {"extra_float_digits": "'-15'", "bytea_output": "escape"},
+    "search path": {"search_path": "nowhere"},
+    "isolation": {"default_transaction_isolation": "serializable"},
+    "durability": {"synchronous_commit": "off"},
+    "timeouts": {"statement_timeout": "'1ms'", "lock_timeout": "'1ms'"},
+}
 
 
-def fault(weight: int, seconds: tuple[float, float] = (0.0, 0.0)) -> Callable[[Deed], Deed]:
+def fault(
+    weight: int, seconds: tuple[float, float] = (0.0, 0.0), variants: tuple[str, ...] = ()
+) -> Callable[[Deed], Deed]:
     def register(deed: Deed) -> Deed:
-        KINDS[deed.__name__] = Kind(weight, seconds)
+        KINDS[deed.__name__] = Kind(weight, seconds, variants)
         DEEDS[deed.__name__] = deed
         return deed
 
     return register
+
+
+def variant(fault: Fault) -> str:
+    variants = KINDS[fault.kind].variants
+    return variants[int(fault.pick * len(variants))]
 
 
 # Processes. A fault that finds one in the hands of another fault waits for its turn.
@@ -52,6 +93,7 @@ async def lose_workers(stack: Stack, fault: Fault) -> None:
     async with AsyncExitStack() as turns:
         for place in places:
             await turns.enter_async_context(place.turn)
+        await turns.enter_async_context(stack.redis_turn)
         for place in places:
             place.process.kill()
         with suppress(RedisError, OSError):
@@ -65,6 +107,20 @@ async def lose_workers(stack: Stack, fault: Fault) -> None:
 async def freeze_worker(stack: Stack, fault: Fault) -> None:
     """For longer than the lease: it comes back to orders that others hold or have ended."""
     await _freeze(stack.place("worker", fault.pick), fault)
+
+
+@fault(weight=2, seconds=(3, 6))
+async def block_worker(stack: Stack, fault: Fault) -> None:
+    """The loop that carries its orders stands still; the process looks alive."""
+    place = stack.place("worker", fault.pick)
+    async with place.turn:
+        while not _handles(place.process.process_id, signal.SIGUSR2):  # it is still starting
+            if place.process.exit_code is not None:
+                return
+            await asyncio.sleep(0.05)
+        for _ in range(int(fault.seconds / BLOCK_SECONDS)):
+            place.process.send(signal.SIGUSR2)
+            await asyncio.sleep(BLOCK_SECONDS)
 
 
 @fault(weight=2)
@@ -158,39 +214,114 @@ async def cut_redis_connections(stack: Stack, fault: Fault) -> None:
 @fault(weight=4, seconds=(2, 4))
 async def drop_hints(stack: Stack, fault: Fault) -> None:
     """Redis refuses to publish, so that no hint gets through; the streams stay open."""
-    async with stack.redis_turn:
-        await _tell_redis(stack, "ACL", "SETUSER", "default", "-publish")
-        try:
-            await asyncio.sleep(fault.seconds)
-        finally:
-            await _tell_redis(stack, "ACL", "SETUSER", "default", "+publish")
+    async with _redis_told(stack, "ACL SETUSER default -publish", "ACL SETUSER default +publish"):
+        await asyncio.sleep(fault.seconds)
 
 
-@fault(weight=1, seconds=(1, 3))
+@fault(weight=2, seconds=(1, 4))
 async def fill_redis(stack: Stack, fault: Fault) -> None:
     """Out of memory: it reads and refuses every write."""
-    async with stack.redis_turn:
-        await _tell_redis(stack, "CONFIG", "SET", "maxmemory", "1")
+    async with _redis_told(stack, "CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"):
         await asyncio.sleep(fault.seconds)
-        await _tell_redis(stack, "CONFIG", "SET", "maxmemory", "0")
+
+
+@fault(weight=2, seconds=(1, 4))
+async def make_redis_read_only(stack: Stack, fault: Fault) -> None:
+    """It follows a server that is not there: it reads and refuses every write."""
+    async with _redis_told(stack, "REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"):
+        await asyncio.sleep(fault.seconds)
+
+
+@asynccontextmanager
+async def _redis_told(stack: Stack, breaking: str, mending: str) -> AsyncIterator[None]:
+    async with stack.redis_turn:
+        try:
+            await _tell_redis(stack, *breaking.split())
+            yield
+        finally:
+            await _mend_redis(stack, *mending.split())
+
+
+@fault(weight=2, seconds=(1, 4), variants=("keys of another type", "junk in the queue"))
+async def spoil_redis(stack: Stack, fault: Fault) -> None:
+    """What is under the engine's names is not what it put there."""
+    async with stack.redis_turn:
+        spoil = _put_junk if variant(fault) == "junk in the queue" else _spoil_keys
+        async with AsyncExitStack() as mends:
+            client = redis.asyncio.Redis.from_url(stack.redis_url, socket_timeout=2)
+            mends.push_async_callback(client.aclose)
+            await spoil(client, mends)
+            await asyncio.sleep(fault.seconds)
+
+
+async def _put_junk(client: "redis.asyncio.Redis", mends: AsyncExitStack) -> None:
+    for junk in JUNK:
+        mends.push_async_callback(client.lrem, bell.QUEUE, 0, junk)
+    await client.lpush(bell.QUEUE, *JUNK)
+
+
+async def _spoil_keys(client: "redis.asyncio.Redis", mends: AsyncExitStack) -> None:
+    names = {key async for key in client.scan_iter(count=1000)}
+    names |= {name.encode() for name in KEYS}
+    mends.push_async_callback(_remove_spoilt, client, names)
+    for name in names:
+        is_string = await client.type(name) == b"string"
+        await client.delete(name)
+        await (client.hset(name, SPOILT, "1") if is_string else client.set(name, SPOILT))
+
+
+async def _remove_spoilt(client: "redis.asyncio.Redis", names: set[bytes]) -> None:
+    """Remove what is still as we left it; what the engine has put right is its own."""
+    for name in names:
+        kind = await client.type(name)
+        is_ours = (kind == b"string" and await client.get(name) == SPOILT.encode()) or (
+            kind == b"hash" and await client.hexists(name, SPOILT)
+        )
+        if is_ours:
+            await client.delete(name)
+
+
+@fault(weight=2, seconds=(2, 5))
+async def share_redis_with_a_stranger(stack: Stack, fault: Fault) -> None:
+    """Another application listens to everything, and has its own tasks in Celery's usual queue."""
+    async with stack.redis_turn:
+        client = redis.asyncio.Redis.from_url(stack.redis_url, socket_timeout=2)
+        listening = client.pubsub()
+        try:
+            await listening.psubscribe("*")
+            shop = Celery("shop", set_as_current=False)
+            await client.lpush("celery", *(_message(shop, STRANGE) for _ in range(COPIES)))
+            await asyncio.sleep(fault.seconds)
+        finally:
+            await listening.aclose()
+            left = [
+                task for task in await client.lrange("celery", 0, -1) if STRANGE.encode() in task
+            ]
+            for task in left:
+                await client.lrem("celery", 0, task)
+            await client.aclose()
+        stack.taken_from_stranger += COPIES - len(left)
 
 
 @fault(weight=3)
 async def double_bells(stack: Stack, fault: Fault) -> None:
     """Many copies of every task, those for a named order too, to all workers at once."""
     async with stack.redis_turn:
-        with suppress(RedisError, OSError):
-            await asyncio.to_thread(_ring_often, stack.redis_url, _open_order(stack))
-
-
-def _ring_often(redis_url: str, order_id: str | None) -> None:
-    with Connection(celery_broker(redis_url)) as connection:
+        order_id = _open_order(stack)
+        bells: list[str] = []
         for _ in range(COPIES):
-            app.send_task(bell.ROUTE_AND_EXECUTE, connection=connection)
-            app.send_task(bell.SETTLE_SUBMITTED, connection=connection)
-            if order_id:
-                named = {"order_id": order_id}
-                app.send_task(bell.EXECUTE_ONE, kwargs=named, connection=connection)
+            bells += [_message(app, bell.ROUTE_AND_EXECUTE), _message(app, bell.SETTLE_SUBMITTED)]
+            bells += [_message(app, bell.EXECUTE_ONE, order_id=order_id)] if order_id else []
+        with suppress(RedisError, OSError):
+            await _tell_redis(stack, "LPUSH", bell.QUEUE, *bells)
+
+
+def _message(application: Celery, task: str, **arguments: object) -> str:
+    """Return what Celery puts in its queue: it writes it to a broker in memory."""
+    with Connection("memory://") as connection:
+        application.send_task(task, kwargs=arguments, connection=connection)
+        channel = cast(Any, connection.default_channel)
+        return json.dumps(channel._get(application.conf.task_default_queue))
 
 
 def _open_order(stack: Stack) -> str | None:
@@ -201,6 +332,17 @@ def _open_order(stack: Stack) -> str | None:
     except psycopg.OperationalError:
         return None
     return row[0] if row else None
+
+
+async def _mend_redis(stack: Stack, *command: str) -> None:
+    """Tell it until it does so: what a fault broke is whole again when it ends."""
+    async with asyncio.timeout(MEND_SECONDS):
+        while True:
+            try:
+                await stack.is_up(stack.redis)
+                return await _tell_redis(stack, *command)
+            except (RedisError, OSError):
+                await asyncio.sleep(0.1)
 
 
 async def _tell_redis(stack: Stack, *command: str) -> None:
@@ -243,7 +385,7 @@ async def kill_backend(stack: Stack, fault: Fault) -> None:
         _send_all(backends[chosen : chosen + 1], signal.SIGKILL)
 
 
-@fault(weight=2, seconds=(0.5, 2.5))
+@fault(weight=2, seconds=(0.5, 6))
 async def freeze_postgres(stack: Stack, fault: Fault) -> None:
     """Every one of its processes hangs; connections stay open."""
     async with stack.postgres_turn:
@@ -268,22 +410,168 @@ async def terminate_backends(stack: Stack, fault: Fault) -> None:
         )
 
 
-@fault(weight=1, seconds=(0.5, 2))
+@fault(weight=2, seconds=(0.5, 4))
 async def use_up_connections(stack: Stack, fault: Fault) -> None:
-    """No new connection is to be had; those that there are work on."""
+    """No new connection is to be had, and those that there were are ended."""
+    taken: list[psycopg.AsyncConnection[Any]] = []
     async with stack.postgres_turn:
-        taken = await asyncio.to_thread(_take_connections, stack.database)
-        await asyncio.sleep(fault.seconds)
-        for connection in taken:
-            connection.close()
+        try:
+            await _take_connections(stack, taken)
+            if taken and fault.pick < 0.5:
+                ours = [one.info.backend_pid for one in taken]
+                await taken[0].execute(END_SESSIONS_BUT, [ours])
+                await _take_connections(stack, taken)
+            await asyncio.sleep(fault.seconds)
+        finally:
+            for connection in taken:
+                await connection.close()
 
 
-def _take_connections(database: str) -> list[psycopg.Connection[Any]]:
-    taken: list[psycopg.Connection[Any]] = []
+async def _take_connections(stack: Stack, taken: list[psycopg.AsyncConnection[Any]]) -> None:
     with suppress(psycopg.OperationalError):
         for _ in range(300):
-            taken.append(psycopg.connect(database, connect_timeout=2))
-    return taken
+            taken.append(await _connect(stack))
+
+
+@fault(
+    weight=3,
+    seconds=(1, 4),
+    variants=("orders", "writes to orders", "order_events", "writes to order_events"),
+)
+async def lock_table(stack: Stack, fault: Fault) -> None:
+    """Somebody else holds it."""
+    name = variant(fault)
+    mode = "SHARE" if name.startswith("writes") else "ACCESS EXCLUSIVE"
+    statement = f"LOCK TABLE {name.removeprefix('writes to ')} IN {mode} MODE"
+    await _hold(stack, statement, fault.seconds)
+
+
+@fault(weight=3, seconds=(1, 4))
+async def lock_row(stack: Stack, fault: Fault) -> None:
+    """Somebody else holds the order that came last."""
+    last = "SELECT id FROM orders WHERE finished_at IS NULL ORDER BY id DESC LIMIT 1 FOR UPDATE"
+    await _hold(stack, last, fault.seconds)
+
+
+async def _hold(stack: Stack, statement: str, seconds: float) -> None:
+    """Keep what the statement locks, and give it back."""
+    async with stack.postgres_turn:
+        await stack.is_up(stack.postgres)
+        async with await _connect(stack) as connection, connection.transaction():
+            await connection.execute("SET LOCAL lock_timeout = '10s'")
+            await connection.execute(statement.encode())
+            await asyncio.sleep(seconds)
+
+
+@fault(weight=3, seconds=(1, 4), variants=("ALTER SYSTEM", "ALTER DATABASE", "ALTER ROLE"))
+async def make_postgres_read_only(stack: Stack, fault: Fault) -> None:
+    """For a moment, as operators do and managed databases whose disk is nearly full."""
+    await _change(stack, variant(fault), {"default_transaction_read_only": "on"}, fault.seconds)
+
+
+@fault(weight=3, seconds=(1, 4), variants=tuple(SESSION_SETTINGS))
+async def change_settings(stack: Stack, fault: Fault) -> None:
+    """Somebody sets the role or the database to what suits other users of it."""
+    where = "ALTER ROLE" if fault.pick * 97 % 1 < 0.5 else "ALTER DATABASE"
+    await _change(stack, where, SESSION_SETTINGS[variant(fault)], fault.seconds)
+
+
+async def _change(stack: Stack, where: str, settings: Mapping[str, str], seconds: float) -> None:
+    """Have new sessions begin with these settings for a while; end those that there are."""
+    start = {
+        "ALTER SYSTEM": "ALTER SYSTEM",
+        "ALTER DATABASE": "ALTER DATABASE engine",
+        "ALTER ROLE": "ALTER ROLE postgres",
+    }[where]
+    async with stack.postgres_turn:
+        try:
+            await _mend_postgres(
+                stack, *(f"{start} SET {name} = {value}" for name, value in settings.items())
+            )
+            await asyncio.sleep(seconds)
+        finally:
+            await _mend_postgres(stack, *(f"{start} RESET {name}" for name in settings))
+
+
+async def _mend_postgres(stack: Stack, *statements: str) -> None:
+    """Do all of them, however often it takes, and have every session begin anew."""
+    async with asyncio.timeout(MEND_SECONDS):
+        while True:
+            try:
+                await stack.is_up(stack.postgres)
+                async with await _connect(stack) as connection:
+                    for statement in (*statements, "SELECT pg_reload_conf()", END_SESSIONS):
+                        await connection.execute(statement.encode())
+                return
+            except psycopg.OperationalError:
+                await asyncio.sleep(0.1)
+
+
+async def _connect(stack: Stack) -> psycopg.AsyncConnection[Any]:
+    """Connect beside the proxy, with a session that nobody's settings change."""
+    return await psycopg.AsyncConnection.connect(
+        stack.database,
+        connect_timeout=2,
+        autocommit=True,
+        client_encoding="utf8",
+        options="-c default_transaction_read_only=off -c search_path=public -c statement_timeout=0"
+        " -c datestyle=ISO -c default_transaction_isolation=read\\ committed -c lock_timeout=0",
+    )
+
+
+@fault(weight=2, seconds=(1, 4), variants=("data", "log"))
+async def fill_disk(stack: Stack, fault: Fault) -> None:
+    """Not a byte is left for its tables; or for its log, without which it ends at once."""
+    async with stack.postgres_turn:
+        if stack.disk is None:  # a standby on another disk has been promoted
+            return
+        await stack.is_up(stack.postgres)
+        connection = await _connect(stack)
+        try:
+            with full(stack.disk):
+                if variant(fault) == "log":
+                    with suppress(psycopg.OperationalError, psycopg.InternalError):
+                        await connection.execute(SWITCH_LOG)
+                await asyncio.sleep(fault.seconds)
+        finally:
+            await connection.close()
+            await _mend_postgres(stack)
+
+
+@fault(weight=1, seconds=(0.2, 3))
+async def promote_standby(stack: Stack, fault: Fault) -> None:
+    """The primary stops; its standby answers under the same address, at first for reads alone."""
+    async with stack.postgres_turn:
+        await stack.is_up(stack.postgres)
+        standby, address = await stack.start_standby()
+        await _until_true(stack.database, STREAMS)
+        primary = stack.postgres
+        try:
+            primary.send(signal.SIGINT)  # it ends once the standby has all that was committed
+            async with asyncio.timeout(MEND_SECONDS):
+                while primary.is_running:
+                    await asyncio.sleep(0.02)
+            stack.before_postgres.lead_to(address)
+            await asyncio.sleep(fault.seconds)
+        except BaseException:
+            stack.before_postgres.lead_to(stack.database)
+            await stack.is_up(primary)
+            raise
+        stack.use(standby, address)
+        await _until_true(address, "SELECT pg_promote(true, 20) OR NOT pg_is_in_recovery()")
+
+
+async def _until_true(database: str, query: str) -> None:
+    async with asyncio.timeout(MEND_SECONDS):
+        while True:
+            with suppress(psycopg.OperationalError, psycopg.errors.ObjectNotInPrerequisiteState):
+                async with await psycopg.AsyncConnection.connect(
+                    database, connect_timeout=2, autocommit=True
+                ) as connection:
+                    row = await (await connection.execute(query.encode())).fetchone()
+                    if row and row[0]:
+                        return
+            await asyncio.sleep(0.05)
 
 
 async def _query(stack: Stack, statement: str, *parameters: Any) -> None:
@@ -317,6 +605,27 @@ async def cut_database_connections(stack: Stack, fault: Fault) -> None:
     await stack.before_postgres.cut_all()
 
 
+@fault(weight=4, variants=("PostgreSQL", "Redis", "both"))
+async def silence_connections(stack: Stack, fault: Fault) -> None:
+    """Those that there are fall silent for ever, without an end; new ones work."""
+    for connections in _before(stack, variant(fault)):
+        connections.silence()
+
+
+@fault(weight=3, seconds=(1, 6), variants=("PostgreSQL", "Redis", "both"))
+async def black_hole(stack: Stack, fault: Fault) -> None:
+    """Nothing gets through for a while, in either direction, and nobody says so."""
+    with ExitStack() as holes:
+        for connections in _before(stack, variant(fault)):
+            holes.enter_context(connections.hole())
+        await asyncio.sleep(fault.seconds)
+
+
+def _before(stack: Stack, name: str) -> list[Connections]:
+    before = {"PostgreSQL": [stack.before_postgres], "Redis": [stack.before_redis]}
+    return before.get(name) or [stack.before_postgres, stack.before_redis]
+
+
 @fault(weight=4)
 async def reset_client_connections(stack: Stack, fault: Fault) -> None:
     """Every HTTP request and every stream that is open ends with a TCP reset."""
@@ -329,6 +638,14 @@ async def reset_client_connections(stack: Stack, fault: Fault) -> None:
 def _children(process_id: int) -> list[int]:
     path = Path(f"/proc/{process_id}/task/{process_id}/children")
     return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
+def _handles(process_id: int, number: int) -> bool:
+    """Whether the process has a handler of its own for the signal, which would else kill it."""
+    with suppress(OSError):
+        found = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process_id}/status").read_text())
+        return bool(found and int(found[1], 16) >> (number - 1) & 1)
+    return False
 
 
 def _command(process_id: int) -> bytes:
@@ -352,9 +669,10 @@ async def _freeze_server(server: Server, fault: Fault) -> None:
 
 
 def kinds_without(parts: frozenset[str]) -> Mapping[str, Kind]:
-    """Return the kinds that can be done when these parts of the engine are not there."""
+    """Return the kinds that can be done here when these parts of the engine are not there."""
     return {
         name: kind
         for name, kind in KINDS.items()
         if not ("scheduler" in parts and name.endswith("scheduler"))
+        and (name != "fill_disk" or may_mount())
     }

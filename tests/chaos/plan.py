@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 CANCELLED = 0.08  # of the orders
+WITHOUT_KEY = 0.25  # of the orders: each time they are sent, the answer alone tells what became
 FIRST_FAULT = 1.5  # seconds after the first order
 QUIET_END = 1.0  # seconds without new faults at the end
 LAST_HINTS = "drop_hints"  # no later reconnection can make it good, so the resync has to
 LAST = (
     "lose_workers"  # after the last order: no other's bell makes it good, so the scheduler has to
 )
+CASE_SECONDS = 4.0  # that a fault lasts which is a case by itself; fewer, if that is its most
 AFTER_ALL = 0.2  # seconds after the last order
 
 
@@ -24,10 +26,16 @@ class Options:
     seconds: float = 90.0
     faults: int = 60
     drain: float = 30.0
-    """Seconds after the last fault in which every order and stream must have ended."""
+    """Seconds without any move, after the last fault, after which what is open counts as lost."""
     without: frozenset[str] = frozenset()
     only: frozenset[str] = frozenset()
     """Kinds of faults; none means all."""
+    pick: float | None = None
+    """Which of several, for every fault; None: drawn."""
+    has_network_faults: bool = True
+    """Whether the simulated network fails as well."""
+    patience: float = 6.0
+    """Seconds a client waits for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,8 @@ class Errand:
 
     at: float
     key: str
+    has_key: bool
+    """Whether the key is sent; else each try has a `clientOrderId` of its own."""
     order: Mapping[str, object]
     follows: tuple[float, ...]
     cancels_after: float | None
@@ -58,6 +68,8 @@ class Kind:
 
     weight: int
     seconds: tuple[float, float] = field(default=(0.0, 0.0))
+    variants: tuple[str, ...] = ()
+    """What it may be done to, if that makes a difference; a fault's `pick` chooses."""
 
 
 def faults_of(options: Options, kinds: Mapping[str, Kind]) -> list[Fault]:
@@ -66,27 +78,41 @@ def faults_of(options: Options, kinds: Mapping[str, Kind]) -> list[Fault]:
     The last two are always `LAST_HINTS` and `LAST`, unless others were asked for.
     """
     chance = random.Random(f"{options.seed}:faults")
-    names = sorted(options.only or kinds)
-    drawn = chance.sample(names, min(len(names), options.faults))
-    weights = [kinds[name].weight for name in names]
-    drawn += chance.choices(names, weights, k=options.faults - len(drawn))
-    chance.shuffle(drawn)
-    ends = [name for name in (LAST_HINTS, LAST) if name in names]
-    if ends and len(drawn) >= len(ends):
-        drawn[-len(ends) :] = ends
+    drawn = _names_of_faults(chance, options, kinds)
     span = options.seconds - FIRST_FAULT - QUIET_END
     faults = [
         Fault(
             at=FIRST_FAULT + span * (place + chance.random()) / len(drawn),
             kind=name,
-            pick=chance.random(),
+            pick=chance.random() if options.pick is None else options.pick,
             seconds=chance.uniform(*kinds[name].seconds),
         )
         for place, name in enumerate(drawn)
     ]
+    if options.pick is not None:  # a case by itself: at its worst, in the middle of the load
+        return [
+            replace(fault, at=options.seconds / 4, seconds=min(CASE_SECONDS, top))
+            for fault in faults
+            for top in [kinds[fault.kind].seconds[1]]
+        ]
     if drawn and drawn[-1] == LAST:
         faults[-1] = replace(faults[-1], at=options.seconds + AFTER_ALL)
     return faults
+
+
+def _names_of_faults(
+    chance: random.Random, options: Options, kinds: Mapping[str, Kind]
+) -> list[str]:
+    names = sorted(options.only or kinds)
+    ends = [name for name in (LAST_HINTS, LAST) if name in names]
+    if options.faults < len(ends):
+        ends = []
+    others = [name for name in names if name not in ends]
+    room = options.faults - len(ends)
+    drawn = chance.sample(others, min(len(others), room))
+    drawn += chance.choices(names, [kinds[name].weight for name in names], k=room - len(drawn))
+    chance.shuffle(drawn)
+    return drawn + ends
 
 
 def errands_of(options: Options) -> list[Errand]:
@@ -112,4 +138,5 @@ def _errand(chance: random.Random, at: float) -> Errand:
         order=order,
         follows=tuple(follows),
         cancels_after=chance.uniform(0, 1) if is_cancelled else None,
+        has_key=chance.random() >= WITHOUT_KEY,
     )

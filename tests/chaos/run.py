@@ -3,6 +3,7 @@
 import asyncio
 import traceback
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -12,10 +13,16 @@ from tests.chaos.clients import Clients
 from tests.chaos.kinds import DEEDS, kinds_without
 from tests.chaos.plan import Fault, Options, errands_of, faults_of
 from tests.chaos.stack import Stack, running
-from tests.chaos.verdict import Verdict, judge
-from tests.engine import OPEN, PATIENCE
+from tests.chaos.verdict import Done, Verdict, judge
+from tests.engine import PATIENCE
 
-UNDONE_WITHIN = 60.0  # seconds, for a fault, its turn and its repair, on a slow machine too
+UNDONE_WITHIN = (
+    60.0  # seconds without the end of any fault, after which those under way have failed
+)
+NO_LONGER = 20  # times the drain's seconds, however much still moves
+PROGRESS = """
+SELECT count(*) FILTER (WHERE finished_at IS NULL), coalesce(sum(seq), 0) FROM orders
+"""
 BREAK_THE_WALL = """
 DROP TRIGGER orders_transitions ON orders;
 ALTER TABLE orders DROP CONSTRAINT IF EXISTS order_transactions_one_may_land;
@@ -26,24 +33,37 @@ DROP INDEX IF EXISTS order_transactions_one_may_land;
 async def run(options: Options, logs: Path) -> tuple[Verdict, list[str]]:
     """Return the verdict, and the evidence of what is broken; the processes' logs are in `logs`."""
     faults = faults_of(options, kinds_without(options.without))
-    async with running(options, logs) as stack:
+    kinds = {fault.kind for fault in faults}
+    async with running(options, logs, kinds) as stack:
         if "constraints" in options.without:
             with psycopg.connect(stack.database, autocommit=True) as connection:
                 connection.execute(BREAK_THE_WALL)
-        clients = Clients(stack.port, make_account(stack.database))
+        clients = Clients(stack.port, make_account(stack.database), options.patience)
         keeping = asyncio.create_task(stack.keep_running())
         try:
             await _until_web_answers(stack)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(clients.run(errands_of(options)))
-                breaking = group.create_task(_break(stack, faults, logs))
-            drain_seconds = await _drain(stack, clients, options.drain)
+            done, drain_seconds = await _load_and_break(stack, clients, options, faults, logs)
         finally:
             await clients.stop()
             keeping.cancel()
-        verdict, evidence = judge(options, stack, clients, drain_seconds, logs)
-    verdict.faults = breaking.result()
-    return verdict, evidence
+        return judge(options, stack, clients, drain_seconds, logs, done)
+
+
+async def _load_and_break(
+    stack: Stack, clients: Clients, options: Options, faults: Sequence[Fault], logs: Path
+) -> tuple[list[Done], float | None]:
+    sending = asyncio.create_task(clients.run(errands_of(options)))
+    try:
+        done, _ = await asyncio.gather(
+            Breaking(stack, logs).run(faults), asyncio.sleep(options.seconds)
+        )
+        drain_seconds = await _drain(stack, clients, sending, options.drain)
+        if sending.done():
+            sending.result()
+    finally:
+        sending.cancel()
+        await asyncio.wait([sending])
+    return done, drain_seconds
 
 
 async def _until_web_answers(stack: Stack) -> None:
@@ -63,48 +83,72 @@ async def _until_web_answers(stack: Stack) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _break(stack: Stack, faults: Sequence[Fault], logs: Path) -> int:
-    """Do every fault at its time; when all are undone, return how many could be done."""
+class Breaking:
+    """Does faults. Many wait for their turn, so that the time of one is not its own alone."""
+
+    def __init__(self, stack: Stack, logs: Path) -> None:
+        self._stack = stack
+        self._log = logs / "faults.log"
+        self._clock = asyncio.get_running_loop().time
+        self._start = self._clock()
+        self._patience: set[asyncio.Timeout] = set()
+        self._done: list[Done] = []
+
+    async def run(self, faults: Sequence[Fault]) -> list[Done]:
+        """Do every fault at its time; when all are undone, return those that could be done."""
+        async with asyncio.TaskGroup() as group:
+            for fault in faults:
+                await asyncio.sleep(self._start + fault.at - self._clock())
+                group.create_task(self._do(fault))
+        return self._done
+
+    async def _do(self, fault: Fault) -> None:
+        begun = self._clock() - self._start
+        outcome = "done"
+        try:
+            async with asyncio.timeout(UNDONE_WITHIN) as patience:
+                self._patience.add(patience)
+                try:
+                    await DEEDS[fault.kind](self._stack, fault)
+                finally:
+                    self._patience.discard(patience)
+            self._done.append(Done(fault.kind, datetime.now(UTC)))
+        except Exception:  # noqa: BLE001  # the run goes on: a fault that fails is no fault of the engine
+            outcome = traceback.format_exc()
+        for other in self._patience:
+            if not other.expired():
+                other.reschedule(self._clock() + UNDONE_WITHIN)
+        with self._log.open("a") as log:
+            log.write(f"{begun:.2f}-{self._clock() - self._start:.2f} {fault}: {outcome}\n")
+
+
+async def _drain(
+    stack: Stack, clients: Clients, sending: "asyncio.Task[None]", seconds: float
+) -> float | None:
+    """Return how long it took until every order and every stream had ended.
+
+    It is counted from the last fault and the last 201. None: some had not ended, or were not even
+    answered, and nothing had moved for so many seconds.
+    """
     clock = asyncio.get_running_loop().time
-    start = clock()
-    doing: list[asyncio.Task[bool]] = []
-    async with asyncio.TaskGroup() as group:
-        for fault in faults:
-            await asyncio.sleep(start + fault.at - clock())
-            doing.append(group.create_task(_do(stack, fault, start, logs)))
-    return sum(deed.result() for deed in doing)
+    begun = start = moved_at = clock()
+    before: tuple[int, ...] = ()
+    while clock() - moved_at < seconds and clock() - begun < seconds * NO_LONGER:
+        if not sending.done():
+            start = clock()
+        still_open, moves = await _progress(stack)
+        told = sum(len(follower.messages) for follower in clients.followers)
+        if sending.done() and not still_open and clients.have_ended:
+            return round(clock() - start, 1)
+        if (moves, told, len(clients.answered)) != before:
+            before, moved_at = (moves, told, len(clients.answered)), clock()
+        await asyncio.sleep(0.1)
+    return None
 
 
-async def _do(stack: Stack, fault: Fault, start: float, logs: Path) -> bool:
-    clock = asyncio.get_running_loop().time
-    begun = clock() - start
-    outcome = "done"
-    try:
-        async with asyncio.timeout(UNDONE_WITHIN):
-            await DEEDS[fault.kind](stack, fault)
-    except Exception:  # noqa: BLE001  # the run goes on: a fault that fails is no fault of the engine
-        outcome = traceback.format_exc()
-    with (logs / "faults.log").open("a") as log:
-        log.write(f"{begun:.2f}-{clock() - start:.2f} {fault}: {outcome}\n")
-    return outcome == "done"
-
-
-async def _drain(stack: Stack, clients: Clients, seconds: float) -> float | None:
-    """Return how long it took until every order and every stream had ended; None: too long."""
-    clock = asyncio.get_running_loop().time
-    start = clock()
-    try:
-        async with asyncio.timeout(seconds):
-            while await _open_orders(stack):
-                await asyncio.sleep(0.1)
-            await clients.ended()
-    except TimeoutError:
-        return None
-    return round(clock() - start, 1)
-
-
-async def _open_orders(stack: Stack) -> int:
+async def _progress(stack: Stack) -> tuple[int, int]:
+    """Return how many orders are open, and a number that grows with every move of any order."""
     async with await psycopg.AsyncConnection.connect(stack.database) as connection:
-        cursor = await connection.execute(OPEN)
-        row = await cursor.fetchone()
-    return int(row[0]) if row else 0
+        row = await (await connection.execute(PROGRESS)).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])

@@ -4,20 +4,20 @@ import asyncio
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tests.chaos.plan import Options
+from tests.chaos.servers import some_postgres, standby_of
 from tests.engine import (
     Engine,
     Process,
     Server,
     listen,
-    own_postgres,
     own_redis,
 )
-from tests.proxy import Connections, Proxy, proxy_of, proxy_of_port
+from tests.proxy import Connections, Proxy, proxy_of, proxy_of_port, proxy_of_redis
 
 WORKERS, WEBS, SCHEDULERS = 3, 2, 2
 LEASE_SECONDS = 2.0
@@ -77,23 +77,45 @@ class Stack:
     database: str
     """libpq's form, without a proxy."""
     before_postgres: Proxy
+    disk: Path | None
+    """Where PostgreSQL's files are, if that is small enough to be filled."""
     redis: Server
     redis_url: str
+    """Without a proxy."""
+    before_redis: Connections
     before_web: Connections
     port: int
     """Where clients connect."""
 
-    def __init__(self) -> None:
+    def __init__(self, exits: AsyncExitStack) -> None:
+        """`exits`: where servers end that are started under way."""
         self.postgres_turn, self.redis_turn = asyncio.Lock(), asyncio.Lock()
         self.deaths: Counter[str] = Counter()
         """Processes that ended by themselves, by kind and exit code."""
         self.late_stops: list[str] = []
         """Processes that did not end in time after SIGTERM."""
+        self.taken_from_stranger = 0
+        """Tasks of another application that were no longer there when it looked."""
+        self._retired: list[Server] = []
+        self._exits = exits
 
     def place(self, kind: str, pick: float) -> Place:
         """Return one of the processes of this kind; `pick` is from 0 up to 1."""
         places = [place for place in self.places if place.name == kind]
         return places[int(pick * len(places))]
+
+    async def start_standby(self) -> tuple[Server, str]:
+        """Return a new standby of the PostgreSQL that runs, and its address."""
+        return await self._exits.enter_async_context(standby_of(self.database))
+
+    def use(self, postgres: Server, database: str) -> None:
+        """Have another server be the PostgreSQL from now on; it is behind the proxy already."""
+        self._retired.append(self.postgres)
+        self.postgres, self.database, self.disk = postgres, database, None
+
+    @property
+    def postgres_log(self) -> str:
+        return "".join(server.log for server in [*self._retired, self.postgres])
 
     @property
     def restarts(self) -> int:
@@ -129,19 +151,33 @@ class Stack:
 
 
 @asynccontextmanager
-async def running(options: Options, logs: Path) -> AsyncIterator[Stack]:
-    """A migrated engine with servers of its own, reached through proxies; nothing is left of it."""
+async def running(options: Options, logs: Path, kinds: Collection[str]) -> AsyncIterator[Stack]:
+    """A migrated engine with servers of its own, reached through proxies; nothing is left of it.
+
+    Its servers are such that faults of these kinds can be done. For an even seed they are reached
+    by TCP, for an odd one by unix sockets.
+    """
+    by_port = options.seed % 2 == 0
     async with AsyncExitStack() as exits:
-        stack = Stack()
+        stack = Stack(exits)
         stack.redis, stack.redis_url = exits.enter_context(own_redis())
-        stack.postgres, stack.database = exits.enter_context(own_postgres())
-        stack.before_postgres = await exits.enter_async_context(proxy_of(stack.database))
+        stack.postgres, stack.database, stack.disk = exits.enter_context(
+            some_postgres(small="fill_disk" in kinds)
+        )
+        stack.before_postgres = await exits.enter_async_context(
+            proxy_of(stack.database, by_port=by_port)
+        )
+        stack.before_redis, redis_url = await exits.enter_async_context(
+            proxy_of_redis(stack.redis_url, by_port=by_port)
+        )
         environment = ENVIRONMENT | {
             "DATABASE_URL": stack.before_postgres.conninfo,
-            "REDIS_URL": stack.redis_url,
+            "REDIS_URL": redis_url,
             "SIMULATION_SEED": str(options.seed),
             "SWITCHES": ",".join(sorted(options.without - NO_SWITCH)),
         }
+        if not options.has_network_faults:
+            environment["SIMULATION_FAULTS"] = ""
         direct = Engine(environment | {"DATABASE_URL": stack.database}, logs)
         direct.manage("migrate", "--verbosity", "0")
         listener = exits.enter_context(listen())

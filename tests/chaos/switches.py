@@ -6,7 +6,11 @@ engine. The engine knows nothing of this.
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 from django.apps import AppConfig
 
@@ -15,6 +19,8 @@ HOLDER = "AND orders.lease_token = move.lease_token"
 PLACE = "AND orders.seq = move.seq"
 HELD = "AND orders.lease_token = held.lease_token"
 POISON = 666_000_000  # amount_in, in atoms
+FOR_EVER = 1_000_000.0  # seconds
+BLOCK_SECONDS = 1.0  # for which a worker's loop stands still at a signal
 
 
 class Switches(AppConfig):
@@ -24,6 +30,15 @@ class Switches(AppConfig):
     def ready(self) -> None:
         for name in filter(None, os.environ.get("SWITCHES", "").split(",")):
             SWITCHES[name]()
+        if "worker" in sys.argv:
+            signal.signal(signal.SIGUSR2, block_loop)
+
+
+def block_loop(*_: object) -> None:
+    """Have the loop that carries orders stand still, as a call that blocks would."""
+    from orders.carrier import carrier
+
+    carrier._loop.call_soon_threadsafe(time.sleep, BLOCK_SECONDS)
 
 
 def without(text: str, part: str) -> str:
@@ -59,6 +74,60 @@ def fencing_off() -> None:
     journal_sql.ADVANCE = without(journal_sql.ADVANCE, PLACE)
 
 
+def deadline_off() -> None:
+    """Whoever asks PostgreSQL waits for its answer, for as long as that takes."""
+    from config import group_commit, postgres, session
+
+    def remaining(seconds: float) -> float:
+        return FOR_EVER
+
+    for module in (session, postgres, group_commit):
+        replace(module, "remaining", remaining)
+    replace(postgres, "LINK_SECONDS", FOR_EVER)
+    replace(postgres, "CONNECT_SECONDS", FOR_EVER)
+
+
+def fitness_off() -> None:
+    """A connection is used as the server made it: nothing is asked for, set or read back."""
+    from config import postgres
+
+    replace(postgres, "startup_options", lambda *_: "")
+    replace(postgres, "SET", "SELECT %s::text[], %s::text[]")
+    replace(postgres, "judge", lambda *_: None)
+
+
+def outcome_off() -> None:
+    """Of an order whose outcome nobody knows it is said that nothing was stored."""
+    import psycopg
+
+    from config.group_commit import OutcomeUnknown
+    from orders.journal import Journal
+
+    accept: Any = Journal.accept
+
+    @wraps(accept)
+    async def accept_or_deny(*arguments: Any, **named: Any) -> Any:
+        try:
+            return await accept(*arguments, **named)
+        except OutcomeUnknown as error:
+            raise psycopg.OperationalError(str(error)) from None
+
+    replace(Journal, "accept", accept_or_deny)
+
+
+def look_off() -> None:
+    """A worker waits for bells alone, and never looks itself for what is due."""
+    from orders.lookout import Lookout
+
+    replace(Lookout, "start", lambda _: None)
+
+
+def replace(place: Any, name: str, value: Any) -> None:
+    """:raises AttributeError: the name is not there, so that replacing it would change nothing."""
+    getattr(place, name)
+    setattr(place, name, value)
+
+
 def poison() -> None:
     """An order for a certain amount kills whoever carries it."""
     from orders.execution import Execution
@@ -78,4 +147,8 @@ SWITCHES: dict[str, Callable[[], None]] = {
     "token": token_off,
     "fencing": fencing_off,
     "poison": poison,
+    "deadline": deadline_off,
+    "fitness": fitness_off,
+    "outcome": outcome_off,
+    "look": look_off,
 }

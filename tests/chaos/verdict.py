@@ -3,9 +3,11 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psycopg
@@ -14,7 +16,7 @@ from orders.lifecycle import FINAL
 from tests.chaos.clients import Clients
 from tests.chaos.plan import Options
 from tests.chaos.stack import Stack
-from tests.checker import LANDED, Orders, load, order_violations, transcript_violations
+from tests.checker import LANDED, OrderFacts, Orders, load, order_violations, transcript_violations
 
 REFUSED = re.compile(r"ERROR: .*(?:violates|may not go from|never deleted).*")
 """What PostgreSQL's constraints and triggers say: the wall behind the journal was hit."""
@@ -24,19 +26,22 @@ TRANSACTIONS = """
 SELECT attempt, left(signature, 8), outcome, expires_at_height, created_at, settled_at
 FROM order_transactions WHERE order_id = %s ORDER BY attempt
 """
+NAMES = "SELECT client_order_id, id::text FROM orders WHERE client_order_id IS NOT NULL"
 LINES = 40  # of processes' logs for one order
 SHOWN = 5  # orders with their whole evidence
 
 
 @dataclass
 class Verdict:
-    """All promises are kept if the counts from `repeated` to `late_stops` are zero."""
+    """All promises are kept if what `broken` counts is zero."""
 
     seed: int
     accepted: int = 0
     """Orders that are stored."""
     answered: int = 0
     """Orders whose answer a client has seen; a POST whose answer was lost was sent again."""
+    unanswered: int = 0
+    """Orders that were sent again and again, and never answered with 201."""
     confirmed: int = 0
     failed: int = 0
     cancelled: int = 0
@@ -44,13 +49,17 @@ class Verdict:
     doubled: int = 0
     """Orders with more than one successful landing."""
     lost: int = 0
-    """Orders that were answered and are not there, or that had not ended in time."""
+    """Orders that were answered and are not there, or that had not ended and moved no more."""
     gaps: int = 0
     """Orders whose log is not 1..n."""
     wrong_transcripts: int = 0
     """Clients that were told anything else than their order's log, or not its end."""
     other: int = 0
     """Orders with any other broken promise."""
+    mis_told: int = 0
+    """Orders of which "Nothing was stored" was said and that are stored, or under another id."""
+    taken_from_stranger: int = 0
+    """Tasks of another application in the same Redis that the engine took away."""
     refused_by_constraints: int = 0
     """Writes that got past the journal's compare-and-set and that PostgreSQL had to refuse."""
     late_stops: int = 0
@@ -65,18 +74,39 @@ class Verdict:
     retried_posts: int = 0
     reconnected_streams: int = 0
     without: list[str] = field(default_factory=list)
+    kinds: dict[str, int] = field(default_factory=dict)
+    """How many faults of each kind were done and undone."""
+    answers: dict[str, int] = field(default_factory=dict)
+    """How often an order that was sent was answered by which status and code."""
+    answer_seconds: tuple[float, float] | None = None
+    """How long these answers took: median, worst. Who waited in vain counts."""
+    went_on_seconds: tuple[float, float] | None = None
+    """From a fault's end until every order that was open had moved, and a new one had started."""
+    went_on_by_kind: dict[str, float] = field(default_factory=dict)
+    """The worst of each kind."""
+    unknown_stored: int = 0
+    """Orders that `outcome_unknown` was said of, and that are stored."""
+    unknown_not_stored: int = 0
+    unclaimed: int = 0
+    """Orders without a key that are stored, though no client saw their 201: it was cut off."""
 
     @property
     def repeated(self) -> int:
         """Orders that a POST made which had the key of another."""
-        return max(0, self.accepted - self.answered)
+        return max(0, self.accepted - self.answered - self.unclaimed)
 
     @property
     def broken(self) -> list[str]:
         """The names of the promises that were broken."""
         must_be_zero = (
             *("repeated", "doubled", "lost", "gaps", "wrong_transcripts", "other"),
-            *("refused_by_constraints", "late_stops"),
+            *(
+                "unanswered",
+                "refused_by_constraints",
+                "late_stops",
+                "mis_told",
+                "taken_from_stranger",
+            ),
         )
         found = [name for name in must_be_zero if getattr(self, name)]
         return found if self.drain_seconds is not None else [*found, "drain_seconds"]
@@ -93,17 +123,32 @@ class Broken:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A fault that was done and undone, and when that was."""
+
+    kind: str
+    ended: datetime
+
+
 def judge(
-    options: Options, stack: Stack, clients: Clients, drain_seconds: float | None, logs: Path
+    options: Options,
+    stack: Stack,
+    clients: Clients,
+    drain_seconds: float | None,
+    logs: Path,
+    done: Sequence[Done] = (),
 ) -> tuple[Verdict, list[str]]:
     """Return the verdict, and the evidence of what is broken."""
+    end = datetime.now(UTC)
     orders = load(stack.database)
     statuses = Counter(facts.status for facts in orders.values())
-    refused = REFUSED.findall(stack.postgres.log)
+    refused = REFUSED.findall(stack.postgres_log)
     verdict = Verdict(
         seed=options.seed,
         accepted=len(orders),
         answered=len(clients.answered),
+        unanswered=options.orders - len(clients.answered),
         confirmed=statuses["confirmed"],
         failed=statuses["failed"],
         cancelled=statuses["cancelled"],
@@ -116,18 +161,29 @@ def judge(
         retried_posts=sum(n for status, n in clients.answers.items() if not 0 < status < 500),
         reconnected_streams=sum(n for code, n in clients.closes.items() if code != 1000),
         without=sorted(options.without),
+        faults=len(done),
+        kinds=dict(sorted(Counter(fault.kind for fault in done).items())),
+        answers=dict(clients.posts.most_common()),
+        answer_seconds=_middle_and_worst(clients.seconds),
+        taken_from_stranger=stack.taken_from_stranger,
     )
+    _measure_going_on(verdict, orders, done)
     broken = [
         *(Broken(None, sentence) for sentence in refused[:SHOWN]),
         *(Broken(None, f"{name} did not end within its grace") for name in stack.late_stops),
-        *judge_orders(verdict, orders, clients),
+        *judge_orders(verdict, orders, clients, end),
         *judge_clients(verdict, orders, clients),
+        *judge_answers(verdict, orders, clients, _names(stack.database)),
     ]
+    if stack.taken_from_stranger:
+        broken.append(Broken(None, f"{stack.taken_from_stranger} tasks of a stranger were taken"))
     return verdict, _evidence(stack.database, orders, broken, logs)
 
 
-def judge_orders(verdict: Verdict, orders: Orders, clients: Clients) -> list[Broken]:
-    """Count into the verdict what is broken of the orders, and return it."""
+def judge_orders(
+    verdict: Verdict, orders: Orders, clients: Clients, end: datetime | None = None
+) -> list[Broken]:
+    """Count into the verdict what is broken of the orders, and return it; `end` of the run."""
     missing = set(clients.answered) - set(orders)
     verdict.lost += len(missing)
     broken = [Broken(one, f"order {one}: answered with 201 and not stored") for one in missing]
@@ -138,7 +194,7 @@ def judge_orders(verdict: Verdict, orders: Orders, clients: Clients) -> list[Bro
         verdict.gaps += [event.seq for event in facts.log] != list(range(1, len(facts.log) + 1))
         if facts.status not in FINAL:
             verdict.lost += 1
-            found.append(f"order {order_id}: still {facts.status} at the end of the time")
+            found.append(f"order {order_id}: still {facts.status}{_last_move(facts, end)}")
         if order_id in clients.cancelled and facts.status != "cancelled":
             found.append(f"order {order_id}: cancelled with 200, and it is {facts.status}")
         verdict.other += bool(found) and not is_doubled and facts.status in FINAL
@@ -160,6 +216,71 @@ def judge_clients(verdict: Verdict, orders: Orders, clients: Clients) -> list[Br
         verdict.wrong_transcripts += bool(found)
         broken += [Broken(follower.order_id, sentence) for sentence in found]
     return broken
+
+
+def judge_answers(
+    verdict: Verdict, orders: Orders, clients: Clients, names: Mapping[str, str]
+) -> list[Broken]:
+    """Count into the verdict what was said wrongly of orders that were sent, and return it.
+
+    `names`: the ids of the stored orders that have a `clientOrderId`, by that.
+    """
+    verdict.unknown_stored = sum(one in orders for one in clients.unknown)
+    verdict.unknown_not_stored = len(clients.unknown) - verdict.unknown_stored
+    verdict.unclaimed = len(set(names) - clients.names)
+    broken = []
+    for told in clients.told:
+        stored = names.get(told.name)
+        if stored is not None and stored != told.order_id:
+            said = f"to be {told.order_id}, if at all" if told.order_id else "not to be stored"
+            broken.append(Broken(stored, f"order {stored}: stored, and it was said {said}"))
+    verdict.mis_told = len(broken)
+    return broken
+
+
+def _last_move(facts: OrderFacts, end: datetime | None) -> str:
+    """Tell whether it stood still, or was late."""
+    if end is None or not facts.log:
+        return " at the end of the time"
+    return f"; it moved last {(end - facts.log[-1].at).total_seconds():.1f} s before the end"
+
+
+def _measure_going_on(verdict: Verdict, orders: Orders, done: Sequence[Done]) -> None:
+    """Without faults: what is usual, from the moment at which half of the orders had come."""
+    waits: dict[str, list[float]] = {}
+    begun = sorted(facts.log[0].at for facts in orders.values() if facts.log)
+    for fault in done or [Done("none", one) for one in begun[len(begun) // 2 :][:1]]:
+        waits.setdefault(fault.kind, []).append(seconds_until_all_moved(orders, fault.ended))
+    verdict.went_on_seconds = _middle_and_worst([one for found in waits.values() for one in found])
+    verdict.went_on_by_kind = {kind: round(max(found), 2) for kind, found in sorted(waits.items())}
+
+
+def seconds_until_all_moved(orders: Orders, since: datetime) -> float:
+    """Return how long it took until each order that was open then has moved or ended.
+
+    The first order that was accepted afterwards counts as well, with its start.
+    """
+    moves = [_first_move(facts, since) for facts in orders.values()]
+    later = [facts.log for facts in orders.values() if facts.log and facts.log[0].at >= since]
+    starts = [log[1].at for log in later if len(log) > 1]
+    found = [move for move in moves if move is not None] + ([min(starts)] if starts else [])
+    return max(((move - since).total_seconds() for move in found), default=0.0)
+
+
+def _first_move(facts: OrderFacts, since: datetime) -> datetime | None:
+    """Return when an order that was open moved next."""
+    if not facts.log or facts.log[0].at >= since:
+        return None
+    return next((event.at for event in facts.log if event.at >= since), None)
+
+
+def _middle_and_worst(seconds: Sequence[float]) -> tuple[float, float] | None:
+    return (round(median(seconds), 2), round(max(seconds), 2)) if seconds else None
+
+
+def _names(database: str) -> dict[str, str]:
+    with psycopg.connect(database) as connection:
+        return dict(connection.execute(NAMES).fetchall())
 
 
 def _most_landings(database: str) -> int:

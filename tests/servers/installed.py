@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from config.child import Child, end_with_parent
 from config.embedded import DATABASE
 from config.identity import Identity, postgres_identity
-from tests.engine import wait_for
+from tests.engine import Engine, wait_for
 
 QUICK = {
     "fsync": "off",
@@ -179,11 +179,6 @@ class Postgres:
         self._child.ask_to_stop(signal.SIGINT)
         wait_for(lambda: not self._child.is_running())
 
-    def send(self, number: int) -> None:
-        """Signal the server and all its processes."""
-        assert self._child is not None
-        self._child._send(number, to_group=True)
-
     def ask(self, statement: str, conninfo: str = "") -> list[tuple]:
         with psycopg.connect(conninfo or self.conninfo, autocommit=True) as connection:
             cursor = connection.execute(statement)
@@ -321,3 +316,14 @@ def servers_in(folder: Path, template: Path | None = None) -> Iterator[Servers]:
         found.identity.own(folder)
         stack.callback(found.close)
         yield found
+
+
+@contextmanager
+def processes(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
+    """An engine on a server of one test: nobody needs its orders to be gone afterwards."""
+    urls = {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    with ExitStack() as stack:
+        running = Engine(urls | environment, logs)
+        stack.callback(running.close)
+        stack.callback(running.kill)
+        yield running

@@ -9,8 +9,7 @@ import pytest
 
 from config.pooler import REFUSAL, shares_sessions
 from config.postgres import Link
-from tests.engine import engine
-from tests.servers.installed import Servers, pgbouncer
+from tests.servers.installed import Servers, pgbouncer, processes
 
 ONE_SERVER = {"default_pool_size": "1"}
 TURNS = {"server_round_robin": "1", "min_pool_size": "5"}
@@ -81,7 +80,7 @@ def test_nothing_starts_behind_a_pool_without_sessions(servers: Servers, tmp_pat
     behind = servers.postgres("behind")
     behind.start()
     url = pgbouncer(servers, behind, "transaction")
-    with engine(behind.url, tmp_path) as running:
+    with processes(behind.url, tmp_path) as running:
         started = [
             running.worker(DATABASE_URL=url),
             running.scheduler(DATABASE_URL=url),
@@ -101,7 +100,7 @@ def test_the_engine_works_through_a_pool_in_session_mode(servers: Servers, tmp_p
     behind = servers.postgres("behind")
     behind.start()
     url = pgbouncer(servers, behind, "session", default_pool_size="50")
-    with engine(behind.url, tmp_path) as running:
+    with processes(behind.url, tmp_path) as running:
         running.worker(DATABASE_URL=url)
         running.scheduler(DATABASE_URL=url)
         web = running.web(DATABASE_URL=url)
@@ -128,6 +127,6 @@ def test_connections_have_their_limits_though_a_pool_drops_what_they_ask_for_at_
             await link.close()
 
     assert asyncio.run(of_the_journal()) == ["10s", "500ms", "5s", "UTC"]
-    with engine(behind.url, tmp_path) as running:
+    with processes(behind.url, tmp_path) as running:
         ended = running.command("shell", "--verbosity", "0", "-c", SHOW, DATABASE_URL=url)
         assert ended.stdout.split() == ["10s", "3s", "5s", "UTC"], ended.stderr

@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -38,6 +38,15 @@ def database_url(data_dir: Path) -> str:
     """Return the libpq URL of the PostgreSQL of a data folder, running or not."""
     host = quote(str(postgres_sockets(data_dir)), safe="")
     return f"postgresql://postgres@/{DATABASE}?host={host}&port=5432"
+
+
+def without_libpq_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which our own PostgreSQL is what this project makes of it.
+
+    libpq takes whatever a connection does not say from variables whose names begin with PG, and
+    the server reads some of them at its start. A developer has them for other databases.
+    """
+    return {name: value for name, value in environment.items() if not name.startswith("PG")}
 
 
 def redis_url(data_dir: Path) -> str:

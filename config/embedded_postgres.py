@@ -5,6 +5,7 @@ leaves the server behind when its process is killed.
 """
 
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from config.embedded import (
     outside_directory,
     postgres_sockets,
     runtime_directory,
+    without_libpq_variables,
 )
 from config.identity import OURSELVES, Identity, NoIdentityError, postgres_identity
 
@@ -59,6 +61,7 @@ def postgres(data_dir: Path, *, durable: bool, lock: int) -> Child:
     return Child(
         name="postgres",
         command=_command(programs, cluster.resolve(), postgres_sockets(data_dir), durable=durable),
+        environment=without_libpq_variables(os.environ),
         layer=0,
         grace=30.0,
         stop_signal=signal.SIGINT,  # "fast": ends sessions, then stops; SIGTERM would wait for them
@@ -172,6 +175,7 @@ def _run(identity: Identity, *command: str, typed: str = "") -> None:
         command,
         input=typed,
         text=True,
+        env=without_libpq_variables(os.environ),
         cwd="/",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from config import embedded_postgres, embedded_redis
-from config.embedded import database_url, redis_url, secret_key
+from config.embedded import database_url, redis_url, secret_key, without_libpq_variables
 from config.listening import is_only_local
 from config.supervisor import Supervisor
 
@@ -30,6 +30,7 @@ def environment(data_dir: Path) -> dict[str, str]:
     if uses_embedded_redis():
         found["REDIS_URL"] = redis_url(data_dir)
     if uses_embedded_postgres():
+        found = without_libpq_variables(found)
         found["DATABASE_URL"] = database_url(data_dir)
         found["SECRET_KEY"] = found.get("SECRET_KEY") or secret_key(data_dir)
     return found

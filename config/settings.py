@@ -1,5 +1,6 @@
 """Every setting, read from the environment once. A wrong one stops the process with a sentence."""
 
+import os
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -73,6 +74,9 @@ def celery_broker(url: str) -> str:
 DEBUG = env.bool("DEBUG", default=False)
 IS_EMBEDDED = not env.str("DATABASE_URL", default="")
 SECRET_KEY = env.str("SECRET_KEY", default="")
+if IS_EMBEDDED:  # a command beside our own server: libpq reads the variables when it connects
+    for name in set(os.environ) - set(embedded.without_libpq_variables(os.environ)):
+        del os.environ[name]
 if not SECRET_KEY:
     if not (DEBUG or IS_EMBEDDED):
         raise ImproperlyConfigured("Set SECRET_KEY to a long random string (DATABASE_URL is set)")

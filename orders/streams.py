@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from config import garbage
 from config.per_loop import once_per_loop
+from config.pooler import REFUSAL, shares_sessions
 from config.postgres import Link
 from orders import health
 from orders.accounts import accounts_of_this_loop
@@ -198,6 +199,9 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            if await shares_sessions(conninfo()):
+                await send({"type": "lifespan.startup.failed", "message": REFUSAL})
+                return
             await warm_up()
             garbage.settle()
             health.keep_beating("web")

@@ -13,13 +13,15 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutting_down
 from django.db import OperationalError
 
 from config import garbage
 from config.celery import app
+from config.pooler import refuse_pooler
 from orders import bell, health
 from orders.carrier import carrier
+from orders.journal import conninfo
 from orders.lifecycle import Status
 
 WAKE_UP: dict[str, Any] = {
@@ -50,6 +52,11 @@ def settle_submitted_orders() -> None:
 def route_and_execute_order(order_id: str, alone: bool = False) -> None:
     """Carry one named order, due or not; `alone` when it is suspected of killing its workers."""
     carrier.carry(named=(str(UUID(order_id)), alone))
+
+
+@worker_init.connect
+def refuse(**_: object) -> None:
+    refuse_pooler(conninfo())
 
 
 @worker_ready.connect

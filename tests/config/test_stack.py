@@ -231,3 +231,57 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(
 
         with pytest.raises(PortTakenError, match="cannot be used"):
             listen()
+
+
+def test_variables_for_other_databases_change_nothing_about_our_own_server(
+    start: Start, data_dir: Path
+) -> None:
+    """A developer has them for work on other databases; each of these would be felt."""
+    foreign = {
+        "PGHOST": "127.0.0.1",
+        "PGHOSTADDR": "127.0.0.1",
+        "PGPORT": "1",
+        "PGDATABASE": "elsewhere",
+        "PGUSER": "somebody",
+        "PGOPTIONS": "-c default_transaction_read_only=on -c search_path=nowhere",
+        "PGDATESTYLE": "SQL, DMY",
+        "PGTZ": "Asia/Kolkata",
+        "PGCLIENTENCODING": "LATIN1",
+        "PGSERVICE": "missing",
+        "PGSSLMODE": "require",
+        "PGCHANNELBINDING": "require",
+        "PGTARGETSESSIONATTRS": "standby",
+        "PGDATA": "/nonexistent",
+    }
+    script = (
+        "import os, psycopg\n"
+        "from config.embedded import data_directory, database_url\n"
+        "found = psycopg.connect(os.environ['DATABASE_URL'])\n"
+        "names = ('DateStyle', 'client_encoding', 'search_path', 'transaction_read_only')\n"
+        "print([found.execute(f'SHOW {name}').fetchone()[0] for name in names])\n"
+        "print([name for name in os.environ if name.startswith('PG')])\n"
+    )
+    process = start("run", "--", sys.executable, "-c", script, data_dir=data_dir, **foreign)
+
+    output, errors = process.communicate(timeout=30)
+
+    assert output.splitlines() == ["['ISO, MDY', 'UTF8', '\"$user\", public', 'off']", "[]"], errors
+
+
+def test_a_command_beside_our_own_server_heeds_no_variables_for_other_databases(
+    start: Start, data_dir: Path
+) -> None:
+    """As in another terminal, where nobody has set DATABASE_URL."""
+    script = (
+        "import os, subprocess, sys\n"
+        "del os.environ['DATABASE_URL']\n"
+        "os.environ.update(PGSSLMODE='require', PGSERVICE='missing', PGOPTIONS='-c x')\n"
+        "script = 'import django; django.setup(); from django.db import connection;'\n"
+        "script += 'connection.cursor(); print(\"connected\")'\n"
+        "sys.exit(subprocess.call([sys.executable, '-c', script]))\n"
+    )
+    process = start("run", "--", sys.executable, "-c", script, data_dir=data_dir)
+
+    output, errors = process.communicate(timeout=30)
+
+    assert output == "connected\n", errors

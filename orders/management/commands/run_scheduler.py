@@ -11,7 +11,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 
+from config.pooler import refuse_pooler
 from orders import health, housekeeping
+from orders.journal import conninfo
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ class Command(BaseCommand):
         stopped = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopped.set())
+        refuse_pooler(conninfo())
         health.keep_beating("scheduler")
         tick = 0
         while not stopped.wait(TICK_SECONDS):

@@ -1,0 +1,202 @@
+"""Servers that want TLS and passwords: each connection of the engine has what its URL says."""
+
+import asyncio
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import psycopg
+import pytest
+import redis
+
+from config.postgres import Link
+from tests.engine import engine, wait_for
+from tests.servers.installed import Certificates, Postgres, Redis, Servers, processes
+
+PASSWORD = "p@ss:w/rd%20 #?&=ä'\\"
+HBA = "hostssl all engine 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n"
+CLEAR = """
+SELECT application_name FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
+WHERE usename = 'engine' AND NOT ssl
+"""
+ENCRYPTED = """
+SELECT count(*) FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) WHERE usename = 'engine' AND ssl
+"""
+LEFT_OPEN = "SELECT DISTINCT application_name FROM pg_stat_activity WHERE usename = 'engine'"
+
+
+@pytest.fixture
+def encrypted(servers: Servers, certificates: Certificates) -> Postgres:
+    """A PostgreSQL that takes the user `engine` by password and over TLS alone."""
+    found = servers.postgres(
+        "encrypted",
+        ssl="on",
+        ssl_cert_file=str(certificates.certificate),
+        ssl_key_file=str(certificates.key),
+    )
+    servers.write(found.cluster / "pg_hba.conf", HBA)
+    found.start()
+    word = PASSWORD.replace("'", "''")
+    found.ask("SET standard_conforming_strings = on; CREATE ROLE engine LOGIN SUPERUSER")
+    found.ask(f"ALTER ROLE engine PASSWORD '{word}'")
+    return found
+
+
+def url_of(server: Postgres, authority: Path, **more: str) -> str:
+    query = urlencode(
+        {"sslmode": "verify-full", "sslrootcert": str(authority), **more}, quote_via=quote
+    )
+    user = f"engine:{quote(PASSWORD, safe='')}"
+    return f"postgresql://{user}@127.0.0.1:{server.port}/engine?{query}"
+
+
+def test_every_connection_is_encrypted_and_has_the_password_and_all_that_the_url_says(
+    encrypted: Postgres, certificates: Certificates, tmp_path: Path
+) -> None:
+    """Two hosts, of which the first is not there; and what only libpq itself knows of."""
+    url = url_of(
+        encrypted,
+        certificates.authority,
+        options="-csearch_path=public,pg_catalog",
+        tcp_user_timeout="5000",
+        connect_timeout="2",
+        keepalives_idle="7",
+        target_session_attrs="read-write",
+    ).replace("@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:")
+    with processes(url, tmp_path) as running:
+        running.worker()
+        running.scheduler()
+        web = running.web()
+        ids = [web.post() for _ in range(3)]
+        running.wait_until_all_ended()
+
+        assert running.statuses() == {"confirmed": len(ids)}
+        assert web.request("/readyz").status == 200
+        assert encrypted.ask(CLEAR) == []
+        assert encrypted.ask(ENCRYPTED)[0][0] >= 3
+
+    async def path() -> str:
+        link = Link(url, "test")
+        try:
+            return str((await link.fetch("SHOW search_path", []))[0][0])
+        finally:
+            await link.close()
+
+    assert asyncio.run(path()).replace(" ", "") == "public,pg_catalog"
+
+
+def test_what_the_url_says_reaches_the_journal_and_djangos_connections(
+    encrypted: Postgres, certificates: Certificates, tmp_path: Path
+) -> None:
+    url = url_of(
+        encrypted,
+        certificates.authority,
+        options="-csearch_path=public,pg_catalog",
+        tcp_user_timeout="5000",
+        connect_timeout="2",
+        target_session_attrs="read-write",
+    )
+    script = (
+        "from django.db import connection; from psycopg.conninfo import conninfo_to_dict;"
+        " from orders.journal import conninfo; connection.ensure_connection();"
+        " django = connection.connection.info.get_parameters();"
+        " names = ('tcp_user_timeout', 'target_session_attrs', 'sslmode');"
+        " print(*(django[name] for name in names));"
+        " journal = conninfo_to_dict(conninfo());"
+        " print(*(journal[name] for name in names));"
+        " cursor = connection.cursor(); cursor.execute('SHOW search_path');"
+        " print(cursor.fetchone()[0]); print(journal['options'])"
+    )
+    with processes(encrypted.url, tmp_path) as running:
+        ended = running.command("shell", "--verbosity", "0", "-c", script, DATABASE_URL=url)
+
+    lines = ended.stdout.splitlines()
+    assert lines[:2] == ["5000 read-write verify-full"] * 2, ended.stderr
+    assert lines[2].replace(" ", "") == "public,pg_catalog"
+    assert "search_path" in lines[3]
+
+
+def test_a_database_with_a_certificate_of_a_stranger_is_refused_with_a_sentence(
+    encrypted: Postgres, certificates: Certificates, tmp_path: Path
+) -> None:
+    url = url_of(encrypted, certificates.stranger)
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        psycopg.connect(url)
+    with processes(encrypted.url, tmp_path) as running:
+        ended = running.command("release", DATABASE_URL=url)
+        assert ended.returncode == 1
+        assert "certificate verify failed" in ended.stderr
+        assert PASSWORD not in ended.stderr
+    assert encrypted.ask("SELECT count(*) FROM orders") == [(0,)]
+
+
+@pytest.fixture
+def secured(servers: Servers, certificates: Certificates) -> Redis:
+    """A Redis over TLS, whose user `engine` has a password of all kinds of characters."""
+    users = servers.write(servers.folder / "users.acl", acl())
+    return Redis(
+        servers,
+        "secured",
+        f"tls-cert-file {certificates.certificate}",
+        f"tls-key-file {certificates.key}",
+        f"tls-ca-cert-file {certificates.authority}",
+        "tls-auth-clients no",
+        f"aclfile {users}",
+        tls=True,
+    )
+
+
+WORD = "p@ss:w/rd%20#?&=ä"  # a Redis file of users separates by spaces
+
+
+def acl() -> str:
+    return f"user default off\nuser engine on >{WORD} ~* &* +@all\n"
+
+
+def redis_url_of(server: Redis, authority: Path, scheme: str = "rediss") -> str:
+    user = f"engine:{quote(WORD, safe='')}"
+    tls = f"?ssl_ca_certs={quote(str(authority), safe='')}" if scheme == "rediss" else ""
+    return f"{scheme}://{user}@127.0.0.1:{server.port}/0{tls}"
+
+
+def test_orders_start_at_once_with_a_redis_that_wants_tls_and_a_password(
+    secured: Redis, certificates: Certificates, process_database: str, tmp_path: Path
+) -> None:
+    url = secured.start(redis_url_of(secured, certificates.authority))
+    with engine(process_database, tmp_path, REDIS_URL=url) as running:
+        worker = running.worker()
+        web = running.web()
+        wait_for(lambda: web.request("/health").body["worker"] == "ok", what="the worker is up")
+        for _ in range(3):
+            web.post()
+        running.wait_until_all_ended(5.0)  # nobody but the bell has told the worker
+
+        assert web.request("/health").body["redis"] == "ok"
+        assert "Traceback" not in web.output + worker.output
+        client = redis.Redis.from_url(url)
+        users = {one["user"] for one in client.client_list()}
+        channels = client.pubsub_channels("*")
+        client.close()
+        assert users == {"engine"}
+        assert isinstance(channels, list)
+
+
+def test_a_redis_with_a_certificate_of_a_stranger_is_used_by_nobody(
+    secured: Redis, certificates: Certificates, process_database: str, tmp_path: Path
+) -> None:
+    """Orders are taken and executed all the same; the scheduler finds them."""
+    secured.start(redis_url_of(secured, certificates.authority))
+    url = redis_url_of(secured, certificates.stranger)
+    with engine(process_database, tmp_path, REDIS_URL=url) as running:
+        web = running.web()
+        web.post()
+        worker = running.worker()
+        wait_for(lambda: "certificate verify failed" in worker.output, what="the worker says why")
+
+        assert web.request("/health").body["redis"] == "down"
+        client = redis.Redis.from_url(redis_url_of(secured, certificates.authority))
+        names = {one["cmd"] for one in client.client_list()}
+        stored = client.keys("*")
+        client.close()
+        assert names == {"client|list"}
+        assert stored == []
+        assert WORD not in web.output + worker.output

@@ -1,0 +1,130 @@
+"""A primary that is gone, and its standby promoted: the engine goes on there by itself."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.checker import load, violations
+from tests.engine import SELL, Engine, Web, listen, wait_for
+from tests.servers.installed import Postgres, Servers, processes
+
+ON_WITHIN = 10.0  # seconds after the promotion
+IN_STEP = {"synchronous_standby_names": "standby", "synchronous_commit": "on"}
+ORDERS = "SELECT id::text FROM orders"
+SIGNED = "SELECT count(*) FROM orders WHERE signature IS NOT NULL"
+
+
+def address_of(*servers: Postgres) -> str:
+    hosts = ",".join(server.host for server in servers)
+    return f"postgresql://postgres@{hosts}/engine?target_session_attrs=read-write"
+
+
+def hears(primary: Postgres) -> bool:
+    return bool(primary.ask("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"))
+
+
+def pair(servers: Servers, **settings: str) -> tuple[Postgres, Postgres]:
+    """Return a primary and its standby, which hears it."""
+    primary = servers.postgres("primary", **settings)
+    standby = servers.standby_of(primary, "standby")
+    primary.start()
+    standby.start()
+    wait_for(lambda: hears(primary), what="the standby hears the primary")
+    return primary, standby
+
+
+def start_all(running: Engine) -> Web:
+    running.worker()
+    running.scheduler()
+    return running.web()
+
+
+def promote(standby: Postgres) -> None:
+    standby.ask("SELECT pg_promote()")
+
+
+def lives(web: Web) -> bool:
+    with suppress(OSError):
+        return web.request("/livez").status == 200
+    return False
+
+
+def is_taken(web: Web) -> str:
+    """Send an order; return its id if it was accepted."""
+    answer = web.request("/api/orders/execute", SELL)
+    assert answer.status in (201, 503), answer
+    return answer.body["orderId"] if answer.status == 201 else ""
+
+
+def goes_on(web: Web) -> str:
+    found: str = wait_for(lambda: is_taken(web), ON_WITHIN, "orders are taken again")
+    return found
+
+
+@pytest.mark.parametrize("first", ["primary", "standby"])
+def test_orders_go_on_at_a_promoted_standby_and_none_is_lost_or_doubled(
+    servers: Servers, tmp_path: Path, first: str
+) -> None:
+    primary, standby = pair(servers, **IN_STEP)
+    hosts = (primary, standby) if first == "primary" else (standby, primary)
+    with processes(address_of(*hosts), tmp_path, LEASE_SECONDS="2") as running:
+        web = start_all(running)
+        ids = [web.post() for _ in range(20)]
+        primary.stop_at_once()
+        promote(standby)
+
+        ids += [goes_on(web) for _ in range(5)]
+        running.wait_until_all_ended()
+
+        facts = load(standby.conninfo, ids)
+        assert violations(facts) == []
+        assert {facts[order_id].status for order_id in ids} == {"confirmed"}
+        assert web.request("/readyz").status == 200
+
+
+def test_orders_go_on_at_a_standby_that_had_not_heard_the_last_ones(
+    servers: Servers, tmp_path: Path
+) -> None:
+    primary, standby = pair(servers)
+    with processes(address_of(primary, standby), tmp_path, LEASE_SECONDS="2") as running:
+        web = start_all(running)
+        ids = [web.post()]
+        running.wait_until_all_ended()
+        standby.stop()
+        lost = [web.post() for _ in range(5)]
+        wait_for(lambda: running.value(SIGNED), what="one of them is under way")
+        primary.stop_at_once()
+        standby.start()
+        promote(standby)
+
+        ids += [goes_on(web) for _ in range(5)]
+        running.wait_until_all_ended()
+
+        assert violations(load(standby.conninfo, ids)) == []
+        known = {found for (found,) in standby.ask(ORDERS)}
+        assert set(ids) <= known
+        assert not set(lost) <= known, "the standby had heard everything: this shows nothing"
+
+
+def test_an_engine_that_finds_a_standby_alone_serves_once_it_is_promoted(
+    servers: Servers, tmp_path: Path
+) -> None:
+    primary, standby = pair(servers)
+    primary.stop_at_once()
+    with processes(standby.url, tmp_path) as running:
+        with listen() as listener:
+            web = running.web_on(listener)
+        wait_for(lambda: lives(web), what="web answers")
+        running.worker()
+        running.scheduler()
+        refused = web.request("/api/orders/execute", SELL)
+        assert (refused.status, refused.body["error"]) == (503, "database_unavailable")
+        assert web.request("/readyz").status == 503
+        promote(standby)
+
+        order_id = goes_on(web)
+        running.wait_until_all_ended()
+
+        assert load(standby.conninfo, [order_id])[order_id].status == "confirmed"
+        wait_for(lambda: web.request("/readyz").status == 200, what="ready")

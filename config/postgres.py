@@ -59,7 +59,9 @@ class Link:
                 # The server ended the connection, which psycopg counts as an internal error.
                 raise psycopg.OperationalError(str(error)) from error
 
-    async def fetch(self, query: LiteralString, parameters: Any) -> list[TupleRow]:
+    async def fetch(
+        self, query: LiteralString, parameters: Any, seconds: float | None = None
+    ) -> list[TupleRow]:
         """Return the rows of a query that writes nothing; a connection found dead is replaced.
 
         :raises psycopg.OperationalError: the server cannot be reached.

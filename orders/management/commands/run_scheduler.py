@@ -11,11 +11,13 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 
+from config.witness import leave_within, witness
 from orders import health, housekeeping
 
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+STOP_SECONDS = 4.0  # for a tick under way: nothing is lost that the next scheduler would not do
 
 
 class Command(BaseCommand):
@@ -25,10 +27,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         stopped = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set())
+            signal.signal(number, lambda *_: stopped.set() or leave_within(STOP_SECONDS))
         health.keep_beating("scheduler")
         tick = 0
         while not stopped.wait(TICK_SECONDS):
+            witness.turned("the scheduler")
             try:
                 housekeeping.tick(tick)
             except (DatabaseError, InterfaceError) as error:

@@ -1,0 +1,88 @@
+"""Sees whether the parts of this process move, and ends a process in which one stands still.
+
+A part is a loop or a thread. It says `turned` each time it comes round, about once a second. The
+witness is a thread that asks nobody and only counts its own looks: a process that was frozen, or
+whose machine slept, has looked at nothing meanwhile, so the jump of the clock is held against
+nobody. What ends here is started again by its supervisor.
+"""
+
+import logging
+import os
+import threading
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS: float = getattr(settings, "LOOK_SECONDS", 1.0)  # a setting of tests alone
+STILL_LOOKS = 30  # in which a part did not move: it is past help
+EXIT_CODE = 70
+LAST_WORDS_SECONDS = 1.0  # the log itself may be what hangs
+
+
+class Witness:
+    """`turned` and `rests` may be called from any thread, `look` from one."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def turned(self, part: str) -> None:
+        """Say that this part moves. From now on it has to, until it `rests`."""
+        self._turns[part] = self._turns.get(part, 0) + 1
+
+    def rests(self, part: str) -> None:
+        """Say that nothing is expected of this part until it turns again."""
+        self._turns.pop(part, None)
+
+    def look(self) -> dict[str, int]:
+        """Return for each part in how many looks, this one included, it has not moved."""
+        before = self._seen
+        self._seen = {
+            part: (turns, before[part][1] + 1 if before.get(part, (0,))[0] == turns else 0)
+            for part, turns in list(self._turns.items())
+        }
+        return {part: looks for part, (_, looks) in self._seen.items()}
+
+    def still_seconds(self) -> float:
+        """Return for how long the part that moved least has not moved."""
+        return max((looks for _, looks in self._seen.values()), default=0) * LOOK_SECONDS
+
+    def is_stuck(self) -> bool:
+        """Whether a part has stood still for so long that the process will soon be ended."""
+        return self.still_seconds() >= STILL_LOOKS * LOOK_SECONDS / 2
+
+
+witness = Witness()
+
+
+def watch(is_over: threading.Event) -> None:
+    """Look from a thread of its own until then, and end the process when a part stands still."""
+
+    def run() -> None:
+        while not is_over.wait(LOOK_SECONDS):
+            for part, looks in witness.look().items():
+                if looks >= STILL_LOOKS:
+                    since = datetime.now(UTC) - timedelta(seconds=looks * LOOK_SECONDS)
+                    leave(f"{part} has stood still since {since.isoformat(timespec='seconds')}")
+
+    threading.Thread(target=run, name="witness", daemon=True).start()
+
+
+def leave_within(seconds: float) -> None:
+    """End the process then, if it has not ended by itself: for when it was asked to stop."""
+    text = f"what was to be done before the end was not done within {seconds:g} s"
+    timer = threading.Timer(seconds, leave, [text])
+    timer.daemon = True
+    timer.start()
+
+
+def leave(why: str) -> None:
+    """End the process here and now, whatever its threads wait for."""
+    words = threading.Thread(
+        target=logger.critical, args=["%s: this process ends", why], daemon=True
+    )
+    words.start()
+    words.join(LAST_WORDS_SECONDS)
+    os._exit(EXIT_CODE)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -53,6 +53,7 @@ class Carrier:
         self._role = threading.Lock()
         self._is_taken = False
         self._is_stopping = threading.Event()
+        self._when_done: Callable[[], None] = lambda: None
         self._loop = uvloop.new_event_loop()
         self._wanted: set[Status] = set()
         self._named: deque[Named] = deque()
@@ -81,13 +82,21 @@ class Carrier:
         finally:
             with self._role:
                 self._is_taken = False
+                if self._is_stopping.is_set():
+                    self._when_done()
 
-    def stop(self) -> None:
-        """Claim no more, finish what can finish within the grace, give the other leases back."""
+    def stop(self, when_done: Callable[[], None] = lambda: None) -> None:
+        """Claim no more, finish what can finish within the grace, give the other leases back.
+
+        `when_done` is called, perhaps twice, when nothing is carried any more.
+        """
         with self._role:
+            self._when_done = when_done
             self._is_stopping.set()
             if self._is_taken:
                 self._loop.call_soon_threadsafe(self._wake)
+            else:
+                when_done()
 
     def _has_work(self) -> bool:
         """Look once more before the role is let go: who rings after this becomes the carrier."""

@@ -28,7 +28,6 @@ from psycopg import errors
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
-    MaxClientsError,
     RedisError,
     ResponseError,
 )
@@ -44,6 +43,7 @@ from routing.registry import read_registry
 
 logger = logging.getLogger(__name__)
 
+HEARTBEAT = "the heartbeat"
 BEAT_SECONDS = 3.0
 ALIVE_SECONDS = 10.0
 LOOK_SECONDS = 0.8  # for a look at the database or at Redis
@@ -72,7 +72,7 @@ redis.call('EXPIRE', KEYS[3], 5)
 redis.call('LTRIM', KEYS[3], 0, 0)
 """
 TRIED = ("engine:health", "engine:health:list")
-REFUSALS = (ResponseError, AuthenticationError, BusyLoadingError, MaxClientsError)
+REFUSALS = (ResponseError, AuthenticationError, BusyLoadingError)
 
 Migration = tuple[str, str]
 Found = TypeVar("Found")
@@ -304,26 +304,26 @@ def usage() -> dict[str, float]:
 def keep_beating(kind: str) -> None:
     """Beat from a thread of its own until `stop_beating`, whatever the database does.
 
-    With each beat the process also learns what is traded by now. From now on the process is
-    ended if it stands still: a visit to the database that brings neither answer nor error counts.
+    With each beat the process also learns what is traded by now. And from now on it is ended when
+    a part of it stands still; this thread does when the database brings neither answer nor error.
     """
 
     def run() -> None:
         while not _stopped.is_set():
             try:
+                witness.turned(HEARTBEAT)
                 beat(kind)
                 note("database", is_well=True)
-                witness.turned("the heartbeat")
+                witness.turned(HEARTBEAT)
                 read_registry()
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("heartbeat: %s", error)
                 note("database", is_well=False)
                 connection.close()
-            witness.turned("the heartbeat")
+            witness.rests(HEARTBEAT)
             _stopped.wait(BEAT_SECONDS)
         connection.close()
 
-    witness.turned("the heartbeat")
     threading.Thread(target=run, name="heartbeat", daemon=True).start()
     watch(_stopped)
 

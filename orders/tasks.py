@@ -23,10 +23,12 @@ from config.celery import app
 from config.witness import leave_within, witness
 from orders import bell, health
 from orders.carrier import carrier
+from orders.crash_points import passing
 from orders.lifecycle import Status
 
 CONSUMER = "the consumer of bells"
 STOP_SECONDS = 15.0  # besides the grace of orders: for what hangs while a worker stops
+CLOSE_SECONDS = 5.0  # of them, for Celery once nothing is carried: its Redis may be what hangs
 WAKE_UP: dict[str, Any] = {
     "rate_limit": "500/s",
     "autoretry_for": (OperationalError, psycopg.OperationalError),  # two different classes
@@ -57,14 +59,18 @@ def route_and_execute_order(order_id: str, alone: bool = False) -> None:
     carrier.carry(named=(str(UUID(order_id)), alone))
 
 
+def consumer_turned() -> None:
+    witness.turned(CONSUMER)
+    passing("consumer_turn")
+
+
 class Turns(bootsteps.StartStopStep):
     """Has the consumer's own loop say that it turns; between two connections nobody expects it."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
-        witness.turned(CONSUMER)
-        hub.timer.call_repeatedly(1.0, witness.turned, (CONSUMER,))
+        hub.timer.call_repeatedly(1.0, consumer_turned)
 
     def start(self, consumer: Any) -> None:
         """Nothing yet: the loop begins when all steps have."""
@@ -98,4 +104,4 @@ def end(**_: object) -> None:
     """Leave what was not begun to others; Celery then waits for the tasks under way."""
     if health.stop_beating():
         leave_within(settings.STOP_GRACE_SECONDS + STOP_SECONDS)
-    carrier.stop()
+        carrier.stop(lambda: leave_within(CLOSE_SECONDS))

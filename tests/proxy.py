@@ -33,6 +33,8 @@ class Connections:
         self._tasks: set[asyncio.Task[None]] = set()
         self.cut: Cut | None = None
         self.cuts = 0
+        self.is_silent = False
+        self.held = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -78,6 +80,7 @@ class Connections:
             if self.cut is Cut.BEFORE:
                 self._count()
                 return
+            await self._sound()
             server.write(data)
 
     async def _pass_down(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
@@ -87,7 +90,14 @@ class Connections:
                     self._count()
                     return
                 continue
+            await self._sound()
             client.write(data)
+
+    async def _sound(self) -> None:
+        """Wait while nothing is passed on, as by a firewall that has forgotten its flows."""
+        self.held += self.is_silent
+        while self.is_silent:
+            await asyncio.sleep(0.02)
 
     def _count(self) -> None:
         self.cut = None

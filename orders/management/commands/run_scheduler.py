@@ -26,8 +26,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         stopped = threading.Event()
+
+        def stop(*_: object) -> None:
+            stopped.set()
+            health.stop_beating()
+            leave_within(STOP_SECONDS)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set() or leave_within(STOP_SECONDS))
+            signal.signal(number, stop)
         health.keep_beating("scheduler")
         tick = 0
         while not stopped.wait(TICK_SECONDS):
@@ -38,4 +44,3 @@ class Command(BaseCommand):
                 logger.warning("the scheduler's tick failed, the next one tries again: %s", error)
                 connection.close()
             tick += 1
-        health.stop_beating()

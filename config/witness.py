@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from django.conf import settings
 
@@ -25,12 +26,13 @@ class Witness:
     """`turned` and `rests` may be called from any thread, `look` from one."""
 
     def __init__(self) -> None:
+        self._number = count(1)  # of each turn of whichever part, so that none is like another
         self._turns: dict[str, int] = {}
         self._seen: dict[str, tuple[int, int]] = {}
 
     def turned(self, part: str) -> None:
         """Say that this part moves. From now on it has to, until it `rests`."""
-        self._turns[part] = self._turns.get(part, 0) + 1
+        self._turns[part] = next(self._number)
 
     def rests(self, part: str) -> None:
         """Say that nothing is expected of this part until it turns again."""
@@ -40,8 +42,8 @@ class Witness:
         """Return for each part in how many looks, this one included, it has not moved."""
         before = self._seen
         self._seen = {
-            part: (turns, before[part][1] + 1 if before.get(part, (0,))[0] == turns else 0)
-            for part, turns in list(self._turns.items())
+            part: (turn, before[part][1] + 1 if before.get(part, (0,))[0] == turn else 0)
+            for part, turn in list(self._turns.items())
         }
         return {part: looks for part, (_, looks) in self._seen.items()}
 

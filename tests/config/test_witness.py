@@ -40,6 +40,14 @@ def test_nothing_is_expected_of_a_part_that_rests() -> None:
     assert witness.still_seconds() == 0
 
 
+def test_a_part_that_is_expected_at_every_look_and_rests_between_them_is_not_still() -> None:
+    witness = Witness()
+    for _ in range(STILL_LOOKS):
+        witness.turned("claim")
+        assert witness.look() == {"claim": 0}
+        witness.rests("claim")
+
+
 def test_one_part_that_turns_does_not_speak_for_another() -> None:
     witness = Witness()
     witness.turned("heartbeat")

@@ -9,14 +9,18 @@ nobody. What ends here is started again by its supervisor.
 import logging
 import os
 import threading
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from types import MappingProxyType
 
 from django.conf import settings
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS: float = getattr(settings, "LOOK_SECONDS", 1.0)  # a setting of tests alone
+Excuses = Mapping[str, Callable[[], bool]]
+
 STILL_LOOKS = 30  # in which a part did not move: it is past help
 EXIT_CODE = 70
 LAST_WORDS_SECONDS = 1.0  # the log itself may be what hangs
@@ -59,17 +63,31 @@ class Witness:
 witness = Witness()
 
 
-def watch(is_over: threading.Event) -> None:
+def watch(is_over: threading.Event, excuses: Excuses = MappingProxyType({})) -> None:
     """Look from a thread of its own until then, and end the process when a part stands still."""
 
     def run() -> None:
         while not is_over.wait(LOOK_SECONDS):
-            for part, looks in witness.look().items():
-                if looks >= STILL_LOOKS:
-                    since = datetime.now(UTC) - timedelta(seconds=looks * LOOK_SECONDS)
-                    leave(f"{part} has stood still since {since.isoformat(timespec='seconds')}")
+            if part := past_help(witness, excuses):
+                since = datetime.now(UTC) - timedelta(seconds=STILL_LOOKS * LOOK_SECONDS)
+                leave(f"{part} has stood still since {since.isoformat(timespec='seconds')}")
 
     threading.Thread(target=run, name="witness", daemon=True).start()
+
+
+def past_help(witness: Witness, excuses: Excuses) -> str | None:
+    """Look; return a part that has stood still for too long, and that a new process would not have.
+
+    `excuses` tell, by part, whether a new process would stand as still. One that is excused gets
+    its time anew: what it waited for may come in this moment.
+    """
+    for part, looks in witness.look().items():
+        if looks < STILL_LOOKS:
+            continue
+        if part not in excuses or not excuses[part]():
+            return part
+        witness.turned(part)
+    return None
 
 
 def leave_within(seconds: float) -> None:

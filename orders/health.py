@@ -16,10 +16,12 @@ from contextvars import Context
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 import psycopg
+import redis
 import redis.asyncio
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
@@ -35,7 +37,7 @@ from redis.exceptions import (
 from config.counts import counts
 from config.per_loop import once_per_loop
 from config.postgres import Link
-from config.witness import watch, witness
+from config.witness import Excuses, watch, witness
 from orders import bell
 from orders.events import timestamp
 from orders.journal import conninfo
@@ -245,6 +247,20 @@ async def look_at_redis() -> str:
     return "ok"
 
 
+def is_redis_away() -> bool:
+    """Whether a new connection to Redis would be answered as little as an old one."""
+    client = redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=LOOK_SECONDS, socket_connect_timeout=LOOK_SECONDS
+    )
+    try:
+        client.ping()
+    except (RedisError, OSError):
+        return True
+    finally:
+        client.close()
+    return False
+
+
 def worker_state(seen: Seen) -> str:
     """Return "stuck" if workers live, and in each of them a part stands still."""
     if seen.alive is None:
@@ -301,7 +317,7 @@ def usage() -> dict[str, float]:
     return found
 
 
-def keep_beating(kind: str) -> None:
+def keep_beating(kind: str, excuses: Excuses = MappingProxyType({})) -> None:
     """Beat from a thread of its own until `stop_beating`, whatever the database does.
 
     With each beat the process also learns what is traded by now. And from now on it is ended when
@@ -325,7 +341,7 @@ def keep_beating(kind: str) -> None:
         connection.close()
 
     threading.Thread(target=run, name="heartbeat", daemon=True).start()
-    watch(_stopped)
+    watch(_stopped, excuses)
 
 
 def stop_beating() -> bool:

@@ -96,7 +96,8 @@ app.steps["worker"].add(Ending)
 @worker_ready.connect
 def begin(**_: object) -> None:
     garbage.settle()
-    health.keep_beating("worker")
+    # A worker that began anew could not even start while Redis is silent; this one carries on.
+    health.keep_beating("worker", excuses={CONSUMER: health.is_redis_away})
 
 
 @worker_shutting_down.connect

@@ -134,7 +134,7 @@ def beating(monkeypatch: pytest.MonkeyPatch) -> Iterator[Witness]:
     found = Witness()
     monkeypatch.setattr(health, "_stopped", threading.Event())
     monkeypatch.setattr(health, "witness", found)
-    monkeypatch.setattr(health, "watch", lambda _: None)
+    monkeypatch.setattr(health, "watch", lambda *_: None)
     monkeypatch.setattr(health, "read_registry", lambda: None)
     yield found
     health.stop_beating()
@@ -208,3 +208,12 @@ def test_a_process_has_one_heartbeat_however_often_it_beats(db: None) -> None:
         ((process, kind),) = cursor.fetchall()
     assert kind == "worker"
     assert re.search(rf":{os.getpid()}$", process)
+
+
+def test_a_redis_that_answers_is_no_excuse_for_a_consumer_that_stands_still() -> None:
+    assert not health.is_redis_away()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        with override_settings(REDIS_URL=url), pytest.MonkeyPatch.context() as patched:
+            patched.setattr(health, "LOOK_SECONDS", 0.05)
+            assert health.is_redis_away()

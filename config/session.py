@@ -48,8 +48,11 @@ PLANS = {
 }
 """For statements that find a batch's rows by primary key. Without statistics the planner would
 rather read the whole table, and it plans the same again for every batch."""
-SYNC_LIMITS = {"statement_timeout": "2500", "lock_timeout": "1500"}
-"""What sessions of sync code have instead: a person waits, and nobody behind them."""
+SYNC_LIMITS = {"statement_timeout": "2500", "lock_timeout": "1500", "enable_seqscan": "off"}
+"""What sessions of sync code have besides: a person waits, and nobody behind them.
+
+Every list, count and job has its index. Without statistics the planner might read the table.
+"""
 DURABLE = ("on", "remote_apply")
 """Settings of `synchronous_commit` under which what was answered is on disk."""
 
@@ -96,6 +99,10 @@ SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
 
 class NotFit(psycopg.OperationalError):
     """The server answered, and cannot serve the engine now. Another one, or a later try, may."""
+
+
+class ReadOnly(NotFit):
+    """The server takes no writes: a standby, or one that was made read-only."""
 
 
 def parameters_of(url: str) -> dict[str, str]:
@@ -155,9 +162,9 @@ def judge(row: Sequence[Any] | None, wanted: Mapping[str, str]) -> None:
         raise NotFit("the server does not tell how the session is set")
     in_recovery, read_only, role, durable, encoding, settings = row
     if in_recovery:
-        raise NotFit("the server is a standby: it takes no orders")
+        raise ReadOnly("the server is a standby: it takes no orders")
     if read_only:
-        raise NotFit("the server is read-only: it takes no orders")
+        raise ReadOnly("the server is read-only: it takes no orders")
     if role != "origin":
         raise NotFit(f"session_replication_role is {role}: the rules of the tables would not hold")
     if durable not in DURABLE:

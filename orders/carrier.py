@@ -9,8 +9,9 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from typing import Any
 
 import psycopg
 import uvloop
@@ -18,6 +19,7 @@ from django.conf import settings
 
 from config.counts import counts
 from config.logs import context_of
+from config.witness import witness
 from orders import bell
 from orders.crash_points import passing
 from orders.execution import Execution
@@ -32,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 
 RING_SECONDS = 0.5  # between two bells for other workers while there is more than we can carry
+
+CARRIER, CLAIM, RENEWAL = "the carrier", "a claim", "the renewal of leases"
+STOP_SECONDS = 2.5  # for each step of the way out, as each may be what hangs
 
 CLAIM_PAUSE = 0.01  # seconds between two claims of a busy carrier
 
@@ -48,6 +53,7 @@ class Carrier:
         self._role = threading.Lock()
         self._is_taken = False
         self._is_stopping = threading.Event()
+        self._when_done: Callable[[], None] = lambda: None
         self._loop = uvloop.new_event_loop()
         self._wanted: set[Status] = set()
         self._named: deque[Named] = deque()
@@ -76,13 +82,21 @@ class Carrier:
         finally:
             with self._role:
                 self._is_taken = False
+                if self._is_stopping.is_set():
+                    self._when_done()
 
-    def stop(self) -> None:
-        """Claim no more, finish what can finish within the grace, give the other leases back."""
+    def stop(self, when_done: Callable[[], None] = lambda: None) -> None:
+        """Claim no more, finish what can finish within the grace, give the other leases back.
+
+        `when_done` is called, perhaps twice, when nothing is carried any more.
+        """
         with self._role:
+            self._when_done = when_done
             self._is_stopping.set()
             if self._is_taken:
                 self._loop.call_soon_threadsafe(self._wake)
+            else:
+                when_done()
 
     def _has_work(self) -> bool:
         """Look once more before the role is let go: who rings after this becomes the carrier."""
@@ -101,11 +115,15 @@ class Carrier:
         self._round = Round(
             journal, Execution(journal, exchange()), self._wanted, self._named, self._is_stopping
         )
+        turning = asyncio.create_task(_turn_for_ever())
         try:
             await self._round.run()
         finally:
             self._round = None
-            await journal.drained()
+            await _within(STOP_SECONDS, journal.drained(), "hints were not all told")
+            turning.cancel()
+            await asyncio.wait([turning])
+            witness.rests(CARRIER)
 
 
 class Round:
@@ -156,9 +174,9 @@ class Round:
                 await self._woken.wait()
             await self._finish()
         finally:
-            await self._listener.stop()
             renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            await _within(STOP_SECONDS, self._listener.stop(), "Redis was not left in order")
+            await asyncio.wait([renewing], timeout=STOP_SECONDS)
 
     def _is_idle(self) -> bool:
         return not (self._carried or self._wanted or self._named)
@@ -182,6 +200,7 @@ class Round:
         return not self._is_idle()
 
     async def _claim(self) -> None:
+        witness.turned(CLAIM)
         try:
             await self._claim_named()
             if not self._named:
@@ -191,6 +210,8 @@ class Round:
                 raise  # Celery tries again; while orders are carried, the next end of one does
             logger.warning("claim: %s", error)
             asyncio.get_running_loop().call_later(1.0, self.wake)
+        finally:
+            witness.rests(CLAIM)
 
     async def _claim_due(self) -> None:
         """Claim as long as there is room and somebody rang.
@@ -283,11 +304,14 @@ class Round:
             carried = dict(self._carried)
             if not carried:
                 continue
+            witness.turned(RENEWAL)
             try:
                 ours = await self._journal.renew(list(carried.values()))
             except psycopg.Error as error:
                 logger.warning("leases were not renewed: %s", error)
                 continue
+            finally:
+                witness.rests(RENEWAL)
             for task, order in carried.items():
                 if order.id not in ours and not task.done():
                     task.cancel()  # somebody else holds it by now, or has moved it
@@ -300,9 +324,31 @@ class Round:
         for task in left:
             task.cancel()
         if left:
-            await asyncio.wait(left)
-            await self._journal.release(list(left.values()))
+            await asyncio.wait(left, timeout=STOP_SECONDS)
+            await _within(STOP_SECONDS, self._release(list(left.values())), "leases were kept")
+
+    async def _release(self, left: list[ClaimedOrder]) -> None:
+        try:
+            await self._journal.release(left)
             logger.info("%d leases were given back", len(left))
+        except psycopg.Error as error:
+            logger.warning("leases were not given back, they end by themselves: %s", error)
+
+
+async def _turn_for_ever() -> None:
+    while True:
+        witness.turned(CARRIER)
+        await asyncio.sleep(1.0)
+
+
+async def _within(seconds: float, step: Coroutine[Any, Any, None], otherwise: str) -> None:
+    """Take a step of the way out, and go on without it if it takes longer."""
+    taking = asyncio.create_task(step)
+    if not (await asyncio.wait([taking], timeout=seconds))[0]:
+        taking.cancel()
+        logger.warning("%s within %g s, the worker goes on", otherwise, seconds)
+        return
+    taking.result()
 
 
 _exchange: Exchange | None = None

@@ -1,10 +1,12 @@
-"""Named points between two effects where a test makes the process die, as by kill -9.
+"""Named points between two effects where a test makes the process die, as by kill -9, or hang.
 
-They exist in tests only: `CRASH_AT` is a setting of `tests/settings.py` and of nothing else.
+They exist in tests only: `CRASH_AT` and `HANG_AT` are settings of `tests/settings.py` and of
+nothing else.
 """
 
 import os
 import signal
+import threading
 
 from django.conf import settings
 
@@ -27,9 +29,12 @@ CRASH_POINTS = (
 
 
 CRASH_AT: str | None = getattr(settings, "CRASH_AT", None)
+HANG_AT: str | None = getattr(settings, "HANG_AT", None)
 
 
 def passing(point: str) -> None:
-    """Die here if a test says so; named for the moment that has just passed."""
+    """Die or hang here if a test says so; named for the moment that has just passed."""
     if point == CRASH_AT:
         os.kill(os.getpid(), signal.SIGKILL)
+    if point == HANG_AT:
+        threading.Event().wait()

@@ -4,104 +4,303 @@ A heartbeat also carries what its process has counted, so that whichever web pro
 /metrics can tell of all processes, those without a port as well.
 """
 
+import asyncio
 import logging
 import os
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
+import psycopg
 import redis
+import redis.asyncio
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.loader import MigrationLoader
-from redis.exceptions import RedisError
+from psycopg import errors
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    RedisError,
+    ResponseError,
+)
 
 from config.counts import counts
+from config.per_loop import once_per_loop
+from config.postgres import Link
+from config.session import ReadOnly
+from config.witness import Excuses, watch, witness
+from orders import bell
+from orders.events import timestamp
+from orders.journal import conninfo
 from routing.registry import read_registry
 
 logger = logging.getLogger(__name__)
 
+HEARTBEAT = "the heartbeat"
 BEAT_SECONDS = 3.0
 ALIVE_SECONDS = 10.0
+LOOK_SECONDS = 0.8  # for a look at the database or at Redis
+MIGRATING_SECONDS = 0.9  # for such a look and what is read from our own files
 BEAT = """
 INSERT INTO heartbeats (process, kind, seen_at, counts) VALUES (%s, %s, clock_timestamp(), %s)
 ON CONFLICT (process)
 DO UPDATE SET kind = excluded.kind, seen_at = excluded.seen_at, counts = excluded.counts
 """
+WRITABLE = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
+APPLIED = "SELECT app::text, name::text FROM django_migrations"
 ALIVE = """
-SELECT count(*) FROM heartbeats
+SELECT count(*), count(*) FILTER (WHERE coalesce((counts ->> 'still_seconds')::float8, 0) <= %s)
+FROM heartbeats
 WHERE kind = 'worker' AND seen_at > clock_timestamp() - %s * interval '1 second'
   AND seen_at <= clock_timestamp()
 """
 FORGET = "DELETE FROM heartbeats WHERE seen_at < clock_timestamp() - interval '1 day'"
 
+# What a bell needs of Redis: a script that writes, tells, and looks at the queue.
+TRY = """
+redis.call('SET', KEYS[1], '1', 'EX', 5)
+redis.call('PUBLISH', KEYS[1], '')
+redis.call('LLEN', KEYS[2])
+redis.call('LPUSH', KEYS[3], '1')
+redis.call('EXPIRE', KEYS[3], 5)
+redis.call('LTRIM', KEYS[3], 0, 0)
+"""
+TRIED = ("engine:health", "engine:health:list")
+REFUSALS = (ResponseError, AuthenticationError, BusyLoadingError)
+
+Migration = tuple[str, str]
+Found = TypeVar("Found")
+
 _stopped = threading.Event()
 _is_migrated = False
+_failing_since: dict[str, datetime] = {}
 
 
-def check() -> dict[str, Any]:
-    """Return `status` ("ok", "degraded" or "failed") and the state of each part."""
-    workers: int | None = None
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(ALIVE, [ALIVE_SECONDS])
-            workers = cursor.fetchone()[0]
-        database = "ok"
-    except (DatabaseError, InterfaceError) as error:
-        logger.warning("health: the database does not answer: %s", error)
-        database = "down"
-    redis_state = check_redis()
-    parts = {
-        "database": database,
-        "redis": redis_state,
-        "worker": "unknown" if workers is None else "ok" if workers else "down",
-    }
-    well = all(state == "ok" for state in parts.values())
-    status = "failed" if database != "ok" else "ok" if well else "degraded"
-    return {"status": status, **parts, "workers": workers}
+class Seen(NamedTuple):
+    """What a look at the database found."""
+
+    state: str
+    """"ok", "read_only" or "down"."""
+    missing: list[str] = []
+    """Migrations that were not applied."""
+    alive: int | None = None
+    """Workers with a fresh heartbeat; None if it is not known."""
+    moving: int = 0
+    """Of them, those of which no part stands still."""
 
 
-def check_redis() -> str:
+class Shared(Generic[Found]):
+    """A look that all share who ask while it is under way, each for `seconds` at the most.
+
+    One that takes longer is given up, so that the next to ask begins anew.
+    """
+
+    def __init__(self, look: Callable[[], Coroutine[Any, Any, Found]], seconds: float) -> None:
+        self._look = look
+        self._seconds = seconds
+        self._looking: asyncio.Task[Found] | None = None
+
+    async def __call__(self) -> Found:
+        """:raises TimeoutError: it took too long."""
+        looking = self._looking
+        if looking is None or looking.done():
+            looking = self._looking = asyncio.create_task(self._look(), context=Context())
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await asyncio.shield(looking)
+        except TimeoutError:
+            self.give_up(looking)
+            raise
+
+    def give_up(self, looking: asyncio.Task[Found] | None = None) -> None:
+        """Let go of the look under way; nobody has to wait for its end."""
+        looking = looking or self._looking
+        if looking is not None and not looking.done():
+            looking.cancel()
+            looking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if looking is self._looking:
+            self._looking = None
+
+
+class Probes:
+    """Looks at what orders need, on connections made as theirs are; one for each asyncio loop."""
+
+    def __init__(self) -> None:
+        self._link: Link | None = None
+        self._database = Shared(self._look_at_database, MIGRATING_SECONDS)
+        self._redis = Shared(look_at_redis, LOOK_SECONDS)
+
+    async def check(self) -> dict[str, Any]:
+        """Return `status` ("ok", "degraded" or "failed"), the state of each part, and `since`.
+
+        `since` has the time from which on this process has known a part to fail.
+        """
+        seen, redis_state = await asyncio.gather(self.database(), self.redis())
+        parts = {"database": seen.state, "redis": redis_state, "worker": worker_state(seen)}
+        for part in ("redis", "worker"):
+            note(part, is_well=parts[part] in ("ok", "unknown"))
+        well = all(state == "ok" for state in parts.values())
+        status = "failed" if seen.state != "ok" else "ok" if well else "degraded"
+        since = {
+            part: timestamp(_failing_since.get(part) or datetime.now(UTC))
+            for part, state in parts.items()
+            if state not in ("ok", "unknown")
+        }
+        return {"status": status, **parts, "workers": seen.alive, "since": since}
+
+    async def unready(self) -> list[str]:
+        """Return why this process cannot serve yet; an empty list if it can.
+
+        Redis and workers are no reason: orders are taken, and are safe, without them.
+        """
+        seen = await self.database()
+        if seen.state == "read_only":
+            return ["the database takes no writes"]
+        if seen.state != "ok":
+            return ["the database does not answer"]
+        return [f"migrations are missing: {', '.join(seen.missing)}"] if seen.missing else []
+
+    async def database(self) -> Seen:
+        try:
+            seen = await self._database()
+        except (psycopg.Error, TimeoutError) as error:
+            logger.warning("probe: the database does not answer: %s", error)
+            seen = Seen(
+                "read_only"
+                if isinstance(error, errors.ReadOnlySqlTransaction | ReadOnly)
+                else "down"
+            )
+            await self._forget_link()
+        note("database", is_well=seen.state == "ok")
+        return seen
+
+    async def redis(self) -> str:
+        try:
+            return await self._redis()
+        except REFUSALS as error:
+            logger.warning("probe: Redis refuses: %s", error)
+            return "refuses"
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("probe: Redis does not answer: %s", error)
+            return "down"
+
+    async def close(self) -> None:
+        self._database.give_up()
+        self._redis.give_up()
+        await self._forget_link()
+
+    async def _forget_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def _look_at_database(self) -> Seen:
+        link = self._link = self._link or Link(conninfo(), "engine probes")
+        ((is_writable,),) = await link.fetch(WRITABLE, (), seconds=LOOK_SECONDS)
+        if not is_writable:
+            return Seen("read_only")
+        missing = await _missing_migrations(link)
+        if missing:
+            return Seen("ok", missing)
+        limits = (ALIVE_SECONDS, ALIVE_SECONDS)
+        ((alive, moving),) = await link.fetch(ALIVE, limits, seconds=LOOK_SECONDS)
+        return Seen("ok", [], alive, moving)
+
+
+@once_per_loop
+def probes_of_this_loop() -> Probes:
+    """Return the running loop's probes, made at the first call."""
+    return Probes()
+
+
+def check_now() -> dict[str, Any]:
+    """Return what `Probes.check` does, for sync doors."""
+
+    async def check() -> dict[str, Any]:
+        probes = Probes()
+        try:
+            return await probes.check()
+        finally:
+            await probes.close()
+
+    return asyncio.run(check())
+
+
+async def look_at_redis() -> str:
+    """Do what a bell does.
+
+    :raises redis.exceptions.RedisError: it cannot be done.
+    """
+    client = redis.asyncio.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=LOOK_SECONDS,
+        socket_connect_timeout=LOOK_SECONDS,
+        retry_on_timeout=False,
+    )
+    async with client:
+        key, queue = TRIED
+        await client.register_script(TRY)(keys=[key, bell.QUEUE, queue])
+    return "ok"
+
+
+def is_redis_away() -> bool:
+    """Whether a new connection to Redis would be answered as little as an old one."""
     client = redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry_on_timeout=False
+        settings.REDIS_URL, socket_timeout=LOOK_SECONDS, socket_connect_timeout=LOOK_SECONDS
     )
     try:
         client.ping()
     except (RedisError, OSError):
-        return "down"
+        return True
     finally:
         client.close()
-    return "ok"
+    return False
 
 
-def unready() -> list[str]:
-    """Return why this process cannot serve yet; an empty list if it can.
-
-    Redis and workers are no reason: orders are taken, and are safe, without them.
-    """
-    try:
-        if missing := missing_migrations():
-            return [f"migrations are missing: {', '.join(missing)}"]
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except (DatabaseError, InterfaceError) as error:
-        logger.warning("readiness: the database does not answer: %s", error)
-        connection.close()
-        return ["the database does not answer"]
-    return []
+def worker_state(seen: Seen) -> str:
+    """Return "stuck" if workers live, and in each of them a part stands still."""
+    if seen.alive is None:
+        return "unknown"
+    if seen.moving:
+        return "ok"
+    return "stuck" if seen.alive else "down"
 
 
-def missing_migrations() -> list[str]:
+def note(part: str, *, is_well: bool) -> None:
+    """Remember since when a part has failed."""
+    if is_well:
+        _failing_since.pop(part, None)
+    else:
+        _failing_since.setdefault(part, datetime.now(UTC))
+
+
+@cache
+def known_migrations() -> frozenset[Migration]:
+    """Return the migrations of our own files, which takes a moment to read."""
+    return frozenset(MigrationLoader(None).graph.nodes)
+
+
+async def _missing_migrations(link: Link) -> list[str]:
     """Return the migrations that were not applied; looked for until there are none."""
     global _is_migrated
     if _is_migrated:
         return []
-    loader = MigrationLoader(connection)
-    missing = set(loader.graph.nodes) - set(loader.applied_migrations)
+    known = await asyncio.to_thread(known_migrations)
+    try:
+        applied = {(row[0], row[1]) for row in await link.fetch(APPLIED, (), seconds=LOOK_SECONDS)}
+    except errors.UndefinedTable:
+        applied = set()
+    missing = known - applied
     _is_migrated = not missing
     return sorted(f"{app}.{name}" for app, name in missing)
 
@@ -109,7 +308,8 @@ def missing_migrations() -> list[str]:
 def beat(kind: str) -> None:
     """Say that this process lives, and what it has counted."""
     process = f"{socket.gethostname()}:{os.getpid()}"
-    told = orjson.dumps({**counts, **usage()}).decode()
+    still = {"still_seconds": witness.still_seconds()}
+    told = orjson.dumps({**counts, **usage(), **still}).decode()
     with connection.cursor() as cursor:
         cursor.execute(BEAT, [process, kind, told])
 
@@ -123,25 +323,49 @@ def usage() -> dict[str, float]:
     return found
 
 
-def keep_beating(kind: str) -> None:
+def keep_beating(kind: str, excuses: Excuses = MappingProxyType({})) -> None:
     """Beat from a thread of its own until `stop_beating`, whatever the database does.
 
-    With each beat the process also learns what is traded by now.
+    With each beat the process also learns what is traded by now. And from now on it is ended when
+    a part of it stands still; this thread does when the database brings neither answer nor error.
     """
 
     def run() -> None:
         while not _stopped.is_set():
             try:
+                witness.turned(HEARTBEAT)
                 beat(kind)
+                note("database", is_well=True)
+                witness.turned(HEARTBEAT)
                 read_registry()
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("heartbeat: %s", error)
+                note("database", is_well=False)
                 connection.close()
+            witness.rests(HEARTBEAT)
             _stopped.wait(BEAT_SECONDS)
         connection.close()
 
     threading.Thread(target=run, name="heartbeat", daemon=True).start()
+    watch(_stopped, excuses)
 
 
-def stop_beating() -> None:
+def stop_beating() -> bool:
+    """Beat no more, and let parts of the process stand still: it is about to end.
+
+    Return whether this was said for the first time.
+    """
+    was_stopped = _stopped.is_set()
     _stopped.set()
+    return not was_stopped
+
+
+def keep_turning(part: str) -> None:
+    """Have the running loop say once a second that it turns, as long as it does."""
+    loop = asyncio.get_running_loop()
+
+    def turn() -> None:
+        witness.turned(part)
+        loop.call_later(1.0, turn)
+
+    turn()

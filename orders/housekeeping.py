@@ -1,7 +1,11 @@
 """What the scheduler does each second. Every part may run twice, or in two processes at once."""
 
 import logging
+import threading
+import time
+from collections.abc import Callable
 from typing import cast
+from uuid import UUID
 
 import orjson
 import redis
@@ -9,6 +13,7 @@ from django.conf import settings
 from django.db import connection
 from redis.exceptions import RedisError
 
+from config.session import is_connection_lost
 from orders import bell, health, tickets
 from orders import journal_sql as sql
 from orders.hints import ACTIVE_ORDERS, REDIS_TIMEOUT
@@ -18,8 +23,6 @@ from orders.representation import event_of
 
 logger = logging.getLogger(__name__)
 
-REBUILD_EVERY = 10  # ticks
-PRUNE_EVERY = 60
 MAX_SNAPSHOTS = 10_000
 MAX_BROUGHT_BACK = 10_000
 
@@ -28,19 +31,65 @@ MAX_BROUGHT_BACK = 10_000
 RESTORE = """
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local seq = old and tonumber(string.match(old, '"seq":(%d+)'))
-if not old or seq < tonumber(ARGV[2]) or seq == tonumber(ARGV[4]) then
+if not old or not seq or seq < tonumber(ARGV[2]) or seq == tonumber(ARGV[4]) then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 end
 """
 
 
+class Job:
+    """A part of the house that is kept every so many ticks, whatever becomes of the others."""
+
+    def __init__(self, name: str, every: int, run: Callable[[], None], *, is_slow: bool) -> None:
+        """`is_slow`: it runs in a thread of its own, so that the next tick need not wait for it."""
+        self._name = name
+        self._every = every
+        self._run = run
+        self._thread: threading.Thread | None = None
+        self._is_slow = is_slow
+        self._failing_since: float | None = None
+
+    def do(self, tick: int) -> None:
+        """Do the job if it is its turn, and the last time has ended."""
+        if tick % self._every:
+            return
+        if not self._is_slow:
+            self._try()
+        elif self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._apart, name=self._name, daemon=True)
+            self._thread.start()
+        else:
+            logger.warning("%s still runs; its turn is passed over", self._name)
+
+    def wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def _apart(self) -> None:
+        try:
+            self._try()
+        finally:
+            connection.close()
+
+    def _try(self) -> None:
+        try:
+            self._run()
+        except Exception as error:
+            now = time.monotonic()
+            self._failing_since = self._failing_since or now
+            logger.warning(
+                "%s failed, and has for %.0f s; it is tried again: %s",
+                *(self._name, now - self._failing_since, error),
+                exc_info=None if is_connection_lost(error) else error,
+            )
+            connection.close()
+        else:
+            self._failing_since = None
+
+
 def tick(number: int) -> None:
-    bring_back()
-    ring_for_due()
-    if number % REBUILD_EVERY == 0:
-        rebuild_active_orders()
-    if number % PRUNE_EVERY == 0:
-        prune()
+    for job in JOBS:
+        job.do(number)
 
 
 def bring_back() -> None:
@@ -84,13 +133,25 @@ def rebuild_active_orders() -> None:
     )
     try:
         snapshots = cast(dict[str, str], client.hgetall(ACTIVE_ORDERS))
-        known = {order_id: orjson.loads(text)["seq"] for order_id, text in snapshots.items()}
+        known = {
+            order_id: seq for order_id, text in snapshots.items() if (seq := seq_of(order_id, text))
+        }
         _forget_ended(client, known)
         _restore_outdated(client, known)
     except RedisError as error:
         logger.warning("active orders were not rebuilt: %s", error)
     finally:
         client.close()
+
+
+def seq_of(order_id: str, text: str) -> int | None:
+    """Return the seq of a snapshot; None for an entry that is not ours, which stays as it is."""
+    try:
+        UUID(order_id)
+        seq = orjson.loads(text)["seq"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return seq if isinstance(seq, int) else None
 
 
 def prune() -> None:
@@ -111,15 +172,20 @@ def _forget_ended(client: redis.Redis, known: dict[str, int]) -> None:
 
 
 def _restore_outdated(client: redis.Redis, known: dict[str, int]) -> None:
-    open_orders = Order.objects.filter(finished_at=None).order_by("next_check")
-    wanted = {
-        pk: seq
-        for pk, seq in open_orders.values_list("pk", "seq")[:MAX_SNAPSHOTS]
-        if known.get(str(pk), 0) != seq
-    }
+    with connection.cursor() as cursor:
+        cursor.execute(sql.OPEN, {"most": MAX_SNAPSHOTS})
+        wanted = {pk: seq for pk, seq in cursor.fetchall() if known.get(str(pk), 0) != seq}
     restore = client.register_script(RESTORE)
     for row in OrderEvent.objects.filter(order_id__in=wanted):
         if row.seq == wanted[row.order_id]:
             text = event_of(row).as_text()
             found = known.get(str(row.order_id), 0)
             restore(keys=[ACTIVE_ORDERS], args=[str(row.order_id), row.seq, text, found])
+
+
+JOBS = (
+    Job("pruning", 60, prune, is_slow=True),
+    Job("bringing orders back to the present", 1, bring_back, is_slow=False),
+    Job("ringing for due orders", 1, ring_for_due, is_slow=False),
+    Job("rebuilding the active orders", 10, rebuild_active_orders, is_slow=True),
+)

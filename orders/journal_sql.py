@@ -280,3 +280,13 @@ UPDATE orders SET
 FROM (SELECT * FROM fresh UNION ALL SELECT * FROM begun) AS ahead
 WHERE orders.id = ahead.id
 """
+
+# Each half reads an index of its own: the whole condition implies neither of the two.
+OPEN = """
+(SELECT id, seq FROM orders WHERE finished_at IS NULL AND started_at IS NOT NULL
+ ORDER BY next_check, id LIMIT %(most)s)
+UNION ALL
+(SELECT id, seq FROM orders WHERE finished_at IS NULL AND started_at IS NULL
+ ORDER BY next_check, id LIMIT %(most)s)
+LIMIT %(most)s
+"""

@@ -65,6 +65,7 @@ COUNTS = {
         Count("log_lines", "Log lines, warnings and worse.", labels=("logger", "level")),
         Count("cpu_seconds", "CPU time used."),
         Count("resident_memory_bytes", "Resident memory.", only_grows=False),
+        Count("still_seconds", "Since the last move of what moved least.", only_grows=False),
     )
 }
 
@@ -72,6 +73,11 @@ COUNTS = {
 def as_text() -> bytes:
     """Return the metrics in Prometheus' text format."""
     return generate_latest(registry)
+
+
+def without_database() -> bytes:
+    """Return what there is to tell while the database does not answer."""
+    return generate_latest(silence)
 
 
 class EngineCollector(Collector):
@@ -91,6 +97,15 @@ class EngineCollector(Collector):
         yield from found
 
 
+class Silence(Collector):
+    def collect(self) -> list[Metric]:
+        return unanswered()
+
+
+def unanswered() -> list[Metric]:
+    return [gauge("database_up", "Whether the database answered.", 0)]
+
+
 def read() -> list[Metric]:
     """Return what the database tells; if it does not answer, just that."""
     try:
@@ -100,7 +115,7 @@ def read() -> list[Metric]:
     except (DatabaseError, InterfaceError) as error:
         logger.warning("metrics: the database does not answer: %s", error)
         connection.close()
-        return [gauge("database_up", "Whether the database answered.", 0)]
+        return unanswered()
     return [gauge("database_up", "Whether the database answered.", 1), *found]
 
 
@@ -212,3 +227,5 @@ def fetch(cursor: Any, query: str, parameters: dict[str, Any]) -> list[Row]:
 
 registry = CollectorRegistry()
 registry.register(EngineCollector())
+silence = CollectorRegistry()
+silence.register(Silence())

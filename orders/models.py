@@ -282,6 +282,7 @@ class OrderStart(models.Model):
 
     class Meta:
         db_table = "order_starts"
+        indexes = [models.Index(fields=["at"], name="order_starts_at")]
 
     def __str__(self) -> str:
         return f"{self.orders} at {self.at}"

@@ -60,7 +60,7 @@ def standing() -> Standing:
         cursor.execute(LAST_HOUR)
         counted = dict(cursor.fetchall())
     return Standing(
-        health=health.check(),
+        health=health.check_now(),
         waiting=waiting,
         in_flight=in_flight,
         budget=max(rate.count - started, 0) if rate else None,

@@ -30,6 +30,7 @@ from routing.registry import read_again
 logger = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 1.0
+CLOSE_SECONDS = 1.0  # at the end of a web process, after those who asked had theirs
 # The last one is uvloop's, for a connection to Redis that was reset in this very moment.
 LAYER_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
 HISTORY = """
@@ -189,9 +190,19 @@ async def close_connections() -> None:
     await ringer_of_this_loop().close()
     await journal_of_this_loop().close()
     await accounts_of_this_loop().close()
+    await health.probes_of_this_loop().close()
     await backlog_of_this_loop().close()
     if (limiter := limiter_of_this_loop()) is not None:
         await limiter.close()
+
+
+async def close_in_time() -> None:
+    """Close what can be closed within the server's grace; the end of the process closes all."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await close_connections()
+    except TimeoutError:
+        logger.warning("connections were not closed in time, they end with the process")
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -204,10 +215,11 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
                 return
             await warm_up()
             garbage.settle()
+            health.keep_turning("the event loop")
             health.keep_beating("web")
             await send({"type": "lifespan.startup.complete"})
         if message["type"] == "lifespan.shutdown":
             health.stop_beating()
-            await close_connections()
+            await close_in_time()
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -13,17 +13,24 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from celery import bootsteps
 from celery.signals import worker_init, worker_ready, worker_shutting_down
+from django.conf import settings
 from django.db import OperationalError
 
 from config import garbage
 from config.celery import app
 from config.pooler import refuse_pooler
+from config.witness import leave_within, witness
 from orders import bell, health
 from orders.carrier import carrier
+from orders.crash_points import passing
 from orders.journal import conninfo
 from orders.lifecycle import Status
 
+CONSUMER = "the consumer of bells"
+STOP_SECONDS = 15.0  # besides the grace of orders: for what hangs while a worker stops
+CLOSE_SECONDS = 5.0  # of them, for Celery once nothing is carried: its Redis may be what hangs
 WAKE_UP: dict[str, Any] = {
     "rate_limit": "500/s",
     "autoretry_for": (OperationalError, psycopg.OperationalError),  # two different classes
@@ -59,14 +66,50 @@ def refuse(**_: object) -> None:
     refuse_pooler(conninfo())
 
 
+def consumer_turned() -> None:
+    witness.turned(CONSUMER)
+    passing("consumer_turn")
+
+
+class Turns(bootsteps.StartStopStep):
+    """Has the consumer's own loop say that it turns; between two connections nobody expects it."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
+        hub.timer.call_repeatedly(1.0, consumer_turned)
+
+    def start(self, consumer: Any) -> None:
+        """Nothing yet: the loop begins when all steps have."""
+
+    def stop(self, consumer: Any) -> None:
+        witness.rests(CONSUMER)
+
+
+class Ending(bootsteps.StartStopStep):
+    """Ends the carrier when the worker ends, and be it by an error that no signal tells of."""
+
+    def start(self, worker: Any) -> None:
+        """Nothing: the carrier begins with the first bell."""
+
+    def close(self, worker: Any) -> None:
+        end()
+
+
+app.steps["consumer"].add(Turns)
+app.steps["worker"].add(Ending)
+
+
 @worker_ready.connect
 def begin(**_: object) -> None:
     garbage.settle()
-    health.keep_beating("worker")
+    # A worker that began anew could not even start while Redis is silent; this one carries on.
+    health.keep_beating("worker", excuses={CONSUMER: health.is_redis_away})
 
 
 @worker_shutting_down.connect
 def end(**_: object) -> None:
     """Leave what was not begun to others; Celery then waits for the tasks under way."""
-    health.stop_beating()
-    carrier.stop()
+    if health.stop_beating():
+        leave_within(settings.STOP_GRACE_SECONDS + STOP_SECONDS)
+        carrier.stop(lambda: leave_within(CLOSE_SECONDS))

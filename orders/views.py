@@ -244,8 +244,11 @@ class TicketsView(ProblemAPIView):
         )
 
 
-class HealthView(ProblemAPIView):
-    """Whether the database, Redis and a worker answer. 503 only when the database does not."""
+class HealthView(AsyncAPIView):
+    """Whether the database takes orders, Redis bells, and a worker moves; what fails, since when.
+
+    503 only when orders cannot be taken.
+    """
 
     authentication_classes = ()
     permission_classes = ()
@@ -255,8 +258,8 @@ class HealthView(ProblemAPIView):
         return "Health"
 
     @openapi.HEALTH
-    def get(self, request: Request) -> HttpResponseBase:
-        report = health.check()
+    async def get(self, request: Request) -> HttpResponseBase:
+        report = await health.probes_of_this_loop().check()
         failed = report["database"] != "ok"
         code = status.HTTP_503_SERVICE_UNAVAILABLE if failed else status.HTTP_200_OK
         return Response(report, status=code)

@@ -59,6 +59,8 @@ class Connections:
         self._is_passable.set()
         self.cut: Cut | None = None
         self.cuts = 0
+        self.is_silent = False
+        self.held = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -143,6 +145,7 @@ class Connections:
             if self.cut is Cut.BEFORE:
                 self._count()
                 return
+            await self._sound()
             server.write(data)
 
     async def _pass_down(
@@ -157,7 +160,14 @@ class Connections:
                     self._count()
                     return
                 continue
+            await self._sound()
             client.write(data)
+
+    async def _sound(self) -> None:
+        """Wait while nothing is passed on, as by a firewall that has forgotten its flows."""
+        self.held += self.is_silent
+        while self.is_silent:
+            await asyncio.sleep(0.02)
 
     def _count(self) -> None:
         self.cut = None

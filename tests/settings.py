@@ -21,6 +21,8 @@ from config.settings import DATABASES
 
 ALLOWED_HOSTS = ["*"]
 CRASH_AT = os.environ.get("CRASH_AT")
+HANG_AT = os.environ.get("HANG_AT")
+LOOK_SECONDS = float(os.environ.get("LOOK_SECONDS", "1"))
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # The test database is dropped at the end, which a pool's open connections would forbid.
 DATABASES["default"]["OPTIONS"].pop("pool")

@@ -164,10 +164,14 @@ MARKETS = {
         )
     ],
 }
-HEALTH = {"status": "ok", "database": "ok", "redis": "ok", "worker": "ok", "workers": 1}
+HEALTH = {
+    **{"status": "ok", "database": "ok", "redis": "ok", "worker": "ok"},
+    **{"workers": 1, "since": {}},
+}
 NO_DATABASE = {
     **{"status": "failed", "database": "down", "redis": "ok", "worker": "unknown"},
     "workers": None,
+    "since": {"database": "2026-11-21T09:34:48.720821Z"},
 }
 
 

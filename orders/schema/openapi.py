@@ -351,7 +351,7 @@ HEALTH = extend_schema(
             "Health", "`ok`, or `degraded`: orders are taken.", ("All is well", examples.HEALTH)
         ),
         (503, JSON): answer(
-            "Health", "The database does not answer.", ("No database", examples.NO_DATABASE)
+            "Health", "The database takes no orders.", ("No database", examples.NO_DATABASE)
         ),
         **problems(UNWRITABLE),
     },

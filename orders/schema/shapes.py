@@ -167,10 +167,15 @@ SCHEMAS: dict[str, Schema] = {
     "Health": closed(
         {
             "status": {"enum": ["ok", "degraded", "failed"]},
-            "database": {"enum": ["ok", "down"]},
-            "redis": {"enum": ["ok", "down"]},
-            "worker": {"enum": ["ok", "down", "unknown"]},
+            "database": {"enum": ["ok", "read_only", "down"]},
+            "redis": {"enum": ["ok", "refuses", "down"]},
+            "worker": {"enum": ["ok", "stuck", "down", "unknown"]},
             "workers": nullable(COUNT, "That are alive."),
+            "since": closed(
+                {"database": TIME, "redis": TIME, "worker": TIME},
+                *("database", "redis", "worker"),
+                description="Of each part that fails: from when on this process has known it.",
+            ),
         }
     ),
     "Problem": closed(

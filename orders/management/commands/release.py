@@ -1,23 +1,63 @@
 """Bring the database to this version: the `release` step of Procfile and compose."""
 
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 
 from config.pooler import refuse_pooler
+from config.session import without_end
 from orders.journal import conninfo
+
+LOCK = 0x72656C65  # of this step, over all hosts
+LOCK_SECONDS = 120.0
+PAUSE = 0.2
+UNLIMITED = """
+SELECT set_config(name, '0', false) FROM pg_settings
+WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout')
+"""
 
 
 class Command(BaseCommand):
     help = "Migrate; with DEMO_LOGIN=1 also make the login demo/demo, once."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        refuse_pooler(conninfo())
-        call_command("migrate", interactive=False, verbosity=options["verbosity"])
+        try:
+            with psycopg.connect(conninfo(), autocommit=True) as own:
+                refuse_pooler(conninfo())
+                with alone(own), without_end(), connection.cursor() as cursor:
+                    # A migration may rewrite a large table.
+                    cursor.execute(UNLIMITED)
+                    self._release(options["verbosity"])
+        except psycopg.OperationalError as error:
+            first = str(error).strip().partition("\n")[0]
+            raise CommandError(f"The database does not take us: {first}") from None
+
+    def _release(self, verbosity: int) -> None:
+        call_command("migrate", interactive=False, verbosity=verbosity)
         if os.environ.get("DEMO_LOGIN") == "1":
             users = get_user_model().objects
             if not users.filter(username="demo").exists():
                 users.create_superuser("demo", "", "demo")
+
+
+@contextmanager
+def alone(own: psycopg.Connection[Any]) -> Iterator[None]:
+    """Hold the lock of this step; it ends with its connection, however this process ends.
+
+    :raises CommandError: another host holds it for too long.
+    """
+    own.execute(UNLIMITED)
+    ends_at = time.monotonic() + LOCK_SECONDS
+    while own.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone() != (True,):
+        if time.monotonic() > ends_at:
+            raise CommandError(f"Another release has been running for {LOCK_SECONDS:.0f} s.")
+        time.sleep(PAUSE)
+    yield

@@ -3,21 +3,19 @@
 Any number of copies may run: ringing twice is harmless, and nothing here moves an order.
 """
 
-import logging
 import signal
 import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, InterfaceError, connection
 
 from config.pooler import refuse_pooler
+from config.witness import leave_within, witness
 from orders import health, housekeeping
 from orders.journal import conninfo
 
-logger = logging.getLogger(__name__)
-
 TICK_SECONDS = 1.0
+STOP_SECONDS = 4.0  # for a tick under way: nothing is lost that the next scheduler would not do
 
 
 class Command(BaseCommand):
@@ -26,16 +24,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         stopped = threading.Event()
+
+        def stop(*_: object) -> None:
+            stopped.set()
+            health.stop_beating()
+            leave_within(STOP_SECONDS)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set())
+            signal.signal(number, stop)
         refuse_pooler(conninfo())
         health.keep_beating("scheduler")
         tick = 0
         while not stopped.wait(TICK_SECONDS):
-            try:
-                housekeeping.tick(tick)
-            except (DatabaseError, InterfaceError) as error:
-                logger.warning("the scheduler's tick failed, the next one tries again: %s", error)
-                connection.close()
+            witness.turned("the scheduler")
+            housekeeping.tick(tick)
             tick += 1
-        health.stop_beating()

@@ -62,7 +62,7 @@ class Carrier:
         """
         with self._role:
             self._wanted.update(statuses)
-            if named:
+            if named and named not in self._named:
                 self._named.append(named)
             if self._is_stopping.is_set():
                 return
@@ -76,6 +76,11 @@ class Carrier:
         finally:
             with self._role:
                 self._is_taken = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is the carrier just now."""
+        return not self._is_taken
 
     def stop(self) -> None:
         """Claim no more, finish what can finish within the grace, give the other leases back."""

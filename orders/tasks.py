@@ -6,14 +6,15 @@ Celery's: how often a worker process wakes up (`rate_limit`), and how it comes b
 infrastructure fails (`autoretry_for`). Orders are not retried by Celery: on Redis its countdowns
 lose and double tasks.
 
-A task says that there is work, not which, so that losing or doubling one is harmless.
+A task says that there is work, not which, so that losing or doubling one is harmless. Each worker
+also looks for itself (`orders/lookout.py`).
 """
 
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutting_down
 from django.db import OperationalError
 
 from config import garbage
@@ -21,6 +22,7 @@ from config.celery import app
 from orders import bell, health
 from orders.carrier import carrier
 from orders.lifecycle import Status
+from orders.lookout import Lookout
 
 WAKE_UP: dict[str, Any] = {
     "rate_limit": "500/s",
@@ -52,6 +54,15 @@ def route_and_execute_order(order_id: str, alone: bool = False) -> None:
     carrier.carry(named=(str(UUID(order_id)), alone))
 
 
+lookout = Lookout(carrier)
+
+
+@worker_init.connect
+def look_out(**_: object) -> None:
+    """Look for due orders from now on: a worker is ready only once Redis has let it in."""
+    lookout.start()
+
+
 @worker_ready.connect
 def begin(**_: object) -> None:
     garbage.settle()
@@ -62,4 +73,5 @@ def begin(**_: object) -> None:
 def end(**_: object) -> None:
     """Leave what was not begun to others; Celery then waits for the tasks under way."""
     health.stop_beating()
+    lookout.stop()
     carrier.stop()

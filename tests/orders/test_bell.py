@@ -30,7 +30,7 @@ def hung_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_bell_is_a_task_that_celery_can_read(queue: Queue) -> None:
     assert bell.ring()
     with app.connection_for_read() as connection:
-        message = connection.SimpleQueue(bell.QUEUE).get(timeout=5)
+        message = connection.SimpleQueue(settings.CELERY_TASK_DEFAULT_QUEUE).get(timeout=5)
         assert message.headers["task"] == bell.ROUTE_AND_EXECUTE
         assert message.payload[:2] == [[], {}]
         message.ack()

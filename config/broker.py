@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 URL = "engine://"
 TRANSPORT_ALIASES["engine"] = "config.broker:Transport"
 
-ADDRESS: dict[str, Any] = dict(parse_url(settings.REDIS_URL))
+ADDRESS: dict[str, Any] = dict(parse_url(settings.REDIS_URL))  # type: ignore[no-untyped-call]  # redis-py's
 CONNECTION = ADDRESS.pop("connection_class", redis.Connection)
 ONLY_TCP = ("socket_connect_timeout", "socket_keepalive", "socket_keepalive_options")
 
@@ -27,7 +27,7 @@ class Channel(kombu_redis.Channel):
     connection_class = CONNECTION
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
-        found = super()._connparams(asynchronous)
+        found: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]  # untyped
         for name in ("host", "port", "username", "password", "db"):
             found.pop(name, None)
         if issubclass(CONNECTION, redis.UnixDomainSocketConnection):
@@ -37,7 +37,7 @@ class Channel(kombu_redis.Channel):
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)
+            return super()._brpop_read(**options)  # type: ignore[misc]  # untyped
         except ValueError as error:  # no JSON; it has left the list
             logger.warning("What is no message was passed over: %s", type(error).__name__)
             return True
@@ -48,7 +48,7 @@ class Transport(kombu_redis.Transport):
 
     Channel = Channel
 
-    def _deliver(self, message: Any, queue: str) -> None:
+    def _deliver(self, message: Any, queue: str | None) -> None:
         if not is_message(message) or (
             queue == settings.CELERY_TASK_DEFAULT_QUEUE and not is_bell(message)
         ):
@@ -72,7 +72,7 @@ def is_message(message: Any) -> bool:
 
 
 def is_bell(message: dict[str, Any]) -> bool:
-    """Whether Celery can take this for a task; it passes over those whose names it does not know."""
+    """Whether Celery can take this for a task; names that it does not know it passes over."""
     headers = message["headers"]
     if not isinstance(headers.get("task"), str) or not isinstance(headers.get("id"), str):
         return False

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 SCHEMES = {
     "redis": "redis",
@@ -22,7 +22,7 @@ TRUST = {"none": "none", "optional": "optional", "required": "required"} | {
     f"CERT_{name}": name.lower() for name in ("NONE", "OPTIONAL", "REQUIRED")
 }
 TRUTH = {"1": "true", "true": "true", "yes": "true", "0": "false", "false": "false", "no": "false"}
-FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 TLS = (*FILES, "ssl_cert_reqs", "ssl_check_hostname")
 NUMBERS = ("db", "virtual_host")  # the second one is Celery's name of the first
 ENCODE = "write / ? # @ % and : in a user's name or password as %2F %3F %23 %40 %25 %3A"
@@ -49,7 +49,6 @@ class RedisAddress:
         if self.scheme == "unix":
             return f"unix://{who}{quote(self.path)}?db={self.number}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        # redis-py decodes the values twice.
         options = urlencode({name: quote(value, safe="") for name, value in self.tls})
         return f"{self.scheme}://{who}{host}:{self.port}/{self.number}{options and f'?{options}'}"
 
@@ -59,7 +58,7 @@ class RedisAddress:
         scheme, _, rest = url.strip().partition("://")
         if scheme not in SCHEMES:
             raise ValueError("must begin with redis://, rediss:// or unix://")
-        parts = urlsplit(f"{SCHEMES[scheme]}://{rest}")
+        parts = _split(f"{SCHEMES[scheme]}://{rest}")
         if parts.fragment or "@" in parts.query or ("@" in parts.path and "@" not in parts.netloc):
             raise ValueError(ENCODE)
         options = _options(parts.query)
@@ -99,13 +98,20 @@ class RedisAddress:
         )
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # its sentence may repeat the password
+        raise ValueError(f"must have a host and a port; {ENCODE}") from None
+
+
 def _options(query: str) -> dict[str, str]:
     """Return the options, once each.
 
     :raises ValueError: one of them is not honoured by all who use the URL.
     """
     pairs = parse_qsl(query, keep_blank_values=True)
-    options = dict(pairs)
+    options = {name: unquote(value) for name, value in pairs}  # redis-py decodes twice, too
     for name, value in pairs:
         if name == "protocol" and value == "2":  # what all of them speak
             options.pop(name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection, parse_url
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 QUIET_SECONDS = 2  # after which a PING is sent
 ANSWER_SECONDS = 2.0  # in which anything must be heard after it
@@ -28,10 +28,10 @@ class _Minding(AbstractConnection):
         await super().send_command(*words, **options)
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        if self._asked_at is not None:
-            if asyncio.get_running_loop().time() - self._asked_at > ANSWER_SECONDS:
-                await self.disconnect(nowait=True)
-                raise ConnectionError("the server has fallen silent")
+        asked_at = self._asked_at
+        if asked_at and asyncio.get_running_loop().time() - asked_at > ANSWER_SECONDS:
+            await self.disconnect()
+            raise RedisConnectionError("the server has fallen silent")
         response = await super().read_response(*args, **options)
         if response is not None:
             self._asked_at = None

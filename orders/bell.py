@@ -37,7 +37,8 @@ LISTENERS = settings.REDIS_PREFIX + "bell"  # the channel of carriers that linge
 GUARD_SECONDS = 1
 FULL = 3  # bells that wait: one of each kind; more of them would say nothing new
 REDIS_SECONDS = 1.0
-LISTEN_SECONDS = 1.0
+CARRIER_SECONDS = 0.25  # in which a carrier waits for Redis: orders are due meanwhile
+LISTEN_SECONDS = 1.0  # between two looks at whether the connection still lives
 SILENT_SECONDS = 2.0  # after Redis failed us
 
 # One bell of a kind in the air is enough. It is rung only once the last one has been heard (who
@@ -116,11 +117,11 @@ class Listener:
             return False
         bells = self._redis.pubsub(ignore_subscribe_messages=True)
         try:
-            async with asyncio.timeout(REDIS_SECONDS):
+            async with asyncio.timeout(CARRIER_SECONDS):
                 await bells.subscribe(LISTENERS)
-        except (RedisError, OSError) as error:
-            logger.warning("Bells are heard through Celery only: %s", error)
-            await bells.aclose()
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("Bells are heard through Celery only: %s", error or "no answer")
+            await bells.aclose()  # type: ignore[no-untyped-call]  # redis-py's
             return False
         self._listening = asyncio.create_task(self._listen(bells))
         return True
@@ -171,10 +172,11 @@ class Ringer:
         if time.monotonic() < self._silent_until:
             return
         try:
-            await self._redis.delete(guard_of(ROUTE_AND_EXECUTE), guard_of(SETTLE_SUBMITTED))
-        except (RedisError, OSError) as error:
+            async with asyncio.timeout(CARRIER_SECONDS):
+                await self._redis.delete(guard_of(ROUTE_AND_EXECUTE), guard_of(SETTLE_SUBMITTED))
+        except (RedisError, OSError, TimeoutError) as error:
             self._silent_until = time.monotonic() + SILENT_SECONDS
-            logger.warning("The bell's guard stays, and ends by itself: %s", error)
+            logger.warning("The bell's guard stays, and ends by itself: %s", error or "no answer")
 
     async def close(self) -> None:
         if self._ringing is not None:

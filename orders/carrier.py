@@ -110,7 +110,9 @@ class Carrier:
             await self._round.run()
         finally:
             self._round = None
-            await journal.drained()
+            with suppress(TimeoutError):  # what is not told by then is told beside the next round
+                async with asyncio.timeout(bell.CARRIER_SECONDS):
+                    await journal.drained()
 
 
 class Round:

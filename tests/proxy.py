@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from enum import Enum
 from pathlib import Path
 
@@ -149,3 +150,49 @@ async def proxy_of_port(port: int) -> AsyncIterator[tuple[Connections, int]]:
     finally:
         listening.close()
         await connections.cut_all()
+
+
+class Silenced(Connections):
+    """Connections that may fall silent without an end, while new ones are served."""
+
+    def __init__(self, server: str, path: Path) -> None:
+        super().__init__(lambda: asyncio.open_unix_connection(server))
+        self.path = path
+        self._newest = self._silent = 0
+
+    def silence(self) -> None:
+        """From now on those that there are pass nothing on."""
+        self._silent = self._newest
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._newest += 1
+        OWN_NUMBER.set(self._newest)
+        await super().serve(reader, writer)
+
+    async def _pass_up(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+        await self._pass(client, server)
+
+    async def _pass_down(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        await self._pass(server, client)
+
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        number = OWN_NUMBER.get()
+        while data := await source.read(65536):
+            if number > self._silent:
+                target.write(data)
+
+
+OWN_NUMBER: ContextVar[int] = ContextVar("OWN_NUMBER")
+
+
+@asynccontextmanager
+async def silenced_socket(server: str) -> AsyncIterator[Silenced]:
+    """A unix socket before another, whose connections may fall silent."""
+    with short_folder() as folder:
+        connections = Silenced(server, folder / "redis.sock")
+        listening = await asyncio.start_unix_server(connections.serve, str(connections.path))
+        try:
+            yield connections
+        finally:
+            listening.close()
+            await connections.cut_all()

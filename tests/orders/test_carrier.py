@@ -86,6 +86,7 @@ class Running:
         for thread in self._threads:
             thread.join(DEADLINE)
             assert not thread.is_alive()
+        wait_for(lambda: self.carrier.is_idle, what="the carrier of a look is done")
         self.carrier._loop.run_until_complete(self._close())
         self.carrier._loop.close()
 

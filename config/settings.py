@@ -1,11 +1,11 @@
 """Every setting, read from the environment once. A wrong one stops the process with a sentence."""
 
 import os
+import re
 import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +15,8 @@ from config.database.connection import BoundedConnection
 from config.logs import logging_settings
 from config.postgres import LIBPQ_NAMES
 from config.rate import Rate
+from config.redis_address import RedisAddress
+from config.redis_listening import listening_options
 from config.session import parameters_of
 from routing.simulation import Simulation
 
@@ -61,13 +63,17 @@ def database(url: str) -> dict[str, Any]:
     }
 
 
-def celery_broker(url: str) -> str:
-    """Return Kombu's form of a Redis URL: it names unix sockets differently."""
-    parts = urlsplit(url)
-    if parts.scheme != "unix":
-        return url
-    number = parts.query.removeprefix("db=") or "0"
-    return f"redis+socket://{parts.path}?virtual_host={number}"
+def redis_address(url: str) -> RedisAddress:
+    try:
+        return RedisAddress.parse(url)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"REDIS_URL {error}") from None
+
+
+def engine_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ImproperlyConfigured("ENGINE_NAME must be of letters, digits, - and _ (at most 64)")
+    return text
 
 
 # Django
@@ -115,7 +121,11 @@ X_FRAME_OPTIONS = "DENY"
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(DATA_DIR)
-REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(DATA_DIR)
+REDIS_ADDRESS = redis_address(env.str("REDIS_URL", default="") or embedded.redis_url(DATA_DIR))
+REDIS_URL = REDIS_ADDRESS.url
+# What is ours in that Redis: all keys and channels but `active_orders` begin with it. Channels know
+# no database, so its number is in the prefix.
+REDIS_PREFIX = f"{engine_name(env.str('ENGINE_NAME', default='engine'))}:{REDIS_ADDRESS.number}:"
 DATABASES = {"default": database(DATABASE_URL)}
 
 INSTALLED_APPS = [
@@ -221,20 +231,20 @@ SPECTACULAR_SETTINGS = {
 }
 
 # Channels: hints of events travel here; they may all be lost
-CHANNEL_PREFIX = "engine"
+CHANNEL_PREFIX = REDIS_PREFIX
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            # Its listener blocks for as long as nothing happens, so no socket timeout.
-            "hosts": [{"address": REDIS_URL, "socket_timeout": None, "socket_connect_timeout": 1}],
+            "hosts": [listening_options(REDIS_URL, connect_seconds=1)],
             "prefix": CHANNEL_PREFIX,
         },
     }
 }
 
 # Celery: bells that say "there is work"; they may all be lost, too
-CELERY_BROKER_URL = celery_broker(REDIS_URL)
+CELERY_BROKER_URL = "engine://"  # config/broker.py, which connects to REDIS_URL
+CELERY_TASK_DEFAULT_QUEUE = "bells"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -254,6 +264,7 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "interval_max": 0.1,
 }
 CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": REDIS_PREFIX,
     "visibility_timeout": 60,
     "unacked_restore_interval": 2,
     "unacked_restore_throttle": 1,

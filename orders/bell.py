@@ -1,7 +1,7 @@
 """Rings the bell: tells the workers that there is work, not which.
 
 A bell is a Celery task in a Redis list. Best effort and bounded in time: one that is lost costs a
-second, as the scheduler rings for every order that is due.
+second: the scheduler rings for every order that is due, and each worker looks for itself.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from config.celery import app
 from config.per_loop import once_per_loop
+from config.redis_listening import listening_pool
 from orders.crash_points import passing
 
 logger = logging.getLogger(__name__)
@@ -30,20 +31,26 @@ logger = logging.getLogger(__name__)
 ROUTE_AND_EXECUTE = "orders.tasks.route_and_execute_orders"
 SETTLE_SUBMITTED = "orders.tasks.settle_submitted_orders"
 EXECUTE_ONE = "orders.tasks.route_and_execute_order"
-QUEUE = "celery"  # Celery's default queue, a Redis list of this name
-GUARD = "engine:bell:"
-LISTENERS = "engine:bell"  # the channel of carriers that linger
+QUEUE = settings.REDIS_PREFIX + settings.CELERY_TASK_DEFAULT_QUEUE  # a Redis list of this name
+GUARD = settings.REDIS_PREFIX + "bell:"
+LISTENERS = settings.REDIS_PREFIX + "bell"  # the channel of carriers that linger
 GUARD_SECONDS = 1
 FULL = 3  # bells that wait: one of each kind; more of them would say nothing new
 REDIS_SECONDS = 1.0
+CARRIER_SECONDS = 0.25  # in which a carrier waits for Redis: orders are due meanwhile
+LISTEN_SECONDS = 1.0  # between two looks at whether the connection still lives
 SILENT_SECONDS = 2.0  # after Redis failed us
 
 # One bell of a kind in the air is enough. It is rung only once the last one has been heard (who
 # hears it deletes the guard before claiming, so no wake-up is lost), and while few wait in the
 # queue: nobody may be there to take them. A bell of another kind does not keep it from ringing.
-# A carrier that lingers hears of it directly, and Celery is left in peace.
+# A carrier that lingers hears of it directly, and Celery is left in peace. Only who subscribed to
+# that very channel is a carrier: PUBLISH would also count a stranger who listens to everything.
 RING = """
-if ARGV[4] and redis.call('PUBLISH', ARGV[4], '') > 0 then return 1 end
+if ARGV[4] and redis.call('PUBSUB', 'NUMSUB', ARGV[4])[2] > 0 then
+  redis.call('PUBLISH', ARGV[4], '')
+  return 1
+end
 if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[3]) then return 0 end
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[2]) then return 0 end
 redis.call('LPUSH', KEYS[2], ARGV[1])
@@ -99,8 +106,8 @@ class Listener:
 
     def __init__(self, on_bell: Callable[[], None]) -> None:
         self._on_bell = on_bell
-        self._redis = redis.asyncio.Redis.from_url(
-            settings.REDIS_URL, socket_connect_timeout=REDIS_SECONDS, retry_on_timeout=False
+        self._redis = redis.asyncio.Redis.from_pool(
+            listening_pool(settings.REDIS_URL, connect_seconds=REDIS_SECONDS)
         )
         self._listening: asyncio.Task[None] | None = None
 
@@ -110,11 +117,11 @@ class Listener:
             return False
         bells = self._redis.pubsub(ignore_subscribe_messages=True)
         try:
-            async with asyncio.timeout(REDIS_SECONDS):
+            async with asyncio.timeout(CARRIER_SECONDS):
                 await bells.subscribe(LISTENERS)
-        except (RedisError, OSError) as error:
-            logger.warning("Bells are heard through Celery only: %s", error)
-            await bells.aclose()
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("Bells are heard through Celery only: %s", error or "no answer")
+            await bells.aclose()  # type: ignore[no-untyped-call]  # redis-py's
             return False
         self._listening = asyncio.create_task(self._listen(bells))
         return True
@@ -130,8 +137,9 @@ class Listener:
     async def _listen(self, bells: redis.asyncio.client.PubSub) -> None:
         async with bells:
             try:
-                async for _ in bells.listen():
-                    self._on_bell()
+                while True:  # waits in turns, so that a silent connection is found out
+                    if await bells.get_message(timeout=LISTEN_SECONDS) is not None:
+                        self._on_bell()
             except (RedisError, OSError) as error:
                 logger.warning("Bells are heard through Celery only: %s", error)
 
@@ -164,10 +172,11 @@ class Ringer:
         if time.monotonic() < self._silent_until:
             return
         try:
-            await self._redis.delete(guard_of(ROUTE_AND_EXECUTE), guard_of(SETTLE_SUBMITTED))
-        except (RedisError, OSError) as error:
+            async with asyncio.timeout(CARRIER_SECONDS):
+                await self._redis.delete(guard_of(ROUTE_AND_EXECUTE), guard_of(SETTLE_SUBMITTED))
+        except (RedisError, OSError, TimeoutError) as error:
             self._silent_until = time.monotonic() + SILENT_SECONDS
-            logger.warning("The bell's guard stays, and ends by itself: %s", error)
+            logger.warning("The bell's guard stays, and ends by itself: %s", error or "no answer")
 
     async def close(self) -> None:
         if self._ringing is not None:
@@ -210,7 +219,7 @@ def _message(task: str) -> tuple[str, str, str]:
     """
     with Connection("memory://") as connection:
         app.send_task(task, connection=connection)
-        message = cast(Any, connection.default_channel)._get(QUEUE)
+        message = cast(Any, connection.default_channel)._get(settings.CELERY_TASK_DEFAULT_QUEUE)
     return json.dumps(message), message["headers"]["id"], message["properties"]["delivery_tag"]
 
 

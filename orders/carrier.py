@@ -68,7 +68,7 @@ class Carrier:
         """
         with self._role:
             self._wanted.update(statuses)
-            if named:
+            if named and named not in self._named:
                 self._named.append(named)
             if self._is_stopping.is_set():
                 return
@@ -84,6 +84,11 @@ class Carrier:
                 self._is_taken = False
                 if self._is_stopping.is_set():
                     self._when_done()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is the carrier just now."""
+        return not self._is_taken
 
     def stop(self, when_done: Callable[[], None] = lambda: None) -> None:
         """Claim no more, finish what can finish within the grace, give the other leases back.

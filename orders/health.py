@@ -75,7 +75,7 @@ redis.call('LPUSH', KEYS[3], '1')
 redis.call('EXPIRE', KEYS[3], 5)
 redis.call('LTRIM', KEYS[3], 0, 0)
 """
-TRIED = ("engine:health", "engine:health:list")
+TRIED = (settings.REDIS_PREFIX + "health", settings.REDIS_PREFIX + "health:list")
 REFUSALS = (ResponseError, AuthenticationError, BusyLoadingError)
 
 Migration = tuple[str, str]

@@ -26,20 +26,27 @@ PAUSE_AFTER_FAILURE = 1.0  # seconds in which hints are dropped at once
 
 # KEYS: the hash. ARGV: the channels' prefix, and a msgpack list of [id, seq, is_final, message].
 # The hint is in the channel layer's wire format. A snapshot is replaced only by a newer one.
+# A server that is full, or read-only, still tells: what it says of the hash is the answer.
 TELL = """
+local failed = ''
+local function try(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then failed = answer.err; return nil end
+  return answer
+end
 for _, event in ipairs(cmsgpack.unpack(ARGV[2])) do
   local id, seq, is_final, text = event[1], event[2], event[3], event[4]
   redis.call('PUBLISH', ARGV[1] .. id, cmsgpack.pack({
     type = 'order.event', order_id = id, seq = seq, is_final = is_final, text = text}))
   if is_final then
-    redis.call('HDEL', KEYS[1], id)
+    try('HDEL', KEYS[1], id)
   else
-    local old = redis.call('HGET', KEYS[1], id)
-    if not old or tonumber(string.match(old, '"seq":(%d+)')) < seq then
-      redis.call('HSET', KEYS[1], id, text)
-    end
+    local old = try('HGET', KEYS[1], id)
+    local known = old and tonumber(string.match(old, '"seq":(%d+)') or '')
+    if not known or known < seq then try('HSET', KEYS[1], id, text) end
   end
 end
+return failed
 """
 
 
@@ -68,6 +75,7 @@ class HintPublisher:
         self._waiting: list[Event] = []
         self._publishing: asyncio.Task[None] | None = None
         self._silent_until = 0.0
+        self._are_snapshots_refused = False
 
     def publish(self, event: Event) -> None:
         if len(self._waiting) >= MAX_WAITING:
@@ -92,12 +100,19 @@ class HintPublisher:
                 if clock() < self._silent_until:
                     continue
                 try:
-                    await self._tell(keys=[ACTIVE_ORDERS], args=arguments(batch))
+                    failed = await self._tell(keys=[ACTIVE_ORDERS], args=arguments(batch))
+                    self._warn_of_snapshots(failed)
                 except (RedisError, OSError, TimeoutError) as error:
                     self._silent_until = clock() + PAUSE_AFTER_FAILURE
                     logger.warning("%d hints were not published: %s", len(batch), error)
         finally:
             self._publishing = None
+
+    def _warn_of_snapshots(self, failed: bytes) -> None:
+        """Say, once as long as it lasts, that Redis does not keep the active orders."""
+        if failed and not self._are_snapshots_refused:
+            logger.warning("active orders are not kept: %s", failed.decode(errors="replace"))
+        self._are_snapshots_refused = bool(failed)
 
 
 @once_per_loop

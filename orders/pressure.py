@@ -33,10 +33,11 @@ SILENT_SECONDS = 1.0  # after Redis failed us; each process counts for itself me
 MAX_COUNTED = 10_000  # accounts that a process counts by itself
 BACKLOG_SECONDS = 1.0
 OVERLOADED_SECONDS = 5  # after which a refused client should come again
-KEY = "engine:limit:"
+KEY = settings.REDIS_PREFIX + "limit:"
 
 # The generic cell rate algorithm: each key holds the time at which its bucket is full again.
 # ARGV: how many, in how many seconds, then one index into KEYS for each request, oldest first.
+# What is under a key and no such time counts for nothing, and is written over.
 # Each is answered with how many are left, the seconds until the bucket is full, and those until
 # the next one is let in (0: it was).
 TAKE = """
@@ -45,7 +46,13 @@ local step, clock, answers, full = window / count, redis.call('TIME'), {}, {}
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 for place = 3, #ARGV do
   local key = KEYS[tonumber(ARGV[place])]
-  local at = math.max(full[key] or tonumber(redis.call('GET', key) or 0), now)
+  local at = full[key]
+  if not at then
+    local found = redis.pcall('GET', key)
+    at = type(found) == 'string' and tonumber(found)
+    if not at or not (at <= now + window) then at = 0 end
+  end
+  at = math.max(at, now)
   local wait = at + step - now - window
   if wait < 0.000001 then wait = 0; at = at + step end
   full[key] = at

@@ -6,7 +6,8 @@ Celery's: how often a worker process wakes up (`rate_limit`), and how it comes b
 infrastructure fails (`autoretry_for`). Orders are not retried by Celery: on Redis its countdowns
 lose and double tasks.
 
-A task says that there is work, not which, so that losing or doubling one is harmless.
+A task says that there is work, not which, so that losing or doubling one is harmless. Each worker
+also looks for itself (`orders/lookout.py`).
 """
 
 from typing import Any
@@ -27,6 +28,7 @@ from orders.carrier import carrier
 from orders.crash_points import passing
 from orders.journal import conninfo
 from orders.lifecycle import Status
+from orders.lookout import Lookout
 
 CONSUMER = "the consumer of bells"
 STOP_SECONDS = 15.0  # besides the grace of orders: for what hangs while a worker stops
@@ -100,6 +102,15 @@ app.steps["consumer"].add(Turns)
 app.steps["worker"].add(Ending)
 
 
+lookout = Lookout(carrier)
+
+
+@worker_init.connect
+def look_out(**_: object) -> None:
+    """Look for due orders from now on: a worker is ready only once Redis has let it in."""
+    lookout.start()
+
+
 @worker_ready.connect
 def begin(**_: object) -> None:
     garbage.settle()
@@ -112,4 +123,5 @@ def end(**_: object) -> None:
     """Leave what was not begun to others; Celery then waits for the tasks under way."""
     if health.stop_beating():
         leave_within(settings.STOP_GRACE_SECONDS + STOP_SECONDS)
+        lookout.stop()
         carrier.stop(lambda: leave_within(CLOSE_SECONDS))

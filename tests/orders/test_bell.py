@@ -1,18 +1,26 @@
 """The bell: one in the air is enough, none is waited for, and losing one costs a second."""
 
 import asyncio
+import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from queue import Empty
 from typing import Any
 
+import msgpack
 import pytest
 import redis
+from celery import Celery
+from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
 
+from config import redis_listening
 from config.celery import app
 from orders import bell
-from tests.engine import short_folder
+from tests.engine import short_folder, wait_for
+from tests.proxy import proxy_of_redis
 from tests.samples import new_order
 from tests.task_queue import Queue
 
@@ -30,7 +38,7 @@ def hung_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_bell_is_a_task_that_celery_can_read(queue: Queue) -> None:
     assert bell.ring()
     with app.connection_for_read() as connection:
-        message = connection.SimpleQueue(bell.QUEUE).get(timeout=5)
+        message = connection.SimpleQueue(settings.CELERY_TASK_DEFAULT_QUEUE).get(timeout=5)
         assert message.headers["task"] == bell.ROUTE_AND_EXECUTE
         assert message.payload[:2] == [[], {}]
         message.ack()
@@ -115,3 +123,125 @@ def test_a_named_order_is_rung_for_by_its_id(queue: Queue) -> None:
     (message,) = queue.messages()
     assert message["headers"]["task"] == bell.EXECUTE_ONE
     assert "alone" in message["headers"]["kwargsrepr"]
+
+
+async def test_a_stranger_who_listens_to_everything_is_not_taken_for_a_worker(
+    queue: Queue,
+) -> None:
+    with queue.client.pubsub() as stranger:
+        stranger.psubscribe("*")
+        stranger.subscribe("engine:bell", "engine:5:bell")
+        wait_for(lambda: queue.client.pubsub_numpat() == 1)
+        ringer = bell.Ringer()
+        ringer.ring_soon()
+        await ringer.close()
+    assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
+
+
+def test_all_that_is_ours_has_our_name_and_the_number_of_the_database(queue: Queue) -> None:
+    bell.ring()
+    with app.connection_for_read() as connection:
+        message = connection.SimpleQueue(settings.CELERY_TASK_DEFAULT_QUEUE).get(timeout=5)
+        names: Any = queue.client.keys("*")
+        message.ack()
+    assert {name.decode() for name in names} == {
+        *("engine:0:bell:route_and_execute_orders", "engine:0:_kombu.binding.bells"),
+        *("engine:0:unacked", "engine:0:unacked_index"),
+    }
+
+
+def test_tasks_of_others_are_left_where_they_are(queue: Queue) -> None:
+    shop = Celery("shop", broker=settings.REDIS_URL.replace("unix://", "redis+socket://"))
+    shop.send_task("shop.tasks.sell")
+    with app.connection_for_read() as connection, pytest.raises(Empty):
+        connection.SimpleQueue(settings.CELERY_TASK_DEFAULT_QUEUE).get(block=False)
+    assert queue.client.llen("celery") == 1
+    shop.close()
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        *(b"hello", b"\xff", b"[]", b"5", b"null", b"{}", b'{"headers": {}}'),
+        b'{"headers": {"task": "x", "id": "1"}, "body": 5, "properties": {}}',
+        json.dumps(
+            {
+                "headers": {"task": bell.ROUTE_AND_EXECUTE, "id": "1"},
+                "body": "no base64",
+                "content-type": "application/json",
+                "content-encoding": "utf-8",
+                "properties": {
+                    "delivery_tag": "1",
+                    "delivery_info": {"exchange": "", "routing_key": "bells"},
+                    "body_encoding": "base64",
+                },
+            }
+        ).encode(),
+    ],
+)
+def test_junk_in_the_list_is_passed_over_and_the_next_bell_is_heard(
+    queue: Queue, junk: bytes
+) -> None:
+    heard: list[str] = []
+    with app.connection_for_read() as connection, app.amqp.TaskConsumer(connection) as consumer:
+        consumer.callbacks = [lambda _, message: heard.append(message.headers["task"])]
+        queue.client.lpush(bell.QUEUE, junk)
+        assert queue.client.llen(bell.QUEUE) == 1
+        connection.drain_events(timeout=5)  # passes over
+        assert heard == []
+        bell.ring()
+        wait_for(lambda: connection.drain_events(timeout=5) or heard)
+    assert heard == [bell.ROUTE_AND_EXECUTE]
+
+
+@pytest.mark.parametrize("kind", ["listener", "layer"])
+async def test_a_connection_that_fell_silent_is_opened_anew_and_hears_again(
+    kind: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_listening, "QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(redis_listening, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(bell, "LISTEN_SECONDS", 0.05)
+    async with proxy_of_redis(settings.REDIS_URL, by_port=False) as (proxy, url):
+        monkeypatch.setattr(settings, "REDIS_URL", url)
+        heard = asyncio.Event()
+        if kind == "listener":
+            listener = bell.Listener(heard.set)
+
+            async def tell() -> None:
+                await listener.start()  # as the carrier does whenever it lingers
+                redis_client.publish(bell.LISTENERS, "")
+
+            stop = listener.stop
+        else:
+            options = redis_listening.listening_options(settings.REDIS_URL, 1)
+            layer = RedisPubSubChannelLayer(hosts=[options], prefix="test:")
+            channel = await layer.new_channel()
+
+            async def receive() -> None:
+                while True:
+                    await layer.receive(channel)
+                    heard.set()
+
+            receiving = asyncio.create_task(receive())
+
+            async def tell() -> None:
+                redis_client.publish(channel, msgpack.packb({"type": "x"}))
+
+            async def stop() -> None:
+                receiving.cancel()
+                await asyncio.gather(receiving, return_exceptions=True)
+                await layer.flush()
+
+        async with asyncio.timeout(10):
+            await told(tell, heard)
+            proxy.silence()
+            heard.clear()
+            await told(tell, heard)
+        await stop()
+
+
+async def told(tell: Callable[[], Awaitable[None]], heard: asyncio.Event) -> None:
+    while not heard.is_set():
+        await tell()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(heard.wait(), 0.05)

@@ -19,6 +19,7 @@ from orders.hints import HintPublisher, hints_of_this_loop
 from orders.journal import Journal, conninfo, journal_of_this_loop
 from orders.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from orders.lifecycle import ACTIVE, Status
+from orders.lookout import PATIENCE, Lookout
 from orders.moves import ClaimedOrder, NewOrder
 from routing.venue import SignedTransaction, TransactionStatus
 from tests.checker import load, violations
@@ -85,6 +86,7 @@ class Running:
         for thread in self._threads:
             thread.join(DEADLINE)
             assert not thread.is_alive()
+        wait_for(lambda: self.carrier.is_idle, what="the carrier of a look is done")
         self.carrier._loop.run_until_complete(self._close())
         self.carrier._loop.close()
 
@@ -517,3 +519,67 @@ def test_a_carrier_that_lingers_outlives_redis(run: Run, queue: Queue) -> None:
     running.carry()  # as Celery does if the bell found nobody listening
     wait_for(lambda: value(CONFIRMED) == 1)
     wait_for(lambda: listeners(queue) == 1)
+
+
+def test_a_worker_that_hears_no_bell_finds_what_is_due(run: Run) -> None:
+    store_many(3)
+    running = run(ScriptedNetwork(then=Sending.LANDS))
+    Lookout(running.carrier).look()
+    wait_for(lambda: value(CONFIRMED) == 3)
+    assert_all_confirmed_once(running.network, 3)
+
+
+def test_a_look_at_nothing_wakes_nobody(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = run(ScriptedNetwork())
+    monkeypatch.setattr(running.carrier, "carry", lambda *_: pytest.fail("woken"))
+    Lookout(running.carrier).look()
+
+
+def test_orders_of_a_worker_that_is_stuck_are_taken_over_though_it_swallows_all_bells(
+    run: Run, gate: Gate
+) -> None:
+    store_many(2)
+    stuck = run(gate)
+    stuck.carry()
+    wait_for(lambda: gate.waiting == 2)
+    hang = threading.Event()
+    stuck.carrier._loop.call_soon_threadsafe(hang.wait)
+    stuck.carrier.carry({Status.SUBMITTED})  # a bell, taken for the carrier that does not move
+    query(EXPIRE)
+
+    Lookout(run(ScriptedNetwork(then=Sending.LANDS)).carrier).look()
+    try:
+        wait_for(lambda: value(CONFIRMED) == 2)
+    finally:
+        hang.set()
+        gate.open()
+
+
+def test_a_suspect_that_no_bell_names_is_carried(run: Run) -> None:
+    store_many(1)
+    query("UPDATE orders SET started_at = created_at, lost_leases = 3")
+    Lookout(run(ScriptedNetwork(then=Sending.LANDS)).carrier).look()
+    wait_for(lambda: value(CONFIRMED) == 1)
+
+
+def test_a_busy_worker_leaves_a_suspect_to_others_for_some_looks(
+    run: Run, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_many(1)
+    running = run(gate)
+    carrying = running.carry()
+    wait_for(lambda: gate.waiting == 1)
+    (suspect,) = store_many(1)
+    query(
+        "UPDATE orders SET started_at = created_at, lost_leases = 3 WHERE id = %s",
+        suspect,
+    )
+    named: list[object] = []
+    lookout = Lookout(running.carrier)
+    monkeypatch.setattr(lookout, "_carry", lambda _, name: named.append(name))
+    for _ in range(PATIENCE):
+        assert named == []
+        lookout.look()
+    assert named == [(suspect, True)]
+    gate.open()
+    carrying.join(DEADLINE)

@@ -30,8 +30,7 @@ def reachable() -> Iterator[Path]:
 def migrated_cluster(reachable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a stopped PostgreSQL with a migrated database, to be copied."""
     with servers_in(reachable / "template") as servers:
-        servers.template = make_cluster(servers, "cluster")
-        template = servers.postgres("first")
+        template = servers.postgres("first", like=make_cluster(servers, "cluster"))
         template.start()
         server = make_conninfo(template.conninfo, dbname="postgres")
         template.ask(f"CREATE DATABASE {DATABASE}", server)
@@ -42,10 +41,10 @@ def migrated_cluster(reachable: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def servers(reachable: Path, migrated_cluster: Path) -> Iterator[Servers]:
-    """Servers of one test, their PostgreSQL migrated."""
+def servers(reachable: Path, request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """Servers of one test; a PostgreSQL of them is migrated."""
     folder = Path(tempfile.mkdtemp(dir=reachable))
-    with servers_in(folder, migrated_cluster) as found:
+    with servers_in(folder, lambda: request.getfixturevalue("migrated_cluster")) as found:
         yield found
 
 

@@ -4,7 +4,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +61,7 @@ class Servers:
     """Starts servers below one folder; each ends with us, and at the latest when this is closed."""
 
     folder: Path
-    template: Path | None = None
+    template: Callable[[], Path] | None = None
     _children: list[Child] = field(default_factory=list)
 
     @property
@@ -72,7 +72,7 @@ class Servers:
     def postgres(self, name: str, *, like: Path | None = None, **settings: str) -> "Postgres":
         """Return a server whose files are a copy of the template's, or of another stopped one."""
         cluster = self.folder / name
-        source = like or self.template
+        source = like or (self.template() if self.template else None)
         assert source is not None
         self._run("cp", "-R", str(source), str(cluster))
         return Postgres(self, cluster, free_port(), settings)
@@ -199,7 +199,7 @@ def make_cluster(servers: Servers, name: str) -> Path:
     programs = postgres_programs()
     servers._run(
         *(str(programs / "initdb"), "-D", str(cluster), "-U", "postgres", "-E", "UTF8"),
-        *("--locale=C", "--auth=trust", "--no-instructions", "--no-sync"),
+        *("--locale=C", "--auth=trust", "--no-instructions", "--no-sync", "--wal-segsize=1"),
     )
     return cluster
 
@@ -308,7 +308,7 @@ def make_certificates(servers: Servers) -> Certificates:
 
 
 @contextmanager
-def servers_in(folder: Path, template: Path | None = None) -> Iterator[Servers]:
+def servers_in(folder: Path, template: Callable[[], Path] | None = None) -> Iterator[Servers]:
     """Servers below a folder, which their user may write to; none is left at the end."""
     with ExitStack() as stack:
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -1,6 +1,7 @@
 """PgBouncer between the engine and PostgreSQL: in session mode it serves, else nothing starts."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from config.pooler import REFUSAL, shares_sessions
 from config.postgres import Link
-from tests.servers.installed import Servers, pgbouncer, processes
+from tests.servers.installed import Postgres, Servers, pgbouncer, processes, servers_in
 
 ONE_SERVER = {"default_pool_size": "1"}
 TURNS = {"server_round_robin": "1", "min_pool_size": "5"}
@@ -24,13 +25,20 @@ SHOW = (
 )
 
 
+@pytest.fixture(scope="module")
+def behind(reachable: Path, migrated_cluster: Path) -> Iterator[Postgres]:
+    """The PostgreSQL behind the poolers of this file."""
+    with servers_in(reachable / "poolers", lambda: migrated_cluster) as servers:
+        found = servers.postgres("behind")
+        found.start()
+        yield found
+
+
 @pytest.mark.parametrize("settings", [{}, ONE_SERVER, TURNS, FORGETFUL], ids=str)
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 def test_a_pool_without_sessions_is_known_by_its_deeds(
-    servers: Servers, mode: str, settings: dict[str, str]
+    servers: Servers, behind: Postgres, mode: str, settings: dict[str, str]
 ) -> None:
-    behind = servers.postgres("behind")
-    behind.start()
     url = pgbouncer(servers, behind, mode, **settings)
 
     assert asyncio.run(shares_sessions(url))
@@ -38,18 +46,16 @@ def test_a_pool_without_sessions_is_known_by_its_deeds(
 
 @pytest.mark.parametrize("settings", [{}, TURNS], ids=str)
 def test_a_pool_in_session_mode_and_postgres_itself_have_sessions(
-    servers: Servers, settings: dict[str, str]
+    servers: Servers, behind: Postgres, settings: dict[str, str]
 ) -> None:
-    behind = servers.postgres("behind")
-    behind.start()
 
     assert not asyncio.run(shares_sessions(pgbouncer(servers, behind, "session", **settings)))
     assert not asyncio.run(shares_sessions(behind.url))
 
 
-def test_a_pool_without_sessions_is_known_while_others_use_it(servers: Servers) -> None:
-    behind = servers.postgres("behind")
-    behind.start()
+def test_a_pool_without_sessions_is_known_while_others_use_it(
+    servers: Servers, behind: Postgres
+) -> None:
     url = pgbouncer(servers, behind, "transaction")
 
     async def use(client: psycopg.AsyncConnection) -> None:
@@ -76,9 +82,9 @@ def test_a_server_that_is_away_says_nothing_about_sessions() -> None:
     assert not asyncio.run(shares_sessions("postgresql://127.0.0.1:1/engine"))
 
 
-def test_nothing_starts_behind_a_pool_without_sessions(servers: Servers, tmp_path: Path) -> None:
-    behind = servers.postgres("behind")
-    behind.start()
+def test_nothing_starts_behind_a_pool_without_sessions(
+    servers: Servers, behind: Postgres, tmp_path: Path
+) -> None:
     url = pgbouncer(servers, behind, "transaction")
     with processes(behind.url, tmp_path) as running:
         started = [
@@ -96,9 +102,9 @@ def test_nothing_starts_behind_a_pool_without_sessions(servers: Servers, tmp_pat
         assert "Traceback" not in str(refused.value)
 
 
-def test_the_engine_works_through_a_pool_in_session_mode(servers: Servers, tmp_path: Path) -> None:
-    behind = servers.postgres("behind")
-    behind.start()
+def test_the_engine_works_through_a_pool_in_session_mode(
+    servers: Servers, behind: Postgres, tmp_path: Path
+) -> None:
     url = pgbouncer(servers, behind, "session", default_pool_size="50")
     with processes(behind.url, tmp_path) as running:
         running.worker(DATABASE_URL=url)
@@ -113,10 +119,8 @@ def test_the_engine_works_through_a_pool_in_session_mode(servers: Servers, tmp_p
 
 
 def test_connections_have_their_limits_though_a_pool_drops_what_they_ask_for_at_the_start(
-    servers: Servers, tmp_path: Path
+    servers: Servers, behind: Postgres, tmp_path: Path
 ) -> None:
-    behind = servers.postgres("behind")
-    behind.start()
     url = pgbouncer(servers, behind, "session")
 
     async def of_the_journal() -> list[Any]:

@@ -193,6 +193,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await warm_up()
+            await asyncio.to_thread(health.known_migrations)
             garbage.settle()
             health.keep_turning("the event loop")
             health.keep_beating("web")

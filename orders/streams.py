@@ -214,6 +214,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
                 await send({"type": "lifespan.startup.failed", "message": REFUSAL})
                 return
             await warm_up()
+            await asyncio.to_thread(health.known_migrations)
             garbage.settle()
             health.keep_turning("the event loop")
             health.keep_beating("web")

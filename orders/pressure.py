@@ -45,6 +45,7 @@ local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 for place = 3, #ARGV do
   local key = KEYS[tonumber(ARGV[place])]
   local at = math.max(full[key] or tonumber(redis.call('GET', key) or 0), now)
+  if at > now + window + 1 then at = now end  -- beyond any bucket: the clock was set back
   local wait = at + step - now - window
   if wait < 0.000001 then wait = 0; at = at + step end
   full[key] = at

@@ -23,13 +23,14 @@ from tests.chaos.servers import full, may_mount
 from tests.chaos.stack import Place, Stack
 from tests.chaos.switches import BLOCK_SECONDS
 from tests.engine import Server
-from tests.proxy import Connections, Cut
+from tests.proxy import Connections, Cut, Proxy
 
 Deed = Callable[[Stack, Fault], Awaitable[None]]
 
 KINDS: dict[str, Kind] = {}
 DEEDS: dict[str, Deed] = {}
 COPIES = 20  # of one bell, and of a stranger's task
+AWAY_SECONDS = 3.0  # longer than any caller waits for an answer of PostgreSQL
 MEND_SECONDS = 30.0  # until what a fault broke has to be whole again
 JUNK = ("no JSON", "{}", '{"body": 1, "headers": {}, "properties": {}}', "[]")
 SPOILT = "spoilt"
@@ -585,19 +586,31 @@ async def _query(stack: Stack, statement: str, *parameters: Any) -> None:
 # Connections
 
 
-@fault(weight=6, seconds=(0.5, 1.5))
+@fault(weight=6, seconds=(0.5, 1.5), variants=("three times", "and the server is away"))
 async def lose_commit_answers(stack: Stack, fault: Fault) -> None:
     """Statements are committed, and those who sent them see a broken connection."""
     proxy = stack.before_postgres
-    before = proxy.cuts
+    is_away = variant(fault) != "three times"
     async with stack.postgres_turn:
-        for count in range(1, 4):
-            proxy.cut = Cut.AFTER
-            with suppress(TimeoutError):
-                async with asyncio.timeout(fault.seconds):
-                    while proxy.cuts < before + count:
-                        await asyncio.sleep(0.01)
-        proxy.cut = None
+        try:
+            for _ in range(1 if is_away else 3):
+                await _lose_an_answer(proxy, fault.seconds)
+            if is_away:
+                await proxy.shut()
+                await asyncio.sleep(AWAY_SECONDS)
+        finally:
+            proxy.cut = None
+            if is_away:
+                await proxy.shut()
+                await proxy.open()
+
+
+async def _lose_an_answer(proxy: Proxy, seconds: float) -> None:
+    before, proxy.cut = proxy.cuts, Cut.AFTER
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while proxy.cuts == before:
+                await asyncio.sleep(0.001)
 
 
 @fault(weight=2)

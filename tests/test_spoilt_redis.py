@@ -17,10 +17,8 @@ from tests.samples import new_order
 START_SECONDS = 2.0
 STARTED_AFTER = "SELECT extract(epoch FROM max(started_at - created_at)) FROM orders"
 OURS = (
-    bell.QUEUE,
-    bell.guard_of(bell.ROUTE_AND_EXECUTE),
-    ACTIVE_ORDERS,
-    *tuple(
+    *(bell.QUEUE, bell.guard_of(bell.ROUTE_AND_EXECUTE), ACTIVE_ORDERS),
+    *(
         bell.GUARD.removesuffix("bell:") + name
         for name in ("unacked", "unacked_index", "unacked_mutex", "_kombu.binding.bells")
     ),

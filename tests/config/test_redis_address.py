@@ -1,6 +1,7 @@
 """One reading of REDIS_URL for all who use it."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,9 +135,8 @@ def test_a_url_is_read_as_it_is_meant(url: str, expected: RedisAddress) -> None:
 def test_what_one_of_its_users_cannot_honour_is_refused_by_name_and_tells_no_secret(
     url: str, named: str
 ) -> None:
-    with pytest.raises(ValueError, match=r".") as refused:
+    with pytest.raises(ValueError, match=re.escape(named)) as refused:
         RedisAddress.parse(url)
-    assert named in str(refused.value)
     assert "cret" not in str(refused.value)
 
 

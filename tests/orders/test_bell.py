@@ -194,50 +194,34 @@ def test_junk_in_the_list_is_passed_over_and_the_next_bell_is_heard(
     assert heard == [bell.ROUTE_AND_EXECUTE]
 
 
-@pytest.mark.parametrize("kind", ["listener", "layer"])
-async def test_a_connection_that_fell_silent_is_opened_anew_and_hears_again(
-    kind: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+async def test_a_channel_layer_whose_connection_fell_silent_hears_again(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_listening, "QUIET_SECONDS", 0.1)
     monkeypatch.setattr(redis_listening, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(bell, "LISTEN_SECONDS", 0.05)
+    heard = asyncio.Event()
     async with proxy_of_redis(settings.REDIS_URL, by_port=False) as (proxy, url):
-        monkeypatch.setattr(settings, "REDIS_URL", url)
-        heard = asyncio.Event()
-        if kind == "listener":
-            listener = bell.Listener(heard.set)
+        options = redis_listening.listening_options(url, 1)
+        layer = RedisPubSubChannelLayer(hosts=[options], prefix="test:")
+        channel = await layer.new_channel()
 
-            async def tell() -> None:
-                await listener.start()  # as the carrier does whenever it lingers
-                redis_client.publish(bell.LISTENERS, "")
+        async def receive() -> None:
+            while True:
+                await layer.receive(channel)
+                heard.set()
 
-            stop = listener.stop
-        else:
-            options = redis_listening.listening_options(settings.REDIS_URL, 1)
-            layer = RedisPubSubChannelLayer(hosts=[options], prefix="test:")
-            channel = await layer.new_channel()
+        async def tell() -> None:
+            redis_client.publish(channel, msgpack.packb({"type": "x"}))
 
-            async def receive() -> None:
-                while True:
-                    await layer.receive(channel)
-                    heard.set()
-
-            receiving = asyncio.create_task(receive())
-
-            async def tell() -> None:
-                redis_client.publish(channel, msgpack.packb({"type": "x"}))
-
-            async def stop() -> None:
-                receiving.cancel()
-                await asyncio.gather(receiving, return_exceptions=True)
-                await layer.flush()
-
+        receiving = asyncio.create_task(receive())
         async with asyncio.timeout(10):
             await told(tell, heard)
             proxy.silence()
             heard.clear()
             await told(tell, heard)
-        await stop()
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+        await layer.flush()
 
 
 async def told(tell: Callable[[], Awaitable[None]], heard: asyncio.Event) -> None:

@@ -1,5 +1,4 @@
-import asyncio
-import json
+from copy import deepcopy
 from typing import Any
 from uuid import uuid4
 
@@ -8,6 +7,7 @@ from channels.testing import WebsocketCommunicator
 from django.test import override_settings
 
 from config.asgi import application
+from config.redis_listening import listening_options
 from orders import consumers, streams
 from orders.events import Event
 from orders.hints import hints_of_this_loop
@@ -481,7 +481,8 @@ async def test_without_the_database_an_order_on_a_socket_is_refused_and_may_be_s
 async def test_without_redis_a_socket_still_tells_all(
     settings: Any, quick_resync: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layers = json.loads(json.dumps(settings.CHANNEL_LAYERS).replace(settings.REDIS_URL, NO_REDIS))
+    layers = deepcopy(settings.CHANNEL_LAYERS)
+    layers["default"]["CONFIG"]["hosts"] = [listening_options(NO_REDIS, connect_seconds=1)]
     monkeypatch.setattr(consumers, "LAYER_SECONDS", 0.2)
     settings.CHANNEL_LAYERS, settings.REDIS_URL = layers, NO_REDIS
     order_id = await submit()

@@ -135,3 +135,31 @@ async def test_without_redis_a_sync_door_goes_on(
     settings.REDIS_URL = NO_REDIS
     publish_now(event(1))
     assert "was not published" in caplog.text
+
+
+@pytest.mark.parametrize("junk", ["", "hello", '{"seq": "x"}', "[]"])
+async def test_a_snapshot_that_is_none_is_written_over_and_holds_up_no_hint(
+    layer: Any, publisher: HintPublisher, redis_client: redis.Redis, junk: str
+) -> None:
+    redis_client.hset(ACTIVE_ORDERS, mapping={ORDER_ID: junk, "a stranger's": junk})
+    channel = await joined(layer)
+    publisher.publish(event(2))
+    assert (await layer.receive(channel))["seq"] == 2
+    await publisher.drained()
+    assert snapshot(redis_client) == event(2).as_message()
+    assert redis_client.hget(ACTIVE_ORDERS, "a stranger's") == junk.encode()
+
+
+async def test_hints_are_told_by_a_redis_that_does_not_keep_snapshots_and_one_warning_says_so(
+    layer: Any,
+    publisher: HintPublisher,
+    redis_client: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    redis_client.set(ACTIVE_ORDERS, "of another type")
+    channel = await joined(layer)
+    for seq in (1, 2, 3):
+        publisher.publish(event(seq))
+        assert (await layer.receive(channel))["seq"] == seq
+        await publisher.drained()
+    assert caplog.text.count("active orders are not kept") == 1

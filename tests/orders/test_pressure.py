@@ -16,7 +16,7 @@ from django.test import override_settings
 from config.rate import Rate
 from orders import pressure
 from orders.accounts import Principal
-from orders.pressure import Backlog, Limiter, Overloaded, OwnCount, name_of
+from orders.pressure import KEY, Backlog, Limiter, Overloaded, OwnCount, name_of
 from tests.accounts import make_account
 from tests.engine import SELL, Engine, engine, own_postgres, wait_for
 from tests.orders.client import SELL_SOL, connected, count_stored, database_away, get, post, submit
@@ -299,3 +299,26 @@ def hold_all_connections(url: str) -> list[psycopg.Connection[Any]]:
             held.append(psycopg.connect(url))
     except psycopg.OperationalError:
         return held
+
+
+@pytest.mark.parametrize("junk", ["hello", "", "nan", "inf", "-inf", "1e300", "0x7fffffffffff"])
+async def test_what_is_no_time_under_a_limit_counts_for_nothing(
+    junk: str, redis_client: redis.Redis
+) -> None:
+    redis_client.set(f"{KEY}a", junk)
+    await assert_counted_anew(redis_client)
+
+
+async def test_a_limit_whose_key_has_another_type_counts_anew(redis_client: redis.Redis) -> None:
+    redis_client.lpush(f"{KEY}a", "hello")
+    await assert_counted_anew(redis_client)
+
+
+async def assert_counted_anew(redis_client: redis.Redis) -> None:
+    limiter = Limiter(settings.REDIS_URL, Rate(2, 60))
+    allowances = [await limiter.take("a") for _ in range(3)]
+    await limiter.close()
+    assert [one.wait > 0 for one in allowances] == [False, False, True]
+    assert [one.left for one in allowances] == [1, 0, 0]
+    assert all(one.headers() for one in allowances)
+    assert float(str(redis_client.get(f"{KEY}a"), "ascii")) > 0

@@ -13,7 +13,6 @@ from redis.connection import parse_url
 
 logger = logging.getLogger(__name__)
 
-URL = "engine://"
 TRANSPORT_ALIASES["engine"] = "config.broker:Transport"
 
 ADDRESS: dict[str, Any] = dict(parse_url(settings.REDIS_URL))  # type: ignore[no-untyped-call]  # redis-py's

@@ -243,7 +243,7 @@ CHANNEL_LAYERS = {
 }
 
 # Celery: bells that say "there is work"; they may all be lost, too
-CELERY_BROKER_URL = "engine://"  # config/broker.py, which connects to REDIS_URL
+CELERY_BROKER_URL = "engine://redis"  # config/broker.py, which connects to REDIS_URL
 CELERY_TASK_DEFAULT_QUEUE = "bells"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

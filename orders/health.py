@@ -64,7 +64,7 @@ FROM heartbeats
 WHERE kind = 'worker' AND seen_at > clock_timestamp() - %s * interval '1 second'
   AND seen_at <= clock_timestamp()
 """
-FORGET = "DELETE FROM heartbeats WHERE seen_at < clock_timestamp() - interval '1 day'"
+FORGET = "DELETE FROM heartbeats WHERE seen_at < statement_timestamp() - interval '1 day'"
 
 # What a bell needs of Redis: a script that writes, tells, and looks at the queue.
 TRY = """

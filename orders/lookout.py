@@ -26,6 +26,7 @@ class Lookout:
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
         self._stopped = threading.Event()
+        self._carrying: set[threading.Thread] = set()
         self._suspect: str | None = None
         self._seen = 0
 
@@ -34,6 +35,11 @@ class Lookout:
 
     def stop(self) -> None:
         self._stopped.set()
+
+    def wait(self) -> None:
+        """Return when nothing is carried any more of what this found."""
+        for thread in list(self._carrying):
+            thread.join()
 
     def look(self) -> None:
         """Look once, without waiting for what is found to be carried.
@@ -63,15 +69,19 @@ class Lookout:
         return suspect, True
 
     def _carry(self, statuses: frozenset[Status], named: Named | None) -> None:
-        """Wake the carrier, or be it in a thread that the process waits for at its end."""
+        """Wake the carrier, or be it in a thread of its own, for which `wait` waits."""
 
         def carry() -> None:
             try:
                 self._carrier.carry(statuses, named)
             except psycopg.Error as error:
                 logger.warning("what is due was not carried: %s", error)
+            finally:
+                self._carrying.discard(thread)
 
-        threading.Thread(target=carry, name="carrier").start()
+        thread = threading.Thread(target=carry, name="carrier", daemon=True)
+        self._carrying.add(thread)
+        thread.start()
 
     def _look_for_ever(self) -> None:
         while not self._stopped.wait(LOOK_SECONDS):

@@ -97,6 +97,10 @@ class Ending(bootsteps.StartStopStep):
     def close(self, worker: Any) -> None:
         end()
 
+    def stop(self, worker: Any) -> None:
+        """Celery waits for its tasks alone; orders may be carried in a thread of the lookout."""
+        lookout.wait()
+
 
 app.steps["consumer"].add(Turns)
 app.steps["worker"].add(Ending)

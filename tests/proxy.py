@@ -57,12 +57,16 @@ class Connections:
         self._flows: set[Flow] = set()
         self._is_passable = asyncio.Event()
         self._is_passable.set()
+        self._is_shut = False
         self.cut: Cut | None = None
         self.cuts = 0
         self.is_silent = False
         self.held = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_shut:  # it was accepted in the very moment
+            writer.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -200,6 +204,7 @@ class Proxy(Connections):
         self._server = socket_of(conninfo)
 
     async def open(self) -> None:
+        self._is_shut = False
         if self._socket is not None:
             self._listening = await asyncio.start_unix_server(self.serve, str(self._socket))
             return
@@ -208,6 +213,7 @@ class Proxy(Connections):
 
     async def shut(self) -> None:
         """Refuse new connections and cut those that there are."""
+        self._is_shut = True
         if self._listening is not None:
             self._listening.close()
             self._listening = None

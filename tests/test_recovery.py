@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 import redis
 import websockets
+from django.conf import settings
 from kombu import Connection
 
 from config.celery import app
-from config.settings import celery_broker
+from config.redis_address import RedisAddress
 from orders import bell
 from orders.hints import ACTIVE_ORDERS
 from tests.checker import Transcript, load, violations
@@ -65,7 +66,9 @@ class Stack:
 
     def send_named(self, order_id: str, queue: str) -> None:
         """Have the worker that listens on this queue take this order."""
-        with Connection(celery_broker(self.redis_url)) as connection:
+        path = RedisAddress.parse(self.redis_url).path
+        own_names = {"global_keyprefix": settings.REDIS_PREFIX}
+        with Connection(f"redis+socket://{path}", transport_options=own_names) as connection:
             app.send_task(
                 bell.EXECUTE_ONE,
                 kwargs={"order_id": order_id},
@@ -262,7 +265,8 @@ def test_no_accepted_order_is_lost_when_postgres_is_killed_under_load(stack: Sta
 
     assert took < 6, f"the web process took {took:.1f} s to come back"
     assert {answer.status for answer in load_.refused} == {503}
-    assert {answer.body["error"] for answer in load_.refused} == {"database_unavailable"}
+    told = {answer.body["error"] for answer in load_.refused}
+    assert told <= {"database_unavailable", "outcome_unknown"}  # the second of what was under way
     assert all(int(answer.headers["retry-after"]) > 0 for answer in load_.refused)
     stack.assert_all_confirmed(load_.accepted)
     assert stack.worker.exit_code is None

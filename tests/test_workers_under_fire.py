@@ -72,7 +72,9 @@ time_t time(time_t *at) {
 
 @pytest.fixture(scope="module")
 def running(process_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with engine(process_database, tmp_path_factory.mktemp("workers")) as found:
+    # No worker looks for itself: each has what it is rung for.
+    deaf = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings", "SWITCHES": "look"}
+    with engine(process_database, tmp_path_factory.mktemp("workers"), **deaf) as found:
         found.worker("-Q", HEALTHY)
         yield found
 

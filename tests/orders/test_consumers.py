@@ -1,3 +1,4 @@
+import asyncio
 from copy import deepcopy
 from typing import Any
 from uuid import uuid4

@@ -130,7 +130,7 @@ def test_connections_have_their_limits_though_a_pool_drops_what_they_ask_for_at_
         finally:
             await link.close()
 
-    assert asyncio.run(of_the_journal()) == ["10s", "500ms", "5s", "UTC"]
+    assert asyncio.run(of_the_journal()) == ["5s", "500ms", "3s", "UTC"]
     with processes(behind.url, tmp_path) as running:
         ended = running.command("shell", "--verbosity", "0", "-c", SHOW, DATABASE_URL=url)
-        assert ended.stdout.split() == ["10s", "3s", "5s", "UTC"], ended.stderr
+        assert ended.stdout.split() == ["5s", "1500ms", "2500ms", "UTC"], ended.stderr

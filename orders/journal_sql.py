@@ -251,7 +251,8 @@ FROM orders WHERE {IS_DUE} AND started_at IS NOT NULL
 # Those of the future as well: the clock was set back, and would come to them again.
 PRUNE_STARTS = """
 DELETE FROM order_starts
-WHERE at < statement_timestamp() - %(window)s * interval '1 second' OR at > statement_timestamp()
+WHERE at < statement_timestamp() - %(window)s * interval '1 second'
+  OR at > statement_timestamp() + interval '1 second'  -- others may commit meanwhile
 """
 
 # An order is due, or leased, no further ahead than the rules set it: one that never began is due

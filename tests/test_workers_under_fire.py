@@ -241,8 +241,8 @@ def test_only_the_clock_of_the_database_decides(
         SIMULATION_FAULTS="quote_refused=0.3",  # so that pauses between attempts count, too
     ) as running:
         # A queue of its own for each, beside the usual one: both are rung for.
-        ahead = running.worker("-Q", "celery,ahead", **in_time(SKEW))
-        behind = running.worker("-Q", "celery,behind", **in_time(-SKEW))
+        ahead = running.worker("-Q", "bells,ahead", **in_time(SKEW))
+        behind = running.worker("-Q", "bells,behind", **in_time(-SKEW))
         running.scheduler(**in_time(SKEW))
         wait_for(lambda: running.value(WORKERS_SEEN) == 2, what="both workers have started")
         before = datetime.now(UTC)

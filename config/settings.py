@@ -125,7 +125,8 @@ REDIS_ADDRESS = redis_address(env.str("REDIS_URL", default="") or embedded.redis
 REDIS_URL = REDIS_ADDRESS.url
 # What is ours in that Redis: all keys and channels but `active_orders` begin with it. Channels know
 # no database, so its number is in the prefix.
-REDIS_PREFIX = f"{engine_name(env.str('ENGINE_NAME', default='engine'))}:{REDIS_ADDRESS.number}:"
+ENGINE_NAME = engine_name(env.str("ENGINE_NAME", default="engine"))
+REDIS_PREFIX = f"{ENGINE_NAME}:{REDIS_ADDRESS.number}:"
 DATABASES = {"default": database(DATABASE_URL)}
 
 INSTALLED_APPS = [

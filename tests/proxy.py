@@ -71,8 +71,11 @@ class Connections:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        with suppress(OSError, asyncio.CancelledError):
-            await self._connect(reader, writer)
+        try:
+            with suppress(OSError, asyncio.CancelledError):
+                await self._connect(reader, writer)
+        finally:
+            writer.close()
 
     async def cut_all(self) -> int:
         """Cut those that there are, and return how many; of silent ones nobody hears anything."""
@@ -132,9 +135,9 @@ class Connections:
             self._flows.discard(flow)
             for passing in (up, down):
                 passing.cancel()
-            await asyncio.gather(up, down, return_exceptions=True)
-            for end in (writer, server_writer):
+            for end in (writer, server_writer):  # before any wait, in which a cut may come
                 end.close()
+            await asyncio.gather(up, down, return_exceptions=True)
             for end in (writer, server_writer):
                 with suppress(OSError):
                     await end.wait_closed()

@@ -74,7 +74,7 @@ async def write_read_only(link: Link) -> None:
         ("synchronous_commit", "off"),
         ("statement_timeout", "1"),
         ("lock_timeout", "1"),
-        ("idle_session_timeout", "1"),
+        ("idle_session_timeout", "600000"),
         ("bytea_output", "escape"),
         ("row_security", "off"),
         ("transform_null_equals", "on"),

@@ -79,7 +79,7 @@ LONGEST_WAIT: ContextVar[float] = ContextVar("longest wait", default=3.0)
 LOST_CLASSES = ("08", "53", "57P", "58", "25P")
 LOST_STATES = ("25006", "26000", "42P05")
 # After these nobody knows whether the statement was committed.
-DOUBTFUL_CLASSES = ("08", "57P", "25P")
+DOUBTFUL_CLASSES = ("08", "57P", "25P", "40003")
 
 SET = """
 SELECT count(set_config(wanted.name, wanted.value, false)),

@@ -33,12 +33,12 @@ from orders.parsers import MalformedJSON, parse_json
 from orders.pressure import allowance_of
 from orders.problems import (
     AWAY,
-    NOTHING_STORED,
     REFUSALS,
     Problem,
     invalid_fields,
     problem,
     refusal,
+    said_of_order,
     too_many_requests,
 )
 from orders.serializers import InvalidOrder, read_order, read_repeated_order
@@ -419,7 +419,7 @@ class OrderEntry(OrderStream):
                 await self.say_problem(refusal(refused) or {})
             except DATABASE_ERRORS as error:
                 logger.warning("an order was not taken: %s", error)
-                await self.say_problem(problem(503, "database_unavailable", NOTHING_STORED))
+                await self.say_problem(problem(503, "database_unavailable", said_of_order(sent)))
 
     async def _recognise_or_take(self, sent: Any) -> None:
         name = sent.get("clientOrderId") if isinstance(sent, dict) else None

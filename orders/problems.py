@@ -29,6 +29,10 @@ CONTENT_TYPE = "application/problem+json"
 Problem = dict[str, Any]
 AWAY = "The database does not answer, try again."
 NOTHING_STORED = "The database does not answer. Nothing was stored, try again."
+MAY_BE_REPEATED = (
+    "The database does not answer, so nobody knows whether this order was stored before. Send the"
+    " same again, with the same key: it stays one order."
+)
 UNKNOWN_SECONDS = 5  # after which a client should look whether its order is there
 TOO_MANY = "More orders than the limit of an account allows. Nothing was stored."
 
@@ -236,7 +240,16 @@ def said_of_absence(context: dict[str, Any]) -> str:
     sends_orders = (
         getattr(view, "stores_orders", False) and getattr(request, "method", "") == "POST"
     )
-    return NOTHING_STORED if sends_orders else AWAY
+    if not sends_orders:
+        return AWAY
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY") if request is not None else None
+    return said_of_order(getattr(view, "sent", None), key)
+
+
+def said_of_order(sent: Any, key: str | None = None) -> str:
+    """Return what is true of an order that was not sent on; under a key it may be stored before."""
+    name = sent.get("clientOrderId") if isinstance(sent, dict) else None
+    return MAY_BE_REPEATED if key or name else NOTHING_STORED
 
 
 def as_response(data: Problem) -> JsonResponse:

@@ -201,3 +201,31 @@ async def test_a_repeated_order_without_tokens_is_found_when_the_default_market_
     settings.DEFAULT_MARKET = "JUP/USDC"
     again = await post("/orders", json.loads(json.dumps(order)), **headers)
     assert (again.status, again.json["orderId"]) == (200, first.json["orderId"])
+
+
+async def test_a_stored_order_whose_key_cannot_be_looked_up_is_not_said_to_be_missing(
+    database: Database, make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_account()
+    headers = {"idempotency_key": "k"} | owner.headers
+    assert (await post("/execute", SELL_SOL, **headers)).status == 201
+    async with cut_off(database, make_journal, monkeypatch, None):
+        again = await post("/execute", SELL_SOL, **headers)
+    assert (again.status, again.json["error"]) == (503, "database_unavailable")
+    assert "Nothing was stored" not in again.json["detail"]
+
+
+async def test_nor_is_it_on_a_socket(
+    database: Database, make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_account()
+    named = SELL_SOL | {"clientOrderId": "c"}
+    assert (await post("/execute", named, **owner.headers)).status == 201
+    async with (
+        connected("/execute", **owner.headers) as socket,
+        cut_off(database, make_journal, monkeypatch, None),
+    ):
+        await socket.send(named)
+        frame = await socket.message()
+    assert frame["error"] == "database_unavailable"
+    assert "Nothing was stored" not in frame["detail"]

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.session import is_connection_lost
@@ -242,8 +243,17 @@ def said_of_absence(context: dict[str, Any]) -> str:
     )
     if not sends_orders:
         return AWAY
-    key = request.META.get("HTTP_IDEMPOTENCY_KEY") if request is not None else None
-    return said_of_order(getattr(view, "sent", None), key)
+    if request is None:
+        return NOTHING_STORED
+    return said_of_order(_body_of(request), request.META.get("HTTP_IDEMPOTENCY_KEY"))
+
+
+def _body_of(request: Request) -> Any:
+    """Return what was sent, although the view did not come to read it; None if it is unreadable."""
+    try:
+        return request.data
+    except exceptions.APIException:
+        return None
 
 
 def said_of_order(sent: Any, key: str | None = None) -> str:

@@ -274,14 +274,16 @@ async def read_order(data: Any) -> OrderRequest:
 
 
 async def read_repeated_order(data: Any, before: dict[str, Any]) -> OrderRequest:
-    """Return what is meant by the repetition of an order that is stored; `before` is as answered.
+    """Return what is meant by an order under the key of one that is stored, in other words.
 
-    Its market may be closed by now, and another one the default.
+    Its market may be closed by now. `before` is the data of the stored order's first event: older
+    releases kept no fingerprint, so that of theirs the default market may have been meant.
 
     :raises InvalidOrder, psycopg.OperationalError, django.db.Error: as `read_order`.
     """
-    if isinstance(data, dict) and not any(data.get(name) for name in TOKEN_FIELDS):
-        data = data | {name: before[name] for name in ("baseToken", "quoteToken")}
+    is_old = isinstance(data, dict) and "fingerprint" not in before
+    if is_old and not any(data.get(name) for name in TOKEN_FIELDS):
+        data = data | {name: before["order"][name] for name in ("baseToken", "quoteToken")}
     return await _read_order(data, ORDER_REQUEST.read)
 
 

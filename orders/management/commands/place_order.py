@@ -85,7 +85,9 @@ class Command(BaseCommand):
             raise CommandError(problem["detail"], returncode=BAD_INPUT) from None
         except Overloaded as refused:
             self.tell(refusal(refused), options)
-            raise CommandError(f"Too many orders wait. {NOTHING_STORED}", returncode=FAILED) from None
+            raise CommandError(
+                f"Too many orders wait. {NOTHING_STORED}", returncode=FAILED
+            ) from None
         except OutcomeUnknown as unknown:
             self.tell(refusal(unknown), options)
             text = f"{NOT_SAID} {LOOK}".format(unknown.order_id)

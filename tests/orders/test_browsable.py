@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
 from django.test import Client
@@ -173,6 +174,20 @@ async def test_a_stored_order_is_told_though_the_database_falls_silent_behind_it
     assert f'"orderId": "{order_id}"' in Page(answer).text
     assert "try again" not in answer.text
     assert count_stored() > stored
+
+
+async def test_a_person_whose_session_cannot_be_read_is_told_what_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = await get("/api/orders", **BROWSER)
+    monkeypatch.setattr(SessionStore, "load", silent)
+    form, cookies = Page(page).order_form, {"sessionid": "x" * 32, **page.cookies}
+    answer = await fill_in(form, cookies, **SELL_SOL)
+    assert answer.status == 503
+    assert "Nothing was stored" in Page(answer).text
+    answer = await fill_in(form, cookies, **SELL_SOL, clientOrderId="c")
+    assert answer.status == 503
+    assert "Nothing was stored" not in Page(answer).text
 
 
 async def test_a_page_is_made_before_its_request_has_to_be_answered(

@@ -427,7 +427,7 @@ class OrderEntry(OrderStream):
         owner = self.principal.owner
         if (before := await accepted_before(owner, None, name)) is not None:
             if recognised(sent, before) is None:
-                repeated = await read_repeated_order(sent, before.event.data)
+                repeated = await read_repeated_order(sent, before)
                 repeat_order(repeated, owner, None, before)
             self._stop_waiting()
             await self._follow_again(before.event.order_id)

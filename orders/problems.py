@@ -35,7 +35,7 @@ MAY_BE_REPEATED = (
     " same again, with the same key: it stays one order."
 )
 UNKNOWN_SECONDS = 5  # after which a client should look whether its order is there
-TOO_MANY = "More orders than the limit of an account allows. Nothing was stored."
+TOO_MANY = "More orders than the limit of an account allows. This request stored nothing."
 
 # As in RFC 9110; Python says so from 3.13 on, and something older before.
 PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -68,7 +68,8 @@ REFUSALS: dict[type[Exception], tuple[int, str, str, int | None]] = {
     ),
     Overloaded: (
         *(503, "overloaded"),
-        *("Too many orders wait. Nothing was stored, come again later.", OVERLOADED_SECONDS),
+        "Too many orders wait. This request stored nothing, come again later.",
+        OVERLOADED_SECONDS,
     ),
     OutcomeUnknown: (
         *(503, "outcome_unknown"),

@@ -159,11 +159,14 @@ def recognised(sent: object, before: AlreadyAccepted) -> Submitted | None:
 
 def fingerprint_of(sent: object) -> dict[str, str]:
     """Return the SHA-256 of a request's fields, in whichever order; empty if it is no order."""
+    if not isinstance(sent, dict):
+        return {}
+    given = {name: value for name, value in sent.items() if value is not None}
     try:
-        text = orjson.dumps(sent, default=str, option=orjson.OPT_SORT_KEYS)
+        text = orjson.dumps(given, default=str, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # nested too deep, say
         return {}
-    return {"fingerprint": hashlib.sha256(text).hexdigest()} if sent else {}
+    return {"fingerprint": hashlib.sha256(text).hexdigest()}
 
 
 def repeat_order(
@@ -205,7 +208,12 @@ def replayed(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
     """
     if meaning(asked) == meaning(before.event.data["order"]):
         return Submitted(answer_of(before.event), before.event, is_replay=True)
-    raise (IdempotencyKeyReused if before.by_idempotency_key else ClientOrderIdTaken)
+    raise conflict_with(before)
+
+
+def conflict_with(before: AlreadyAccepted) -> IdempotencyKeyReused | ClientOrderIdTaken:
+    """Return what is raised of something else that was sent under the key of this order."""
+    return IdempotencyKeyReused() if before.by_idempotency_key else ClientOrderIdTaken()
 
 
 def meaning(asked: dict[str, Any]) -> dict[str, Any]:

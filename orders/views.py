@@ -105,7 +105,7 @@ class OrdersView(AsyncAPIView):
         if before is not None:
             if (known := submission.recognised(sent, before)) is not None:
                 return known
-            repeated = await read_repeated_order(sent, before.event.data)
+            repeated = await read_repeated_order(sent, before)
             return submission.repeat_order(repeated, principal.owner, key, before)
         await self._admit(request, principal)
         return await submission.submit_order(

@@ -12,10 +12,11 @@ from django.db import InternalError, OperationalError, connection
 
 from config import group_commit
 from config.rate import Rate
-from orders import authentication, submission
+from orders import authentication, consumers, submission
 from orders.accounts import Accounts
 from orders.journal import Journal, conninfo
 from orders.moves import NewOrder
+from orders.pressure import Backlog
 from routing.registry import read_registry
 from tests.accounts import execute, make_account
 from tests.database import Database, MakeJournal
@@ -266,6 +267,26 @@ async def test_nor_is_it_on_a_socket_whose_api_key_cannot_be_looked_up(
     assert [message["error"] for message in messages] == ["database_unavailable"]
     assert "Nothing was stored" not in messages[0]["detail"]
     assert code == 1013
+
+
+async def test_nor_is_one_that_is_repeated_while_it_is_stored_and_meets_a_limit(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ACCOUNT_RATE_LIMIT = Rate(1, 3600)
+    owner = make_account()
+    named = SELL_SOL | {"clientOrderId": "c"}
+    assert (await post("/execute", named, **owner.headers)).status == 201
+    for door in (submission, consumers):
+        monkeypatch.setattr(door, "accepted_before", _nothing)
+    limited = await post("/execute", named, **owner.headers)
+    monkeypatch.setattr(consumers, "allowance_of", _nothing)
+    monkeypatch.setattr(Backlog, "_is_full", lambda _: True)
+    async with connected("/execute", **owner.headers) as socket:
+        await socket.send(named)
+        crowded = await socket.message()
+    assert [limited.json["error"], crowded["error"]] == ["too_many_requests", "overloaded"]
+    for detail in (limited.json["detail"], crowded["detail"]):
+        assert "This request stored nothing" in detail
 
 
 async def test_a_cancellation_whose_order_cannot_be_read_afterwards_may_be_repeated(

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 Problem = dict[str, Any]
 AWAY = "The database does not answer, try again."
+LOOK_FIRST = "The database does not answer. Look at /api/orders before you send an order again."
 NOTHING_STORED = "The database does not answer. Nothing was stored, try again."
 MAY_BE_REPEATED = (
     "The database does not answer, so nobody knows whether this order was stored before. Send the"
@@ -278,8 +279,9 @@ def server_error(request: HttpRequest) -> JsonResponse:
     Outside of the API's views a database that does not answer is noticed only here.
     """
     if is_database_away(sys.exc_info()[1]):
-        away = DatabaseUnavailable
-        found = as_response(problem(503, away.default_code, away.default_detail))
+        # A page may have sent an order before.
+        detail = AWAY if request.method in ("GET", "HEAD") else LOOK_FIRST
+        found = as_response(problem(503, DatabaseUnavailable.default_code, detail))
         found.headers["Retry-After"] = "1"
         return found
     return as_response(problem(500, "internal_error", "Something broke on our side."))

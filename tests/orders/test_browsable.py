@@ -10,6 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
 from django.test import Client
@@ -188,6 +189,20 @@ async def test_a_person_whose_session_cannot_be_read_is_told_what_is_known(
     answer = await fill_in(form, cookies, **SELL_SOL, clientOrderId="c")
     assert answer.status == 503
     assert "Nothing was stored" not in Page(answer).text
+
+
+@pytest.mark.parametrize(("method", "is_denied"), [("GET", True), ("POST", False)])
+async def test_what_breaks_behind_an_answer_does_not_deny_an_order(
+    method: str, is_denied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = await get("/api/orders", **BROWSER)
+    monkeypatch.setattr(SessionMiddleware, "process_response", silent)
+    form = Page(page).order_form
+    form.method = method
+    answer = await fill_in(form, page.cookies, **SELL_SOL)
+    assert (answer.status, answer.json["error"]) == (503, "database_unavailable")
+    assert ("try again" in answer.json["detail"]) == is_denied
+    assert ("Look at /api/orders before" in answer.json["detail"]) == (not is_denied)
 
 
 async def test_a_page_is_made_before_its_request_has_to_be_answered(

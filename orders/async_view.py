@@ -26,9 +26,9 @@ class ProblemAPIView(APIView):
     """The template of what the view's page teaches, above its answer."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer in time, whatever the database does."""
+        """Answer in time, pages as well, whatever the database does."""
         with answered_within(ANSWER_SECONDS):
-            return super().dispatch(request, *args, **kwargs)
+            return page_rendered(super().dispatch(request, *args, **kwargs))
 
     def get_view_description(self, html: bool = False) -> str:
         if not (html and self.about):
@@ -58,8 +58,10 @@ class AsyncAPIView(ProblemAPIView):
         self.request = wrapped = self.initialize_request(request, *args, **kwargs)
         with answered_within(ANSWER_SECONDS):
             response = await self._answer(request, wrapped, *args, **kwargs)
-        self.response = self.finalize_response(wrapped, response, *args, **kwargs)
-        return rendered(self.response)
+            self.response = self.finalize_response(wrapped, response, *args, **kwargs)
+            if is_json(self.response):
+                return plain(self.response)
+            return await sync_to_async(page_rendered)(self.response)
 
     async def _answer(
         self, request: HttpRequest, wrapped: Request, *args: Any, **kwargs: Any
@@ -87,12 +89,15 @@ def is_json(response: Response) -> bool:
     return renderer is not None and renderer.format == "json"
 
 
-def rendered(response: Response) -> HttpResponseBase:
-    """Render JSON here and now; leave pages to Django, which renders them in a thread."""
-    if not is_json(response):
-        return response
-    plain = HttpResponse(response.rendered_content, status=response.status_code)
+def page_rendered(response: HttpResponseBase) -> HttpResponseBase:
+    """Render a page here, where the request's deadline holds; Django would after the view."""
+    return response.render() if isinstance(response, Response) else response
+
+
+def plain(response: Response) -> HttpResponse:
+    """Return JSON as an answer that needs no thread."""
+    found = HttpResponse(response.rendered_content, status=response.status_code)
     for name, value in response.headers.items():
-        plain.headers[name] = value
-    plain.headers["Content-Length"] = str(len(plain.content))
-    return plain
+        found.headers[name] = value
+    found.headers["Content-Length"] = str(len(found.content))
+    return found

@@ -47,6 +47,7 @@ from orders.submission import (
     OrderRequest,
     accepted_before,
     new_order_id,
+    recognised,
     repeat_order,
     submit_order,
 )
@@ -425,8 +426,9 @@ class OrderEntry(OrderStream):
         name = sent.get("clientOrderId") if isinstance(sent, dict) else None
         owner = self.principal.owner
         if (before := await accepted_before(owner, None, name)) is not None:
-            repeated = await read_repeated_order(sent, before.event.data["order"])
-            repeat_order(repeated, owner, None, before)
+            if recognised(sent, before) is None:
+                repeated = await read_repeated_order(sent, before)
+                repeat_order(repeated, owner, None, before)
             self._stop_waiting()
             await self._follow_again(before.event.order_id)
             return
@@ -434,14 +436,14 @@ class OrderEntry(OrderStream):
         if allowance is not None and allowance.wait:
             await self.say_problem(too_many_requests(allowance.wait))
             return
-        await self._take(await read_order(sent))
+        await self._take(await read_order(sent), sent)
 
-    async def _take(self, request: OrderRequest) -> None:
+    async def _take(self, request: OrderRequest, sent: Any) -> None:
         order_id = new_order_id()
         watch = await self._join(order_id, 0)
         try:
             _, event, is_replay = await submit_order(
-                request, self.principal.owner, order_id=order_id
+                request, self.principal.owner, order_id=order_id, sent=sent
             )
         except Exception:
             await self._forget(watch)

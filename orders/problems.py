@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.session import is_connection_lost
@@ -28,13 +29,14 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 Problem = dict[str, Any]
 AWAY = "The database does not answer, try again."
+LOOK_FIRST = "The database does not answer. Look at /api/orders before you send an order again."
 NOTHING_STORED = "The database does not answer. Nothing was stored, try again."
 MAY_BE_REPEATED = (
     "The database does not answer, so nobody knows whether this order was stored before. Send the"
     " same again, with the same key: it stays one order."
 )
 UNKNOWN_SECONDS = 5  # after which a client should look whether its order is there
-TOO_MANY = "More orders than the limit of an account allows. Nothing was stored."
+TOO_MANY = "More orders than the limit of an account allows. This request stored nothing."
 
 # As in RFC 9110; Python says so from 3.13 on, and something older before.
 PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -67,7 +69,8 @@ REFUSALS: dict[type[Exception], tuple[int, str, str, int | None]] = {
     ),
     Overloaded: (
         *(503, "overloaded"),
-        *("Too many orders wait. Nothing was stored, come again later.", OVERLOADED_SECONDS),
+        "Too many orders wait. This request stored nothing, come again later.",
+        OVERLOADED_SECONDS,
     ),
     OutcomeUnknown: (
         *(503, "outcome_unknown"),
@@ -242,8 +245,17 @@ def said_of_absence(context: dict[str, Any]) -> str:
     )
     if not sends_orders:
         return AWAY
-    key = request.META.get("HTTP_IDEMPOTENCY_KEY") if request is not None else None
-    return said_of_order(getattr(view, "sent", None), key)
+    if request is None:
+        return NOTHING_STORED
+    return said_of_order(_body_of(request), request.META.get("HTTP_IDEMPOTENCY_KEY"))
+
+
+def _body_of(request: Request) -> Any:
+    """Return what was sent, although the view did not come to read it; None if it is unreadable."""
+    try:
+        return request.data
+    except exceptions.APIException:
+        return None
 
 
 def said_of_order(sent: Any, key: str | None = None) -> str:
@@ -267,8 +279,9 @@ def server_error(request: HttpRequest) -> JsonResponse:
     Outside of the API's views a database that does not answer is noticed only here.
     """
     if is_database_away(sys.exc_info()[1]):
-        away = DatabaseUnavailable
-        found = as_response(problem(503, away.default_code, away.default_detail))
+        # A page may have sent an order before.
+        detail = AWAY if request.method in ("GET", "HEAD") else LOOK_FIRST
+        found = as_response(problem(503, DatabaseUnavailable.default_code, detail))
         found.headers["Retry-After"] = "1"
         return found
     return as_response(problem(500, "internal_error", "Something broke on our side."))

@@ -1,13 +1,22 @@
 """How answers are written: JSON for programs at once, everything else by DRF's rules."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from django.utils.html import format_html
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 
+from orders.problems import is_database_away
+
+logger = logging.getLogger(__name__)
+
+BARE_PAGE = """<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>Order execution engine</title><pre>{}</pre></html>
+"""
 INDENTED = orjson.OPT_INDENT_2
 UNCHOOSY = frozenset(("", "*/*", "application/json"))
 
@@ -23,9 +32,25 @@ class PlainJSONRenderer(JSONRenderer):
 
 
 class PageRenderer(BrowsableAPIRenderer):
-    """DRF's page for people, which runs under a Content-Security-Policy of `default-src 'self'`."""
+    """DRF's page for people, which runs under a Content-Security-Policy of `default-src 'self'`.
+
+    If the database falls silent meanwhile, the answer is shown without the page around it: what
+    was done stays done, and nothing else may be said of it.
+    """
 
     template = "orders/api/page.html"
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
+    ) -> str:
+        try:
+            page: str = super().render(data, accepted_media_type, renderer_context)
+        except Exception as error:
+            if not is_database_away(error):
+                raise
+            logger.warning("an answer was shown without its page: %s", error)
+            return format_html(BARE_PAGE, orjson.dumps(data, option=INDENTED).decode())
+        return page
 
 
 class ProgramsFirst(DefaultContentNegotiation):

@@ -22,7 +22,8 @@ from orders.fields import (
     refuse,
 )
 from orders.models import MAX_SLIPPAGE_BPS
-from orders.submission import OrderRequest
+from orders.moves import AlreadyAccepted
+from orders.submission import OrderRequest, conflict_with
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
 from routing.registry import is_read, read_again, registry
@@ -261,6 +262,8 @@ LEARN_SECONDS = 2.0
 TOKEN_FIELDS = ("baseToken", "quoteToken", "tokenIn", "tokenOut")
 OUTDATED = {"unknown_token", "unknown_market", "market_closed"}
 """What an older copy of the registry refuses, and a newer one may not."""
+CHANGEABLE = OUTDATED | {"unknown_venue", "conflict", "out_of_range", "too_precise"}
+"""What is refused now, and may not have been before."""
 
 
 async def read_order(data: Any) -> OrderRequest:
@@ -273,16 +276,25 @@ async def read_order(data: Any) -> OrderRequest:
     return await _read_order(data, read_new_order)
 
 
-async def read_repeated_order(data: Any, before: dict[str, Any]) -> OrderRequest:
-    """Return what is meant by the repetition of an order that is stored; `before` is as answered.
+async def read_repeated_order(data: Any, before: AlreadyAccepted) -> OrderRequest:
+    """Return what is meant by an order under the key of one that is stored, in other words.
 
-    Its market may be closed by now, and another one the default.
+    Its market may be closed by now. Older releases kept no fingerprint, so that of their orders
+    the default market may have been meant.
 
     :raises InvalidOrder, psycopg.OperationalError, django.db.Error: as `read_order`.
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: it may have been an order once.
     """
-    if isinstance(data, dict) and not any(data.get(name) for name in TOKEN_FIELDS):
-        data = data | {name: before[name] for name in ("baseToken", "quoteToken")}
-    return await _read_order(data, ORDER_REQUEST.read)
+    stored = before.event.data
+    is_old = isinstance(data, dict) and "fingerprint" not in stored
+    if is_old and not any(data.get(name) for name in TOKEN_FIELDS):
+        data = data | {name: stored["order"][name] for name in ("baseToken", "quoteToken")}
+    try:
+        return await _read_order(data, ORDER_REQUEST.read)
+    except InvalidOrder as refused:
+        if is_old or not refused.codes <= CHANGEABLE:
+            raise
+        raise conflict_with(before) from None
 
 
 def read_new_order(data: Any) -> OrderRequest:

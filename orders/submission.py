@@ -1,5 +1,6 @@
 """What clients ask of the engine: take this order, cancel that one."""
 
+import hashlib
 import logging
 import re
 import secrets
@@ -7,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
+
+import orjson
 
 from config import group_commit
 from config.counts import counts
@@ -89,12 +92,14 @@ async def submit_order(
     *,
     order_id: str | None = None,
     idempotency_key: str | None = None,
+    sent: object = None,
 ) -> Submitted:
     """Store the order of an account or of nobody, ring the bell, and return the order.
 
     The order is safe once this returns: the bell is best effort, and the scheduler rings for
     whoever was not rung for. Sent again under the same key it is the same order, and its answer
-    the same as the first time: order and key are stored together or not at all.
+    the same as the first time: order and key are stored together or not at all. `sent` is the
+    request as it came: by it one that comes again is known, whatever would be read in it by then.
 
     :raises AccountRequired: nobody gave a key.
     :raises IdempotencyKeyReused, ClientOrderIdTaken: the key belongs to another order.
@@ -106,11 +111,14 @@ async def submit_order(
         raise AccountRequired
     order = _new_order(request, owner, order_id or new_order_id(), idempotency_key)
     asked = request_as_json(order)
+    data: dict[str, Any] = {"order": asked}
+    if idempotency_key or request.client_order_id:
+        data |= fingerprint_of(sent)
     try:
         async with backlog_of_this_loop():
-            event = await journal_of_this_loop().accept(order._replace(data={"order": asked}))
+            event = await journal_of_this_loop().accept(order._replace(data=data))
     except AlreadyAccepted as before:
-        return replayed(asked, before)
+        return recognised(sent, before) or replayed(asked, before)
     except group_commit.OutcomeUnknown as error:
         logger.warning("an order may be stored: %s", error, extra={"order_id": order.id})
         raise OutcomeUnknown(order.id) from error
@@ -136,6 +144,29 @@ async def accepted_before(
     if owner is None or not (idempotency_key or name):
         return None
     return await journal_of_this_loop().accepted_before(owner, idempotency_key, name)
+
+
+def recognised(sent: object, before: AlreadyAccepted) -> Submitted | None:
+    """Return the order that was accepted before if it was sent in these very words, else None.
+
+    Nothing is read in them: tokens, venues, bounds and defaults may have changed since.
+    """
+    fingerprint = fingerprint_of(sent)
+    if not fingerprint or not fingerprint.items() <= before.event.data.items():
+        return None
+    return Submitted(answer_of(before.event), before.event, is_replay=True)
+
+
+def fingerprint_of(sent: object) -> dict[str, str]:
+    """Return the SHA-256 of a request's fields, in whichever order; empty if it is no order."""
+    if not isinstance(sent, dict):
+        return {}
+    given = {name: value for name, value in sent.items() if value is not None}
+    try:
+        text = orjson.dumps(given, default=str, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # nested too deep, say
+        return {}
+    return {"fingerprint": hashlib.sha256(text).hexdigest()}
 
 
 def repeat_order(
@@ -177,7 +208,12 @@ def replayed(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
     """
     if meaning(asked) == meaning(before.event.data["order"]):
         return Submitted(answer_of(before.event), before.event, is_replay=True)
-    raise (IdempotencyKeyReused if before.by_idempotency_key else ClientOrderIdTaken)
+    raise conflict_with(before)
+
+
+def conflict_with(before: AlreadyAccepted) -> IdempotencyKeyReused | ClientOrderIdTaken:
+    """Return what is raised of something else that was sent under the key of this order."""
+    return IdempotencyKeyReused() if before.by_idempotency_key else ClientOrderIdTaken()
 
 
 def meaning(asked: dict[str, Any]) -> dict[str, Any]:

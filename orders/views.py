@@ -6,7 +6,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import OperationalError
+from django.db import Error
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -33,6 +33,7 @@ from orders.problems import (
     NotCancellable,
     OrderNotFound,
     TooManyRequests,
+    is_database_away,
 )
 from orders.representation import event_of, order_as_json
 from orders.route_log import route_log
@@ -102,11 +103,13 @@ class OrdersView(AsyncAPIView):
         name = (self.sent or {}).get("clientOrderId")
         before = await submission.accepted_before(principal.owner, key, name)
         if before is not None:
-            repeated = await read_repeated_order(sent, before.event.data["order"])
+            if (known := submission.recognised(sent, before)) is not None:
+                return known
+            repeated = await read_repeated_order(sent, before)
             return submission.repeat_order(repeated, principal.owner, key, before)
         await self._admit(request, principal)
         return await submission.submit_order(
-            await read_order(sent), principal.owner, idempotency_key=key
+            await read_order(sent), principal.owner, idempotency_key=key, sent=sent
         )
 
     async def _admit(self, request: Request, principal: Principal) -> None:
@@ -195,11 +198,14 @@ class CancelView(ProblemAPIView):
         order = find_order(request, order_id)
         try:
             submission.cancel_order(order.id)
+            cancelled = find_order(request, order_id)
         except submission.NotCancellable as refused:
             raise NotCancellable(refused.status) from None
-        except OperationalError as error:
+        except Error as error:
+            if not is_database_away(error):
+                raise
             raise CancellationUnknown(str(order.id)) from error
-        return Response(shown(request, find_order(request, order_id)))
+        return Response(shown(request, cancelled))
 
 
 class MarketsView(ProblemAPIView):

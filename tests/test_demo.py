@@ -7,16 +7,19 @@ import pty
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 import websockets
 
 from config.embedded import PROJECT
+from orders.management import demo_client
 from orders.management.demo_board import short
-from orders.management.demo_client import Refused, SentOrder, follow
+from orders.management.demo_client import NotKnown, Refused, SentOrder, follow, send_order
 from tests.engine import PATIENCE, Engine, engine
 from tests.forked import Ended, run_program
 
@@ -118,6 +121,89 @@ def test_a_server_that_is_no_engine_is_told(tmp_path: Path) -> None:
         server.shutdown()
     assert ended.returncode == 1
     assert "is no order execution engine (status 200)" in ended.stderr
+
+
+TAKEN = {"orderId": "1", "wsUrl": "/ws/orders/1"}
+UNKNOWN = {"error": "outcome_unknown", "detail": "?"} | TAKEN
+AWAY = {"error": "database_unavailable", "detail": "away"}
+ABSENT = {"error": "order_not_found", "detail": "no"}
+
+
+@contextmanager
+def answering(*answers: tuple[int, Any] | None) -> Iterator[tuple[str, list[str]]]:
+    """Give these answers in turn, the last of them for ever; None hangs up instead."""
+    asked: list[str] = []
+
+    class Scripted(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            found = answers[min(len(asked), len(answers) - 1)]
+            asked.append(f"{self.command} {self.path}")
+            if found is not None:
+                self.send_response(found[0])
+                self.end_headers()
+                self.wfile.write(json.dumps(found[1]).encode())
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Scripted) as server:
+        Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that looks for half a second instead of ten."""
+    monkeypatch.setattr(demo_client, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(demo_client, "LOOK_PAUSE", 0.05)
+
+
+@pytest.mark.parametrize("code", [200, 201])
+async def test_an_order_that_is_taken_now_or_was_before_is_followed(code: int) -> None:
+    with answering((code, TAKEN)) as (url, _):
+        assert (await send_order(url, {})).answer == TAKEN
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_an_order_that_may_be_stored_is_looked_for_and_followed() -> None:
+    looks = [(503, AWAY), None, (404, ABSENT), (404, ABSENT), (200, TAKEN)]
+    with answering((503, UNKNOWN), *looks) as (url, asked):
+        assert (await send_order(url, {})).answer == TAKEN
+    assert asked == ["POST /api/orders/execute", *["GET /api/orders/1"] * 5]
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("look", "told", "said"),
+    [
+        ((404, ABSENT), Refused, "/api/orders/1 was not stored"),
+        ((503, AWAY), NotKnown, "Nobody knows whether an order was stored. Ask later: http"),
+        (None, NotKnown, "Nobody knows whether an order was stored. Ask later: http"),
+    ],
+)
+async def test_an_order_that_is_not_found_is_told_as_what_is_known_of_it(
+    look: tuple[int, Any] | None, told: type[Exception], said: str
+) -> None:
+    with answering((503, UNKNOWN), look) as (url, asked), pytest.raises(told, match=said):
+        await send_order(url, {})
+    assert len(asked) > 3
+
+
+async def test_an_answer_that_is_lost_is_no_engine_that_is_not_there() -> None:
+    with answering(None) as (url, _), pytest.raises(NotKnown, match="no answer came"):
+        await send_order(url, {})
+
+
+def test_the_demo_tells_of_an_order_that_nobody_knows_of(tmp_path: Path) -> None:
+    with answering(None) as (url, _):
+        ended = run_demo(tmp_path, "--url", url)
+    assert ended.returncode == 1
+    assert "Nobody knows whether" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 async def test_a_stream_that_breaks_is_resumed_where_it_was() -> None:

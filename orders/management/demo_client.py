@@ -15,7 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-POST_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+LOOK_SECONDS = 10.0  # for which an order that was not heard of may still be stored
+LOOK_PAUSE = 0.5
 RECONNECT_PAUSE = 0.5
 FINAL = frozenset(("confirmed", "failed", "cancelled", "expired"))
 PASSING_CLOSES = frozenset((None, 1000, 1001, 1006, 1011, 1012, 1013, 4408))
@@ -23,6 +25,10 @@ PASSING_CLOSES = frozenset((None, 1000, 1001, 1006, 1011, 1012, 1013, 4408))
 
 class NoEngine(Exception):
     """Nothing that takes orders answers at the URL. The message says what was found instead."""
+
+
+class NotKnown(NoEngine):
+    """Nobody knows whether the order was taken. The message says how to find out."""
 
 
 class Refused(Exception):
@@ -34,7 +40,7 @@ class SentOrder:
     """An order that the engine took, and what its stream told of it so far."""
 
     answer: dict[str, Any]
-    """The body of the 201."""
+    """The order as it was answered."""
     sent_at: float
     """`time.monotonic()` of the POST."""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -63,19 +69,43 @@ async def send_order(url: str, body: dict[str, Any], key: str = "") -> SentOrder
     """Send one order, with an API key if there is one.
 
     :raises NoEngine: nothing answers, or not as the engine would.
+    :raises NotKnown: it may have been taken.
     :raises Refused: the order was not taken.
     """
     sent_at = time.monotonic()
-    code, answer = await asyncio.to_thread(
-        _post, f"{url}/api/orders/execute", body, _credential(key)
-    )
-    if code == http.client.CREATED and "wsUrl" in answer:
+    code, answer = await _ask("POST", f"{url}/api/orders/execute", key, body)
+    if answer.get("error") == "outcome_unknown" and "orderId" in answer:
+        return SentOrder(await _found(f"{url}/api/orders/{answer['orderId']}", key), sent_at)
+    if code in (http.client.OK, http.client.CREATED) and "wsUrl" in answer:
         return SentOrder(answer, sent_at)
     if code == http.client.UNAUTHORIZED:
         raise Refused(f"The engine at {url} wants an API key: --api-key or ENGINE_API_KEY.")
     if "detail" in answer:
         raise Refused(f"The engine refused {json.dumps(body)}: {answer['detail']}")
     raise NoEngine(f"What answers at {url} is no order execution engine (status {code}).")
+
+
+async def _found(url: str, key: str) -> dict[str, Any]:
+    """Look for an order that may be stored until it is there or cannot come any more.
+
+    :raises NotKnown: the engine does not say.
+    :raises Refused: the order was not stored.
+    """
+    code, ends_at = 0, time.monotonic() + LOOK_SECONDS
+    while time.monotonic() < ends_at:
+        before = code
+        try:
+            code, answer = await _ask("GET", url, key)
+        except NoEngine:
+            code, answer = 0, {}
+        if code == http.client.OK and "wsUrl" in answer:
+            return answer
+        if code == http.client.NOT_FOUND and code != before:  # the database answers again
+            ends_at = time.monotonic() + LOOK_SECONDS
+        await asyncio.sleep(LOOK_PAUSE)
+    if code == http.client.NOT_FOUND:
+        raise Refused(f"The order at {url} was not stored.")
+    raise NotKnown(f"Nobody knows whether an order was stored. Ask later: {url}")
 
 
 async def follow(
@@ -123,25 +153,35 @@ def _credential(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _post(url: str, body: dict[str, Any], credential: dict[str, str]) -> tuple[int, dict[str, Any]]:
+async def _ask(
+    method: str, url: str, key: str, body: dict[str, Any] | None = None
+) -> tuple[int, dict[str, Any]]:
+    return await asyncio.to_thread(_answer_to, method, url, key, body)
+
+
+def _answer_to(
+    method: str, url: str, key: str, body: dict[str, Any] | None
+) -> tuple[int, dict[str, Any]]:
+    """:raises NoEngine: nothing answers; NotKnown: the answer to what was sent is lost."""
     parts = urlsplit(url)
+    place = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    said: type[NoEngine] = NoEngine
+    found = f"No engine answers at {place}"
     try:
-        connection = kind(parts.netloc, timeout=POST_SECONDS)
+        connection = kind(parts.netloc, timeout=ANSWER_SECONDS)
         try:
-            headers = {
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-            } | credential
-            connection.request("POST", parts.path, json.dumps(body), headers)
+            connection.connect()
+            said, found = NotKnown, f"Nobody knows whether {place} took an order: no answer came"
+            text = None if body is None else json.dumps(body)
+            connection.request(method, parts.path, text, headers | _credential(key))
             response = connection.getresponse()
-            answer = _object(response.read())
+            return response.status, _object(response.read())
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
-        place = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
-        raise NoEngine(f"No engine answers at {place} ({error or type(error).__name__}).") from None
-    return response.status, answer
+        raise said(f"{found} ({error or type(error).__name__}).") from None
 
 
 def _object(text: bytes) -> dict[str, Any]:

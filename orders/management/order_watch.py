@@ -2,32 +2,35 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
 from channels.layers import get_channel_layer
 from django.core.management.base import CommandError, OutputWrapper
-from django.db import OperationalError
+from django.db import Error
 from redis.exceptions import RedisError
 
 from orders.events import Event, group_of
 from orders.lifecycle import Status
+from orders.problems import is_database_away
 from orders.streams import RESYNC_SECONDS, close_connections, streams_of_this_loop
 
 logger = logging.getLogger(__name__)
 
-FAILED, BAD_INPUT, NO_ENGINE, INTERRUPTED = 1, 2, 3, 130
+FAILED, BAD_INPUT, NO_ENGINE, NOT_KNOWN, INTERRUPTED = 1, 2, 3, 4, 130
 """What commands exit with when an order was not confirmed, and otherwise."""
 
 Found = TypeVar("Found")
 
 
-def run(work: Coroutine[Any, Any, Found]) -> Found:
+def run(work: Coroutine[Any, Any, Found], known: Callable[[], str] = str) -> Found:
     """Run a coroutine that uses the engine's connections, and close them.
 
-    :raises CommandError: the database does not answer, or somebody pressed Ctrl-C.
+    :raises CommandError: the database does not answer, or somebody pressed Ctrl-C. The message has
+        what is `known` by then.
     """
 
     async def run_and_close() -> Found:
@@ -37,20 +40,31 @@ def run(work: Coroutine[Any, Any, Found]) -> Found:
             await close_connections()
             await layer_of_this_process().flush()
 
+    with engine_needed(known):
+        try:
+            return asyncio.run(run_and_close())
+        except KeyboardInterrupt:
+            text = f"Stopped. {known() or 'The order goes on.'}"
+            raise CommandError(text, returncode=INTERRUPTED) from None
+
+
+@contextmanager
+def engine_needed(known: Callable[[], str] = str) -> Iterator[None]:
+    """Have whoever ran the command told of a database that is away, and what is `known` by then.
+
+    :raises CommandError: the database does not answer.
+    """
     try:
-        return asyncio.run(run_and_close())
-    except (psycopg.OperationalError, OperationalError) as error:
-        raise no_engine(error) from None
-    except KeyboardInterrupt:
-        raise CommandError("Stopped; the order goes on.", returncode=INTERRUPTED) from None
-
-
-def no_engine(error: Exception) -> CommandError:
-    return CommandError(
-        "The database does not answer. Is the engine running (`make up`), or DATABASE_URL right?"
-        f" It says: {str(error).strip()}",
-        returncode=NO_ENGINE,
-    )
+        yield
+    except (psycopg.Error, Error) as error:
+        if not is_database_away(error):
+            raise
+        text = f"The database does not answer. {known()}".strip()
+        raise CommandError(
+            f"{text} Is the engine running (`make up`), or DATABASE_URL right?"
+            f" It says: {str(error).strip()}",
+            returncode=NO_ENGINE,
+        ) from None
 
 
 async def follow(order_id: str, after: int = 0) -> AsyncIterator[Event]:

@@ -144,6 +144,17 @@ def test_an_engine_that_does_not_answer_is_said_so(page: Page, complaints: Compl
     complaints.expect("ERR_INTERNET_DISCONNECTED")
 
 
+def test_an_order_that_may_be_stored_is_named_by_its_id(page: Page, complaints: Complaints) -> None:
+    found = {"error": "outcome_unknown", "detail": "It may be stored.", "orderId": MADE_UP}
+    page.route("**/api/orders/execute", lambda asked: asked.fulfill(status=503, json=found))
+    page.goto("/")
+    press(page, "Place order")
+    expect(page.locator("#ticket-error")).to_have_text(
+        f"It may be stored. Its orderId is {MADE_UP}."
+    )
+    complaints.expect(f"{REFUSED} 503")
+
+
 @pytest.mark.parametrize("who", ["a visitor", "ada"])
 def test_an_order_is_cancelled_before_it_is_submitted(
     who: str, page: Page, worker: Process

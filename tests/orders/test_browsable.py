@@ -9,12 +9,17 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.contrib.sessions.models import Session
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 
+from config.session import DEADLINE
 from orders.lifecycle import Status
+from orders.renderers import PageRenderer
 from orders.serializers import EXAMPLE
+from tests.accounts import make_account
 from tests.orders.client import SELL_SOL, Answer, count_stored, get, post, request, submit
 from tests.orders.walker import Walker, confirm
 
@@ -146,6 +151,87 @@ async def test_a_list_of_venues_sent_as_json_stays_one_in_the_form() -> None:
     assert answer.status == 201
     stored = await get(answer.headers["location"])
     assert stored.json["venues"] == ["raydium", "meteora"]
+
+
+@pytest.mark.parametrize("who", ["nobody", "a person", "a program"])
+async def test_a_stored_order_is_told_though_the_database_falls_silent_behind_it(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_account()
+    page = await get("/api/orders", **BROWSER)
+    headers = owner.headers if who == "a program" else {}
+    cookies = [f"csrftoken={page.cookies['csrftoken']}"]
+    if who == "a person":
+        cookies.append((await owner.log_in())["cookie"])
+    body = urlencode(Page(page).order_form.fields | SELL_SOL).encode()
+    stored = count_stored()
+    monkeypatch.setattr(PageRenderer, "get_context", silent)
+    answer = await request(
+        *("POST", "/execute", body),
+        **{"content_type": FORM, "cookie": "; ".join(cookies), **BROWSER, **headers},
+    )
+    assert answer.status == 201
+    order_id = answer.headers["location"].rpartition("/")[2]
+    assert f'"orderId": "{order_id}"' in Page(answer).text
+    assert "try again" not in answer.text
+    assert count_stored() > stored
+
+
+async def test_a_person_whose_session_cannot_be_read_is_told_what_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = await get("/api/orders", **BROWSER)
+    monkeypatch.setattr(SessionStore, "load", silent)
+    form, cookies = Page(page).order_form, {"sessionid": "x" * 32, **page.cookies}
+    answer = await fill_in(form, cookies, **SELL_SOL)
+    assert answer.status == 503
+    assert "Nothing was stored" in Page(answer).text
+    answer = await fill_in(form, cookies, **SELL_SOL, clientOrderId="c")
+    assert answer.status == 503
+    assert "Nothing was stored" not in Page(answer).text
+
+
+@pytest.mark.parametrize(("method", "is_denied"), [("GET", True), ("POST", False)])
+async def test_what_breaks_behind_an_answer_does_not_deny_an_order(
+    method: str, is_denied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = await get("/api/orders", **BROWSER)
+    monkeypatch.setattr(SessionMiddleware, "process_response", silent)
+    form = Page(page).order_form
+    form.method = method
+    answer = await fill_in(form, page.cookies, **SELL_SOL)
+    assert (answer.status, answer.json["error"]) == (503, "database_unavailable")
+    assert ("try again" in answer.json["detail"]) == is_denied
+    assert ("Look at /api/orders before" in answer.json["detail"]) == (not is_denied)
+
+
+async def test_a_page_is_made_before_its_request_has_to_be_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+    make = PageRenderer.get_context
+
+    def get_context(self: Any, *arguments: Any) -> Any:
+        seen.append(DEADLINE.get())
+        return make(self, *arguments)
+
+    monkeypatch.setattr(PageRenderer, "get_context", get_context)
+    order_id = await submit()
+    for path in ("/api/orders", f"/api/orders/{order_id}"):
+        assert (await get(path, **BROWSER)).status == 200
+    assert len(seen) == 2
+    assert None not in seen
+
+
+async def test_a_page_that_breaks_by_a_fault_of_ours_hides_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PageRenderer, "template", "no/such.html")
+    assert (await get("/health", **BROWSER)).status == 500
+
+
+def silent(*_: object) -> None:
+    raise OperationalError("the server said nothing")
 
 
 @pytest.mark.parametrize("stolen", [{}, {"csrfmiddlewaretoken": ""}, {"csrfmiddlewaretoken": "x"}])

@@ -4,13 +4,15 @@ import asyncio
 import json
 import urllib.error
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from django.conf import settings
 
+from orders import serializers, submission
 from orders.journal import conninfo
 from orders.moves import AlreadyAccepted
+from routing.tokens import MARKETS, TOKENS, Registry
 from tests.accounts import execute, make_account
 from tests.database import Database, MakeJournal
 from tests.engine import Engine, Web, engine
@@ -22,6 +24,42 @@ from tests.samples import new_order
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
 
 ORDERS = "SELECT count(*)::int FROM orders"
+
+
+class Change(NamedTuple):
+    """What another release, or an operator, makes of what an order may say."""
+
+    where: Any
+    name: str
+    value: Any
+    order: dict[str, Any]
+    is_refused: bool = True
+
+
+JUP_LESS = Registry(
+    [token for token in TOKENS if token.symbol != "JUP"],
+    [market for market in MARKETS if "JUP" not in market.name],
+)
+CHANGES = {
+    "a venue was removed": Change(
+        *(serializers, "LABELS", {"raydium": "Raydium"}, {"venues": ["meteora"]})
+    ),
+    "all venues but the excluded one were removed": Change(
+        *(serializers, "LABELS", {"raydium": "Raydium"}, {"excludeVenues": "raydium"})
+    ),
+    "a token was removed": Change(
+        *(serializers, "registry", lambda: JUP_LESS, {"tokenIn": "JUP", "tokenOut": "USDC"})
+    ),
+    "less slippage is tolerated": Change(
+        *(serializers, "MAX_SLIPPAGE_BPS", 10, {"slippageBps": "50"})
+    ),
+    "less impact is tolerated": Change(*(serializers, "BPS", 10, {"maxPriceImpactBps": 50})),
+    "smaller amounts are taken": Change(*(serializers, "MAX_ATOMS", 1, {})),
+    "a field was removed": Change(*(serializers.ORDER_REQUEST, "fields", {}, {"slippage": "0.01"})),
+    "another default slippage": Change(
+        *(serializers, "DEFAULT_SLIPPAGE_BPS", 7, {"slippageBps": None}), is_refused=False
+    ),
+}
 RAW = json.dumps(SELL_SOL)
 
 
@@ -87,6 +125,81 @@ async def test_a_client_order_id_is_a_short_word(name: Any) -> None:
     answer = await send(SELL_SOL | {"clientOrderId": name}, **owner.headers)
     assert (answer.status, answer.json["error"]) == (400, "invalid_order")
     assert [one["field"] for one in answer.json["errors"]] == ["clientOrderId"]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+async def test_a_repeated_order_is_found_whatever_its_words_would_mean_by_now(
+    change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_account()
+    order = SELL_SOL | change.order
+    named = order | {"clientOrderId": "c"}
+    first = await send(order, "k", **owner.headers)
+    second = await send(named, **owner.headers)
+    assert (first.status, second.status) == (201, 201)
+    monkeypatch.setattr(change.where, change.name, change.value)
+    monkeypatch.setattr(serializers, "_learn_what_is_traded", nothing)  # which would pause
+    fresh = await send(order, "another", **owner.headers)
+    assert fresh.status == (400 if change.is_refused else 201)
+
+    shuffled = dict(reversed(order.items()))
+    for before, again in (
+        (first, await send(order, "k", **owner.headers)),
+        (first, await send(shuffled, "k", **owner.headers)),
+        (second, await send(named, **owner.headers)),
+    ):
+        assert (again.status, again.json) == (200, before.json)
+    async with connected("/execute", **owner.headers) as socket:
+        await socket.send(named)
+        assert (await socket.message())["orderId"] == second.json["orderId"]
+    stored = count_stored()
+    for answer in (
+        await send(order | {"amountIn": "2"}, "k", **owner.headers),
+        await send(named | {"amountIn": "2"}, **owner.headers),
+    ):
+        is_unreadable = change.name == "fields"
+        assert answer.status in ({400} if is_unreadable else {409, 422})
+    assert count_stored() == stored
+
+
+async def test_an_order_that_names_no_tokens_or_slippage_is_not_taken_for_one_that_does() -> None:
+    owner = make_account()
+    first = {"side": "sell", "amount": "1"}
+    named = first | {"baseToken": "JUP", "quoteToken": "USDC", "slippageBps": 50}
+    assert (await send(named, "k", **owner.headers)).status == 201
+    for other in (first, first | {"slippageBps": 50}, named | {"slippageBps": None}):
+        answer = await send(other, "k", **owner.headers)
+        assert (answer.status, answer.json["error"]) == (422, "idempotency_key_reused")
+
+
+async def test_the_same_request_at_the_same_moment_is_one_order_though_the_default_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner = make_account()
+    order = {name: value for name, value in SELL_SOL.items() if name != "slippageBps"}
+    first = await send(order, "k", **owner.headers)
+    monkeypatch.setattr(serializers, "DEFAULT_SLIPPAGE_BPS", 7)
+    monkeypatch.setattr(submission, "accepted_before", nothing)  # it is not stored yet
+    again = await send(order, "k", **owner.headers)
+    assert (again.status, again.json["orderId"]) == (200, first.json["orderId"])
+    other = await send(order | {"amountIn": "2"}, "k", **owner.headers)
+    assert (other.status, other.json["error"]) == (422, "idempotency_key_reused")
+
+
+async def nothing(*_: object) -> None:
+    pass
+
+
+@pytest.mark.parametrize("depth", [10, 300, 900])
+async def test_what_is_no_order_is_refused_under_a_known_key_too(depth: int) -> None:
+    owner = make_account()
+    assert (await send(SELL_SOL, "k", **owner.headers)).status == 201
+    nested: Any = 10**30
+    for _ in range(depth):
+        nested = {"a": nested}
+    for other in (SELL_SOL | {"venues": nested}, [], [SELL_SOL], None, 1):
+        answer = await send(other, "k", **owner.headers)
+        assert answer.status == 400, answer.text
 
 
 async def test_a_refused_request_leaves_its_key_free() -> None:

@@ -8,17 +8,19 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import InternalError, OperationalError, connection
 
 from config import group_commit
 from config.rate import Rate
-from orders import submission
+from orders import authentication, consumers, submission
+from orders.accounts import Accounts
 from orders.journal import Journal, conninfo
 from orders.moves import NewOrder
+from orders.pressure import Backlog
 from routing.registry import read_registry
 from tests.accounts import execute, make_account
 from tests.database import Database, MakeJournal
-from tests.orders.client import SELL_SOL, connected, count_stored, get, post
+from tests.orders.client import SELL_SOL, connected, count_stored, get, post, request, submit
 from tests.proxy import Cut, Proxy, proxy_of
 from tests.samples import new_order
 
@@ -229,3 +231,91 @@ async def test_nor_is_it_on_a_socket(
         frame = await socket.message()
     assert frame["error"] == "database_unavailable"
     assert "Nothing was stored" not in frame["detail"]
+
+
+@pytest.mark.parametrize("by", ["header", "field"])
+@pytest.mark.parametrize("is_browser", [False, True])
+async def test_nor_is_one_whose_api_key_cannot_be_looked_up(
+    by: str, is_browser: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_account()
+    order = SELL_SOL | ({"clientOrderId": "c"} if by == "field" else {})
+    headers = owner.headers | ({"idempotency_key": "k"} if by == "header" else {})
+    assert (await post("/execute", order, **headers)).status == 201
+    lose_api_keys(monkeypatch)
+    accept = {"accept": "application/json, text/html;q=0.1"} if is_browser else {}
+    again = await post("/execute", order, **headers, **accept)
+    assert (again.status, again.json["error"]) == (503, "database_unavailable")
+    assert "Nothing was stored" not in again.json["detail"]
+    other = await post("/execute", SELL_SOL, **owner.headers, **accept)
+    assert "Nothing was stored" in other.json["detail"]
+    for junk in (b"{", b"[]", b"\xff"):
+        answer = await request("POST", "/execute", junk, **owner.headers, **accept)
+        assert (answer.status, answer.json["error"]) == (503, "database_unavailable")
+
+
+async def test_nor_is_it_on_a_socket_whose_api_key_cannot_be_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner = make_account()
+    named = SELL_SOL | {"clientOrderId": "c"}
+    assert (await post("/execute", named, **owner.headers)).status == 201
+    lose_api_keys(monkeypatch)
+    async with connected("/execute", **owner.headers) as socket:
+        await socket.send(named)
+        messages, code = await socket.rest()
+    assert [message["error"] for message in messages] == ["database_unavailable"]
+    assert "Nothing was stored" not in messages[0]["detail"]
+    assert code == 1013
+
+
+async def test_nor_is_one_that_is_repeated_while_it_is_stored_and_meets_a_limit(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ACCOUNT_RATE_LIMIT = Rate(1, 3600)
+    owner = make_account()
+    named = SELL_SOL | {"clientOrderId": "c"}
+    assert (await post("/execute", named, **owner.headers)).status == 201
+    for door in (submission, consumers):
+        monkeypatch.setattr(door, "accepted_before", _nothing)
+    limited = await post("/execute", named, **owner.headers)
+    monkeypatch.setattr(consumers, "allowance_of", _nothing)
+    monkeypatch.setattr(Backlog, "_is_full", lambda _: True)
+    async with connected("/execute", **owner.headers) as socket:
+        await socket.send(named)
+        crowded = await socket.message()
+    assert [limited.json["error"], crowded["error"]] == ["too_many_requests", "overloaded"]
+    for detail in (limited.json["detail"], crowded["detail"]):
+        assert "This request stored nothing" in detail
+
+
+async def test_a_cancellation_whose_order_cannot_be_read_afterwards_may_be_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order_id = await submit()
+    cancel = submission.cancel_order
+
+    def cancel_and_lose_the_server(order: Any) -> None:
+        cancel(order)
+        raise InternalError("read-only") from psycopg.errors.ReadOnlySqlTransaction()
+
+    monkeypatch.setattr(submission, "cancel_order", cancel_and_lose_the_server)
+    answer = await post(f"/api/orders/{order_id}/cancel", None)
+    assert (answer.status, answer.json["error"]) == (503, "outcome_unknown")
+    assert answer.json["orderId"] == order_id
+    monkeypatch.undo()
+    again = await post(f"/api/orders/{order_id}/cancel", None)
+    assert (again.status, again.json["orderStatus"]) == (409, "cancelled")
+
+
+def lose_api_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every API key's lookup end as if the database were away."""
+
+    async def lose(*_: object) -> None:
+        raise psycopg.OperationalError("the server said nothing")
+
+    def lose_now(*_: object) -> None:
+        raise OperationalError("the server said nothing")
+
+    monkeypatch.setattr(Accounts, "holder_of", lose)
+    monkeypatch.setattr(authentication, "find_api_key", lose_now)

@@ -8,6 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from orders.accounts import create_api_key
+from orders.management.order_watch import engine_needed
+
+LOST = "If a key was made, nobody knows it: look at list_api_keys, and revoke it."
 
 
 class Command(BaseCommand):
@@ -23,12 +26,14 @@ class Command(BaseCommand):
     ) -> None:
         """:raises CommandError: there is no such account, or the key would never hold."""
         model = get_user_model()
-        owner = model.objects.filter(**{model.USERNAME_FIELD: user}).first()
+        with engine_needed(lambda: "No key was made."):
+            owner = model.objects.filter(**{model.USERNAME_FIELD: user}).first()
         if owner is None:
             raise CommandError(f"There is no account {user}: make one in the admin first.")
         if expires_days is not None and not 0 < expires_days <= 36_500:
             raise CommandError("A key expires after 1 to 36500 days.")
         end = None if expires_days is None else timezone.now() + timedelta(days=expires_days)
-        _, secret = create_api_key(owner, name[:100], end)
+        with engine_needed(lambda: LOST):
+            _, secret = create_api_key(owner, name[:100], end)
         self.stderr.write("Keep this key: it cannot be shown again.")
         self.stdout.write(secret)

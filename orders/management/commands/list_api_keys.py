@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from orders.management.order_watch import engine_needed
 from orders.models import ApiKey
 
 
@@ -16,7 +17,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, user: str | None, **options: Any) -> None:
         keys = ApiKey.objects.select_related("owner")
-        for key in keys.filter(owner__username=user) if user else keys:
+        with engine_needed():
+            found = list(keys.filter(owner__username=user) if user else keys)
+        for key in found:
             words = [key.prefix, key.owner.get_username(), standing(key), key.name]
             self.stdout.write("  ".join(word for word in words if word))
 

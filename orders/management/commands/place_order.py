@@ -4,27 +4,46 @@ import json
 import logging
 from typing import Any
 
+import psycopg
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from orders.events import LABELS, Event
-from orders.management.order_watch import BAD_INPUT, Telling, check_outcome, follow, run
+from orders.management.order_watch import (
+    BAD_INPUT,
+    FAILED,
+    NOT_KNOWN,
+    Telling,
+    check_outcome,
+    engine_needed,
+    follow,
+    run,
+)
 from orders.pressure import Overloaded
-from orders.problems import invalid_fields
+from orders.problems import Problem, invalid_fields, refusal
 from orders.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
-from orders.submission import submit_order
+from orders.submission import OutcomeUnknown, new_order_id, submit_order
 from routing.venue import BPS
 
 KNOWN = " or ".join(LABELS)
+NOTHING_STORED = "Nothing was stored."
+NOT_SAID = "The database did not say whether order {0} was stored."
+LOOK = (
+    "`manage.py watch_order {0}` shows it if it was; if there is no such order ten seconds after"
+    " `manage.py status` finds the database, it was not."
+)
 
 
 class Command(BaseCommand):
     help = (
         "Place an order on the engine of this environment. Exit codes: 0 accepted (with --watch:"
-        " confirmed), 1 failed or cancelled, 2 bad input, 3 the database does not answer."
+        " confirmed), 1 failed or cancelled, 2 bad input, 3 the database does not answer,"
+        " 4 nobody knows whether the order was stored."
     )
     requires_system_checks = []  # an order is not to wait for them
+    known = NOTHING_STORED
+    """What is true of the order, if this ends now."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("side", help="buy or sell, the base token")
@@ -56,25 +75,44 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """:raises CommandError: it is no order, or was not confirmed; the message says why."""
         logging.getLogger("orders").setLevel(logging.WARNING)  # what it does, it says itself
-        owner = owner_named(options["account"])
+        with engine_needed(lambda: self.known):
+            owner = owner_named(options["account"])
         try:
-            last = run(self.place(owner, **options))
+            last = run(self.place(owner, **options), lambda: self.known)
         except InvalidOrder as refused:
             problem = invalid_fields(refused)
-            if options["json"]:
-                self.stdout.write(json.dumps(problem))
+            self.tell(problem, options)
             raise CommandError(problem["detail"], returncode=BAD_INPUT) from None
-        except Overloaded:
-            raise CommandError("Too many orders wait. Nothing was stored.", returncode=1) from None
+        except Overloaded as refused:
+            self.tell(refusal(refused), options)
+            raise CommandError(
+                f"Too many orders wait. {NOTHING_STORED}", returncode=FAILED
+            ) from None
+        except OutcomeUnknown as unknown:
+            self.tell(refusal(unknown), options)
+            text = f"{NOT_SAID} {LOOK}".format(unknown.order_id)
+            raise CommandError(text, returncode=NOT_KNOWN) from None
         if options["watch"]:
             check_outcome(last)
+
+    def tell(self, problem: Problem | None, options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.stdout.write(json.dumps(problem))
 
     async def place(self, owner: int | None, **options: Any) -> Event:
         """Submit the order, show it, and return the last event that was shown.
 
         :raises InvalidOrder: it is none.
+        :raises OutcomeUnknown: nobody knows whether it is stored.
         """
-        order, event, _ = await submit_order(await read_order(as_sent(options)), owner)
+        request, order_id = await read_order(as_sent(options)), new_order_id()
+        self.known = LOOK.format(order_id)  # of somebody who presses Ctrl-C
+        try:
+            order, event, _ = await submit_order(request, owner, order_id=order_id)
+        except psycopg.Error:
+            self.known = NOTHING_STORED
+            raise
+        self.known = f"Order {order_id} is stored, and goes on."
         if options["json"]:
             self.stdout.write(json.dumps(order))
         else:

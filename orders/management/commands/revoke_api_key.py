@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from orders.accounts import revoke_api_keys
+from orders.management.order_watch import engine_needed
 from orders.models import ApiKey
 
 
@@ -16,9 +17,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, prefix: str, **options: Any) -> None:
         """:raises CommandError: there is no such key."""
-        if revoke_api_keys(ApiKey.objects.filter(prefix=prefix)):
-            self.stdout.write(f"{prefix} is revoked.")
-        elif ApiKey.objects.filter(prefix=prefix).exists():
-            self.stdout.write(f"{prefix} was revoked before.")
-        else:
+        with engine_needed(lambda: "Revoke it again: that does no harm, and tells."):
+            is_revoked = revoke_api_keys(ApiKey.objects.filter(prefix=prefix))
+            is_known = is_revoked or ApiKey.objects.filter(prefix=prefix).exists()
+        if not is_known:
             raise CommandError(f"There is no key {prefix}: see list_api_keys.")
+        self.stdout.write(f"{prefix} {'is revoked' if is_revoked else 'was revoked before'}.")

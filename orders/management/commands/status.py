@@ -5,9 +5,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError
 
-from orders.management.order_watch import FAILED, no_engine
+from orders.management.order_watch import FAILED, engine_needed
 from orders.standing import Standing, standing
 
 
@@ -23,10 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """:raises CommandError: a part of the engine does not answer."""
-        try:
+        with engine_needed():
             found = standing()
-        except OperationalError as error:
-            raise no_engine(error) from None
         if options["json"]:
             self.stdout.write(json.dumps(found.as_json()))
         else:

@@ -68,7 +68,8 @@ function showProblem(problem) {
   ticket.querySelectorAll("[aria-invalid]").forEach((field) => field.removeAttribute("aria-invalid"));
   document.getElementById("log-in").hidden = true;
   if (!problem) return;
-  for (const { field, message } of problem.errors ?? [{ message: problem.detail }]) {
+  const said = problem.orderId ? `${problem.detail} Its orderId is ${problem.orderId}.` : problem.detail;
+  for (const { field, message } of problem.errors ?? [{ message: said }]) {
     const input = field && ticket.querySelector(`[data-fields~="${CSS.escape(field)}"][id]`);
     const place = document.getElementById(`${input?.id ?? "ticket"}-error`);
     place.textContent = input || !field ? message : `${field}: ${message}`;

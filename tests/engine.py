@@ -276,9 +276,8 @@ def migrated_database(logs: Path) -> Iterator[str]:
 
 
 @contextmanager
-def database_like(template: str) -> Iterator[str]:
+def database_like(template: str, name: str = "test_processes") -> Iterator[str]:
     """A copy of a database of DATABASE_URL's server, to which nobody is connected just then."""
-    name = "test_processes"
     server = os.environ["DATABASE_URL"]
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

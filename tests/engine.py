@@ -168,6 +168,15 @@ class Engine:
         arguments += [*WORKER_OPTIONS, *options]
         return self._start(arguments, environment, "worker")
 
+    def supervised(self, **environment: str) -> Web:
+        """Run web and a worker as children of their supervisor; return at once."""
+        with listen() as listener:
+            web = Web(
+                ["-m", "tests.supervised"], self._with(environment), self._log_path("up"), listener
+            )
+        self._started.append(web)
+        return web
+
     def scheduler(self, **environment: str) -> Process:
         return self._start(["manage.py", "run_scheduler"], environment, "scheduler")
 

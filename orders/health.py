@@ -111,16 +111,15 @@ class Shared(Generic[Found]):
         self._looking: asyncio.Task[Found] | None = None
 
     async def __call__(self) -> Found:
-        """:raises TimeoutError: it took too long."""
+        """:raises TimeoutError: it took too long, and be it for who had begun it."""
         looking = self._looking
         if looking is None or looking.done():
             looking = self._looking = asyncio.create_task(self._look(), context=Context())
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await asyncio.shield(looking)
-        except TimeoutError:
+        await asyncio.wait([looking], timeout=self._seconds)
+        if not looking.done() or looking.cancelled():
             self.give_up(looking)
-            raise
+            raise TimeoutError
+        return looking.result()
 
     def give_up(self, looking: asyncio.Task[Found] | None = None) -> None:
         """Let go of the look under way; nobody has to wait for its end."""

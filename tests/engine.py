@@ -264,15 +264,25 @@ class Engine:
 
 
 @contextmanager
-def engine(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
-    """An engine on a migrated database (libpq's form); its orders are gone afterwards."""
+def processes(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
+    """An engine on a migrated database (libpq's form), which nobody needs afterwards."""
     urls = {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     with ExitStack() as stack:
         running = Engine(urls | environment, logs)
         stack.callback(running.close)
-        stack.callback(running.empty)
         stack.callback(running.kill)
         yield running
+
+
+@contextmanager
+def engine(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
+    """The same where others come after it: its orders are gone afterwards."""
+    with processes(database, logs, **environment) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+            running.empty()
 
 
 @contextmanager

@@ -8,11 +8,17 @@ import psycopg
 import pytest
 import redis
 
-from tests.engine import engine, wait_for
-from tests.servers.installed import Certificates, Postgres, Redis, Servers, processes
+from tests.engine import engine, processes, wait_for
+from tests.servers.installed import Certificates, Postgres, Redis, Servers
 
 PASSWORD = "p@ss:w/rd%20 #?&=ä'\\"
 HBA = "hostssl all engine 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n"
+OF_LIBPQ = {
+    "options": "-csearch_path=public,simple",
+    "tcp_user_timeout": "5000",
+    "connect_timeout": "2",
+    "target_session_attrs": "read-write",
+}
 CLEAR = """
 SELECT application_name FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
 WHERE usename = 'engine' AND NOT ssl
@@ -75,15 +81,9 @@ def test_every_connection_is_encrypted_and_has_the_password_and_all_that_the_url
     encrypted: Postgres, certificates: Certificates, tmp_path: Path
 ) -> None:
     """Two hosts, of which the first is not there; and what only libpq itself knows of."""
-    url = url_of(
-        encrypted,
-        certificates.authority,
-        options="-csearch_path=public,simple",
-        tcp_user_timeout="5000",
-        connect_timeout="2",
-        keepalives_idle="7",
-        target_session_attrs="read-write",
-    ).replace("@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:")
+    url = url_of(encrypted, certificates.authority, keepalives_idle="7", **OF_LIBPQ).replace(
+        "@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:"
+    )
     with processes(url, tmp_path) as running:
         running.worker()
         running.scheduler()
@@ -100,14 +100,7 @@ def test_every_connection_is_encrypted_and_has_the_password_and_all_that_the_url
 def test_what_the_url_says_reaches_the_journal_and_djangos_connections(
     encrypted: Postgres, certificates: Certificates, tmp_path: Path
 ) -> None:
-    url = url_of(
-        encrypted,
-        certificates.authority,
-        options="-csearch_path=public,simple",
-        tcp_user_timeout="5000",
-        connect_timeout="2",
-        target_session_attrs="read-write",
-    )
+    url = url_of(encrypted, certificates.authority, **OF_LIBPQ)
     with processes(encrypted.url, tmp_path) as running:
         ended = running.command("shell", "--verbosity", "0", "-c", TELL, DATABASE_URL=url)
 

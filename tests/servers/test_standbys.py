@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.checker import load, violations
-from tests.engine import SELL, Engine, Web, listen, wait_for
-from tests.servers.installed import Postgres, Servers, processes
+from tests.engine import SELL, Engine, Web, listen, processes, wait_for
+from tests.servers.installed import Postgres, Servers
 
 ON_WITHIN = 10.0  # seconds after the promotion
 IN_STEP = {"synchronous_standby_names": "standby", "synchronous_commit": "on"}

@@ -20,6 +20,7 @@ from config.counts import counts
 
 FORMATS = ("console", "json")
 OTHERS = ("django", "django.server", "uvicorn", "uvicorn.error", "uvicorn.access")
+CONSUMER = "celery.worker.consumer.consumer"
 EXTRA_FIELDS = ("order_id", "seq", "status_code")
 ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {9: "\t", 10: "\\n", 13: "\\r"}
 
@@ -38,6 +39,7 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "config.logs.formatter", "form": form}},
+        "filters": {"in_one_line": {"()": "config.logs.InOneLine"}},
         "handlers": {
             "console": {"class": "logging.StreamHandler", "formatter": "line"},
             "counter": {"class": "config.logs.LineCounter", "level": "WARNING"},
@@ -46,6 +48,7 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
         "loggers": {
             **{name: {"level": level} for name in ("config", "orders", "routing")},
             **dict.fromkeys(OTHERS, passed_on),
+            CONSUMER: {"filters": ["in_one_line"]},
         },
     }
 
@@ -98,6 +101,16 @@ def context_of(order_id: str) -> Context:
     context = copy_context()
     context.run(bind_contextvars, order_id=order_id)
     return context
+
+
+class InOneLine(logging.Filter):
+    """Puts the error of a warning in its line: Celery has a traceback of each lost connection."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno == logging.WARNING and record.exc_info:
+            record.msg, record.args = f"{record.getMessage()} {record.exc_info[1]}", ()
+            record.exc_info = None
+        return True
 
 
 class LineCounter(logging.Handler):

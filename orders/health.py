@@ -111,16 +111,15 @@ class Shared(Generic[Found]):
         self._looking: asyncio.Task[Found] | None = None
 
     async def __call__(self) -> Found:
-        """:raises TimeoutError: it took too long."""
+        """:raises TimeoutError: it took too long, and be it for who had begun it."""
         looking = self._looking
         if looking is None or looking.done():
             looking = self._looking = asyncio.create_task(self._look(), context=Context())
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await asyncio.shield(looking)
-        except TimeoutError:
+        await asyncio.wait([looking], timeout=self._seconds)
+        if not looking.done() or looking.cancelled():
             self.give_up(looking)
-            raise
+            raise TimeoutError
+        return looking.result()
 
     def give_up(self, looking: asyncio.Task[Found] | None = None) -> None:
         """Let go of the look under way; nobody has to wait for its end."""
@@ -137,8 +136,9 @@ class Probes:
 
     def __init__(self) -> None:
         self._link: Link | None = None
+        self._client: redis.asyncio.Redis | None = None
         self._database = Shared(self._look_at_database, MIGRATING_SECONDS)
-        self._redis = Shared(look_at_redis, LOOK_SECONDS)
+        self._redis = Shared(self._look_at_redis, LOOK_SECONDS)
 
     async def check(self) -> dict[str, Any]:
         """Return `status` ("ok", "degraded" or "failed"), the state of each part, and `since`.
@@ -189,15 +189,23 @@ class Probes:
             return await self._redis()
         except REFUSALS as error:
             logger.warning("probe: Redis refuses: %s", error)
-            return "refuses"
+            state = "refuses"
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("probe: Redis does not answer: %s", error)
-            return "down"
+            state = "down"
+        await self._forget_client()
+        return state
 
     async def close(self) -> None:
         self._database.give_up()
         self._redis.give_up()
+        await self._forget_client()
         await self._forget_link()
+
+    async def _forget_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def _forget_link(self) -> None:
         link, self._link = self._link, None
@@ -215,6 +223,22 @@ class Probes:
         limits = (ALIVE_SECONDS, ALIVE_SECONDS)
         ((alive, moving),) = await link.fetch(ALIVE, limits, seconds=LOOK_SECONDS)
         return Seen("ok", [], alive, moving)
+
+    async def _look_at_redis(self) -> str:
+        """Do what a bell does. The client is closed elsewhere: a look is given up anywhere, and
+        one that closes its connection in that moment would leave it open.
+
+        :raises redis.exceptions.RedisError: it cannot be done.
+        """
+        client = self._client = self._client or redis.asyncio.Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=LOOK_SECONDS,
+            socket_connect_timeout=LOOK_SECONDS,
+            retry_on_timeout=False,
+        )
+        key, queue = TRIED
+        await client.register_script(TRY)(keys=[key, bell.QUEUE, queue])
+        return "ok"
 
 
 @once_per_loop
@@ -234,23 +258,6 @@ def check_now() -> dict[str, Any]:
             await probes.close()
 
     return asyncio.run(check())
-
-
-async def look_at_redis() -> str:
-    """Do what a bell does.
-
-    :raises redis.exceptions.RedisError: it cannot be done.
-    """
-    client = redis.asyncio.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=LOOK_SECONDS,
-        socket_connect_timeout=LOOK_SECONDS,
-        retry_on_timeout=False,
-    )
-    async with client:
-        key, queue = TRIED
-        await client.register_script(TRY)(keys=[key, bell.QUEUE, queue])
-    return "ok"
 
 
 def is_redis_away() -> bool:

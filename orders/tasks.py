@@ -10,6 +10,7 @@ A task says that there is work, not which, so that losing or doubling one is har
 also looks for itself (`orders/lookout.py`).
 """
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +34,7 @@ from orders.lookout import Lookout
 CONSUMER = "the consumer of bells"
 STOP_SECONDS = 15.0  # besides the grace of orders: for what hangs while a worker stops
 CLOSE_SECONDS = 5.0  # of them, for Celery once nothing is carried: its Redis may be what hangs
+AGAIN_SECONDS = 1.0  # between two connections to a Redis that ends them at once
 WAKE_UP: dict[str, Any] = {
     "rate_limit": "500/s",
     "autoretry_for": (OperationalError, psycopg.OperationalError),  # two different classes
@@ -74,9 +76,14 @@ def consumer_turned() -> None:
 
 
 class Turns(bootsteps.StartStopStep):
-    """Has the consumer's own loop say that it turns; between two connections nobody expects it."""
+    """Has the consumer's own loop say that it turns; between two connections nobody expects it.
+
+    A Redis that is full or read-only takes connections and ends each at once: those are taken
+    slowly, while the worker looks for itself.
+    """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
+    ended_at = float("-inf")
 
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
         hub.timer.call_repeatedly(1.0, consumer_turned)
@@ -86,6 +93,11 @@ class Turns(bootsteps.StartStopStep):
 
     def stop(self, consumer: Any) -> None:
         witness.rests(CONSUMER)
+        was_short = time.monotonic() - self.ended_at < 2 * AGAIN_SECONDS
+        runs = consumer.blueprint.state == bootsteps.RUN  # type: ignore[attr-defined]  # stubs'
+        if was_short and runs:
+            time.sleep(AGAIN_SECONDS)
+        self.ended_at = time.monotonic()
 
 
 class Ending(bootsteps.StartStopStep):

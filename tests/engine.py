@@ -168,6 +168,15 @@ class Engine:
         arguments += [*WORKER_OPTIONS, *options]
         return self._start(arguments, environment, "worker")
 
+    def supervised(self, **environment: str) -> Web:
+        """Run web and a worker as children of their supervisor; return at once."""
+        with listen() as listener:
+            web = Web(
+                ["-m", "tests.supervised"], self._with(environment), self._log_path("up"), listener
+            )
+        self._started.append(web)
+        return web
+
     def scheduler(self, **environment: str) -> Process:
         return self._start(["manage.py", "run_scheduler"], environment, "scheduler")
 
@@ -255,15 +264,25 @@ class Engine:
 
 
 @contextmanager
-def engine(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
-    """An engine on a migrated database (libpq's form); its orders are gone afterwards."""
+def processes(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
+    """An engine on a migrated database (libpq's form), which nobody needs afterwards."""
     urls = {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     with ExitStack() as stack:
         running = Engine(urls | environment, logs)
         stack.callback(running.close)
-        stack.callback(running.empty)
         stack.callback(running.kill)
         yield running
+
+
+@contextmanager
+def engine(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
+    """The same where others come after it: its orders are gone afterwards."""
+    with processes(database, logs, **environment) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+            running.empty()
 
 
 @contextmanager
@@ -276,9 +295,8 @@ def migrated_database(logs: Path) -> Iterator[str]:
 
 
 @contextmanager
-def database_like(template: str) -> Iterator[str]:
+def database_like(template: str, name: str = "test_processes") -> Iterator[str]:
     """A copy of a database of DATABASE_URL's server, to which nobody is connected just then."""
-    name = "test_processes"
     server = os.environ["DATABASE_URL"]
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

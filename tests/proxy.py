@@ -63,19 +63,19 @@ class Connections:
         self.is_silent = False
         self.held = 0
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on what comes; the connection is closed however that ends, and be it unbegun."""
         if self._is_shut:  # it was accepted in the very moment
             writer.close()
             return
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        try:
-            with suppress(OSError, asyncio.CancelledError):
-                await self._connect(reader, writer)
-        finally:
-            writer.close()
+        task.add_done_callback(lambda _: writer.close())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.CancelledError):
+            await self._connect(reader, writer)
 
     async def cut_all(self) -> int:
         """Cut those that there are, and return how many; of silent ones nobody hears anything."""

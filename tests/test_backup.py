@@ -19,7 +19,8 @@ GUIDE = Path(__file__).resolve().parent.parent / "docs/backup.md"
 
 @pytest.fixture
 def running(process_database: str, tmp_path: Path) -> Iterator[Engine]:
-    with engine(process_database, tmp_path, SIMULATION_LANDING_LATENCY="1") as found:
+    slow = {"SIMULATION_LANDING_LATENCY": "1", "LEASE_SECONDS": "2"}
+    with engine(process_database, tmp_path, **slow) as found:
         yield found
 
 

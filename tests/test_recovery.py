@@ -46,7 +46,9 @@ EXECUTED_WITHIN = 15.0  # seconds after Redis is back
 CARRIED = "SELECT count(*) FROM orders WHERE lease_until IS NOT NULL"
 # Wide enough for the venues' prices to wander while an order waits for its next attempt.
 PATIENT = {"side": "sell", "amountIn": "1", "slippageBps": 5000}
-STUCK = {"SIMULATION_QUOTE_LATENCY": "60", "QUOTE_TIMEOUT": "60"}
+# A worker that does not look for itself has the orders that it is rung for, and no others.
+DEAF = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings", "SWITCHES": "look"}
+STUCK = {"SIMULATION_QUOTE_LATENCY": "60", "QUOTE_TIMEOUT": "60", **DEAF}
 
 
 @dataclass
@@ -279,7 +281,7 @@ def interrupted(stack: Stack) -> dict[str, list[str]]:
         "killed": stack.engine.worker("-Q", "killed", **STUCK),
         "stopped": stack.engine.worker("-Q", "stopped", **STUCK, STOP_GRACE_SECONDS="0.2"),
         "finishing": stack.engine.worker(
-            "-Q", "finishing", SIMULATION_LANDING_LATENCY="0.7", STOP_GRACE_SECONDS="20"
+            *("-Q", "finishing"), SIMULATION_LANDING_LATENCY="1", STOP_GRACE_SECONDS="20", **DEAF
         ),
     }
     wait_for(lambda: workers_alive(stack) >= 4, what="all workers have started")

@@ -1,6 +1,7 @@
 """A Redis that stays and refuses: orders start within seconds, and the worker goes on."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.engine import Engine, Process, Server, engine, own_redis, wait_for
 from tests.samples import new_order
 
 START_SECONDS = 2.0
+LOST = "Connection to broker lost"
 STARTED_AFTER = "SELECT extract(epoch FROM max(started_at - created_at)) FROM orders"
 OURS = (
     *(bell.QUEUE, bell.guard_of(bell.ROUTE_AND_EXECUTE), ACTIVE_ORDERS),
@@ -95,6 +97,25 @@ def test_orders_start_within_seconds_while_no_bell_can_ring(
         running.wait_until_all_ended()
         assert running.value(STARTED_AFTER) < START_SECONDS
         assert worker.exit_code is None
+    finally:
+        heal(client, server)
+
+
+@pytest.mark.parametrize(
+    "spoil", [be_full, be_a_replica], ids=lambda spoil: spoil.__name__.removeprefix("be_")
+)
+def test_a_worker_whose_redis_refuses_says_so_once_a_second_and_in_a_line(
+    spoilable: tuple[Server, redis.Redis, Engine, Process], spoil: Spoil
+) -> None:
+    server, client, running, worker = spoilable
+    running.empty()
+    spoil(client, server)
+    try:
+        began, told = time.monotonic(), len(worker.output)
+        client.client_kill_filter(_type="normal", skipme=True)  # who is let in already stays
+        wait_for(lambda: worker.output[told:].count(LOST) >= 3, what="the third try is lost")
+        assert time.monotonic() - began > 1.0
+        assert "Traceback" not in worker.output[told:]
     finally:
         heal(client, server)
 

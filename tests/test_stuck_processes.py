@@ -53,6 +53,21 @@ def test_a_worker_whose_consumer_hangs_ends_itself(running: Engine) -> None:
     assert "the consumer of bells has stood still since" in hanging.output
 
 
+def test_processes_that_hang_are_replaced_by_their_supervisor_and_orders_go_on(
+    running: Engine,
+) -> None:
+    """Web hangs once the first order is stored, and the worker once it has claimed it."""
+    web = running.supervised(LOOK_SECONDS="0.08", LEASE_SECONDS="1")
+    sent_in_vain(web)
+    assert sum(running.statuses().values()) == 1
+    for name in ("web", "worker"):
+        ended = f"{name} ended ({EXIT_CODE}), starting it again"
+        wait_for(lambda ended=ended: ended in web.output, what=ended)
+    web.post()
+    running.wait_until_all_ended()
+    assert running.statuses() == {"confirmed": 2}
+
+
 async def test_a_silent_database_keeps_no_process_from_its_end(
     running: Engine, process_database: str
 ) -> None:

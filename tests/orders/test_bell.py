@@ -224,6 +224,36 @@ async def test_a_channel_layer_whose_connection_fell_silent_hears_again(
         await layer.flush()
 
 
+async def test_a_listener_whose_connection_fell_silent_says_so_and_hears_the_next_ring_anew(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_listening, "QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(redis_listening, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(bell, "LISTEN_SECONDS", 0.05)
+    monkeypatch.setattr(bell, "CARRIER_SECONDS", 5.0)
+    heard = asyncio.Event()
+    direct = settings.REDIS_URL
+
+    async def ring() -> None:
+        ringer = bell.Ringer()
+        ringer.ring_soon()
+        await ringer.close()
+
+    async with proxy_of_redis(direct, by_port=False) as (proxy, url), asyncio.timeout(10):
+        monkeypatch.setattr(settings, "REDIS_URL", url)
+        listener = bell.Listener(heard.set)
+        monkeypatch.setattr(settings, "REDIS_URL", direct)
+        assert await listener.start()
+        await told(ring, heard)
+        assert not await listener.start(), "it listens already"
+        proxy.silence()
+        heard.clear()
+        while not await listener.start():
+            await asyncio.sleep(0.01)
+        await told(ring, heard)
+        await listener.stop()
+
+
 async def told(tell: Callable[[], Awaitable[None]], heard: asyncio.Event) -> None:
     while not heard.is_set():
         await tell()

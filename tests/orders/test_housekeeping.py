@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from orders.journal import Journal
 from orders.journal_sql import BRING_BACK, SUSPECT_AFTER
 from orders.lifecycle import ACTIVE, Status
 from tests.database import Database
+from tests.engine import wait_for
 from tests.samples import move_of, moved, new_order, to_building, to_submitted
 from tests.task_queue import Queue
 
@@ -191,6 +193,36 @@ def test_a_snapshot_that_is_told_while_the_others_are_rebuilt_stays(
     assert redis_client.hget(ACTIVE_ORDERS, "one") == b'{"seq":7}'
     restore(keys=[ACTIVE_ORDERS], args=["one", 3, '{"seq":3}', 7])
     assert redis_client.hget(ACTIVE_ORDERS, "one") == b'{"seq":3}'
+
+
+# Jobs that hang
+
+
+async def test_a_job_that_hangs_leaves_ringing_and_the_other_jobs_alone(
+    journal: Journal,
+    queue: Queue,
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (pruning,) = (job for job in housekeeping.JOBS if job._name == "pruning")
+    is_over, begun = threading.Event(), []
+    monkeypatch.setattr(pruning, "_run", lambda: begun.append(1) or is_over.wait(10))
+    (order_id,) = await accepted(journal)
+    try:
+        for number in (0, 60):
+            redis_client.flushall()
+            await done(lambda number=number: housekeeping.tick(number))  # type: ignore[misc]  # bound now
+            assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
+            wait_for(lambda: redis_client.hexists(ACTIVE_ORDERS, order_id), what="it is rebuilt")
+        assert len(begun) == 1
+        assert "pruning still runs; its turn is passed over" in caplog.text
+    finally:
+        is_over.set()
+        pruning.wait()
+    await done(lambda: housekeeping.tick(120))
+    assert len(begun) == 2
+    pruning.wait()
 
 
 AHEAD = "interval '10 minutes'"

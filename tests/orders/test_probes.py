@@ -162,6 +162,23 @@ async def test_a_process_whose_part_stands_still_says_so_before_it_ends(
     assert (await get("/livez")).status == 200
 
 
+async def test_who_joins_a_look_that_is_given_up_is_told_that_it_took_too_long() -> None:
+    """And is not cancelled with it."""
+    begun = asyncio.Event()
+
+    async def look() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    shared = health.Shared(look, 0.05)
+    first = asyncio.create_task(shared())
+    await begun.wait()
+    shared._seconds = PATIENCE
+    second = asyncio.create_task(shared())
+    found = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(one) for one in found] == [TimeoutError] * 2
+
+
 async def answered(path: str, status: int) -> Answer:
     """Ask until the answer has this status."""
     async with asyncio.timeout(PATIENCE):

@@ -9,13 +9,7 @@ from psycopg.conninfo import make_conninfo
 
 from config.embedded import DATABASE
 from tests.engine import engine
-from tests.servers.installed import (
-    Certificates,
-    Servers,
-    make_certificates,
-    make_cluster,
-    servers_in,
-)
+from tests.servers.installed import Servers, make_cluster, servers_in
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +40,3 @@ def servers(reachable: Path, request: pytest.FixtureRequest) -> Iterator[Servers
     folder = Path(tempfile.mkdtemp(dir=reachable))
     with servers_in(folder, lambda: request.getfixturevalue("migrated_cluster")) as found:
         yield found
-
-
-@pytest.fixture
-def certificates(servers: Servers) -> Certificates:
-    return make_certificates(servers)

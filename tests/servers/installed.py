@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from config.child import Child, end_with_parent
 from config.embedded import DATABASE
 from config.identity import Identity, postgres_identity
-from tests.engine import Engine, wait_for
+from tests.engine import wait_for
 
 QUICK = {
     "fsync": "off",
@@ -316,14 +316,3 @@ def servers_in(folder: Path, template: Callable[[], Path] | None = None) -> Iter
         found.identity.own(folder)
         stack.callback(found.close)
         yield found
-
-
-@contextmanager
-def processes(database: str, logs: Path, **environment: str) -> Iterator[Engine]:
-    """An engine on a server of one test: nobody needs its orders to be gone afterwards."""
-    urls = {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    with ExitStack() as stack:
-        running = Engine(urls | environment, logs)
-        stack.callback(running.close)
-        stack.callback(running.kill)
-        yield running

@@ -10,7 +10,8 @@ import pytest
 
 from config.pooler import REFUSAL, shares_sessions
 from config.postgres import Link
-from tests.servers.installed import Postgres, Servers, pgbouncer, processes, servers_in
+from tests.engine import processes
+from tests.servers.installed import Postgres, Servers, pgbouncer, servers_in
 
 ONE_SERVER = {"default_pool_size": "1"}
 TURNS = {"server_round_robin": "1", "min_pool_size": "5"}

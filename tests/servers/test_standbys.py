@@ -1,16 +1,22 @@
 """A primary that is gone, and its standby promoted: the engine goes on there by itself."""
 
-from contextlib import suppress
+import json
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
+from orders.consumers import Close
+from tests.accounts import Account, make_account
 from tests.checker import load, violations
-from tests.engine import SELL, Engine, Web, listen, wait_for
-from tests.servers.installed import Postgres, Servers, processes
+from tests.engine import PATIENCE, SELL, Engine, Web, listen, processes, wait_for
+from tests.servers.installed import Postgres, Servers
 
 ON_WITHIN = 10.0  # seconds after the promotion
 IN_STEP = {"synchronous_standby_names": "standby", "synchronous_commit": "on"}
+LOST = 3
 ORDERS = "SELECT id::text FROM orders"
 SIGNED = "SELECT count(*) FROM orders WHERE signature IS NOT NULL"
 
@@ -105,6 +111,57 @@ def test_orders_go_on_at_a_standby_that_had_not_heard_the_last_ones(
         known = {found for (found,) in standby.ask(ORDERS)}
         assert set(ids) <= known
         assert not set(lost) <= known, "the standby had heard everything: this shows nothing"
+
+
+def test_whose_order_was_lost_by_a_failover_is_told_so_and_may_send_it_again(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """Watched and asked for; under its key it is placed anew, and once."""
+    primary, standby = pair(servers)
+    with processes(address_of(primary, standby), tmp_path) as running, ExitStack() as sockets:
+        web = running.web()
+        owner = make_account(primary.conninfo)
+        wait_for(lambda: standby.ask("SELECT 1 FROM api_keys"), what="the standby knows the key")
+        standby.stop()
+        keys = [f"key-{number}" for number in range(LOST)]
+        lost = [sent(web, key, owner) for key in keys]
+        watching = [
+            sockets.enter_context(
+                connect(web.stream_url(order_id), additional_headers=owner.headers)
+            )
+            for order_id in lost
+        ]
+        assert [json.loads(stream.recv(PATIENCE))["status"] for stream in watching] == [
+            "pending"
+        ] * LOST
+        primary.stop_at_once()
+        standby.start()
+        promote(standby)
+        goes_on(web)
+
+        for order_id, stream in zip(lost, watching, strict=True):
+            assert json.loads(stream.recv(PATIENCE))["error"] == "order_not_found"
+            with pytest.raises(ConnectionClosed):
+                stream.recv(PATIENCE)
+            assert stream.close_code == Close.NO_SUCH_ORDER
+            assert web.request(f"/api/orders/{order_id}", **owner.headers).status == 404
+        again = [sent(web, key, owner) for key in keys]
+        assert [sent(web, key, owner) for key in keys] == again
+        running.worker()
+        running.wait_until_all_ended()
+
+        assert violations(load(standby.conninfo, again)) == []
+        owned = {found for (found,) in standby.ask(f"{ORDERS} WHERE owner_id IS NOT NULL")}
+        assert owned == set(again)
+        assert owned.isdisjoint(lost)
+
+
+def sent(web: Web, key: str, owner: Account) -> str:
+    """Send an order under a key, and return its id."""
+    answer = web.request("/api/orders/execute", SELL, idempotency_key=key, **owner.headers)
+    assert answer.status in (200, 201), answer
+    order_id: str = answer.body["orderId"]
+    return order_id
 
 
 def test_an_engine_that_finds_a_standby_alone_serves_once_it_is_promoted(

@@ -300,8 +300,8 @@ async def test_only_what_we_can_write_may_be_asked_for() -> None:
         (
             b"side=%31",
             {"content_type": "application/x-www-form-urlencoded; charset=base64", "cookie": "a=b"},
-            400,
-            "malformed_json",
+            415,
+            "unsupported_media_type",
         ),
         (
             b"&".join(b"a%d=" % number for number in range(2_000)),

@@ -1,0 +1,354 @@
+"""Bodies and connections as networks deliver them: to the engine alone, and through nginx."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+
+from config.processes import WEB_OPTIONS
+from tests.engine import Answer, Engine, engine
+from tests.nginx import nginx_before
+from tests.wire import JSON, ORDER, Wire, chunked, head, post, wire
+
+IN_CHUNKS = b"transfer-encoding: chunked\r\n"
+FORM = b"content-type: application/x-www-form-urlencoded\r\n"
+OFFERS = {
+    "h2c": b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n",
+    "any name": b"connection: keep-alive, upgrade\r\nupgrade: TLS/1.0, IRC/6.9\r\n",
+    "two headers": b"connection: upgrade\r\nconnection: keep-alive\r\nupgrade: foo\r\n",
+}
+HANDSHAKE = (
+    b"upgrade: websocket\r\nconnection: Upgrade\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def running(
+    process_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Engine, int]]:
+    with engine(process_database, tmp_path_factory.mktemp("wire")) as found:
+        yield found, found.web().port
+
+
+@pytest.fixture(scope="module")
+def behind_nginx(running: tuple[Engine, int]) -> Iterator[int]:
+    with nginx_before(running[1]) as port:
+        yield port
+
+
+@pytest.fixture(params=["alone", "behind nginx"])
+def port(request: pytest.FixtureRequest, running: tuple[Engine, int]) -> int:
+    found: int = running[1]
+    if request.param != "alone":
+        found = request.getfixturevalue("behind_nginx")
+    return found
+
+
+@pytest.fixture
+def client(port: int) -> Iterator[Wire]:
+    with wire(port) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def stored(running: tuple[Engine, int]) -> "Stored":
+    return Stored(running[0])
+
+
+class Stored:
+    """How many orders this test has stored."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._before = self._count()
+
+    def __eq__(self, other: object) -> bool:
+        return self._count() - self._before == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return str(self._count() - self._before)
+
+    def _count(self) -> int:
+        found: int = self._engine.value("SELECT count(*)::int FROM orders")
+        return found
+
+
+def assert_refused(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.body["error"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.body["status"] == status
+    assert answer.body["message"] == answer.body["detail"]
+
+
+# Bodies
+
+
+@pytest.mark.parametrize("way", [b"", b"cookie: a=b\r\n"], ids=["short way", "stock way"])
+@pytest.mark.parametrize("path", ["/api/orders/execute", "/execute/", "/orders"])
+def test_a_body_in_chunks_is_read_as_any_other(
+    client: Wire, stored: Stored, way: bytes, path: str
+) -> None:
+    for number in (1, 2):
+        client.send(head(f"POST {path}", JSON, IN_CHUNKS, way), chunked(ORDER))
+        answer = client.answer()
+        assert (answer.status, answer.body["amountIn"]) == (201, "1.5")
+        assert stored == number
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
+def test_a_form_in_chunks_is_read_as_any_other(client: Wire, path: str) -> None:
+    client.send(head(f"GET {path}"))
+    page = client.answer()
+    (token,) = set(re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page.body))
+    cookie = f"cookie: {page.headers['set-cookie'].partition(';')[0]}\r\n".encode()
+    form = urlencode({"csrfmiddlewaretoken": token, "username": "nobody", "password": "x"})
+    client.send(head(f"POST {path}", FORM, IN_CHUNKS, cookie), chunked(form.encode(), 50))
+    answer = client.answer()
+    assert answer.status == 200, answer.body
+    assert 'value="nobody"' in answer.body
+
+
+@pytest.mark.parametrize("way", [b"", b"cookie: a=b\r\n"], ids=["short way", "stock way"])
+def test_a_body_in_chunks_that_grows_too_large_is_refused(
+    client: Wire, stored: Stored, way: bytes
+) -> None:
+    large = chunked(b" " * 70_000 + ORDER, 5_000)
+    client.send(head("POST /execute", JSON, IN_CHUNKS, way), large)
+    assert_refused(client.answer(), 413, "body_too_large")
+    assert stored == 0
+
+
+def test_what_stands_behind_the_chunks_is_no_header(client: Wire, stored: Stored) -> None:
+    trailer = b"0\r\nauthorization: Bearer nobody\r\ncontent-encoding: gzip\r\n\r\n"
+    body = chunked(ORDER).replace(b"0\r\n\r\n", trailer)
+    client.send(head("POST /execute", JSON, IN_CHUNKS), body)
+    assert client.answer().status == 201
+    client.send(post())
+    assert client.answer().status == 201
+    assert stored == 2
+
+
+@pytest.mark.parametrize("offer", [b"", OFFERS["h2c"]], ids=["plain", "with an offer"])
+@pytest.mark.parametrize("length", [b"content-length: %d\r\n" % len(ORDER), IN_CHUNKS])
+def test_a_client_that_waits_to_be_told_to_go_on_is_told_so(
+    client: Wire, stored: Stored, length: bytes, offer: bytes
+) -> None:
+    client.send(head("POST /execute", JSON, length, b"expect: 100-continue\r\n", offer))
+    assert client.line() == b"HTTP/1.1 100 Continue\r\n"
+    assert client.line() == b"\r\n"
+    client.send(ORDER if length != IN_CHUNKS else chunked(ORDER))
+    assert client.answer().status == 201
+    assert stored == 1
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "junk", "identity, gzip", "GZIP"])
+@pytest.mark.parametrize("path", ["/execute", "/accounts/login/", "/api/ws-tickets"])
+def test_a_body_that_is_coded_is_refused_with_what_is_read(
+    client: Wire, stored: Stored, coding: str, path: str
+) -> None:
+    client.send(post(f"content-encoding: {coding}\r\n".encode(), path=path))
+    answer = client.answer()
+    assert_refused(answer, 415, "unsupported_media_type")
+    assert answer.headers["accept-encoding"] == "identity"
+    assert stored == 0
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_a_body_that_is_said_to_be_as_it_is_is_read(
+    client: Wire, stored: Stored, coding: str
+) -> None:
+    client.send(post(f"content-encoding: {coding}\r\n".encode()))
+    assert client.answer().status == 201
+    assert stored == 1
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "latin1", "ISO-8859-1", '"utf-16"', "nonsense"])
+@pytest.mark.parametrize("path", ["/execute", "/accounts/login/"])
+def test_a_body_in_another_charset_is_refused(
+    client: Wire, stored: Stored, charset: str, path: str
+) -> None:
+    kind = f"content-type: application/json; charset={charset}\r\n".encode()
+    client.send(head(f"POST {path}", kind, b"content-length: %d\r\n" % len(ORDER)), ORDER)
+    assert_refused(client.answer(), 415, "unsupported_media_type")
+    assert stored == 0
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF8", '"Utf-8"', "us-ascii"])
+def test_a_body_that_is_said_to_be_utf_8_is_read(
+    client: Wire, stored: Stored, charset: str
+) -> None:
+    kind = f"content-type: application/json;Charset={charset}\r\n".encode()
+    client.send(head("POST /execute", kind, b"content-length: %d\r\n" % len(ORDER)), ORDER)
+    assert client.answer().status == 201
+    assert stored == 1
+
+
+# Upgrades
+
+
+@pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
+def test_an_offer_of_another_protocol_is_passed_over(
+    client: Wire, stored: Stored, offer: bytes
+) -> None:
+    client.send(post(offer))
+    answer = client.answer()
+    assert (answer.status, answer.body["amountIn"]) == (201, "1.5")
+    client.send(head("POST /execute", JSON, IN_CHUNKS, offer), chunked(ORDER))
+    assert client.answer().status == 201
+    assert stored == 2
+
+
+@pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
+@pytest.mark.parametrize("line", ["POST /execute", "GET /health", "PUT /nothing"])
+def test_a_body_behind_an_offer_never_becomes_a_request(
+    client: Wire, stored: Stored, offer: bytes, line: str
+) -> None:
+    inner = post()
+    length = b"content-length: %d\r\n" % len(inner)
+    client.send(head(line, JSON, length, offer))
+    client.send(inner)
+    client.send(head("GET /livez"))
+    assert client.answer().status != 201
+    assert client.answer().body == {"status": "ok"}, "the next request is the next"
+    assert stored == 0
+
+
+@pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
+def test_requests_in_the_packet_of_an_offer_are_each_answered_once(
+    client: Wire, stored: Stored, offer: bytes
+) -> None:
+    client.send(head("GET /livez", offer), post(offer), head("GET /livez", offer), post())
+    client.say_no_more()
+    assert [client.answer().status for _ in range(4)] == [200, 201, 200, 201]
+    assert client.is_closed()
+    assert stored == 2
+
+
+def test_an_offer_that_comes_in_pieces_is_passed_over(client: Wire, stored: Stored) -> None:
+    for byte in post(OFFERS["h2c"]):
+        client.send(bytes([byte]))
+    assert client.answer().status == 201
+    assert stored == 1
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("path", ["/api/orders/execute", "/ws/orders/1", "/nothing"])
+def test_an_order_sent_as_a_handshake_is_told_so_and_not_taken(
+    client: Wire, stored: Stored, path: str, pieces: int
+) -> None:
+    request = post(HANDSHAKE, body=post(), path=path)
+    middle = request.index(b"\r\n\r\n") + 4
+    client.send(*([request] if pieces == 1 else [request[:middle]]))
+    if pieces == 2:
+        client.send(request[middle:])
+    answer = client.answer()
+    assert_refused(answer, 400, "bad_handshake")
+    assert answer.headers["connection"] == "close" or "nginx" in answer.headers["server"]
+    client.say_no_more()
+    assert client.is_closed()
+    assert stored == 0
+
+
+@pytest.mark.parametrize("version", [b"8", b"7", b"14", b"x"])
+def test_a_websocket_of_another_version_is_told_ours(client: Wire, version: bytes) -> None:
+    client.send(head("GET /execute", HANDSHAKE.replace(b"13", version)))
+    answer = client.answer()
+    assert_refused(answer, 426, "websocket_version")
+    assert answer.headers["sec-websocket-version"] == "13"
+
+
+def test_a_websocket_among_other_offers_is_opened(client: Wire) -> None:
+    client.send(head("GET /execute", HANDSHAKE.replace(b"websocket\r\n", b"h2c, WebSocket\r\n")))
+    assert client.line() == b"HTTP/1.1 101 Switching Protocols\r\n"
+
+
+# Ends
+
+
+@pytest.mark.parametrize("request_", [post(), head("GET /health"), head("GET /api/markets")])
+def test_a_client_that_has_said_all_gets_its_answer(client: Wire, request_: bytes) -> None:
+    client.send(request_)
+    client.say_no_more()
+    assert client.answer().status in (200, 201)
+    assert client.is_closed()
+
+
+@pytest.mark.parametrize("offer", [b"", OFFERS["h2c"]], ids=["plain", "with an offer"])
+@pytest.mark.parametrize("length", [b"content-length: 500\r\n", IN_CHUNKS])
+@pytest.mark.parametrize("way", [b"", b"cookie: a=b\r\n"], ids=["short way", "stock way"])
+def test_a_client_that_ends_in_the_middle_of_its_body_has_sent_nothing(
+    client: Wire, stored: Stored, length: bytes, way: bytes, offer: bytes
+) -> None:
+    body = ORDER if length != IN_CHUNKS else chunked(ORDER).removesuffix(b"0\r\n\r\n")
+    client.send(head("POST /execute", JSON, length, way, offer), body)
+    client.say_no_more()
+    heard = client.connection.recv(12)
+    assert heard in (b"", b"HTTP/1.1 400")
+    assert stored == 0
+
+
+def test_who_ends_in_a_head_is_closed(client: Wire) -> None:
+    client.send(b"POST /execute HTTP/1.1\r\nhost")
+    client.say_no_more()
+    assert client.connection.recv(12) in (b"", b"HTTP/1.1 400")
+
+
+# The engine alone: nginx refuses these in its own words
+
+
+@pytest.fixture
+def direct(running: tuple[Engine, int]) -> Iterator[Wire]:
+    with wire(running[1]) as found:
+        yield found
+
+
+def test_who_ends_in_the_middle_of_a_body_is_told_so(direct: Wire, stored: Stored) -> None:
+    direct.send(post(), post()[:-5])
+    direct.say_no_more()
+    assert direct.answer().status == 201
+    assert_refused(direct.answer(), 400, "bad_request")
+    assert direct.is_closed()
+    assert stored == 1
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"junk\r\n\r\n",
+        head("GET /livez").replace(b"host: localhost\r\n", b""),
+        head("GET /livez", b"host: localhost\r\n"),
+        head("GET /livez", b"content-length: x\r\n"),
+        head("POST /execute", b"content-length: 1\r\n", IN_CHUNKS),
+        head("GET /livez", b"a: \x00\r\n"),
+        "GET /ü HTTP/1.1\r\nhost: localhost\r\n\r\n".encode("latin-1"),
+        head("POST /execute", JSON, IN_CHUNKS) + b"x\r\n",
+    ],
+)
+def test_what_cannot_be_read_is_refused_after_the_answers_before_it(
+    direct: Wire, stored: Stored, junk: bytes
+) -> None:
+    direct.send(post(), junk, post())
+    assert direct.answer().status == 201
+    assert_refused(direct.answer(), 400, "bad_request")
+    direct.say_no_more()
+    assert direct.is_closed()
+    assert stored == 1
+
+
+def test_a_tunnel_is_refused(direct: Wire) -> None:
+    direct.send(b"CONNECT localhost:80 HTTP/1.1\r\nhost: localhost:80\r\n\r\n", post())
+    assert_refused(direct.answer(), 501, "bad_request")
+
+
+def test_an_old_client_needs_no_host(direct: Wire) -> None:
+    direct.send(b"GET /livez HTTP/1.0\r\n\r\n")
+    assert direct.answer().body == {"status": "ok"}
+    assert direct.is_closed()
+
+
+def test_a_connection_is_kept_longer_than_proxies_keep_theirs() -> None:
+    assert int(WEB_OPTIONS["--timeout-keep-alive"]) > 75

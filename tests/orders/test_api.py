@@ -39,7 +39,7 @@ def assert_problem(answer: Answer, status: int, error: str) -> None:
     assert answer.json["status"] == status
     assert answer.json["type"] == "about:blank"
     assert answer.json["title"]
-    assert answer.json["detail"]
+    assert answer.json["detail"] == answer.json["message"] != ""
     assert "Traceback" not in answer.text
     assert ".py" not in answer.text
 
@@ -192,6 +192,13 @@ async def test_an_order_that_nobody_sent_is_not_found(end: str) -> None:
     for order_id in (str(uuid4()), "1", "null", "%00", "%F0%9F%92%A5", "0" * 31 + "-", "9" * 5_000):
         answer = await request(method, f"/api/orders/{order_id}{end}")
         assert_problem(answer, 404, "order_not_found")
+
+
+@pytest.mark.parametrize("path", ["/api/orders/quote", "/api/orders/batch/", "/api/orders/x/route"])
+async def test_a_deed_that_there_is_not_is_not_taken_for_an_order(path: str) -> None:
+    answer = await post(path, SELL_SOL)
+    assert_problem(answer, 404, "not_found")
+    assert answer.json["detail"] == f"Nothing is served at {path}."
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/api", "/api/orders/1/2/3", "/static/no.css"])

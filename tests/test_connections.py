@@ -1,13 +1,17 @@
 """Bodies and connections as networks deliver them: to the engine alone, and through nginx."""
 
+import json
 import re
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
+from websockets import Origin
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from config.processes import WEB_OPTIONS
-from tests.engine import Answer, Engine, engine
+from tests.engine import PATIENCE, Answer, Engine, engine
 from tests.nginx import nginx_before
 from tests.wire import JSON, ORDER, Wire, chunked, head, post, wire
 
@@ -38,12 +42,16 @@ def behind_nginx(running: tuple[Engine, int]) -> Iterator[int]:
         yield port
 
 
-@pytest.fixture(params=["alone", "behind nginx"])
+@pytest.fixture(scope="module")
+def behind_two(behind_nginx: int) -> Iterator[int]:
+    with nginx_before(behind_nginx) as port:
+        yield port
+
+
+@pytest.fixture(params=["alone", "behind_nginx", "behind_two"])
 def port(request: pytest.FixtureRequest, running: tuple[Engine, int]) -> int:
-    found: int = running[1]
-    if request.param != "alone":
-        found = request.getfixturevalue("behind_nginx")
-    return found
+    alone: int = running[1]
+    return alone if request.param == "alone" else int(request.getfixturevalue(request.param))
 
 
 @pytest.fixture
@@ -84,6 +92,14 @@ def assert_refused(answer: Answer, status: int, code: str) -> None:
     assert answer.body["message"] == answer.body["detail"]
 
 
+def login_page(client: Wire, path: str, host: bytes) -> tuple[bytes, str]:
+    """Return the header of the page's cookie, and its CSRF token."""
+    client.send(head(f"GET {path}", host=host))
+    page = client.answer()
+    (token,) = set(re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page.body))
+    return f"cookie: {page.headers['set-cookie'].partition(';')[0]}\r\n".encode(), token
+
+
 # Bodies
 
 
@@ -101,10 +117,7 @@ def test_a_body_in_chunks_is_read_as_any_other(
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
 def test_a_form_in_chunks_is_read_as_any_other(client: Wire, path: str) -> None:
-    client.send(head(f"GET {path}"))
-    page = client.answer()
-    (token,) = set(re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page.body))
-    cookie = f"cookie: {page.headers['set-cookie'].partition(';')[0]}\r\n".encode()
+    cookie, token = login_page(client, path, b"localhost")
     form = urlencode({"csrfmiddlewaretoken": token, "username": "nobody", "password": "x"})
     client.send(head(f"POST {path}", FORM, IN_CHUNKS, cookie), chunked(form.encode(), 50))
     answer = client.answer()
@@ -264,6 +277,50 @@ def test_a_websocket_of_another_version_is_told_ours(client: Wire, version: byte
 def test_a_websocket_among_other_offers_is_opened(client: Wire) -> None:
     client.send(head("GET /execute", HANDSHAKE.replace(b"websocket\r\n", b"h2c, WebSocket\r\n")))
     assert client.line() == b"HTTP/1.1 101 Switching Protocols\r\n"
+
+
+# Sockets and pages
+
+
+def test_a_socket_of_our_own_page_takes_orders(port: int, stored: Stored) -> None:
+    page = Origin(f"http://127.0.0.1:{port}")
+    with connect(f"ws://127.0.0.1:{port}/execute", origin=page) as socket:
+        socket.send(ORDER.decode())
+        assert json.loads(socket.recv(PATIENCE))["status"] == "pending"
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(f"ws://127.0.0.1:{port}/execute", origin=Origin("http://127.0.0.1:1"))
+    assert stored == 1
+
+
+def test_a_socket_on_a_path_that_nothing_serves_says_where_orders_are(port: int) -> None:
+    with connect(f"ws://127.0.0.1:{port}/socket.io/?EIO=4") as socket:
+        frame = json.loads(socket.recv(PATIENCE))
+        assert (frame["type"], frame["httpStatus"]) == ("error", 404)
+        assert "/ws/orders/{id}" in frame["message"]
+        with pytest.raises(ConnectionClosed):
+            socket.recv(PATIENCE)
+        assert socket.close_code == 4404
+
+
+def test_links_keep_the_port_that_the_client_named(port: int) -> None:
+    with wire(port) as client:
+        host = b"127.0.0.1:%d" % port
+        length = b"content-length: %d\r\n" % len(ORDER)
+        client.send(head("POST /execute", JSON, length, host=host), ORDER)
+        assert client.answer().body["links"]["orders"] == f"http://127.0.0.1:{port}/api/orders"
+
+
+def test_a_form_of_our_own_page_is_taken_and_that_of_another_is_not(port: int) -> None:
+    host = b"127.0.0.1:%d" % port
+    with wire(port) as client:
+        cookie, token = login_page(client, "/accounts/login/", host)
+        form = urlencode({"csrfmiddlewaretoken": token, "username": "nobody", "password": "x"})
+        length = b"content-length: %d\r\n" % len(form)
+        for origin, status in ((b"http://" + host, 200), (b"http://127.0.0.1:1", 403)):
+            said = b"origin: %s\r\n" % origin
+            client.send(head("POST /accounts/login/", FORM, length, cookie, said, host=host))
+            client.send(form.encode())
+            assert client.answer().status == status
 
 
 # Ends

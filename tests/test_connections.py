@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from config.processes import WEB_OPTIONS
-from tests.engine import PATIENCE, Answer, Engine, engine
+from tests.engine import PATIENCE, Answer, Engine, Web, engine
 from tests.nginx import nginx_before
 from tests.wire import JSON, ORDER, Wire, chunked, head, post, wire
 
@@ -31,14 +31,14 @@ HANDSHAKE = (
 @pytest.fixture(scope="module")
 def running(
     process_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Engine, int]]:
+) -> Iterator[tuple[Engine, Web]]:
     with engine(process_database, tmp_path_factory.mktemp("wire")) as found:
-        yield found, found.web().port
+        yield found, found.web()
 
 
 @pytest.fixture(scope="module")
-def behind_nginx(running: tuple[Engine, int]) -> Iterator[int]:
-    with nginx_before(running[1]) as port:
+def behind_nginx(running: tuple[Engine, Web]) -> Iterator[int]:
+    with nginx_before(running[1].port) as port:
         yield port
 
 
@@ -48,10 +48,18 @@ def behind_two(behind_nginx: int) -> Iterator[int]:
         yield port
 
 
+def port_of(request: pytest.FixtureRequest, web: Web) -> int:
+    return web.port if request.param == "alone" else int(request.getfixturevalue(request.param))
+
+
+@pytest.fixture(params=["alone", "behind_nginx"])
+def port(request: pytest.FixtureRequest, running: tuple[Engine, Web]) -> int:
+    return port_of(request, running[1])
+
+
 @pytest.fixture(params=["alone", "behind_nginx", "behind_two"])
-def port(request: pytest.FixtureRequest, running: tuple[Engine, int]) -> int:
-    alone: int = running[1]
-    return alone if request.param == "alone" else int(request.getfixturevalue(request.param))
+def far_port(request: pytest.FixtureRequest, running: tuple[Engine, Web]) -> int:
+    return port_of(request, running[1])
 
 
 @pytest.fixture
@@ -61,7 +69,7 @@ def client(port: int) -> Iterator[Wire]:
 
 
 @pytest.fixture(autouse=True)
-def stored(running: tuple[Engine, int]) -> "Stored":
+def stored(running: tuple[Engine, Web]) -> "Stored":
     return Stored(running[0])
 
 
@@ -200,6 +208,80 @@ def test_a_body_that_is_said_to_be_utf_8_is_read(
     assert stored == 1
 
 
+# Text
+
+
+NO_TEXT = ["%ff", "%00", "%ed%a0%80", "%f0%9f%92", "a%c0%af"]
+PLACES = [
+    *("/{}", "/api/orders/{}", "/api/orders/{}/events", "/static/{}.css", "/static/{}/../x"),
+    *("/admin/{}/", "/admin/orders/order/{}/change/", "/api/orders?status={}", "/health/{}"),
+    *("/api/orders?cursor={}", "/api/orders?createdAfter={}", "/api/orders?{}=1"),
+    *("/accounts/login/?next={}", "/admin/login/?next=/{}", "/api/orders?format={}"),
+]
+NO_TEXT_HEADERS = [
+    *("idempotency-key", "authorization", "cookie", "accept", "accept-language", "user-agent"),
+    *("x-request-id", "x-forwarded-for", "x-forwarded-proto", "referer", "if-none-match"),
+    *("origin", "content-encoding", "if-modified-since", "x-csrftoken", "range"),
+]
+
+
+@pytest.fixture
+def is_well(running: tuple[Engine, Web]) -> Iterator[None]:
+    """The engine has nothing to complain of at the end."""
+    yield
+    assert "Traceback" not in running[1].output
+    assert "internal_error" not in running[1].output
+
+
+@pytest.mark.usefixtures("is_well")
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("text", NO_TEXT)
+def test_an_address_that_is_no_text_is_refused_or_means_nothing(
+    client: Wire, place: str, text: str
+) -> None:
+    client.send(head(f"GET {place.format(text)}"))
+    assert 200 <= client.answer().status < 500
+
+
+@pytest.mark.usefixtures("is_well")
+@pytest.mark.parametrize("name", NO_TEXT_HEADERS)
+@pytest.mark.parametrize("value", [b"\xff\xfe", b"sessionid=\xed\xa0\x80", b"Bearer \xff", b"%00"])
+def test_a_header_that_is_no_text_is_refused_or_means_nothing(
+    client: Wire, name: str, value: bytes
+) -> None:
+    line = name.encode() + b": " + value + b"\r\n"
+    client.send(head("GET /api/orders", line), post(line))
+    for _ in range(2):
+        assert 200 <= client.answer().status < 500
+
+
+@pytest.mark.usefixtures("is_well")
+@pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
+@pytest.mark.parametrize("text", NO_TEXT)
+@pytest.mark.parametrize("field", ["username", "password", "csrfmiddlewaretoken", "next"])
+def test_a_form_that_is_no_text_logs_nobody_in(
+    client: Wire, path: str, text: str, field: str
+) -> None:
+    cookie, token = login_page(client, path, b"localhost")
+    given = {"csrfmiddlewaretoken": token, "username": "nobody", "password": "x"}
+    given[field] = text
+    form = "&".join(f"{name}={value}" for name, value in given.items())
+    length = b"content-length: %d\r\n" % len(form)
+    client.send(head(f"POST {path}", FORM, length, cookie), form.encode())
+    assert client.answer().status in (200, 400, 403)
+
+
+@pytest.mark.usefixtures("is_well")
+@pytest.mark.parametrize(
+    "body",
+    [b"\xff\xfe{\x00}\x00", ORDER + b"\xff", b"\xef\xbb\xbf" + ORDER, b'{"a":"\xed\xa0\x80"}'],
+)
+def test_a_body_that_is_no_text_is_refused(client: Wire, stored: Stored, body: bytes) -> None:
+    client.send(post(body=body))
+    assert_refused(client.answer(), 400, "malformed_json")
+    assert stored == 0
+
+
 # Upgrades
 
 
@@ -282,18 +364,18 @@ def test_a_websocket_among_other_offers_is_opened(client: Wire) -> None:
 # Sockets and pages
 
 
-def test_a_socket_of_our_own_page_takes_orders(port: int, stored: Stored) -> None:
-    page = Origin(f"http://127.0.0.1:{port}")
-    with connect(f"ws://127.0.0.1:{port}/execute", origin=page) as socket:
+def test_a_socket_of_our_own_page_takes_orders(far_port: int, stored: Stored) -> None:
+    page = Origin(f"http://127.0.0.1:{far_port}")
+    with connect(f"ws://127.0.0.1:{far_port}/execute", origin=page) as socket:
         socket.send(ORDER.decode())
         assert json.loads(socket.recv(PATIENCE))["status"] == "pending"
     with pytest.raises(InvalidStatus, match="403"):
-        connect(f"ws://127.0.0.1:{port}/execute", origin=Origin("http://127.0.0.1:1"))
+        connect(f"ws://127.0.0.1:{far_port}/execute", origin=Origin("http://127.0.0.1:1"))
     assert stored == 1
 
 
-def test_a_socket_on_a_path_that_nothing_serves_says_where_orders_are(port: int) -> None:
-    with connect(f"ws://127.0.0.1:{port}/socket.io/?EIO=4") as socket:
+def test_a_socket_on_a_path_that_nothing_serves_says_where_orders_are(far_port: int) -> None:
+    with connect(f"ws://127.0.0.1:{far_port}/socket.io/?EIO=4") as socket:
         frame = json.loads(socket.recv(PATIENCE))
         assert (frame["type"], frame["httpStatus"]) == ("error", 404)
         assert "/ws/orders/{id}" in frame["message"]
@@ -302,17 +384,17 @@ def test_a_socket_on_a_path_that_nothing_serves_says_where_orders_are(port: int)
         assert socket.close_code == 4404
 
 
-def test_links_keep_the_port_that_the_client_named(port: int) -> None:
-    with wire(port) as client:
-        host = b"127.0.0.1:%d" % port
+def test_links_keep_the_port_that_the_client_named(far_port: int) -> None:
+    with wire(far_port) as client:
+        host = b"127.0.0.1:%d" % far_port
         length = b"content-length: %d\r\n" % len(ORDER)
         client.send(head("POST /execute", JSON, length, host=host), ORDER)
-        assert client.answer().body["links"]["orders"] == f"http://127.0.0.1:{port}/api/orders"
+        assert client.answer().body["links"]["orders"] == f"http://127.0.0.1:{far_port}/api/orders"
 
 
-def test_a_form_of_our_own_page_is_taken_and_that_of_another_is_not(port: int) -> None:
-    host = b"127.0.0.1:%d" % port
-    with wire(port) as client:
+def test_a_form_of_our_own_page_is_taken_and_that_of_another_is_not(far_port: int) -> None:
+    host = b"127.0.0.1:%d" % far_port
+    with wire(far_port) as client:
         cookie, token = login_page(client, "/accounts/login/", host)
         form = urlencode({"csrfmiddlewaretoken": token, "username": "nobody", "password": "x"})
         length = b"content-length: %d\r\n" % len(form)
@@ -321,6 +403,18 @@ def test_a_form_of_our_own_page_is_taken_and_that_of_another_is_not(port: int) -
             client.send(head("POST /accounts/login/", FORM, length, cookie, said, host=host))
             client.send(form.encode())
             assert client.answer().status == status
+
+
+def test_however_many_proxies_there_are_each_request_is_answered_once(
+    far_port: int, stored: Stored
+) -> None:
+    with wire(far_port) as client:
+        client.send(head("POST /execute", JSON, IN_CHUNKS, OFFERS["h2c"]), chunked(ORDER))
+        client.send(post(OFFERS["any name"]))
+        client.say_no_more()
+        assert [client.answer().status for _ in range(2)] == [201, 201]
+        assert client.is_closed()
+    assert stored == 2
 
 
 # Ends
@@ -358,8 +452,8 @@ def test_who_ends_in_a_head_is_closed(client: Wire) -> None:
 
 
 @pytest.fixture
-def direct(running: tuple[Engine, int]) -> Iterator[Wire]:
-    with wire(running[1]) as found:
+def direct(running: tuple[Engine, Web]) -> Iterator[Wire]:
+    with wire(running[1].port) as found:
         yield found
 
 

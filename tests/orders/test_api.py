@@ -239,6 +239,30 @@ async def test_head_and_options_are_answered() -> None:
     assert set(options.json["actions"]["POST"]) >= {"tokenIn", "amountIn", "slippageBps"}
 
 
+@pytest.mark.parametrize("accept", ["application/problem+json", "application/Problem+json;q=0.5"])
+async def test_who_asks_for_problems_alone_gets_json(accept: str) -> None:
+    assert (await post("/execute", SELL_SOL, accept=accept)).status == 201
+    assert (await get("/api/orders", accept=accept)).json["results"] == []
+    assert_problem(await post("/execute", {"amount": -1}, accept=accept), 400, "invalid_order")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *({"tokenIn": "\u017fOL"}, {"tokenIn": "\u00a0SOL"}, {"tokenOut": "\uff35SDC"}),
+        *({"type": "mar\u212aet"}, {"side": "\u017fell"}, {"amountIn": "\u20031.5"}),
+        *({"amountIn": "\u0661"}, {"venues": ["raydium\u2003"]}, {"tokenIn": "SOL\u0000"}),
+        *({"tokenIn": "\ud800"}, {"clientOrderId": "\ud800"}, {"amountIn": "1\udfff"}),
+        *({"venues": ["\ud800"]}, {"\u0000": 1}, {"clientOrderId": "\u0000"}),
+    ],
+)
+async def test_what_only_looks_like_our_words_is_not_taken_for_them(field: dict[str, Any]) -> None:
+    before = count_stored()
+    answer = await post("/execute", SELL_SOL | field)
+    assert_problem(answer, 400, "invalid_order")
+    assert count_stored() == before
+
+
 async def test_only_what_we_can_write_may_be_asked_for() -> None:
     before = count_stored()
     for answer in (

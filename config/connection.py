@@ -11,11 +11,14 @@ body is told that nothing was taken.
 What cannot be read is refused in our words, after the answers that are still due before it.
 """
 
+import re
+
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from config.refusal import LINGER_SECONDS, Header, Refusal
 
+KEY = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
 OFFER = frozenset((b"upgrade", b"http2-settings"))
 VERSION_HEADERS: tuple[Header, ...] = (
     (b"sec-websocket-version", b"13"),
@@ -31,6 +34,7 @@ NO_HANDSHAKE = Refusal(
     "A WebSocket is opened by a GET without a body, and with nothing before it that is unanswered."
     " To send an order by POST, leave the Upgrade header out.",
 )
+NO_KEY = Refusal(400, "bad_handshake", "A handshake needs one Sec-WebSocket-Key of 16 bytes.")
 OTHER_VERSION = Refusal(
     *(426, "websocket_version", "WebSockets are served in version 13."), VERSION_HEADERS
 )
@@ -90,8 +94,9 @@ class Connection(HttpToolsProtocol):
             self._end()
 
     def handle_websocket_upgrade(self) -> None:
-        others = [header for header in self.headers if header[0] != b"upgrade"]
-        self.headers[:] = [*others, (b"upgrade", b"websocket")]  # of several protocols, this one
+        # uvicorn fails on values that are not ASCII; of several protocols it wants this one alone.
+        others = [(name, _ascii(value)) for name, value in self.headers if name != b"upgrade"]
+        self.headers[:] = [*others, (b"upgrade", b"websocket")]
         super().handle_websocket_upgrade()
 
     def _read(self, data: bytes) -> None:
@@ -125,6 +130,8 @@ class Connection(HttpToolsProtocol):
 
     def _refusal(self) -> Refusal | None:
         """Return why the request whose head has come is not served."""
+        if not self.url.isascii():
+            return UNREADABLE
         hosts = 0
         for name, _ in self.headers:
             hosts += name == b"host"
@@ -142,7 +149,10 @@ class Connection(HttpToolsProtocol):
         is_busy = self.cycle is not None and not self.cycle.response_complete
         if self.parser.get_method() != b"GET" or has_body or is_busy:
             return NO_HANDSHAKE
-        return None if headers.get(b"sec-websocket-version") == b"13" else OTHER_VERSION
+        if [v for name, v in self.headers if name == b"sec-websocket-version"] != [b"13"]:
+            return OTHER_VERSION
+        keys = [value for name, value in self.headers if name == b"sec-websocket-key"]
+        return None if len(keys) == 1 and KEY(keys[0]) else NO_KEY
 
     def _refuse(self, refusal: Refusal) -> None:
         """Read nothing more; say why, once all that was asked before is answered."""
@@ -174,6 +184,10 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             LINGER_SECONDS, self.timeout_keep_alive_handler
         )
+
+
+def _ascii(value: bytes) -> bytes:
+    return value if value.isascii() else value.decode("ascii", "replace").encode("ascii", "replace")
 
 
 def _words(value: bytes) -> list[bytes]:

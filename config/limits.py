@@ -41,6 +41,7 @@ class Body:
                 found.content_type = value
             elif name == b"transfer-encoding":
                 found.comes_in_chunks = True
+                found.is_coded |= value.strip().lower() != b"chunked"
             elif name == b"content-encoding":
                 found.is_coded |= value.strip().lower() not in (b"", b"identity")
         return found

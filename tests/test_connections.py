@@ -22,10 +22,8 @@ OFFERS = {
     "any name": b"connection: keep-alive, upgrade\r\nupgrade: TLS/1.0, IRC/6.9\r\n",
     "two headers": b"connection: upgrade\r\nconnection: keep-alive\r\nupgrade: foo\r\n",
 }
-HANDSHAKE = (
-    b"upgrade: websocket\r\nconnection: Upgrade\r\n"
-    b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-)
+KEY = b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+HANDSHAKE = b"upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-version: 13\r\n" + KEY
 
 
 @pytest.fixture(scope="module")
@@ -356,6 +354,40 @@ def test_a_websocket_of_another_version_is_told_ours(client: Wire, version: byte
     assert answer.headers["sec-websocket-version"] == "13"
 
 
+@pytest.mark.parametrize(
+    "key", [b"", b"sec-websocket-key: x\r\n", KEY + KEY, KEY.replace(b"=", b"")], ids=str
+)
+def test_a_handshake_without_a_key_is_told_so(client: Wire, key: bytes) -> None:
+    client.send(head("GET /execute", HANDSHAKE.replace(KEY, key)))
+    assert_refused(client.answer(), 400, "bad_handshake")
+
+
+@pytest.mark.usefixtures("is_well")
+@pytest.mark.parametrize("text", NO_TEXT)
+@pytest.mark.parametrize(
+    "place", ["/{}", "/ws/orders/{}", "/execute?orderId={}&after={}", "/ws?{}"]
+)
+def test_a_handshake_that_is_no_text_is_opened_and_told_so(
+    client: Wire, place: str, text: str
+) -> None:
+    client.send(head(f"GET {place.format(text, text)}", HANDSHAKE))
+    opened = client.line()
+    if b" 400 " in opened:
+        return  # nginx takes no NUL in a path
+    assert opened == b"HTTP/1.1 101 Switching Protocols\r\n"
+    while client.line() != b"\r\n":
+        pass
+    assert b'"type":"error"' in client.line_until(b"}")
+
+
+@pytest.mark.usefixtures("is_well")
+@pytest.mark.parametrize("name", [*NO_TEXT_HEADERS, "sec-websocket-protocol"])
+def test_a_handshake_with_a_header_that_is_no_text_is_answered(client: Wire, name: str) -> None:
+    line = b"%s: \xff\xfe\r\n" % name.encode()
+    client.send(head("GET /execute?orderId=1", HANDSHAKE, line))
+    assert client.line().split()[1] in (b"101", b"403", b"400")
+
+
 def test_a_websocket_among_other_offers_is_opened(client: Wire) -> None:
     client.send(head("GET /execute", HANDSHAKE.replace(b"websocket\r\n", b"h2c, WebSocket\r\n")))
     assert client.line() == b"HTTP/1.1 101 Switching Protocols\r\n"
@@ -475,6 +507,7 @@ def test_who_ends_in_the_middle_of_a_body_is_told_so(direct: Wire, stored: Store
         head("GET /livez", b"content-length: x\r\n"),
         head("POST /execute", b"content-length: 1\r\n", IN_CHUNKS),
         head("GET /livez", b"a: \x00\r\n"),
+        head("GET /x", HANDSHAKE).replace(b"/x", b"/\xff"),
         "GET /ü HTTP/1.1\r\nhost: localhost\r\n\r\n".encode("latin-1"),
         head("POST /execute", JSON, IN_CHUNKS) + b"x\r\n",
     ],

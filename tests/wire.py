@@ -56,6 +56,15 @@ class Wire:
     def line(self) -> bytes:
         return self._kept.file.readline()
 
+    def line_until(self, end: bytes) -> bytes:
+        """Read on until this stands at the end."""
+        found = b""
+        while not found.endswith(end):
+            more = self._kept.file.read(1)
+            assert more, found
+            found += more
+        return found
+
     def is_closed(self) -> bool:
         """Wait for the server to close; False if it sends something else first."""
         try:

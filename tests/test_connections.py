@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 
 from config.processes import WEB_OPTIONS
 from tests.engine import PATIENCE, Answer, Engine, Web, engine
-from tests.nginx import nginx_before
+from tests.nginx import SITE, nginx_before
 from tests.wire import JSON, ORDER, Wire, chunked, head, post, wire
 
 IN_CHUNKS = b"transfer-encoding: chunked\r\n"
@@ -523,6 +523,25 @@ def test_what_cannot_be_read_is_refused_after_the_answers_before_it(
     assert stored == 1
 
 
+def test_a_handshake_before_the_answer_to_what_came_before_it_is_refused(
+    direct: Wire, stored: Stored
+) -> None:
+    direct.send(post())
+    assert direct.answer().status == 201
+    direct.send(post(), head("GET /execute", HANDSHAKE))
+    assert direct.answer().status == 201
+    assert_refused(direct.answer(), 400, "bad_handshake")
+    assert stored == 2
+
+
+def test_a_connection_that_was_used_opens_a_websocket(direct: Wire, stored: Stored) -> None:
+    direct.send(post())
+    assert direct.answer().status == 201
+    direct.send(head("GET /execute", HANDSHAKE))
+    assert direct.line() == b"HTTP/1.1 101 Switching Protocols\r\n"
+    assert stored == 1
+
+
 def test_a_tunnel_is_refused(direct: Wire) -> None:
     direct.send(b"CONNECT localhost:80 HTTP/1.1\r\nhost: localhost:80\r\n\r\n", post())
     assert_refused(direct.answer(), 501, "bad_request")
@@ -535,4 +554,6 @@ def test_an_old_client_needs_no_host(direct: Wire) -> None:
 
 
 def test_a_connection_is_kept_longer_than_proxies_keep_theirs() -> None:
+    (seconds,) = re.findall(r"keepalive_timeout (\d+)s;", SITE.read_text())
+    assert int(WEB_OPTIONS["--timeout-keep-alive"]) > int(seconds)
     assert int(WEB_OPTIONS["--timeout-keep-alive"]) > 75

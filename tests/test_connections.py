@@ -243,7 +243,7 @@ def test_an_address_that_is_no_text_is_refused_or_means_nothing(
 
 @pytest.mark.usefixtures("is_well")
 @pytest.mark.parametrize("name", NO_TEXT_HEADERS)
-@pytest.mark.parametrize("value", [b"\xff\xfe", b"sessionid=\xed\xa0\x80", b"Bearer \xff", b"%00"])
+@pytest.mark.parametrize("value", [b"\xff\xfe%00", b"sessionid=\xed\xa0\x80"])
 def test_a_header_that_is_no_text_is_refused_or_means_nothing(
     client: Wire, name: str, value: bytes
 ) -> None:
@@ -255,7 +255,7 @@ def test_a_header_that_is_no_text_is_refused_or_means_nothing(
 
 @pytest.mark.usefixtures("is_well")
 @pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
-@pytest.mark.parametrize("text", NO_TEXT)
+@pytest.mark.parametrize("text", ["%ff", "%00"])
 @pytest.mark.parametrize("field", ["username", "password", "csrfmiddlewaretoken", "next"])
 def test_a_form_that_is_no_text_logs_nobody_in(
     client: Wire, path: str, text: str, field: str

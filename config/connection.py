@@ -11,12 +11,16 @@ body is told that nothing was taken.
 What cannot be read is refused in our words, after the answers that are still due before it.
 """
 
+import logging
 import re
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from config.counts import counts
 from config.refusal import LINGER_SECONDS, Header, Refusal
+
+logger = logging.getLogger(__name__)
 
 KEY = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
 OFFER = frozenset((b"upgrade", b"http2-settings"))
@@ -156,6 +160,8 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Read nothing more; say why, once all that was asked before is answered."""
+        logger.info("a request was refused: %s", refusal.detail)
+        counts[f"http_requests:{refusal.status // 100}xx"] += 1
         self._last_word = refusal.as_bytes()
         cycle = self.cycle
         if cycle is None or cycle.response_complete:

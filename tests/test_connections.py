@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from config.processes import WEB_OPTIONS
-from tests.engine import PATIENCE, Answer, Engine, Web, engine
+from tests.engine import PATIENCE, Answer, Engine, Web, engine, wait_for
 from tests.nginx import SITE, nginx_before
 from tests.wire import JSON, ORDER, Wire, chunked, head, post, wire
 
@@ -540,6 +540,12 @@ def test_a_connection_that_was_used_opens_a_websocket(direct: Wire, stored: Stor
     direct.send(head("GET /execute", HANDSHAKE))
     assert direct.line() == b"HTTP/1.1 101 Switching Protocols\r\n"
     assert stored == 1
+
+
+def test_what_is_refused_unread_is_in_the_log(running: tuple[Engine, Web], direct: Wire) -> None:
+    direct.send(b"junk\r\n\r\n")
+    assert direct.answer().status == 400
+    wait_for(lambda: "refused: This is no HTTP request" in running[1].output, what="it is logged")
 
 
 def test_a_tunnel_is_refused(direct: Wire) -> None:

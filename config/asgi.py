@@ -12,14 +12,14 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 
 from config.handler import EntryHandler
 from config.limits import Application, limit_body
-from config.origin import OwnOrigins
+from config.origin import OwnOrigins, PlainNames
 from config.request_ids import with_request_id
 from config.static_files import StaticFiles
 from orders.routes import websocket_routes
 from orders.streams import lifespan
 from orders.urls import entry_paths, probe_paths
 
-pages = StaticFiles(django_application)
+pages = PlainNames(StaticFiles(django_application))
 entry = EntryHandler(pages, frozenset(entry_paths()), frozenset(probe_paths()))
 application = with_request_id(
     ProtocolTypeRouter(

@@ -1,51 +1,160 @@
-"""Which pages may open our WebSockets: our own and `ALLOWED_ORIGINS`; and whether in clear text.
+"""Which pages may act here: our own and those that settings trust; and whether in clear text.
 
-A browser always says which page asks; programs say nothing and are not concerned. Other than
-Channels' validator, which turns away whoever sends no Origin.
+Origins and hosts are compared as what they are: `Engine.Example:443` is `engine.example` to an
+https page. A browser always says which page asks; programs say nothing and are not concerned.
 """
 
+import ipaddress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
+from django.http import HttpRequest
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+FOREIGN = frozenset("@?#\\ \t\r\n")  # urlsplit takes these away, or takes them for something else
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A page's site. Equal ones are the same site, however they were written."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Origin":
+        """:raises ValueError: not `scheme://host` or `scheme://host:port`, of http or https."""
+        try:
+            parts = urlsplit(text)
+            usual = DEFAULT_PORTS[parts.scheme]
+            port = usual if parts.port is None else parts.port
+            found = cls(parts.scheme, plain_host(parts.hostname or ""), port)
+        except (ValueError, KeyError):
+            found = None
+        is_bare = found and parts.path in ("", "/") and not set(text) & FOREIGN
+        if found is None or not is_bare:
+            raise ValueError(f"{text!r} is no origin such as https://orders.example.com")
+        return found
+
+    @property
+    def netloc(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.netloc}"
+
+
+def plain_host(host: str) -> str:
+    """Return a host as all write it: in small letters, without the root's dot, in ASCII.
+
+    :raises ValueError: no host.
+    """
+    if ":" in host:
+        return str(ipaddress.IPv6Address(host))
+    plain = host.removesuffix(".").encode("idna").decode().lower()
+    if not plain or not plain.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise ValueError(f"{host!r} is no host")
+    return plain
+
+
+def origin_or_none(text: str) -> Origin | None:
+    try:
+        return Origin.parse(text)
+    except ValueError:
+        return None
 
 
 class OwnOrigins:
+    """Opens sockets for programs, and for pages that may.
+
+    Other than Channels' validator, which turns away whoever sends no Origin.
+    """
+
     def __init__(self, application: Any) -> None:
         self._application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        is_welcome = origin is None or is_allowed(
-            origin.decode("latin-1"), headers.get(b"host", b"")
-        )
-        if is_welcome and is_secure(scope, headers):
+        origin, host = (header(scope, name) for name in (b"origin", b"host"))
+        is_welcome = origin is None or is_allowed(origin, host or "")
+        if is_welcome and (scheme_of(scope) == "https" or not settings.SECURE_SSL_REDIRECT):
             return await self._application(scope, receive, send)
         return await WebsocketDenier()(scope, receive, send)  # 403, before any handshake
 
 
-def is_allowed(origin: str, host: bytes) -> bool:
+class PlainNames:
+    """Gives Django, which compares bytes, the names of hosts and pages in one way of writing."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await self._application(plainly_named(scope), receive, send)
+
+
+def plainly_named(scope: dict[str, Any]) -> dict[str, Any]:
+    """Return the request with its Host and Origin as Django would write them."""
+    host, page = header(scope, b"host") or "", header(scope, b"origin") or ""
+    scheme = scheme_of(scope)
+    named = origin_or_none(f"{scheme}://{host}") if "/" not in host else None
+    found = {} if named is None else {b"host": named.netloc}
+    if (origin := origin_or_none(page)) is not None:
+        found[b"origin"] = str(origin)
+        if named is not None and is_own(origin, host):
+            found[b"origin"] = f"{scheme}://{named.netloc}"
+        for trusted in settings.CSRF_TRUSTED_ORIGINS:
+            if origin_or_none(trusted) == origin:
+                found[b"origin"] = trusted
+    others = [line for line in scope["headers"] if line[0] not in found]
+    lines = [(name, value.encode("latin-1")) for name, value in found.items()]
+    return {**scope, "headers": [*others, *lines]}
+
+
+def is_allowed(page: str, host: str) -> bool:
     """Whether the page is our own (same host and port) or a trusted one."""
-    if origin in settings.ALLOWED_ORIGINS:
-        return True
-    try:
-        parts = urlsplit(origin)
-    except ValueError:  # not a URL
+    origin = origin_or_none(page)
+    if origin is None:
         return False
-    if settings.SECURE_SSL_REDIRECT and parts.scheme != "https":
+    trusted = (origin_or_none(one) for one in settings.ALLOWED_ORIGINS)
+    return origin in trusted or is_own(origin, host)
+
+
+def is_own(origin: Origin, host: str) -> bool:
+    """Whether a page is of the host that was asked; not in clear text, where HTTPS is asked for.
+
+    The port that a Host leaves out is that of the page's scheme: a proxy may have ended TLS and
+    told us nothing of it.
+    """
+    if settings.SECURE_SSL_REDIRECT and origin.scheme != "https":
         return False  # anybody on the way may have written that page
-    return parts.netloc.encode() == host
+    return "/" not in host and origin == origin_or_none(f"{origin.scheme}://{host}")
 
 
-def is_secure(scope: dict[str, Any], headers: dict[bytes, bytes]) -> bool:
-    """Whether the socket came by TLS, where HTTPS is asked for; as Django tells it of requests."""
-    if not settings.SECURE_SSL_REDIRECT:
-        return True
-    proxy_header: tuple[str, str] | None = settings.SECURE_PROXY_SSL_HEADER
-    if proxy_header:
-        name, value = proxy_header
-        header = name.removeprefix("HTTP_").replace("_", "-").lower().encode()
-        return headers.get(header, b"").decode("latin-1") == value
-    return scope.get("scheme") in ("wss", "https")
+def scheme_of(scope: dict[str, Any]) -> str:
+    """Return http or https, as the client sent it: what Django says of requests, of sockets too."""
+    return str(Asked(scope).scheme)
+
+
+class Asked(HttpRequest):
+    """As much of a request or a handshake as Django reads the scheme from."""
+
+    def __init__(self, scope: dict[str, Any]) -> None:
+        super().__init__()
+        self._told = scope.get("scheme")
+        if (proxy_header := settings.SECURE_PROXY_SSL_HEADER) is not None:
+            name = proxy_header[0]
+            told = header(scope, name.removeprefix("HTTP_").replace("_", "-").lower().encode())
+            self.META = {} if told is None else {name: told}
+
+    def _get_scheme(self) -> str:
+        return "https" if self._told in ("wss", "https") else "http"
+
+
+def header(scope: dict[str, Any], name: bytes) -> str | None:
+    """Return a header's value, or its values with commas between them, as Django does."""
+    values = [value for found, value in scope["headers"] if found == name]
+    return b",".join(values).decode("latin-1") if values else None

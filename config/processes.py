@@ -15,11 +15,13 @@ from config.supervisor import NotReadyError, Supervisor
 
 ENGINE_LAYER = 2
 WEB_OPTIONS = {
+    "--http": "config.connection:Connection",
     "--ws": "websockets",
     "--ws-max-size": "65536",
     "--ws-max-queue": "4",
     "--ws-ping-interval": "20",
     "--ws-ping-timeout": "20",
+    "--timeout-keep-alive": "80",  # proxies keep theirs for up to 75 s, and are to close first
     "--timeout-graceful-shutdown": "10",
     "--lifespan": "on",
     "--log-level": "warning",

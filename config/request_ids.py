@@ -7,7 +7,8 @@ from typing import Any
 from structlog.contextvars import bind_contextvars
 
 from config.counts import counts
-from config.limits import Application, Message, Receive, Send
+from config.limits import Application
+from config.refusal import Message, Receive, Send
 
 HEADER = b"x-request-id"
 # What a proxy or client may call a request: it ends up in log lines and in a header.

@@ -39,6 +39,7 @@ from orders.problems import (
     problem,
     refusal,
     said_of_order,
+    said_of_path,
     too_many_requests,
 )
 from orders.serializers import InvalidOrder, read_order, read_repeated_order
@@ -81,8 +82,12 @@ def encode_json(value: Any) -> str:
 
 
 def error_frame(found: Problem) -> str:
-    """Return the problem as a frame: its type tells it from an event."""
-    return encode_json(found | {"type": "error"})
+    """Return the problem as a frame: its type tells it from an event.
+
+    No number in `status`: clients take it for an order's, which is a word.
+    """
+    members = {name: value for name, value in found.items() if name != "status"}
+    return encode_json(members | {"type": "error", "httpStatus": found["status"]})
 
 
 class Ended(StopConsumer):  # type: ignore[misc]  # Channels has no types
@@ -483,4 +488,9 @@ class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has 
 
     async def connect(self) -> None:
         await self.accept()
+        detail = (
+            f"{said_of_path(self.scope['path'])} An order is followed at /ws/orders/{{id}}, and"
+            " orders are sent to /api/orders/execute."
+        )
+        await self.send(error_frame(problem(404, "not_found", detail)))
         await self.close(Close.NO_SUCH_ORDER)

@@ -25,7 +25,12 @@ class NumberField(serializers.Field[Decimal, Any, str, Any]):
     def to_internal_value(self, data: Any) -> Decimal:
         if isinstance(data, int | Decimal) and not isinstance(data, bool):
             number = Decimal(data)
-        elif isinstance(data, str) and len(data) <= MAX_TEXT and NUMBER.fullmatch(data.strip()):
+        elif (
+            isinstance(data, str)
+            and data.isascii()
+            and len(data) <= MAX_TEXT
+            and NUMBER.fullmatch(data.strip())
+        ):
             number = Decimal(data.strip())
         else:
             raise ValidationError("Not a number.", "invalid_number")
@@ -41,8 +46,11 @@ class WordField(serializers.Field[str, Any, str, Any]):
     """A short name such as a symbol, a mint address or a side."""
 
     def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str) or not 0 < len(data.strip()) <= MAX_TEXT:
-            raise ValidationError(f"Not a text of 1 to {MAX_TEXT} characters.", "invalid_text")
+        # What looks like a letter or a space of ours and is none becomes one when it is folded.
+        if not isinstance(data, str) or not data.isascii() or not 0 < len(data.strip()) <= MAX_TEXT:
+            raise ValidationError(
+                f"Not a text of 1 to {MAX_TEXT} ASCII characters.", "invalid_text"
+            )
         return data.strip()
 
     def to_representation(self, value: str) -> str:

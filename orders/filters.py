@@ -42,7 +42,10 @@ class WordsField(Field):
     def to_python(self, value: Any) -> list[str]:
         if value in EMPTY_VALUES:
             return []
-        found = [word.strip().lower() for word in (value.split(",") if self.several else [value])]
+        found = [
+            word.strip().lower() if word.isascii() else word
+            for word in (value.split(",") if self.several else [value])
+        ]
         for word in found:
             if word not in self.words:
                 raise InvalidValue(f"Not one of {', '.join(self.words)}.", "invalid_choice")

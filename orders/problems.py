@@ -5,6 +5,7 @@ import math
 import sys
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from django.core.exceptions import PermissionDenied
@@ -35,6 +36,7 @@ MAY_BE_REPEATED = (
     "The database does not answer, so nobody knows whether this order was stored before. Send the"
     " same again, with the same key: it stays one order."
 )
+MAX_PATH = 200  # characters of a path that are told back
 UNKNOWN_SECONDS = 5  # after which a client should look whether its order is there
 TOO_MANY = "More orders than the limit of an account allows. This request stored nothing."
 
@@ -152,6 +154,7 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
         "title": PHRASES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
+        "message": detail,  # where most clients look
         "error": code,
         **members,
     }
@@ -203,6 +206,8 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
         headers["Retry-After"] = "1"
     if isinstance(error, Http404):
         error = exceptions.NotFound()
+    if isinstance(error, exceptions.MethodNotAllowed) and not names_an_order(context):
+        error = exceptions.NotFound(said_of_path(context["request"].path))
     if isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
     if not isinstance(error, exceptions.APIException):
@@ -222,6 +227,19 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
     if (challenge := getattr(error, "auth_header", None)) is not None:
         headers["WWW-Authenticate"] = challenge
     return Response(data, status=error.status_code, headers=headers)
+
+
+def names_an_order(context: dict[str, Any]) -> bool:
+    """Whether what stands in an order's place in the path could be one; true if it has no place."""
+    try:
+        UUID(context["view"].kwargs.get("order_id", UUID(int=0).hex))
+    except ValueError:
+        return False
+    return True
+
+
+def said_of_path(path: str) -> str:
+    return f"Nothing is served at {path[:MAX_PATH]}."
 
 
 def is_database_away(error: BaseException | None) -> bool:
@@ -270,7 +288,7 @@ def as_response(data: Problem) -> JsonResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Answer for URLs that lead nowhere (Django's handler404)."""
-    return as_response(problem(404, "not_found", f"Nothing is served at {request.path}."))
+    return as_response(problem(404, "not_found", said_of_path(request.path)))
 
 
 def server_error(request: HttpRequest) -> JsonResponse:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from django.utils.html import format_html
+from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -18,6 +19,7 @@ BARE_PAGE = """<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>Order execution engine</title><pre>{}</pre></html>
 """
 INDENTED = orjson.OPT_INDENT_2
+PROBLEM = "application/problem+json"
 UNCHOOSY = frozenset(("", "*/*", "application/json"))
 
 
@@ -65,5 +67,12 @@ class ProgramsFirst(DefaultContentNegotiation):
         accept = request.META.get("HTTP_ACCEPT", "")
         if accept in UNCHOOSY and not request.META.get("QUERY_STRING") and format_suffix is None:
             return renderers[0], renderers[0].media_type
-        found: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+        try:
+            found: tuple[BaseRenderer, str] = super().select_renderer(
+                request, renderers, format_suffix
+            )
+        except NotAcceptable:
+            if PROBLEM not in accept.lower():
+                raise
+            return renderers[0], renderers[0].media_type  # errors are of that kind, the rest JSON
         return found

@@ -146,7 +146,9 @@ class Registry:
 
     def token(self, symbol_or_mint: str) -> Token:
         """:raises UnknownToken: nothing has this name."""
-        found = self._tokens.get(symbol_or_mint) or self._tokens.get(symbol_or_mint.upper())
+        found = self._tokens.get(symbol_or_mint)
+        if found is None and symbol_or_mint.isascii():  # a long s would become an S
+            found = self._tokens.get(symbol_or_mint.upper())
         if found is None:
             raise UnknownToken(symbol_or_mint)
         return found

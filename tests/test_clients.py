@@ -266,5 +266,5 @@ async def test_orders_of_every_kind_sent_as_frames_tell_what_is_promised(web: We
         {"action": "dance"},
     )
     assert_told(messages, "orderEntry")
-    assert [message["status"] for message in messages].count("confirmed") == 3
+    assert [message.get("status") for message in messages].count("confirmed") == 3
     assert [message["error"] for message in messages if message.get("type")] == ["unknown_action"]

@@ -228,7 +228,7 @@ async def test_a_stream_that_breaks_is_resumed_where_it_was() -> None:
 
 async def test_a_stream_that_is_refused_is_not_asked_again() -> None:
     async def serve(socket: websockets.ServerConnection) -> None:
-        await socket.send(json.dumps({"type": "error", "status": 404}))
+        await socket.send(json.dumps({"type": "error", "httpStatus": 404}))
         await socket.close(4404)
 
     order = SentOrder({"orderId": "1", "wsUrl": "/ws/orders/1"}, 0.0)

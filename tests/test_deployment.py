@@ -172,7 +172,7 @@ def test_every_path_command_and_file_that_a_guide_names_exists(guide: Path) -> N
         resolve(path)
     assert set(re.findall(r"manage\.py (\w+)", text)) <= set(get_commands())
     assert set(re.findall(r"python -m (config\.\w+ \w+)", text)) <= {"config.stack up"}
-    named = re.findall(r"`((?:[\w-]+/)*[\w-]+(?:/|\.yml|\.yaml|\.json|\.py))`", text)
+    named = re.findall(r"`((?:[\w-]+/)*[\w-]+(?:/|\.yml|\.yaml|\.json|\.py|\.conf))`", text)
     assert named
     assert all((PROJECT / name).exists() for name in named)
     for service in re.findall(r"docker compose (?:logs --follow|run --rm|exec -T) (\w+)", text):

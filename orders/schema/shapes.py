@@ -78,7 +78,7 @@ PROBLEM_CODES = sorted(
         *("invalid_order", "invalid_request", "bad_request", "order_not_found"),
         *("not_cancellable", "database_unavailable", "body_too_large", "internal_error"),
         *(code for _, code, _, _ in REFUSALS.values()),
-        "https_required",
+        *("https_required", "bad_handshake", "websocket_version"),
     }
 )
 SCHEMAS: dict[str, Schema] = {
@@ -184,6 +184,7 @@ SCHEMAS: dict[str, Schema] = {
             "title": TEXT,
             "status": {"type": "integer", "minimum": 400, "maximum": 599},
             "detail": TEXT | {"description": "For people."},
+            "message": TEXT | {"description": "The same as `detail`."},
             "error": {"enum": PROBLEM_CODES, "description": "A stable code, for programs."},
             "errors": {"type": "array", "items": ref("FieldError")},
             "fields": {"type": "array", "items": TEXT, "description": "Those that were seen."},

@@ -65,6 +65,28 @@ def test_nothing_of_value_is_taken_in_clear_text(web: Web, process_database: str
         assert "unknown_action" in str(socket.recv(timeout=10))
 
 
+def test_behind_two_proxies_an_order_and_its_socket_are_taken_alike(
+    process_database: str, tmp_path: Path
+) -> None:
+    owner = make_account(process_database)
+    found = {"HTTPS": "true", "REDIS_URL": settings.REDIS_URL}
+    found |= {"PROXY_SSL_HEADER": "X-Forwarded-Proto"}
+    with engine(process_database, tmp_path, **found) as running:
+        web = running.web()
+        url = f"ws://{web.address}/execute"
+        for told in ("https,http", "https, http", "https"):
+            headers = {"X-Forwarded-Proto": told, **owner.headers}
+            assert web.request("/execute", SELL, **headers).status == 201
+            with connect(url, additional_headers=headers) as socket:
+                socket.send('{"action":"?"}')
+                assert "unknown_action" in str(socket.recv(timeout=10))
+        for told in ("http,https", "http"):
+            headers = {"X-Forwarded-Proto": told, **owner.headers}
+            assert web.request("/execute", SELL, **headers).status == 403
+            with pytest.raises(InvalidStatus):
+                connect(url, additional_headers=headers)
+
+
 def test_pages_carry_the_headers_of_a_careful_site(web: Web) -> None:
     answer = web.request("/api/orders", **BY_TLS)
     assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")

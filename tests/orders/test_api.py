@@ -39,7 +39,7 @@ def assert_problem(answer: Answer, status: int, error: str) -> None:
     assert answer.json["status"] == status
     assert answer.json["type"] == "about:blank"
     assert answer.json["title"]
-    assert answer.json["detail"]
+    assert answer.json["detail"] == answer.json["message"] != ""
     assert "Traceback" not in answer.text
     assert ".py" not in answer.text
 
@@ -194,6 +194,13 @@ async def test_an_order_that_nobody_sent_is_not_found(end: str) -> None:
         assert_problem(answer, 404, "order_not_found")
 
 
+@pytest.mark.parametrize("path", ["/api/orders/quote", "/api/orders/batch/", "/api/orders/x/route"])
+async def test_a_deed_that_there_is_not_is_not_taken_for_an_order(path: str) -> None:
+    answer = await post(path, SELL_SOL)
+    assert_problem(answer, 404, "not_found")
+    assert answer.json["detail"] == f"Nothing is served at {path}."
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/api", "/api/orders/1/2/3", "/static/no.css"])
 async def test_a_url_that_leads_nowhere_is_a_problem(path: str) -> None:
     assert_problem(await get(path), 404, "not_found")
@@ -230,6 +237,30 @@ async def test_head_and_options_are_answered() -> None:
     options = await request("OPTIONS", "/api/orders")
     assert options.status == 200
     assert set(options.json["actions"]["POST"]) >= {"tokenIn", "amountIn", "slippageBps"}
+
+
+@pytest.mark.parametrize("accept", ["application/problem+json", "application/Problem+json;q=0.5"])
+async def test_who_asks_for_problems_alone_gets_json(accept: str) -> None:
+    assert (await post("/execute", SELL_SOL, accept=accept)).status == 201
+    assert (await get("/api/orders", accept=accept)).json["results"] == []
+    assert_problem(await post("/execute", {"amount": -1}, accept=accept), 400, "invalid_order")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *({"tokenIn": "\u017fOL"}, {"tokenIn": "\u00a0SOL"}, {"tokenOut": "\uff35SDC"}),
+        *({"type": "mar\u212aet"}, {"side": "\u017fell"}, {"amountIn": "\u20031.5"}),
+        *({"amountIn": "\u0661"}, {"venues": ["raydium\u2003"]}, {"tokenIn": "SOL\u0000"}),
+        *({"tokenIn": "\ud800"}, {"clientOrderId": "\ud800"}, {"amountIn": "1\udfff"}),
+        *({"venues": ["\ud800"]}, {"\u0000": 1}, {"clientOrderId": "\u0000"}),
+    ],
+)
+async def test_what_only_looks_like_our_words_is_not_taken_for_them(field: dict[str, Any]) -> None:
+    before = count_stored()
+    answer = await post("/execute", SELL_SOL | field)
+    assert_problem(answer, 400, "invalid_order")
+    assert count_stored() == before
 
 
 async def test_only_what_we_can_write_may_be_asked_for() -> None:
@@ -300,8 +331,8 @@ async def test_only_what_we_can_write_may_be_asked_for() -> None:
         (
             b"side=%31",
             {"content_type": "application/x-www-form-urlencoded; charset=base64", "cookie": "a=b"},
-            400,
-            "malformed_json",
+            415,
+            "unsupported_media_type",
         ),
         (
             b"&".join(b"a%d=" % number for number in range(2_000)),

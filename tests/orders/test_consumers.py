@@ -31,6 +31,7 @@ from tests.orders.client import (
     request,
     submit,
 )
+from tests.orders.shapes import assert_told
 from tests.orders.walker import WHOLE_WAY, Walker, cancel_in_silence, confirm
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
@@ -63,6 +64,9 @@ async def assert_ends(socket: Socket, code: int, error: str) -> None:
     """Hold the socket to saying why it ends, and ending."""
     messages, closed = await socket.rest()
     assert [(one["type"], one["error"]) for one in messages] == [("error", error)]
+    assert "status" not in messages[0], "which is a word, and an order's"
+    assert messages[0]["httpStatus"] >= 400
+    assert messages[0]["message"] == messages[0]["detail"] != ""
     assert closed == code
 
 
@@ -266,9 +270,18 @@ async def test_an_id_nobody_has_is_said_after_the_greeting() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/ws", "/ws/orders", "/nothing", "/api/orders/x/events"])
-async def test_a_path_that_leads_nowhere_is_closed_with_4404(path: str) -> None:
+async def test_a_path_that_leads_nowhere_says_where_orders_are_and_is_closed_with_4404(
+    path: str,
+) -> None:
     async with connected(path) as socket:
-        assert await socket.rest() == ([], 4404)
+        messages, code = await socket.rest()
+    assert code == 4404
+    assert_told(messages, "orderStream")
+    (frame,) = messages
+    assert (frame["type"], frame["error"], frame["httpStatus"]) == ("error", "not_found", 404)
+    assert frame["message"] == frame["detail"]
+    assert path in frame["message"]
+    assert "/ws/orders/{id}" in frame["message"]
 
 
 JUNK = [
@@ -333,7 +346,8 @@ async def test_one_socket_follows_so_many_orders_and_no_more(
         for _ in range(3):
             await socket.send(SELL_SOL)
         messages, code = await socket.rest()
-    assert [one.get("status") for one in messages] == ["pending", "pending", 429]
+    assert [one.get("status") for one in messages] == ["pending", "pending", None]
+    assert messages[-1]["httpStatus"] == 429
     assert code == 4429
     assert len((await get("/api/orders")).json["results"]) == 2
 
@@ -401,7 +415,7 @@ async def test_an_order_that_is_refused_costs_nothing_but_a_frame(
     async with connected("/execute") as socket:
         await socket.send(frame)
         refusal = await socket.message()
-        assert (refusal["type"], refusal["status"], refusal["error"]) == ("error", 400, error)
+        assert (refusal["type"], refusal["httpStatus"], refusal["error"]) == ("error", 400, error)
         assert count_stored() == before
         await socket.send(SELL_SOL)
         assert (await socket.message())["status"] == "pending"
@@ -413,7 +427,8 @@ async def test_a_refusal_on_a_socket_says_what_the_one_over_http_does() -> None:
         await socket.send(wrong)
         by_socket = await socket.message()
     by_http = (await post("/execute", wrong)).json
-    assert by_socket == by_http | {"type": "error"}
+    http_status = by_http.pop("status")
+    assert by_socket == by_http | {"type": "error", "httpStatus": http_status}
 
 
 @pytest.mark.parametrize("path", ["/api/orders/execute", "/execute/"])
@@ -476,7 +491,7 @@ async def test_without_the_database_an_order_on_a_socket_is_refused_and_may_be_s
             for _ in range(2):
                 await socket.send(SELL_SOL)
                 refusal = await socket.message()
-                assert (refusal["status"], refusal["error"]) == (503, "database_unavailable")
+                assert (refusal["httpStatus"], refusal["error"]) == (503, "database_unavailable")
 
 
 async def test_without_redis_a_socket_still_tells_all(

@@ -5,7 +5,7 @@ import pytest
 from config.limits import MAX_BODY, MAX_PAGE_BODY, limit_body
 from tests.orders.client import request
 
-SCOPE = {"type": "http", "path": "/execute", "headers": []}
+SCOPE = {"type": "http", "method": "POST", "path": "/execute", "headers": []}
 
 
 class Reader:
@@ -34,12 +34,15 @@ class Client:
     def __init__(self, *pieces: bytes) -> None:
         self._pieces = list(pieces)
         self.answers: list[dict[str, Any]] = []
+        self.pieces_left_at_the_answer = -1
 
     async def receive(self) -> dict[str, Any]:
         piece = self._pieces.pop(0)
         return {"type": "http.request", "body": piece, "more_body": bool(self._pieces)}
 
     async def send(self, message: dict[str, Any]) -> None:
+        if not self.answers:
+            self.pieces_left_at_the_answer = len(self._pieces)
         self.answers.append(message)
 
     @property
@@ -60,19 +63,22 @@ async def test_a_body_within_the_limit_arrives_whole(pieces: list[bytes]) -> Non
     assert reader.bytes_read == sum(map(len, pieces))
 
 
-async def test_a_body_that_is_declared_too_large_is_not_read_at_all() -> None:
+async def test_a_body_that_is_declared_too_large_is_answered_before_any_of_it_is_read() -> None:
     reader, client = Reader(), Client(b"x")
     scope = SCOPE | {"headers": [(b"content-length", str(MAX_BODY + 1).encode())]}
     await limit_body(reader)(scope, client.receive, client.send)
     assert client.status == 413
-    assert client.pieces_left == 1
+    assert client.pieces_left_at_the_answer == 1
+    assert client.pieces_left == 0, "closed on what it sends, it would not hear the answer"
+    assert reader.bytes_read == 0
 
 
-async def test_a_body_that_grows_too_large_is_read_no_further_and_dropped() -> None:
+async def test_a_body_that_grows_too_large_is_answered_at_once_and_dropped() -> None:
     reader, client = Reader(), Client(*[b"x" * 40_000] * 5)
     await limit_body(reader)(SCOPE, client.receive, client.send)
     assert client.status == 413
-    assert client.pieces_left == 3
+    assert client.pieces_left_at_the_answer == 3
+    assert client.pieces_left == 0
     assert reader.was_told_of_a_disconnect
 
 

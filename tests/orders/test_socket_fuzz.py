@@ -104,7 +104,7 @@ async def test_random_frames_are_answered_and_store_nothing_by_accident(
         closes.add(code)
         for message in messages:
             if message.get("type") == "error":
-                assert 400 <= message["status"] < 500, message
+                assert 400 <= message["httpStatus"] < 500, message
                 refused += 1
             else:
                 assert message["status"] == "pending", message

@@ -1,0 +1,77 @@
+"""What is refused before Django sees it, as a problem document (RFC 9457).
+
+The connection closes behind it: what else comes on it cannot be read, or nobody wants to.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+LINGER_SECONDS = 1.0  # for a refused client to hear why
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer with a stable `code`; `headers` go with it."""
+
+    status: int
+    code: str
+    detail: str
+    headers: tuple[Header, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return "Content Too Large" if self.status == 413 else HTTPStatus(self.status).phrase
+
+    def body(self) -> bytes:
+        problem = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "message": self.detail,
+            "error": self.code,
+        }
+        return json.dumps(problem).encode()
+
+    def all_headers(self, body: bytes) -> list[Header]:
+        return [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            *self.headers,
+        ]
+
+    async def send(self, send: Send, receive: Receive | None) -> None:
+        """Answer as an ASGI application does; `receive` is where more of the body comes from."""
+        body = self.body()
+        headers = self.all_headers(body)
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        if receive is not None:
+            await _drop(receive)
+        await send({"type": "http.response.body", "body": b""})
+
+    def as_bytes(self) -> bytes:
+        """Return the answer as a server writes it."""
+        body = self.body()
+        lines = [f"HTTP/1.1 {self.status} {self.title}".encode()]
+        lines += [name + b": " + value for name, value in self.all_headers(body)]
+        return b"\r\n".join([*lines, b"", body])
+
+
+async def _drop(receive: Receive) -> None:
+    """Read what the client still sends: closed on its body, it would not hear the answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while (await receive()).get("more_body"):
+                pass

@@ -13,6 +13,7 @@ from orders.hints import ACTIVE_ORDERS, hints_of_this_loop
 from orders.journal import conninfo
 from orders.lifecycle import Status
 from orders.urls import entry_paths
+from tests.accounts import make_account
 from tests.orders.client import (
     SELL_SOL,
     Answer,
@@ -76,7 +77,29 @@ async def test_an_order_is_answered_with_its_id_where_to_follow_it_and_itself() 
         "slippageBps": 50,
         "seq": 1,
         "attempts": 0,
+        "summary": "Sell 1.5 SOL for USDC, slippage at most 0.5 %.",
     }
+
+
+async def test_every_answer_says_in_a_sentence_what_an_amount_without_a_token_is_taken_for() -> (
+    None
+):
+    said = "Buy 10 SOL for USDC, slippage at most 1 %."
+    owner = make_account()
+    body = {"type": "market", "side": "buy", "amount": 10, "clientOrderId": "a"}
+    answers = [await post("/orders", body, **owner.headers) for _ in range(2)]
+    assert [answer.status for answer in answers] == [201, 200]
+    order_id = answers[0].json["orderId"]
+    shown = await get(f"/api/orders/{order_id}", **owner.headers)
+    (listed,) = (await get("/api/orders", **owner.headers)).json["results"]
+    log = (await get(f"/api/orders/{order_id}/events", **owner.headers)).json["events"]
+    for found in (
+        *(answer.json for answer in answers),
+        shown.json,
+        listed,
+        log[0]["data"]["order"],
+    ):
+        assert (found["summary"], found["amountIn"], found["amountOut"]) == (said, None, "10")
 
 
 async def test_what_is_answered_first_is_what_is_shown_later() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import override_settings
 
 from orders.journal import conninfo
 from orders.moves import AlreadyAccepted
@@ -140,6 +141,27 @@ async def test_an_answer_lost_by_the_database_is_found_again(
             await journal.accept(new_order(owner=owner.id, idempotency_key="k"))
         assert before.value.event == event
     assert await database.rows(ORDERS) == [(1,)]
+
+
+async def test_an_order_of_the_default_market_is_found_again_after_the_default_has_changed() -> (
+    None
+):
+    owner = make_account()
+    body = {"side": "buy", "amount": 10, "clientOrderId": "mine-1"}
+    first = await send(body, "k", **owner.headers)
+    with override_settings(DEFAULT_MARKET="JUP/USDC"):
+        again = await send(body, "k", **owner.headers)
+        other = await send({"side": "buy", "amount": 10}, **owner.headers)
+    assert (again.status, again.json) == (200, first.json)
+    assert (other.json["baseToken"], other.json["amountOut"]) == ("JUP", "10")
+
+
+async def test_an_order_of_an_older_release_is_found_again_and_answered_with_its_summary() -> None:
+    owner = make_account()
+    first = await send(SELL_SOL, "k", **owner.headers)
+    execute(conninfo(), "UPDATE order_events SET data = data #- '{order,summary}'")
+    again = await send(SELL_SOL, "k", **owner.headers)
+    assert (again.status, again.json) == (200, first.json)
 
 
 async def test_a_socket_that_sends_an_order_again_follows_the_first_one() -> None:

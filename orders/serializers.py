@@ -26,8 +26,8 @@ from orders.submission import OrderRequest
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
 from routing.registry import is_read, read_again, registry
-from routing.tokens import Market, Token, UnknownMarket, UnknownToken
-from routing.venue import BPS, Side
+from routing.tokens import USDC, Market, Token, UnknownMarket, UnknownToken
+from routing.venue import BPS, Side, Swap
 
 DEFAULT_SLIPPAGE_BPS = 100
 MAX_SLIPPAGE_FRACTION = Decimal("0.1")
@@ -36,6 +36,7 @@ _SHOWN = Context(prec=12, rounding=ROUND_UP)
 EXAMPLE = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5", "slippageBps": "100"}
 """What the form is filled in with; it can be sent as it is."""
 TOKEN_FIELDS = ("baseToken", "quoteToken", "tokenIn", "tokenOut")
+AMOUNT_FIELDS = ("amountIn", "amount", "amountOut")
 TokenNames = tuple[str, str]
 """Of a market: base and quote."""
 HINTS: dict[tuple[str, ...], str] = {
@@ -93,7 +94,9 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         ClientOrderIdField, "Your own id: sent again, it finds the same order. Needs an account."
     )
     maxPriceImpactBps = optional(
-        NumberField, f"0 to {BPS}: quotes that move the price further are dropped."
+        NumberField,
+        f"0 to {BPS}, 100 is 1 %: quotes that move the price further are dropped. Left out:"
+        " what the engine allows, usually 500.",
     )
     venues = optional(WordsField, "Trade at these only, such as raydium; commas between several.")
     excludeVenues = optional(WordsField, "Trade at none of these.")
@@ -285,7 +288,7 @@ ORDER_REQUEST = OrderRequestSerializer()
 
 
 LEARN_SECONDS = 2.0
-OUTDATED = {"unknown_token", "unknown_market", "market_closed"}
+OUTDATED = {"unknown_token", "unknown_market", "market_closed", "value_unknown"}
 """What an older copy of the registry refuses, and a newer one may not."""
 
 
@@ -311,14 +314,42 @@ async def read_repeated_order(data: Any, before: dict[str, Any]) -> OrderRequest
 
 
 def read_new_order(data: Any) -> OrderRequest:
-    """:raises InvalidOrder: also for a market that takes no orders."""
+    """:raises InvalidOrder: also for a market that takes no orders, and for too large an amount."""
     request = ORDER_REQUEST.read(data)
     if not request.market.is_open:
         field = "tokenIn" if data.get("tokenIn") else "baseToken"
         text = f"{request.market.name} takes no new orders for now."
         refused = refuse(field, "market_closed", text)
         raise InvalidOrder(refused.detail, sorted(data)[:50])
+    try:
+        check_value(data, request)
+    except ValidationError as refused:
+        raise InvalidOrder(refused.detail, sorted(data)[:50]) from None
     return request
+
+
+def check_value(data: dict[str, Any], request: OrderRequest) -> None:
+    """:raises ValidationError: it is worth more than MAX_ORDER_VALUE, or nobody can tell."""
+    most = settings.MAX_ORDER_VALUE
+    if most is None:
+        return
+    field = next(name for name in AMOUNT_FIELDS if data.get(name) is not None)
+    swap = Swap(request.market, request.side, request.amount_in, request.amount_out)
+    token, amount = (
+        (swap.token_out, swap.amount_out or 0)
+        if swap.amount_in is None
+        else (swap.token_in, swap.amount_in)
+    )
+    try:
+        value = registry().value_of(token, amount, registry().token(USDC.symbol))
+    except (UnknownToken, UnknownMarket):
+        text = f"What {token.symbol} is worth in USDC is not known, and orders have a limit here."
+        raise refuse(field, "value_unknown", text) from None
+    if value > most:
+        text = (
+            f"It is worth {plain(value)} USDC by the reference price, more than the {plain(most)}"
+        )
+        raise refuse(field, "too_large", f"{text} USDC that an order may be worth here.")
 
 
 async def _read_order(data: Any, read: Callable[[Any], OrderRequest]) -> OrderRequest:
@@ -368,9 +399,9 @@ def _price_impact(given: dict[str, Any]) -> int | None:
     if bps is None:
         return None
     if not 0 <= bps <= BPS:
-        raise refuse("maxPriceImpactBps", "out_of_range", f"From 0 to {BPS} bps.")
+        raise refuse("maxPriceImpactBps", "out_of_range", f"From 0 to {BPS} bps: 100 is 1 %.")
     if bps != int(bps):
-        raise refuse("maxPriceImpactBps", "too_precise", "A whole number of bps.")
+        raise refuse("maxPriceImpactBps", "too_precise", "A whole number of bps: 100 is 1 %.")
     return int(bps)
 
 

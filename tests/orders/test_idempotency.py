@@ -3,6 +3,7 @@
 import asyncio
 import json
 import urllib.error
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,19 @@ async def test_an_order_of_the_default_market_is_found_again_after_the_default_h
         other = await send({"side": "buy", "amount": 10}, **owner.headers)
     assert (again.status, again.json) == (200, first.json)
     assert (other.json["baseToken"], other.json["amountOut"]) == ("JUP", "10")
+
+
+async def test_an_order_is_found_again_though_it_would_be_too_large_by_now() -> None:
+    owner = make_account()
+    first = await send(SELL_SOL, "k", **owner.headers)
+    with override_settings(MAX_ORDER_VALUE=Decimal(1)):
+        again = await send(SELL_SOL, "k", **owner.headers)
+        stored = count_stored()
+        other = await send(SELL_SOL, "l", **owner.headers)
+    assert (again.status, again.json) == (200, first.json)
+    assert (other.status, other.json["error"]) == (400, "invalid_order")
+    assert other.json["errors"][0]["code"] == "too_large"
+    assert count_stored() == stored
 
 
 async def test_an_order_of_an_older_release_is_found_again_and_answered_with_its_summary() -> None:

@@ -10,9 +10,22 @@ from orders.events import LABELS
 from orders.parsers import parse_json
 from orders.problems import invalid_fields
 from orders.representation import decimal
-from orders.serializers import InvalidOrder, OrderRequestSerializer
+from orders.serializers import InvalidOrder, OrderRequestSerializer, read_new_order
 from orders.submission import OrderRequest
-from routing.tokens import BONK, JUP, REGISTRY, SOL, TOKENS, USDC, USDT, WSOL, Token
+from routing.tokens import (
+    BONK,
+    JUP,
+    RAY,
+    REGISTRY,
+    SOL,
+    TOKENS,
+    USDC,
+    USDT,
+    WSOL,
+    Market,
+    Registry,
+    Token,
+)
 from routing.venue import Side
 
 MOST_ATOMS = 2**63 - 1
@@ -503,6 +516,54 @@ def test_constraints_that_mean_nothing_are_refused_by_field(
 def test_a_venue_that_does_not_exist_is_named() -> None:
     known = ", ".join(LABELS)
     assert message(SELL | {"venues": "nowhere"}).endswith(f"No venue nowhere. Known: {known}.")
+
+
+BUY_BY_BASE = {"baseToken": "JUP", "quoteToken": "SOL", "side": "buy"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "worth"),
+    [
+        (SELL | {"amountIn": "10"}, 1_000),
+        (BUY | {"amountIn": "1000"}, 1_000),
+        ({"tokenIn": "SOL", "tokenOut": "USDC", "amountOut": "1000"}, 1_000),
+        ({"tokenIn": "USDC", "tokenOut": "SOL", "amountOut": "10"}, 1_000),
+        ({"side": "buy", "amount": 10}, 1_000),
+        ({"side": "sell", "amount": 10}, 1_000),
+        ({"tokenIn": "WSOL", "tokenOut": "JUP", "amount": "10"}, 1_000),
+        (BUY_BY_BASE | {"amountIn": "10"}, 1_000),
+        (BUY_BY_BASE | {"amountOut": "2000"}, 1_000),
+        ({"tokenIn": "USDT", "tokenOut": "JUP", "amount": "1000"}, 1_000),
+        ({"tokenIn": "JUP", "tokenOut": "BONK", "amountOut": "50000000"}, 1_000),
+    ],
+)
+def test_an_order_is_worth_no_more_than_one_may_be_whichever_token_its_amount_is_of(
+    sent: dict[str, Any], worth: int, settings: Any
+) -> None:
+    settings.MAX_ORDER_VALUE = Decimal(worth)
+    assert read_new_order(sent) == read(sent)
+    settings.MAX_ORDER_VALUE = Decimal(worth) - Decimal("0.000001")
+    with pytest.raises(InvalidOrder) as refused:
+        read_new_order(sent)
+    (error,) = invalid_fields(refused.value)["errors"]
+    assert error["code"] == "too_large"
+    assert error["field"] in sent
+    assert f"worth {worth} USDC by the reference price" in error["message"]
+    assert "999.999999 USDC that an order may be worth" in error["message"]
+
+
+def test_an_order_whose_value_nobody_can_tell_is_refused_where_orders_have_a_limit(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lonely = Token("LONE", "LoneMint", 6)
+    known = Registry([SOL, USDC, lonely, RAY], [Market(lonely, RAY, Decimal(1))])
+    monkeypatch.setattr("orders.serializers.registry", lambda: known)
+    sent = {"tokenIn": "LONE", "tokenOut": "RAY", "amount": 1}
+    assert read_new_order(sent).market.base == lonely
+    settings.MAX_ORDER_VALUE = Decimal(10**9)
+    with pytest.raises(InvalidOrder) as refused:
+        read_new_order(sent)
+    assert refused.value.codes == {"value_unknown"}
 
 
 def test_a_pair_without_pools_is_taken_where_a_third_token_joins_it() -> None:

@@ -309,9 +309,7 @@ ORDER_ATTEMPTS = env.int("ORDER_ATTEMPTS", default=3)
 RETRY_BACKOFF = positive("RETRY_BACKOFF", 1.0)  # seconds before the second attempt, then doubled
 QUOTE_TIMEOUT = positive("QUOTE_TIMEOUT", 2.0)  # seconds, for each venue
 MAX_ORDER_VALUE = dollars(env.str("MAX_ORDER_VALUE", default=""))
-MAX_PRICE_IMPACT_BPS = bps(
-    env.int("MAX_PRICE_IMPACT_BPS", default=500)
-)  # of orders that name none of their own
+MAX_PRICE_IMPACT_BPS = bps(env.int("MAX_PRICE_IMPACT_BPS", default=500))  # if an order says none
 MAX_QUOTE_DEVIATION_BPS = env.int("MAX_QUOTE_DEVIATION_BPS", default=2000)
 SPLIT_MIN_GAIN_BPS = Decimal(str(positive("SPLIT_MIN_GAIN_BPS", 1.0)))
 LEASE_SECONDS = positive("LEASE_SECONDS", 10.0)

@@ -1,7 +1,7 @@
 """The one tolerant serializer of orders: all five dialects in, one canonical form out."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import ROUND_UP, Context, Decimal
 from typing import Any, TypeVar, cast
 
@@ -129,11 +129,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         seen = sorted(given)[:50]
         unknown = [name for name in seen if name not in self.fields]
         if unknown:
-            errors = {
-                name[:MAX_TEXT]: [ErrorDetail(no_such_field(name), "unknown_field")]
-                for name in unknown
-            }
-            raise InvalidOrder(errors, seen)
+            raise unknown_fields(unknown, given)
         try:
             return self._read(self._values(given), default_market or named_default_market())
         except ValidationError as error:
@@ -417,6 +413,15 @@ def _venues(given: dict[str, Any], field: str) -> tuple[str, ...]:
 def named_default_market() -> TokenNames:
     base, _, quote = settings.DEFAULT_MARKET.partition("/")
     return base, quote
+
+
+def unknown_fields(names: Iterable[str], given: Iterable[str]) -> InvalidOrder:
+    """Return the refusal of fields that do not exist, among those that were given."""
+    errors = {
+        name[:MAX_TEXT]: [ErrorDetail(no_such_field(name), "unknown_field")]
+        for name in sorted(names)[:50]
+    }
+    return InvalidOrder(errors, sorted(given)[:50])
 
 
 def no_such_field(name: str) -> str:

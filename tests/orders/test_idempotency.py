@@ -69,6 +69,71 @@ async def test_keys_of_different_accounts_know_nothing_of_each_other() -> None:
     assert len({answer.json["orderId"] for answer in answers}) == 2
 
 
+async def send_with(*lines: tuple[str, str], owner: Any) -> Answer:
+    """Send an order with these header lines, as they are."""
+    given = [(name.encode(), value.encode()) for name, value in lines]
+    return await post("/execute", SELL_SOL, lines=given, **owner.headers)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("idempotency-key", " k\t")],
+        [("idempotency-key", "k"), ("idempotency-key", "k")],
+        [("idempotency-key", "k"), ("idempotency-key", " k ")],
+        [("idempotency-key", "k, k")],
+        [("Idempotency-Key", "k,k")],
+    ],
+)
+async def test_one_key_is_one_order_however_its_header_is_written(
+    lines: list[tuple[str, str]],
+) -> None:
+    owner = make_account()
+    first = await send(SELL_SOL, "k", **owner.headers)
+    again = await send_with(*lines, owner=owner)
+    assert (again.status, again.json) == (200, first.json)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("idempotency-key", "k"), ("idempotency-key", "l")],
+        [("idempotency-key", "k"), ("idempotency-key", "")],
+        [("idempotency-key", "k, l")],
+        [("idempotency-key", "k,")],
+    ],
+)
+async def test_two_keys_are_refused_and_nothing_is_stored(lines: list[tuple[str, str]]) -> None:
+    stored = count_stored()
+    answer = await send_with(*lines, owner=make_account())
+    assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+    assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [
+        ("Idempotency-Key", "given_twice")
+    ]
+    assert count_stored() == stored
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("x-idempotency-key", "idempotency_key", "idempotencykey", "idempotent-key"),
+        *("x_idempotency_key", "idempotency", "idempotency-id", "idempotence-key"),
+    ],
+)
+@pytest.mark.parametrize("beside", [[], [("idempotency-key", "k")]])
+async def test_a_key_under_another_name_is_refused_with_the_right_one(
+    name: str, beside: list[tuple[str, str]]
+) -> None:
+    stored = count_stored()
+    answer = await send_with((name, "k"), *beside, owner=make_account())
+    assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+    assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [
+        (name, "unknown_header")
+    ]
+    assert answer.json["detail"].endswith("Call it Idempotency-Key.")
+    assert count_stored() == stored
+
+
 async def test_strangers_share_no_keys() -> None:
     stored = count_stored()
     for answer in (await send(SELL_SOL, "k"), await send(SELL_SOL | {"clientOrderId": "a"})):
@@ -76,7 +141,7 @@ async def test_strangers_share_no_keys() -> None:
     assert count_stored() == stored
 
 
-@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "é", "a\tb"])
+@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "é", "a\tb", "x" * 255 + "y "])
 async def test_a_key_is_of_visible_characters(key: str) -> None:
     answer = await post("/execute", SELL_SOL, idempotency_key=key, **make_account().headers)
     assert (answer.status, answer.json["error"]) == (400, "invalid_request")

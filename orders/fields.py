@@ -17,7 +17,7 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY = re.compile(r"[!-+\--~]{1,255}")
-"""No comma: whoever passes on a header that is given twice may write both values into one line."""
+"""No comma: whoever passes on a header that is given twice may have written both into one line."""
 
 
 def idempotency_key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -35,10 +35,10 @@ def idempotency_key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
             continue
         if called != IDEMPOTENCY_KEY.lower():
             raise refuse(called[:MAX_TEXT], "unknown_header", f"Call it {IDEMPOTENCY_KEY}.")
-        given |= {one.strip(" \t") for one in value.decode("latin-1").split(",")}
+        given.add(value.decode("latin-1").strip(" \t"))
     if not given:
         return None
-    if len(given) > 1:
+    if len(given) > 1 or "," in "".join(given):
         raise refuse(IDEMPOTENCY_KEY, "given_twice", "Give one key; a comma separates two.")
     (key,) = given
     if not KEY.fullmatch(key):

@@ -347,6 +347,11 @@ def read_form(request: Request) -> dict[str, Any]:
     """Return the fields that a person filled in on the browsable page."""
     sent: Any = request.data  # an unknown content type is refused here
     refuse_forgery(request)
+    twice = [name for name, values in sent.lists() if len(values) > 1]
+    if twice:
+        raise ValidationError(
+            {name: [ErrorDetail("Give it once.", "given_twice")] for name in twice}
+        )
     fields = {name: value for name, value in sent.items() if value != ""}
     fields.pop("csrfmiddlewaretoken", None)
     return fields

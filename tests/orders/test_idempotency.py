@@ -324,6 +324,41 @@ def test_who_hangs_up_and_comes_again_has_one_order(two_webs: tuple[Engine, list
     assert running.value(ORDERS) == 1
 
 
+def test_a_key_is_the_same_however_a_network_delivers_it(
+    two_webs: tuple[Engine, list[Web]],
+) -> None:
+    running, (web, _) = two_webs
+    owner = make_account(running.conninfo)
+
+    async def status(*lines: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+        writer.write(
+            "\r\n".join(
+                [
+                    *("POST /execute HTTP/1.1", f"Host: {web.address}", "Connection: close"),
+                    *("Content-Type: application/json", f"Content-Length: {len(RAW)}"),
+                    *(f"Authorization: Bearer {owner.key}", *lines, "", RAW),
+                ]
+            ).encode()
+        )
+        answer = await reader.read()
+        writer.close()
+        return answer.split()[1]
+
+    async def statuses() -> list[bytes]:
+        return [
+            await status("Idempotency-Key: k"),
+            await status("Idempotency-Key:k \t"),
+            await status("Idempotency-Key: k", "idempotency-key: k"),
+            await status("Idempotency-Key: k", "IDEMPOTENCY-KEY: l"),
+            await status("Idempotency_Key: k"),
+            await status("X-Idempotency-Key: k"),
+        ]
+
+    assert asyncio.run(statuses()) == [b"201", b"200", b"200", b"400", b"400", b"400"]
+    assert running.value(ORDERS) == 1
+
+
 def test_a_process_that_dies_after_storing_leaves_no_key_stuck(
     process_database: str, tmp_path: Path
 ) -> None:

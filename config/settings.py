@@ -33,6 +33,24 @@ def positive(name: str, default: float) -> float:
     return value
 
 
+def dollars(text: str) -> Decimal | None:
+    """Read MAX_ORDER_VALUE, in USDC; None, if it is not set, is no limit."""
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,6})?", text, re.ASCII) or not Decimal(text):
+        raise ImproperlyConfigured(f"MAX_ORDER_VALUE must be USDC above zero, not {text}")
+    return Decimal(text)
+
+
+def bps(value: int) -> int:
+    """Read MAX_PRICE_IMPACT_BPS."""
+    if not 0 <= value <= 10_000:
+        raise ImproperlyConfigured(
+            f"MAX_PRICE_IMPACT_BPS must be 0 to 10000 bps (100 is 1 %), not {value}"
+        )
+    return value
+
+
 def rate(name: str, default: str) -> Rate | None:
     """Read a rate; None is unlimited."""
     try:
@@ -290,6 +308,8 @@ ALLOW_ANONYMOUS_ORDERS = env.bool("ALLOW_ANONYMOUS_ORDERS", default=IS_EMBEDDED)
 ORDER_ATTEMPTS = env.int("ORDER_ATTEMPTS", default=3)
 RETRY_BACKOFF = positive("RETRY_BACKOFF", 1.0)  # seconds before the second attempt, then doubled
 QUOTE_TIMEOUT = positive("QUOTE_TIMEOUT", 2.0)  # seconds, for each venue
+MAX_ORDER_VALUE = dollars(env.str("MAX_ORDER_VALUE", default=""))
+MAX_PRICE_IMPACT_BPS = bps(env.int("MAX_PRICE_IMPACT_BPS", default=500))  # if an order says none
 MAX_QUOTE_DEVIATION_BPS = env.int("MAX_QUOTE_DEVIATION_BPS", default=2000)
 SPLIT_MIN_GAIN_BPS = Decimal(str(positive("SPLIT_MIN_GAIN_BPS", 1.0)))
 LEASE_SECONDS = positive("LEASE_SECONDS", 10.0)

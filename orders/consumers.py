@@ -23,12 +23,15 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
 from django.db import InterfaceError, OperationalError
+from rest_framework.exceptions import ValidationError
 
 from config.counts import counts
 from config.session import answered_within
 from orders.accounts import NOBODY, NotAuthenticated, accounts_of_this_loop
 from orders.authentication import authenticate_socket
 from orders.events import Event, group_of
+from orders.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
+from orders.filters import check_query
 from orders.parsers import MalformedJSON, parse_json
 from orders.pressure import allowance_of
 from orders.problems import (
@@ -42,7 +45,7 @@ from orders.problems import (
     said_of_path,
     too_many_requests,
 )
-from orders.serializers import InvalidOrder, read_order, read_repeated_order
+from orders.serializers import InvalidOrder, read_order, read_repeated_order, unknown_fields
 from orders.streams import LAYER_FAULTS, Streams, UnknownOrder, Watch, streams_of_this_loop
 from orders.submission import (
     OrderRequest,
@@ -147,8 +150,16 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
 
     async def connect(self) -> None:
         await self.accept()
+        await self.check_query({"after", "ticket"})
         await self.identify()
         await self.follow(self.scope["url_route"]["kwargs"]["order_id"])
+
+    async def check_query(self, known: set[str]) -> None:
+        """Refuse what the query has beside these, so that nothing is dropped in silence."""
+        try:
+            check_query(self._query_lists().items(), known)
+        except ValidationError as refused:
+            await self._end(Close.JUNK, invalid_fields(refused))
 
     async def identify(self) -> None:
         """Learn for whom this socket acts, for as long as its credential holds."""
@@ -327,8 +338,10 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         return int(text)
 
     def _query(self) -> dict[str, str]:
-        query = parse_qs(self.scope["query_string"].decode("latin-1"))
-        return {name: values[-1] for name, values in query.items()}
+        return {name: values[-1] for name, values in self._query_lists().items()}
+
+    def _query_lists(self) -> dict[str, list[str]]:
+        return parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
 
     async def _read_frame(self, text: str | None) -> dict[str, Any]:
         """Return the JSON object in a frame; anything else ends the socket."""
@@ -396,16 +409,31 @@ class OrderEntry(OrderStream):
 
     async def connect(self) -> None:
         await self.accept()
-        await self.identify()
         self._idle: asyncio.TimerHandle | None = None
         self._only_follows = "orderId" in self._query()
+        known = {"orderId", "ticket"}
+        await self.check_query(known | {"after"} if self._only_follows else known)
+        await self._refuse_key()
+        await self.identify()
         if self._only_follows:
             order_id = self._query()["orderId"]
             await self.follow(order_id, greeting={"orderId": order_id, "status": "connected"})
 
+    async def _refuse_key(self) -> None:
+        """An order would be without its protection: one key is for one order, a socket for many."""
+        try:
+            key = idempotency_key_of(self.scope["headers"])
+            if key is not None:
+                text = "Orders that are sent as frames have a clientOrderId instead."
+                raise refuse(IDEMPOTENCY_KEY, "unknown_header", text)
+        except ValidationError as refused:
+            await self._end(Close.JUNK, invalid_fields(refused))
+
     async def handle_frame(self, frame: dict[str, Any]) -> None:
         if "action" not in frame:
             await self.take_order(frame)
+        elif frame["action"] == "execute" and (beside := frame.keys() - {"action", "order"}):
+            await self.say_problem(invalid_fields(unknown_fields(beside, frame)))
         elif frame["action"] == "execute":
             await self.take_order(frame.get("order"))
         else:

@@ -23,6 +23,7 @@ from orders.stored_route import decision_data, legs_of, swap_of
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision, dropped_to_json
 from routing.pricing import MAX_ATOMS, bound_for, execution_price
+from routing.quoting import PriceImpactTooHigh
 from routing.registry import read_again
 from routing.router import NoRoute, best_route
 from routing.tokens import SOL, UnknownMarket, UnknownToken
@@ -48,6 +49,10 @@ from routing.venues import Exchange
 logger = logging.getLogger(__name__)
 
 Outcome = OrderTransaction.Outcome
+HOW_TO_ALLOW_MORE = (
+    "A larger maxPriceImpactBps (100 is 1 %) in the order would allow more; a smaller amount"
+    " moves the price less"
+)
 
 # A venue that has to ask anew may find that what it offered is gone: the next attempt will tell.
 NOT_BUILT = (VenueUnavailable, NetworkUnavailable, InsufficientLiquidity, UnsupportedToken)
@@ -161,6 +166,7 @@ class Execution:
                 tuple(self._venues.values()),
                 quote_timeout=settings.QUOTE_TIMEOUT,
                 max_deviation_bps=settings.MAX_QUOTE_DEVIATION_BPS,
+                max_price_impact_bps=settings.MAX_PRICE_IMPACT_BPS,
                 split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
                 constraints=Constraints.from_json(asked) if asked else UNCONSTRAINED,
             )
@@ -168,7 +174,10 @@ class Execution:
             dropped = {"dropped": dropped_to_json(found.dropped)}
             code = no_route_code(found)
             is_final = code is not FailureCode.VENUES_UNAVAILABLE
-            fault = Fault(code, str(found), is_final, routing=dropped)
+            reason = str(found)
+            if code is FailureCode.PRICE_IMPACT_TOO_HIGH:
+                reason = f"{reason}. {HOW_TO_ALLOW_MORE}"
+            fault = Fault(code, reason, is_final, routing=dropped)
             raise AttemptFailed(fault) from found
 
     def _labels(self, legs: Sequence[Leg]) -> str:
@@ -347,6 +356,8 @@ def transaction_of(order: ClaimedOrder) -> SignedTransaction:
 
 def no_route_code(found: NoRoute) -> FailureCode:
     """Return our code for why there is no route; all but `venues_unavailable` are final."""
+    if isinstance(found, PriceImpactTooHigh):
+        return FailureCode.PRICE_IMPACT_TOO_HIGH
     if isinstance(found, InsufficientLiquidity):
         return FailureCode.INSUFFICIENT_LIQUIDITY
     if isinstance(found, UnsupportedToken):

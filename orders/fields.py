@@ -1,7 +1,7 @@
-"""The fields of an order as clients send them: exact numbers and short words."""
+"""The fields of an order as clients send them: exact numbers, short words, and its key's header."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,38 @@ from orders.submission import CLIENT_ORDER_ID
 MAX_TEXT = 64
 MAX_WORDS = 20
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+KEY = re.compile(r"[!-+\--~]{1,255}")
+"""No comma: whoever passes on a header that is given twice may have written both into one line."""
+
+
+def idempotency_key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the key among the headers as they came; None if there is none.
+
+    One key is one order however its header is written: white space around it is no part of it,
+    and given more than once it has to be the same.
+
+    :raises ValidationError: it is no key, there are two, or the header is called something else.
+    """
+    given: set[str] = set()
+    for name, value in headers:
+        called = name.decode("latin-1").lower()
+        if "idempot" not in called:
+            continue
+        if called != IDEMPOTENCY_KEY.lower():
+            raise refuse(called[:MAX_TEXT], "unknown_header", f"Call it {IDEMPOTENCY_KEY}.")
+        given.add(value.decode("latin-1").strip(" \t"))
+    if not given:
+        return None
+    if len(given) > 1 or "," in "".join(given):
+        raise refuse(IDEMPOTENCY_KEY, "given_twice", "Give one key; a comma separates two.")
+    (key,) = given
+    if not KEY.fullmatch(key):
+        text = "1 to 255 visible ASCII characters without a comma."
+        raise refuse(IDEMPOTENCY_KEY, "invalid_text", text)
+    return key
 
 
 def refuse(field: str, code: str, message: str) -> ValidationError:

@@ -5,6 +5,7 @@ twice: a filter that is dropped in silence shows a client orders it did not ask 
 """
 
 import re
+from collections.abc import Iterable, Set
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from rest_framework.settings import api_settings
 from orders.events import LABELS
 from orders.lifecycle import ACTIVE, FINAL, Status
 from orders.models import Order
+from orders.submission import CLIENT_ORDER_ID
 from routing.registry import looked_up_if_due, registry
 from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import Side
@@ -87,6 +89,21 @@ class MarketField(Field):
         return market.base.symbol, market.quote.symbol
 
 
+class ClientOrderIdField(Field):
+    """The client's own id of one order, exactly."""
+
+    def to_python(self, value: Any) -> str | None:
+        if value in EMPTY_VALUES:
+            return None
+        if not CLIENT_ORDER_ID.fullmatch(value):
+            raise InvalidValue("1 to 64 of A-Z a-z 0-9 . _ : -", "invalid_text")
+        return str(value)
+
+
+class ClientOrderIdFilter(django_filters.Filter):
+    field_class = ClientOrderIdField
+
+
 class WordsFilter(django_filters.Filter):
     field_class = WordsField
 
@@ -133,7 +150,11 @@ class OrderFilter(django_filters.FilterSet):
     side = WordsFilter(words=tuple(Side))
     type = WordsFilter(words=TYPES)
     venue = WordsFilter(words=tuple(LABELS), help_text="The venue the order was routed to.")
-    createdAfter = TimeFilter(  # noqa: N815  # as clients write it
+    clientOrderId = ClientOrderIdFilter(  # noqa: N815  # as clients write it
+        field_name="client_order_id",
+        help_text="The order that you gave this id, if it has arrived. Needs an account.",
+    )
+    createdAfter = TimeFilter(  # noqa: N815
         field_name="created_at",
         lookup_expr="gte",
         help_text="Created at this RFC 3339 time or later.",
@@ -176,7 +197,8 @@ def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
             }
         )
     values = chosen.form.cleaned_data
-    if is_active(values) or not any(values[name] for name in set(values) - RANGE):
+    is_one = values["clientOrderId"] is not None
+    if is_one or is_active(values) or not any(values[name] for name in set(values) - RANGE):
         return Wanted(chosen.qs, None)
     in_range = OrderFilter({name: query[name] for name in RANGE & set(query)}, orders)
     return Wanted(chosen.qs, in_range.qs)
@@ -202,10 +224,19 @@ def check_names(request: Request, known: set[str]) -> None:
 
     :raises ValidationError: with an error for each of them.
     """
-    allowed = known | {str(api_settings.URL_FORMAT_OVERRIDE)}
+    check_query(request.query_params.lists(), known, {str(api_settings.URL_FORMAT_OVERRIDE)})
+
+
+def check_query(
+    given: Iterable[tuple[str, list[str]]], known: set[str], besides: Set[str] = frozenset()
+) -> None:
+    """Refuse what `given` has, by name, that is neither known nor among what is taken `besides`.
+
+    :raises ValidationError: with an error for each parameter that is unknown, empty or repeated.
+    """
     errors: dict[str, list[ErrorDetail]] = {}
-    for name, values in request.query_params.lists():
-        if name not in allowed:
+    for name, values in given:
+        if name not in known | besides:
             text = f"There is no such parameter. Known: {', '.join(sorted(known)) or 'none'}."
             errors[name[:64]] = [ErrorDetail(text, "unknown_parameter")]
         elif len(values) > 1:

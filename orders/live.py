@@ -30,6 +30,7 @@ def live_page(request: HttpRequest) -> HttpResponse:
             "default_market": settings.DEFAULT_MARKET,
             "default_slippage_bps": DEFAULT_SLIPPAGE_BPS,
             "max_slippage_bps": MAX_SLIPPAGE_BPS,
+            "max_price_impact_bps": settings.MAX_PRICE_IMPACT_BPS,
             "engine": {
                 "venues": LABELS,
                 "final": sorted(FINAL),

@@ -20,6 +20,7 @@ FINAL_VALUES = sorted(status.value for status in FINAL)
 class FailureCode(models.TextChoices):
     SLIPPAGE_EXCEEDED = "slippage_exceeded"
     INSUFFICIENT_LIQUIDITY = "insufficient_liquidity"
+    PRICE_IMPACT_TOO_HIGH = "price_impact_too_high"
     VENUES_UNAVAILABLE = "venues_unavailable"
     UNSUPPORTED_TOKEN = "unsupported_token"  # noqa: S105  # a code
     NETWORK_REJECTED = "network_rejected"

@@ -1,6 +1,7 @@
 """An order as clients see it: camelCase, decimals as strings, RFC 3339 times."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 from orders.events import LABELS, Event, timestamp
@@ -53,8 +54,26 @@ def request_as_json(order: Requested) -> dict[str, Any]:
         "amountOut": decimal(token_out, order.amount_out),
         "slippageBps": order.slippage_bps,
         "clientOrderId": order.client_order_id,
+        "summary": summary(order),
         **(order.constraints or {}),
     }
+
+
+def summary(order: Requested) -> str:
+    """Return as a sentence what an order is taken for: "Sell 1.5 SOL for USDC, slippage ..."."""
+    percent = f"{Decimal(order.slippage_bps).scaleb(-2).normalize():f}"
+    return f"{headline(order)}, slippage at most {percent} %."
+
+
+def headline(order: Requested) -> str:
+    """Return what an order asks for, such as "Sell 1.5 SOL for USDC"."""
+    token_in, token_out = tokens_of(order)
+    of = token_out if order.amount_in is None else token_in
+    amount = f"{decimal(of, order.amount_in or order.amount_out)} {of.symbol}"
+    verb = order.side.capitalize()
+    if of.symbol == order.base:
+        return f"{verb} {amount} for {order.quote}"
+    return f"{verb} {order.base} {'for' if order.side == Side.SELL else 'with'} {amount}"
 
 
 def order_as_json(order: Order) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The one tolerant serializer of orders: all five dialects in, one canonical form out."""
 
 import asyncio
-from collections.abc import Callable
-from decimal import Decimal
+from collections.abc import Callable, Iterable
+from decimal import ROUND_UP, Context, Decimal
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -27,12 +27,28 @@ from orders.submission import OrderRequest, conflict_with
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
 from routing.registry import is_read, read_again, registry
-from routing.tokens import Market, Token, UnknownMarket, UnknownToken
-from routing.venue import BPS, Side
+from routing.tokens import USDC, Market, Token, UnknownMarket, UnknownToken
+from routing.venue import BPS, Side, Swap
 
 DEFAULT_SLIPPAGE_BPS = 100
+MAX_SLIPPAGE_FRACTION = Decimal("0.1")
+"""Who writes more means percent: of all that is sent to such engines, 0.3 is the least of those."""
+_SHOWN = Context(prec=12, rounding=ROUND_UP)
 EXAMPLE = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5", "slippageBps": "100"}
 """What the form is filled in with; it can be sent as it is."""
+TOKEN_FIELDS = ("baseToken", "quoteToken", "tokenIn", "tokenOut")
+AMOUNT_FIELDS = ("amountIn", "amount", "amountOut")
+TokenNames = tuple[str, str]
+"""Of a market: base and quote."""
+HINTS: dict[tuple[str, ...], str] = {
+    ("slippage", "tolerance"): "Give slippageBps: 100 is 1 %.",
+    ("impact",): "Give maxPriceImpactBps: 100 is 1 %.",
+    ("amount", "quantity", "lamports", "size"): (
+        "Give amountIn, what leaves the wallet, or amountOut, what must arrive; in whole tokens."
+    ),
+    ("idempot",): "Give the header Idempotency-Key, or the field clientOrderId.",
+}
+"""By what is in the name of a field that does not exist: what may be meant, and in which unit."""
 Value = TypeVar("Value")
 
 
@@ -62,19 +78,26 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
     quoteToken = optional(WordField, "The token its price is in.")
     side = optional(WordField, "buy or sell; tokenIn and tokenOut say it, too.")
     amountIn = optional(NumberField, "What leaves the wallet, in the input token.")
-    amount = optional(NumberField, "The same as amountIn.")
+    amount = optional(
+        NumberField,
+        "The same as amountIn. Beside a side alone: in the base token, so that a buy gets it.",
+    )
     amountOut = optional(NumberField, "Or: what must arrive, in the output token.")
     slippageBps = optional(
-        NumberField, f"0 to {MAX_SLIPPAGE_BPS}; {DEFAULT_SLIPPAGE_BPS} if left out."
+        NumberField, f"0 to {MAX_SLIPPAGE_BPS}; {DEFAULT_SLIPPAGE_BPS} if left out, which is 1 %."
     )
-    slippage = optional(NumberField, "Or as a fraction: 0.01 is 100 bps.")
+    slippage = optional(
+        NumberField, f"Or as a fraction, 0 to {MAX_SLIPPAGE_FRACTION}: 0.01 is 100 bps, or 1 %."
+    )
     type = optional(WordField, "market, which is the default.")
     orderType = optional(WordField, "The same as type.")
     clientOrderId = optional(
         ClientOrderIdField, "Your own id: sent again, it finds the same order. Needs an account."
     )
     maxPriceImpactBps = optional(
-        NumberField, f"0 to {BPS}: quotes that move the price further are dropped."
+        NumberField,
+        f"0 to {BPS}, 100 is 1 %: quotes that move the price further are dropped. Left out:"
+        " what the engine allows, usually 500.",
     )
     venues = optional(WordsField, "Trade at these only, such as raydium; commas between several.")
     excludeVenues = optional(WordsField, "Trade at none of these.")
@@ -93,8 +116,8 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             for name, value in self.filled_in.items()
         }
 
-    def read(self, data: Any) -> OrderRequest:
-        """Return the order that is meant.
+    def read(self, data: Any, default_market: TokenNames | None = None) -> OrderRequest:
+        """Return the order that is meant; `default_market`: of one that names no token.
 
         :raises InvalidOrder: with an error for every field that is wrong.
         """
@@ -107,13 +130,9 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         seen = sorted(given)[:50]
         unknown = [name for name in seen if name not in self.fields]
         if unknown:
-            errors = {
-                name[:MAX_TEXT]: [ErrorDetail("There is no such field.", "unknown_field")]
-                for name in unknown
-            }
-            raise InvalidOrder(errors, seen)
+            raise unknown_fields(unknown, given)
         try:
-            return self._read(self._values(given))
+            return self._read(self._values(given), default_market or named_default_market())
         except ValidationError as error:
             raise InvalidOrder(error.detail, seen) from None
 
@@ -132,7 +151,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             raise ValidationError(errors)
         return values
 
-    def _read(self, given: dict[str, Any]) -> OrderRequest:
+    def _read(self, given: dict[str, Any], default_market: TokenNames) -> OrderRequest:
         """Read each part by itself, so that one wrong field does not hide another.
 
         :raises ValidationError: with the errors of all parts.
@@ -140,7 +159,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         errors: dict[str, Any] = {}
         order_type = part(errors, self._type, given)
         slippage_bps = part(errors, self._slippage_bps, given)
-        market_and_side = part(errors, self._market_and_side, given)
+        market_and_side = part(errors, self._market_and_side, given, default_market)
         amounts = part(errors, self._amounts, given, market_and_side)
         constraints = part(errors, read_constraints, given)
         if errors or not (order_type and market_and_side and amounts) or slippage_bps is None:
@@ -157,7 +176,9 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             raise refuse(field, "unsupported_type", "Only market orders are taken so far.")
         return "market"
 
-    def _market_and_side(self, given: dict[str, Any]) -> tuple[Market, Side]:
+    def _market_and_side(
+        self, given: dict[str, Any], default_market: TokenNames
+    ) -> tuple[Market, Side]:
         by_base = "baseToken" in given or "quoteToken" in given
         by_flow = "tokenIn" in given or "tokenOut" in given
         if by_base and by_flow:
@@ -171,14 +192,14 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             base, quote = token(given, "baseToken"), token(given, "quoteToken")
             market = self._market("baseToken", base, quote, registry().market)
         else:
-            market = self._default_market()
+            market = self._default_market(default_market)
         if side is None:
             raise refuse("side", "required", f"Is {market.name} to be bought or sold?")
         return market, side
 
-    def _default_market(self) -> Market:
+    def _default_market(self, names: TokenNames) -> Market:
         try:
-            base, quote = tokens_of_default_market()
+            base, quote = map(registry().token, names)
         except UnknownToken:
             raise refuse("baseToken", "required", "Name the tokens: no market is set up.") from None
         return self._market("baseToken", base, quote, registry().market)
@@ -228,6 +249,11 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             raise refuse("amountIn", "required", "Give amountIn or amountOut.")
         if amount is not None and "amountOut" in given:
             raise refuse("amountOut", "conflict", f"Give {field} or amountOut, not both.")
+        if field == "amount" and is_purchase(given):
+            if "baseToken" in given or "quoteToken" in given:
+                raise refuse("amount", "ambiguous", amount_of_purchase(market_and_side))
+            if not any(name in given for name in TOKEN_FIELDS):
+                return None, atoms(field, amount, token_of(market_and_side, Side.BUY))
         if amount is not None:
             return atoms(field, amount, token_of(market_and_side, Side.SELL)), None
         return None, atoms("amountOut", given["amountOut"], token_of(market_and_side, Side.BUY))
@@ -237,10 +263,8 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         if bps is not None and fraction is not None:
             raise refuse("slippage", "conflict", "Give slippage or slippageBps, not both.")
         if fraction is not None:
-            if not 0 <= fraction <= Decimal(MAX_SLIPPAGE_BPS) / BPS:
-                raise refuse(
-                    "slippage", "out_of_range", "A fraction from 0 to 0.5: 0.01 is one percent."
-                )
+            if not 0 <= fraction <= MAX_SLIPPAGE_FRACTION:
+                raise refuse("slippage", "out_of_range", not_a_fraction(fraction))
             exact = int(fraction * BPS)
             if Decimal(exact) / BPS != fraction:  # a product of many digits would be rounded
                 raise refuse("slippage", "too_precise", "At most four decimals: 0.0001 is 1 bps.")
@@ -248,9 +272,11 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         if bps is None:
             return DEFAULT_SLIPPAGE_BPS
         if not 0 <= bps <= MAX_SLIPPAGE_BPS:
-            raise refuse("slippageBps", "out_of_range", f"From 0 to {MAX_SLIPPAGE_BPS} bps.")
+            raise refuse(
+                "slippageBps", "out_of_range", f"From 0 to {MAX_SLIPPAGE_BPS} bps: 100 is 1 %."
+            )
         if bps != int(bps):
-            raise refuse("slippageBps", "too_precise", "A whole number of bps.")
+            raise refuse("slippageBps", "too_precise", "A whole number of bps: 100 is 1 %.")
         return int(bps)
 
 
@@ -259,10 +285,11 @@ ORDER_REQUEST = OrderRequestSerializer()
 
 
 LEARN_SECONDS = 2.0
-TOKEN_FIELDS = ("baseToken", "quoteToken", "tokenIn", "tokenOut")
-OUTDATED = {"unknown_token", "unknown_market", "market_closed"}
+OUTDATED = {"unknown_token", "unknown_market", "market_closed", "value_unknown"}
 """What an older copy of the registry refuses, and a newer one may not."""
-CHANGEABLE = OUTDATED | {"unknown_venue", "conflict", "out_of_range", "too_precise"}
+CHANGEABLE = OUTDATED | {
+    *("unknown_venue", "conflict", "out_of_range", "too_precise", "ambiguous", "too_large"),
+}
 """What is refused now, and may not have been before."""
 
 
@@ -286,11 +313,10 @@ async def read_repeated_order(data: Any, before: AlreadyAccepted) -> OrderReques
     :raises IdempotencyKeyReused, ClientOrderIdTaken: it may have been an order once.
     """
     stored = before.event.data
-    is_old = isinstance(data, dict) and "fingerprint" not in stored
-    if is_old and not any(data.get(name) for name in TOKEN_FIELDS):
-        data = data | {name: stored["order"][name] for name in ("baseToken", "quoteToken")}
+    is_old = "fingerprint" not in stored
+    market = (stored["order"]["baseToken"], stored["order"]["quoteToken"]) if is_old else None
     try:
-        return await _read_order(data, ORDER_REQUEST.read)
+        return await _read_order(data, lambda sent: ORDER_REQUEST.read(sent, market))
     except InvalidOrder as refused:
         if is_old or not refused.codes <= CHANGEABLE:
             raise
@@ -298,14 +324,42 @@ async def read_repeated_order(data: Any, before: AlreadyAccepted) -> OrderReques
 
 
 def read_new_order(data: Any) -> OrderRequest:
-    """:raises InvalidOrder: also for a market that takes no orders."""
+    """:raises InvalidOrder: also for a market that takes no orders, and for too large an amount."""
     request = ORDER_REQUEST.read(data)
     if not request.market.is_open:
         field = "tokenIn" if data.get("tokenIn") else "baseToken"
         text = f"{request.market.name} takes no new orders for now."
         refused = refuse(field, "market_closed", text)
         raise InvalidOrder(refused.detail, sorted(data)[:50])
+    try:
+        check_value(data, request)
+    except ValidationError as refused:
+        raise InvalidOrder(refused.detail, sorted(data)[:50]) from None
     return request
+
+
+def check_value(data: dict[str, Any], request: OrderRequest) -> None:
+    """:raises ValidationError: it is worth more than MAX_ORDER_VALUE, or nobody can tell."""
+    most = settings.MAX_ORDER_VALUE
+    if most is None:
+        return
+    field = next(name for name in AMOUNT_FIELDS if data.get(name) is not None)
+    swap = Swap(request.market, request.side, request.amount_in, request.amount_out)
+    token, amount = (
+        (swap.token_out, swap.amount_out or 0)
+        if swap.amount_in is None
+        else (swap.token_in, swap.amount_in)
+    )
+    try:
+        value = registry().value_of(token, amount, registry().token(USDC.symbol))
+    except (UnknownToken, UnknownMarket):
+        text = f"What {token.symbol} is worth in USDC is not known, and orders have a limit here."
+        raise refuse(field, "value_unknown", text) from None
+    if value > most:
+        text = (
+            f"It is worth {plain(value)} USDC by the reference price, more than the {plain(most)}"
+        )
+        raise refuse(field, "too_large", f"{text} USDC that an order may be worth here.")
 
 
 async def _read_order(data: Any, read: Callable[[Any], OrderRequest]) -> OrderRequest:
@@ -355,9 +409,9 @@ def _price_impact(given: dict[str, Any]) -> int | None:
     if bps is None:
         return None
     if not 0 <= bps <= BPS:
-        raise refuse("maxPriceImpactBps", "out_of_range", f"From 0 to {BPS} bps.")
+        raise refuse("maxPriceImpactBps", "out_of_range", f"From 0 to {BPS} bps: 100 is 1 %.")
     if bps != int(bps):
-        raise refuse("maxPriceImpactBps", "too_precise", "A whole number of bps.")
+        raise refuse("maxPriceImpactBps", "too_precise", "A whole number of bps: 100 is 1 %.")
     return int(bps)
 
 
@@ -370,10 +424,53 @@ def _venues(given: dict[str, Any], field: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def tokens_of_default_market() -> tuple[Token, Token]:
-    """:raises UnknownToken: the setting names what is not traded here."""
+def named_default_market() -> TokenNames:
     base, _, quote = settings.DEFAULT_MARKET.partition("/")
-    return registry().token(base), registry().token(quote)
+    return base, quote
+
+
+def unknown_fields(names: Iterable[str], given: Iterable[str]) -> InvalidOrder:
+    """Return the refusal of fields that do not exist, among those that were given."""
+    errors = {
+        name[:MAX_TEXT]: [ErrorDetail(no_such_field(name), "unknown_field")]
+        for name in sorted(names)[:50]
+    }
+    return InvalidOrder(errors, sorted(given)[:50])
+
+
+def no_such_field(name: str) -> str:
+    """Return why a field is refused, with what it may have meant and in which unit."""
+    hints = [hint for words, hint in HINTS.items() if any(w in name.lower() for w in words)]
+    return " ".join(["There is no such field.", *hints[:1]])
+
+
+def not_a_fraction(sent: Decimal) -> str:
+    """Return why a slippage is refused, made from what was sent: it may be meant as a percent."""
+    text = f"A fraction from 0 to {MAX_SLIPPAGE_FRACTION}."
+    if sent < 0:
+        return f"{text} 0.01 is 1 %."
+    shown, percent = plain(sent), plain(_SHOWN.multiply(sent, Decimal(100)))
+    return f"{text} {shown} would be {percent} % here; give slippageBps: 100 is 1 %."
+
+
+def plain(number: Decimal) -> str:
+    """Return a number for people to read, without an exponent; of many digits only the first."""
+    return f"{_SHOWN.plus(number).normalize():f}"
+
+
+def is_purchase(given: dict[str, Any]) -> bool:
+    return str(given.get("side", "")).lower() == Side.BUY
+
+
+def amount_of_purchase(market_and_side: tuple[Market, Side] | None) -> str:
+    """Return why the amount of a purchase is refused where it may be of either token."""
+    if market_and_side is None:
+        return "Of which token? Give amountIn, what you pay, or amountOut, what you get."
+    market, _ = market_and_side
+    return (
+        f"Of which token? Give amountIn, the {market.quote.symbol} that you pay, or amountOut, the"
+        f" {market.base.symbol} that you get."
+    )
 
 
 def one_of(given: dict[str, Any], name: str, alias: str) -> tuple[str, Any]:

@@ -207,7 +207,9 @@ def replayed(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
     :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
     """
     if meaning(asked) == meaning(before.event.data["order"]):
-        return Submitted(answer_of(before.event), before.event, is_replay=True)
+        # Those that an older release took have no summary; of the same request it is the same.
+        said = {"summary": asked["summary"]}
+        return Submitted(said | answer_of(before.event), before.event, is_replay=True)
     raise conflict_with(before)
 
 
@@ -218,7 +220,7 @@ def conflict_with(before: AlreadyAccepted) -> IdempotencyKeyReused | ClientOrder
 
 def meaning(asked: dict[str, Any]) -> dict[str, Any]:
     """Return what tells one request from another: all that was said but the order's own name."""
-    own = ("orderId", "wsUrl")
+    own = ("orderId", "wsUrl", "summary")
     return {name: value for name, value in asked.items() if value is not None and name not in own}
 
 

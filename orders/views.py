@@ -1,6 +1,5 @@
 """The REST doors: translate in, one call, translate out."""
 
-import re
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from orders.accounts import Principal
 from orders.async_view import AsyncAPIView, ProblemAPIView
 from orders.authentication import IsAccount, SessionAuthentication, principal_of
 from orders.events import timestamp
+from orders.fields import idempotency_key_of
 from orders.lifecycle import CANCELLABLE, Status
 from orders.markets import etag_of, markets_as_json
 from orders.models import Order, OrderEvent
@@ -42,7 +42,6 @@ from orders.serializers import OrderRequestSerializer, read_order, read_repeated
 from orders.tickets import issue_ticket
 from routing.registry import registry
 
-IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
 FRESH_SECONDS = 3  # as often as a process reads them anew
 LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pages.FIELDS
@@ -76,7 +75,8 @@ class OrdersView(AsyncAPIView):
 
     async def post(self, request: Request) -> Response:
         refuse_clear_text(request)
-        key = read_idempotency_key(request)
+        filters.check_names(request, set())
+        key = idempotency_key_of(headers_of(request))
         sent = await self._read(request)
         site = site_of(request)  # before anything is stored: refuses a Host that is not ours
         order, _, is_replay = await self._submit(request, sent, key)
@@ -122,6 +122,8 @@ class OrdersView(AsyncAPIView):
 
     def _list(self, request: Request) -> Response:
         filters.check_names(request, LIST_PARAMETERS)
+        if "clientOrderId" in request.query_params and principal_of(request).owner is None:
+            raise submission.AccountRequired  # an empty list would say that it did not arrive
         limit, place = pages.read_limit(request), pages.read_place(request)
         wanted = filters.wanted(request.query_params, own_orders(request))
         page = pages.page_of(wanted, place, limit)
@@ -193,6 +195,7 @@ class CancelView(ProblemAPIView):
 
     @openapi.CANCEL
     def post(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, set())
         if is_form(request):
             refuse_forgery(request)
         order = find_order(request, order_id)
@@ -242,6 +245,7 @@ class TicketsView(ProblemAPIView):
 
     @openapi.TICKETS
     def post(self, request: Request) -> Response:
+        filters.check_names(request, set())
         ticket, expires_at = issue_ticket(principal_of(request))
         return Response(
             {"ticket": ticket, "expiresAt": timestamp(expires_at)},
@@ -297,13 +301,11 @@ def find_order(request: Request, order_id: str) -> Order:
         raise OrderNotFound from None
 
 
-def read_idempotency_key(request: Request) -> str | None:
-    """:raises ValidationError: it is no key: 1 to 255 visible ASCII characters."""
-    key: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
-    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
-        detail = ErrorDetail("1 to 255 visible ASCII characters.", "invalid_text")
-        raise ValidationError({"Idempotency-Key": [detail]})
-    return key
+def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
+    """Return the headers as they came; of what Django tells, some are dropped, others joined."""
+    asgi: Any = request._request
+    headers: list[tuple[bytes, bytes]] = asgi.scope["headers"]
+    return headers
 
 
 def read_after(request: Request) -> int:
@@ -351,6 +353,11 @@ def read_form(request: Request) -> dict[str, Any]:
     """Return the fields that a person filled in on the browsable page."""
     sent: Any = request.data  # an unknown content type is refused here
     refuse_forgery(request)
+    twice = [name for name, values in sent.lists() if len(values) > 1]
+    if twice:
+        raise ValidationError(
+            {name: [ErrorDetail("Give it once.", "given_twice")] for name in twice}
+        )
     fields = {name: value for name, value in sent.items() if value != ""}
     fields.pop("csrfmiddlewaretoken", None)
     return fields

@@ -52,6 +52,10 @@ class NothingFits(NoRoute, InsufficientLiquidity):
     """All venues refuse the swap for good, at least one because of its amount."""
 
 
+class MovesPriceTooFar(NoRoute, PriceImpactTooHigh):
+    """All venues refuse the swap for good, at least one because it would move the price too far."""
+
+
 class NotTraded(NoRoute, UnsupportedToken):
     """All venues refuse the swap for good, whatever its amount."""
 
@@ -66,6 +70,8 @@ class Rules(NamedTuple):
     split_min_gain_bps: Decimal
     """How much better several legs must be than one venue alone; `BPS` or more: never split."""
     constraints: Constraints
+    max_price_impact_bps: int
+    """How far an order may move the price if it does not say."""
 
 
 class Answers(NamedTuple):
@@ -126,7 +132,7 @@ async def _gather(answers: Sequence[asyncio.Task[tuple[Quote, float]]], timeout:
 
 
 def check_impact(quote: Quote, rules: Rules) -> None:
-    """Hold a quote to the order's limit, or else to how far any quote may be from the reference.
+    """Hold a quote to the order's limit, or else to that of orders that have none.
 
     Who does not tell the price impact passes.
 
@@ -134,7 +140,7 @@ def check_impact(quote: Quote, rules: Rules) -> None:
     """
     most = rules.constraints.max_price_impact_bps
     if most is None:
-        most = rules.max_deviation_bps
+        most = rules.max_price_impact_bps
     if quote.price_impact_bps is not None and quote.price_impact_bps > most:
         impact = f"{quote.price_impact_bps:f}"
         raise PriceImpactTooHigh(f"the price impact of {impact} bps is above {most} bps")
@@ -245,6 +251,8 @@ CODES: dict[type[BaseException], str] = {  # the special before the general
 def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> NoRoute:
     """Return the failure that these faults are together: a final one only if all of them are."""
     if faults and all(isinstance(f, UnsupportedToken | InsufficientLiquidity) for f in faults):
+        if any(isinstance(fault, PriceImpactTooHigh) for fault in faults):
+            return MovesPriceTooFar(dropped)
         too_much = any(isinstance(f, InsufficientLiquidity) for f in faults)
         return NothingFits(dropped) if too_much else NotTraded(dropped)
     return NoQuotes(dropped)

@@ -49,6 +49,7 @@ async def best_route(
     *,
     quote_timeout: float,
     max_deviation_bps: int = MAX_DEVIATION_BPS,
+    max_price_impact_bps: int = MAX_DEVIATION_BPS,
     split_min_gain_bps: Decimal = SPLIT_MIN_GAIN_BPS,
     constraints: Constraints = UNCONSTRAINED,
 ) -> Decision:
@@ -56,15 +57,20 @@ async def best_route(
 
     A venue that is slow (`quote_timeout`, in seconds), broken, more than `max_deviation_bps`
     away from the market's reference price, or outside what the order allows (`constraints`) is
-    left out and named in `dropped`. Venues that show their pools share the amount where that is
-    better by `split_min_gain_bps` than one venue alone. A market that has no pools of its own
-    is traded in two hops.
+    left out and named in `dropped`; so is what moves the price by more than
+    `max_price_impact_bps`, unless the order says how much it may. Venues that show their pools
+    share the amount where that is better by `split_min_gain_bps` than one venue alone. A market
+    that has no pools of its own is traded in two hops.
 
     :raises NoQuotes: nobody gave a usable quote; a passing fault.
     :raises NotTraded: all venues refuse the swap for good, none because of its amount.
+    :raises MovesPriceTooFar: all venues refuse the swap for good, one because of its price impact.
     :raises NothingFits: all venues refuse the swap for good.
     """
-    rules = Rules(quote_timeout, max_deviation_bps, split_min_gain_bps, constraints)
+    rules = Rules(
+        *(quote_timeout, max_deviation_bps, split_min_gain_bps, constraints),
+        max_price_impact_bps,
+    )
     if swap.market.paths:
         return await best_path(swap, venues, rules, _direct_route)
     return await _direct_route(swap, venues, rules)

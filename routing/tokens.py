@@ -190,6 +190,16 @@ class Registry:
             return found
         return replace(found, base=base, quote=quote)
 
+    def value_of(self, token: Token, atoms: int, other: Token) -> Decimal:
+        """Return what an amount is worth by the reference prices, in whole tokens of the other.
+
+        :raises UnknownMarket: they are not traded against each other.
+        """
+        amount = token.to_decimal(atoms)
+        if token.same_asset_as(other):
+            return amount
+        return _PRECISE.multiply(amount, _price_of(token, self.market_of(token, other)))
+
     def joined(self) -> list[Market]:
         """Return the market of each pair that has no pools of its own and that a third joins."""
         found = []

@@ -21,7 +21,7 @@ from orders.lifecycle import FINAL
 from orders.models import Heartbeat, Order, OrderTransaction
 from orders.operators import export
 from orders.operators.calendar import calendar
-from orders.operators.case_file import case_file, headline
+from orders.operators.case_file import case_file
 from orders.operators.filters import (
     AttemptsFilter,
     AttentionFilter,
@@ -36,7 +36,7 @@ from orders.operators.filters import (
 )
 from orders.operators.reach import BoundedReach
 from orders.operators.words import duration, label_of, limits_text
-from orders.representation import executed_price
+from orders.representation import executed_price, headline
 from routing.admin import ReadOnlyAdmin
 
 FLAG = mark_safe(' <strong class="flagged">look at this</strong>')

@@ -16,7 +16,7 @@ from orders.operators.words import (
     label_of,
     limits_text,
 )
-from orders.representation import decimal, executed_price, tokens_of
+from orders.representation import decimal, executed_price, headline, tokens_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +129,6 @@ def bound_text(order: Order) -> str:
     if order.max_in is not None:
         return f"at most {decimal(token_in, order.max_in)} {token_in.symbol}"
     return ""
-
-
-def headline(order: Order) -> str:
-    """Return what the order asks for as a sentence, such as "Sell 1.5 SOL for USDC"."""
-    token_in, token_out = tokens_of(order)
-    verb = order.side.capitalize()
-    base = token_in if order.side == "sell" else token_out
-    if order.amount_in is not None:
-        amount = f"{decimal(token_in, order.amount_in)} {token_in.symbol}"
-    else:
-        amount = f"{decimal(token_out, order.amount_out)} {token_out.symbol}"
-    if amount.endswith(f" {base.symbol}"):
-        other = order.quote
-        return f"{verb} {amount} for {other}"
-    if order.side == "sell":
-        return f"{verb} {order.base} for {amount}"
-    return f"{verb} {order.base} with {amount}"
 
 
 def _steps(events: tuple[OrderEvent, ...]) -> tuple[Step, ...]:

@@ -14,9 +14,13 @@ FAILURE_MEANINGS: dict[str, str] = {
         "swapped. The client may send it again with a larger tolerance."
     ),
     FailureCode.INSUFFICIENT_LIQUIDITY: (
-        "No venue can fill this amount: it is too large, too small to pay anything out, or would "
-        "move the price further than the order allows. Trying again with the same amount does not "
-        "help."
+        "No venue can fill this amount: it is too large, or too small to pay anything out. Trying "
+        "again with the same amount does not help."
+    ),
+    FailureCode.PRICE_IMPACT_TOO_HIGH: (
+        "The order would move the price further than it allows, or than MAX_PRICE_IMPACT_BPS, if "
+        "it does not say. Nothing was swapped. It may be larger than its sender meant: the client "
+        "may send a smaller one, or one with a larger maxPriceImpactBps."
     ),
     FailureCode.VENUES_UNAVAILABLE: (
         "No venue gave a usable quote, or the chosen one could not build the transaction, on every "

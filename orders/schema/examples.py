@@ -24,8 +24,8 @@ SITE = "http://127.0.0.1:8000"
 DIALECTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "A": (
         "/orders",
-        "A side and an amount, in the default market",
-        {"type": "market", "side": "buy", "amount": 100},
+        "A side and an amount of the base token, in the default market",
+        {"type": "market", "side": "buy", "amount": 10},
     ),
     "B": (
         "/api/orders/execute",

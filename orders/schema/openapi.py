@@ -83,6 +83,9 @@ FILTERS = [
     filter_parameter("side", {"type": "string", "enum": ["buy", "sell"]}),
     filter_parameter("type", {"type": "string", "enum": list(TYPES)}),
     filter_parameter("venue", ref("Venue")),
+    filter_parameter(
+        "clientOrderId", {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"}, "mine-1"
+    ),
     filter_parameter("createdAfter", TIME, "2026-11-21T09:30:00Z"),
     filter_parameter("createdBefore", TIME, "2026-11-21T10:00:00+01:00"),
 ]
@@ -100,9 +103,9 @@ LOCATION = OpenApiParameter(
 )
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
-    {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    {"type": "string", "pattern": "^[!-+\\--~]{1,255}$"},
     OpenApiParameter.HEADER,
-    description="For an account: the same request again finds the same order.",
+    description="For an account: the same request again finds the same order. No comma in it.",
 )
 REPLAYED = OpenApiParameter(
     "Idempotent-Replayed",
@@ -267,6 +270,7 @@ CANCEL = extend_schema(
         (200, JSON): answer("Order", "It is cancelled.", ("Cancelled", examples.CANCELLED)),
         **problems(
             {
+                400: ("There are no parameters.", []),
                 **ACCOUNT,
                 403: ("A form of another site's page.", []),
                 **NO_ORDER,
@@ -308,6 +312,7 @@ TICKETS = extend_schema(
         ),
         **problems(
             {
+                400: ("There are no parameters.", []),
                 **ACCOUNT,
                 403: ("A form of another site's page.", []),
                 429: ("Many tickets that were not used.", []),

@@ -117,7 +117,7 @@ def test_bad_input_is_shown_beside_its_field_and_nothing_is_placed(
     slippage.fill("9000")
     press(page, "Place order")
     expect(page.locator("#amount-error")).to_have_text("The amount must be above zero.")
-    expect(page.locator("#slippage-error")).to_have_text("From 0 to 5000 bps.")
+    expect(page.locator("#slippage-error")).to_have_text("From 0 to 5000 bps: 100 is 1 %.")
     expect(amount).to_have_attribute("aria-invalid", "true")
     expect(amount).to_be_focused()
     assert orders(page).count() == 0
@@ -433,8 +433,8 @@ def test_an_order_is_limited_by_keyboard_and_its_card_says_so(page: Page, runnin
     ("venues", "impact", "field", "message"),
     [
         (["Raydium"], "x", "impact", "Not a number."),
-        (["Raydium"], "10001", "impact", "From 0 to 10000 bps."),
-        (["Raydium", "Meteora"], "1.5", "impact", "A whole number of bps."),
+        (["Raydium"], "10001", "impact", "From 0 to 10000 bps: 100 is 1 %."),
+        (["Raydium", "Meteora"], "1.5", "impact", "A whole number of bps: 100 is 1 %."),
         ([], "", "venues", "That leaves no venue to trade at."),
     ],
 )

@@ -41,11 +41,15 @@ class Answer:
 
 
 async def request(
-    method: str, path: str, body: bytes | Iterable[bytes] = b"", **headers: str
+    method: str,
+    path: str,
+    body: bytes | Iterable[bytes] = b"",
+    lines: Iterable[tuple[bytes, bytes]] = (),
+    **headers: str,
 ) -> Answer:
     """Send one request; a body of several pieces comes without a declared length (chunked).
 
-    Headers are named as arguments: `content_type="text/plain"`.
+    Headers are named as arguments, `content_type="text/plain"`, or come as `lines`, as they are.
     """
     target, _, query = path.partition("?")
     pieces = [body] if isinstance(body, bytes) else list(body)
@@ -64,7 +68,8 @@ async def request(
         "headers": [
             (name.replace("_", "-").encode(), value.encode("latin-1"))
             for name, value in sent.items()
-        ],
+        ]
+        + [(name.lower(), value) for name, value in lines],
         "client": ("127.0.0.1", 50_000),
         "server": (HOST, 80),
     }
@@ -80,19 +85,23 @@ async def request(
         if not part.get("more_body"):
             break
     await browser.wait(PATIENCE)
-    lines = [(name.decode().lower(), value.decode("latin-1")) for name, value in start["headers"]]
-    cookies = [line.partition(";")[0].split("=", 1) for name, line in lines if name == "set-cookie"]
-    return Answer(start["status"], dict(lines), dict(cookies), received)
+    found = [(name.decode().lower(), value.decode("latin-1")) for name, value in start["headers"]]
+    cookies = [line.partition(";")[0].split("=", 1) for name, line in found if name == "set-cookie"]
+    return Answer(start["status"], dict(found), dict(cookies), received)
 
 
 async def get(path: str, **headers: str) -> Answer:
     return await request("GET", path, **headers)
 
 
-async def post(path: str, sent: Any, **headers: str) -> Answer:
+async def post(
+    path: str, sent: Any, lines: Iterable[tuple[bytes, bytes]] = (), **headers: str
+) -> Answer:
     """Send a JSON value, or bytes as they are."""
     body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
-    return await request("POST", path, body, **{"content_type": "application/json", **headers})
+    return await request(
+        "POST", path, body, lines, **{"content_type": "application/json", **headers}
+    )
 
 
 async def submit(order: dict[str, Any] | None = None) -> str:

@@ -13,6 +13,7 @@ from orders.hints import ACTIVE_ORDERS, hints_of_this_loop
 from orders.journal import conninfo
 from orders.lifecycle import Status
 from orders.urls import entry_paths
+from tests.accounts import make_account
 from tests.orders.client import (
     SELL_SOL,
     Answer,
@@ -76,7 +77,71 @@ async def test_an_order_is_answered_with_its_id_where_to_follow_it_and_itself() 
         "slippageBps": 50,
         "seq": 1,
         "attempts": 0,
+        "summary": "Sell 1.5 SOL for USDC, slippage at most 0.5 %.",
     }
+
+
+async def test_every_answer_says_in_a_sentence_what_an_amount_without_a_token_is_taken_for() -> (
+    None
+):
+    said = "Buy 10 SOL for USDC, slippage at most 1 %."
+    owner = make_account()
+    body = {"type": "market", "side": "buy", "amount": 10, "clientOrderId": "a"}
+    answers = [await post("/orders", body, **owner.headers) for _ in range(2)]
+    assert [answer.status for answer in answers] == [201, 200]
+    order_id = answers[0].json["orderId"]
+    shown = await get(f"/api/orders/{order_id}", **owner.headers)
+    (listed,) = (await get("/api/orders", **owner.headers)).json["results"]
+    log = (await get(f"/api/orders/{order_id}/events", **owner.headers)).json["events"]
+    for found in (
+        *(answer.json for answer in answers),
+        shown.json,
+        listed,
+        log[0]["data"]["order"],
+    ):
+        assert (found["summary"], found["amountIn"], found["amountOut"]) == (said, None, "10")
+
+
+QUERIES = [
+    *(f"{name}=1" for name in ("slippageBps", "venues", "side", "dryRun", "idempotencyKey", "")),
+    *("reason", "amount=1&amount=2", "after=1", "ticket=x", "format=json&format=json", "format="),
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("path", ["/api/orders/execute", "/orders", "/execute/", "/api/orders"])
+async def test_what_stands_in_the_query_of_an_order_is_refused_by_name_and_nothing_is_stored(
+    path: str, query: str
+) -> None:
+    stored = count_stored()
+    answer = await post(f"{path}?{query}", SELL_SOL)
+    assert_problem(answer, 400, "invalid_request")
+    (wrong,) = answer.json["errors"]
+    assert wrong["field"] == query.partition("=")[0]
+    assert wrong["code"] in ("unknown_parameter", "given_twice", "required")
+    assert count_stored() == stored
+
+
+@pytest.mark.parametrize("query", ["reason=x", "force", "order_id=1", "format=json&format=json"])
+async def test_what_stands_in_the_query_of_a_cancellation_is_refused_and_nothing_is_cancelled(
+    query: str,
+) -> None:
+    order_id = await submit()
+    answer = await request("POST", f"/api/orders/{order_id}/cancel?{query}")
+    assert_problem(answer, 400, "invalid_request")
+    assert (await get(f"/api/orders/{order_id}")).json["status"] == "pending"
+
+
+async def test_what_stands_in_the_query_for_a_ticket_is_refused() -> None:
+    owner = make_account()
+    answer = await request("POST", "/api/ws-tickets?seconds=60", **owner.headers)
+    assert_problem(answer, 400, "invalid_request")
+    for path in ("/api/ws-tickets", "/api/ws-tickets?format=json"):
+        assert (await request("POST", path, **owner.headers)).status == 201
+
+
+async def test_an_order_may_say_in_which_format_it_is_answered() -> None:
+    assert (await post("/api/orders/execute?format=json", SELL_SOL)).status == 201
 
 
 async def test_what_is_answered_first_is_what_is_shown_later() -> None:

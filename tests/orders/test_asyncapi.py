@@ -74,7 +74,7 @@ def test_the_schemas_say_no_to_what_is_none_of_them() -> None:
 
 NAMED = {  # by constants and by orders/problems.py
     *("invalid_order", "database_unavailable", "account_required", "client_order_id_taken"),
-    *("overloaded", "too_many_requests", "outcome_unknown"),
+    *("overloaded", "too_many_requests", "outcome_unknown", "invalid_request"),
 }
 
 
@@ -158,6 +158,8 @@ async def provoke_flood(socket: Socket) -> None:
         ("/ws/orders/{id}", provoke_junk, "malformed_json", Close.JUNK),
         ("/ws/orders/{id}?after=x", None, "invalid_after", Close.JUNK),
         ("/execute?orderId={id}&after=-1", None, "invalid_after", Close.JUNK),
+        ("/ws/orders/{id}?since=4", None, "invalid_request", Close.JUNK),
+        ("/execute?orderid={id}", None, "invalid_request", Close.JUNK),
         (
             "/ws/orders/0194a7de-0000-7000-8000-000000000001",
             None,

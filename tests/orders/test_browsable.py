@@ -144,6 +144,21 @@ async def test_a_form_filled_in_wrongly_is_shown_with_what_is_wrong() -> None:
     assert count_stored() == before
 
 
+async def test_a_form_that_gives_a_field_twice_is_refused_and_nothing_is_stored() -> None:
+    page = await get("/api/orders", **BROWSER)
+    before, token = count_stored(), page.cookies["csrftoken"]
+    fields = [*SELL_SOL.items(), ("amountIn", "150"), ("csrfmiddlewaretoken", token)]
+    cookie = f"csrftoken={token}"
+    answer = await request(
+        "POST", "/execute", urlencode(fields).encode(), content_type=FORM, cookie=cookie
+    )
+    assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+    assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [
+        ("amountIn", "given_twice")
+    ]
+    assert count_stored() == before
+
+
 async def test_a_list_of_venues_sent_as_json_stays_one_in_the_form() -> None:
     refused = SELL_SOL | {"amountIn": "-1", "venues": ["raydium", "meteora"]}
     page = await post("/api/orders", refused, **BROWSER)

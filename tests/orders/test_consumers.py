@@ -256,7 +256,83 @@ async def test_an_after_that_is_no_seq_is_said_and_closed_with_4400(after: str) 
         await assert_ends(socket, 4400, "invalid_after")
 
 
-@pytest.mark.parametrize("query", ["orderId=1", "orderId=%00", "orderId=1&orderId="])
+@pytest.mark.parametrize(
+    ("query", "field", "code"),
+    [
+        ("since=4", "since", "unknown_parameter"),
+        ("After=4", "After", "unknown_parameter"),
+        ("slippageBps", "slippageBps", "unknown_parameter"),
+        ("=4", "", "unknown_parameter"),
+        ("format=json", "format", "unknown_parameter"),
+        ("after=", "after", "required"),
+        ("ticket=", "ticket", "required"),
+        ("after=1&after=1", "after", "given_twice"),
+        ("ticket=a&ticket=b", "ticket", "given_twice"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/ws/orders/{id}?", "/execute?orderId={id}&"])
+async def test_what_a_sockets_query_has_beside_what_is_known_is_refused_by_name(
+    path: str, query: str, field: str, code: str
+) -> None:
+    order_id = await submit()
+    async with connected(f"{path.format(id=order_id)}{query}") as socket:
+        (refused,), closed = await socket.rest()
+    assert (closed, refused["error"]) == (4400, "invalid_request")
+    assert [(one["field"], one["code"]) for one in refused["errors"]] == [(field, code)]
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "code"),
+    [
+        ("orderid=1", "orderid", "unknown_parameter"),
+        ("orderId=", "orderId", "required"),
+        ("orderId=1&orderId=", "orderId", "given_twice"),
+        ("after=3", "after", "unknown_parameter"),
+        ("slippageBps=10", "slippageBps", "unknown_parameter"),
+    ],
+)
+async def test_a_socket_for_orders_that_would_follow_none_is_refused_by_name(
+    query: str, field: str, code: str
+) -> None:
+    async with connected(f"/api/orders/execute?{query}") as socket:
+        (refused,), closed = await socket.rest()
+    assert (closed, refused["error"]) == (4400, "invalid_request")
+    assert [(one["field"], one["code"]) for one in refused["errors"]] == [(field, code)]
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("idempotency-key", "Idempotency-Key"),
+        ("x-idempotency-key", "x-idempotency-key"),
+        ("idempotency_key", "idempotency_key"),
+    ],
+)
+async def test_a_key_beside_orders_that_it_would_not_protect_is_refused(
+    name: str, field: str
+) -> None:
+    stored = count_stored()
+    async with connected("/execute", **{name: "k"}) as socket:
+        await socket.send(SELL_SOL)
+        (refused,), closed = await socket.rest()
+    assert (closed, refused["error"]) == (4400, "invalid_request")
+    assert [one["field"] for one in refused["errors"]] == [field]
+    assert count_stored() == stored
+
+
+async def test_what_stands_beside_an_action_is_refused_by_name_and_not_dropped() -> None:
+    async with connected("/execute") as socket:
+        await socket.send({"action": "execute", "order": SELL_SOL, "slippageBps": 10})
+        refused = await socket.message()
+        assert refused["error"] == "invalid_order"
+        assert [(one["field"], one["code"]) for one in refused["errors"]] == [
+            ("slippageBps", "unknown_field")
+        ]
+        await socket.send({"action": "execute", "order": SELL_SOL})
+        assert (await socket.message())["data"]["order"]["summary"].startswith("Sell 1.5 SOL")
+
+
+@pytest.mark.parametrize("query", ["orderId=1", "orderId=%00"])
 async def test_what_is_no_id_is_said_without_a_greeting(query: str) -> None:
     async with connected(f"/execute?{query}") as socket:
         await assert_ends(socket, 4404, "order_not_found")

@@ -675,19 +675,47 @@ async def test_what_an_order_asks_of_its_route_holds_for_every_attempt(
     assert all(data["dropped"][0]["code"] == "excluded" for data in decisions)
 
 
+SIZES: list[dict[str, Any]] = [
+    {"amount_in": LARGE},
+    {"amount_in": None, "amount_out": 90_000 * 10**6},
+    {"side": "buy", "amount_in": 100_000 * 10**6},
+    {"side": "buy", "amount_in": None, "amount_out": LARGE},
+]
+
+
+@pytest.mark.parametrize("asked", SIZES)
 async def test_too_much_price_impact_ends_an_order_at_once(
-    journal: Journal, database: Database
+    asked: dict[str, Any], journal: Journal, database: Database
 ) -> None:
     order_id = await executed(
         *(journal, database, lands(), venues_with_pools()),
-        amount_in=LARGE,
+        **asked,
         constraints={"maxPriceImpactBps": 1},
     )
 
     log = await database.log(order_id)
     assert [status for status, _ in log] == ["pending", "routing", "failed"]
-    assert log[-1][1]["failureCode"] == "insufficient_liquidity"
+    assert log[-1][1]["failureCode"] == "price_impact_too_high"
     assert "price impact of" in log[-1][1]["reason"]
+
+
+@pytest.mark.parametrize("asked", SIZES)
+async def test_an_order_beyond_what_all_may_move_a_price_is_told_how_to_ask_for_more(
+    asked: dict[str, Any], journal: Journal, database: Database, settings: Any
+) -> None:
+    settings.MAX_PRICE_IMPACT_BPS = 10
+    unlimited, patient = [
+        await executed(
+            *(journal, database, lands(), venues_with_pools()), **asked, constraints=constraints
+        )
+        for constraints in (None, {"maxPriceImpactBps": 500})
+    ]
+    assert await database.order(unlimited, "failure_code") == "price_impact_too_high"
+    assert await database.order(unlimited, "attempts") == 1
+    reason = await database.order(unlimited, "failure_reason")
+    assert "above 10 bps" in reason
+    assert "A larger maxPriceImpactBps" in reason
+    assert await database.order(patient, "status") == "confirmed"
 
 
 async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database: Database) -> None:

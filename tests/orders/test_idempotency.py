@@ -3,11 +3,13 @@
 import asyncio
 import json
 import urllib.error
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from django.conf import settings
+from django.test import override_settings
 
 from orders import serializers, submission
 from orders.journal import conninfo
@@ -105,6 +107,72 @@ async def test_keys_of_different_accounts_know_nothing_of_each_other() -> None:
     assert len({answer.json["orderId"] for answer in answers}) == 2
 
 
+async def send_with(*lines: tuple[str, str], owner: Any) -> Answer:
+    """Send an order with these header lines, as they are."""
+    given = [(name.encode(), value.encode()) for name, value in lines]
+    return await post("/execute", SELL_SOL, lines=given, **owner.headers)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("idempotency-key", " k\t")],
+        [("idempotency-key", "k"), ("idempotency-key", "k")],
+        [("idempotency-key", "k"), ("idempotency-key", " k ")],
+        [("Idempotency-Key", "\t k")],
+    ],
+)
+async def test_one_key_is_one_order_however_its_header_is_written(
+    lines: list[tuple[str, str]],
+) -> None:
+    owner = make_account()
+    first = await send(SELL_SOL, "k", **owner.headers)
+    again = await send_with(*lines, owner=owner)
+    assert (again.status, again.json) == (200, first.json)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("idempotency-key", "k"), ("idempotency-key", "l")],
+        [("idempotency-key", "k"), ("idempotency-key", "")],
+        [("idempotency-key", "k, l")],
+        [("idempotency-key", "k, k")],
+        [("idempotency-key", "k,k")],
+        [("idempotency-key", "k,")],
+    ],
+)
+async def test_two_keys_are_refused_and_nothing_is_stored(lines: list[tuple[str, str]]) -> None:
+    stored = count_stored()
+    answer = await send_with(*lines, owner=make_account())
+    assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+    assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [
+        ("Idempotency-Key", "given_twice")
+    ]
+    assert count_stored() == stored
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("x-idempotency-key", "idempotency_key", "idempotencykey", "idempotent-key"),
+        *("x_idempotency_key", "idempotency", "idempotency-id", "idempotence-key"),
+    ],
+)
+@pytest.mark.parametrize("beside", [[], [("idempotency-key", "k")]])
+async def test_a_key_under_another_name_is_refused_with_the_right_one(
+    name: str, beside: list[tuple[str, str]]
+) -> None:
+    stored = count_stored()
+    answer = await send_with((name, "k"), *beside, owner=make_account())
+    assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+    assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [
+        (name, "unknown_header")
+    ]
+    assert answer.json["detail"].endswith("Call it Idempotency-Key.")
+    assert count_stored() == stored
+
+
 async def test_strangers_share_no_keys() -> None:
     stored = count_stored()
     for answer in (await send(SELL_SOL, "k"), await send(SELL_SOL | {"clientOrderId": "a"})):
@@ -112,7 +180,7 @@ async def test_strangers_share_no_keys() -> None:
     assert count_stored() == stored
 
 
-@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "é", "a\tb"])
+@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "é", "a\tb", "x" * 255 + "y "])
 async def test_a_key_is_of_visible_characters(key: str) -> None:
     answer = await post("/execute", SELL_SOL, idempotency_key=key, **make_account().headers)
     assert (answer.status, answer.json["error"]) == (400, "invalid_request")
@@ -255,6 +323,40 @@ async def test_an_answer_lost_by_the_database_is_found_again(
     assert await database.rows(ORDERS) == [(1,)]
 
 
+async def test_an_order_of_the_default_market_is_found_again_after_the_default_has_changed() -> (
+    None
+):
+    owner = make_account()
+    body = {"side": "buy", "amount": 10, "clientOrderId": "mine-1"}
+    first = await send(body, "k", **owner.headers)
+    with override_settings(DEFAULT_MARKET="JUP/USDC"):
+        again = await send(body, "k", **owner.headers)
+        other = await send({"side": "buy", "amount": 10}, **owner.headers)
+    assert (again.status, again.json) == (200, first.json)
+    assert (other.json["baseToken"], other.json["amountOut"]) == ("JUP", "10")
+
+
+async def test_an_order_is_found_again_though_it_would_be_too_large_by_now() -> None:
+    owner = make_account()
+    first = await send(SELL_SOL, "k", **owner.headers)
+    with override_settings(MAX_ORDER_VALUE=Decimal(1)):
+        again = await send(SELL_SOL, "k", **owner.headers)
+        stored = count_stored()
+        other = await send(SELL_SOL, "l", **owner.headers)
+    assert (again.status, again.json) == (200, first.json)
+    assert (other.status, other.json["error"]) == (400, "invalid_order")
+    assert other.json["errors"][0]["code"] == "too_large"
+    assert count_stored() == stored
+
+
+async def test_an_order_of_an_older_release_is_found_again_and_answered_with_its_summary() -> None:
+    owner = make_account()
+    first = await send(SELL_SOL, "k", **owner.headers)
+    execute(conninfo(), "UPDATE order_events SET data = data #- '{order,summary}'")
+    again = await send(SELL_SOL, "k", **owner.headers)
+    assert (again.status, again.json) == (200, first.json)
+
+
 async def test_a_socket_that_sends_an_order_again_follows_the_first_one() -> None:
     owner = make_account()
     order = SELL_SOL | {"clientOrderId": "mine-1"}
@@ -332,6 +434,41 @@ def test_who_hangs_up_and_comes_again_has_one_order(two_webs: tuple[Engine, list
     ]
     assert answers[1].status == 200
     assert len({answer.body["orderId"] for answer in answers}) == 1
+    assert running.value(ORDERS) == 1
+
+
+def test_a_key_is_the_same_however_a_network_delivers_it(
+    two_webs: tuple[Engine, list[Web]],
+) -> None:
+    running, (web, _) = two_webs
+    owner = make_account(running.conninfo)
+
+    async def status(*lines: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+        writer.write(
+            "\r\n".join(
+                [
+                    *("POST /execute HTTP/1.1", f"Host: {web.address}", "Connection: close"),
+                    *("Content-Type: application/json", f"Content-Length: {len(RAW)}"),
+                    *(f"Authorization: Bearer {owner.key}", *lines, "", RAW),
+                ]
+            ).encode()
+        )
+        answer = await reader.read()
+        writer.close()
+        return answer.split()[1]
+
+    async def statuses() -> list[bytes]:
+        return [
+            await status("Idempotency-Key: k"),
+            await status("Idempotency-Key:k \t"),
+            await status("Idempotency-Key: k", "idempotency-key: k"),
+            await status("Idempotency-Key: k", "IDEMPOTENCY-KEY: l"),
+            await status("Idempotency_Key: k"),
+            await status("X-Idempotency-Key: k"),
+        ]
+
+    assert asyncio.run(statuses()) == [b"201", b"200", b"200", b"400", b"400", b"400"]
     assert running.value(ORDERS) == 1
 
 

@@ -17,7 +17,8 @@ from orders.filters import OrderFilter, wanted
 from orders.journal import conninfo
 from orders.lifecycle import Status
 from orders.models import Order
-from tests.orders.client import SELL_SOL, get, post, submit
+from tests.accounts import make_account
+from tests.orders.client import CREDENTIALS, SELL_SOL, get, submit
 from tests.orders.walker import Walker, confirm
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "account")
@@ -230,6 +231,48 @@ async def test_a_cursor_that_is_not_ours_is_refused(text: str) -> None:
         assert (wrong["field"], wrong["code"]) == ("cursor", "invalid_cursor")
 
 
+async def test_whether_an_order_has_arrived_can_be_asked_without_sending_it() -> None:
+    assert await ids("clientOrderId=mine-1") == []
+    mine = await submit(SELL_SOL | {"clientOrderId": "mine-1"})
+    await submit(SELL_SOL | {"clientOrderId": "MINE-1"})
+    await submit(BUY_JUP | {"clientOrderId": "mine-11"})
+    await submit()
+    assert await ids("clientOrderId=mine-1") == [mine]
+    assert await ids("clientOrderId=mine-1&status=pending&side=sell&limit=1") == [mine]
+    assert await ids("clientOrderId=mine-1&side=buy") == []
+    assert await ids("clientOrderId=mine-1&createdBefore=2020-01-01T00:00:00Z") == []
+    page = (await get("/api/orders?clientOrderId=mine-1&limit=1")).json
+    assert (page["next"], page["previous"]) == (None, None)
+
+
+async def test_an_order_is_found_by_its_id_among_more_than_a_page_looks_through(
+    looks_at_two: None,
+) -> None:
+    mine = await submit(SELL_SOL | {"clientOrderId": "mine-1"})
+    for _ in range(4):
+        await submit()
+    assert await ids("clientOrderId=mine-1") == [mine]
+
+
+async def test_whether_an_order_has_arrived_is_for_its_account_and_nobody_hears_no_false_no(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await submit(SELL_SOL | {"clientOrderId": "mine-1"})
+    other = await get("/api/orders?clientOrderId=mine-1", **make_account().headers)
+    assert (other.status, other.json["results"]) == (200, [])
+    monkeypatch.delitem(CREDENTIALS, "authorization")
+    nobody = await get("/api/orders?clientOrderId=mine-1")
+    assert (nobody.status, nobody.json["error"]) == (400, "account_required")
+
+
+@pytest.mark.parametrize("name", ["a%20b", "x" * 65, "a/b", "%C3%A4", "a%00", "a,b", " mine-1"])
+async def test_what_can_be_no_id_of_a_client_is_refused(name: str) -> None:
+    answer = await get(f"/api/orders?clientOrderId={name.replace(' ', '%20')}")
+    assert answer.status == 400
+    (wrong,) = answer.json["errors"]
+    assert (wrong["field"], wrong["code"]) == ("clientOrderId", "invalid_text")
+
+
 async def test_other_paths_refuse_parameters_they_do_not_know() -> None:
     order_id = await submit()
     for path in (f"/api/orders/{order_id}?", f"/api/orders/{order_id}/events?after=0&"):
@@ -306,6 +349,7 @@ async def plan(query: str) -> str:
         ("status=confirmed", "orders_of_owner"),
         ("market=SOL/USDC", "orders_of_owner"),
         ("state=active", "orders_waiting"),
+        ("clientOrderId=mine-1", "orders_client_order_id_once"),
         ("status=submitted", "orders_begun"),
     ],
 )
@@ -313,8 +357,3 @@ async def test_every_page_is_found_by_an_index(query: str, index: str) -> None:
     for _ in range(5):
         await submit()
     assert index in await plan(query)
-
-
-async def test_a_list_is_there_while_orders_are_taken() -> None:
-    answer = await post("/api/orders?status=done", SELL_SOL)  # POST reads no parameters
-    assert answer.status == 201

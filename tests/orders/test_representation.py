@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,29 @@ def test_a_purchase_shows_its_price_in_the_quote_token_too() -> None:
     assert (shown["executedAmountIn"], shown["executedAmountOut"]) == ("150", "1.5")
     assert shown["maxAmountIn"] == "151.5"
     assert shown["executedPrice"] == "100.000000"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "Sell 1.5 SOL for USDC, slippage at most 1 %."),
+        ({"slippage_bps": 1}, "Sell 1.5 SOL for USDC, slippage at most 0.01 %."),
+        ({"slippage_bps": 5_000}, "Sell 1.5 SOL for USDC, slippage at most 50 %."),
+        ({"slippage_bps": 0}, "Sell 1.5 SOL for USDC, slippage at most 0 %."),
+        (
+            {"amount_in": None, "amount_out": 7_250_000},
+            "Sell SOL for 7.25 USDC, slippage at most 1 %.",
+        ),
+        ({"side": "buy", "amount_in": 10**8}, "Buy SOL with 100 USDC, slippage at most 1 %."),
+        (
+            {"side": "buy", "amount_in": None, "amount_out": 10**10},
+            "Buy 10 SOL for USDC, slippage at most 1 %.",
+        ),
+    ],
+)
+def test_the_summary_says_which_token_the_amount_is_of(asked: dict[str, Any], said: str) -> None:
+    order = confirmed(**({"slippage_bps": 100} | asked))
+    assert order_as_json(order)["summary"] == said
 
 
 def test_a_time_is_told_to_the_microsecond() -> None:

@@ -10,9 +10,22 @@ from orders.events import LABELS
 from orders.parsers import parse_json
 from orders.problems import invalid_fields
 from orders.representation import decimal
-from orders.serializers import InvalidOrder, OrderRequestSerializer
+from orders.serializers import InvalidOrder, OrderRequestSerializer, read_new_order
 from orders.submission import OrderRequest
-from routing.tokens import BONK, JUP, REGISTRY, SOL, TOKENS, USDC, USDT, WSOL, Token
+from routing.tokens import (
+    BONK,
+    JUP,
+    RAY,
+    REGISTRY,
+    SOL,
+    TOKENS,
+    USDC,
+    USDT,
+    WSOL,
+    Market,
+    Registry,
+    Token,
+)
 from routing.venue import Side
 
 MOST_ATOMS = 2**63 - 1
@@ -50,8 +63,28 @@ def order(
     [
         (
             "A",
-            {"type": "market", "side": "buy", "amount": 100},
-            order("SOL/USDC", Side.BUY, 100_000_000, None, 100),
+            {"type": "market", "side": "buy", "amount": 10},
+            order("SOL/USDC", Side.BUY, None, 10_000_000_000, 100),
+        ),
+        (
+            "A, a sale",
+            {"type": "market", "side": "SELL", "amount": "10"},
+            order("SOL/USDC", Side.SELL, 10_000_000_000, None, 100),
+        ),
+        (
+            "what is paid, in the default market",
+            {"side": "buy", "amountIn": 10},
+            order("SOL/USDC", Side.BUY, 10_000_000, None, 100),
+        ),
+        (
+            "a sale by base and quote, in one of which alone its amount can be",
+            {"baseToken": "SOL", "quoteToken": "USDC", "side": "sell", "amount": 2},
+            order("SOL/USDC", Side.SELL, 2_000_000_000, None, 100),
+        ),
+        (
+            "a purchase by in and out, with the side said twice",
+            {"tokenIn": "USDC", "tokenOut": "SOL", "side": "buy", "amount": 20},
+            order("SOL/USDC", Side.BUY, 20_000_000, None, 100),
         ),
         (
             "B and C, a sale",
@@ -127,9 +160,19 @@ def test_null_means_not_given() -> None:
         (SELL | {"tokenIn": SOL.mint.lower()}, {"tokenIn": "unknown_token"}),
         ({"tokenIn": "SOL", "amount": 1}, {"tokenOut": "required"}),
         ({"tokenOut": "SOL", "amount": 1}, {"tokenIn": "required"}),
-        ({"baseToken": "SOL", "side": "buy", "amount": 1}, {"quoteToken": "required"}),
         (
-            {"baseToken": "USDC", "quoteToken": "SOL", "side": "buy", "amount": 1},
+            {"baseToken": "SOL", "side": "buy", "amount": 1},
+            {"quoteToken": "required", "amount": "ambiguous"},
+        ),
+        ({"baseToken": "SOL", "side": "buy", "amountIn": 1}, {"quoteToken": "required"}),
+        (
+            {"baseToken": "SOL", "quoteToken": "USDC", "side": "BUY", "amount": 1},
+            {"amount": "ambiguous"},
+        ),
+        ({"side": "buy", "amount": 1, "amountIn": 1}, {"amount": "conflict"}),
+        ({"side": "buy", "amount": 1, "amountOut": 1}, {"amountOut": "conflict"}),
+        (
+            {"baseToken": "USDC", "quoteToken": "SOL", "side": "buy", "amountIn": 1},
             {"baseToken": "unknown_market"},
         ),
         ({"baseToken": "SOL", "quoteToken": "USDC", "amount": 1}, {"side": "required"}),
@@ -224,7 +267,7 @@ def test_an_amount_is_read_to_the_last_atom(amount: Any, atoms: int) -> None:
         ({"slippage": 0}, 0),
         ({"slippage": Decimal("0.0001")}, 1),
         ({"slippage": "0.01"}, 100),
-        ({"slippage": Decimal("0.5")}, 5000),
+        ({"slippage": Decimal("0.1")}, 1000),
     ],
 )
 def test_a_tolerance_means_what_it_says_and_zero_means_zero(
@@ -242,7 +285,10 @@ def test_a_tolerance_means_what_it_says_and_zero_means_zero(
         ("slippageBps", "1." + "0" * 40 + "1", "too_precise"),
         ("slippageBps", True, "invalid_number"),
         ("slippageBps", "1%", "invalid_number"),
-        ("slippage", Decimal("0.51"), "out_of_range"),
+        ("slippage", Decimal("0.5"), "out_of_range"),
+        ("slippage", "0.1001", "out_of_range"),
+        ("slippage", "1e-1000", "invalid_number"),
+        ("slippage", "0.1" + "0" * 40 + "1", "out_of_range"),
         ("slippage", 1, "out_of_range"),
         ("slippage", "-0.01", "out_of_range"),
         ("slippage", "0.00001", "too_precise"),
@@ -255,8 +301,68 @@ def test_a_tolerance_out_of_bounds_is_refused(field: str, value: Any, code: str)
     assert refusals(SELL | {field: value}) == {field: code}
 
 
-def test_who_writes_percent_is_told_that_slippage_is_a_fraction() -> None:
-    assert "fraction" in message(SELL | {"slippage": "0.51"})
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("0.5", "0.5 would be 50 % here"),
+        (Decimal("1.0"), "1 would be 100 % here"),
+        (50, "50 would be 5000 % here"),
+        ("0.125", "0.125 would be 12.5 % here"),
+        ("1e3", "1000 would be 100000 % here"),
+        ("0.1" + "0" * 40 + "1", "0.100000000001 would be 10.0000000001 % here"),
+    ],
+)
+def test_who_writes_percent_is_told_what_it_would_be_as_a_fraction(sent: Any, told: str) -> None:
+    said = message(SELL | {"slippage": sent})
+    assert told in said
+    assert "slippageBps: 100 is 1 %" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        *((name, "slippageBps: 100 is 1 %") for name in ("slippageTolerance", "maxSlippage")),
+        *((name, "slippageBps: 100 is 1 %") for name in ("slippagePct", "slippagePercent")),
+        *((name, "slippageBps: 100 is 1 %") for name in ("slippage_bps", "tolerance")),
+        ("priceImpact", "maxPriceImpactBps: 100 is 1 %"),
+        *((name, "in whole tokens") for name in ("amountLamports", "quantity", "AMOUNT", "size")),
+        *((name, "Idempotency-Key") for name in ("idempotencyKey", "idempotency_key")),
+    ],
+)
+def test_a_field_whose_unit_cannot_be_told_is_refused_with_the_one_that_tells_it(
+    name: str, field: str
+) -> None:
+    assert refusals(SELL | {name: "0.5"}) == {name: "unknown_field"}
+    assert field in message(SELL | {name: "0.5"})
+
+
+def test_the_amount_of_a_purchase_that_may_be_of_either_token_is_refused_with_both() -> None:
+    said = message({"baseToken": "JUP", "quoteToken": "SOL", "side": "buy", "amount": 1})
+    assert "amountIn, the SOL that you pay, or amountOut, the JUP that you get" in said
+
+
+@given(
+    st.sampled_from(["tokenIn", "tokenOut", "baseToken", "quoteToken"]),
+    st.sampled_from([token.symbol for token in TOKENS]),
+    st.sampled_from(["buy", "BUY", "sell", "Sell"]),
+    st.decimals(Decimal("0.01"), 100, places=2),
+)
+def test_an_amount_beside_a_side_alone_is_of_the_base_token_and_beside_any_token_never_turned(
+    field: str, symbol: str, side: str, amount: Decimal
+) -> None:
+    alone = read({"side": side, "amount": amount})
+    fixed = alone.amount_out if alone.side is Side.BUY else alone.amount_in
+    assert fixed == alone.market.base.to_atoms(amount)
+    partner = {"tokenIn": "tokenOut", "tokenOut": "tokenIn"}.get(field) or (
+        "quoteToken" if field == "baseToken" else "baseToken"
+    )
+    for other in TOKENS:
+        try:
+            named = read({field: symbol, partner: other.symbol, "side": side, "amount": amount})
+        except InvalidOrder:
+            continue
+        assert named.amount_out is None
+        assert named.side is Side.SELL or field.startswith("token")
 
 
 @pytest.mark.parametrize(
@@ -330,6 +436,13 @@ def test_whatever_is_sent_is_an_order_with_one_payable_amount_or_is_refused(
     assert not found.market.base.same_asset_as(found.market.quote)
 
 
+@given(st.decimals(Decimal("0.100000001"), 100, allow_nan=False), st.booleans())
+def test_a_fraction_that_may_be_meant_as_a_percent_is_never_taken(
+    slippage: Decimal, as_text: bool
+) -> None:
+    assert refusals(SELL | {"slippage": f"{slippage:f}"[:64] if as_text else slippage})
+
+
 @given(st.sampled_from(TOKENS), st.integers(1, MOST_ATOMS))
 def test_an_amount_goes_in_and_out_without_changing_by_an_atom(token: Token, atoms: int) -> None:
     written = decimal(token, atoms)
@@ -342,7 +455,7 @@ def test_an_amount_goes_in_and_out_without_changing_by_an_atom(token: Token, ato
     assert read(sent | as_number).amount_in == atoms
 
 
-@given(st.integers(0, 5_000))
+@given(st.integers(0, 1_000))
 def test_a_fraction_and_its_bps_are_the_same_tolerance(bps: int) -> None:
     fraction = Decimal(bps).scaleb(-4)
     assert read(SELL | {"slippage": fraction}).slippage_bps == bps
@@ -403,6 +516,54 @@ def test_constraints_that_mean_nothing_are_refused_by_field(
 def test_a_venue_that_does_not_exist_is_named() -> None:
     known = ", ".join(LABELS)
     assert message(SELL | {"venues": "nowhere"}).endswith(f"No venue nowhere. Known: {known}.")
+
+
+BUY_BY_BASE = {"baseToken": "JUP", "quoteToken": "SOL", "side": "buy"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "worth"),
+    [
+        (SELL | {"amountIn": "10"}, 1_000),
+        (BUY | {"amountIn": "1000"}, 1_000),
+        ({"tokenIn": "SOL", "tokenOut": "USDC", "amountOut": "1000"}, 1_000),
+        ({"tokenIn": "USDC", "tokenOut": "SOL", "amountOut": "10"}, 1_000),
+        ({"side": "buy", "amount": 10}, 1_000),
+        ({"side": "sell", "amount": 10}, 1_000),
+        ({"tokenIn": "WSOL", "tokenOut": "JUP", "amount": "10"}, 1_000),
+        (BUY_BY_BASE | {"amountIn": "10"}, 1_000),
+        (BUY_BY_BASE | {"amountOut": "2000"}, 1_000),
+        ({"tokenIn": "USDT", "tokenOut": "JUP", "amount": "1000"}, 1_000),
+        ({"tokenIn": "JUP", "tokenOut": "BONK", "amountOut": "50000000"}, 1_000),
+    ],
+)
+def test_an_order_is_worth_no_more_than_one_may_be_whichever_token_its_amount_is_of(
+    sent: dict[str, Any], worth: int, settings: Any
+) -> None:
+    settings.MAX_ORDER_VALUE = Decimal(worth)
+    assert read_new_order(sent) == read(sent)
+    settings.MAX_ORDER_VALUE = Decimal(worth) - Decimal("0.000001")
+    with pytest.raises(InvalidOrder) as refused:
+        read_new_order(sent)
+    (error,) = invalid_fields(refused.value)["errors"]
+    assert error["code"] == "too_large"
+    assert error["field"] in sent
+    assert f"worth {worth} USDC by the reference price" in error["message"]
+    assert "999.999999 USDC that an order may be worth" in error["message"]
+
+
+def test_an_order_whose_value_nobody_can_tell_is_refused_where_orders_have_a_limit(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lonely = Token("LONE", "LoneMint", 6)
+    known = Registry([SOL, USDC, lonely, RAY], [Market(lonely, RAY, Decimal(1))])
+    monkeypatch.setattr("orders.serializers.registry", lambda: known)
+    sent = {"tokenIn": "LONE", "tokenOut": "RAY", "amount": 1}
+    assert read_new_order(sent).market.base == lonely
+    settings.MAX_ORDER_VALUE = Decimal(10**9)
+    with pytest.raises(InvalidOrder) as refused:
+        read_new_order(sent)
+    assert refused.value.codes == {"value_unknown"}
 
 
 def test_a_pair_without_pools_is_taken_where_a_third_token_joins_it() -> None:

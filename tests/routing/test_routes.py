@@ -12,9 +12,19 @@ from routing.decision import Decision
 from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pools.pool import Pool
 from routing.pricing import execution_price
+from routing.quoting import PriceImpactTooHigh
 from routing.router import NoQuotes, best_route
 from routing.tokens import BONK, JUP, RAY, REGISTRY, SOL, USDC, USDT, Token
-from routing.venue import BPS, InsufficientLiquidity, Quote, Side, Swap, UnsupportedToken, Venue
+from routing.venue import (
+    BPS,
+    InsufficientLiquidity,
+    Quote,
+    Side,
+    Swap,
+    UnsupportedToken,
+    Venue,
+    VenueUnavailable,
+)
 from tests.routing.stubs import PoolVenue, StubVenue
 
 MARKET = REGISTRY.market(SOL, USDC)
@@ -45,11 +55,13 @@ async def route(
     *venues: Venue,
     constraints: Constraints = UNCONSTRAINED,
     least: Decimal | str = "1",
+    most: int = 2_000,
 ) -> Decision:
     return await best_route(
         swap,
         venues,
         quote_timeout=1,
+        max_price_impact_bps=most,
         split_min_gain_bps=Decimal(least),
         constraints=constraints,
     )
@@ -196,6 +208,40 @@ async def test_an_order_may_allow_more_price_impact_than_quotes_may_be_off(side:
     decision = await route(swap, RAYDIUM, constraints=Constraints(max_price_impact_bps=4_000))
     assert decision.quote.price_impact_bps is not None
     assert 3_300 < decision.quote.price_impact_bps < 3_400
+
+
+@pytest.mark.parametrize(
+    "swap",
+    [
+        Swap(MARKET, Side.SELL, amount_in=9_000 * ATOMS),
+        Swap(MARKET, Side.BUY, amount_in=900_000 * 10**6),
+        Swap(MARKET, Side.SELL, amount_out=750_000 * 10**6),
+        Swap(MARKET, Side.BUY, amount_out=7_500 * ATOMS),
+    ],
+)
+async def test_an_order_that_names_no_price_impact_moves_the_price_no_further_than_all_may(
+    swap: Swap,
+) -> None:
+    with pytest.raises(PriceImpactTooHigh, match="above 500 bps"):
+        await route(swap, RAYDIUM, METEORA, most=500)
+    for wish, most in ((UNCONSTRAINED, 2_000), (Constraints(max_price_impact_bps=2_000), 500)):
+        decision = await route(swap, RAYDIUM, METEORA, most=most, constraints=wish)
+        assert decision.quote.price_impact_bps is not None
+        assert decision.quote.price_impact_bps > 500
+
+
+async def test_each_leg_of_a_split_moves_its_price_no_further_than_all_may() -> None:
+    decision = await route(sell(1_000), RAYDIUM, METEORA, most=130)
+    assert len(decision.legs) == 2
+    assert all((leg.quote.price_impact_bps or 0) <= 130 for leg in decision.legs)
+    with pytest.raises(PriceImpactTooHigh):
+        await route(sell(1_000), RAYDIUM, METEORA, most=100)
+
+
+async def test_too_much_impact_at_one_venue_is_not_final_while_another_may_answer_later() -> None:
+    away = StubVenue("meteora", fault=VenueUnavailable("away"))
+    with pytest.raises(NoQuotes):
+        await route(sell(9_000), RAYDIUM, away, most=500)
 
 
 async def test_a_price_that_only_its_impact_takes_too_far_is_refused_for_good() -> None:
@@ -350,8 +396,9 @@ async def test_the_impact_of_both_hops_counts_together() -> None:
     assert together is not None
     assert max(one, other) < 100 < together < one + other
     wish = Constraints(max_price_impact_bps=100)
-    with pytest.raises(InsufficientLiquidity, match="above 100 bps"):
-        await route(swap, venue, constraints=wish)
+    for limit in ({"constraints": wish}, {"most": 100}):
+        with pytest.raises(PriceImpactTooHigh, match="above 100 bps"):
+            await route(swap, venue, **limit)  # type: ignore[arg-type]
 
 
 async def test_a_venue_that_knows_a_way_by_itself_is_asked_for_the_whole() -> None:

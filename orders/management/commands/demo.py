@@ -14,7 +14,7 @@ DEADLINE_SECONDS = 90.0
 USDC_MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 ORDERS: tuple[dict[str, Any], ...] = (
     {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1.5"},
-    {"type": "market", "side": "buy", "amount": 100},  # in the default market
+    {"type": "market", "side": "buy", "amount": 10},  # of the default market's base token
     {
         **{"baseToken": "SOL", "quoteToken": "USDT", "side": "buy"},
         **{"amountIn": "250", "slippageBps": 100},

@@ -47,11 +47,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("side", help="buy or sell, the base token")
-        parser.add_argument("amount", help="that leaves the wallet, in whole tokens")
-        parser.add_argument("market", help="such as SOL/USDC")
         parser.add_argument(
-            "--out", action="store_true", help="the amount is what must arrive instead"
+            "amount", help="in whole tokens: that leaves the wallet; of a buy, say --in or --out"
         )
+        parser.add_argument("market", help="such as SOL/USDC")
+        of = parser.add_mutually_exclusive_group()
+        of.add_argument("--in", action="store_true", help="the amount is what leaves the wallet")
+        of.add_argument("--out", action="store_true", help="the amount is what must arrive")
         parser.add_argument(
             "--slippage-bps", metavar="BPS", help=f"0 to 5000 ({DEFAULT_SLIPPAGE_BPS})"
         )
@@ -138,11 +140,13 @@ def owner_named(name: str | None) -> int | None:
 def as_sent(options: dict[str, Any]) -> dict[str, Any]:
     """Return the order in the words of the API."""
     base, _, quote = options["market"].partition("/")
+    ways = {"out": "amountOut", "in": "amountIn"}
+    amount = next((field for way, field in ways.items() if options[way]), "amount")
     return {
         "side": options["side"],
         "baseToken": base,
         "quoteToken": quote,
-        "amountOut" if options["out"] else "amountIn": options["amount"],
+        amount: options["amount"],
         "slippageBps": options["slippage_bps"],
         "venues": options["venue"],
         "excludeVenues": options["exclude_venue"],

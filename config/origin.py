@@ -27,9 +27,17 @@ class OwnOrigins:
 
 
 def is_allowed(origin: str, host: bytes) -> bool:
-    """Whether the page is our own (same host and port) or a trusted one."""
-    if origin in settings.ALLOWED_ORIGINS:
-        return True
+    """Whether the page is our own or a trusted one."""
+    return is_listed(origin) or is_own(origin, host)
+
+
+def is_listed(origin: str) -> bool:
+    """Whether ALLOWED_ORIGINS has it."""
+    return origin in settings.ALLOWED_ORIGINS
+
+
+def is_own(origin: str, host: bytes) -> bool:
+    """Whether the page is ours: of the host and port that it asks."""
     try:
         parts = urlsplit(origin)
     except ValueError:  # not a URL

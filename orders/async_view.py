@@ -87,6 +87,11 @@ def is_json(response: Response) -> bool:
     return renderer is not None and renderer.format == "json"
 
 
+def is_for_programs(request: Request) -> bool:
+    """Whether the answer will be JSON by itself, and not on a page for people."""
+    return str(request.accepted_renderer.format) == "json"
+
+
 def rendered(response: Response) -> HttpResponseBase:
     """Render JSON here and now; leave pages to Django, which renders them in a thread."""
     if not is_json(response):

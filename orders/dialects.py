@@ -170,7 +170,8 @@ def enveloped(answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str
     `success` (16 systems), and the order again as `order` (9) and as `data` (5).
     """
     order = with_names(answer)
-    told = {**order, "success": True, "order": order, "data": order}
+    order.pop("message", None)
+    told = {**answer, **order, "success": True, "order": order, "data": order}
     return {**told, "ignored": list(ignored)} if ignored else told
 
 

@@ -19,6 +19,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
+from orders.dialects import HEALTH_PATHS
 from orders.filters import STATES, TYPES, OrderFilter
 from orders.lifecycle import Status
 from orders.pages import DEFAULT_LIMIT, MAX_LIMIT
@@ -92,6 +93,7 @@ PAGES = [
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         "Orders on a page.",
     ),
+    query("offset", {"const": 0}, "An alias of the first page: go on by `cursor`."),
     query("cursor", {"type": "string"}, "A place in the list, out of `next` or `previous`."),
 ]
 ORDER_ID = OpenApiParameter("order_id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH)
@@ -359,9 +361,14 @@ HEALTH = extend_schema(
 
 
 def merge_slashes(endpoints: list[Any], **_: Any) -> list[Any]:
-    """Name each path once, without the slash that may end it (a hook of drf-spectacular)."""
+    """Name each path once, without the slash that may end it (a hook of drf-spectacular).
+
+    Aliases are no operations of their own: `finish` lists them.
+    """
     found = {}
     for path, regex, method, view in endpoints:
+        if path.strip("/") in HEALTH_PATHS:
+            continue
         found[path.rstrip("/"), method] = (path.rstrip("/"), regex, method, view)
     return list(found.values())
 
@@ -373,6 +380,7 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         for operation in methods.values():
             if "requestBody" in operation:
                 operation["requestBody"]["required"] = True
+    result["paths"]["/health"]["get"]["x-aliases"] = [f"/{path}" for path in HEALTH_PATHS]
     return result
 
 

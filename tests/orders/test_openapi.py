@@ -133,7 +133,7 @@ def test_words_in_the_schema_are_the_words_of_the_code() -> None:
     assert set(CODES.values()) < set(PROBLEM_CODES)
     assert list(SCHEMAS["OrderRequest"]["properties"]) == list(ORDER_REQUEST.fields)
     given = {one["name"] for one in operation("listOrders")["parameters"]}
-    assert given == {*OrderFilter.base_filters, "limit", "cursor"}
+    assert given == {*OrderFilter.base_filters, "limit", "cursor", "offset"}
 
 
 @pytest.mark.usefixtures("engine_loop")

@@ -171,7 +171,8 @@ def enveloped(answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str
     """
     order = with_names(answer)
     order.pop("message", None)
-    told = {**answer, **order, "success": True, "order": order, "data": order}
+    again = orjson.Fragment(orjson.dumps(order))  # written once
+    told = {**answer, **order, "success": True, "order": again, "data": again}
     return {**told, "ignored": list(ignored)} if ignored else told
 
 

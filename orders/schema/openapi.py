@@ -32,6 +32,8 @@ __all__ = ("security",)  # its classes are found by being there
 JSON = "application/json"
 NAMES = {("GET", "/api/orders"): "listOrders", ("POST", "/api/orders/execute"): "placeOrder"}
 ENTRY_PATHS = ("/api/orders/execute", "/api/orders", "/orders/execute", "/orders", "/execute")
+OLD_PATHS = ENTRY_PATHS[2:]
+"""The same views, for clients of systems A, D and E."""
 
 
 class NamedOperations(AutoSchema):
@@ -367,7 +369,7 @@ def merge_slashes(endpoints: list[Any], **_: Any) -> list[Any]:
     """
     found = {}
     for path, regex, method, view in endpoints:
-        if path.strip("/") in HEALTH_PATHS:
+        if path.strip("/") in HEALTH_PATHS or path.rstrip("/") in OLD_PATHS:
             continue
         found[path.rstrip("/"), method] = (path.rstrip("/"), regex, method, view)
     return list(found.values())
@@ -381,6 +383,8 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             if "requestBody" in operation:
                 operation["requestBody"]["required"] = True
     result["paths"]["/health"]["get"]["x-aliases"] = [f"/{path}" for path in HEALTH_PATHS]
+    for path, method in (("/api/orders/execute", "post"), ("/api/orders", "get")):
+        result["paths"][path][method]["x-aliases"] = list(OLD_PATHS)
     return result
 
 

@@ -222,6 +222,8 @@ def as_number(text: str) -> float | int:
 
 PONG = "pong"
 """The answer to `ping` as a message (10 systems)."""
+PING = frozenset(("type", "action", "id", "timestamp", "time", "ts"))
+"""All that a ping may hold; with anything else it is no ping, but an order of a type unknown."""
 
 
 def word_of(frame: dict[str, Any]) -> Any:
@@ -230,7 +232,7 @@ def word_of(frame: dict[str, Any]) -> Any:
 
 
 def is_ping(frame: dict[str, Any]) -> bool:
-    return word_of(frame) == "ping" and frame.keys() <= {"type", "action", "timestamp", "id"}
+    return word_of(frame) == "ping" and frame.keys() <= PING
 
 
 def order_named_in(frame: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 
+from config.cors import with_cors
 from config.handler import EntryHandler
 from config.limits import Application, limit_body
 from config.origin import OwnOrigins, PlainNames
@@ -24,7 +25,7 @@ entry = EntryHandler(pages, frozenset(entry_paths()), frozenset(probe_paths()))
 application = with_request_id(
     ProtocolTypeRouter(
         {
-            "http": limit_body(cast(Application, entry)),
+            "http": with_cors(limit_body(cast(Application, entry))),
             "websocket": OwnOrigins(URLRouter(websocket_routes)),
             "lifespan": lifespan,
         }

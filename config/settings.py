@@ -123,7 +123,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # HTTPS: every page and order by it alone, once a certificate is there
 HTTPS = env.bool("HTTPS", default=False)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^(health|livez|readyz|metrics)/?$"]  # asked from within
+SECURE_REDIRECT_EXEMPT = [r"^((api/)?health|livez|readyz|metrics)/?$"]  # asked from within
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS  # of our own host name
 PROXY_SSL_HEADER = env.str("PROXY_SSL_HEADER", default="")

@@ -89,6 +89,11 @@ def is_json(response: Response) -> bool:
     return renderer is not None and renderer.format == "json"
 
 
+def is_for_programs(request: Request) -> bool:
+    """Whether the answer will be JSON by itself, and not on a page for people."""
+    return str(request.accepted_renderer.format) == "json"
+
+
 def page_rendered(response: HttpResponseBase) -> HttpResponseBase:
     """Render a page here, where the request's deadline holds; Django would after the view."""
     return response.render() if isinstance(response, Response) else response

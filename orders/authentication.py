@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from rest_framework import authentication, exceptions, permissions
 from rest_framework.request import Request
 
+from config.origin import header, is_own, origin_or_none
 from orders.accounts import (
     NOBODY,
     NotAuthenticated,
@@ -116,8 +117,8 @@ async def authenticate_program(request: Request) -> None:
 async def authenticate_socket(scope: dict[str, Any]) -> Principal:
     """Return for whom a WebSocket acts: by key, by ticket, or by the session of our own page.
 
-    A cookie counts only beside an Origin, which `config/origin.py` has let pass: a browser sends
-    cookies whichever page asks, and always says which.
+    A cookie counts only beside our own Origin: a browser sends cookies whichever page asks, and
+    always says which. Pages of ALLOWED_ORIGINS bring a key or a ticket, or act for nobody.
 
     :raises NotAuthenticated: the credential does not hold, or there is none and must be.
     :raises psycopg.Error: the database does not answer.
@@ -129,11 +130,16 @@ async def authenticate_socket(scope: dict[str, Any]) -> Principal:
     if tickets := query.get("ticket"):
         return await accounts_of_this_loop().redeem(tickets[-1])
     principal = NOBODY
-    if any(name == b"origin" for name, _ in headers):
+    if is_of_own_page(scope):
         principal = await session_of(";".join(v for name, v in headers if name == b"cookie"))
     if principal.owner is None and not settings.ALLOW_ANONYMOUS_ORDERS:
         raise NotAuthenticated("Give an API key, a ticket, or log in.")
     return principal
+
+
+def is_of_own_page(scope: dict[str, Any]) -> bool:
+    origin = origin_or_none(header(scope, b"origin") or "")
+    return origin is not None and is_own(origin, header(scope, b"host") or "")
 
 
 async def session_of(cookies: str) -> Principal:

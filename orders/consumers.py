@@ -29,6 +29,7 @@ from config.counts import counts
 from config.session import answered_within
 from orders.accounts import NOBODY, NotAuthenticated, accounts_of_this_loop
 from orders.authentication import authenticate_socket
+from orders.dialects import PONG, is_ping
 from orders.events import Event, group_of
 from orders.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
 from orders.filters import check_query
@@ -45,7 +46,14 @@ from orders.problems import (
     said_of_path,
     too_many_requests,
 )
-from orders.serializers import InvalidOrder, read_order, read_repeated_order, unknown_fields
+from orders.serializers import (
+    InvalidOrder,
+    as_written,
+    read_order,
+    read_repeated_order,
+    translated,
+    unknown_fields,
+)
 from orders.streams import LAYER_FAULTS, Streams, UnknownOrder, Watch, streams_of_this_loop
 from orders.submission import (
     OrderRequest,
@@ -177,7 +185,11 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         await self._end(Close.WHO_ARE_YOU, problem(401, "not_authenticated", detail))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        await self.handle_frame(await self._read_frame(text_data))
+        frame = await self._read_frame(text_data)
+        if is_ping(frame):
+            await self.say(encode_json({"type": PONG}))
+        else:
+            await self.handle_frame(frame)
 
     async def handle_frame(self, frame: dict[str, Any]) -> None:
         detail = "This socket only tells of its order; send orders to /api/orders/execute."
@@ -446,7 +458,7 @@ class OrderEntry(OrderStream):
             await self._end(Close.TOO_MUCH, problem(429, "too_many_orders", detail))
         with answered_within(ORDER_SECONDS):
             try:
-                await self._recognise_or_take(sent)
+                await self._translate_and_take(sent)
             except InvalidOrder as refused:
                 await self.say_problem(invalid_fields(refused))
             except tuple(REFUSALS) as refused:
@@ -454,6 +466,14 @@ class OrderEntry(OrderStream):
             except DATABASE_ERRORS as error:
                 logger.warning("an order was not taken: %s", error)
                 await self.say_problem(problem(503, "database_unavailable", said_of_order(sent)))
+
+    async def _translate_and_take(self, sent: Any) -> None:
+        meant = translated(sent)
+        self.ignored = meant.ignored
+        try:
+            await self._recognise_or_take(meant.body)
+        except InvalidOrder as refused:
+            raise as_written(refused, sent, meant) from None
 
     async def _recognise_or_take(self, sent: Any) -> None:
         name = sent.get("clientOrderId") if isinstance(sent, dict) else None
@@ -486,7 +506,9 @@ class OrderEntry(OrderStream):
             await self._forget(watch)
             await self._follow_again(event.order_id)
         else:
-            await self.pass_on_event(watch, event)
+            ignored = {"ignored": list(self.ignored)} if self.ignored else {}
+            text = encode_json(event.as_message() | ignored)
+            await self._pass_on(watch, event.seq, text, is_final=event.is_final)
 
     async def _follow_again(self, order_id: str) -> None:
         """Follow an order that was accepted before, unless this socket does already."""
@@ -497,14 +519,17 @@ class OrderEntry(OrderStream):
         """Close, or stay open a little for another order."""
         if self._only_follows:
             raise Ended(Close.DONE)
-        self._stop_waiting()
-        self._idle = asyncio.get_running_loop().call_later(
-            IDLE_SECONDS, self.nudges.put_nowait, {"type": "order.idle"}
-        )
+        self._wait_for_another(IDLE_SECONDS)
 
     async def order_idle(self, nudge: dict[str, Any]) -> None:
         if not self.watches:
             raise Ended(Close.DONE)
+
+    def _wait_for_another(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._idle = asyncio.get_running_loop().call_later(
+            seconds, self.nudges.put_nowait, {"type": "order.idle"}
+        )
 
     def _stop_waiting(self) -> None:
         if self._idle is not None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from orders.dialects import MESSAGE_TYPE
 from orders.lifecycle import FINAL, Status
 from routing.venues import SIMULATED_VENUES
 
@@ -35,6 +36,7 @@ class Event(NamedTuple):
         data = self.data
         venue = data.get("selectedDex")
         return {
+            "type": MESSAGE_TYPE,
             "orderId": self.order_id,
             "seq": self.seq,
             "status": self.status,

@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from orders.dialects import is_computed
 from orders.submission import CLIENT_ORDER_ID
 
 MAX_TEXT = 64
@@ -51,12 +52,18 @@ def refuse(field: str, code: str, message: str) -> ValidationError:
     return ValidationError({field: [ErrorDetail(message, code)]})
 
 
+class Computed(Decimal):
+    """A JSON number with as many digits as a double: the last may be noise of a computation."""
+
+
 class NumberField(serializers.Field[Decimal, Any, str, Any]):
     """A number, exact: a JSON number or a string of one; never a float, a boolean, NaN."""
 
     def to_internal_value(self, data: Any) -> Decimal:
         if isinstance(data, int | Decimal) and not isinstance(data, bool):
             number = Decimal(data)
+            if is_computed(number):
+                number = Computed(number)
         elif (
             isinstance(data, str)
             and data.isascii()

@@ -126,6 +126,19 @@ def read_limit(request: Request) -> int:
     return int(text)
 
 
+def check_offset(request: Request) -> None:
+    """Take the offset of a first page, which other systems' clients send.
+
+    :raises ValidationError: any other would show some orders twice and others never, as they come.
+    """
+    text = request.query_params.get("offset", "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ValidationError({"offset": [ErrorDetail("Not a whole number.", "invalid_number")]})
+    if int(text):
+        text = "Only 0: go on by the cursor in next."
+        raise ValidationError({"offset": [ErrorDetail(text, "out_of_range")]})
+
+
 def read_place(request: Request) -> Place | None:
     """:raises ValidationError: the cursor is none of ours."""
     text = request.query_params.get("cursor")

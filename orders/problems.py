@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.session import is_connection_lost
+from orders.dialects import CLIENT_ORDER_ID
 from orders.pressure import OVERLOADED_SECONDS, Overloaded
 from orders.submission import (
     AccountRequired,
@@ -278,7 +279,7 @@ def _body_of(request: Request) -> Any:
 
 def said_of_order(sent: Any, key: str | None = None) -> str:
     """Return what is true of an order that was not sent on; under a key it may be stored before."""
-    name = sent.get("clientOrderId") if isinstance(sent, dict) else None
+    name = isinstance(sent, dict) and any(sent.get(name) for name in CLIENT_ORDER_ID)
     return MAY_BE_REPEATED if key or name else NOTHING_STORED
 
 

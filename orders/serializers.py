@@ -11,10 +11,13 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from config.session import remaining
+from orders import dialects
+from orders.dialects import Canonical, NotTaken
 from orders.events import LABELS
 from orders.fields import (
     MAX_TEXT,
     ClientOrderIdField,
+    Computed,
     NumberField,
     WordField,
     WordsField,
@@ -518,7 +521,7 @@ def atoms(field: str, amount: Decimal, of: Token | None) -> int:
     if of is None:
         return 0
     try:
-        found = of.to_atoms(amount)
+        found = of.to_atoms(nearest(amount, of) if isinstance(amount, Computed) else amount)
     except ValueError:
         raise refuse(
             field, "too_precise", f"{of.symbol} has at most {of.decimals} decimals."
@@ -526,3 +529,37 @@ def atoms(field: str, amount: Decimal, of: Token | None) -> int:
     if found > MAX_ATOMS:
         raise refuse(field, "out_of_range", f"No one has that much {of.symbol}.")
     return found
+
+
+def nearest(amount: Computed, of: Token) -> Decimal:
+    """Return the amount without digits that are less than half an atom, if they may be noise."""
+    if of.decimals + int(amount.as_tuple().exponent) >= 0:
+        return amount
+    rounded = amount.quantize(Decimal(1).scaleb(-of.decimals))
+    return rounded if abs(rounded - amount) <= dialects.NOISE * amount else amount
+
+
+def translated(sent: Any) -> Canonical:
+    """Return a request in our names.
+
+    :raises InvalidOrder: it says one thing in two spellings, or what cannot be had.
+    """
+    try:
+        return dialects.canonical(sent)
+    except NotTaken as refused:
+        detail = refuse(refused.field, refused.code, str(refused)).detail
+        raise InvalidOrder(detail, names_in(sent)) from None
+
+
+def as_written(refused: InvalidOrder, sent: Any, meant: Canonical) -> InvalidOrder:
+    """Return the refusal with the names of fields that the client wrote."""
+    if meant.body is sent:
+        return refused
+    detail: dict[str, Any] = {}
+    for name, reasons in cast("dict[str, Any]", refused.detail).items():
+        detail.setdefault(meant.spelled.get(name, name), []).extend(reasons)
+    return InvalidOrder(detail, names_in(sent))
+
+
+def names_in(sent: dict[str, Any]) -> list[str]:
+    return sorted(name for name, value in sent.items() if value is not None)[:50]

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
 
 from orders import probes, views
+from orders.dialects import HEALTH_PATHS
 from orders.live import live_page
 from orders.schema import views as schema_views
 
@@ -39,6 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/login/", LoginView.as_view(template_name="orders/api/login.html"), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     either("health", views.HealthView.as_view(), "health"),
+    *(either(path, views.HealthView.as_view()) for path in HEALTH_PATHS),
     either("livez", probes.live, "livez"),
     either("readyz", probes.ready, "readyz"),
     either("metrics", probes.metrics, "metrics"),

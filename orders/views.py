@@ -16,9 +16,9 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders import filters, health, pages, submission
+from orders import dialects, filters, health, pages, submission
 from orders.accounts import Principal
-from orders.async_view import AsyncAPIView, ProblemAPIView
+from orders.async_view import AsyncAPIView, ProblemAPIView, is_for_programs
 from orders.authentication import IsAccount, SessionAuthentication, principal_of
 from orders.events import timestamp
 from orders.fields import idempotency_key_of
@@ -38,7 +38,14 @@ from orders.problems import (
 from orders.representation import event_of, order_as_json
 from orders.route_log import route_log
 from orders.schema import openapi
-from orders.serializers import OrderRequestSerializer, read_order, read_repeated_order
+from orders.serializers import (
+    InvalidOrder,
+    OrderRequestSerializer,
+    as_written,
+    read_order,
+    read_repeated_order,
+    translated,
+)
 from orders.tickets import issue_ticket
 from routing.registry import registry
 
@@ -78,24 +85,27 @@ class OrdersView(AsyncAPIView):
         filters.check_names(request, set())
         key = idempotency_key_of(headers_of(request))
         sent = await self._read(request)
+        meant = translated(sent)
+        self.sent = meant.body if isinstance(meant.body, dict) else None
         site = site_of(request)  # before anything is stored: refuses a Host that is not ours
-        order, _, is_replay = await self._submit(request, sent, key)
+        try:
+            order, _, is_replay = await self._submit(request, meant.body, key)
+        except InvalidOrder as refused:
+            raise as_written(refused, sent, meant) from None
         marker = {"Idempotent-Replayed": "true"} if is_replay else {}
+        answer = order | {"links": links(request, site, order["orderId"], Status.PENDING)}
         return Response(
-            order | {"links": links(request, site, order["orderId"], Status.PENDING)},
+            told(request, answer, meant.ignored),
             status=status.HTTP_200_OK if is_replay else status.HTTP_201_CREATED,
             headers={"Location": f"/api/orders/{order['orderId']}", **marker},
         )
 
     async def _read(self, request: Request) -> Any:
         if not is_form(request):
-            sent: Any = request.data
-        elif hasattr(request._request, "session"):
-            sent = await sync_to_async(read_form)(request)
-        else:
-            raise UnsupportedMediaType(request.content_type or "none", JSON_WANTED)
-        self.sent = sent if isinstance(sent, dict) else None
-        return sent
+            return request.data
+        if hasattr(request._request, "session"):
+            return await sync_to_async(read_form)(request)
+        raise UnsupportedMediaType(request.content_type or "none", JSON_WANTED)
 
     async def _submit(self, request: Request, sent: Any, key: str | None) -> submission.Submitted:
         """Find the order that is repeated, or take a new one, if as many may be sent."""
@@ -121,14 +131,16 @@ class OrdersView(AsyncAPIView):
                 raise TooManyRequests(allowance.wait)
 
     def _list(self, request: Request) -> Response:
-        filters.check_names(request, LIST_PARAMETERS)
+        filters.check_names(request, LIST_PARAMETERS | {"offset"})
+        pages.check_offset(request)
         if "clientOrderId" in request.query_params and principal_of(request).owner is None:
             raise submission.AccountRequired  # an empty list would say that it did not arrive
         limit, place = pages.read_limit(request), pages.read_place(request)
         wanted = filters.wanted(request.query_params, own_orders(request))
         page = pages.page_of(wanted, place, limit)
         results = [shown(request, order) for order in page.orders]
-        return Response(pages.as_json(page, request.build_absolute_uri(), results))
+        found = pages.as_json(page, request.build_absolute_uri(), results)
+        return Response(dialects.as_list(found) if is_for_programs(request) else found)
 
 
 class OrderView(ProblemAPIView):
@@ -142,7 +154,7 @@ class OrderView(ProblemAPIView):
     @openapi.ORDER
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
-        return Response(shown(request, find_order(request, order_id)))
+        return Response(told(request, shown(request, find_order(request, order_id))))
 
 
 class EventsView(ProblemAPIView):
@@ -208,7 +220,7 @@ class CancelView(ProblemAPIView):
             if not is_database_away(error):
                 raise
             raise CancellationUnknown(str(order.id)) from error
-        return Response(shown(request, cancelled))
+        return Response(told(request, shown(request, cancelled)))
 
 
 class MarketsView(ProblemAPIView):
@@ -319,6 +331,11 @@ def read_after(request: Request) -> int:
 def shown(request: Request, order: Order) -> dict[str, Any]:
     found = links(request, site_of(request), str(order.id), Status(order.status))
     return order_as_json(order) | {"links": found}
+
+
+def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return an answer about one order, for programs with the names that others read."""
+    return dialects.enveloped(answer, ignored) if is_for_programs(request) else answer
 
 
 def site_of(request: Request) -> str:

@@ -16,7 +16,7 @@ from orders.filters import OrderFilter
 from orders.pages import DEFAULT_LIMIT, FIELDS, LOOKED_AT, MAX_LIMIT
 from orders.urls import entry_paths
 from tests.engine import PATIENCE, Engine, Web, engine, wait_for
-from tests.orders.shapes import assert_told
+from tests.orders.shapes import assert_told, name_of
 from tests.recipes import Cook, Recipe, http_file, postman
 from tests.transcripts import transcript
 
@@ -160,10 +160,10 @@ def test_every_command_of_the_guide_does_what_it_says(running: Engine, web: Web)
 
 def test_the_list_of_the_guide_is_a_list_and_its_table_has_every_parameter(web: Web) -> None:
     (path,) = re.findall(r"curl -s 'http://127\.0\.0\.1:8000(\S+)'", GUIDE)
-    assert set(web.request(path).body) == {"next", "previous", "results"}
+    assert set(web.request(path).body) == {"next", "previous", "results", "orders"}
     table = GUIDE.partition("| parameter |")[2].partition("\n\n")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-    assert set(named) == {*OrderFilter.base_filters, *FIELDS}
+    assert set(named) == {*OrderFilter.base_filters, *FIELDS, "offset"}
     assert f"{LOOKED_AT:,}" in GUIDE
     assert f"1 to {MAX_LIMIT}, {DEFAULT_LIMIT} if left out" in GUIDE
 
@@ -267,4 +267,6 @@ async def test_orders_of_every_kind_sent_as_frames_tell_what_is_promised(web: We
     )
     assert_told(messages, "orderEntry")
     assert [message.get("status") for message in messages].count("confirmed") == 3
-    assert [message["error"] for message in messages if message.get("type")] == ["unknown_action"]
+    assert [message["error"] for message in messages if name_of(message) == "error"] == [
+        "unknown_action"
+    ]

@@ -15,7 +15,7 @@ from tests.engine import PATIENCE, Engine, Web, engine
 STATUSES = ["pending", "routing", "building", "submitted", "confirmed"]
 LANDING = 0.5
 FIELDS_OF_ALL_DIALECTS = {
-    *("orderId", "seq", "status", "message", "timestamp", "attempt"),
+    *("type", "orderId", "seq", "status", "message", "timestamp", "attempt"),
     *("route", "routedDex", "txHash", "executedPrice", "error", "data"),
 }
 

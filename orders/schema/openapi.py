@@ -19,6 +19,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
+from orders.dialects import HEALTH_PATHS
 from orders.filters import STATES, TYPES, OrderFilter
 from orders.lifecycle import Status
 from orders.pages import DEFAULT_LIMIT, MAX_LIMIT
@@ -31,6 +32,8 @@ __all__ = ("security",)  # its classes are found by being there
 JSON = "application/json"
 NAMES = {("GET", "/api/orders"): "listOrders", ("POST", "/api/orders/execute"): "placeOrder"}
 ENTRY_PATHS = ("/api/orders/execute", "/api/orders", "/orders/execute", "/orders", "/execute")
+OLD_PATHS = ENTRY_PATHS[2:]
+"""The same views, for clients of systems A, D and E."""
 
 
 class NamedOperations(AutoSchema):
@@ -95,6 +98,7 @@ PAGES = [
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         "Orders on a page.",
     ),
+    query("offset", {"const": 0}, "An alias of the first page: go on by `cursor`."),
     query("cursor", {"type": "string"}, "A place in the list, out of `next` or `previous`."),
 ]
 ORDER_ID = OpenApiParameter("order_id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH)
@@ -364,9 +368,14 @@ HEALTH = extend_schema(
 
 
 def merge_slashes(endpoints: list[Any], **_: Any) -> list[Any]:
-    """Name each path once, without the slash that may end it (a hook of drf-spectacular)."""
+    """Name each path once, without the slash that may end it (a hook of drf-spectacular).
+
+    Aliases are no operations of their own: `finish` lists them.
+    """
     found = {}
     for path, regex, method, view in endpoints:
+        if path.strip("/") in HEALTH_PATHS or path.rstrip("/") in OLD_PATHS:
+            continue
         found[path.rstrip("/"), method] = (path.rstrip("/"), regex, method, view)
     return list(found.values())
 
@@ -378,6 +387,9 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         for operation in methods.values():
             if "requestBody" in operation:
                 operation["requestBody"]["required"] = True
+    result["paths"]["/health"]["get"]["x-aliases"] = [f"/{path}" for path in HEALTH_PATHS]
+    for path, method in (("/api/orders/execute", "post"), ("/api/orders", "get")):
+        result["paths"][path][method]["x-aliases"] = list(OLD_PATHS)
     return result
 
 

@@ -81,20 +81,49 @@ PROBLEM_CODES = sorted(
         *("https_required", "bad_handshake", "websocket_version"),
     }
 )
+ALIAS: Schema = {"x-alias": True}
+"""Of members that are there for other systems' clients (orders/dialects.py). Examples lack them."""
+NAMES: dict[str, Schema] = {
+    "id": TEXT | ALIAS | {"format": "uuid", "description": "The same as orderId."},
+    "websocketUrl": TEXT | ALIAS | {"description": "The same as wsUrl."},
+}
+ENVELOPE: dict[str, Schema] = {
+    "success": ALIAS | {"const": True},
+    "order": ALIAS | {"allOf": [ref("NamedOrder")], "description": "The order again."},
+    "data": ALIAS | {"allOf": [ref("NamedOrder")], "description": "The order again."},
+}
+IGNORED: Schema = {
+    "type": "array",
+    "items": TEXT,
+    "description": "Fields that say who sends it, such as userId: not read, and no credential.",
+}
 SCHEMAS: dict[str, Schema] = {
     "Links": LINKS,
+    "NamedOrder": closed(
+        {**ORDER, **NAMES}, *CONSTRAINTS, *NAMES, description="An order in a list or an answer."
+    ),
     "Order": closed(
-        ORDER,
-        *CONSTRAINTS,
+        {**ORDER, **NAMES, **ENVELOPE},
+        *(*CONSTRAINTS, *NAMES, *ENVELOPE),
         description="An order as it stands; null where nothing is known yet.",
     ),
-    "AcceptedOrder": closed({"message": TEXT, **ORDER}, *CONSTRAINTS),
+    "AcceptedOrder": closed(
+        {"message": TEXT, **ORDER, "ignored": IGNORED, **NAMES, **ENVELOPE},
+        *(*CONSTRAINTS, "ignored", *NAMES, *ENVELOPE),
+    ),
     "OrderPage": closed(
         {
             "next": nullable(URL, "Older orders; null at the end."),
             "previous": nullable(URL, "Newer orders; null at the beginning."),
-            "results": {"type": "array", "items": ref("Order")},
+            "results": {"type": "array", "items": ref("NamedOrder")},
+            "orders": ALIAS
+            | {
+                "type": "array",
+                "items": ref("NamedOrder"),
+                "description": "The same as results.",
+            },
         },
+        "orders",
         description=(
             "Newest first. A page may hold fewer orders than the limit, or none, while `next` is"
             " there: it has then looked through as many as it may, and `next` goes on from there."

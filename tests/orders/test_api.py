@@ -61,6 +61,8 @@ async def test_an_order_is_answered_with_its_id_where_to_follow_it_and_itself() 
         "route": f"http://testserver/api/orders/{order_id}/route",
         "stream": f"ws://testserver/ws/orders/{order_id}",
     }
+    for name in ("id", "websocketUrl", "success", "order", "data"):  # tests/orders/test_dialects.py
+        del body[name]
     given = {name: value for name, value in body.items() if value is not None}
     assert given == {
         "orderId": order_id,

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from orders import consumers, routes
+from orders import consumers, dialects, routes, subscriptions
 from orders.consumers import Close
 from orders.lifecycle import Status
 from orders.schema.sockets import asyncapi
@@ -83,19 +83,51 @@ def test_close_codes_and_words_are_those_of_the_code() -> None:
     assert codes == {*Close, 1012}
     for channel in asyncapi()["channels"].values():
         assert set(channel["x-close-codes"]) == codes
-    sent = set(re.findall(r'problem\(\d+, "([a-z_]+)"', Path(consumers.__file__).read_text()))
+    code = "".join(Path(one.__file__).read_text() for one in (consumers, subscriptions))
+    sent = set(re.findall(r'problem\(\d+, "([a-z_]+)"', code))
     assert set(SCHEMAS["SocketError"]["properties"]["error"]["enum"]) == sent | NAMED
     assert set(SCHEMAS["Status"]["enum"]) == set(Status) == set(MESSAGES) & set(Status)
     assert set(SCHEMAS["OrderRequest"]["properties"]) == set(ORDER_REQUEST.fields)
 
 
 def test_the_channels_are_the_paths_of_the_sockets() -> None:
-    addresses = {one["address"].strip("/") for one in asyncapi()["channels"].values()}
+    channels = asyncapi()["channels"].values()
+    aliases = [path for one in channels for path in one.get("x-aliases", ())]
+    addresses = {
+        address.partition("?")[0].strip("/").replace("{orderId}", str(uuid4()))
+        for address in (*(one["address"] for one in channels), *aliases)
+    }
     patterns = [route.pattern.regex for route in routes.websocket_routes[:-1]]
     for address in addresses:
         assert any(pattern.match(address) for pattern in patterns), address
+    for pattern in patterns:
+        assert any(pattern.match(address) for address in (*addresses, *ENTRY_PATHS)), pattern
+    taken = asyncapi()["components"]["schemas"]["OrderRequest"]
+    assert {*taken["x-aliases"]} == {*dialects.SPELLINGS, dialects.PAIR}
+    assert {*taken["x-ignored"]} == dialects.DROPPED
     told = asyncapi()["channels"]["orderEntry"]["description"]
     assert all(f"/{path}" in told or path in addresses for path in ENTRY_PATHS)
+
+
+def decimals(value: Any, name: str = "") -> set[str]:
+    """Return the names of all members that are decimals."""
+    if isinstance(value, list):
+        return {found for one in value for found in decimals(one, name)}
+    if not isinstance(value, dict):
+        return set()
+    if value.get("$ref", "").endswith(("/Decimal", "/NetworkFee")):
+        return {name}
+    return {
+        found
+        for key, one in value.items()
+        for found in decimals(one, name if key in ("anyOf", "allOf") else key)
+    }
+
+
+def test_every_decimal_of_an_event_is_a_number_where_other_systems_listen() -> None:
+    names = {name for name in SCHEMAS if name.endswith(("Event", "Data", "Order"))}
+    names |= {"Quote", "Leg", "Hop"}
+    assert set().union(*(decimals(SCHEMAS[name]) for name in names)) == dialects.NUMBERS
 
 
 @pytest.mark.usefixtures("engine_loop")

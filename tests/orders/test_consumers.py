@@ -137,7 +137,7 @@ async def test_a_message_serves_the_clients_of_all_five_systems() -> None:
         messages, _ = await socket.rest()
     last = messages[-1]
     assert set(last) == {
-        *("orderId", "seq", "status", "message", "timestamp", "attempt", "route"),
+        *("type", "orderId", "seq", "status", "message", "timestamp", "attempt", "route"),
         *("routedDex", "txHash", "executedPrice", "error", "data"),
     }
     assert (last["orderId"], last["seq"], last["status"]) == (order_id, 5, "confirmed")
@@ -345,7 +345,9 @@ async def test_an_id_nobody_has_is_said_after_the_greeting() -> None:
         await assert_ends(socket, 4404, "order_not_found")
 
 
-@pytest.mark.parametrize("path", ["/", "/ws", "/ws/orders", "/nothing", "/api/orders/x/events"])
+@pytest.mark.parametrize(
+    "path", ["/", "/ws/orders", "/ws/prices", "/nothing", "/api/orders/x/events"]
+)
 async def test_a_path_that_leads_nowhere_says_where_orders_are_and_is_closed_with_4404(
     path: str,
 ) -> None:

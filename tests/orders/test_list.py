@@ -61,7 +61,8 @@ async def test_a_list_shows_orders_as_they_are_shown_alone() -> None:
     order_id = await submit()
     await confirm(order_id)
     page = (await get("/orders/")).json
-    assert page["results"] == [(await get(f"/api/orders/{order_id}")).json]
+    alone = (await get(f"/api/orders/{order_id}")).json
+    assert page["results"] == page["orders"] == [alone["order"]]
     assert (page["next"], page["previous"]) == (None, None)
 
 
@@ -188,7 +189,9 @@ async def test_a_range_of_time_holds_its_beginning_and_not_its_end() -> None:
         ("limit=99999999999", "limit", "invalid_number"),
         ("statsu=pending", "statsu", "unknown_parameter"),
         ("STATUS=pending", "STATUS", "unknown_parameter"),
-        ("offset=10", "offset", "unknown_parameter"),
+        ("offset=10", "offset", "out_of_range"),
+        ("offset=-1", "offset", "invalid_number"),
+        ("offset=0&offset=0", "offset", "given_twice"),
         ("%00=1", "\x00", "unknown_parameter"),
         ("status=", "status", "required"),
         ("cursor=", "cursor", "required"),
@@ -286,7 +289,7 @@ async def test_other_paths_refuse_parameters_they_do_not_know() -> None:
 async def test_every_filter_is_among_the_parameters_that_are_told() -> None:
     (wrong,) = (await get("/api/orders?x=1")).json["errors"]
     told = wrong["message"].rpartition("Known: ")[2].rstrip(".").split(", ")
-    assert set(told) == {*OrderFilter.base_filters, "limit", "cursor"}
+    assert set(told) == {*OrderFilter.base_filters, "limit", "cursor", "offset"}
 
 
 async def test_a_page_of_orders_costs_no_query_for_each(

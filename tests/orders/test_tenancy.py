@@ -37,7 +37,7 @@ KINDS = {
     "^api/orders/(?P<order_id>[^/]+)/cancel/?$": ORDER,
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
-    **{f"^{probe}/?$": OPEN for probe in ("health", "livez", "readyz", "metrics")},
+    **{f"^{probe}/?$": OPEN for probe in ("health", "api/health", "livez", "readyz", "metrics")},
     "^api/markets/?$": OPEN,
     "": OPEN,  # the live page, and what describes the API
     "^test/?$": OPEN,
@@ -51,7 +51,12 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 ENDS = ("", "/", "/events", "/events/", "/route", "/route/", "/cancel")
 ORDER_PATHS = tuple(f"/api/orders/{{}}{end}" for end in ENDS)
 GUARDED_PATHS = (*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/")
-SOCKET_PATHS = ("/ws/orders/{}", "/ws/orders/{}/", "/execute?orderId={}", "/orders?orderId={}")
+SOCKET_PATHS = (
+    *("/ws/orders/{}", "/ws/orders/{}/", "/execute?orderId={}", "/orders?orderId={}"),
+    *("/ws/{}", "/ws/orders/{}/status", "/api/orders/{}/ws", "/api/orders/status/{}"),
+    *("/orders/{}/ws", "/order/{}", "/ws?orderId={}", "/api/orders/ws?orderId={}"),
+    *("/api/orders/status?orderId={}", "/orders/ws?id={}", "/ws/orders?orderId={}"),
+)
 ORIGIN = {"origin": f"http://{HOST}"}
 
 

@@ -20,6 +20,13 @@ from config.embedded import (
     remove,
     temporary_data_directory,
 )
+from config.first_cause import (
+    REFUSED,
+    CannotStart,
+    check_servers,
+    check_threads,
+    sentence_of,
+)
 from config.listening import PortTakenError, is_healthy, listen, listen_host
 from config.processes import command_in_foreground, engine, manage, release, worker_command
 from config.servers import READY_SECONDS, environment, start_servers, welcome_everybody
@@ -113,6 +120,8 @@ def start_engine(
 ) -> int:
     """Start servers and processes, wait until /health answers, and return the port."""
     found = open_environment(data_dir)
+    check_threads()
+    check_servers(os.environ.get("DATABASE_URL", ""), os.environ.get("REDIS_URL", ""))
     start_servers(supervisor, data_dir, lock, durable=durable)
     release(supervisor, data_dir, found)
     children = engine(found, listener, logs)
@@ -184,9 +193,15 @@ def main(arguments: list[str]) -> int:
         if chosen.command == "run":
             return run(chosen.argv, temporary=chosen.temporary, durable=chosen.durable)
         code: int = chosen.action()
-    except (EmbeddedError, NotReadyError, NoEngineError, PortTakenError) as error:
-        say(str(error))
-        return 1
+    except (EmbeddedError, CannotStart, NotReadyError, NoEngineError, PortTakenError) as error:
+        if sentence := str(error):  # else it was said
+            say(sentence)
+        return REFUSED
+    except OSError as error:
+        if (sentence := sentence_of(error) or "") == "":
+            raise
+        say(sentence)
+        return REFUSED
     except StopRequestedError:
         return 128 + signal.SIGINT
     return code

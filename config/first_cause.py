@@ -11,24 +11,20 @@ import os
 import re
 import shutil
 import socket
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # `make clean` comes here without the libraries
     from config.redis_address import RedisAddress
 
-REFUSED = 2
-"""The exit code of a process that has said why it cannot start."""
 DATABASE = "The database that DATABASE_URL names cannot be used"
 REDIS = "The Redis that REDIS_URL names cannot be used"
 LOOK_SECONDS = 2.0  # for one look at a server
 PATIENCE = 3.0  # seconds for a server that is about to start
-THREADS = 60  # about as many as processes and threads of the engine and its servers together
+PROCESSES, SERVERS = 24, 24  # processes and threads, at least: of the engine, of its own servers
 NEW_CLUSTER = 70 * 2**20  # bytes of a new PostgreSQL, before the first order
 ROOM = 5 * 2**20  # bytes without which nothing starts
 ENCODE = "write / ? # @ % and : in a user's name or password as %2F %3F %23 %40 %25 and %3A"
@@ -54,27 +50,20 @@ class CannotStart(Exception):
         self.is_final = is_final
 
 
-def refuse(sentence: str) -> NoReturn:
-    """End this process with a sentence."""
-    with suppress(OSError):
-        print(sentence, file=sys.stderr, flush=True)
-    raise SystemExit(REFUSED)
-
-
-def check_threads() -> None:
+def check_threads(wanted: int) -> None:
     """:raises CannotStart: this user, or this container, may not have enough processes."""
     is_over = threading.Event()
     started: list[threading.Thread] = []
     before = threading.stack_size(256 * 1024)
     try:
-        for _ in range(THREADS):
+        for _ in range(wanted):
             thread = threading.Thread(target=is_over.wait, daemon=True)
             thread.start()
             started.append(thread)
     except RuntimeError:
         raise CannotStart(
             f"The system lets us start only {len(started)} more processes and threads, and the"
-            f" engine needs {THREADS}: see `ulimit -u` and the container's limit of pids."
+            f" engine needs {wanted}: see `ulimit -u` and the container's limit of pids."
         ) from None
     finally:
         threading.stack_size(before)

@@ -10,8 +10,9 @@ from pathlib import Path
 import psycopg
 from django.apps import apps
 
-from config.first_cause import LOOK_SECONDS, CannotStart, look_at_database, refuse
+from config.first_cause import LOOK_SECONDS, CannotStart, look_at_database
 from config.pooler import REFUSAL, shares_sessions
+from config.sentences import end_with
 
 APPLIED = "SELECT app::text, name::text FROM django_migrations"
 
@@ -28,7 +29,7 @@ def refuse_unfit_database(conninfo: str, *, waits: bool = True) -> None:
     try:
         asyncio.run(check_fitness(conninfo, waits=waits))
     except CannotStart as error:
-        refuse(str(error))
+        end_with([str(error)])
 
 
 async def check_fitness(conninfo: str, *, waits: bool = True) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from config.child import Child
 from config.embedded import PROJECT
 from config.embedded_postgres import cluster_identifier
-from config.first_cause import REFUSED
+from config.sentences import WRONG
 from config.servers import uses_embedded_postgres
 from config.supervisor import NotReadyError, Supervisor
 
@@ -46,7 +46,7 @@ def release(supervisor: Supervisor, data_dir: Path, found: Mapping[str, str]) ->
     code = supervisor.run(
         Child("release", manage("release"), found, layer=ENGINE_LAYER, folder=PROJECT)
     )
-    if code == REFUSED:
+    if code == WRONG:
         raise NotReadyError  # it has said why
     if code != 0:
         raise NotReadyError("The database could not be brought up to date: see above.")

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
@@ -17,10 +16,11 @@ from django.db import DatabaseError, InterfaceError
 from redis.exceptions import RedisError
 
 from config import garbage
-from config.first_cause import REFUSED, CannotStart, refuse
+from config.first_cause import CannotStart
 from config.fitness import check_fitness
 from config.per_loop import once_per_loop
 from config.postgres import Link
+from config.sentences import WRONG, say
 from orders import health
 from orders.accounts import accounts_of_this_loop
 from orders.bell import ringer_of_this_loop
@@ -216,9 +216,8 @@ async def end_if_unfit() -> None:
     try:
         await check_fitness(conninfo())
     except CannotStart as error:
-        with suppress(SystemExit):
-            refuse(str(error))
-        os._exit(REFUSED)
+        say(str(error))
+        os._exit(WRONG)
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:

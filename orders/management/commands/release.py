@@ -12,8 +12,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 
-from config.first_cause import DATABASE, REFUSED, first_line
+from config.first_cause import DATABASE, first_line
 from config.fitness import refuse_unfit_database
+from config.sentences import WRONG
 from config.session import is_connection_lost, without_end
 from orders.journal import conninfo
 
@@ -44,7 +45,7 @@ class Command(BaseCommand):
             if (fault := servers_fault(error)) is None:
                 raise
             sentence = f"{DATABASE}: {first_line(fault)}."
-            raise CommandError(sentence, returncode=REFUSED) from None
+            raise CommandError(sentence, returncode=WRONG) from None
 
     def _release(self, verbosity: int) -> None:
         call_command("migrate", interactive=False, verbosity=verbosity)

@@ -21,17 +21,6 @@ REFUSAL = (
 )
 
 
-def refuse_pooler(conninfo: str) -> None:
-    """End this process with a sentence if transactions of one client share sessions.
-
-    A server that is away, or does not answer in time, says nothing about this.
-
-    :raises SystemExit: they do.
-    """
-    if asyncio.run(shares_sessions(conninfo)):
-        raise SystemExit(REFUSAL)
-
-
 async def shares_sessions(conninfo: str) -> bool:
     """Whether transactions of one client run in sessions that others have, too.
 

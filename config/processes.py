@@ -10,6 +10,7 @@ from pathlib import Path
 from config.child import Child
 from config.embedded import PROJECT
 from config.embedded_postgres import cluster_identifier
+from config.sentences import WRONG
 from config.servers import uses_embedded_postgres
 from config.supervisor import NotReadyError, Supervisor
 
@@ -47,6 +48,8 @@ def release(supervisor: Supervisor, data_dir: Path, found: Mapping[str, str]) ->
     code = supervisor.run(
         Child("release", manage("release"), found, layer=ENGINE_LAYER, folder=PROJECT)
     )
+    if code == WRONG:
+        raise NotReadyError  # it has said why
     if code != 0:
         raise NotReadyError("The database could not be brought up to date: see above.")
     stamp.write_text(mark)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from config.banner import banner
 from config.embedded import (
     PROJECT,
     EmbeddedError,
@@ -20,21 +21,26 @@ from config.embedded import (
     remove,
     temporary_data_directory,
 )
-from config.listening import PortTakenError, is_healthy, listen, listen_host
+from config.first_cause import (
+    PROCESSES,
+    SERVERS,
+    CannotStart,
+    check_servers,
+    check_threads,
+    sentence_of,
+)
+from config.listening import LOOPBACK, PortTakenError, is_healthy, listen, listen_host
 from config.processes import command_in_foreground, engine, manage, release, worker_command
-from config.servers import READY_SECONDS, environment, start_servers, welcome_everybody
+from config.sentences import WRONG
+from config.servers import (
+    READY_SECONDS,
+    environment,
+    start_servers,
+    uses_embedded_postgres,
+    uses_embedded_redis,
+    welcome_everybody,
+)
 from config.supervisor import NotReadyError, StopRequestedError, Supervisor, say
-
-BANNER = """
-The engine is ready (Ctrl-C stops it).
-  page     {url}/
-  orders   {url}/api/orders
-  admin    {url}/admin/{login}
-  health   {url}/health
-Send an order:
-  curl -s {url}/api/orders/execute -H 'content-type: application/json' \
--d '{{"tokenIn":"SOL","tokenOut":"USDC","amount":1.5}}'
-"""
 
 
 class NoEngineError(Exception):
@@ -48,7 +54,7 @@ def up() -> int:
         port = start_engine(supervisor, data_dir, lock, listener)
         with announced(data_dir, port):
             login = "  (demo / demo)" if "DEMO_LOGIN" in open_environment(data_dir) else ""
-            print(BANNER.format(url=f"http://127.0.0.1:{port}", login=login), flush=True)
+            print(banner(f"http://127.0.0.1:{port}", login), flush=True)
             supervisor.watch()
             say("Stopping.")
             supervisor.stop_all()
@@ -71,6 +77,8 @@ def demo() -> int:
     """Show the demo on the engine of this folder if it runs, else on one made for it."""
     if running := running_port(data_directory()):
         os.execve(sys.executable, demo_command(running), environment(data_directory()))  # noqa: S606
+    if uses_embedded_postgres():
+        os.environ["HOST"] = LOOPBACK[0]  # it is for us alone, so that orders need no account
     with (
         temporary_data_directory() as data_dir,
         locked(data_dir) as lock,
@@ -113,6 +121,11 @@ def start_engine(
 ) -> int:
     """Start servers and processes, wait until /health answers, and return the port."""
     found = open_environment(data_dir)
+    check_threads(SERVERS + PROCESSES if uses_embedded_postgres() else PROCESSES)
+    check_servers(
+        "" if uses_embedded_postgres() else found["DATABASE_URL"],
+        "" if uses_embedded_redis() else found["REDIS_URL"],
+    )
     start_servers(supervisor, data_dir, lock, durable=durable)
     release(supervisor, data_dir, found)
     children = engine(found, listener, logs)
@@ -184,9 +197,15 @@ def main(arguments: list[str]) -> int:
         if chosen.command == "run":
             return run(chosen.argv, temporary=chosen.temporary, durable=chosen.durable)
         code: int = chosen.action()
-    except (EmbeddedError, NotReadyError, NoEngineError, PortTakenError) as error:
-        say(str(error))
-        return 1
+    except (EmbeddedError, CannotStart, NotReadyError, NoEngineError, PortTakenError) as error:
+        if sentence := str(error):  # else it was said
+            say(sentence)
+        return WRONG
+    except OSError as error:
+        if not (fault := sentence_of(error)):
+            raise
+        say(fault)
+        return WRONG
     except StopRequestedError:
         return 128 + signal.SIGINT
     return code

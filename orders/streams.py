@@ -6,6 +6,7 @@ that was lost costs a second and never an event.
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -15,9 +16,11 @@ from django.db import DatabaseError, InterfaceError
 from redis.exceptions import RedisError
 
 from config import garbage
+from config.first_cause import CannotStart
+from config.fitness import check_fitness
 from config.per_loop import once_per_loop
-from config.pooler import REFUSAL, shares_sessions
 from config.postgres import Link
+from config.sentences import WRONG, say
 from orders import health
 from orders.accounts import accounts_of_this_loop
 from orders.bell import ringer_of_this_loop
@@ -205,14 +208,24 @@ async def close_in_time() -> None:
         logger.warning("connections were not closed in time, they end with the process")
 
 
+async def end_if_unfit() -> None:
+    """End this process with a sentence if the database will never serve it.
+
+    At once, as nothing was begun: uvicorn would say a second sentence, and end with its own code.
+    """
+    try:
+        await check_fitness(conninfo())
+    except CannotStart as error:
+        say(str(error))
+        os._exit(WRONG)
+
+
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Beat while the server runs, close its connections when it stops (ASGI's lifespan)."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            if await shares_sessions(conninfo()):
-                await send({"type": "lifespan.startup.failed", "message": REFUSAL})
-                return
+            await end_if_unfit()
             await warm_up()
             await asyncio.to_thread(health.known_migrations)
             garbage.settle()

@@ -22,7 +22,7 @@ from django.db import OperationalError
 
 from config import garbage
 from config.celery import app
-from config.pooler import refuse_pooler
+from config.fitness import refuse_unfit_database
 from config.witness import leave_within, witness
 from orders import bell, health
 from orders.carrier import carrier
@@ -67,7 +67,7 @@ def route_and_execute_order(order_id: str, alone: bool = False) -> None:
 
 @worker_init.connect
 def refuse(**_: object) -> None:
-    refuse_pooler(conninfo())
+    refuse_unfit_database(conninfo())
 
 
 def consumer_turned() -> None:

@@ -35,6 +35,9 @@ class Refused(Exception):
     """The engine understood us and said no. Trying the same again does not help."""
 
 
+KEY = "make one with `manage.py create_api_key`, and give it as ENGINE_API_KEY or --api-key."
+
+
 @dataclass(slots=True)
 class SentOrder:
     """An order that the engine took, and what its stream told of it so far."""
@@ -79,7 +82,7 @@ async def send_order(url: str, body: dict[str, Any], key: str = "") -> SentOrder
     if code in (http.client.OK, http.client.CREATED) and "wsUrl" in answer:
         return SentOrder(answer, sent_at)
     if code == http.client.UNAUTHORIZED:
-        raise Refused(f"The engine at {url} wants an API key: --api-key or ENGINE_API_KEY.")
+        raise Refused(f"The engine at {url} wants an API key: {KEY}")
     if "detail" in answer:
         raise Refused(f"The engine refused {json.dumps(body)}: {answer['detail']}")
     raise NoEngine(f"What answers at {url} is no order execution engine (status {code}).")

@@ -57,7 +57,7 @@ def test_a_second_start_on_a_data_folder_is_refused_and_harms_nothing(
     second = start(*SLEEP, data_dir=data_dir)
     _, words = second.communicate(timeout=10)
 
-    assert second.returncode == 1
+    assert second.returncode == 2
     assert f"already running (process {first.pid})" in words
     assert "Traceback" not in words
     assert query(data_dir, "select 1") == [(1,)]
@@ -194,7 +194,7 @@ def test_worker_says_so_when_no_engine_runs(start: Start, fresh_dir: Path) -> No
     process = start("worker", data_dir=fresh_dir)
     _, words = process.communicate(timeout=10)
 
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "No engine of this folder is running" in words
 
 

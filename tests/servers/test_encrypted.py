@@ -137,7 +137,7 @@ def test_a_database_with_a_certificate_of_a_stranger_is_refused_with_a_sentence(
         psycopg.connect(url)
     with processes(encrypted.url, tmp_path) as running:
         ended = running.command("release", DATABASE_URL=url)
-        assert ended.returncode == 1
+        assert ended.returncode == 2
         assert "certificate verify failed" in ended.stderr
         assert PASSWORD not in ended.stderr
     assert encrypted.ask(ACCEPTED) == before

@@ -93,9 +93,9 @@ def test_nothing_starts_behind_a_pool_without_sessions(
             running.scheduler(DATABASE_URL=url),
         ]
         ended = running.command("release", DATABASE_URL=url)
-        assert (ended.returncode, ended.stderr.strip()) == (1, REFUSAL)
+        assert (ended.returncode, ended.stderr.strip()) == (2, REFUSAL)
         for process in started:
-            assert process.wait() == 1, process.output
+            assert process.wait() == 2, process.output
             assert process.output.strip().endswith(REFUSAL)
             assert "Traceback" not in process.output
         with pytest.raises(AssertionError, match="transaction mode") as refused:

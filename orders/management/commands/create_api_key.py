@@ -29,7 +29,9 @@ class Command(BaseCommand):
         with engine_needed(lambda: "No key was made."):
             owner = model.objects.filter(**{model.USERNAME_FIELD: user}).first()
         if owner is None:
-            raise CommandError(f"There is no account {user}: make one in the admin first.")
+            raise CommandError(
+                f"There is no account {user}: make one first, in the admin or by createsuperuser."
+            )
         if expires_days is not None and not 0 < expires_days <= 36_500:
             raise CommandError("A key expires after 1 to 36500 days.")
         end = None if expires_days is None else timezone.now() + timedelta(days=expires_days)

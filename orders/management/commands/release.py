@@ -10,10 +10,12 @@ import psycopg
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import DatabaseError, connection
 
-from config.pooler import refuse_pooler
-from config.session import without_end
+from config.first_cause import DATABASE, first_line
+from config.fitness import refuse_unfit_database
+from config.sentences import WRONG
+from config.session import is_connection_lost, without_end
 from orders.journal import conninfo
 
 LOCK = 0x72656C65  # of this step, over all hosts
@@ -29,16 +31,21 @@ class Command(BaseCommand):
     help = "Migrate; with DEMO_LOGIN=1 also make the login demo/demo, once."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        refuse_unfit_database(conninfo(), waits=False)
         try:
-            with psycopg.connect(conninfo(), autocommit=True) as own:
-                refuse_pooler(conninfo())
-                with alone(own), without_end(), connection.cursor() as cursor:
-                    # A migration may rewrite a large table.
-                    cursor.execute(UNLIMITED)
-                    self._release(options["verbosity"])
-        except psycopg.OperationalError as error:
-            first = str(error).strip().partition("\n")[0]
-            raise CommandError(f"The database does not take us: {first}") from None
+            with (
+                psycopg.connect(conninfo(), autocommit=True) as own,
+                alone(own),
+                without_end(),
+                connection.cursor() as cursor,
+            ):
+                cursor.execute(UNLIMITED)  # a migration may rewrite a large table
+                self._release(options["verbosity"])
+        except (psycopg.Error, DatabaseError) as error:
+            if (fault := servers_fault(error)) is None:
+                raise
+            sentence = f"{DATABASE}: {first_line(fault)}."
+            raise CommandError(sentence, returncode=WRONG) from None
 
     def _release(self, verbosity: int) -> None:
         call_command("migrate", interactive=False, verbosity=verbosity)
@@ -46,6 +53,14 @@ class Command(BaseCommand):
             users = get_user_model().objects
             if not users.filter(username="demo").exists():
                 users.create_superuser("demo", "", "demo")
+
+
+def servers_fault(error: BaseException | None) -> psycopg.Error | None:
+    """Return what the server told us that no statement of ours has caused: a full disk, say."""
+    while error is not None and not isinstance(error, psycopg.Error):
+        error = error.__cause__ or error.__context__
+    is_denied = isinstance(error, psycopg.errors.InsufficientPrivilege)
+    return error if error is not None and (is_denied or is_connection_lost(error)) else None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from config.pooler import refuse_pooler
+from config.fitness import refuse_unfit_database
 from config.witness import leave_within, witness
 from orders import health, housekeeping
 from orders.journal import conninfo
@@ -32,7 +32,7 @@ class Command(BaseCommand):
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
-        refuse_pooler(conninfo())
+        refuse_unfit_database(conninfo())
         health.keep_beating("scheduler")
         tick = 0
         while not stopped.wait(TICK_SECONDS):

@@ -1,0 +1,61 @@
+"""What to try on an engine that is ready: lines that work as they stand."""
+
+import http.client
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from config.embedded import PROJECT
+
+READY = """
+The engine is ready (Ctrl-C stops it).
+  page     {url}/
+  orders   {url}/api/orders
+  admin    {url}/admin/{login}
+  health   {url}/health
+"""
+ACCOUNT = """\
+Orders need an account here, and programs a key. In another terminal, with the same settings:
+  {python} manage.py createsuperuser --username alice
+  {python} manage.py create_api_key alice
+"""
+SEND = """\
+Send an order{with_key}:
+  curl -s {url}/api/orders/execute {headers}-H 'content-type: application/json' \
+-d '{{"tokenIn":"SOL","tokenOut":"USDC","amount":1.5}}'
+"""
+BY_TLS = "x-forwarded-proto: https"  # what a proxy would say, which is believed of this machine
+
+
+def banner(url: str, login: str) -> str:
+    """Return what to show of an engine at this address; `login` is what opens its admin."""
+    # An order that is empty and nobody's is refused, in a way that tells; so is a page in clear.
+    needs_key = _answer_to("POST", f"{url}/api/orders/execute") == HTTPStatus.UNAUTHORIZED
+    needs_tls = _answer_to("GET", f"{url}/") == HTTPStatus.MOVED_PERMANENTLY
+    headers = ["authorization: Bearer KEY"] * needs_key + [BY_TLS] * needs_tls
+    send = SEND.format(
+        url=url,
+        with_key=", with that key for KEY" if needs_key else "",
+        headers="".join(f"-H '{header}' " for header in headers),
+    )
+    account = ACCOUNT.format(python=python()) if needs_key else ""
+    return READY.format(url=url, login=login) + account + send
+
+
+def python() -> str:
+    """Return what a person types in the project's folder for the Python of this engine."""
+    return ".venv/bin/python" if Path(PROJECT, ".venv/bin/python").exists() else "python"
+
+
+def _answer_to(method: str, url: str) -> int:
+    """Return the status of the answer to nobody's request; zero if there is none."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
+    said = {"Host": "localhost", "Content-Type": "application/json"}
+    try:
+        connection.request(method, parts.path, b"{}" if method == "POST" else None, said)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()

@@ -153,6 +153,8 @@ class Wanted(NamedTuple):
     orders: QuerySet[Order]
     among: QuerySet[Order] | None
     """None where an index leads to the orders themselves."""
+    is_active: bool = False
+    """Whether only active orders are asked for, of which two small indexes hold all."""
 
 
 def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
@@ -173,14 +175,16 @@ def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
             }
         )
     values = chosen.form.cleaned_data
-    if is_active(values) or not any(values[name] for name in set(values) - RANGE):
+    if is_active(values):
+        return Wanted(chosen.qs, None, is_active=True)
+    if not any(values[name] for name in set(values) - RANGE):
         return Wanted(chosen.qs, None)
     in_range = OrderFilter({name: query[name] for name in RANGE & set(query)}, orders)
     return Wanted(chosen.qs, in_range.qs)
 
 
 def is_active(values: dict[str, Any]) -> bool:
-    """Whether none but active orders are asked for: two small indexes hold nothing else."""
+    """Whether none but active orders are asked for."""
     statuses = set(values["status"])
     return values["state"] == ["active"] or (bool(statuses) and statuses <= ACTIVE)
 

@@ -1,11 +1,12 @@
 """Accounts, which stay for as long as there are orders of theirs."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from orders.models import Order
@@ -14,8 +15,8 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin):
-    def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
+class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # not generic at run time
+    def get_deleted_objects(self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest) -> Any:
         """Say that an account has orders; Django would read them all, and name each."""
         kept = [user for user in objs if Order.objects.filter(owner=user).exists()]
         if not kept:

@@ -22,6 +22,7 @@ from orders.journal import conninfo
 from tests.orders.ended_orders import (
     ANALYZE,
     API_QUERIES,
+    FORGET_STATISTICS,
     LIST_PAGES,
     OF_DJANGO,
     OF_LINKS,
@@ -52,9 +53,6 @@ SELECT now() - n * interval '1 second', 1 FROM generate_series(1, 60) AS n
 SKIP_INDEXES = """
 UPDATE pg_index SET indisready = false
 WHERE indrelid = ANY(%s::regclass[]) AND NOT indisprimary
-"""
-FORGET_STATISTICS = """
-DELETE FROM pg_statistic WHERE starelid = ANY(%s::regclass[])
 """
 FORGET_SIZES = """
 UPDATE pg_class SET relpages = 0, reltuples = -1
@@ -110,7 +108,7 @@ def fill_tables(count: int) -> float:
         database.execute(STARTS)
         for table in TABLES:
             database.execute(f"REINDEX TABLE {table}")
-        database.execute(FORGET_STATISTICS, [TABLES])
+        database.execute(FORGET_STATISTICS)
         database.execute(FORGET_SIZES, {"tables": TABLES})
     User.objects.filter(username="many").update(is_staff=True, is_superuser=True)
     return time.monotonic() - begun

@@ -40,6 +40,12 @@ SELECT id, 1, signature, '', 1, CASE status WHEN 'confirmed' THEN 'landed' ELSE 
   created_at, created_at FROM orders;
 """
 ANALYZE = "ANALYZE orders, order_transactions"
+FORGET_STATISTICS: LiteralString = """
+DELETE FROM pg_statistic WHERE starelid IN (
+  'orders'::regclass, 'order_transactions'::regclass, 'order_events'::regclass,
+  'order_starts'::regclass)
+"""
+"""As if ANALYZE had never been: TRUNCATE keeps what is known of the values."""
 
 CLAIM = {
     **{"room": 10, "statuses": ["pending", "routing", "building", "submitted"], "lease": 10},

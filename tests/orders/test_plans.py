@@ -15,7 +15,14 @@ from pytest_django.plugin import DjangoDbBlocker
 from config.postgres import connect
 from orders import metrics_sql
 from orders.journal import conninfo
-from tests.orders.ended_orders import ANALYZE, OF_DJANGO, OF_LINKS, OF_METRICS, fill
+from tests.orders.ended_orders import (
+    ANALYZE,
+    FORGET_STATISTICS,
+    OF_DJANGO,
+    OF_LINKS,
+    OF_METRICS,
+    fill,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +41,7 @@ def filled(
     with psycopg.connect(conninfo(), autocommit=True) as database:
         database.execute("TRUNCATE orders, order_transactions, order_starts CASCADE")
         is_analysed = request.param == "analysed"
+        database.execute(FORGET_STATISTICS)
         database.execute(fill(30_000))
         database.execute(STARTS)
         if is_analysed:

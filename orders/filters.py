@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import django_filters
 from django.core.exceptions import ValidationError as InvalidValue
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.forms import Field
 from django.http import QueryDict
 from django_filters.constants import EMPTY_VALUES
@@ -145,6 +145,13 @@ class OrderFilter(django_filters.FilterSet):
 
 
 RANGE = {"createdAfter", "createdBefore"}
+# An array is planned by itself and made first. Otherwise, without statistics, the planner looks
+# through all orders of an account for the open ones.
+IS_OPEN = """orders.id = ANY(ARRAY(
+  SELECT id FROM orders AS open WHERE open.finished_at IS NULL AND open.started_at IS NULL
+  UNION ALL
+  SELECT id FROM orders AS open WHERE open.finished_at IS NULL AND open.started_at IS NOT NULL
+))"""
 
 
 class Wanted(NamedTuple):
@@ -153,8 +160,6 @@ class Wanted(NamedTuple):
     orders: QuerySet[Order]
     among: QuerySet[Order] | None
     """None where an index leads to the orders themselves."""
-    is_active: bool = False
-    """Whether only active orders are asked for, of which two small indexes hold all."""
 
 
 def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
@@ -175,16 +180,14 @@ def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
             }
         )
     values = chosen.form.cleaned_data
-    if is_active(values):
-        return Wanted(chosen.qs, None, is_active=True)
-    if not any(values[name] for name in set(values) - RANGE):
+    if is_active(values) or not any(values[name] for name in set(values) - RANGE):
         return Wanted(chosen.qs, None)
     in_range = OrderFilter({name: query[name] for name in RANGE & set(query)}, orders)
     return Wanted(chosen.qs, in_range.qs)
 
 
 def is_active(values: dict[str, Any]) -> bool:
-    """Whether none but active orders are asked for."""
+    """Whether none but active orders are asked for: two small indexes hold nothing else."""
     statuses = set(values["status"])
     return values["state"] == ["active"] or (bool(statuses) and statuses <= ACTIVE)
 
@@ -192,9 +195,7 @@ def is_active(values: dict[str, Any]) -> bool:
 def of_statuses(orders: QuerySet[Order], statuses: frozenset[Status]) -> QuerySet[Order]:
     """Return those with one of these statuses; active ones in the words of their indexes."""
     if statuses <= ACTIVE:
-        orders = orders.filter(
-            Q(finished_at=None, started_at=None) | Q(finished_at=None, started_at__isnull=False)
-        )
+        orders = orders.extra(where=[IS_OPEN])  # noqa: S610  # no text of others
     return orders if statuses == ACTIVE else orders.filter(status__in=sorted(statuses))
 
 

@@ -6,7 +6,7 @@ arrives later moves nothing. Each page is bounded in what it reads, whatever is 
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -76,7 +76,7 @@ def page_of(wanted: Wanted, place: Place | None, limit: int) -> Page:
     Where orders are looked through for those that are wanted, a page ends after `LOOKED_AT` of
     them, with fewer orders or none, and the next one goes on from there.
     """
-    with nullcontext() if wanted.is_active else in_index_order():
+    with in_index_order():
         return _page_of(wanted, place, limit)
 
 

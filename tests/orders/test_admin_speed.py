@@ -125,6 +125,14 @@ def test_the_list_of_orders_reads_a_bounded_part_of_an_index(
     assert shown(open_page(f"{LIST}?{query}")) == count
 
 
+def test_orders_that_lie_apart_are_looked_through_less_far(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orders.operators.reach.REACH_APART", 200)  # 301 failed
+    assert "looked through the newest 200 " in open_page(f"{LIST}?status=failed&venue=meteora")
+    assert f"looked through the newest {REACH} " in open_page(f"{LIST}?created=day&side=buy")
+
+
 def test_failed_orders_are_found_however_old(open_page: Open) -> None:
     page = open_page(f"{LIST}?status=failed&p=7")
     assert "018f0000-0000-7000-8000-000000000001" in page

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import django_filters
 from django.core.exceptions import ValidationError as InvalidValue
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.forms import Field
 from django.http import QueryDict
 from django_filters.constants import EMPTY_VALUES
@@ -169,6 +169,13 @@ class OrderFilter(django_filters.FilterSet):
 
 
 RANGE = {"createdAfter", "createdBefore"}
+# An array is planned by itself and made first. Otherwise, without statistics, the planner looks
+# through all orders of an account for the open ones.
+IS_OPEN = """orders.id = ANY(ARRAY(
+  SELECT id FROM orders AS open WHERE open.finished_at IS NULL AND open.started_at IS NULL
+  UNION ALL
+  SELECT id FROM orders AS open WHERE open.finished_at IS NULL AND open.started_at IS NOT NULL
+))"""
 
 
 class Wanted(NamedTuple):
@@ -213,9 +220,7 @@ def is_active(values: dict[str, Any]) -> bool:
 def of_statuses(orders: QuerySet[Order], statuses: frozenset[Status]) -> QuerySet[Order]:
     """Return those with one of these statuses; active ones in the words of their indexes."""
     if statuses <= ACTIVE:
-        orders = orders.filter(
-            Q(finished_at=None, started_at=None) | Q(finished_at=None, started_at__isnull=False)
-        )
+        orders = orders.extra(where=[IS_OPEN])  # noqa: S610  # no text of others
     return orders if statuses == ACTIVE else orders.filter(status__in=sorted(statuses))
 
 

@@ -1,7 +1,8 @@
 """The lists of operators, each in a file of its own. Django imports them from here."""
 
+from orders.admin.accounts import AccountAdmin
 from orders.admin.keys import ApiKeyAdmin
 from orders.admin.orders import OrderAdmin
 from orders.admin.transactions import TransactionAdmin
 
-__all__ = ("ApiKeyAdmin", "OrderAdmin", "TransactionAdmin")
+__all__ = ("AccountAdmin", "ApiKeyAdmin", "OrderAdmin", "TransactionAdmin")

@@ -1,6 +1,6 @@
 """Orders for operators: everything to see, nothing to edit, and two deeds through their doors."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +17,13 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
 
 from orders import bell, submission
-from orders.lifecycle import FINAL
+from orders.lifecycle import ACTIVE, FINAL
 from orders.models import Heartbeat, Order, OrderTransaction
 from orders.operators import export
 from orders.operators.calendar import calendar
 from orders.operators.case_file import case_file
 from orders.operators.filters import (
+    OPEN,
     AttemptsFilter,
     AttentionFilter,
     CreatedFilter,
@@ -36,6 +37,7 @@ from orders.operators.filters import (
 )
 from orders.operators.reach import BoundedReach
 from orders.operators.words import duration, label_of, limits_text
+from orders.pages import in_index_order
 from orders.representation import executed_price, headline
 from routing.admin import ReadOnlyAdmin
 
@@ -76,7 +78,10 @@ class OrderAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Orders", **(extra_context or {})})
+        # Two indexes together find what is open. Deeds are no part of a transaction.
+        is_open = request.GET.get("status") in (OPEN, *ACTIVE) or "lease" in request.GET
+        with nullcontext() if is_open or request.method == "POST" else in_index_order():
+            return super().changelist_view(request, {"title": "Orders", **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern]:
         def door(view: Any) -> Any:

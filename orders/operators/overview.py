@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from orders.health import ALIVE_SECONDS
 from orders.operators.words import duration
+from orders.pages import in_index_order
 
 MOST_READ = 50_000  # orders
 
@@ -105,7 +106,7 @@ def overview() -> Overview:
 def read() -> dict[str, Any]:
     """Return the columns of all queries by their names."""
     found: dict[str, Any] = {}
-    with connection.cursor() as cursor:
+    with in_index_order(), connection.cursor() as cursor:
         for query in QUERIES:
             cursor.execute(query, {"most": MOST_READ, "alive": ALIVE_SECONDS})
             names = [column.name for column in cursor.description]

@@ -8,6 +8,7 @@ from django.db import connection
 
 from orders.operators.overview import MOST_READ, orders
 from orders.operators.words import duration
+from orders.pages import in_index_order
 from routing.registry import registry
 from routing.venues import SIMULATED_VENUES
 
@@ -56,7 +57,7 @@ class VenueRecords:
 
 
 def venue_records() -> VenueRecords:
-    with connection.cursor() as cursor:
+    with in_index_order(), connection.cursor() as cursor:
         cursor.execute(LAST_DAY, {"most": MOST_READ})
         rows = {row[0]: row[1:] for row in cursor.fetchall()}
     venues = tuple(_record(venue, rows.get(venue.name)) for venue in SIMULATED_VENUES)

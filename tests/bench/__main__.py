@@ -1,9 +1,13 @@
-"""Runs the parts named on the command line (a b c d e l p), or all, and prints a table."""
+"""Runs the parts named on the command line (a b c d e g l p), or all, and prints a table.
+
+`g10000000` runs part g over so many ended orders as well.
+"""
 
 import asyncio
 import os
 import platform
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from orders.journal import journal_of_this_loop
 from orders.moves import NewOrder
 from orders.submission import new_order_id
 from tests.bench import client, engine
+from tests.bench.growth import growth_rows
 from tests.bench.landings import landing_rates
 from tests.bench.machine import loop_ms
 from tests.bench.pools import quote_times
@@ -146,17 +151,23 @@ def quotes() -> None:
         row(f"(p) {what}", figure)
 
 
+def growth(*counts: int) -> None:
+    for what, figure in growth_rows(*counts):
+        row(f"(g) {what}", figure)
+
+
 def landings() -> None:
     for what, figure in landing_rates(os.environ["DATABASE_URL"]):
         row(f"(l) {what}", figure)
 
 
-PARTS = {
+PARTS: dict[str, Callable[..., None]] = {
     "a": accept_rate,
     "b": drain,
     "c": follow,
     "d": with_the_briefs_latencies,
     "e": profile,
+    "g": growth,
     "l": landings,
     "p": quotes,
 }
@@ -179,4 +190,4 @@ if __name__ == "__main__":
     print("fsync on, every status and event persisted; client and servers share the cores.\n")
     for part in sys.argv[1:] or PARTS:
         row("this machine just now: a loop of a million in Python", f"{loop_ms():.0f} ms")
-        PARTS[part]()
+        PARTS[part[0]](*map(int, filter(None, [part[1:]])))

@@ -9,14 +9,20 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from pytest_django.plugin import DjangoDbBlocker
 
 from config.postgres import connect
-from orders import accounts, health, pressure, standing, streams, tickets
-from orders import journal_sql as sql
+from orders import metrics_sql
 from orders.journal import conninfo
-from tests.orders.test_admin_speed import FILL, SIGNATURE
+from tests.orders.ended_orders import (
+    ANALYZE,
+    FORGET_STATISTICS,
+    OF_DJANGO,
+    OF_LINKS,
+    OF_METRICS,
+    fill,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -26,33 +32,6 @@ STARTS = """
 INSERT INTO order_starts (at, orders)
 SELECT now() - n * interval '1 minute', 1 FROM generate_series(1, 30000) AS n
 """
-ID = "018f0000-0000-7000-8000-000000000001"
-CLAIM = {
-    **{"room": 10, "statuses": ["pending", "routing", "building", "submitted"], "lease": 10},
-    **{"message": "", "data": "{}", "is_limited": True, "limit": 100, "window": 60},
-}
-KEYS = '[{"ordinal": 0, "owner": 1, "idempotency_key": "k", "client_order_id": "c"}]'
-OF_LINKS: dict[str, tuple[str, Any]] = {
-    "a claim": (sql.CLAIM_DUE, CLAIM),
-    "a claim of one order": (sql.CLAIM_NAMED, CLAIM | {"only": ID}),
-    "the last data": (sql.LAST_DATA, (ID, "building")),
-    "keys": (sql.ACCEPTED_BEFORE, {"keys": KEYS}),
-    "the backlog": (pressure.WAITING, (10_000,)),
-    "who is behind": (streams.BEHIND, ([ID], [3])),
-    "a log": (streams.HISTORY, (0, ID, False, None)),
-    "API keys": (accounts.FIND_KEYS, {"digests": ["x"]}),
-    "living workers": (health.ALIVE, (10, 10)),
-}
-OF_DJANGO: dict[str, tuple[str, Any]] = {
-    "what is due": (sql.DUE_KINDS, None),
-    "what lies ahead": (sql.BRING_BACK, {"lease": 10, "delay": 61, "most": 10_000}),
-    "open orders": (sql.OPEN, {"most": 10_000}),
-    "old starts": (sql.PRUNE_STARTS, {"window": 40 * 86_400}),
-    "old heartbeats": (health.FORGET, None),
-    "old tickets": (tickets.PRUNE, None),
-    "the standing": (standing.STANDING, {"window": 60}),
-    "the last hour": (standing.LAST_HOUR, None),
-}
 
 
 @pytest.fixture(scope="module", params=["without statistics", "analysed"])
@@ -62,10 +41,11 @@ def filled(
     with psycopg.connect(conninfo(), autocommit=True) as database:
         database.execute("TRUNCATE orders, order_transactions, order_starts CASCADE")
         is_analysed = request.param == "analysed"
-        database.execute(FILL if is_analysed else FILL.partition("ANALYZE")[0])
+        database.execute(FORGET_STATISTICS)
+        database.execute(fill(30_000))
         database.execute(STARTS)
         if is_analysed:
-            database.execute("ANALYZE order_starts")
+            database.execute(f"{ANALYZE}, order_starts")
         yield
         database.execute("TRUNCATE orders, order_transactions, order_starts CASCADE")
         database.execute("DELETE FROM auth_user WHERE username = 'many'")
@@ -115,9 +95,19 @@ def test_a_job_or_a_page_reads_no_finished_orders(name: str, filled: None) -> No
     assert_reads_little(plans[0]["Plan"])
 
 
+@pytest.mark.parametrize("name", OF_METRICS)
+def test_a_question_of_the_metrics_reads_no_finished_orders(name: str, filled: None) -> None:
+    statement, parameters = OF_METRICS[name]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(metrics_sql.PLANS)
+        cursor.execute(explained(statement), parameters)
+        ((plans,),) = cursor.fetchall()
+    assert_reads_little(plans[0]["Plan"])
+
+
 def test_the_count_notices_a_statement_that_reads_the_table(filled: None) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(explained("SELECT count(*) FROM orders WHERE signature <> %s"), [SIGNATURE])
+        cursor.execute(explained("SELECT count(*) FROM orders WHERE signature <> %s"), ["none"])
         ((plans,),) = cursor.fetchall()
     with pytest.raises(AssertionError):
         assert_reads_little(plans[0]["Plan"])

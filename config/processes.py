@@ -10,6 +10,7 @@ from pathlib import Path
 from config.child import Child
 from config.embedded import PROJECT
 from config.embedded_postgres import cluster_identifier
+from config.environment import read_environment
 from config.servers import uses_embedded_postgres
 from config.supervisor import NotReadyError, Supervisor
 
@@ -68,7 +69,7 @@ def engine(
     # Somewhat longer than each needs to end by itself.
     graces = {
         "web": 12.0,
-        "worker": float(found.get("STOP_GRACE_SECONDS") or 8) + 17,
+        "worker": read_environment().STOP_GRACE_SECONDS + 17,
         "scheduler": 5.0,
     }
     return [

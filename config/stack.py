@@ -10,20 +10,26 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from config.clean import clean
 from config.embedded import (
     PROJECT,
     EmbeddedError,
-    data_directory,
     is_alive,
-    is_in_use,
     locked,
-    remove,
     temporary_data_directory,
 )
-from config.listening import PortTakenError, is_healthy, listen, listen_host
+from config.environment import WrongSettings, data_directory, environment_or_end
+from config.listening import PortTakenError, is_healthy, listen, listen_host, url_of
 from config.processes import command_in_foreground, engine, manage, release, worker_command
-from config.servers import READY_SECONDS, environment, start_servers, welcome_everybody
-from config.supervisor import NotReadyError, StopRequestedError, Supervisor, say
+from config.sentences import end_with, say
+from config.servers import (
+    READY_SECONDS,
+    environment,
+    has_demo_login,
+    start_servers,
+    welcome_everybody,
+)
+from config.supervisor import NotReadyError, StopRequestedError, Supervisor
 
 BANNER = """
 The engine is ready (Ctrl-C stops it).
@@ -47,8 +53,8 @@ def up() -> int:
     with locked(data_dir) as lock, Supervisor() as supervisor, listen() as listener:
         port = start_engine(supervisor, data_dir, lock, listener)
         with announced(data_dir, port):
-            login = "  (demo / demo)" if "DEMO_LOGIN" in open_environment(data_dir) else ""
-            print(BANNER.format(url=f"http://127.0.0.1:{port}", login=login), flush=True)
+            login = "  (demo / demo)" if has_demo_login(open_environment(data_dir)) else ""
+            print(BANNER.format(url=url_of(listen_host(), port), login=login), flush=True)
             supervisor.watch()
             say("Stopping.")
             supervisor.stop_all()
@@ -69,7 +75,7 @@ def run(command: list[str], *, temporary: bool, durable: bool) -> int:
 
 def demo() -> int:
     """Show the demo on the engine of this folder if it runs, else on one made for it."""
-    if running := running_port(data_directory()):
+    if running := running_url(data_directory()):
         os.execve(sys.executable, demo_command(running), environment(data_directory()))  # noqa: S606
     with (
         temporary_data_directory() as data_dir,
@@ -78,28 +84,19 @@ def demo() -> int:
         listen() as listener,
     ):
         port = start_engine(supervisor, data_dir, lock, listener, durable=False, logs=data_dir)
-        return run_in_foreground(supervisor, demo_command(port), open_environment(data_dir))
+        url = url_of(listen_host(), port)
+        return run_in_foreground(supervisor, demo_command(url), open_environment(data_dir))
 
 
 def worker() -> int:
     """Become one more worker of the engine of this folder."""
     data_dir = data_directory()
-    if not running_port(data_dir):
+    if not running_url(data_dir):
         raise NoEngineError("No engine of this folder is running: start it with `make up` first.")
     command = worker_command(f"worker-{os.getpid()}")
     say("One more worker for the engine of this folder (Ctrl-C stops it).")
     os.chdir(PROJECT)
     os.execve(sys.executable, command, environment(data_dir))  # noqa: S606 - our own command
-
-
-def clean() -> int:
-    """Remove the data folder in the project."""
-    data_dir = PROJECT / ".data"
-    if is_in_use(data_dir):
-        say(f"The engine in {data_dir} is running: stop it first.")
-        return 1
-    remove(data_dir)
-    return 0
 
 
 def start_engine(
@@ -119,7 +116,8 @@ def start_engine(
     for child in children:
         supervisor.start(child)
     port: int = listener.getsockname()[1]
-    supervisor.wait_until(lambda: is_healthy(port), children[0], READY_SECONDS)
+    host = listen_host()
+    supervisor.wait_until(lambda: is_healthy(port, host), children[0], READY_SECONDS)
     return port
 
 
@@ -141,8 +139,8 @@ def open_environment(data_dir: Path) -> dict[str, str]:
     return found
 
 
-def demo_command(port: int) -> list[str]:
-    return manage("demo", "--url", f"http://127.0.0.1:{port}")
+def demo_command(url: str) -> list[str]:
+    return manage("demo", "--url", url)
 
 
 @contextmanager
@@ -158,14 +156,14 @@ def announced(data_dir: Path, port: int) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def running_port(data_dir: Path) -> int | None:
-    """Return the port of the stack that runs on a data folder, if one does and answers."""
+def running_url(data_dir: Path) -> str | None:
+    """Return the address of the stack that runs on a data folder, if one does and answers."""
     try:
         found = json.loads((data_dir / "stack.json").read_text())
-        process_id, port = int(found["pid"]), int(found["port"])
+        process_id, port, host = int(found["pid"]), int(found["port"]), str(found["host"])
     except (OSError, ValueError, KeyError):
         return None
-    return port if is_alive(process_id) and is_healthy(port) else None
+    return url_of(host, port) if is_alive(process_id) and is_healthy(port, host) else None
 
 
 def main(arguments: list[str]) -> int:
@@ -180,6 +178,7 @@ def main(arguments: list[str]) -> int:
     runner.add_argument("--durable", action="store_true", help="with --temporary: keep fsync on")
     runner.add_argument("argv", nargs="+", metavar="COMMAND")
     chosen = parser.parse_args(arguments)
+    environment_or_end()
     try:
         if chosen.command == "run":
             return run(chosen.argv, temporary=chosen.temporary, durable=chosen.durable)
@@ -187,6 +186,8 @@ def main(arguments: list[str]) -> int:
     except (EmbeddedError, NotReadyError, NoEngineError, PortTakenError) as error:
         say(str(error))
         return 1
+    except WrongSettings as error:
+        end_with(error.sentences)
     except StopRequestedError:
         return 128 + signal.SIGINT
     return code

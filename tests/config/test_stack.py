@@ -14,7 +14,7 @@ import redis
 
 from config.embedded import PROJECT, database_url, redis_url, runtime_directory
 from config.listening import PortTakenError, listen
-from config.stack import announced, running_port
+from config.stack import announced, running_url
 
 from .conftest import (
     Start,
@@ -202,7 +202,7 @@ def test_a_stack_file_of_a_dead_process_is_stale(tmp_path: Path) -> None:
     with announced(tmp_path, port=1):
         found = json.loads((tmp_path / "stack.json").read_text())
         assert found == {"pid": os.getpid(), "port": 1, "host": "127.0.0.1"}
-        assert running_port(tmp_path) is None  # nobody answers there
+        assert running_url(tmp_path) is None  # nobody answers there
     assert not (tmp_path / "stack.json").exists()
 
 
@@ -255,7 +255,6 @@ def test_variables_for_other_databases_change_nothing_about_our_own_server(
     }
     script = (
         "import os, psycopg\n"
-        "from config.embedded import data_directory, database_url\n"
         "found = psycopg.connect(os.environ['DATABASE_URL'])\n"
         "names = ('DateStyle', 'client_encoding', 'search_path', 'transaction_read_only')\n"
         "print([found.execute(f'SHOW {name}').fetchone()[0] for name in names])\n"

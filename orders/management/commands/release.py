@@ -1,12 +1,12 @@
 """Bring the database to this version: the `release` step of Procfile and compose."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -42,7 +42,7 @@ class Command(BaseCommand):
 
     def _release(self, verbosity: int) -> None:
         call_command("migrate", interactive=False, verbosity=verbosity)
-        if os.environ.get("DEMO_LOGIN") == "1":
+        if settings.DEMO_LOGIN:
             users = get_user_model().objects
             if not users.filter(username="demo").exists():
                 users.create_superuser("demo", "", "demo")

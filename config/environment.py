@@ -284,7 +284,7 @@ class WrongSettings(Exception):
         super().__init__("\n".join(self.sentences))
 
 
-def environment_or_end() -> Environment:
+def environment_or_end(*, for_engine: bool = True) -> Environment:
     """Read the environment for a process that begins; end it if anything is wrong.
 
     :raises SystemExit: that was told, by a sentence for each setting.
@@ -293,24 +293,29 @@ def environment_or_end() -> Environment:
         for sentence in look_alikes(os.environ):
             say(sentence)
     try:
-        return read_environment()
+        return read_environment(for_engine=for_engine)
     except WrongSettings as error:
         end_with(error.sentences)
 
 
-def read_environment() -> Environment:
-    """Read all settings.
+def read_environment(*, for_engine: bool = False) -> Environment:
+    """Read all settings; `for_engine`: what the engine cannot do without is missed, too.
 
     :raises WrongSettings: some of them are wrong. All of these are told at once.
     """
+    wrong: dict[str, str] = {}
     try:
-        found, wrong = Environment(), {}
+        found = Environment()
     except ValidationError as error:
         wrong = {str(each["loc"][0]): str(each["ctx"]["error"]) for each in error.errors()}
         fields = Environment.model_fields
         found = Environment(**{name: fields[name].default for name in wrong})
     sentences = [f"{name} {sentence}." for name, sentence in wrong.items()]
     sentences += contradictions(found, wrong)
+    has_key = found.SECRET_KEY or found.DEBUG or "SECRET_KEY" in wrong
+    if for_engine and found.DATABASE_URL and not has_key:
+        takes = reading_of("SECRET_KEY").takes
+        sentences += [f"SECRET_KEY is not set, and DATABASE_URL is: it has to be {takes}."]
     if sentences:
         raise WrongSettings(sentences)
     return found
@@ -321,13 +326,8 @@ def data_directory() -> Path:
     return Path(read_environment().ENGINE_DATA_DIR or PROJECT / ".data").resolve()
 
 
-def contradictions(found: Environment, unknown: Iterable[str] = ()) -> Iterator[str]:
+def contradictions(found: Environment, unknown: Iterable[str]) -> Iterator[str]:
     """Tell which settings do not go together; of those in `unknown` nothing can be said."""
-    if found.DATABASE_URL and not (found.SECRET_KEY or found.DEBUG) and "SECRET_KEY" not in unknown:
-        yield (
-            "SECRET_KEY is not set, and DATABASE_URL is: it has to be"
-            f" {reading_of('SECRET_KEY').takes}, the same for all processes."
-        )
     default = int(Environment.model_fields["HSTS_SECONDS"].default)
     if "HTTPS" not in unknown and not found.HTTPS and found.HSTS_SECONDS not in (0, default):
         yield "HSTS_SECONDS is set, and HTTPS is off: it has to be unset, or HTTPS true."

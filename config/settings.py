@@ -52,8 +52,8 @@ if IS_EMBEDDED:  # a command beside our own server: libpq reads the variables wh
         del os.environ[name]
 SECRET_KEY = given.SECRET_KEY or embedded.secret_key(DATA_DIR)
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]  # where health checks come from
-OWN_HOST = [in_url(given.HOST)] if given.HOST and given.HOST not in EVERYWHERE else []
-ALLOWED_HOSTS = [*LOOPBACK, *OWN_HOST, *given.ALLOWED_HOSTS]
+own_hosts = [in_url(given.HOST)] if given.HOST and given.HOST not in EVERYWHERE else []
+ALLOWED_HOSTS = list(dict.fromkeys([*LOOPBACK, *own_hosts, *given.ALLOWED_HOSTS]))
 CSRF_TRUSTED_ORIGINS = list(given.CSRF_TRUSTED_ORIGINS)
 ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own host
 SESSION_COOKIE_HTTPONLY = True

@@ -178,7 +178,8 @@ def main(arguments: list[str]) -> int:
     runner.add_argument("--durable", action="store_true", help="with --temporary: keep fsync on")
     runner.add_argument("argv", nargs="+", metavar="COMMAND")
     chosen = parser.parse_args(arguments)
-    environment_or_end()
+    # A command that is run has settings of its own.
+    environment_or_end(for_engine=chosen.command not in ("run", "clean"))
     try:
         if chosen.command == "run":
             return run(chosen.argv, temporary=chosen.temporary, durable=chosen.durable)

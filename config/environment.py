@@ -45,7 +45,6 @@ class Environment(BaseSettings):
         case_sensitive=True, frozen=True, enable_decoding=False, hide_input_in_errors=True
     )
 
-    # Servers and Django
     DATABASE_URL: Annotated[str | None, readings.database_url()] = setting(
         None,
         "libpq URL of a PostgreSQL, best 17 or later: from there on a transaction of a process"
@@ -146,7 +145,7 @@ class Environment(BaseSettings):
         " `docker-compose.yml`. See docs/observability.md.",
     )
     DEMO_LOGIN: Annotated[bool, readings.truth()] = setting(
-        "0",
+        "false",
         "On: `manage.py release` makes the superuser `demo` / `demo` once. `make up` sets it when"
         " it runs its own PostgreSQL and only this machine can connect.",
     )
@@ -162,7 +161,6 @@ class Environment(BaseSettings):
         None, "Port `make up` listens on.", "first free from 8000"
     )
 
-    # Orders
     DEFAULT_MARKET: Annotated[str, readings.market()] = setting(
         "SOL/USDC", "Market of orders that name no tokens: one that is traded here."
     )
@@ -230,7 +228,6 @@ class Environment(BaseSettings):
         " and another worker goes on at once.",
     )
 
-    # The simulation
     SIMULATION_QUOTE_LATENCY: Annotated[float, readings.seconds("0", "3600")] = setting(
         "0.2", "Seconds a quote takes."
     )

@@ -117,7 +117,8 @@ def command_in_foreground(command: list[str], found: Mapping[str, str]) -> Child
 def _release_mark(data_dir: Path, found: Mapping[str, str]) -> str:
     """Return a text that changes when the database, a migration or a version does."""
     mark = hashlib.sha256(cluster_identifier(data_dir))
-    mark.update(found.get("DEMO_LOGIN", "").encode())
+    for setting in ("DEMO_LOGIN", "DEFAULT_MARKET"):  # which `release` heeds
+        mark.update(f"{setting}={found.get(setting, '')};".encode())
     for path in [*sorted(PROJECT.glob("*/migrations/*.py")), PROJECT / "requirements.lock"]:
         mark.update(path.name.encode() + path.read_bytes())
     return mark.hexdigest()

@@ -19,6 +19,7 @@ from config.environment import (
     reading_of,
 )
 from config.rate import Rate
+from tests.engine import engine
 from tests.forked import run_program
 
 from .conftest import Start, clean_environment
@@ -334,6 +335,18 @@ def test_nothing_is_started_with_settings_that_are_wrong(
     assert (process.returncode, output) == (2, "")
     assert [line.split()[0] for line in errors.splitlines()] == TOLD
     assert not fresh_dir.exists()
+
+
+def test_a_default_market_that_is_not_traded_stops_the_release(
+    process_database: str, tmp_path: Path
+) -> None:
+    with engine(process_database, tmp_path) as running:
+        assert running.command("release", "--verbosity", "0").returncode == 0
+        for market in ("X/Y", "USDC/SOL", "SOL/WSOL"):
+            ended = running.command("release", "--verbosity", "0", DEFAULT_MARKET=market)
+            assert (ended.returncode, ended.stdout) == (2, "")
+            assert ended.stderr.startswith(f"DEFAULT_MARKET is '{market}': it has to be a market")
+            assert ended.stderr.count("\n") == 1
 
 
 def test_what_was_made_can_be_removed_by_a_python_without_our_libraries() -> None:

@@ -259,7 +259,7 @@ def test_a_host_whose_name_nobody_knows_is_refused_by_name(monkeypatch: pytest.M
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     monkeypatch.setenv("HOST", "nowhere.invalid")
-    with pytest.raises(WrongSettings, match="^HOST is 'nowhere.invalid': it has to be an address"):
+    with pytest.raises(WrongSettings, match=r"^HOST is 'nowhere.invalid': it has to be an address"):
         listen()
 
 

@@ -13,8 +13,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from config.pooler import refuse_pooler
+from config.sentences import end_with
 from config.session import without_end
 from orders.journal import conninfo
+from orders.serializers import tokens_of_default_market
+from routing.registry import read_registry, registry
+from routing.tokens import UnknownMarket, UnknownToken
 
 LOCK = 0x72656C65  # of this step, over all hosts
 LOCK_SECONDS = 120.0
@@ -46,6 +50,21 @@ class Command(BaseCommand):
             users = get_user_model().objects
             if not users.filter(username="demo").exists():
                 users.create_superuser("demo", "", "demo")
+        refuse_unknown_market()
+
+
+def refuse_unknown_market() -> None:
+    """End this process if DEFAULT_MARKET is none that is traded here.
+
+    :raises SystemExit: it is not, and that was said.
+    """
+    read_registry()
+    try:
+        registry().market(*tokens_of_default_market())
+    except (UnknownToken, UnknownMarket):
+        known = ", ".join(market.name for market in registry().markets)
+        name = settings.DEFAULT_MARKET
+        end_with([f"DEFAULT_MARKET is {name!r}: it has to be a market of this engine ({known})."])
 
 
 @contextmanager

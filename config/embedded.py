@@ -29,11 +29,6 @@ class EmbeddedError(Exception):
     """The embedded servers cannot be used here; the message says why and what to do."""
 
 
-def data_directory() -> Path:
-    """Return the folder of this run's state: ENGINE_DATA_DIR, else `.data` in the project."""
-    return Path(os.environ.get("ENGINE_DATA_DIR") or PROJECT / ".data").resolve()
-
-
 def database_url(data_dir: Path) -> str:
     """Return the libpq URL of the PostgreSQL of a data folder, running or not."""
     host = quote(str(postgres_sockets(data_dir)), safe="")

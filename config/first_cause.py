@@ -25,7 +25,7 @@ REDIS = "The Redis that REDIS_URL names cannot be used"
 LOOK_SECONDS = 2.0  # for one look at a server
 PATIENCE = 3.0  # seconds for a server that is about to start
 PROCESSES, SERVERS = 24, 24  # processes and threads, at least: of the engine, of its own servers
-NEW_CLUSTER = 70 * 2**20  # bytes of a new PostgreSQL, before the first order
+NEW_CLUSTER = 45 * 2**20  # bytes of a new PostgreSQL, before the first order
 ROOM = 5 * 2**20  # bytes without which nothing starts
 ENCODE = "write / ? # @ % and : in a user's name or password as %2F %3F %23 %40 %25 and %3A"
 # What a server answers for ever, in libpq's words and PostgreSQL's.

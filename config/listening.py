@@ -1,12 +1,18 @@
 """Where the web process listens, and whether it answers there."""
 
+import errno
 import http.client
 import json
-import os
 import socket
+from ipaddress import ip_address
 from itertools import count
 
-LOOPBACK = ("127.0.0.1", "localhost")
+from config.environment import WrongSettings, read_environment
+from config.readings import in_url
+
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
+"""Addresses that stand for all of the machine, and one that leads to them."""
 FIRST_PORT = 8000
 
 
@@ -16,12 +22,16 @@ class PortTakenError(Exception):
 
 def listen_host() -> str:
     """HOST; without it only this machine may connect, unless a platform gives us a PORT."""
-    return os.environ.get("HOST") or ("0.0.0.0" if os.environ.get("PORT") else LOOPBACK[0])  # noqa: S104
+    given = read_environment()
+    return given.HOST or ("0.0.0.0" if given.PORT else LOOPBACK)  # noqa: S104
 
 
 def is_only_local() -> bool:
-    """Whether nobody but this machine can connect."""
-    return listen_host() in LOOPBACK
+    """Whether nobody but this machine can connect.
+
+    :raises WrongSettings: HOST is nowhere.
+    """
+    return ip_address(_address(listen_host())[1].partition("%")[0]).is_loopback
 
 
 def listen() -> socket.socket:
@@ -31,12 +41,15 @@ def listen() -> socket.socket:
     and callers wait instead of being refused while that process is started again.
 
     :raises PortTakenError: PORT is set and not free.
+    :raises WrongSettings: HOST is no address of this machine.
     """
-    wanted = os.environ.get("PORT")
-    for port in [int(wanted)] if wanted else count(FIRST_PORT):
+    host, wanted = listen_host(), read_environment().PORT
+    for port in [wanted] if wanted else count(FIRST_PORT):
         try:
-            return listen_on(listen_host(), port)
+            return listen_on(host, port)
         except OSError as error:
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise not_ours(host) from None
             if wanted or port > FIRST_PORT + 1000:
                 raise PortTakenError(f"Port {port} cannot be used: {error.strerror}.") from error
     raise AssertionError("unreachable: count() has no end")
@@ -49,12 +62,16 @@ def listen_on(host: str, port: int) -> socket.socket:
     of its head: uvicorn takes a socket that it is given for a unix one, and sets nothing itself.
 
     :raises OSError: the port is taken.
+    :raises WrongSettings: the host has no address.
     """
-    listener = socket.socket()
+    family, address = _address(host)
+    listener = socket.socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind((host, port))
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # `::` is everybody
+        listener.bind((address, port))
         listener.listen(1024)
     except OSError:
         listener.close()
@@ -62,14 +79,33 @@ def listen_on(host: str, port: int) -> socket.socket:
     return listener
 
 
-def is_healthy(port: int) -> bool:
+def not_ours(host: str) -> WrongSettings:
+    return WrongSettings([f"HOST is {host!r}: it has to be an address or a name of this machine."])
+
+
+def url_of(host: str, port: int) -> str:
+    """Return where somebody on this machine reaches what listens there."""
+    return f"http://{in_url(EVERYWHERE.get(host, host))}:{port}"
+
+
+def is_healthy(port: int, host: str = LOOPBACK) -> bool:
     """Whether the web process of a local stack answers, and has heard from a worker."""
-    connection = http.client.HTTPConnection(LOOPBACK[0], port, timeout=1.0)
+    connection = http.client.HTTPConnection(EVERYWHERE.get(host, host), port, timeout=1.0)
     try:
-        connection.request("GET", "/health")
+        connection.request("GET", "/health", headers={"Host": "localhost"})  # always allowed
         response = connection.getresponse()
         return response.status == http.client.OK and json.load(response)["worker"] == "ok"
     except (OSError, http.client.HTTPException, ValueError, KeyError):
         return False
     finally:
         connection.close()
+
+
+def _address(host: str) -> tuple[socket.AddressFamily, str]:
+    """Return the address of a name, that of IPv4 if it has both."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        raise not_ours(host) from None
+    family, _, _, _, place = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return family, str(place[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 from config.child import Child
 from config.embedded import PROJECT
 from config.embedded_postgres import cluster_identifier
+from config.environment import read_environment
 from config.sentences import WRONG
 from config.servers import uses_embedded_postgres
 from config.supervisor import NotReadyError, Supervisor
@@ -73,7 +74,7 @@ def engine(
     # Somewhat longer than each needs to end by itself.
     graces = {
         "web": 12.0,
-        "worker": float(found.get("STOP_GRACE_SECONDS") or 8) + 17,
+        "worker": read_environment().STOP_GRACE_SECONDS + 17,
         "scheduler": 5.0,
     }
     return [
@@ -121,7 +122,8 @@ def command_in_foreground(command: list[str], found: Mapping[str, str]) -> Child
 def _release_mark(data_dir: Path, found: Mapping[str, str]) -> str:
     """Return a text that changes when the database, a migration or a version does."""
     mark = hashlib.sha256(cluster_identifier(data_dir))
-    mark.update(found.get("DEMO_LOGIN", "").encode())
+    for setting in ("DEMO_LOGIN", "DEFAULT_MARKET"):  # which `release` heeds
+        mark.update(f"{setting}={found.get(setting, '')};".encode())
     for path in [*sorted(PROJECT.glob("*/migrations/*.py")), PROJECT / "requirements.lock"]:
         mark.update(path.name.encode() + path.read_bytes())
     return mark.hexdigest()

@@ -5,18 +5,20 @@ from pathlib import Path
 
 from config import embedded_postgres, embedded_redis
 from config.embedded import database_url, redis_url, secret_key, without_libpq_variables
+from config.environment import WARNED, read_environment
 from config.listening import is_only_local
+from config.readings import truth
 from config.supervisor import Supervisor
 
 READY_SECONDS = 60.0  # PostgreSQL may have a log to replay, Redis a file to read
 
 
 def uses_embedded_postgres() -> bool:
-    return not os.environ.get("DATABASE_URL")
+    return read_environment().DATABASE_URL is None
 
 
 def uses_embedded_redis() -> bool:
-    return not os.environ.get("REDIS_URL")
+    return read_environment().REDIS_URL is None
 
 
 def environment(data_dir: Path) -> dict[str, str]:
@@ -25,6 +27,7 @@ def environment(data_dir: Path) -> dict[str, str]:
     found.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     found["ENGINE_DATA_DIR"] = str(data_dir)
     found["PYTHONUNBUFFERED"] = "1"
+    found[WARNED] = "1"
     # Our installation leaves compiling to the first import, so that one has to be kept.
     found.pop("PYTHONDONTWRITEBYTECODE", None)
     if uses_embedded_redis():
@@ -41,6 +44,10 @@ def welcome_everybody(found: dict[str, str]) -> None:
     if uses_embedded_postgres() and is_only_local():
         found.setdefault("DEMO_LOGIN", "1")
         found.setdefault("ALLOW_ANONYMOUS_ORDERS", "1")
+
+
+def has_demo_login(found: dict[str, str]) -> bool:
+    return bool(truth().read(found.get("DEMO_LOGIN", "0")))
 
 
 def start_servers(supervisor: Supervisor, data_dir: Path, lock: int, *, durable: bool) -> None:

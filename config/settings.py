@@ -1,70 +1,33 @@
-"""Every setting, read from the environment once. A wrong one stops the process with a sentence."""
+"""Django's settings, and the engine's: what stands here, and what the environment says.
+
+`config.environment` declares what the environment may say, and stops the process at what is wrong.
+"""
 
 import os
-import re
 import sys
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import environ
-from django.core.exceptions import ImproperlyConfigured
-
 from config import embedded
 from config.database.connection import BoundedConnection
+from config.environment import data_directory, environment_or_end
+from config.listening import EVERYWHERE
 from config.logs import logging_settings
 from config.postgres import LIBPQ_NAMES
-from config.rate import Rate
+from config.readings import in_url
 from config.redis_address import RedisAddress
 from config.redis_listening import listening_options
 from config.session import parameters_of
 from routing.simulation import Simulation
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-DATA_DIR = Path(env.str("ENGINE_DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
-
-
-def positive(name: str, default: float) -> float:
-    """Read a number above zero."""
-    value = float(env.float(name, default=default))
-    if value <= 0:
-        raise ImproperlyConfigured(f"{name} must be above zero, not {value}")
-    return value
-
-
-def dollars(text: str) -> Decimal | None:
-    """Read MAX_ORDER_VALUE, in USDC; None, if it is not set, is no limit."""
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,6})?", text, re.ASCII) or not Decimal(text):
-        raise ImproperlyConfigured(f"MAX_ORDER_VALUE must be USDC above zero, not {text}")
-    return Decimal(text)
-
-
-def bps(value: int) -> int:
-    """Read MAX_PRICE_IMPACT_BPS."""
-    if not 0 <= value <= 10_000:
-        raise ImproperlyConfigured(
-            f"MAX_PRICE_IMPACT_BPS must be 0 to 10000 bps (100 is 1 %), not {value}"
-        )
-    return value
-
-
-def rate(name: str, default: str) -> Rate | None:
-    """Read a rate; None is unlimited."""
-    try:
-        return Rate.parse(env.str(name, default=default))
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name}: {error}") from None
+given = environment_or_end()
+DATA_DIR = data_directory()
 
 
 def database(url: str) -> dict[str, Any]:
     """Return Django's form of a libpq connection URL."""
-    try:
-        parts = parameters_of(url)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"DATABASE_URL is {error}") from None
+    parts = parameters_of(url)
     return {
         "ENGINE": "config.database",
         **{django: parts.pop(libpq, "") for libpq, django in LIBPQ_NAMES.items()},
@@ -81,34 +44,18 @@ def database(url: str) -> dict[str, Any]:
     }
 
 
-def redis_address(url: str) -> RedisAddress:
-    try:
-        return RedisAddress.parse(url)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"REDIS_URL {error}") from None
-
-
-def engine_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
-        raise ImproperlyConfigured("ENGINE_NAME must be of letters, digits, - and _ (at most 64)")
-    return text
-
-
 # Django
-DEBUG = env.bool("DEBUG", default=False)
-IS_EMBEDDED = not env.str("DATABASE_URL", default="")
-SECRET_KEY = env.str("SECRET_KEY", default="")
+DEBUG = given.DEBUG
+IS_EMBEDDED = given.DATABASE_URL is None
 if IS_EMBEDDED:  # a command beside our own server: libpq reads the variables when it connects
     for name in set(os.environ) - set(embedded.without_libpq_variables(os.environ)):
         del os.environ[name]
-if not SECRET_KEY:
-    if not (DEBUG or IS_EMBEDDED):
-        raise ImproperlyConfigured("Set SECRET_KEY to a long random string (DATABASE_URL is set)")
-    SECRET_KEY = embedded.secret_key(DATA_DIR)
+SECRET_KEY = given.SECRET_KEY or embedded.secret_key(DATA_DIR)
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]  # where health checks come from
-ALLOWED_HOSTS = [*LOOPBACK, *env.list("ALLOWED_HOSTS", default=[])]
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-ALLOWED_ORIGINS = env.list("ALLOWED_ORIGINS", default=[])  # of WebSockets, besides our own host
+own_hosts = [in_url(given.HOST)] if given.HOST and given.HOST not in EVERYWHERE else []
+ALLOWED_HOSTS = list(dict.fromkeys([*LOOPBACK, *own_hosts, *given.ALLOWED_HOSTS]))
+CSRF_TRUSTED_ORIGINS = list(given.CSRF_TRUSTED_ORIGINS)
+ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own host
 SESSION_COOKIE_HTTPONLY = True
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/api/orders"
 LOGIN_URL = "/accounts/login/"
@@ -121,12 +68,12 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # HTTPS: every page and order by it alone, once a certificate is there
-HTTPS = env.bool("HTTPS", default=False)
+HTTPS = given.HTTPS
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^((api/)?health|livez|readyz|metrics)/?$"]  # asked from within
-SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000) if HTTPS else 0
+SECURE_HSTS_SECONDS = given.HSTS_SECONDS if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS  # of our own host name
-PROXY_SSL_HEADER = env.str("PROXY_SSL_HEADER", default="")
+PROXY_SSL_HEADER = given.PROXY_SSL_HEADER
 if PROXY_SSL_HEADER:
     SECURE_PROXY_SSL_HEADER = (
         "HTTP_" + PROXY_SSL_HEADER.upper().replace("-", "_"),
@@ -138,12 +85,12 @@ X_FRAME_OPTIONS = "DENY"
 # Whether browsers hold a whole domain to HTTPS for ever is for the domain's owner to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
-DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(DATA_DIR)
-REDIS_ADDRESS = redis_address(env.str("REDIS_URL", default="") or embedded.redis_url(DATA_DIR))
+DATABASE_URL = given.DATABASE_URL or embedded.database_url(DATA_DIR)
+REDIS_ADDRESS = given.REDIS_URL or RedisAddress.parse(embedded.redis_url(DATA_DIR))
 REDIS_URL = REDIS_ADDRESS.url
 # What is ours in that Redis: all keys and channels but `active_orders` begin with it. Channels know
 # no database, so its number is in the prefix.
-ENGINE_NAME = engine_name(env.str("ENGINE_NAME", default="engine"))
+ENGINE_NAME = given.ENGINE_NAME
 REDIS_PREFIX = f"{ENGINE_NAME}:{REDIS_ADDRESS.number}:"
 DATABASES = {"default": database(DATABASE_URL)}
 
@@ -207,12 +154,7 @@ APPEND_SLASH = False  # both forms of an API path answer by themselves
 USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
-LOG_FORMAT = env.str("LOG_FORMAT", default="console")
-try:
-    LOGGING = logging_settings(LOG_LEVEL, LOG_FORMAT)
-except ValueError as error:
-    raise ImproperlyConfigured(str(error)) from None
+LOGGING = logging_settings(given.LOG_LEVEL, given.LOG_FORMAT)
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "orders.problems.handle_exception",
     "DEFAULT_RENDERER_CLASSES": [
@@ -299,25 +241,37 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 
 # The engine
-DEFAULT_MARKET = env.str("DEFAULT_MARKET", default="SOL/USDC")
-ORDER_CONCURRENCY = env.int("ORDER_CONCURRENCY", default=10)  # orders carried at once, per worker
-ORDER_RATE_LIMIT = rate("ORDER_RATE_LIMIT", "100/m")
-ACCOUNT_RATE_LIMIT = rate("ACCOUNT_RATE_LIMIT", "600/m")  # orders sent, of each account
-MAX_BACKLOG = env.int("MAX_BACKLOG", default=10_000)  # orders that wait for their first start
-ALLOW_ANONYMOUS_ORDERS = env.bool("ALLOW_ANONYMOUS_ORDERS", default=IS_EMBEDDED)
-ORDER_ATTEMPTS = env.int("ORDER_ATTEMPTS", default=3)
-RETRY_BACKOFF = positive("RETRY_BACKOFF", 1.0)  # seconds before the second attempt, then doubled
-QUOTE_TIMEOUT = positive("QUOTE_TIMEOUT", 2.0)  # seconds, for each venue
-MAX_ORDER_VALUE = dollars(env.str("MAX_ORDER_VALUE", default=""))
-MAX_PRICE_IMPACT_BPS = bps(env.int("MAX_PRICE_IMPACT_BPS", default=500))  # if an order says none
-MAX_QUOTE_DEVIATION_BPS = env.int("MAX_QUOTE_DEVIATION_BPS", default=2000)
-SPLIT_MIN_GAIN_BPS = Decimal(str(positive("SPLIT_MIN_GAIN_BPS", 1.0)))
-LEASE_SECONDS = positive("LEASE_SECONDS", 10.0)
-STATUS_POLL_SECONDS = positive("STATUS_POLL_SECONDS", 0.1)  # between two looks at a signature
-RESEND_SECONDS = positive("RESEND_SECONDS", 2.0)  # between two sends of the same bytes
-LINGER_SECONDS = positive("LINGER_SECONDS", 2.0)
-STOP_GRACE_SECONDS = positive("STOP_GRACE_SECONDS", 8.0)  # for orders in flight at SIGTERM
-try:
-    SIMULATION = Simulation.from_environment(env.ENVIRON)
-except ValueError as error:
-    raise ImproperlyConfigured(str(error)) from None
+DEFAULT_MARKET = given.DEFAULT_MARKET
+ORDER_CONCURRENCY = given.ORDER_CONCURRENCY
+ORDER_RATE_LIMIT = given.ORDER_RATE_LIMIT
+ACCOUNT_RATE_LIMIT = given.ACCOUNT_RATE_LIMIT
+MAX_BACKLOG = given.MAX_BACKLOG
+ALLOW_ANONYMOUS_ORDERS = (
+    IS_EMBEDDED if given.ALLOW_ANONYMOUS_ORDERS is None else given.ALLOW_ANONYMOUS_ORDERS
+)
+ORDER_ATTEMPTS = given.ORDER_ATTEMPTS
+RETRY_BACKOFF = given.RETRY_BACKOFF
+QUOTE_TIMEOUT = given.QUOTE_TIMEOUT
+MAX_ORDER_VALUE = given.MAX_ORDER_VALUE
+MAX_PRICE_IMPACT_BPS = given.MAX_PRICE_IMPACT_BPS
+MAX_QUOTE_DEVIATION_BPS = given.MAX_QUOTE_DEVIATION_BPS
+SPLIT_MIN_GAIN_BPS = given.SPLIT_MIN_GAIN_BPS
+LEASE_SECONDS = given.LEASE_SECONDS
+STATUS_POLL_SECONDS = given.STATUS_POLL_SECONDS
+RESEND_SECONDS = given.RESEND_SECONDS
+LINGER_SECONDS = given.LINGER_SECONDS
+STOP_GRACE_SECONDS = given.STOP_GRACE_SECONDS
+ENGINE_API_KEY = given.ENGINE_API_KEY
+DEMO_LOGIN = given.DEMO_LOGIN
+SIMULATION = Simulation(
+    quote_latency=given.SIMULATION_QUOTE_LATENCY,
+    landing_latency=given.SIMULATION_LANDING_LATENCY,
+    late_by=given.SIMULATION_LATE_BY,
+    block_seconds=given.SIMULATION_BLOCK_SECONDS,
+    expiry_blocks=given.SIMULATION_EXPIRY_BLOCKS,
+    depth=given.SIMULATION_DEPTH,
+    volatility_bps=given.SIMULATION_VOLATILITY_BPS,
+    price_ranges=given.SIMULATION_PRICE_RANGES,
+    seed=given.SIMULATION_SEED,
+    faults=given.SIMULATION_FAULTS,
+)

@@ -11,36 +11,39 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from config.banner import banner
+from config.clean import clean
 from config.embedded import (
     PROJECT,
     EmbeddedError,
-    data_directory,
     is_alive,
-    is_in_use,
     locked,
-    remove,
     temporary_data_directory,
 )
+from config.environment import WrongSettings, data_directory, environment_or_end
 from config.first_cause import (
+    NEW_CLUSTER,
     PROCESSES,
+    ROOM,
     SERVERS,
     CannotStart,
+    check_disk,
     check_servers,
     check_threads,
     sentence_of,
 )
-from config.listening import LOOPBACK, PortTakenError, is_healthy, listen, listen_host
+from config.listening import LOOPBACK, PortTakenError, is_healthy, listen, listen_host, url_of
 from config.processes import command_in_foreground, engine, manage, release, worker_command
-from config.sentences import WRONG
+from config.sentences import WRONG, end_with, say
 from config.servers import (
     READY_SECONDS,
     environment,
+    has_demo_login,
     start_servers,
     uses_embedded_postgres,
     uses_embedded_redis,
     welcome_everybody,
 )
-from config.supervisor import NotReadyError, StopRequestedError, Supervisor, say
+from config.supervisor import NotReadyError, StopRequestedError, Supervisor
 
 
 class NoEngineError(Exception):
@@ -53,8 +56,8 @@ def up() -> int:
     with locked(data_dir) as lock, Supervisor() as supervisor, listen() as listener:
         port = start_engine(supervisor, data_dir, lock, listener)
         with announced(data_dir, port):
-            login = "  (demo / demo)" if "DEMO_LOGIN" in open_environment(data_dir) else ""
-            print(banner(f"http://127.0.0.1:{port}", login), flush=True)
+            login = "  (demo / demo)" if has_demo_login(open_environment(data_dir)) else ""
+            print(banner(url_of(listen_host(), port), login), flush=True)
             supervisor.watch()
             say("Stopping.")
             supervisor.stop_all()
@@ -75,10 +78,10 @@ def run(command: list[str], *, temporary: bool, durable: bool) -> int:
 
 def demo() -> int:
     """Show the demo on the engine of this folder if it runs, else on one made for it."""
-    if running := running_port(data_directory()):
+    if running := running_url(data_directory()):
         os.execve(sys.executable, demo_command(running), environment(data_directory()))  # noqa: S606
     if uses_embedded_postgres():
-        os.environ["HOST"] = LOOPBACK[0]  # it is for us alone, so that orders need no account
+        os.environ["HOST"] = LOOPBACK  # it is for us alone, so that orders need no account
     with (
         temporary_data_directory() as data_dir,
         locked(data_dir) as lock,
@@ -86,28 +89,19 @@ def demo() -> int:
         listen() as listener,
     ):
         port = start_engine(supervisor, data_dir, lock, listener, durable=False, logs=data_dir)
-        return run_in_foreground(supervisor, demo_command(port), open_environment(data_dir))
+        url = url_of(listen_host(), port)
+        return run_in_foreground(supervisor, demo_command(url), open_environment(data_dir))
 
 
 def worker() -> int:
     """Become one more worker of the engine of this folder."""
     data_dir = data_directory()
-    if not running_port(data_dir):
+    if not running_url(data_dir):
         raise NoEngineError("No engine of this folder is running: start it with `make up` first.")
     command = worker_command(f"worker-{os.getpid()}")
     say("One more worker for the engine of this folder (Ctrl-C stops it).")
     os.chdir(PROJECT)
     os.execve(sys.executable, command, environment(data_dir))  # noqa: S606 - our own command
-
-
-def clean() -> int:
-    """Remove the data folder in the project."""
-    data_dir = PROJECT / ".data"
-    if is_in_use(data_dir):
-        say(f"The engine in {data_dir} is running: stop it first.")
-        return 1
-    remove(data_dir)
-    return 0
 
 
 def start_engine(
@@ -126,13 +120,17 @@ def start_engine(
         "" if uses_embedded_postgres() else found["DATABASE_URL"],
         "" if uses_embedded_redis() else found["REDIS_URL"],
     )
+    if uses_embedded_postgres():
+        is_new = not (data_dir / "postgres").exists()
+        check_disk(data_dir, NEW_CLUSTER if is_new else ROOM)
     start_servers(supervisor, data_dir, lock, durable=durable)
     release(supervisor, data_dir, found)
     children = engine(found, listener, logs)
     for child in children:
         supervisor.start(child)
     port: int = listener.getsockname()[1]
-    supervisor.wait_until(lambda: is_healthy(port), children[0], READY_SECONDS)
+    host = listen_host()
+    supervisor.wait_until(lambda: is_healthy(port, host), children[0], READY_SECONDS)
     return port
 
 
@@ -154,8 +152,8 @@ def open_environment(data_dir: Path) -> dict[str, str]:
     return found
 
 
-def demo_command(port: int) -> list[str]:
-    return manage("demo", "--url", f"http://127.0.0.1:{port}")
+def demo_command(url: str) -> list[str]:
+    return manage("demo", "--url", url)
 
 
 @contextmanager
@@ -171,14 +169,14 @@ def announced(data_dir: Path, port: int) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def running_port(data_dir: Path) -> int | None:
-    """Return the port of the stack that runs on a data folder, if one does and answers."""
+def running_url(data_dir: Path) -> str | None:
+    """Return the address of the stack that runs on a data folder, if one does and answers."""
     try:
         found = json.loads((data_dir / "stack.json").read_text())
-        process_id, port = int(found["pid"]), int(found["port"])
+        process_id, port, host = int(found["pid"]), int(found["port"]), str(found["host"])
     except (OSError, ValueError, KeyError):
         return None
-    return port if is_alive(process_id) and is_healthy(port) else None
+    return url_of(host, port) if is_alive(process_id) and is_healthy(port, host) else None
 
 
 def main(arguments: list[str]) -> int:
@@ -193,6 +191,8 @@ def main(arguments: list[str]) -> int:
     runner.add_argument("--durable", action="store_true", help="with --temporary: keep fsync on")
     runner.add_argument("argv", nargs="+", metavar="COMMAND")
     chosen = parser.parse_args(arguments)
+    # A command that is run has settings of its own.
+    environment_or_end(for_engine=chosen.command not in ("run", "clean"))
     try:
         if chosen.command == "run":
             return run(chosen.argv, temporary=chosen.temporary, durable=chosen.durable)
@@ -201,6 +201,8 @@ def main(arguments: list[str]) -> int:
         if sentence := str(error):  # else it was said
             say(sentence)
         return WRONG
+    except WrongSettings as error:
+        end_with(error.sentences)
     except OSError as error:
         if not (fault := sentence_of(error)):
             raise

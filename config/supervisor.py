@@ -7,7 +7,6 @@ ends, and Python runs signal handlers nowhere else.
 import select
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from config.child import Child
+from config.sentences import say
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between a death and the new start
@@ -26,12 +26,6 @@ class StopRequestedError(Exception):
 
 class NotReadyError(Exception):
     """A child did not become ready; the message says which one and where its log is."""
-
-
-def say(text: str) -> None:
-    """Print a line for the person at the terminal, who may have left."""
-    with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
 
 
 class Supervisor:

@@ -1,16 +1,19 @@
 """The settings of the simulated venues and network."""
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from routing.faults import Faults
 
 PriceRange = tuple[Decimal, Decimal]
 
 MOST_VOLATILE = 50
+VENUES = ("raydium", "meteora")
+"""The names of `SIMULATED_VENUES`, which take long to import."""
+PRICE = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +38,6 @@ class Simulation:
     """The same seed gives the same prices at the same times. None: one drawn by the database."""
     faults: Faults = field(default_factory=Faults)
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Simulation":
-        """Read the settings whose names are given in `_VARIABLES`; those not set stay as they are.
-
-        :raises ValueError: a value cannot be read or makes no sense; the message names it.
-        """
-        values: dict[str, Any] = {}
-        for variable, (name, read) in _VARIABLES.items():
-            text = environment.get(variable, "").strip()
-            if not text:
-                continue
-            try:
-                values[name] = read(text)
-            except (ValueError, ArithmeticError) as error:
-                raise ValueError(f"{variable}={text}: {error}") from None
-        return cls(**values)
-
     def __post_init__(self) -> None:
         low, high = self.landing_latency
         if not all(
@@ -71,36 +57,32 @@ class Simulation:
                 raise ValueError(f"price range of {venue}: two positive numbers, the least first")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    """Split `2-3` in two; `2` means `2-2`."""
-    low, dash, high = text.partition("-")
-    return low, high if dash else low
+def read_price_ranges(text: str) -> dict[str, PriceRange]:
+    """Read `raydium=0.98-1.02,meteora=1`.
 
-
-def _seconds_range(text: str) -> tuple[float, float]:
-    low, high = _pair(text)
-    return float(low), float(high)
-
-
-def _price_ranges(text: str) -> dict[str, PriceRange]:
-    """Read `raydium=0.98-1.02,meteora=1`."""
+    :raises ValueError: that is not what it says, or there is no such venue.
+    """
     ranges: dict[str, PriceRange] = {}
     for part in text.split(","):
-        venue, _, prices = part.partition("=")
-        low, high = _pair(prices)
-        ranges[venue.strip()] = (Decimal(low), Decimal(high))
+        found = re.fullmatch(rf"\s*([a-z]+)={PRICE}(?:-{PRICE})?\s*", part)
+        if found is None:
+            raise ValueError("a range is written as in raydium=0.98-1.02")
+        venue, low, high = found.groups()
+        ranges[venue] = (Decimal(low), Decimal(high or low))
+    Simulation(price_ranges=ranges)
+    check_venues(ranges)
     return ranges
 
 
-_VARIABLES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "SIMULATION_QUOTE_LATENCY": ("quote_latency", float),
-    "SIMULATION_LANDING_LATENCY": ("landing_latency", _seconds_range),
-    "SIMULATION_LATE_BY": ("late_by", float),
-    "SIMULATION_BLOCK_SECONDS": ("block_seconds", float),
-    "SIMULATION_EXPIRY_BLOCKS": ("expiry_blocks", int),
-    "SIMULATION_DEPTH": ("depth", int),
-    "SIMULATION_VOLATILITY_BPS": ("volatility_bps", Decimal),
-    "SIMULATION_PRICE_RANGES": ("price_ranges", _price_ranges),
-    "SIMULATION_SEED": ("seed", str),
-    "SIMULATION_FAULTS": ("faults", Faults.parse),
-}
+def read_faults(text: str) -> Faults:
+    """Read a list of faults as `Faults.parse` does, of venues that there are."""
+    faults = Faults.parse(text)
+    faults.check_venues(VENUES)
+    return faults
+
+
+def check_venues(names: Iterable[str]) -> None:
+    """:raises ValueError: one of them is no venue."""
+    for name in names:
+        if name not in VENUES:
+            raise ValueError(f"no venue {name}, only {', '.join(VENUES)}")

@@ -35,7 +35,8 @@ def running(process_database: str, tmp_path: Path) -> Iterator[Engine]:
 def without_servers() -> dict[str, str]:
     """An environment in which neither database nor Redis can be reached."""
     nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/no", "REDIS_URL": "redis://127.0.0.1:1/0"}
-    return {**os.environ, **nowhere, "SECRET_KEY": "x", "DJANGO_SETTINGS_MODULE": "config.settings"}
+    key = {"SECRET_KEY": "not-a-secret-in-tests"}
+    return {**os.environ, **nowhere, **key, "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 
 def run_demo(folder: Path, *options: str) -> Ended:

@@ -13,7 +13,9 @@ import pytest
 from django.core.management import get_commands
 from django.urls import resolve
 
+from config.environment import Environment
 from config.processes import CELERY_OPTIONS, WEB_OPTIONS, WORKER_OPTIONS
+from config.settings_page import PAGE, settings_page
 from orders.consumers import Close
 from orders.lifecycle import Status
 from orders.models import FailureCode
@@ -21,7 +23,6 @@ from orders.parsers import parse_json
 from orders.problems import CODES, REFUSALS
 from orders.serializers import ORDER_REQUEST, InvalidOrder
 from orders.urls import entry_paths
-from routing.simulation import _VARIABLES
 from routing.tokens import TOKENS
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -49,19 +50,6 @@ def first_cells(heading: str) -> list[str]:
     """Return the first column of the table with this heading, its backticks taken off."""
     (rows,) = re.findall(rf"^\| {re.escape(heading)} \|.*\n\|[-| ]+\|\n((?:\|.*\n)+)", README, re.M)
     return [row.split("|")[1].strip().strip("`") for row in rows.splitlines()]
-
-
-def environment_variables_read() -> set[str]:
-    found = set(_VARIABLES) | set(re.findall(r"\$\{([A-Z_]+)", COMPOSE))
-    for path in [
-        p for package in ("config", "orders", "routing") for p in PROJECT.glob(f"{package}/**/*.py")
-    ]:
-        source = path.read_text()
-        found |= set(re.findall(r'\brate\("([A-Z_]+)"', source))
-        found |= set(re.findall(r'\benv\.\w+\(\s*"([A-Z_]+)"', source))
-        found |= set(re.findall(r'\bpositive\("([A-Z_]+)"', source))
-        found |= set(re.findall(r'\benviron(?:\.\w+\(|\[)"([A-Z_]+)"', source))
-    return found - NOT_SETTINGS
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
@@ -134,13 +122,23 @@ def test_every_error_code_of_the_framework_is_listed() -> None:
 
 
 def test_the_example_environment_has_every_setting_and_no_other() -> None:
-    assert set(EXAMPLES) == environment_variables_read()
+    assert set(EXAMPLES) == set(Environment.model_fields)
 
 
-def test_the_settings_page_explains_every_setting_and_no_other() -> None:
-    page = (PROJECT / "docs/settings.md").read_text()
-    explained = re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)
-    assert sorted(explained) == sorted(EXAMPLES)
+def test_the_settings_page_is_made_from_the_declarations() -> None:
+    assert PAGE.read_text() == settings_page(), "run: python -m config.settings_page"
+
+
+def test_no_setting_is_read_but_where_it_is_declared() -> None:
+    read = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE))
+    assert read <= set(Environment.model_fields)
+    elsewhere = set()
+    for path in [
+        p for name in ("config", "orders", "routing") for p in PROJECT.glob(f"{name}/**/*.py")
+    ]:
+        elsewhere |= set(re.findall(r'\benviron(?:\.\w+\(|\[)"([A-Z_]+)"', path.read_text()))
+        elsewhere |= set(re.findall(r'\bgetenv\("([A-Z_]+)"', path.read_text()))
+    assert elsewhere == NOT_SETTINGS
 
 
 def test_the_example_environment_shows_the_defaults() -> None:
@@ -154,7 +152,7 @@ def settings_with(environment: dict[str, str]) -> dict[str, str]:
         "import json, config.settings as found\n"
         "print(json.dumps({n: repr(v) for n, v in vars(found).items() if n.isupper()}))"
     )
-    base = {"PATH": os.environ["PATH"], "SECRET_KEY": "not-a-secret"}
+    base = {"PATH": os.environ["PATH"], "SECRET_KEY": "not-a-secret-in-tests"}
     ended = subprocess.run(
         [sys.executable, "-c", show],
         cwd=PROJECT,

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from config.embedded import PROJECT, is_in_use, remove
+from config.environment import WARNED
 
 Start = Callable[..., subprocess.Popen[str]]
 
 
 def clean_environment(**changes: str) -> dict[str, str]:
     """Our environment without what the run around these tests put there."""
-    ours = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ENGINE_DATA_DIR", "PORT", "HOST"}
+    ours = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ENGINE_DATA_DIR", "PORT", "HOST", WARNED}
     return {name: value for name, value in os.environ.items() if name not in ours} | changes
 
 

@@ -34,7 +34,11 @@ def test_django_warns_of_nothing_in_production(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "warning"),
-    [({"HTTPS": "false"}, "W008"), ({"DEBUG": "true"}, "W018"), ({"SECRET_KEY": "x"}, "W009")],
+    [
+        ({"HTTPS": "false"}, "W008"),
+        ({"DEBUG": "true"}, "W018"),
+        ({"SECRET_KEY": "not-a-secret"}, "W009"),
+    ],
 )
 def test_django_does_warn_of_what_is_left_open(
     change: dict[str, str], warning: str, tmp_path: Path

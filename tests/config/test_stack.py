@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -13,8 +15,9 @@ import pytest
 import redis
 
 from config.embedded import PROJECT, database_url, redis_url, runtime_directory
-from config.listening import PortTakenError, listen
-from config.stack import announced, running_port
+from config.environment import WrongSettings
+from config.listening import PortTakenError, is_healthy, is_only_local, listen, url_of
+from config.stack import announced, running_url
 
 from .conftest import (
     Start,
@@ -202,7 +205,7 @@ def test_a_stack_file_of_a_dead_process_is_stale(tmp_path: Path) -> None:
     with announced(tmp_path, port=1):
         found = json.loads((tmp_path / "stack.json").read_text())
         assert found == {"pid": os.getpid(), "port": 1, "host": "127.0.0.1"}
-        assert running_port(tmp_path) is None  # nobody answers there
+        assert running_url(tmp_path) is None  # nobody answers there
     assert not (tmp_path / "stack.json").exists()
 
 
@@ -212,6 +215,72 @@ def test_two_stacks_that_start_at_once_get_two_ports(monkeypatch: pytest.MonkeyP
 
     with listen() as one, listen() as two:
         assert one.getsockname() != two.getsockname()
+
+
+@pytest.mark.parametrize(
+    ("host", "reached_at", "is_local"),
+    [
+        *(("127.0.0.1", "127.0.0.1", True), ("127.0.0.2", "127.0.0.2", True)),
+        *(("localhost", "localhost", True), ("0.0.0.0", "127.0.0.1", False)),
+        *(("::1", "[::1]", True), ("::", "[::1]", False)),
+    ],
+)
+def test_what_listens_on_any_address_of_this_machine_is_reached_there(
+    host: str, reached_at: str, is_local: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if ":" in host and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    monkeypatch.delenv("PORT", raising=False)
+    monkeypatch.setenv("HOST", host)
+    answer = b'HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{"worker":"ok"}'
+    with listen() as listener, ThreadPoolExecutor() as threads:
+        port = listener.getsockname()[1]
+        asked = threads.submit(is_healthy, port, host)
+        with listener.accept()[0] as connection:
+            assert b"\r\nhost: localhost\r\n" in connection.recv(4096).lower()
+            connection.sendall(answer)
+            assert asked.result()
+    assert url_of(host, port) == f"http://{reached_at}:{port}"
+    assert is_only_local() is is_local
+
+
+@pytest.mark.parametrize("host", ["192.0.2.123", "2001:db8::1"])
+def test_a_host_that_is_not_this_machine_is_refused_by_name(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOST", host)
+    with pytest.raises(WrongSettings, match=f"^HOST is '{host}': it has to be an address"):
+        listen()
+
+
+def test_a_host_whose_name_nobody_knows_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setenv("HOST", "nowhere.invalid")
+    with pytest.raises(WrongSettings, match=r"^HOST is 'nowhere.invalid': it has to be an address"):
+        listen()
+
+
+def test_an_engine_on_another_address_gets_ready_and_answers_there(
+    start: Start, data_dir: Path
+) -> None:
+    process = start("up", data_dir=data_dir, HOST="127.0.0.2")
+    assert process.stdout is not None
+    shown = iter(process.stdout.readline, "")
+    page = next(line.split()[1] for line in shown if line.startswith("  page"))
+    assert page.startswith("http://127.0.0.2:")
+    assert urllib.request.urlopen(page, timeout=5).status == 200
+    assert running_url(data_dir) == page.rstrip("/")
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
 
 
 def test_connections_of_a_listener_send_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +324,6 @@ def test_variables_for_other_databases_change_nothing_about_our_own_server(
     }
     script = (
         "import os, psycopg\n"
-        "from config.embedded import data_directory, database_url\n"
         "found = psycopg.connect(os.environ['DATABASE_URL'])\n"
         "names = ('DateStyle', 'client_encoding', 'search_path', 'transaction_read_only')\n"
         "print([found.execute(f'SHOW {name}').fetchone()[0] for name in names])\n"

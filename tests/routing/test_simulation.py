@@ -1,13 +1,14 @@
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.faults import Faults
-from routing.simulation import Simulation
-from routing.venues import simulated_exchange
+from routing.simulation import VENUES, Simulation, read_faults, read_price_ranges
+from routing.venues import SIMULATED_VENUES, simulated_exchange
 from routing.wallet import base58
 
 
@@ -49,66 +50,53 @@ def test_a_venue_nobody_knows_is_named(simulation: Simulation) -> None:
         simulated_exchange("", simulation)
 
 
-def test_settings_come_from_the_environment() -> None:
-    assert Simulation.from_environment({}) == Simulation()
-    assert Simulation.from_environment(
-        {
-            "SIMULATION_QUOTE_LATENCY": "0",
-            "SIMULATION_LANDING_LATENCY": "0.5-1",
-            "SIMULATION_DEPTH": "5000",
-            "SIMULATION_VOLATILITY_BPS": "1.5",
-            "SIMULATION_PRICE_RANGES": "raydium=0.98-1.02,meteora=1",
-            "SIMULATION_SEED": "7",
-            "SIMULATION_FAULTS": "price_moved=0.1",
-        }
-    ) == Simulation(
-        quote_latency=0,
-        landing_latency=(0.5, 1),
-        depth=5_000,
-        volatility_bps=Decimal("1.5"),
-        price_ranges={
-            "raydium": (Decimal("0.98"), Decimal("1.02")),
-            "meteora": (Decimal(1), Decimal(1)),
-        },
-        seed="7",
-        faults=Faults((("price_moved", 0.1),)),
-    )
+def test_ranges_of_prices_are_read_by_venue() -> None:
+    assert read_price_ranges("raydium=0.98-1.02, meteora=1") == {
+        "raydium": (Decimal("0.98"), Decimal("1.02")),
+        "meteora": (Decimal(1), Decimal(1)),
+    }
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
+    "text",
     [
-        ("SIMULATION_QUOTE_LATENCY", "fast"),
-        ("SIMULATION_EXPIRY_BLOCKS", "1.5"),
-        ("SIMULATION_PRICE_RANGES", "raydium"),
-        ("SIMULATION_FAULTS", "nonsense=1"),
+        *("raydium", "raydium=1.02-0.98", "raydium=nan", "raydium=1e3", "raydium=0", "=1"),
+        *("nowhere=1", "raydium=1-", "raydium=-1", "raydium=1-2-3", "raydium=1;meteora=1", ""),
     ],
 )
-def test_a_setting_that_cannot_be_read_is_named(variable: str, value: str) -> None:
-    with pytest.raises(ValueError, match=f"{variable}={value}"):
-        Simulation.from_environment({variable: value})
+def test_ranges_of_prices_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="raydium"):
+        read_price_ranges(text)
+
+
+def test_faults_are_those_of_venues_that_there_are() -> None:
+    assert read_faults("price_moved=0.1") == Faults((("price_moved", 0.1),))
+    with pytest.raises(ValueError, match="nowhere"):
+        read_faults("nowhere.quote_refused=1")
+
+
+def test_the_venues_of_the_settings_are_all_that_there_are() -> None:
+    assert tuple(venue.name for venue in SIMULATED_VENUES) == VENUES
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
+    "wrong",
     [
-        ("SIMULATION_QUOTE_LATENCY", "-1"),
-        ("SIMULATION_QUOTE_LATENCY", "nan"),
-        ("SIMULATION_LANDING_LATENCY", "3-2"),
-        ("SIMULATION_LANDING_LATENCY", "inf"),
-        ("SIMULATION_BLOCK_SECONDS", "0"),
-        ("SIMULATION_EXPIRY_BLOCKS", "0"),
-        ("SIMULATION_DEPTH", "0"),
-        ("SIMULATION_VOLATILITY_BPS", "-1"),
-        ("SIMULATION_VOLATILITY_BPS", "51"),
-        ("SIMULATION_VOLATILITY_BPS", "nan"),
-        ("SIMULATION_PRICE_RANGES", "raydium=1.02-0.98"),
-        ("SIMULATION_PRICE_RANGES", "raydium=nan"),
+        {"quote_latency": -1},
+        {"quote_latency": float("nan")},
+        {"landing_latency": (3, 2)},
+        {"landing_latency": (1, float("inf"))},
+        {"block_seconds": 0},
+        {"expiry_blocks": 0},
+        {"depth": 0},
+        {"volatility_bps": Decimal(-1)},
+        {"volatility_bps": Decimal(51)},
+        {"volatility_bps": Decimal("nan")},
     ],
 )
-def test_settings_that_make_no_sense_are_refused(variable: str, value: str) -> None:
-    with pytest.raises(ValueError, match=r"must be|not negative|two positive"):
-        Simulation.from_environment({variable: value})
+def test_a_simulation_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"must be|not negative"):
+        Simulation(**wrong)
 
 
 @pytest.mark.parametrize(

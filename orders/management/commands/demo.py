@@ -1,9 +1,9 @@
 """Send five orders at once to an engine and watch them: `manage.py demo --url URL`."""
 
 import asyncio
-import os
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from orders.management.demo_board import Board
@@ -41,7 +41,7 @@ class Command(BaseCommand):
 
         parser.add_argument(
             "--api-key",
-            default=os.environ.get("ENGINE_API_KEY", ""),
+            default=settings.ENGINE_API_KEY,
             metavar="KEY",
             help="where orders need an account (ENGINE_API_KEY)",
         )

@@ -1,12 +1,12 @@
 """Bring the database to this version: the `release` step of Procfile and compose."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -14,9 +14,12 @@ from django.db import DatabaseError, connection
 
 from config.first_cause import DATABASE, first_line
 from config.fitness import refuse_unfit_database
-from config.sentences import WRONG
+from config.sentences import WRONG, end_with
 from config.session import is_connection_lost, without_end
 from orders.journal import conninfo
+from orders.serializers import named_default_market
+from routing.registry import read_registry, registry
+from routing.tokens import UnknownMarket, UnknownToken
 
 LOCK = 0x72656C65  # of this step, over all hosts
 LOCK_SECONDS = 120.0
@@ -49,10 +52,25 @@ class Command(BaseCommand):
 
     def _release(self, verbosity: int) -> None:
         call_command("migrate", interactive=False, verbosity=verbosity)
-        if os.environ.get("DEMO_LOGIN") == "1":
+        if settings.DEMO_LOGIN:
             users = get_user_model().objects
             if not users.filter(username="demo").exists():
                 users.create_superuser("demo", "", "demo")
+        refuse_unknown_market()
+
+
+def refuse_unknown_market() -> None:
+    """End this process if DEFAULT_MARKET is none that is traded here.
+
+    :raises SystemExit: it is not, and that was said.
+    """
+    read_registry()
+    try:
+        registry().market(*map(registry().token, named_default_market()))
+    except (UnknownToken, UnknownMarket):
+        known = ", ".join(market.name for market in registry().markets)
+        name = settings.DEFAULT_MARKET
+        end_with([f"DEFAULT_MARKET is {name!r}: it has to be a market of this engine ({known})."])
 
 
 def servers_fault(error: BaseException | None) -> psycopg.Error | None:

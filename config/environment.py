@@ -1,0 +1,381 @@
+"""Every setting: its name, what it takes, its default and what it does, declared once.
+
+The environment is read by `read_environment` alone, whichever door the process came through. What
+cannot be read, is out of bounds or contradicts another ends the process before it has started
+anything. `python -m config.settings_page` makes docs/settings.md from what stands here.
+
+To add a setting: a line in `Environment`, one in `.env.example`, and where Django's settings need
+it, one in `config/settings.py`. Its default is written as it is in the environment.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config import readings
+from config.embedded import PROJECT
+from config.rate import Rate
+from config.readings import Reading
+from config.redis_address import RedisAddress
+from config.sentences import end_with, say
+from routing.faults import Faults
+from routing.simulation import MOST_VOLATILE, PriceRange, read_faults, read_price_ranges
+
+WARNED = "ENGINE_WARNED"
+"""Set for our own children: the names that are like settings have been told."""
+ALIKE = 0.85
+
+
+def setting(default: str | None, description: str, unset: str = "none") -> Any:
+    """Declare a setting. `unset` says on the page what happens without it, if it has no default."""
+    return Field(default, description=description, json_schema_extra={"unset": unset})
+
+
+class Environment(BaseSettings):
+    """What the environment of this process says, or what holds where it says nothing."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True, frozen=True, enable_decoding=False, hide_input_in_errors=True
+    )
+
+    DATABASE_URL: Annotated[str | None, readings.database_url()] = setting(
+        None,
+        "libpq URL of a PostgreSQL, best 17 or later: from there on a transaction of a process"
+        " that freezes ends after 8 s, and with it its locks. Unset: `make up` runs its own in the"
+        " data folder.",
+        "embedded",
+    )
+    REDIS_URL: Annotated[RedisAddress | None, readings.redis_url()] = setting(
+        None,
+        "URL of a Redis or Valkey (`redis://`, `rediss://`, `unix://`). Unset: `make up` runs its"
+        " own.",
+        "embedded",
+    )
+    ENGINE_NAME: Annotated[
+        str,
+        readings.text("1 to 64 of letters, digits, - and _", "[A-Za-z0-9_-]{1,64}"),
+    ] = setting(
+        "engine",
+        "With the database's number it begins every key, queue and channel in Redis but"
+        " `active_orders`: give each engine on one Redis its own.",
+    )
+    ENGINE_DATA_DIR: Annotated[str | None, readings.folder()] = setting(
+        None,
+        "Folder of the embedded servers' files and of the generated secret key. Another folder is"
+        " another engine.",
+        "`.data` in the project",
+    )
+    POSTGRES_PASSWORD: Annotated[
+        str,
+        readings.text(
+            "letters, digits, and - . _ ~, since it goes into a URL as it is",
+            r"[A-Za-z0-9._~-]{1,200}",
+            empty="engine",
+            is_secret=True,
+        ),
+    ] = setting("engine", "`docker-compose.yml` only: the password of its PostgreSQL.")
+    SECRET_KEY: Annotated[
+        str | None,
+        readings.secret("a random string of at least 12 characters, better 50", 12),
+    ] = setting(
+        None,
+        "Django's. Has to be set when `DATABASE_URL` is, unless `DEBUG` is on.",
+        "generated",
+    )
+    DEBUG: Annotated[bool, readings.truth()] = setting(
+        "false", "Django's. Never on where others can connect."
+    )
+    ALLOWED_HOSTS: Annotated[
+        tuple[str, ...],
+        readings.listed(
+            "host names without scheme and port, such as orders.example.com", readings.allowed_host
+        ),
+    ] = setting("", "Hosts the engine answers to, besides `localhost`, `127.0.0.1` and `HOST`.")
+    CSRF_TRUSTED_ORIGINS: Annotated[
+        tuple[str, ...],
+        readings.listed(
+            "origins such as https://app.example.com or https://*.example.com",
+            readings.origin_or_subdomains,
+        ),
+    ] = setting("", "Django's: origins whose forms are taken, when a proxy hides our own.")
+    ALLOWED_ORIGINS: Annotated[
+        tuple[str, ...],
+        readings.listed("origins such as https://app.example.com", readings.origin),
+    ] = setting(
+        "",
+        "Origins of other sites whose pages may call the API (CORS) and open our WebSockets. Never"
+        " with the visitor's session: they bring a key or a ticket, or act for nobody, which places"
+        " orders where `ALLOW_ANONYMOUS_ORDERS` is on. Our own pages may, and programs, which send"
+        " no `Origin`. With `HTTPS`, only `https://` and this machine's.",
+    )
+    HTTPS: Annotated[bool, readings.truth()] = setting(
+        "false",
+        "On: pages are redirected to TLS, orders and sockets in clear text are refused, cookies"
+        " are `Secure`. Health and the probes answer either way.",
+    )
+    HSTS_SECONDS: Annotated[int, readings.whole(0, 315_360_000, "seconds")] = setting(
+        "31536000", "With `HTTPS`: how long browsers are told to ask for it alone."
+    )
+    PROXY_SSL_HEADER: Annotated[
+        str,
+        readings.text(
+            "a header's name such as X-Forwarded-Proto", r"[A-Za-z][A-Za-z0-9-]{0,60}", empty=""
+        ),
+    ] = setting(
+        "",
+        "A header, such as `X-Forwarded-Proto`, in which your proxy says `https`, and which it"
+        " never passes on from a client. Not needed where `FORWARDED_ALLOW_IPS` names the proxy.",
+    )
+    ENGINE_API_KEY: Annotated[
+        str,
+        readings.text("an API key of the engine", r"[!-~]{1,200}", empty="", is_secret=True),
+    ] = setting("", "For `manage.py demo` alone: the key it sends its orders with.")
+    LOG_LEVEL: Annotated[str, readings.one_of(*readings.LEVELS, upper=True)] = setting(
+        "INFO",
+        "Of the engine's own loggers. `INFO` has a line for every routing decision.",
+    )
+    LOG_FORMAT: Annotated[str, readings.one_of("console", "json")] = setting(
+        "console",
+        "`console`: a line for people. `json`: an object for machines, and the default of"
+        " `docker-compose.yml`. See docs/observability.md.",
+    )
+    DEMO_LOGIN: Annotated[bool, readings.truth()] = setting(
+        "false",
+        "On: `manage.py release` makes the superuser `demo` / `demo` once. `make up` sets it when"
+        " it runs its own PostgreSQL and only this machine can connect.",
+    )
+    HOST: Annotated[str | None, Reading("an address or a name of this machine", readings.host)] = (
+        setting(
+            None,
+            "Address `make up` listens on: any of this machine, `0.0.0.0` or `::` for all. If"
+            " `PORT` is set: `0.0.0.0`.",
+            "127.0.0.1",
+        )
+    )
+    PORT: Annotated[int | None, readings.whole(1, 65535)] = setting(
+        None, "Port `make up` listens on.", "first free from 8000"
+    )
+
+    DEFAULT_MARKET: Annotated[str, readings.market()] = setting(
+        "SOL/USDC", "Market of orders that name no tokens: one that is traded here."
+    )
+    ORDER_CONCURRENCY: Annotated[int, readings.whole(1, 10_000)] = setting(
+        "10", "Orders that one worker carries at once."
+    )
+    ORDER_RATE_LIMIT: Annotated[Rate | None, readings.rate()] = setting(
+        "100/m",
+        "Orders that may start in any window of this length, over all workers together: a count"
+        " and `s`, `m` or `h`, or `unlimited`. An order's later attempts do not count.",
+    )
+    ALLOW_ANONYMOUS_ORDERS: Annotated[bool | None, readings.truth()] = setting(
+        None,
+        "Whether orders are taken without an account. `make up` turns it on when it runs its own"
+        " PostgreSQL and only this machine can connect; with `DATABASE_URL` it is off.",
+        "embedded: `true`",
+    )
+    ACCOUNT_RATE_LIMIT: Annotated[Rate | None, readings.rate()] = setting(
+        "600/m",
+        "Orders that an account may send, over all web processes: as `ORDER_RATE_LIMIT`. Nobody is"
+        " counted by address. All of it may be used at once, and comes back with time.",
+    )
+    MAX_BACKLOG: Annotated[int, readings.whole(1, 10_000_000)] = setting(
+        "10000", "Orders that may wait for their first start; more are answered with 503."
+    )
+    ORDER_ATTEMPTS: Annotated[int, readings.whole(1, 20)] = setting(
+        "3", "Attempts before an order fails."
+    )
+    RETRY_BACKOFF: Annotated[float, readings.seconds("0.01", "600")] = setting(
+        "1.0",
+        "Seconds before the second attempt, doubled for each later one, give or take 20 %.",
+    )
+    QUOTE_TIMEOUT: Annotated[float, readings.seconds("0.01", "300")] = setting(
+        "2.0",
+        "Seconds each venue has to quote; all are asked at once, and who is late is left out.",
+    )
+    MAX_ORDER_VALUE: Annotated[
+        Decimal | None, readings.number("0.01", "1000000000000", "USDC", Decimal)
+    ] = setting(
+        None,
+        "The most that an order may be worth, by the reference prices: larger ones are refused"
+        " with `too_large`. Without it only the price impact is looked at, and where pools are deep"
+        " that lets much pass.",
+    )
+    MAX_PRICE_IMPACT_BPS: Annotated[int, readings.whole(0, 10_000, "bps")] = setting(
+        "500",
+        "How far an order that names no `maxPriceImpactBps` of its own may move a price: 100 is"
+        " 1 %. What moves it further fails with `price_impact_too_high`.",
+    )
+    MAX_QUOTE_DEVIATION_BPS: Annotated[int, readings.whole(1, 10_000, "bps")] = setting(
+        "2000", "Quotes further than this from the market's reference price are left out."
+    )
+    SPLIT_MIN_GAIN_BPS: Annotated[Decimal, readings.number("0.01", "10000", "bps", Decimal)] = (
+        setting(
+            "1.0",
+            "An amount is split over venues when that nets this much more than the best venue"
+            " alone; `10000`: never.",
+        )
+    )
+    LEASE_SECONDS: Annotated[float, readings.seconds("0.5", "3600")] = setting(
+        "10.0",
+        "How long an order belongs to a worker that is not heard of. Renewed every 0.3 of it.",
+    )
+    STATUS_POLL_SECONDS: Annotated[float, readings.seconds("0.01", "60")] = setting(
+        "0.1", "Seconds between two looks at a sent transaction."
+    )
+    RESEND_SECONDS: Annotated[float, readings.seconds("0.05", "60")] = setting(
+        "2.0", "Seconds between two sends of the same bytes."
+    )
+    LINGER_SECONDS: Annotated[float, readings.seconds("0.001", "60")] = setting(
+        "2.0",
+        "Seconds an idle worker goes on listening for the next order by itself, before it leaves"
+        " the bells to Celery again.",
+    )
+    STOP_GRACE_SECONDS: Annotated[float, readings.seconds("0.1", "3600")] = setting(
+        "8.0",
+        "Seconds a stopping worker gives the orders it carries; then it gives their leases back,"
+        " and another worker goes on at once.",
+    )
+
+    SIMULATION_QUOTE_LATENCY: Annotated[float, readings.seconds("0", "3600")] = setting(
+        "0.2", "Seconds a quote takes."
+    )
+    SIMULATION_LANDING_LATENCY: Annotated[
+        tuple[float, float], readings.seconds_range("0", "3600")
+    ] = setting("2-3", "Seconds from the first send to the landing: a range, or one number.")
+    SIMULATION_LATE_BY: Annotated[float, readings.seconds("0", "3600")] = setting(
+        "10", "Seconds by which the fault `landing_late` delays a landing."
+    )
+    SIMULATION_BLOCK_SECONDS: Annotated[float, readings.seconds("0.01", "60")] = setting(
+        "0.4", "Seconds of a block."
+    )
+    SIMULATION_EXPIRY_BLOCKS: Annotated[int, readings.whole(1, 1_000_000)] = setting(
+        "150", "Blocks after its building in which a transaction can land."
+    )
+    SIMULATION_DEPTH: Annotated[int, readings.whole(1, 1_000_000_000_000)] = setting(
+        "10000000",
+        "What each side of a new pool is worth, in US dollars. Pools that there are stay as they"
+        " are.",
+    )
+    SIMULATION_VOLATILITY_BPS: Annotated[
+        Decimal, readings.number("0", str(MOST_VOLATILE), "bps", Decimal)
+    ] = setting(
+        "2",
+        "How far a token's price goes in a second, about, and in t seconds sqrt(t) times as far."
+        " 0: prices stand still.",
+    )
+    SIMULATION_PRICE_RANGES: Annotated[
+        Mapping[str, PriceRange],
+        readings.assigned("ranges such as raydium=0.98-1.02,meteora=1", read_price_ranges, {}),
+    ] = setting("", "Least and most of a venue's price, in the market's.", "per venue")
+    SIMULATION_SEED: Annotated[
+        str | None,
+        readings.text("a text of at most 100 characters", r".{1,100}", empty=None, is_ascii=False),
+    ] = setting(
+        None,
+        "The same seed gives the same prices at the same times. Unset: one is drawn once and kept"
+        " in the database. All processes need the same.",
+    )
+    SIMULATION_FAULTS: Annotated[
+        Faults,
+        readings.assigned("faults such as send_dropped=0.1", read_faults, Faults()),
+    ] = setting("", "Faults with their probabilities, see below.")
+
+
+class WrongSettings(Exception):
+    """The environment cannot be taken: a sentence for each setting. None repeats a password."""
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        self.sentences = tuple(sentences)
+        super().__init__("\n".join(self.sentences))
+
+
+def environment_or_end(*, for_engine: bool = True) -> Environment:
+    """Read the environment for a process that begins; end it if anything is wrong.
+
+    :raises SystemExit: that was told, by a sentence for each setting.
+    """
+    if WARNED not in os.environ:
+        for sentence in look_alikes(os.environ):
+            say(sentence)
+    try:
+        return read_environment(for_engine=for_engine)
+    except WrongSettings as error:
+        end_with(error.sentences)
+
+
+def read_environment(*, for_engine: bool = False) -> Environment:
+    """Read all settings; `for_engine`: what the engine cannot do without is missed, too.
+
+    :raises WrongSettings: some of them are wrong. All of these are told at once.
+    """
+    wrong: dict[str, str] = {}
+    try:
+        found = Environment()
+    except ValidationError as error:
+        wrong = {str(each["loc"][0]): str(each["ctx"]["error"]) for each in error.errors()}
+        fields = Environment.model_fields
+        found = Environment(**{name: fields[name].default for name in wrong})
+    sentences = [f"{name} {sentence}." for name, sentence in wrong.items()]
+    sentences += contradictions(found, wrong)
+    has_key = found.SECRET_KEY or found.DEBUG or "SECRET_KEY" in wrong
+    if for_engine and found.DATABASE_URL and not has_key:
+        takes = reading_of("SECRET_KEY").takes
+        sentences += [f"SECRET_KEY is not set, and DATABASE_URL is: it has to be {takes}."]
+    if sentences:
+        raise WrongSettings(sentences)
+    return found
+
+
+def data_directory() -> Path:
+    """Return the folder of this run's state: ENGINE_DATA_DIR, else `.data` in the project."""
+    return Path(read_environment().ENGINE_DATA_DIR or PROJECT / ".data").resolve()
+
+
+def contradictions(found: Environment, unknown: Iterable[str]) -> Iterator[str]:
+    """Tell which settings do not go together; of those in `unknown` nothing can be said."""
+    default = int(Environment.model_fields["HSTS_SECONDS"].default)
+    if "HTTPS" not in unknown and not found.HTTPS and found.HSTS_SECONDS not in (0, default):
+        yield "HSTS_SECONDS is set, and HTTPS is off: it has to be unset, or HTTPS true."
+    clear = [one for one in found.ALLOWED_ORIGINS if one.startswith("http:") and not is_near(one)]
+    if found.HTTPS and clear:
+        yield (
+            f"ALLOWED_ORIGINS has {clear[0]}, and HTTPS is on: anybody on the way may write such a"
+            " page, so it has to begin with https://."
+        )
+
+
+def is_near(origin: str) -> bool:
+    """Whether a page of this origin comes from the browser's own machine."""
+    return bool(re.fullmatch(r"http://(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?", origin))
+
+
+def look_alikes(names: Iterable[str]) -> Iterator[str]:
+    """Warn of what nobody reads and looks like a setting of ours."""
+    known = {plain(name): name for name in Environment.model_fields}
+    for name in sorted(set(names) - set(known.values()) - {WARNED}):
+        bare = re.sub(r"^(DJANGO|ENGINE)_(?=.)", "", name.upper())
+        meant = get_close_matches(plain(name), known, 1, ALIKE)
+        meant = meant or get_close_matches(plain(bare), known, 1, ALIKE)
+        if not meant and name.startswith("SIMULATION_"):
+            meant = get_close_matches(plain(name), known, 1, 0)
+        if meant:
+            yield f"{name} is no setting and has no effect: {known[meant[0]]} is probably meant."
+
+
+def plain(name: str) -> str:
+    """Return a name without what people get wrong."""
+    return name.upper().replace("_", "")
+
+
+def reading_of(name: str) -> Reading:
+    (reading,) = (
+        mark for mark in Environment.model_fields[name].metadata if isinstance(mark, Reading)
+    )
+    return reading

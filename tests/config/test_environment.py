@@ -169,6 +169,7 @@ BEYOND = {  # whole numbers and decimals alike: the least and the most are in th
     "MAX_BACKLOG": ("0", "10000001", "1.5"),
     "ORDER_ATTEMPTS": ("0", "21", "1.5"),
     "HSTS_SECONDS": ("315360001", "1.5"),
+    "MAX_PRICE_IMPACT_BPS": ("10001", "1.5"),
     "SIMULATION_VOLATILITY_BPS": ("50.1",),
     "SIMULATION_LATE_BY": ("3600.1",),
     "SIMULATION_QUOTE_LATENCY": ("3600.1",),

@@ -206,6 +206,9 @@ async def test_a_job_that_hangs_leaves_ringing_and_the_other_jobs_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     (pruning,) = (job for job in housekeeping.JOBS if job._name == "pruning")
+    (rebuilding,) = (
+        job for job in housekeeping.JOBS if job._run is housekeeping.rebuild_active_orders
+    )
     is_over, begun = threading.Event(), []
     monkeypatch.setattr(pruning, "_run", lambda: begun.append(1) or is_over.wait(10))
     (order_id,) = await accepted(journal)
@@ -215,6 +218,7 @@ async def test_a_job_that_hangs_leaves_ringing_and_the_other_jobs_alone(
             await done(lambda number=number: housekeeping.tick(number))  # type: ignore[misc]  # bound now
             assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
             wait_for(lambda: redis_client.hexists(ACTIVE_ORDERS, order_id), what="it is rebuilt")
+            rebuilding.wait()
         assert len(begun) == 1
         assert "pruning still runs; its turn is passed over" in caplog.text
     finally:

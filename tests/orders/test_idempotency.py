@@ -352,7 +352,10 @@ async def test_an_order_is_found_again_though_it_would_be_too_large_by_now() -> 
 async def test_an_order_of_an_older_release_is_found_again_and_answered_with_its_summary() -> None:
     owner = make_account()
     first = await send(SELL_SOL, "k", **owner.headers)
-    execute(conninfo(), "UPDATE order_events SET data = data #- '{order,summary}' - 'fingerprint'")
+    execute(
+        conninfo(),
+        "UPDATE order_events SET data = (data #- '{order,summary}') - 'fingerprint'::text",
+    )
     again = await send(SELL_SOL, "k", **owner.headers)
     assert (again.status, again.json) == (200, first.json)
 

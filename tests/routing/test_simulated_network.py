@@ -548,9 +548,11 @@ async def test_after_the_pools_went_back_in_time_landings_go_on_from_what_is_the
     before = await pool_of(database)
     crowd = [await new_transaction(network, bound=Bound(min_out=1)) for _ in range(5)]
     await asyncio.gather(*(network.send(one) for one in crowd))
-    fills = [await landed(network, one) for one in crowd]
+    for one in crowd:
+        await landed(network, one)
     after = await pool_of(database)
-    assert before.pool.vault_y - after.pool.vault_y == sum(fill.amount_out for fill in fills)
+    # Each left its fee; what the vaults hold, arbitrage may have moved meanwhile.
+    assert after.pool.fund_fees_x - before.pool.fund_fees_x == len(crowd) * 180_000
     assert [one.message for one in caplog.records if "back in time" in one.message] == [
         "1 simulated pools stand at an older version than they did: the database went back in"
         " time; they are taken as they stand"

@@ -221,3 +221,11 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     )
     said = [line for line in ended.stderr.splitlines() if "order-engine" in line]
     assert (ended.returncode, said) == (0, []), ended.stderr
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_a_guide_leads_to_an_order_that_is_taken(guide: Path) -> None:
+    text = " ".join(guide.read_text().split())
+    assert "no accounts yet" not in text
+    for word in ("createsuperuser", "create_api_key", "Authorization: Bearer"):
+        assert word in text

@@ -15,7 +15,8 @@ from config.embedded import PROJECT
 from config.first_cause import CannotStart, look_at_database, look_at_redis
 from config.redis_address import RedisAddress
 from tests.config.conftest import clean_environment
-from tests.servers.installed import Postgres, Redis, free_port, processes, servers_in
+from tests.engine import processes
+from tests.servers.installed import Postgres, Redis, free_port, servers_in
 
 PASSWORD = "geheim-9"
 RULES = "host all postgres all trust\nhost all all all scram-sha-256\n"

@@ -184,9 +184,11 @@ async def _patiently(look: Callable[[], Awaitable[None]]) -> None:
 def _words_of(error: Exception, address: "RedisAddress") -> str:
     """Return a fault of the network in the words of the system, any other in those of Redis."""
     cause = error.__context__
-    if not isinstance(cause, OSError) or not cause.errno:
-        closed = "connection closed" in str(error).lower() or "Connection lost" in str(error)
-        return "the connection was closed at once (is it a Redis?)" if closed else str(error)
+    is_closed = isinstance(cause, ConnectionResetError | BrokenPipeError)
+    if is_closed or not isinstance(cause, OSError) or not cause.errno:
+        text = str(error).lower()
+        is_closed = is_closed or "connection closed" in text or "connection lost" in text
+        return "the connection was closed at once (is it a Redis?)" if is_closed else str(error)
     why = cause.strerror if isinstance(cause, socket.gaierror) else os.strerror(cause.errno)
     return f"connection to {address.path or f'{address.host}:{address.port}'} failed: {why}"
 

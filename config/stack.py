@@ -81,7 +81,7 @@ def demo() -> int:
     if running := running_url(data_directory()):
         os.execve(sys.executable, demo_command(running), environment(data_directory()))  # noqa: S606
     if uses_embedded_postgres():
-        os.environ["HOST"] = LOOPBACK  # it is for us alone, so that orders need no account
+        os.environ.update(HOST=LOOPBACK)  # it is for us alone, so that orders need no account
     with (
         temporary_data_directory() as data_dir,
         locked(data_dir) as lock,

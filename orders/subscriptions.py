@@ -51,11 +51,12 @@ class Subscriptions(InNumbers, OrderEntry):
 
     async def connect(self) -> None:
         await self.accept()
-        await self.check_query({*ID_PARAMETERS, "after", "ticket"})
-        await self._refuse_key()
-        await self.identify()
         named = [self._query()[name] for name in ID_PARAMETERS if name in self._query()]
         self._only_follows = bool(named)
+        known = {*ID_PARAMETERS, "ticket"}
+        await self.check_query(known | {"after"} if self._only_follows else known)
+        await self._refuse_key()
+        await self.identify()
         if len(named) > 1:
             detail = f"Give one of {' and '.join(ID_PARAMETERS)}."
             await self._end(Close.JUNK, problem(400, "invalid_request", detail))

@@ -125,6 +125,8 @@ async def test_random_paths_and_queries_are_answered(caplog: pytest.LogCaptureFi
         path += chance.choice(["", "x", "%00", "%ff", "a" * 300, "../..", "%F0%9F%92%A9"])
         path += chance.choice(["", "?after=-1", "?after=x", "?orderId=", "?ticket=%00", "?%ff=%ff"])
         async with connected(path) as socket:
+            if path == "/ws/":
+                continue  # waits for a message that names an order
             if not path.startswith(("/execute", "/api/orders")) or "orderId" in path:
                 _, code = await socket.rest()
                 assert code in (4400, 4401, 4404)

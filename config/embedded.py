@@ -121,9 +121,11 @@ def locked(data_dir: Path) -> Iterator[int]:
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"The servers of an earlier run in {data_dir} do not end.")
             time.sleep(0.02)
-        make_private(runtime_directory(data_dir))
-        yield inherited
-        shutil.rmtree(runtime_directory(data_dir), ignore_errors=True)
+        try:
+            make_private(runtime_directory(data_dir))
+            yield inherited
+        finally:
+            shutil.rmtree(runtime_directory(data_dir), ignore_errors=True)
 
 
 def prepare_data_directory(data_dir: Path) -> None:

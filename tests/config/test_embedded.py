@@ -174,3 +174,10 @@ def test_root_without_user_namespaces_runs_postgres_as_an_account_and_leaves_no_
     owner, data_dir = run.stdout.split()
     assert owner in ACCOUNTS
     assert not outside_directory(Path(data_dir)).exists()
+
+
+def test_a_start_that_fails_leaves_nothing_in_the_temporary_folder(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path):
+        assert runtime_directory(tmp_path).exists()
+        raise KeyboardInterrupt
+    assert not runtime_directory(tmp_path).exists()

@@ -177,7 +177,11 @@ def test_root_without_user_namespaces_runs_postgres_as_an_account_and_leaves_no_
 
 
 def test_a_start_that_fails_leaves_nothing_in_the_temporary_folder(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), locked(tmp_path):
-        assert runtime_directory(tmp_path).exists()
-        raise KeyboardInterrupt
+    def start() -> None:
+        with locked(tmp_path):
+            assert runtime_directory(tmp_path).exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
     assert not runtime_directory(tmp_path).exists()

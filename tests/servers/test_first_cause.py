@@ -200,3 +200,14 @@ def test_older_code_on_newer_data_does_not_start_and_names_the_migration(
         assert "Traceback" not in words
     with psycopg.connect(newer) as connection:
         assert connection.execute("SELECT count(*) FROM heartbeats").fetchall() == [(0,)]
+
+
+def test_a_server_that_repeats_the_password_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise psycopg.OperationalError(f"connection failed: no such user geheim:{PASSWORD}")
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", refuse)
+    said = str(cause_of_database(f"postgresql://engine:{PASSWORD}@127.0.0.1/engine"))
+    assert "no such user geheim:***" in said

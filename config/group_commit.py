@@ -116,7 +116,7 @@ class GroupCommit(Generic[Item, Answer]):
         """
         loop = asyncio.get_running_loop()
         ends_at = time.monotonic() + remaining(self._patience)
-        waiter = Waiter[Item, Answer](item, loop.create_future(), ends_at)
+        waiter: Waiter[Item, Answer] = Waiter(item, loop.create_future(), ends_at)
         self._waiting.append(waiter)
         if self._flushing is None:
             # With no caller's request in its log: what it tells of concerns all of them.

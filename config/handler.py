@@ -13,7 +13,8 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
-from django.urls import set_script_prefix
+from django.http import HttpRequest
+from django.urls import ResolverMatch, set_script_prefix
 
 
 class EntryHandler(ASGIHandler):
@@ -31,6 +32,7 @@ class EntryHandler(ASGIHandler):
         self._stock = stock
         self._paths = paths
         self._probes = probes
+        self._views: dict[str, ResolverMatch] = {}
 
     def load_middleware(self, is_async: bool = False) -> None:
         self._view_middleware: list[Any] = []
@@ -47,6 +49,14 @@ class EntryHandler(ASGIHandler):
             await self._handle_entry(scope, receive, send)
         else:
             await self._stock(scope, receive, send)
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """Return the view of one of our few paths, which is the same each time."""
+        view = self._views.get(request.path_info)
+        if view is None:
+            view = self._views[request.path_info] = super().resolve_request(request)
+        request.resolver_match = view
+        return view
 
     async def _handle_entry(self, scope: Any, receive: Any, send: Any) -> None:
         try:

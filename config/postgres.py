@@ -140,6 +140,9 @@ class Link:
             return await cursor.fetchall()
 
     async def _take_turn(self, ends_at: float) -> None:
+        if not self._turn.locked():
+            await self._turn.acquire()  # at once, so that no timer is set
+            return
         try:
             async with asyncio.timeout(max(0.0, ends_at - time.monotonic())):
                 await self._turn.acquire()

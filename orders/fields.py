@@ -31,9 +31,9 @@ def idempotency_key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """
     given: set[str] = set()
     for name, value in headers:
-        called = name.decode("latin-1").lower()
-        if "idempot" not in called:
+        if b"idempot" not in name.lower():
             continue
+        called = name.decode("latin-1").lower()
         if called != IDEMPOTENCY_KEY.lower():
             raise refuse(called[:MAX_TEXT], "unknown_header", f"Call it {IDEMPOTENCY_KEY}.")
         given.add(value.decode("latin-1").strip(" \t"))

@@ -229,7 +229,8 @@ def check_names(request: Request, known: set[str]) -> None:
 
     :raises ValidationError: with an error for each of them.
     """
-    check_query(request.query_params.lists(), known, {str(api_settings.URL_FORMAT_OVERRIDE)})
+    if request.META.get("QUERY_STRING"):
+        check_query(request.query_params.lists(), known, {str(api_settings.URL_FORMAT_OVERRIDE)})
 
 
 def check_query(

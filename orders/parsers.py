@@ -22,9 +22,9 @@ def parse_json(text: str | bytes) -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode()  # the library would read UTF-16, too
-        return json.loads(
-            text, parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_object
-        )
+        if text.startswith("\ufeff"):
+            raise MalformedJSON("it begins with a BOM")
+        return DECODER.decode(text)
     except RecursionError:
         raise MalformedJSON("nested too deep") from None
     except InvalidOperation:
@@ -43,6 +43,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         raise ValueError("a field is given twice")
     "".join(found).encode()  # half of a surrogate pair is no text, and could not be told back
     return found
+
+
+DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_object)
 
 
 class ExactJSONParser(BaseParser):

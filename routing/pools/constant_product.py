@@ -4,7 +4,7 @@ Formulas, roundings and failures are those of the program's curve/calculator.rs 
 docs/pools.md has them in short.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 
 from routing.pools.pool import (
@@ -167,8 +167,9 @@ class ConstantProductPool:
         moved_x, moved_y = fill.amount_in, -fill.amount_out
         if not into_x:
             moved_x, moved_y = moved_y, moved_x
-        after = replace(
-            self,
+        after = ConstantProductPool(
+            rates=self.rates,
+            enabled=self.enabled,
             vault_x=self.vault_x + moved_x,
             vault_y=self.vault_y + moved_y,
             protocol_fees_x=self.protocol_fees_x + fill.protocol_fee * into_x,

@@ -322,6 +322,7 @@ def test_orders_have_gone_on_when_the_last_that_was_open_has_moved() -> None:
             lambda: Verdict(seed=0, drain_seconds=1.0, taken_from_stranger=1),
             ["taken_from_stranger"],
         ),
+        (lambda: Verdict(seed=0, drain_seconds=1.0, internal_errors=1), ["internal_errors"]),
         (
             lambda: Verdict(seed=0, drain_seconds=1.0, refused_by_constraints=1),
             ["refused_by_constraints"],

@@ -17,6 +17,7 @@ from tests.checker import Transcript
 NOTHING_STORED = "Nothing was stored"  # of a refusal
 OUTCOME_UNKNOWN = "outcome_unknown"
 PAUSE = 0.25  # seconds before another try
+NAMED = "chaos-"  # how the `clientOrderId` of an order without a key begins
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ class Clients:
         tries = 0
         while True:
             tries += 1
-            name = "" if errand.has_key else f"{errand.key[:24]}-{tries}"
+            name = "" if errand.has_key else f"{NAMED}{errand.key[:18]}-{tries}"
             body = {**errand.order, "clientOrderId": name} if name else errand.order
             start = time.monotonic()
             status, answer = await self._try(

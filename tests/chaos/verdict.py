@@ -58,6 +58,8 @@ class Verdict:
     """Orders with any other broken promise."""
     mis_told: int = 0
     """Orders of which "Nothing was stored" was said and that are stored, or under another id."""
+    internal_errors: int = 0
+    """Answers of 500."""
     taken_from_stranger: int = 0
     """Tasks of another application in the same Redis that the engine took away."""
     refused_by_constraints: int = 0
@@ -106,6 +108,7 @@ class Verdict:
                 "late_stops",
                 "mis_told",
                 "taken_from_stranger",
+                "internal_errors",
             ),
         )
         found = [name for name in must_be_zero if getattr(self, name)]
@@ -166,6 +169,7 @@ def judge(
         answers=dict(clients.posts.most_common()),
         answer_seconds=_middle_and_worst(clients.seconds),
         taken_from_stranger=stack.taken_from_stranger,
+        internal_errors=clients.answers[500],
     )
     _measure_going_on(verdict, orders, done)
     broken = [
@@ -175,6 +179,8 @@ def judge(
         *judge_clients(verdict, orders, clients),
         *judge_answers(verdict, orders, clients, _names(stack.database)),
     ]
+    if clients.answers[500]:
+        broken.append(Broken(None, f"{clients.answers[500]} answers were 500"))
     if stack.taken_from_stranger:
         broken.append(Broken(None, f"{stack.taken_from_stranger} tasks of a stranger were taken"))
     return verdict, _evidence(stack.database, orders, broken, logs)

@@ -18,7 +18,6 @@ from redis.exceptions import RedisError
 
 from config.celery import app
 from orders import bell
-from tests.chaos.clients import NAMED
 from tests.chaos.plan import Fault, Kind
 from tests.chaos.servers import full, may_mount
 from tests.chaos.stack import Place, Stack
@@ -33,7 +32,7 @@ DEEDS: dict[str, Deed] = {}
 COPIES = 20  # of one bell, and of a stranger's task
 AWAY_SECONDS = 3.0  # longer than any caller waits for an answer of PostgreSQL
 ORDER_SECONDS = 5.0  # until an order without a key comes
-NAMED_ORDER = (b"slippage_bps", NAMED.encode())  # in what stores it, and in no other statement
+KEYLESS = (b'"slippage_bps":', b'"idempotency_key":null')  # in what stores one
 MEND_SECONDS = 30.0  # until what a fault broke has to be whole again
 JUNK = ("no JSON", "{}", '{"body": 1, "headers": {}, "properties": {}}', "[]")
 SPOILT = "spoilt"
@@ -611,7 +610,7 @@ async def lose_commit_answers(stack: Stack, fault: Fault) -> None:
     is_of_order = variant(fault).startswith("of an order")
     async with stack.postgres_turn:
         try:
-            proxy.cut_of = NAMED_ORDER if is_of_order else ()
+            proxy.cut_of = KEYLESS if is_of_order else ()
             for _ in range(1 if is_away else 3):
                 await _lose_an_answer(proxy, ORDER_SECONDS if is_of_order else fault.seconds)
             if is_away:

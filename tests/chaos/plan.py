@@ -56,7 +56,7 @@ class Errand:
     at: float
     key: str
     has_key: bool
-    """Whether the key is sent; else each try has a `clientOrderId` of its own."""
+    """Whether the key is sent; else each try has an amount of its own."""
     order: Mapping[str, object]
     follows: tuple[float, ...]
     cancels_after: float | None

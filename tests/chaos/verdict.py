@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from orders.lifecycle import FINAL
-from tests.chaos.clients import Clients
+from tests.chaos.clients import Clients, name_of
 from tests.chaos.plan import Options
 from tests.chaos.stack import Stack
 from tests.checker import LANDED, OrderFacts, Orders, load, order_violations, transcript_violations
@@ -26,7 +26,7 @@ TRANSACTIONS = """
 SELECT attempt, left(signature, 8), outcome, expires_at_height, created_at, settled_at
 FROM order_transactions WHERE order_id = %s ORDER BY attempt
 """
-NAMES = "SELECT client_order_id, id::text FROM orders WHERE client_order_id IS NOT NULL"
+KEYLESS = "SELECT side, amount_in, id::text FROM orders WHERE idempotency_key IS NULL"
 LINES = 40  # of processes' logs for one order
 SHOWN = 5  # orders with their whole evidence
 
@@ -229,7 +229,7 @@ def judge_answers(
 ) -> list[Broken]:
     """Count into the verdict what was said wrongly of orders that were sent, and return it.
 
-    `names`: the ids of the stored orders that have a `clientOrderId`, by that.
+    `names`: the ids of the stored orders without a key, by their names.
     """
     verdict.unknown_stored = sum(one in orders for one in clients.unknown)
     verdict.unknown_not_stored = len(clients.unknown) - verdict.unknown_stored
@@ -286,7 +286,8 @@ def _middle_and_worst(seconds: Sequence[float]) -> tuple[float, float] | None:
 
 def _names(database: str) -> dict[str, str]:
     with psycopg.connect(database) as connection:
-        return dict(connection.execute(NAMES).fetchall())
+        found = connection.execute(KEYLESS).fetchall()
+    return {name_of(side, atoms): order_id for side, atoms, order_id in found}
 
 
 def _most_landings(database: str) -> int:

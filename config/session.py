@@ -132,13 +132,14 @@ def wanted_settings(conninfo: str, extra: Mapping[str, str]) -> dict[str, str]:
 def startup_options(conninfo: str, wanted: Mapping[str, str]) -> str:
     """Return libpq's `options`: those of DATABASE_URL, and ours, which win over any role's.
 
-    `transaction_timeout` is not known to every server, so that it is set afterwards.
+    `transaction_timeout` is not known to every server, so that it is set afterwards. What a role
+    says of idle sessions must not hold until then: a few milliseconds would end each at its start.
     """
     given = str(conninfo_to_dict(conninfo).get("options") or "")
     ours = [
         f"-c {name}={value.replace(' ', chr(92) + ' ')}"
         for name, value in wanted.items()
-        if name not in ("transaction_timeout", "idle_session_timeout")
+        if name != "transaction_timeout"
     ]
     return " ".join([given, *ours]).strip()
 

@@ -36,6 +36,8 @@ class Flow:
     server: asyncio.StreamWriter
     task: "asyncio.Task[None]"
     is_silent: bool = field(default=False, init=False)
+    is_meant: bool = field(default=False, init=False)
+    """Whether what was last sent on it is such as `Connections.cut_of` says."""
     given_up: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     """Whether the server has noticed that nobody is there."""
 
@@ -59,6 +61,8 @@ class Connections:
         self._is_passable.set()
         self._is_shut = False
         self.cut: Cut | None = None
+        self.cut_of: tuple[bytes, ...] = ()
+        """What has to be in a statement for its answer to be cut off; none: any statement's is."""
         self.cuts = 0
         self.is_silent = False
         self.held = 0
@@ -152,6 +156,7 @@ class Connections:
             if self.cut is Cut.BEFORE:
                 self._count()
                 return
+            flow.is_meant = all(part in data for part in self.cut_of)
             await self._sound()
             server.write(data)
 
@@ -162,7 +167,7 @@ class Connections:
             await self._is_passable.wait()
             if flow.is_silent:
                 continue
-            if self.cut is Cut.AFTER:
+            if self.cut is Cut.AFTER and (flow.is_meant or not self.cut_of):
                 if data.endswith(READY_FOR_QUERY):
                     self._count()
                     return

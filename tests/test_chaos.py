@@ -14,10 +14,13 @@ import pytest
 import redis
 
 from orders.events import Event
+from orders.journal import _accept_params
 from orders.lifecycle import Status
+from orders.problems import said_of_order
 from tests.accounts import Account
-from tests.chaos.clients import Clients, Follower, Told
-from tests.chaos.kinds import DEEDS, KINDS, kinds_without
+from tests.chaos.cases import cases
+from tests.chaos.clients import NOTHING_STORED, Clients, Follower, Told
+from tests.chaos.kinds import DEEDS, KEYLESS, KINDS, kinds_that_show, kinds_without
 from tests.chaos.plan import LAST, LAST_HINTS, Fault, Options, errands_of, faults_of
 from tests.chaos.run import run
 from tests.chaos.servers import may_mount, some_postgres
@@ -33,6 +36,7 @@ from tests.checker import OrderFacts
 from tests.engine import own_redis
 from tests.forked import run_program
 from tests.proxy import Connections, Stream, proxy_of_port
+from tests.samples import new_order
 
 SLOW = {"black_hole", "block_worker", "fill_disk", "promote_standby", "share_redis_with_a_stranger"}
 SHORT = Options(  # patient with slow machines
@@ -80,6 +84,54 @@ def test_every_kind_of_fault_is_in_a_run_of_a_hundred_whatever_its_seed() -> Non
         faults = faults_of(Options(seed=seed, faults=100), KINDS)
         assert {fault.kind for fault in faults} == set(KINDS)
         assert len(faults) == 100
+
+
+def test_every_kind_of_fault_is_a_case_that_is_done_once() -> None:
+    found = [faults_of(case, KINDS) for _, case in cases(Options(seed=7), KINDS)]
+    assert found[0] == []  # the control
+    assert {len(faults) for faults in found[1:]} == {1}
+    assert {fault.kind for faults in found for fault in faults} == set(KINDS)
+    assert {fault.at for faults in found for fault in faults} == {3.0}
+
+
+def test_a_run_of_the_last_fault_alone_has_it_once() -> None:
+    options = Options(seed=7, only=frozenset({LAST}))
+    assert [fault.kind for fault in faults_of(options, KINDS)] == [LAST]
+
+
+@pytest.mark.parametrize(
+    ("without", "kinds"),
+    [
+        ([], set()),
+        (["scheduler"], set()),
+        (["fitness"], {"change_settings"}),
+        (["outcome"], {"lose_commit_answers"}),
+        (["fitness", "outcome"], {"change_settings", "lose_commit_answers"}),
+        (["fitness", "look"], set()),  # any fault may show it
+    ],
+)
+def test_an_ablation_has_the_faults_that_show_it(without: list[str], kinds: set[str]) -> None:
+    assert kinds_that_show(frozenset(without)) == kinds
+
+
+def test_of_an_order_without_a_key_it_is_said_that_nothing_was_stored() -> None:
+    """Else what was said of them, and whether it was true, could not be compared."""
+    clients = Clients(0, NOBODY)
+    for side in ("sell", "buy"):
+        errands = [one for one in errands_of(SHORT) if one.order["side"] == side]
+        sent = [clients._with_a_name(errand.order) for errand in errands for _ in range(2)]
+        assert len({name for name, _ in sent}) == len({body["amountIn"] for _, body in sent})
+        assert len({name for name, _ in sent}) == 2 * len(errands)
+        assert {said_of_order(body).count(NOTHING_STORED) for _, body in sent} == {1}
+
+
+def test_the_statement_that_stores_an_order_without_a_key_is_known() -> None:
+    def said(**key: str) -> bool:
+        (order,) = _accept_params([new_order(**key)]).values()
+        return all(part in order.encode() for part in KEYLESS)
+
+    assert said()
+    assert not said(idempotency_key="mine")
 
 
 def test_what_is_switched_off_is_not_broken() -> None:
@@ -322,6 +374,7 @@ def test_orders_have_gone_on_when_the_last_that_was_open_has_moved() -> None:
             lambda: Verdict(seed=0, drain_seconds=1.0, taken_from_stranger=1),
             ["taken_from_stranger"],
         ),
+        (lambda: Verdict(seed=0, drain_seconds=1.0, internal_errors=1), ["internal_errors"]),
         (
             lambda: Verdict(seed=0, drain_seconds=1.0, refused_by_constraints=1),
             ["refused_by_constraints"],

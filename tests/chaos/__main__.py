@@ -12,6 +12,7 @@ from pathlib import Path
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 
 from tests.chaos.cases import print_table
+from tests.chaos.kinds import kinds_that_show
 from tests.chaos.plan import Options
 from tests.chaos.run import run
 
@@ -28,7 +29,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=90.0, help="of load and faults")
     parser.add_argument("--faults", type=int, default=60)
     parser.add_argument("--drain", type=float, default=30.0, help="seconds until all has ended")
-    parser.add_argument("--only", nargs="*", default=[], help="kinds of faults")
+    parser.add_argument(
+        *("--only",),
+        nargs="*",
+        default=[],
+        help="kinds of faults; else those that show what is switched off, or all",
+    )
     parser.add_argument("--without", nargs="*", default=[], choices=WITHOUT, help="switched off")
     parser.add_argument("--cases", action="store_true", help="a table, each kind by itself")
     return parser.parse_args()
@@ -39,6 +45,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
     seed = found.pop("seed")
     del found["cases"]
     sets = {name: frozenset(found.pop(name)) for name in ("only", "without")}
+    sets["only"] = sets["only"] or kinds_that_show(sets["without"])
     return Options(seed=random.randrange(10**6) if seed is None else seed, **found, **sets)
 
 

@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import websockets
@@ -17,6 +19,7 @@ from tests.checker import Transcript
 NOTHING_STORED = "Nothing was stored"  # of a refusal
 OUTCOME_UNKNOWN = "outcome_unknown"
 PAUSE = 0.25  # seconds before another try
+ATOMS = {"sell": Decimal("1e-9"), "buy": Decimal("1e-6")}  # the least amount of SOL, of USDC
 
 
 @dataclass(slots=True)
@@ -39,7 +42,7 @@ class Follower:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an answer other than 201 said of an order that was sent under this `clientOrderId`.
+    """What an answer other than 201 said of an order without a key; no other has its name.
 
     `order_id`: what is said that the order would be found under; "" if it is not stored.
     """
@@ -73,7 +76,8 @@ class Clients:
         self.unknown: list[str] = []
         """The ids that were said to be those of orders of which nobody knows the outcome."""
         self.names: set[str] = set()
-        """The `clientOrderId`s of orders without a key that were answered with 201."""
+        """The names of orders without a key that were answered with 201."""
+        self._tries = count(1)
         self.closes: Counter[int] = Counter()
         """How often a stream was closed with which code; 1006 is no orderly end."""
 
@@ -108,11 +112,8 @@ class Clients:
 
     async def _stored(self, errand: Errand) -> str:
         """Send the order until it is answered with its id."""
-        tries = 0
         while True:
-            tries += 1
-            name = "" if errand.has_key else f"{errand.key[:24]}-{tries}"
-            body = {**errand.order, "clientOrderId": name} if name else errand.order
+            name, body = ("", errand.order) if errand.has_key else self._with_a_name(errand.order)
             start = time.monotonic()
             status, answer = await self._try(
                 "POST", "/api/orders/execute", body, errand.key if errand.has_key else ""
@@ -123,6 +124,15 @@ class Clients:
                 assert "orderId" in answer, answer
                 return str(answer["orderId"])
             await asyncio.sleep(PAUSE)
+
+    def _with_a_name(self, order: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+        """Return an order whose amount no other has, and what `name_of` calls it.
+
+        A `clientOrderId` would be a key, of which it is never said that nothing was stored.
+        """
+        side = str(order["side"])
+        amount = Decimal(str(order["amountIn"])) + next(self._tries) * ATOMS[side]
+        return name_of(side, int(amount / ATOMS[side])), {**order, "amountIn": f"{amount:f}"}
 
     def _note(self, name: str, status: int, answer: Mapping[str, Any]) -> None:
         code = str(answer.get("error") or "")
@@ -225,6 +235,10 @@ class Clients:
         code = stream.close_code or 1006
         self.closes[code] += 1
         follower.is_complete = code == 1000
+
+
+def name_of(side: str, atoms: int) -> str:
+    return f"{side} {atoms}"
 
 
 def _is_final(status: int) -> bool:

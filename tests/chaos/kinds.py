@@ -31,6 +31,8 @@ KINDS: dict[str, Kind] = {}
 DEEDS: dict[str, Deed] = {}
 COPIES = 20  # of one bell, and of a stranger's task
 AWAY_SECONDS = 3.0  # longer than any caller waits for an answer of PostgreSQL
+ORDER_SECONDS = 5.0  # until an order without a key comes
+KEYLESS = (b'"slippage_bps":', b'"idempotency_key":null')  # in what stores one
 MEND_SECONDS = 30.0  # until what a fault broke has to be whole again
 JUNK = ("no JSON", "{}", '{"body": 1, "headers": {}, "properties": {}}', "[]")
 SPOILT = "spoilt"
@@ -59,8 +61,17 @@ SESSION_SETTINGS: dict[str, dict[str, str]] = {
     "search path": {"search_path": "nowhere"},
     "isolation": {"default_transaction_isolation": "serializable"},
     "durability": {"synchronous_commit": "off"},
-    "timeouts": {"statement_timeout": "'1ms'", "lock_timeout": "'1ms'"},
+    "timeouts": {
+        "statement_timeout": "'1ms'",
+        "lock_timeout": "'1ms'",
+        "idle_session_timeout": "'2ms'",
+    },
 }
+SHOWN_BY: dict[str, frozenset[str]] = {
+    "fitness": frozenset({"change_settings"}),
+    "outcome": frozenset({"lose_commit_answers"}),
+}
+"""The kinds of faults that show that a part of the engine is missing, if few others do."""
 
 
 def fault(
@@ -516,7 +527,8 @@ async def _connect(stack: Stack) -> psycopg.AsyncConnection[Any]:
         autocommit=True,
         client_encoding="utf8",
         options="-c default_transaction_read_only=off -c search_path=public -c statement_timeout=0"
-        " -c datestyle=ISO -c default_transaction_isolation=read\\ committed -c lock_timeout=0",
+        " -c datestyle=ISO -c default_transaction_isolation=read\\ committed -c lock_timeout=0"
+        " -c idle_session_timeout=0",
     )
 
 
@@ -586,20 +598,26 @@ async def _query(stack: Stack, statement: str, *parameters: Any) -> None:
 # Connections
 
 
-@fault(weight=6, seconds=(0.5, 1.5), variants=("three times", "and the server is away"))
+@fault(
+    weight=6,
+    seconds=(0.5, 1.5),
+    variants=("three times", "and the server is away", "of an order, and the server is away"),
+)
 async def lose_commit_answers(stack: Stack, fault: Fault) -> None:
     """Statements are committed, and those who sent them see a broken connection."""
     proxy = stack.before_postgres
     is_away = variant(fault) != "three times"
+    is_of_order = variant(fault).startswith("of an order")
     async with stack.postgres_turn:
         try:
+            proxy.cut_of = KEYLESS if is_of_order else ()
             for _ in range(1 if is_away else 3):
-                await _lose_an_answer(proxy, fault.seconds)
+                await _lose_an_answer(proxy, ORDER_SECONDS if is_of_order else fault.seconds)
             if is_away:
                 await proxy.shut()
                 await asyncio.sleep(AWAY_SECONDS)
         finally:
-            proxy.cut = None
+            proxy.cut, proxy.cut_of = None, ()
             if is_away:
                 await proxy.shut()
                 await proxy.open()
@@ -689,3 +707,10 @@ def kinds_without(parts: frozenset[str]) -> Mapping[str, Kind]:
         if not ("scheduler" in parts and name.endswith("scheduler"))
         and (name != "fill_disk" or may_mount())
     }
+
+
+def kinds_that_show(parts: frozenset[str]) -> frozenset[str]:
+    """Return the kinds that show that these parts are missing; none, where all kinds do."""
+    if not parts or not parts <= set(SHOWN_BY):
+        return frozenset()
+    return frozenset().union(*(SHOWN_BY[part] for part in parts))

@@ -56,7 +56,7 @@ class Errand:
     at: float
     key: str
     has_key: bool
-    """Whether the key is sent; else each try has a `clientOrderId` of its own."""
+    """Whether the key is sent; else each try has an amount of its own."""
     order: Mapping[str, object]
     follows: tuple[float, ...]
     cancels_after: float | None
@@ -110,7 +110,9 @@ def _names_of_faults(
     others = [name for name in names if name not in ends]
     room = options.faults - len(ends)
     drawn = chance.sample(others, min(len(others), room))
-    drawn += chance.choices(names, [kinds[name].weight for name in names], k=room - len(drawn))
+    weights = [kinds[name].weight for name in names]
+    if any(weights):  # else there is only what is done once
+        drawn += chance.choices(names, weights, k=room - len(drawn))
     chance.shuffle(drawn)
     return drawn + ends
 

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from orders.lifecycle import FINAL
-from tests.chaos.clients import Clients
+from tests.chaos.clients import Clients, name_of
 from tests.chaos.plan import Options
 from tests.chaos.stack import Stack
 from tests.checker import LANDED, OrderFacts, Orders, load, order_violations, transcript_violations
@@ -26,7 +26,7 @@ TRANSACTIONS = """
 SELECT attempt, left(signature, 8), outcome, expires_at_height, created_at, settled_at
 FROM order_transactions WHERE order_id = %s ORDER BY attempt
 """
-NAMES = "SELECT client_order_id, id::text FROM orders WHERE client_order_id IS NOT NULL"
+KEYLESS = "SELECT side, amount_in, id::text FROM orders WHERE idempotency_key IS NULL"
 LINES = 40  # of processes' logs for one order
 SHOWN = 5  # orders with their whole evidence
 
@@ -58,6 +58,8 @@ class Verdict:
     """Orders with any other broken promise."""
     mis_told: int = 0
     """Orders of which "Nothing was stored" was said and that are stored, or under another id."""
+    internal_errors: int = 0
+    """Answers of 500."""
     taken_from_stranger: int = 0
     """Tasks of another application in the same Redis that the engine took away."""
     refused_by_constraints: int = 0
@@ -106,6 +108,7 @@ class Verdict:
                 "late_stops",
                 "mis_told",
                 "taken_from_stranger",
+                "internal_errors",
             ),
         )
         found = [name for name in must_be_zero if getattr(self, name)]
@@ -166,6 +169,7 @@ def judge(
         answers=dict(clients.posts.most_common()),
         answer_seconds=_middle_and_worst(clients.seconds),
         taken_from_stranger=stack.taken_from_stranger,
+        internal_errors=clients.answers[500],
     )
     _measure_going_on(verdict, orders, done)
     broken = [
@@ -175,6 +179,8 @@ def judge(
         *judge_clients(verdict, orders, clients),
         *judge_answers(verdict, orders, clients, _names(stack.database)),
     ]
+    if clients.answers[500]:
+        broken.append(Broken(None, f"{clients.answers[500]} answers were 500"))
     if stack.taken_from_stranger:
         broken.append(Broken(None, f"{stack.taken_from_stranger} tasks of a stranger were taken"))
     return verdict, _evidence(stack.database, orders, broken, logs)
@@ -223,7 +229,7 @@ def judge_answers(
 ) -> list[Broken]:
     """Count into the verdict what was said wrongly of orders that were sent, and return it.
 
-    `names`: the ids of the stored orders that have a `clientOrderId`, by that.
+    `names`: the ids of the stored orders without a key, by their names.
     """
     verdict.unknown_stored = sum(one in orders for one in clients.unknown)
     verdict.unknown_not_stored = len(clients.unknown) - verdict.unknown_stored
@@ -280,7 +286,8 @@ def _middle_and_worst(seconds: Sequence[float]) -> tuple[float, float] | None:
 
 def _names(database: str) -> dict[str, str]:
     with psycopg.connect(database) as connection:
-        return dict(connection.execute(NAMES).fetchall())
+        found = connection.execute(KEYLESS).fetchall()
+    return {name_of(side, atoms): order_id for side, atoms, order_id in found}
 
 
 def _most_landings(database: str) -> int:

@@ -93,6 +93,18 @@ async def test_a_session_is_as_we_need_it_whatever_the_database_says(
     assert (at.month, at.day, at.hour) == (3, 4, 5)
 
 
+async def test_no_session_begins_with_a_time_for_idleness_that_would_end_it_at_once(
+    database_conninfo: str,
+) -> None:
+    """What a session began with holds until its first statement, which may come late."""
+    began = "SELECT reset_val FROM pg_settings WHERE name = 'idle_session_timeout'"
+    with set_for_new_sessions(database_conninfo, "idle_session_timeout", "1"):
+        async with link_to(database_conninfo) as link:
+            assert await link.fetch(began, ()) == [("0",)]
+        with BoundedConnection.connect(database_conninfo) as sync:
+            assert sync.execute(began).fetchone() == ("0",)
+
+
 async def test_a_read_only_server_is_refused_and_tried_again(database_conninfo: str) -> None:
     async with link_to(database_conninfo) as link:
         with set_for_new_sessions(database_conninfo, "default_transaction_read_only", "on"):

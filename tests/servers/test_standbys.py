@@ -1,7 +1,10 @@
 """A primary that is gone, and its standby promoted: the engine goes on there by itself."""
 
 import json
-from contextlib import ExitStack, suppress
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,14 +14,17 @@ from websockets.sync.client import connect
 from orders.consumers import Close
 from tests.accounts import Account, make_account
 from tests.checker import load, violations
-from tests.engine import PATIENCE, SELL, Engine, Web, listen, processes, wait_for
+from tests.engine import PATIENCE, SELL, Answer, Engine, Web, listen, processes, wait_for
 from tests.servers.installed import Postgres, Servers
 
 ON_WITHIN = 10.0  # seconds after the promotion
 IN_STEP = {"synchronous_standby_names": "standby", "synchronous_commit": "on"}
 LOST = 3
+SENDERS = 3
+UNDER_LOAD = 15  # orders that are answered before something is done to the primary
 ORDERS = "SELECT id::text FROM orders"
 SIGNED = "SELECT count(*) FROM orders WHERE signature IS NOT NULL"
+KEPT_KEYS = "SELECT idempotency_key, id::text FROM orders WHERE idempotency_key IS NOT NULL"
 
 
 def address_of(*servers: Postgres) -> str:
@@ -111,6 +117,94 @@ def test_orders_go_on_at_a_standby_that_had_not_heard_the_last_ones(
         known = {found for (found,) in standby.ask(ORDERS)}
         assert set(ids) <= known
         assert not set(lost) <= known, "the standby had heard everything: this shows nothing"
+
+
+class Load:
+    """Senders of orders under keys, each of which sends one until it is answered with its id."""
+
+    def __init__(self, web: Web, owner: Account) -> None:
+        self.answered: dict[str, str] = {}
+        """The ids by their keys."""
+        self.other: list[Answer] = []
+        self.waiting = threading.Event()
+        self._web, self._owner = web, owner
+        self._is_over = threading.Event()
+
+    @contextmanager
+    def sent(self) -> Iterator[None]:
+        senders = [threading.Thread(target=self._send, args=[one]) for one in range(SENDERS)]
+        for sender in senders:
+            sender.start()
+        try:
+            yield
+        finally:
+            self._is_over.set()
+            for sender in senders:
+                sender.join()
+
+    def wait_for_more(self, orders: int) -> None:
+        """Wait until so many more are answered than there are now."""
+        wanted = len(self.answered) + orders
+        wait_for(lambda: len(self.answered) >= wanted, what="orders are answered")
+
+    def _send(self, sender: int) -> None:
+        for number in count():
+            key = f"{sender}-{number}"
+            while key not in self.answered:
+                self._try(key)
+            if self._is_over.wait(0.02):
+                return
+
+    def _try(self, key: str) -> None:
+        answer = self._web.request(
+            "/api/orders/execute", SELL, idempotency_key=key, **self._owner.headers
+        )
+        if answer.status in (200, 201):
+            self.answered[key] = answer.body["orderId"]
+        elif answer.status == 503:
+            self.waiting.set()
+            self._is_over.wait(0.1)
+        else:
+            self.other.append(answer)
+
+
+def test_under_load_orders_go_on_at_a_standby_that_had_not_heard_the_last_moment(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """Those that were answered in that moment are gone; no other, and none is stored twice."""
+    primary, standby = pair(servers)
+    with processes(address_of(primary, standby), tmp_path, LEASE_SECONDS="2") as running:
+        web = start_all(running)
+        load_of = Load(web, make_account(primary.conninfo))
+        with load_of.sent():
+            load_of.wait_for_more(UNDER_LOAD)
+            heard = dict(load_of.answered)
+            wait_for(lambda: set(heard.values()) <= ids_at(standby), what="the standby heard these")
+            standby.stop()
+            load_of.wait_for_more(UNDER_LOAD)
+            primary.stop_at_once()
+            load_of.waiting.wait(PATIENCE)
+            unheard = set(load_of.answered) - set(heard)
+            standby.start()
+            promote(standby)  # while POSTs are under way
+            wait_for(lambda: set(load_of.answered) - set(heard) - unheard, ON_WITHIN, "it goes on")
+            load_of.wait_for_more(UNDER_LOAD)
+        running.wait_until_all_ended()
+
+        stored = dict(standby.ask(KEPT_KEYS))
+        assert load_of.other == []
+        lost = set(load_of.answered) - set(stored)
+        assert lost, "the standby had heard everything: this shows nothing"
+        assert lost <= unheard
+        assert {key: load_of.answered[key] for key in stored} == stored
+        facts = load(standby.conninfo)
+        assert violations(facts) == []
+        assert {one.status for one in facts.values()} == {"confirmed"}
+        assert web.request("/readyz").status == 200
+
+
+def ids_at(server: Postgres) -> set[str]:
+    return {found for (found,) in server.ask(ORDERS)}
 
 
 def test_whose_order_was_lost_by_a_failover_is_told_so_and_may_send_it_again(

@@ -98,6 +98,17 @@ def is_ready(data_dir: Path, child: Child) -> bool:
     return len(lines) > 7 and lines[0] == str(child.process_id) and lines[7].strip() == "ready"
 
 
+def cause_of(program: str, code: int, output: str) -> str:
+    """Return why a program ended, from the many lines that it wrote."""
+    if code < 0:
+        return f"{program} {how_ended(code)}"
+    if found := FAULT.search(output):
+        is_short = "HINT:  Check free disk space" in output and "No space" not in output
+        told = found[1] or f"a process of it was {found[2]}"
+        return told.rstrip(".") + (" (is the disk full?)" if is_short else "")
+    return (output.strip().splitlines() or [f"{program} {how_ended(code)}"])[-1].rstrip(".")
+
+
 def cluster_identifier(data_dir: Path) -> bytes:
     """Return what tells this cluster from any other: the first field of its control file."""
     with (data_dir / "postgres" / "global" / "pg_control").open("rb") as control:
@@ -207,18 +218,7 @@ def _run(identity: Identity, *command: str, typed: str = "") -> None:
         **identity.popen_arguments(),
     )
     if ended.returncode != 0:
-        raise EmbeddedError(_cause(Path(command[0]).name, ended.returncode, ended.stdout))
-
-
-def _cause(program: str, code: int, output: str) -> str:
-    """Return why a program ended, from the many lines that it wrote."""
-    if code < 0:
-        return f"{program} {how_ended(code)}"
-    if found := FAULT.search(output):
-        is_short = "HINT:  Check free disk space" in output and "No space" not in output
-        told = found[1] or f"a process of it was {found[2]}"
-        return told.rstrip(".") + (" (is the disk full?)" if is_short else "")
-    return (output.strip().splitlines() or [f"{program} {how_ended(code)}"])[-1].rstrip(".")
+        raise EmbeddedError(cause_of(Path(command[0]).name, ended.returncode, ended.stdout))
 
 
 def _clear_traces(data_dir: Path, identity: Identity) -> None:

@@ -26,8 +26,14 @@ help:
 	@echo "make lock    write the lock files anew (LOCK_ARGS=--upgrade for newer versions)"
 	@echo "make clean   remove everything that these made, the stored orders too"
 
-up demo worker: .venv/runtime
-	@$(PYTHON) -m config.stack $@
+up: .venv/runtime
+	@$(PYTHON) -m config.stack up
+
+demo: .venv/runtime
+	@$(PYTHON) -m config.stack demo
+
+worker: .venv/runtime
+	@$(PYTHON) -m config.stack worker
 
 test: .venv/development
 	$(PYTHON) -m ruff format --check .

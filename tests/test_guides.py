@@ -42,7 +42,6 @@ NOT_RUN = {  # the first words of commands that are not run here, and why
     "pg_dump": "test_backup.py types it",
     "pg_restore": "test_backup.py types it",
     "make up": "config/test_make.py types it",
-    "make demo": "config/test_make.py types it",
     "make test": "takes minutes",
     "make chaos": "takes minutes",
     "make bench": "takes minutes",

@@ -1,5 +1,5 @@
-# Needs Python 3.11 to 3.14 and nothing else: `make up` brings its own PostgreSQL and Redis.
-# Another Python: make up PY=python3.13. Part of the tests: make test PYTEST_ARGS="tests/config -x".
+# Needs Python 3.11 or later with pip or venv, and nothing else: `make up` brings its own PostgreSQL
+# and Redis. Another Python: make up PY=python3.13. Some tests: make test PYTEST_ARGS="tests/config -x".
 
 PY ?= python3
 # All tests: several files at a time, each process of pytest with servers of its own.
@@ -65,30 +65,32 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip of the system serves our environment, too: making one of its own takes seconds, and Debian
-# has it only with python3-venv. A pip older than 22.3 cannot; then we do make one.
+# has it only with python3-venv. A pip older than 22.3 cannot; then we do make one. What to say comes
+# first, then pip's arguments.
+without_venv = { echo "$(PY) has no pip and no venv. Debian, Ubuntu: \
+apt install $(notdir $(PY))-venv" >&2; exit 1; }
 define pip
-if "$(PY)" -m pip --python $(PYTHON) --version >/dev/null 2>&1; \
-then "$(PY)" -m pip --python $(PYTHON) $(1); \
-elif "$(PY)" -m venv .venv >/dev/null 2>&1; \
-then $(PYTHON) -m pip $(1); \
-else echo "Python has no pip here. On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; fi
+@if "$(PY)" -m pip --python $(PYTHON) --version >/dev/null 2>&1; \
+then set -- "$(PY)" -m pip --python $(PYTHON); \
+elif "$(PY)" -m venv .venv >/dev/null 2>&1; then set -- $(PYTHON) -m pip; \
+else $(without_venv); fi; \
+echo "$(1)"; "$$@" $(2)
 endef
 
 .venv/bin/python:
 	@"$(PY)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "This needs Python 3.11 or newer, and $(PY) is not; try: make PY=python3.13" >&2; exit 1; }
+	@"$(PY)" -c 'import venv' 2>/dev/null || $(without_venv)
 	@rm -rf .venv
 	@"$(PY)" -m venv --without-pip .venv
 
 .venv/runtime: requirements.lock | .venv/bin/python
-	@echo "Installing what the engine needs (once, about half a minute)"
-	@$(call pip,$(INSTALL) -r requirements.lock)
+	$(call pip,Installing what the engine needs (once: a minute and 250 MB),$(INSTALL) -r requirements.lock)
 	@touch $@
 
 .venv/development: requirements-dev.lock | .venv/bin/python
-	@echo "Installing what the tests need (once, about half a minute)"
-	@$(call pip,$(INSTALL) -r requirements-dev.lock)
+	$(call pip,Installing what the tests need (once: a minute and 500 MB),$(INSTALL) -r requirements-dev.lock)
 	@touch .venv/runtime $@
 
 .venv/uv/bin/uv: | .venv/bin/python
-	@$(call pip,install --quiet --disable-pip-version-check --target .venv/uv uv)
+	$(call pip,Installing uv,install --quiet --disable-pip-version-check --target .venv/uv uv)

@@ -14,6 +14,9 @@ The engine is ready (Ctrl-C stops it).
   admin    {url}/admin/{login}
   health   {url}/health
 """
+KEPT = """\
+  kept in  {place}
+"""
 ACCOUNT = """\
 Orders need an account here, and programs a key. In another terminal, with the same settings:
   {python} manage.py createsuperuser --username alice
@@ -27,8 +30,11 @@ Send an order{with_key}:
 BY_TLS = "x-forwarded-proto: https"  # what a proxy would say, which is believed of this machine
 
 
-def banner(url: str, login: str) -> str:
-    """Return what to show of an engine at this address; `login` is what opens its admin."""
+def banner(url: str, login: str, kept: str = "") -> str:
+    """Return what to show of an engine at this address.
+
+    `login`: what opens its admin. `kept`: where its orders lie, if that is a folder of ours.
+    """
     # An order that is empty and nobody's is refused, in a way that tells; so is a page in clear.
     needs_key = _answer_to("POST", f"{url}/api/orders/execute") == HTTPStatus.UNAUTHORIZED
     needs_tls = _answer_to("GET", f"{url}/") == HTTPStatus.MOVED_PERMANENTLY
@@ -38,8 +44,9 @@ def banner(url: str, login: str) -> str:
         with_key=", with that key for KEY" if needs_key else "",
         headers="".join(f"-H '{header}' " for header in headers),
     )
+    place = KEPT.format(place=kept) if kept else ""
     account = ACCOUNT.format(python=python()) if needs_key else ""
-    return READY.format(url=url, login=login) + account + send
+    return READY.format(url=url, login=login) + place + account + send
 
 
 def python() -> str:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import IO
 from config.identity import OURSELVES, Identity
 
 PR_SET_PDEATHSIG = 1
+FATAL = re.compile(r"\b(FATAL|PANIC): ")
 LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec is no time to look for a library
 
 
@@ -45,6 +47,7 @@ class Child:
     reads_input: bool = False
     deaths: int = 0
     started_at: float = 0.0
+    _log_begins: int = 0  # where the log of this life begins, in bytes
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -92,13 +95,18 @@ class Child:
         self._send(signal.SIGKILL, to_group=True)
         self._process.wait()
 
+    def ending(self) -> str:
+        """Return how it ended, as a sentence's verb."""
+        return how_ended(self._process.returncode or 0) if self._process else "ended"
+
     def last_words(self) -> str:
-        """The last line of its log, and where to read more."""
+        """What its log says last, and where to read more; PostgreSQL goes on after it said why."""
         if self.log is None or not self.log.exists():
             return ""
-        lines = self.log.read_text(errors="replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), "It wrote no log.")
-        return f"{last.strip()} (log: {self.log})"
+        lines = self.log.read_bytes()[self._log_begins :].decode(errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()] or ["It wrote no log."]
+        told = next((line for line in said[-5:] if FATAL.search(line)), said[-1])
+        return f"{told} (log: {self.log})"
 
     def _send(self, number: int, *, to_group: bool) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -108,7 +116,18 @@ class Child:
                 os.kill(self.process_id, number)
 
     def _open_log(self) -> IO[bytes] | None:
-        return self.log.open("ab") if self.log else None
+        if self.log is None:
+            return None
+        log = self.log.open("ab")
+        self._log_begins = log.tell()
+        return log
+
+
+def how_ended(code: int) -> str:
+    """Return what became of a process, by its code in `subprocess`: below zero is a signal."""
+    if code == -signal.SIGKILL:
+        return "was killed (SIGKILL), as the system does when memory runs out"
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended ({code})"
 
 
 def end_with_parent(number: int, first: Callable[[], None] | None = None) -> Callable[[], None]:

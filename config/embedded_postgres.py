@@ -6,12 +6,13 @@ leaves the server behind when its process is killed.
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
-from config.child import Child, end_with_parent
+from config.child import Child, end_with_parent, how_ended
 from config.embedded import (
     DATABASE,
     EmbeddedError,
@@ -32,6 +33,8 @@ SETTINGS = {
     # Parallel plans want more shared memory than a container's 64 MB, and we have no use for them.
     "max_parallel_workers_per_gather": "0",
 }
+FAULT = re.compile(r"(?:FATAL|PANIC|ERROR|error): +(.+)|child process was (terminated .+)")
+"""Where the output of initdb or postgres says why it ended."""
 THROWAWAY = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -43,9 +46,15 @@ THROWAWAY = {
 def postgres(data_dir: Path, *, durable: bool, lock: int) -> Child:
     """Return the server of a data folder, its files made if there are none yet.
 
-    :raises EmbeddedError: there are no binaries, nobody to run them, or initdb failed.
+    :raises EmbeddedError: there are no binaries, nobody to run them, initdb failed, or the files
+        were elsewhere and are gone.
     """
     cluster = data_dir / "postgres"
+    if cluster.is_symlink() and not cluster.exists():
+        raise EmbeddedError(
+            f"The orders were kept in {cluster.readlink()}, which is gone:"
+            f" bring it back, or remove {cluster} to begin without them."
+        )
     try:
         identity = postgres_identity(cluster)
     except NoIdentityError as error:
@@ -53,9 +62,9 @@ def postgres(data_dir: Path, *, durable: bool, lock: int) -> Child:
     home = _home(data_dir, identity)
     programs = _programs(data_dir, identity)
     if not cluster.exists():
-        _make_cluster(home / "postgres", programs, identity, durable=durable)
-        if home != data_dir:
-            cluster.unlink(missing_ok=True)
+        if not (home / "postgres").exists():  # else the link alone is gone, or was not made yet
+            _make_cluster(home / "postgres", programs, identity, durable=durable)
+        if home != data_dir.resolve():
             cluster.symlink_to(home / "postgres")
     _clear_traces(data_dir, identity)
     return Child(
@@ -73,6 +82,13 @@ def postgres(data_dir: Path, *, durable: bool, lock: int) -> Child:
     )
 
 
+def kept_in(data_dir: Path) -> str:
+    """Return where the orders of a data folder lie, for whoever backs them up."""
+    cluster = data_dir / "postgres"
+    where = f" ({cluster} leads there)" if cluster.is_symlink() else ""
+    return f"{cluster.resolve()}{where}"
+
+
 def is_ready(data_dir: Path, child: Child) -> bool:
     """Whether the server accepts connections, as it says itself in its pid file."""
     try:
@@ -80,6 +96,17 @@ def is_ready(data_dir: Path, child: Child) -> bool:
     except FileNotFoundError:
         return False
     return len(lines) > 7 and lines[0] == str(child.process_id) and lines[7].strip() == "ready"
+
+
+def cause_of(program: str, code: int, output: str) -> str:
+    """Return why a program ended, from the many lines that it wrote."""
+    if code < 0:
+        return f"{program} {how_ended(code)}"
+    if found := FAULT.search(output):
+        is_short = "HINT:  Check free disk space" in output and "No space" not in output
+        told = found[1] or f"a process of it was {found[2]}"
+        return told.rstrip(".") + (" (is the disk full?)" if is_short else "")
+    return (output.strip().splitlines() or [f"{program} {how_ended(code)}"])[-1].rstrip(".")
 
 
 def cluster_identifier(data_dir: Path) -> bytes:
@@ -156,10 +183,16 @@ def _make_cluster(cluster: Path, programs: Path, identity: Identity, *, durable:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
     identity.own(draft)
-    _run(identity, *_initdb(programs, draft, durable=durable))
-    options = ["-c", "exit_on_error=on", "-c", f"fsync={'on' if durable else 'off'}"]
-    single = [str(programs / "postgres"), "--single", "-D", str(draft), *options, "postgres"]
-    _run(identity, *single, typed=f"CREATE DATABASE {DATABASE}\n")
+    try:
+        _run(identity, *_initdb(programs, draft, durable=durable))
+        options = ["-c", "exit_on_error=on", "-c", f"fsync={'on' if durable else 'off'}"]
+        single = [str(programs / "postgres"), "--single", "-D", str(draft), *options, "postgres"]
+        _run(identity, *single, typed=f"CREATE DATABASE {DATABASE}\n")
+    except EmbeddedError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise EmbeddedError(
+            f"PostgreSQL could not make its files in {cluster.parent}: {error}."
+        ) from None
     draft.rename(cluster)
 
 
@@ -185,7 +218,7 @@ def _run(identity: Identity, *command: str, typed: str = "") -> None:
         **identity.popen_arguments(),
     )
     if ended.returncode != 0:
-        raise EmbeddedError(f"PostgreSQL could not make its files: {ended.stdout.strip()}")
+        raise EmbeddedError(cause_of(Path(command[0]).name, ended.returncode, ended.stdout))
 
 
 def _clear_traces(data_dir: Path, identity: Identity) -> None:

@@ -1,6 +1,7 @@
 """The engine's processes: web, worker, scheduler, and the release step before them."""
 
 import hashlib
+import os
 import signal
 import socket
 import sys
@@ -46,13 +47,12 @@ def release(supervisor: Supervisor, data_dir: Path, found: Mapping[str, str]) ->
     mark = _release_mark(data_dir, found) if uses_embedded_postgres() else ""
     if mark and stamp.exists() and stamp.read_text() == mark:
         return
-    code = supervisor.run(
-        Child("release", manage("release"), found, layer=ENGINE_LAYER, folder=PROJECT)
-    )
+    child = Child("release", manage("release"), found, layer=ENGINE_LAYER, folder=PROJECT)
+    code = supervisor.run(child)
     if code == WRONG:
         raise NotReadyError  # it has said why
     if code != 0:
-        raise NotReadyError("The database could not be brought up to date: see above.")
+        raise NotReadyError(f"The database was not brought up to date: release {child.ending()}.")
     stamp.write_text(mark)
 
 
@@ -72,11 +72,7 @@ def engine(
         "scheduler": manage("run_scheduler"),
     }
     # Somewhat longer than each needs to end by itself.
-    graces = {
-        "web": 12.0,
-        "worker": read_environment().STOP_GRACE_SECONDS + 17,
-        "scheduler": 5.0,
-    }
+    graces = {"web": 12.0, "worker": worker_grace(), "scheduler": 5.0}
     return [
         Child(
             name=name,
@@ -90,6 +86,22 @@ def engine(
         )
         for name, command in commands.items()
     ]
+
+
+def another_worker(found: Mapping[str, str]) -> Child:
+    """Return a worker beside those of an engine that runs already."""
+    return Child(
+        name="worker",
+        command=worker_command(f"worker-{os.getpid()}"),
+        environment=found,
+        grace=worker_grace(),
+        folder=PROJECT,
+    )
+
+
+def worker_grace() -> float:
+    """Return how many seconds a worker has for its end."""
+    return read_environment().STOP_GRACE_SECONDS + 17
 
 
 def worker_command(name: str) -> list[str]:

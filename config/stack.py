@@ -13,12 +13,12 @@ from pathlib import Path
 from config.banner import banner
 from config.clean import clean
 from config.embedded import (
-    PROJECT,
     EmbeddedError,
     is_alive,
     locked,
     temporary_data_directory,
 )
+from config.embedded_postgres import kept_in
 from config.environment import WrongSettings, data_directory, environment_or_end
 from config.first_cause import (
     NEW_CLUSTER,
@@ -32,7 +32,7 @@ from config.first_cause import (
     sentence_of,
 )
 from config.listening import LOOPBACK, PortTakenError, is_healthy, listen, listen_host, url_of
-from config.processes import command_in_foreground, engine, manage, release, worker_command
+from config.processes import another_worker, command_in_foreground, engine, manage, release
 from config.sentences import WRONG, end_with, say
 from config.servers import (
     READY_SECONDS,
@@ -57,7 +57,8 @@ def up() -> int:
         port = start_engine(supervisor, data_dir, lock, listener)
         with announced(data_dir, port):
             login = "  (demo / demo)" if has_demo_login(open_environment(data_dir)) else ""
-            print(banner(url_of(listen_host(), port), login), flush=True)
+            kept = kept_in(data_dir) if uses_embedded_postgres() else ""
+            print(banner(url_of(listen_host(), port), login, kept), flush=True)
             supervisor.watch()
             say("Stopping.")
             supervisor.stop_all()
@@ -79,7 +80,8 @@ def run(command: list[str], *, temporary: bool, durable: bool) -> int:
 def demo() -> int:
     """Show the demo on the engine of this folder if it runs, else on one made for it."""
     if running := running_url(data_directory()):
-        os.execve(sys.executable, demo_command(running), environment(data_directory()))  # noqa: S606
+        with Supervisor() as supervisor:
+            return show_demo(supervisor, running, environment(data_directory()))
     if uses_embedded_postgres():
         os.environ.update(HOST=LOOPBACK)  # it is for us alone, so that orders need no account
     with (
@@ -90,18 +92,21 @@ def demo() -> int:
     ):
         port = start_engine(supervisor, data_dir, lock, listener, durable=False, logs=data_dir)
         url = url_of(listen_host(), port)
-        return run_in_foreground(supervisor, demo_command(url), open_environment(data_dir))
+        return show_demo(supervisor, url, open_environment(data_dir))
 
 
 def worker() -> int:
-    """Become one more worker of the engine of this folder."""
+    """Be one more worker of the engine of this folder until somebody stops it."""
     data_dir = data_directory()
     if not running_url(data_dir):
         raise NoEngineError("No engine of this folder is running: start it with `make up` first.")
-    command = worker_command(f"worker-{os.getpid()}")
-    say("One more worker for the engine of this folder (Ctrl-C stops it).")
-    os.chdir(PROJECT)
-    os.execve(sys.executable, command, environment(data_dir))  # noqa: S606 - our own command
+    with Supervisor() as supervisor:
+        child = another_worker(environment(data_dir))
+        supervisor.start(child)
+        say("One more worker for the engine of this folder (Ctrl-C stops it).")
+        supervisor.watch(until=child)
+        supervisor.stop([child])
+    return 0 if supervisor.stop_signal else child.exit_code()
 
 
 def start_engine(
@@ -152,8 +157,10 @@ def open_environment(data_dir: Path) -> dict[str, str]:
     return found
 
 
-def demo_command(url: str) -> list[str]:
-    return manage("demo", "--url", url)
+def show_demo(supervisor: Supervisor, url: str, found: dict[str, str]) -> int:
+    """Show the demo of an engine; who stops it with Ctrl-C did nothing wrong."""
+    code = run_in_foreground(supervisor, manage("demo", "--url", url), found)
+    return 0 if supervisor.stop_signal == signal.SIGINT else code
 
 
 @contextmanager
@@ -208,8 +215,8 @@ def main(arguments: list[str]) -> int:
             raise
         say(fault)
         return WRONG
-    except StopRequestedError:
-        return 128 + signal.SIGINT
+    except StopRequestedError:  # by Ctrl-C in the start, which is as good as later
+        return 128 + signal.SIGINT if chosen.command == "run" else 0
     return code
 
 

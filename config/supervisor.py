@@ -77,13 +77,13 @@ class Supervisor:
     def wait_until(self, is_ready: Callable[[], bool], child: Child, seconds: float) -> None:
         """Wait for a child that was just started, restarting nothing.
 
-        :raises NotReadyError: it died, or was not ready in time.
+        :raises NotReadyError: it, or another one, died; or it was not ready in time.
         :raises StopRequestedError: we were asked to stop meanwhile.
         """
         deadline = time.monotonic() + seconds
         while not is_ready():
-            if not child.is_running():
-                raise NotReadyError(f"{child.name} ended at once. {child.last_words()}")
+            if dead := next((one for one in self._children if not one.is_running()), None):
+                raise NotReadyError(f"{dead.name} {dead.ending()} at once. {dead.last_words()}")
             if time.monotonic() > deadline:
                 raise NotReadyError(f"{child.name} was not ready in time. {child.last_words()}")
             self.pause(0.01)
@@ -149,9 +149,7 @@ class Supervisor:
             pause = min(FIRST_PAUSE * 2**child.deaths, LONGEST_PAUSE)
             child.deaths += 1
             self._restart_at[child] = now + pause
-            say(
-                f"{child.name} ended ({child.exit_code()}), starting it again. {child.last_words()}"
-            )
+            say(f"{child.name} {child.ending()}, starting it again. {child.last_words()}")
         if now >= self._restart_at[child]:
             del self._restart_at[child]
             child.kill()  # what its group left behind

@@ -19,15 +19,32 @@ from tests.engine import PATIENCE, Engine, Web, engine
 
 PROJECT = Path(__file__).resolve().parent.parent
 GUIDES = [
-    *(PROJECT / "README.md", PROJECT / "CONTRIBUTING.md"),
+    *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((PROJECT / "docs").glob("*.md")),
+    *sorted((PROJECT / "docs/deployment").glob("*.md")),
 ]
+TYPED = {"sh", "console"}  # commands; commands after "$ ", and what they show
+READ = {"text", "json", "yaml", "ini", "js", "python", "mermaid"}
+PERSON = {"DJANGO_SUPERUSER_PASSWORD": "of-nobody-9", "DJANGO_SUPERUSER_EMAIL": "a@example.com"}
+MAKEFILE = (PROJECT / "Makefile").read_text()
 PRINTED_ADDRESS = "127.0.0.1:8000"
 ORDER_ID = "ORDER_ID"
-MAKE_TARGETS = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
-NOT_RUN = {  # what these need is not on every machine; the first words of the command
-    "npx wscat": "needs Node",
-    "docker compose": "needs a Docker engine",
+API_KEY = "oee_Tb3k91Qx"
+NOT_RUN = {  # the first words of commands that are not run here, and why
+    "npx wscat": "needs Node and a package of a foreign host",
+    "docker compose": "needs a Docker engine; what it would run, test_as_documented.py runs",
+    "cp .env.example .env": "the file is for docker compose",
+    "sudo": "needs root and systemd; what the units run, test_as_documented.py runs",
+    "sudoedit": "is an editor",
+    "journalctl": "needs systemd",
+    "cd /srv/order-engine": "leads to what `sudo git clone` made",
+    ".venv/bin/python -m config.stack up": "test_as_documented.py runs it",
+    "pg_dump": "test_backup.py types it",
+    "pg_restore": "test_backup.py types it",
+    "make up": "config/test_make.py types it",
+    "make test": "takes minutes",
+    "make chaos": "takes minutes",
+    "make bench": "takes minutes",
 }
 
 
@@ -35,23 +52,69 @@ NOT_RUN = {  # what these need is not on every machine; the first words of the c
 class Command:
     guide: str
     line: str
+    shows: str = ""
 
     def __str__(self) -> str:
         return f"{self.guide}: {self.line[:70]}"
 
+    @property
+    def reason(self) -> str:
+        """Why it is not run; empty if it is."""
+        return next((why for start, why in NOT_RUN.items() if is_begun(self.line, start)), "")
+
+
+def is_begun(line: str, start: str) -> bool:
+    return f"{line} ".startswith(f"{start} ")
+
 
 def blocks(guide: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", guide.read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", guide.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for _, named, text in found if named == language]
 
 
 def commands() -> list[Command]:
     return [
-        Command(guide.name, line.split("   #")[0].strip())
+        command
         for guide in GUIDES
-        for block in blocks(guide, "sh")
-        for line in block.replace("\\\n", " ").splitlines()
-        if line.strip() and not line.startswith("#")
+        for command in (
+            *(one for block in blocks(guide, "sh") for one in typed(guide, block)),
+            *(one for block in blocks(guide, "console") for one in typed_and_shown(guide, block)),
+        )
     ]
+
+
+def typed(guide: Path, block: str) -> Iterator[Command]:
+    for line in block.replace("\\\n", " ").splitlines():
+        if line.strip() and not line.startswith("#"):
+            yield Command(guide.name, line.split("   #")[0].strip())
+
+
+def typed_and_shown(guide: Path, block: str) -> Iterator[Command]:
+    for text in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        line, _, shows = text.partition("\n")
+        yield Command(guide.name, line, shows)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_every_block_says_what_it_is_so_that_no_command_is_passed_over(guide: Path) -> None:
+    fences = re.findall(r"^ *```(.*)$", guide.read_text(), re.MULTILINE)
+    assert len(fences) % 2 == 0
+    assert set(fences[::2]) <= TYPED | READ
+    assert set(fences[1::2]) <= {""}
+    for language in READ:
+        assert not [text for text in blocks(guide, language) if re.match(r"\$ |curl |make ", text)]
+
+
+def test_every_reason_for_not_running_a_command_is_needed() -> None:
+    shown = [command.line for command in commands()]
+    assert [start for start in NOT_RUN if not any(is_begun(line, start) for line in shown)] == []
+
+
+@pytest.mark.parametrize("command", commands(), ids=str)
+def test_every_command_means_the_same_to_every_shell(command: Command) -> None:
+    """A `?`, `&` or `*` in an address is for the shell unless it is quoted; zsh refuses it."""
+    assert not re.search(r"\s(?:http|ws)s?://\S*[?&*]", command.line)
+    assert subprocess.run(["sh", "-n", "-c", command.line], check=False).returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -75,42 +138,71 @@ def order_id(running: Engine, web: Web) -> str:
     return order_id
 
 
-@pytest.mark.parametrize("command", commands(), ids=str)
+@pytest.fixture(scope="module")
+def api_key(running: Engine) -> Iterator[str]:
+    """The name of a key of alice, whom the guides speak of."""
+    running.command("createsuperuser", "--noinput", "--username", "alice", **PERSON)
+    yield running.command("create_api_key", "alice").stdout.strip()[: len(API_KEY)]
+    running.query("DELETE FROM api_keys")
+    running.query("DELETE FROM auth_user WHERE username = 'alice'")
+
+
+@pytest.mark.parametrize(
+    "command", [command for command in commands() if not command.reason], ids=str
+)
 def test_every_command_that_is_shown_works(
-    command: Command, running: Engine, web: Web, order_id: str
+    command: Command, running: Engine, web: Web, order_id: str, api_key: str, tmp_path: Path
 ) -> None:
-    line = command.line.replace(PRINTED_ADDRESS, web.address).replace(ORDER_ID, order_id)
-    words = shlex.split(line)
-    for start, reason in NOT_RUN.items():
-        if line.startswith(start):
-            pytest.skip(reason)
-    match words:
-        case ["curl", *_]:
-            curl(words)
+    line = command.line.replace(PRINTED_ADDRESS, web.address).replace(API_KEY, api_key)
+    line = line.replace("docs/openapi.yaml", str(tmp_path / "openapi.yaml"))
+    shown_id = re.search(r"/ws/orders/([0-9a-f-]{36})", line)
+    line = line.replace(shown_id[1] if shown_id else ORDER_ID, order_id)
+    match shlex.split(line):
+        case ["curl", *words]:
+            # What has ended cannot be cancelled, and this one has.
+            shows = '{"status":409}' if words[-1].endswith("/cancel") else command.shows
+            curl(line, shows)
         case [".venv/bin/python", "-m", "websockets", url]:
             assert asyncio.run(last_status(url)) in ("confirmed", "cancelled")
-        case ["make", target, *_]:
-            assert target in MAKE_TARGETS
-        case ["python" | ".venv/bin/python", "manage.py", *arguments]:
-            ended = running.command(*arguments)
+        case [".venv/bin/python", "manage.py", *arguments]:
+            ended = running.command(*(path for word in arguments for path in expanded(word)))
             assert ended.returncode == 0, ended.stdout + ended.stderr
         case _:
             pytest.fail(f"nobody knows how to try this: {line}")
 
 
-def curl(words: list[str]) -> None:
+def expanded(word: str) -> list[str]:
+    """Return what a shell makes of a word in the project's folder."""
+    if "*" not in word:
+        return [word]
+    return sorted(str(path.relative_to(PROJECT)) for path in PROJECT.glob(word))
+
+
+@pytest.mark.parametrize(
+    "line", [command.line for command in commands() if is_begun(command.line, "make")]
+)
+def test_what_a_make_command_leads_to_exists(line: str) -> None:
+    target, *variables = shlex.split(line)[1:]
+    assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
+    for variable in variables:
+        name, _, value = variable.partition("=")
+        assert f"$({name})" in MAKEFILE
+        assert all((PROJECT / word).exists() for word in value.split() if word.startswith("tests/"))
+
+
+def curl(line: str, shows: str) -> None:
+    """Type it, and get what is shown, or a success."""
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
+    command = f"{line} --write-out '\n%{{http_code}}'"
     ended = subprocess.run(
-        [*words, "--write-out", "\n%{http_code}"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=PATIENCE,
+        ["sh", "-c", command], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     body, _, status = ended.stdout.rpartition("\n")
-    assert status in ("200", "201"), ended.stdout
-    assert json.loads(body)
+    refused = re.search(r'"status":(\d{3})\b', shows)
+    assert status in ((refused[1],) if refused else ("200", "201", "202")), ended.stdout
+    json.loads(body)
+    assert [name for name in re.findall(r'"\w+":', shows) if name not in body] == []
 
 
 async def last_status(url: str) -> str:

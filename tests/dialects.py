@@ -17,7 +17,7 @@ from urllib.error import HTTPError
 
 import websockets
 
-PATIENCE = 30.0  # seconds for any one try
+PATIENCE = 120.0  # seconds for any one try
 STEPS = ["pending", "routing", "building", "submitted", "confirmed"]
 ENTRIES = ("/api/orders/execute", "/api/orders", "/orders/execute", "/orders", "/execute")
 STREAMS = (

@@ -115,7 +115,7 @@ def run_program(arguments: Sequence[str], environment: Mapping[str, str], folder
     output, errors = (folder / f"{time.monotonic_ns()}-{name}.log" for name in ("out", "err"))
     program = Program(arguments, environment, output, errors)
     try:
-        code = program.wait(60.0)
+        code = program.wait(120.0)
     finally:
         program.kill()
     return Ended(code, output.read_text(), errors.read_text())

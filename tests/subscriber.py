@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from tests.checker import Transcript
 from tests.engine import PATIENCE, Web
 
+TRY_AGAIN_LATER = 1013  # closes a stream, after an error that says why
 AGAIN = 0.02  # seconds before it tries another connection
 
 
@@ -50,14 +51,20 @@ class Subscriber:
         """Connect, read for as long as it lasts, and return whether it ended with 1000."""
         self.connections += 1
         url = self.web().stream_url(self.order_id, self.last)
+        refused: Any = None
         try:
             async with websockets.connect(url, open_timeout=PATIENCE) as stream:
                 with suppress(ConnectionClosed):
                     async for text in stream:
-                        self._hear(json.loads(text), began_at)
+                        message = json.loads(text)
+                        if message.get("type") == "error":
+                            refused = message
+                            continue
+                        self._hear(message, began_at)
                         if len(self.messages) == self.hangs_up_after:
                             stream.transport.abort()
             self.codes.append(stream.close_code)
+            assert refused is None or stream.close_code == TRY_AGAIN_LATER, refused
         except InvalidStatus as refusal:
             if refusal.response.status_code not in self.comes_again_after:
                 raise

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.engine import SELL, Answer, Engine, Web, engine, wait_for
+from tests.machine import Watch
 
 PROMISED = {"orders": 2.5, "reads": 3.0, "readiness": 1.0}  # seconds
 ON_TOP = 1.5  # for a machine that has more to do
@@ -78,11 +78,9 @@ def send(processes: list[int], number: int) -> None:
 
 
 def asked(web: Web, path: str, body: Any, promise: str) -> Answer:
-    began = time.monotonic()
+    watch = Watch()
     answer = web.request(path, body)
-    took = time.monotonic() - began
-    said = f"{path} was answered after {took:.1f} s; promised are {PROMISED[promise]} s"
-    assert took < PROMISED[promise] + ON_TOP, said
+    watch.assert_within(PROMISED[promise] + ON_TOP, f"{path}, promised in {PROMISED[promise]} s,")
     return answer
 
 
@@ -117,4 +115,6 @@ def test_whoever_asks_while_postgres_is_frozen_is_answered_in_time_and_with_the_
     assert stored <= {kept, *told}, "nothing was to be stored of the others"
     assert set(told.values()) <= {None, "outcome_unknown", "database_unavailable"}
     web.post()
-    running.wait_until_all_ended(ON_WITHIN)
+    watch = Watch()
+    running.wait_until_all_ended()
+    watch.assert_within(ON_WITHIN, "an order after PostgreSQL was back")

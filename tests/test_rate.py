@@ -7,6 +7,7 @@ import pytest
 
 from tests.checker import load, violations
 from tests.engine import Engine, engine, wait_for
+from tests.machine import Watch
 from tests.orders.test_journal import most_in_a_window
 from tests.samples import new_order
 
@@ -50,11 +51,12 @@ def test_in_no_window_more_orders_start_than_the_limit(running: Engine) -> None:
 
 def test_ten_that_arrive_together_in_a_quiet_engine_start_together(running: Engine) -> None:
     orders = [new_order() for _ in range(10)]
+    watch = Watch()
     running.store(*orders)
     running.wait_until_all_ended()
 
     started = starts(running, [str(order.id) for order in orders])
-    assert (started[-1] - started[0]).total_seconds() < 0.25
+    assert (started[-1] - started[0]).total_seconds() < watch.allowed(0.25)
 
 
 def test_the_limit_and_the_order_of_arrival_hold_while_workers_come_and_go(

@@ -38,6 +38,7 @@ from tests.engine import (
     own_redis,
     wait_for,
 )
+from tests.machine import Watch
 from tests.samples import new_order
 
 LEASE_SECONDS = 2.0
@@ -79,7 +80,9 @@ class Stack:
             )
 
     def assert_all_confirmed(self, ids: list[str], seconds: float = PATIENCE) -> None:
-        self.engine.wait_until_all_ended(seconds)
+        watch = Watch()
+        self.engine.wait_until_all_ended()
+        watch.assert_within(seconds, "the end of all orders")
         facts = load(self.engine.conninfo)
         assert violations(facts) == []
         ends = Counter(facts[order_id].log[-1].data.get("error", "confirmed") for order_id in ids)
@@ -126,6 +129,17 @@ def test_an_order_is_cancelled_or_executed_never_both(stack: Stack) -> None:
 
     with ThreadPoolExecutor(12) as pool:
         answers = dict(pool.map(post_and_cancel, range(60)))
+        # How many of these were cancelled is for the machine to say. Two more are sure.
+        stack.worker.send(signal.SIGSTOP)
+        try:
+            cancelled, answer = post_and_cancel(60)
+        finally:
+            stack.worker.send(signal.SIGCONT)
+        answers[cancelled] = answer
+        executed = stack.web.post()
+        stack.assert_all_confirmed([executed])
+        answers[executed] = stack.web.request(f"/api/orders/{executed}/cancel", {})
+    assert (answers[cancelled].status, answers[executed].status) == (200, 409)
     stack.engine.wait_until_all_ended()
 
     facts = load(stack.engine.conninfo, answers)
@@ -137,7 +151,6 @@ def test_an_order_is_cancelled_or_executed_never_both(stack: Stack) -> None:
             assert answer.status == 409
             assert answer.body["error"] == "not_cancellable"
             assert facts[order_id].status == "confirmed"
-    assert set(Counter(answer.status for answer in answers.values())) == {200, 409}
 
 
 def test_orders_survive_a_redis_that_forgets_everything(stack: Stack, client: redis.Redis) -> None:
@@ -157,18 +170,18 @@ def test_orders_that_arrive_while_redis_is_down_are_executed_when_it_is_back(
     try:
         wait_for(lambda: "Connection to broker lost" in stack.worker.output)
         wait_for(lambda: stack.engine.value(CARRIED) == 0, what="the worker carries nothing")
-        took, ids = [], []
+        late, ids = [], []
         for _ in range(10):
-            start = time.monotonic()
+            watch = Watch()
             ids.append(stack.web.post())
-            took.append(time.monotonic() - start)
+            late.append(watch.seconds > watch.allowed(ACCEPTED_WITHIN))
         streams = Streams(stack.web, ids[:3])
     finally:
         stack.redis.start()
 
     stack.assert_all_confirmed(before + ids, EXECUTED_WITHIN)
 
-    assert max(took) < ACCEPTED_WITHIN
+    assert not any(late)
     assert stack.worker.exit_code is None
     transcripts = streams.transcripts()
     assert all(transcript.is_complete for transcript in transcripts)
@@ -181,18 +194,16 @@ def test_orders_that_arrive_while_redis_hangs_are_accepted_and_executed_later(
     silences = stack.web.output.count("The bell was not rung")
     stack.redis.send(signal.SIGSTOP)
     try:
-        start = time.monotonic()
+        watch = Watch()
         ids = [stack.web.post()]
-        first = time.monotonic() - start
+        watch.assert_within(ACCEPTED_WITHIN)
         ids += stack.post_many(8)
-        whole = time.monotonic() - start
+        watch.assert_within(2 * ACCEPTED_WITHIN)
         while stack.web.output.count("The bell was not rung") == silences:
             ids.append(stack.web.post())  # the web process may be silent since the last test
     finally:
         stack.redis.send(signal.SIGCONT)
 
-    assert first < ACCEPTED_WITHIN
-    assert whole < 2 * ACCEPTED_WITHIN
     stack.assert_all_confirmed(ids, EXECUTED_WITHIN)
 
 
@@ -260,12 +271,11 @@ def test_no_accepted_order_is_lost_when_postgres_is_killed_under_load(stack: Sta
         stack.postgres.kill()
         wait_for(lambda: load_.refused)
         stack.postgres.start()
-        back_at = time.monotonic()
+        watch = Watch()
         count = len(load_.accepted)
         wait_for(lambda: len(load_.accepted) > count + 10)
-        took = time.monotonic() - back_at
+        watch.assert_within(6, "the way back of the web process")
 
-    assert took < 6, f"the web process took {took:.1f} s to come back"
     assert {answer.status for answer in load_.refused} == {503}
     told = {answer.body["error"] for answer in load_.refused}
     assert told <= {"database_unavailable", "outcome_unknown"}  # the second of what was under way

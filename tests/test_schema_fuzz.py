@@ -45,7 +45,7 @@ OPTIONS = (
     *(("--max-time", SECONDS) if SECONDS else ("--max-examples", "5")),
     *("--seed", SEED, "--generation-database", "none", "--no-shrink", "--continue-on-failure"),
     *("--suppress-health-check", "all", "--no-color", "--warnings", "off", "--report", "har"),
-    *("--request-timeout", "10"),
+    *("--request-timeout", "60"),
 )
 
 
@@ -60,7 +60,7 @@ def fuzz(
     command += ["--report-har-path", str(folder / "har")]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
-    patience = 120 + float(SECONDS or 0)
+    patience = 600 + float(SECONDS or 0)
     ended = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=patience, check=False
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPException
@@ -12,6 +11,7 @@ import pytest
 
 from config.witness import EXIT_CODE
 from tests.engine import PATIENCE, SELL, Engine, Process, Server, Web, engine, own_redis, wait_for
+from tests.machine import Watch
 from tests.proxy import Proxy, proxy_of
 from tests.samples import new_order
 
@@ -114,11 +114,12 @@ def sent_in_vain(web: Web) -> None:
 
 def stopped(processes: dict[str, tuple[Process, float]]) -> dict[str, float]:
     """Tell all to stop, and return how many seconds each took, which is within its grace."""
-    start = time.monotonic()
+    watch = Watch()
     for process, _ in processes.values():
         process.send(signal.SIGTERM)
     took = {}
     for name, (process, grace) in sorted(processes.items(), key=lambda one: one[1][1]):
-        process.wait(start + grace - time.monotonic())
-        took[name] = round(time.monotonic() - start, 1)
+        process.wait()
+        watch.assert_within(grace, f"the end of {name}")
+        took[name] = round(watch.seconds, 1)
     return took

@@ -23,7 +23,7 @@ def clean_environment(**changes: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours} | changes
 
 
-def wait_for(statement: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_for(statement: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not statement():
         assert time.monotonic() < deadline, f"never became true: {statement}"

@@ -175,7 +175,7 @@ def test_children_end_with_a_supervisor_that_is_asked_to_stop(
 
     family.terminate()
 
-    assert family.wait(timeout=10) == 0
+    assert family.wait(timeout=120) == 0
     assert all(is_gone(child) for child in children)
 
 

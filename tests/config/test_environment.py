@@ -332,7 +332,7 @@ def test_nothing_is_started_with_settings_that_are_wrong(
     command: list[str], start: Start, fresh_dir: Path
 ) -> None:
     process = start(*command, data_dir=fresh_dir, **MISREAD)
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=120)
     assert (process.returncode, output) == (2, "")
     assert [line.split()[0] for line in errors.splitlines()] == TOLD
     assert not fresh_dir.exists()

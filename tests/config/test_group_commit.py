@@ -101,7 +101,7 @@ async def committing(
 
 
 async def all_answers(commit: GroupCommit[Item, int], items: Sequence[Item]) -> list[Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         return await asyncio.gather(*(commit(item) for item in items), return_exceptions=True)
 
 
@@ -277,7 +277,7 @@ async def test_a_crowd_waits_for_an_absent_server_no_longer_than_one_caller(
         start = clock()
         found = await all_answers(commit, good(300))
     assert all(isinstance(error, psycopg.OperationalError) for error in found)
-    assert clock() - start < 3.0
+    assert clock() - start < 30.0, "one after the other they would wait 300 s"
 
 
 async def test_a_deadlock_is_tried_again(probes: Probes) -> None:
@@ -432,7 +432,7 @@ def test_whatever_happens_every_caller_gets_its_own_answer_and_nothing_is_writte
         for task, (_, _, gives_up) in zip(tasks, wishes, strict=True):
             if gives_up:
                 task.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             return await asyncio.gather(*tasks, return_exceptions=True)
 
     pause, group_commit.RECONNECT_PAUSE = group_commit.RECONNECT_PAUSE, 0.0

@@ -18,7 +18,7 @@ async def freeze_with_a_lock(link: Link, database: Database) -> None:
     async with link.connection() as frozen, frozen.pipeline(), frozen.transaction():
         locked = await frozen.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         await locked.fetchall()  # it was answered, and now nothing more is sent
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while await database.rows(TAKE, LOCK) != [(True,)]:
                 await asyncio.sleep(0.05)
 

@@ -41,7 +41,7 @@ async def ask():
 asyncio.run(ask())
 assert bell.ring()
 with app.connection_for_read() as connection:
-    message = connection.SimpleQueue("bells").get(timeout=5)
+    message = connection.SimpleQueue("bells").get(timeout=60)
     message.ack()
     assert message.headers["task"] == bell.ROUTE_AND_EXECUTE
     print(connection.default_channel.client.connection_pool.connection_kwargs["db"])
@@ -194,6 +194,6 @@ def run_with(url: str, program: str, **environment: str) -> subprocess.Completed
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )

@@ -25,8 +25,8 @@ from config.session import (
 from tests.database import Database
 from tests.proxy import proxy_of
 
-SLOW = "SELECT pg_sleep(30)"
-SOON = 5.0  # seconds: far less than PostgreSQL would take, and more than a busy machine does
+SLOW = "SELECT pg_sleep(60)"
+SOON = 20.0  # seconds: less than PostgreSQL would take, and more than a busy machine does
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from config.asgi import application
 from orders import journal
 from orders.journal import conninfo
 
-PATIENCE = 10.0  # seconds for any one answer; only a failing test ever waits so long
+PATIENCE = 60.0  # seconds for any one answer; only a failing test ever waits so long
 HOST = "testserver"
 CREDENTIALS: dict[str, str] = {}
 """Headers of every request of a test; see the fixture `account`."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from queue import Empty
@@ -20,6 +19,7 @@ from config import redis_listening
 from config.celery import app
 from orders import bell
 from tests.engine import short_folder, wait_for
+from tests.machine import Watch
 from tests.proxy import proxy_of_redis
 from tests.samples import new_order
 from tests.task_queue import Queue
@@ -38,7 +38,7 @@ def hung_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_bell_is_a_task_that_celery_can_read(queue: Queue) -> None:
     assert bell.ring()
     with app.connection_for_read() as connection:
-        message = connection.SimpleQueue(settings.CELERY_TASK_DEFAULT_QUEUE).get(timeout=5)
+        message = connection.SimpleQueue(settings.CELERY_TASK_DEFAULT_QUEUE).get(timeout=60)
         assert message.headers["task"] == bell.ROUTE_AND_EXECUTE
         assert message.payload[:2] == [[], {}]
         message.ack()
@@ -91,11 +91,11 @@ async def test_orders_that_come_together_share_a_ring(queue: Queue) -> None:
 
 async def test_a_hung_redis_holds_up_nobody_who_rings(hung_redis: str) -> None:
     ringer = bell.Ringer()
-    start = time.monotonic()
+    watch = Watch()
     ringer.ring_soon()
     await asyncio.sleep(0)
-    assert time.monotonic() - start < 0.5
-    async with asyncio.timeout(10):
+    watch.assert_within(0.5)
+    async with asyncio.timeout(120):
         await ringer.close()
 
 
@@ -141,7 +141,7 @@ async def test_a_stranger_who_listens_to_everything_is_not_taken_for_a_worker(
 def test_all_that_is_ours_has_our_name_and_the_number_of_the_database(queue: Queue) -> None:
     bell.ring()
     with app.connection_for_read() as connection:
-        message = connection.SimpleQueue(settings.CELERY_TASK_DEFAULT_QUEUE).get(timeout=5)
+        message = connection.SimpleQueue(settings.CELERY_TASK_DEFAULT_QUEUE).get(timeout=60)
         names: Any = queue.client.keys("*")
         message.ack()
     assert {name.decode() for name in names} == {
@@ -187,10 +187,10 @@ def test_junk_in_the_list_is_passed_over_and_the_next_bell_is_heard(
         consumer.callbacks = [lambda _, message: heard.append(message.headers["task"])]
         queue.client.lpush(bell.QUEUE, junk)
         assert queue.client.llen(bell.QUEUE) == 1
-        connection.drain_events(timeout=5)  # passes over
+        connection.drain_events(timeout=60)  # passes over
         assert heard == []
         bell.ring()
-        wait_for(lambda: connection.drain_events(timeout=5) or heard)
+        wait_for(lambda: connection.drain_events(timeout=60) or heard)
     assert heard == [bell.ROUTE_AND_EXECUTE]
 
 
@@ -214,7 +214,7 @@ async def test_a_channel_layer_whose_connection_fell_silent_hears_again(
             redis_client.publish(channel, msgpack.packb({"type": "x"}))
 
         receiving = asyncio.create_task(receive())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             await told(tell, heard)
             proxy.silence()
             heard.clear()
@@ -239,7 +239,7 @@ async def test_a_listener_whose_connection_fell_silent_says_so_and_hears_the_nex
         ringer.ring_soon()
         await ringer.close()
 
-    async with proxy_of_redis(direct, by_port=False) as (proxy, url), asyncio.timeout(10):
+    async with proxy_of_redis(direct, by_port=False) as (proxy, url), asyncio.timeout(120):
         monkeypatch.setattr(settings, "REDIS_URL", url)
         listener = bell.Listener(heard.set)
         monkeypatch.setattr(settings, "REDIS_URL", direct)

@@ -32,7 +32,7 @@ OPEN = "SELECT count(*) FROM orders WHERE finished_at IS NULL"
 CONFIRMED = "SELECT count(*) FROM orders WHERE status = 'confirmed'"
 SENT = "SELECT count(*) FROM orders WHERE status = 'submitted'"
 EXPIRE = "UPDATE orders SET lease_until = clock_timestamp() - interval '1 second'"
-DEADLINE = 20.0
+DEADLINE = 120.0
 
 
 class Gate(ScriptedNetwork):

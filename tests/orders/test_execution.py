@@ -39,7 +39,7 @@ from tests.samples import move_of, new_order
 from tests.stubs import ScriptedNetwork, Sending, VenueOn, exchange_of
 from tests.traded import add_market, add_token, change
 
-DEADLINE = 20.0
+DEADLINE = 120.0
 CONFIRMED = ["pending", "routing", "building", "submitted", "confirmed"]
 DIRECT = Market(JUP, USDT, Decimal("0.5"))
 REFUSAL = VenueUnavailable("refuses, as the test wants it")

@@ -210,7 +210,7 @@ async def test_a_job_that_hangs_leaves_ringing_and_the_other_jobs_alone(
         job for job in housekeeping.JOBS if job._run is housekeeping.rebuild_active_orders
     )
     is_over, begun = threading.Event(), []
-    monkeypatch.setattr(pruning, "_run", lambda: begun.append(1) or is_over.wait(10))
+    monkeypatch.setattr(pruning, "_run", lambda: begun.append(1) or is_over.wait(120))
     (order_id,) = await accepted(journal)
     try:
         for number in (0, 60):

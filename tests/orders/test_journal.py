@@ -27,7 +27,7 @@ UNSUBMITTED = (Status.PENDING, Status.ROUTING, Status.BUILDING)
 EXPIRE_LEASE = (
     "UPDATE orders SET lease_until = clock_timestamp() - interval '1 second' WHERE id = %s"
 )
-ANY_LOCK_WAIT = 20.0
+ANY_LOCK_WAIT = 120.0
 
 
 async def accepted(journal: Journal, count: int = 1, **changes: Any) -> list[str]:

@@ -120,7 +120,7 @@ async def test_who_asks_while_the_tables_are_being_read_waits_for_the_next_read(
 
     def read() -> None:
         began.append(time.monotonic())
-        gate.wait(10)
+        gate.wait(120)
 
     monkeypatch.setattr(registry, "_read_and_hang_up", read)
     monkeypatch.setattr(registry, "PAUSE_SECONDS", 0.0)

@@ -11,6 +11,7 @@ import pytest
 from orders import async_view
 from orders.journal import conninfo
 from tests.database import Database
+from tests.machine import Watch
 from tests.orders.client import SELL_SOL, Answer, post
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
@@ -35,11 +36,9 @@ def amount(number: int) -> int:
 
 
 async def send(number: int) -> Answer:
-    clock = asyncio.get_running_loop().time
-    began = clock()
+    watch = Watch()
     answer = await post("/execute", order(number))
-    took = clock() - began
-    assert took < ALLOWED, f"answered after {took:.1f} s; promised are {PROMISED} s"
+    watch.assert_within(ALLOWED, f"an answer promised in {PROMISED} s")
     return answer
 
 
@@ -54,7 +53,7 @@ async def orders_locked() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
 
 async def is_idle(database: Database) -> None:
     """Return once no other session has anything under way."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while await database.rows(BUSY):
             await asyncio.sleep(0.02)
 
@@ -88,7 +87,7 @@ async def test_orders_whose_table_is_unlocked_in_time_are_all_taken_once(
     await post("/execute", SELL_SOL)
     async with orders_locked() as holder:
         sending = [asyncio.create_task(send(number)) for number in range(CROWD)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while not await waits(database):
                 await asyncio.sleep(0.01)
         await holder.rollback()

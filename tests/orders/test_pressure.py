@@ -19,6 +19,7 @@ from orders.accounts import Principal
 from orders.pressure import KEY, Backlog, Limiter, Overloaded, OwnCount, name_of
 from tests.accounts import make_account
 from tests.engine import SELL, Engine, engine, own_postgres, wait_for
+from tests.machine import Watch
 from tests.orders.client import SELL_SOL, connected, count_stored, database_away, get, post, submit
 from tests.orders.walker import confirm
 
@@ -136,7 +137,7 @@ async def test_what_was_used_comes_back_with_time(where: str) -> None:
     passed = [await take() for _ in range(20)]
     refused = await take()
     while (await take()).wait:
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 60
     waited = time.monotonic() - start
     await limiter.close()
     assert {one.wait for one in passed} == {0.0}
@@ -156,16 +157,14 @@ async def test_a_redis_that_hangs_costs_a_moment_and_no_order() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         limiter = Limiter(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", Rate(100, 60))
-        start = time.monotonic()
+        watch = Watch()
         first = await limiter.take("one")
-        hung = time.monotonic() - start
-        start = time.monotonic()
+        watch.assert_within(2)
+        watch = Watch()
         rest = await asyncio.gather(*(limiter.take("one") for _ in range(50)))
-        quick = time.monotonic() - start
+        watch.assert_within(pressure.REDIS_SECONDS)
         await limiter.close()
     assert {one.wait for one in (first, *rest)} == {0.0}
-    assert hung < 2
-    assert quick < pressure.REDIS_SECONDS
 
 
 @override_settings(MAX_BACKLOG=5)
@@ -183,7 +182,7 @@ async def test_a_full_backlog_lets_nobody_in_until_it_is_worked_off() -> None:
     assert count_stored() == stored
     for order_id in ids[:-1]:
         await confirm(order_id)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (await post("/execute", SELL_SOL)).status == 503:
         assert time.monotonic() < deadline
     assert count_stored() > stored

@@ -175,7 +175,7 @@ async def hurl(web: Web, data: bytes) -> bytes:
         assert b"101" in await reader.readuntil(b"\r\n\r\n")
         writer.write(data)
         writer.write_eof()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             return await reader.read()
     except ConnectionError:
         return b""

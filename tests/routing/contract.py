@@ -26,7 +26,7 @@ from routing.venue import (
     Venue,
 )
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 BASE58 = frozenset("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
 
 SELL = Swap(REGISTRY.market(SOL, USDC), Side.SELL, amount_in=1_500_000_000)

@@ -72,13 +72,13 @@ async def land(network: Network, bound: Bound = ANY) -> Landed:
 
 async def until_into_second(database: Database, part: float) -> None:
     """Wait until so much of a second, or a little more, has passed by the database's clock."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not part <= (await database.rows(CLOCK))[0][0] % 1 < part + 0.2:
             await asyncio.sleep(0.01)
 
 
 async def until_clock(database: Database, epoch: float) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while (await database.rows(CLOCK))[0][0] <= epoch:
             await asyncio.sleep(0.005)
 
@@ -212,7 +212,7 @@ async def test_a_lookup_waits_for_a_guess_under_way(join: Join, database: Databa
 
 async def until_waiting(database: Database, locktype: str) -> None:
     query = "SELECT 1 FROM pg_locks WHERE locktype = %s AND NOT granted"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not await database.rows(query, locktype):
             await asyncio.sleep(0.005)
 

@@ -264,7 +264,7 @@ async def test_a_dropped_send_never_reads_as_proof_of_death(join: Join) -> None:
     dropping, honest = join("send_dropped=1"), join()
     sent = await new_transaction(honest, blocks=100)
     fill = await honest.send(sent)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while True:
             try:
                 answer = await dropping.send(sent)
@@ -338,7 +338,7 @@ async def test_a_lookup_that_finds_nothing_waits_for_a_send_under_way(
         await sender.execute("SELECT pg_advisory_xact_lock_shared(%s)", [0x6C656467])
         await sender.execute(RECORDED_BY_ANOTHER, [sent.signature, sent.expires_at_height])
         lookup = asyncio.create_task(network.status(sent.signature))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while not await _is_anyone_waiting(database_conninfo):
                 await asyncio.sleep(0.005)
         await sender.commit()
@@ -499,7 +499,7 @@ async def _is_anyone_waiting(conninfo: str) -> bool:
 
 async def until_blocked(database: Database) -> tuple[int]:
     """Return the process id of the backend that waits for another's row."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not (rows := await database.rows(BLOCKED)):
             await asyncio.sleep(0.005)
     found: tuple[int] = rows[0]
@@ -507,7 +507,7 @@ async def until_blocked(database: Database) -> tuple[int]:
 
 
 async def until_gone(database: Database, backend: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while await database.rows("SELECT 1 FROM pg_stat_activity WHERE pid = %s", backend):
             await asyncio.sleep(0.005)
 
@@ -573,7 +573,7 @@ async def test_a_quote_is_of_the_pool_as_a_restored_database_has_it(
     other = join()
     await other.send(await new_transaction(other, bound=Bound(min_out=1), legs=legs))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while await venue.quote(SELL) == before:
                 await asyncio.sleep(0.02)
             await rewind(database)

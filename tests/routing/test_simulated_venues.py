@@ -174,7 +174,7 @@ async def test_a_pool_is_as_deep_as_the_setting_says(simulated: MakeVenue) -> No
 
 async def test_two_processes_quote_the_same_at_the_same_moment(simulated: MakeVenue) -> None:
     one, other = (simulated(volatility_bps=Decimal(50), seed=None) for _ in range(2))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while True:
             (first,), (second,), (again,) = [
                 await venue.liquidity(SELL) for venue in (one, other, one)

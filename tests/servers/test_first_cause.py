@@ -68,7 +68,7 @@ def start(address: str, redis_address: str, folder: Path) -> subprocess.Complete
         env=clean_environment(ENGINE_DATA_DIR=str(folder), **found),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 

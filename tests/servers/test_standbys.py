@@ -15,6 +15,7 @@ from orders.consumers import Close
 from tests.accounts import Account, make_account
 from tests.checker import load, violations
 from tests.engine import PATIENCE, SELL, Answer, Engine, Web, listen, processes, wait_for
+from tests.machine import Watch
 from tests.servers.installed import Postgres, Servers
 
 ON_WITHIN = 10.0  # seconds after the promotion
@@ -70,7 +71,9 @@ def is_taken(web: Web) -> str:
 
 
 def goes_on(web: Web) -> str:
-    found: str = wait_for(lambda: is_taken(web), ON_WITHIN, "orders are taken again")
+    watch = Watch()
+    found: str = wait_for(lambda: is_taken(web), what="orders are taken again")
+    watch.assert_within(ON_WITHIN, "the way back to orders")
     return found
 
 

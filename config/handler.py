@@ -3,8 +3,9 @@
 The stock way costs a request four hops through a thread and a new thread pool, for sessions,
 signals and old connections that order entry never has: three quarters of its time. The short way
 is for requests that carry nothing of a person: no cookie, no wish for HTML; and whose Host is
-written as Django reads it. Everything else, and every other path, goes the stock way. Probes go the short way because those who probe name us by
-whatever address they know, which the stock way refuses unless ALLOWED_HOSTS has it.
+written as Django reads it. Everything else, and every other path, goes the stock way. Probes go
+the short way because those who probe name us by whatever address they know, which the stock way
+refuses unless ALLOWED_HOSTS has it.
 """
 
 import re

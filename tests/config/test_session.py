@@ -117,10 +117,12 @@ async def test_a_session_that_acts_as_somebody_without_rights_is_thrown_away(
     database: Database,
 ) -> None:
     async with link_to(database.conninfo) as link:
-        with set_for_new_sessions(database.conninfo, "role", "pg_monitor"):
-            with pytest.raises(psycopg.OperationalError, match="permission denied"):
-                async with link.connection() as lent:
-                    await lent.execute("CREATE TABLE public.never (id int)")
+        with (
+            set_for_new_sessions(database.conninfo, "role", "pg_monitor"),
+            pytest.raises(psycopg.OperationalError, match="permission denied"),
+        ):
+            async with link.connection() as lent:
+                await lent.execute("CREATE TABLE public.never (id int)")
         async with link.connection() as lent:
             await lent.execute("CREATE TABLE public.once (id int)")
             await lent.execute("DROP TABLE public.once")

@@ -135,7 +135,12 @@ class Environment(BaseSettings):
     )
     ENGINE_API_KEY: Annotated[
         str,
-        readings.text("an API key of the engine", r"[!-~]{1,200}", empty="", is_secret=True),
+        readings.text(
+            "an API key such as `manage.py create_api_key` prints, which begins with oee_",
+            r"oee_[A-Za-z0-9_-]{1,200}",
+            empty="",
+            is_secret=True,
+        ),
     ] = setting("", "For `manage.py demo` alone: the key it sends its orders with.")
     LOG_LEVEL: Annotated[str, readings.one_of(*readings.LEVELS, upper=True)] = setting(
         "INFO",
@@ -343,6 +348,12 @@ def contradictions(found: Environment, unknown: Iterable[str]) -> Iterator[str]:
     default = int(Environment.model_fields["HSTS_SECONDS"].default)
     if "HTTPS" not in unknown and not found.HTTPS and found.HSTS_SECONDS not in (0, default):
         yield "HSTS_SECONDS is set, and HTTPS is off: it has to be unset, or HTTPS true."
+    timed = {"SIMULATION_QUOTE_LATENCY", "QUOTE_TIMEOUT"}
+    if timed.isdisjoint(unknown) and found.SIMULATION_QUOTE_LATENCY > found.QUOTE_TIMEOUT:
+        yield (
+            "SIMULATION_QUOTE_LATENCY is above QUOTE_TIMEOUT, so that no venue would ever quote in"
+            " time: it has to be at most that."
+        )
     clear = [one for one in found.ALLOWED_ORIGINS if one.startswith("http:") and not is_near(one)]
     if found.HTTPS and clear:
         yield (

@@ -208,8 +208,10 @@ def seconds_range(least: str, most: str) -> Reading:
 
 def folder() -> Reading:
     def read(value: str) -> str:
-        if value[0] in "$~":
-            raise WrongValue(f"begins with {value[0]}, which is not looked up here")
+        if value[0] in "$~'\"":
+            raise WrongValue(f"begins with {value[0]}, which means nothing here")
+        if "://" in value:
+            raise WrongValue("is the address of something else")
         if Path(value).exists() and not Path(value).is_dir():
             raise WrongValue("names a file")
         return value

@@ -75,9 +75,9 @@ LONGEST_WAIT: ContextVar[float] = ContextVar("longest wait", default=3.0)
 
 # PostgreSQL's classes of errors that mean "not this server now", and single ones. 25006: it is
 # read-only. 25P0x: the transaction was ended or is broken. 26000, 42P05: a pooler lent us another
-# session.
+# session. 42501: the session acts as somebody without our rights, and the next one may not.
 LOST_CLASSES = ("08", "53", "57P", "58", "25P")
-LOST_STATES = ("25006", "26000", "42P05")
+LOST_STATES = ("25006", "26000", "42P05", "42501")
 # After these nobody knows whether the statement was committed.
 DOUBTFUL_CLASSES = ("08", "57P", "25P", "40003")
 

@@ -236,7 +236,9 @@ def is_ping(frame: dict[str, Any]) -> bool:
 
 
 def order_named_in(frame: dict[str, Any]) -> Any:
-    """Return the id in `{orderId}` or `{payload: {orderId}}`; None if there is none."""
+    """Return the id in `{orderId}` or `{payload: {orderId}}`; None if there is none, or two."""
     payload = frame.get("payload")
-    place = payload if isinstance(payload, dict) else frame
-    return place.get("orderId", place.get("order_id"))
+    places = (frame, payload) if isinstance(payload, dict) else (frame,)
+    named = [place.get(name) for place in places for name in ("orderId", "order_id")]
+    first, *others = [one for one in named if one is not None] or [None]
+    return first if all(one == first for one in others) else None

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import DisallowedHost, PermissionDenied
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
@@ -37,6 +37,8 @@ MAY_BE_REPEATED = (
     "The database does not answer, so nobody knows whether this order was stored before. Send the"
     " same again, with the same key: it stays one order."
 )
+UNREADABLE = "The request cannot be read."
+FOREIGN_HOST = "The engine does not answer to this Host: its operator lists names in ALLOWED_HOSTS."
 MAX_PATH = 200  # characters of a path that are told back
 UNKNOWN_SECONDS = 5  # after which a client should look whether its order is there
 TOO_MANY = "More orders than the limit of an account allows. This request stored nothing."
@@ -308,4 +310,5 @@ def server_error(request: HttpRequest) -> JsonResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Answer for requests that Django itself refuses, such as a foreign Host (handler400)."""
-    return as_response(problem(400, "bad_request", "The request cannot be read."))
+    foreign = isinstance(exception, DisallowedHost)
+    return as_response(problem(400, "bad_request", FOREIGN_HOST if foreign else UNREADABLE))

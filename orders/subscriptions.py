@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 NOTHING_SECONDS = 60.0  # for which a socket may follow nothing
 END_OF_LOG = 2**31 - 1  # after which no event is read
-WHAT_TO_SEND = "Name an order: {'type': 'subscribe', 'orderId': '...'}."
+WHAT_TO_SEND = "Name one order: {'type': 'subscribe', 'orderId': '...'}."
 
 
 class InNumbers:

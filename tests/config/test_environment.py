@@ -113,7 +113,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     "DATABASE_URL": NO_DATABASE,
     "REDIS_URL": NO_REDIS,
     "ENGINE_NAME": ("", "a b", "a/b", "a:b", "a.b", "x" * 65, "$NAME", "ä"),
-    "ENGINE_DATA_DIR": ("", "~/data", "$HOME/data", __file__, " data", "data "),
+    "ENGINE_DATA_DIR": (
+        *("", "~/data", "$HOME/data", __file__, " data", "data ", "'/data'", '"/data"'),
+        f"postgresql://me:{PASSWORD}@host/name",
+    ),
     "POSTGRES_PASSWORD": (
         f"{PASSWORD}@",
         f"{PASSWORD}/",
@@ -134,7 +137,10 @@ WRONG: dict[str, tuple[str, ...]] = {
         "-",
         "1",
     ),
-    "ENGINE_API_KEY": (f"{PASSWORD} x", "ключ", "x" * 201, f"{PASSWORD}\r"),
+    "ENGINE_API_KEY": (
+        *(f"oee_{PASSWORD} x", "ключ", "oee_" + "x" * 201, f"oee_{PASSWORD}\r", "oee_", "None"),
+        *(f"'oee_{PASSWORD}'", f"redis://:{PASSWORD}@host"),
+    ),
     "LOG_LEVEL": ("", "LOUD", "verbose", "10", "NOTSET", "$LEVEL", "\u0131nfo", "INFO "),
     "LOG_FORMAT": ("", "xml", "JSON", "$json", "json ", "1", "console,json"),
     "HOST": (
@@ -254,6 +260,7 @@ def test_settings_are_what_they_say(environ: pytest.MonkeyPatch) -> None:
     [
         ({"DATABASE_URL": "postgresql://host/name"}, "SECRET_KEY is not set, and DATABASE_URL is"),
         ({"HSTS_SECONDS": "60"}, "HSTS_SECONDS is set, and HTTPS is off"),
+        ({"SIMULATION_QUOTE_LATENCY": "2.5"}, "SIMULATION_QUOTE_LATENCY is above QUOTE_TIMEOUT"),
         (
             {"HTTPS": "true", "ALLOWED_ORIGINS": "http://localhost:3000,http://app.example"},
             "ALLOWED_ORIGINS has http://app.example, and HTTPS is on",

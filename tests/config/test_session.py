@@ -125,6 +125,21 @@ async def test_a_connection_that_became_read_only_is_thrown_away(database: Datab
             await lent.execute("DROP TABLE once")
 
 
+async def test_a_session_that_acts_as_somebody_without_rights_is_thrown_away(
+    database: Database,
+) -> None:
+    async with link_to(database.conninfo) as link:
+        with (
+            set_for_new_sessions(database.conninfo, "role", "pg_monitor"),
+            pytest.raises(psycopg.OperationalError, match="permission denied"),
+        ):
+            async with link.connection() as lent:
+                await lent.execute("CREATE TABLE public.never (id int)")
+        async with link.connection() as lent:
+            await lent.execute("CREATE TABLE public.once (id int)")
+            await lent.execute("DROP TABLE public.once")
+
+
 def test_djangos_connection_that_became_read_only_is_thrown_away(transactional_db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")
@@ -213,6 +228,7 @@ async def test_who_is_cancelled_in_mid_statement_asks_the_server_nothing(
         (errors.IdleInTransactionSessionTimeout(), True),
         (errors.TransactionTimeout(), True),
         (errors.IoError(), True),
+        (errors.InsufficientPrivilege(), True),
         (errors.FeatureNotSupported("cached plan must not change result type"), True),
         (psycopg.OperationalError("the connection is closed"), True),
         (errors.QueryCanceled(), False),

@@ -436,7 +436,17 @@ async def test_a_host_that_is_not_ours_is_refused_before_anything_is_stored() ->
     with override_settings(ALLOWED_HOSTS=["testserver"]):
         refused = await post("/execute", SELL_SOL, host="evil.example")
     assert_problem(refused, 400, "bad_request")
+    assert "ALLOWED_HOSTS" in refused.json["detail"]
     assert count_stored() == before
+
+
+@pytest.mark.parametrize(
+    "host", ["engine.example:", "Engine.Example.:8000", "[0:0::1]", "[::1]:80"]
+)
+async def test_an_order_is_taken_by_whichever_way_its_host_is_written(host: str) -> None:
+    with override_settings(ALLOWED_HOSTS=["engine.example", "[::1]"]):
+        taken = await post("/execute", SELL_SOL, host=host)
+    assert taken.status == 201
 
 
 async def test_a_refused_order_is_told_field_by_field() -> None:

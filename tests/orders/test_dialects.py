@@ -7,7 +7,7 @@ import asyncio
 import json
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.test import override_settings
@@ -415,9 +415,15 @@ async def test_whose_an_order_is_is_known_before_its_hints_are_joined(
 
 @pytest.mark.parametrize(
     "frame",
-    [{}, {"type": "subscribe"}, {"type": "subscribe_all"}, {"type": ["subscribe"]}, SELL_SOL],
+    [
+        *({}, {"type": "subscribe"}, {"type": "subscribe_all"}, {"type": ["subscribe"]}, SELL_SOL),
+        {"type": "subscribe", "orderId": str(UUID(int=1)), "order_id": str(UUID(int=2))},
+        {"orderId": str(UUID(int=1)), "payload": {"orderId": str(UUID(int=2))}},
+    ],
 )
-async def test_what_names_no_order_is_told_what_to_send_and_nothing_is_stored(frame: Any) -> None:
+async def test_what_names_no_order_or_two_is_told_what_to_send_and_nothing_is_stored(
+    frame: Any,
+) -> None:
     before = count_stored()
     async with connected("/ws") as socket:
         await socket.send(frame)

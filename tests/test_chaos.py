@@ -35,7 +35,7 @@ from tests.chaos.verdict import (
 from tests.checker import OrderFacts
 from tests.engine import own_redis
 from tests.forked import run_program
-from tests.proxy import Connections, Stream, proxy_of_port
+from tests.proxy import READY_FOR_QUERY, Connections, Cut, Stream, proxy_of_port
 from tests.samples import new_order
 
 SLOW = {"black_hole", "block_worker", "fill_disk", "promote_standby", "share_redis_with_a_stranger"}
@@ -240,6 +240,17 @@ async def test_what_is_sent_into_a_hole_gets_through_at_its_end() -> None:
         async with asyncio.timeout(120):
             while proxy._tasks:  # it closes its own ends too
                 await asyncio.sleep(0.01)
+
+
+async def test_the_answer_to_what_is_meant_is_cut_off_and_no_other() -> None:
+    other, meant = b"other" + READY_FOR_QUERY, b"meant" + READY_FOR_QUERY
+    async with echo_behind_a_proxy() as (proxy, port):
+        proxy.cut, proxy.cut_of = Cut.AFTER, (b"me", b"nt")
+        connection = await asyncio.open_connection("127.0.0.1", port)
+        assert await _says(connection, other) == other
+        assert await _says(connection, meant) == b""
+        assert (proxy.cut, proxy.cuts) == (None, 1)
+        await _close(connection[1])
 
 
 @pytest.mark.parametrize(

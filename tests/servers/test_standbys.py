@@ -22,7 +22,7 @@ ON_WITHIN = 10.0  # seconds after the promotion
 IN_STEP = {"synchronous_standby_names": "standby", "synchronous_commit": "on"}
 LOST = 3
 SENDERS = 3
-UNDER_LOAD = 15  # orders that are answered before something is done to the primary
+UNDER_LOAD = 6  # orders that are answered before something is done to the primary
 ORDERS = "SELECT id::text FROM orders"
 SIGNED = "SELECT count(*) FROM orders WHERE signature IS NOT NULL"
 KEPT_KEYS = "SELECT idempotency_key, id::text FROM orders WHERE idempotency_key IS NOT NULL"
@@ -153,12 +153,12 @@ class Load:
     def _send(self, sender: int) -> None:
         for number in count():
             key = f"{sender}-{number}"
-            while key not in self.answered:
-                self._try(key)
+            wait_for(lambda key=key: self._is_settled(key), what="an order is answered")
             if self._is_over.wait(0.02):
                 return
 
-    def _try(self, key: str) -> None:
+    def _is_settled(self, key: str) -> bool:
+        """Send the order once, and return whether that was the last time."""
         answer = self._web.request(
             "/api/orders/execute", SELL, idempotency_key=key, **self._owner.headers
         )
@@ -166,9 +166,9 @@ class Load:
             self.answered[key] = answer.body["orderId"]
         elif answer.status == 503:
             self.waiting.set()
-            self._is_over.wait(0.1)
         else:
             self.other.append(answer)
+        return answer.status != 503
 
 
 def test_under_load_orders_go_on_at_a_standby_that_had_not_heard_the_last_moment(
@@ -187,8 +187,8 @@ def test_under_load_orders_go_on_at_a_standby_that_had_not_heard_the_last_moment
             load_of.wait_for_more(UNDER_LOAD)
             primary.stop_at_once()
             load_of.waiting.wait(PATIENCE)
-            unheard = set(load_of.answered) - set(heard)
             standby.start()
+            unheard = set(load_of.answered) - set(heard)
             promote(standby)  # while POSTs are under way
             wait_for(lambda: set(load_of.answered) - set(heard) - unheard, ON_WITHIN, "it goes on")
             load_of.wait_for_more(UNDER_LOAD)

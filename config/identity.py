@@ -1,8 +1,9 @@
 """As whom PostgreSQL runs: it refuses root, and a fresh container has nobody else.
 
-A normal user runs it as himself. Root runs it in a user namespace, where our files belong to an
-ordinary user: no account, chown or copy is needed. Where the kernel forbids that (Docker does by
-default), it runs as an unprivileged account.
+It also refuses a user without a name. A normal user runs it as himself. Root, and a user whom the
+system does not know, run it in a user namespace, where our files belong to an ordinary user: no
+account, chown or copy is needed. Where the kernel forbids that (Docker does by default), root runs
+it as an unprivileged account.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class NoIdentityError(Exception):
-    """We are root and may become nobody else: run as a normal user or set DATABASE_URL."""
+    """PostgreSQL does not take us, and we may become nobody else; the message says what to do."""
 
 
 class PopenArguments(TypedDict, total=False):
@@ -67,13 +68,13 @@ class Identity:
 
 def enter_user_namespace() -> None:
     """Become an ordinary user to whom our files belong; call between fork and exec."""
-    user, group = os.geteuid(), os.getegid()
+    user, group, ordinary = os.geteuid(), os.getegid(), _ordinary_user()
     if LIBC.unshare(CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWUSER)")
     for name, text in (
         ("setgroups", "deny"),
-        ("uid_map", f"1000 {user} 1"),
-        ("gid_map", f"1000 {group} 1"),
+        ("uid_map", f"{ordinary} {user} 1"),
+        ("gid_map", f"{ordinary} {group} 1"),
     ):
         Path("/proc/self", name).write_text(text)
 
@@ -86,10 +87,10 @@ NAMESPACE = Identity(prepare=enter_user_namespace)
 def postgres_identity(cluster: Path) -> Identity:
     """Choose who runs the PostgreSQL whose files are, or will be, in folder `cluster`.
 
-    :raises NoIdentityError: we are root and nothing works.
+    :raises NoIdentityError: we are root, or have no name, and nothing works.
     """
     if os.geteuid() != 0:
-        return OURSELVES
+        return OURSELVES if _has_name(os.geteuid()) else _named(cluster)
     if cluster.exists() and cluster.stat().st_uid != 0:
         owner = cluster.stat()
         return Identity(account=(owner.st_uid, owner.st_gid))
@@ -103,6 +104,31 @@ def postgres_identity(cluster: Path) -> Identity:
         "PostgreSQL refuses to run as root, and this system lets root become nobody else:"
         " run this as a normal user, or set DATABASE_URL."
     )
+
+
+def _named(cluster: Path) -> Identity:
+    """Return somebody with a name in our place; what only runs a server needs none."""
+    if sys.platform == "linux" and NAMESPACE.can_run("true"):
+        return NAMESPACE
+    if cluster.exists():
+        return OURSELVES
+    raise NoIdentityError(
+        f"PostgreSQL refuses user {os.geteuid()}, whom this system does not know by a name:"
+        " give it one in /etc/passwd, run this as another user, or set DATABASE_URL."
+    )
+
+
+def _has_name(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
+
+
+def _ordinary_user() -> int:
+    """Return the id of somebody with a name who is not root; which one does not matter."""
+    return min((entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid), default=1000)
 
 
 def _accounts() -> list[Identity]:

@@ -34,8 +34,9 @@ CELERY_OPTIONS = ("--quiet", "--skip-checks", "-A", "config")
 WORKER_OPTIONS = ("--without-mingle", "--without-gossip", "--loglevel", "WARNING")
 # Chosen because its memory stays flat while a client floods it; its successor is not measured.
 NO_WEBSOCKETS_WARNING = "ignore:The `websockets` implementation is deprecated"
-# Celery says that to whoever runs it as root; its danger is pickle, which we do not accept.
+# Celery says that to root, and to who has no name; its danger is pickle, which we do not accept.
 NO_ROOT_WARNING = "ignore:You're running the worker with superuser"
+NO_NAME_WARNING = "ignore:An entry for the specified gid or egid was not found"
 
 
 def release(supervisor: Supervisor, data_dir: Path, found: Mapping[str, str]) -> None:
@@ -106,7 +107,8 @@ def worker_grace() -> float:
 
 def worker_command(name: str) -> list[str]:
     return [
-        *(sys.executable, "-W", NO_ROOT_WARNING, "-m", "celery", *CELERY_OPTIONS),
+        *(sys.executable, "-W", NO_ROOT_WARNING, "-W", NO_NAME_WARNING),
+        *("-m", "celery", *CELERY_OPTIONS),
         *("worker", "--hostname", f"{name}@%h", *WORKER_OPTIONS),
     ]
 

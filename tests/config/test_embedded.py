@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from config import processes
+from config import identity, processes
 from config.banner import banner
 from config.child import Child
 from config.embedded import (
@@ -217,6 +217,30 @@ def test_root_without_user_namespaces_runs_postgres_as_an_account_and_leaves_no_
     owner, data_dir = run.stdout.split()
     assert owner in ACCOUNTS
     assert not outside_directory(Path(data_dir)).exists()
+
+
+def test_whom_the_system_does_not_know_has_a_name_in_a_user_namespace() -> None:
+    """initdb refuses a user without one, as `docker run --user 54321` has."""
+    if not identity.NAMESPACE.can_run("true"):
+        pytest.skip("no user namespaces here")
+    prepare = identity.NAMESPACE.prepare
+    run = subprocess.run(["id", "-un"], preexec_fn=prepare, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout != "root\n"
+
+
+def test_whom_the_system_does_not_know_and_who_may_be_nobody_else_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise PermissionError("as in a container")
+
+    monkeypatch.setattr(identity, "NAMESPACE", identity.Identity(prepare=refuse))
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with pytest.raises(identity.NoIdentityError, match=r"refuses user 54321, .* /etc/passwd"):
+        identity.postgres_identity(tmp_path / "postgres")
+    (tmp_path / "kept").mkdir()
+    assert identity.postgres_identity(tmp_path / "kept") == identity.OURSELVES
 
 
 @only_root

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -203,18 +204,27 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.parametrize("name", Environment.model_fields)
-def test_no_value_of_a_setting_is_taken_for_another(name: str, environ: pytest.MonkeyPatch) -> None:
-    values = wrong_values(name)
-    assert len(values) >= 8
-    for value in values:
-        environ.setenv(name, value)
+def test_no_value_of_a_setting_is_taken_for_another(environ: pytest.MonkeyPatch) -> None:
+    """The first wrong values of all settings at once, then the second ones, and so on."""
+    values = {name: wrong_values(name) for name in Environment.model_fields}
+    assert min(len(each) for each in values.values()) >= 8
+    for turn in zip_longest(*values.values()):
+        given = {name: value for name, value in zip(values, turn, strict=True) if value is not None}
+        for name in values:
+            environ.delenv(name, raising=False)
+        for name, value in given.items():
+            environ.setenv(name, value)
         with pytest.raises(WrongSettings) as refused:
-            pytest.fail(f"{name}={value!r} is {getattr(read_environment(), name)!r}")
-        (sentence,) = refused.value.sentences
-        assert re.fullmatch(rf"{name} [^\n]+: it has to be [^\n]+\.", sentence), sentence
-        assert PASSWORD not in sentence
-        assert sentence.isprintable()
+            read_environment()
+        told = {sentence.split()[0]: sentence for sentence in refused.value.sentences}
+        taken = {name: value for name, value in given.items() if name not in told}
+        assert taken == {}
+        assert told.keys() == given.keys()
+        assert len(told) == len(refused.value.sentences)
+        for name, sentence in told.items():
+            assert re.fullmatch(rf"{name} [^\n]+: it has to be [^\n]+\.", sentence), sentence
+            assert PASSWORD not in sentence
+            assert sentence.isprintable()
 
 
 def test_what_is_wrong_is_told_of_all_settings_at_once(environ: pytest.MonkeyPatch) -> None:

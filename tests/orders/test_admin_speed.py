@@ -44,19 +44,21 @@ TRANSACTIONS = reverse("admin:orders_transactionbysignature_changelist")
 SIGNATURE = "signature of order 29000"
 
 
-@pytest.fixture(scope="module", params=["without statistics", "analysed"])
-def full_tables(
-    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def filled(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[psycopg.Connection]:
     with psycopg.connect(conninfo(), autocommit=True) as database:
         database.execute("TRUNCATE orders, order_transactions")
-        database.execute(FORGET_STATISTICS)
         database.execute(fill(ORDERS))
-        if request.param == "analysed":
-            database.execute(ANALYZE)
-        yield
+        yield database
         database.execute("TRUNCATE orders, order_transactions")
         database.execute("DELETE FROM auth_user WHERE username = 'many'")
+
+
+@pytest.fixture(scope="module", params=["without statistics", "analysed"])
+def full_tables(request: pytest.FixtureRequest, filled: psycopg.Connection) -> None:
+    filled.execute(ANALYZE if request.param == "analysed" else FORGET_STATISTICS)
 
 
 @pytest.fixture(autouse=True)

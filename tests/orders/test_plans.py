@@ -34,21 +34,23 @@ SELECT now() - n * interval '1 minute', 1 FROM generate_series(1, 30000) AS n
 """
 
 
-@pytest.fixture(scope="module", params=["without statistics", "analysed"])
-def filled(
-    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def full_tables(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[psycopg.Connection]:
     with psycopg.connect(conninfo(), autocommit=True) as database:
         database.execute("TRUNCATE orders, order_transactions, order_starts CASCADE")
-        is_analysed = request.param == "analysed"
-        database.execute(FORGET_STATISTICS)
         database.execute(fill(30_000))
         database.execute(STARTS)
-        if is_analysed:
-            database.execute(f"{ANALYZE}, order_starts")
-        yield
+        yield database
         database.execute("TRUNCATE orders, order_transactions, order_starts CASCADE")
         database.execute("DELETE FROM auth_user WHERE username = 'many'")
+
+
+@pytest.fixture(scope="module", params=["without statistics", "analysed"])
+def filled(request: pytest.FixtureRequest, full_tables: psycopg.Connection) -> None:
+    is_analysed = request.param == "analysed"
+    full_tables.execute(f"{ANALYZE}, order_starts" if is_analysed else FORGET_STATISTICS)
 
 
 def rows_read(plan: dict[str, Any]) -> dict[str, float]:

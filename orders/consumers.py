@@ -34,7 +34,7 @@ from orders.events import Event, group_of
 from orders.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
 from orders.filters import check_query
 from orders.parsers import MalformedJSON, parse_json
-from orders.pressure import allowance_of
+from orders.pressure import allowance_of, sender_of
 from orders.problems import (
     AWAY,
     REFUSALS,
@@ -496,7 +496,11 @@ class OrderEntry(OrderStream):
         watch = await self._join(order_id, 0)
         try:
             _, event, is_replay = await submit_order(
-                request, self.principal.owner, order_id=order_id, sent=sent
+                request,
+                self.principal.owner,
+                stranger=sender_of(self.principal, (self.scope.get("client") or ("",))[0]),
+                order_id=order_id,
+                sent=sent,
             )
         except Exception:
             await self._forget(watch)

@@ -11,12 +11,15 @@ from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from redis.connection import parse_url
 
+from config.counts import counts
+
 logger = logging.getLogger(__name__)
 
 TRANSPORT_ALIASES["engine"] = "config.broker:Transport"
 
 ADDRESS: dict[str, Any] = dict(parse_url(settings.REDIS_URL))  # type: ignore[no-untyped-call]  # redis-py's
 CONNECTION = ADDRESS.pop("connection_class", redis.Connection)
+OUR_TASKS = "orders.tasks."
 ONLY_TCP = ("socket_connect_timeout", "socket_keepalive", "socket_keepalive_options")
 
 
@@ -38,6 +41,7 @@ class Channel(kombu_redis.Channel):
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]  # untyped
         except ValueError as error:  # no JSON; it has left the list
+            counts["messages_passed_over"] += 1
             logger.warning("What is no message was passed over: %s", type(error).__name__)
             return True
 
@@ -51,6 +55,7 @@ class Transport(kombu_redis.Transport):
         if not is_message(message) or (
             queue == settings.CELERY_TASK_DEFAULT_QUEUE and not is_bell(message)
         ):
+            counts["messages_passed_over"] += 1
             logger.warning("A message that is not ours was passed over")
             return
         super()._deliver(message, queue)
@@ -71,9 +76,14 @@ def is_message(message: Any) -> bool:
 
 
 def is_bell(message: dict[str, Any]) -> bool:
-    """Whether Celery can take this for a task; names that it does not know it passes over."""
+    """Whether this is a task of ours, in Celery's form, and asks for nothing after it.
+
+    Celery has tasks of its own, which call others, and runs what a message has it call next.
+    """
     headers = message["headers"]
     if not isinstance(headers.get("task"), str) or not isinstance(headers.get("id"), str):
+        return False
+    if not headers["task"].startswith(OUR_TASKS):
         return False
     if message.get("content-type") != "application/json":
         return False
@@ -81,4 +91,5 @@ def is_bell(message: dict[str, Any]) -> bool:
         arguments, named, embedded = json.loads(b64decode(message["body"], validate=True))
     except (ValueError, TypeError):
         return False
-    return isinstance(arguments, list) and isinstance(named, dict) and isinstance(embedded, dict)
+    is_task = isinstance(arguments, list) and isinstance(named, dict)
+    return is_task and isinstance(embedded, dict) and not any(embedded.values())

@@ -193,6 +193,11 @@ class Environment(BaseSettings):
     MAX_BACKLOG: Annotated[int, readings.whole(1, 10_000_000)] = setting(
         "10000", "Orders that may wait for their first start; more are answered with 503."
     )
+    SENDER_BACKLOG_SHARE: Annotated[float, readings.number("0.001", "1")] = setting(
+        "0.25",
+        "The part of `MAX_BACKLOG` that an account, or one address without an account, may fill;"
+        " what it sends beyond is answered with 429 and `too_many_waiting`.",
+    )
     ORDER_ATTEMPTS: Annotated[int, readings.whole(1, 20)] = setting(
         "3", "Attempts before an order fails."
     )

@@ -9,12 +9,14 @@ import asyncio
 import functools
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 from urllib.parse import parse_qs
 from uuid import UUID
 
+import msgpack
 import orjson
 import psycopg
 from channels.consumer import get_handler_name
@@ -34,7 +36,7 @@ from orders.events import Event, group_of
 from orders.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
 from orders.filters import check_query
 from orders.parsers import MalformedJSON, parse_json
-from orders.pressure import allowance_of
+from orders.pressure import allowance_of, sender_of
 from orders.problems import (
     AWAY,
     REFUSALS,
@@ -88,6 +90,24 @@ class Close(IntEnum):
     TOO_MUCH = 4429
 
 
+# What a socket takes from where. Who can write to Redis names no other method of it.
+FROM_SERVER = frozenset({"websocket.connect", "websocket.receive", "websocket.disconnect"})
+FROM_OURSELVES = frozenset({"order.behind", "order.idle", "credential.withdrawn"})
+FROM_REDIS = frozenset({"order.event"})
+HINT = {"type": str, "order_id": str, "seq": int, "is_final": bool, "text": str}
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+def is_hint(message: Any) -> bool:
+    """Whether a message of the layer has the form of a hint (`orders/hints.py`)."""
+    return (
+        isinstance(message, dict)
+        and message.keys() == HINT.keys()
+        and all(type(message[name]) is kind for name, kind in HINT.items())
+        and message["seq"] > 0
+    )
+
+
 def encode_json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
@@ -123,10 +143,13 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         self.watches: dict[str, Watch] = {}
         self.nudges: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._frames, self._second = 0, 0.0
-        sources = [self._hear, self.nudges.get]
+        sources = [
+            functools.partial(self._next, FROM_SERVER, self._hear),
+            functools.partial(self._next, FROM_OURSELVES, self.nudges.get),
+        ]
         self.channel_layer = await self._reach_layer()
         if self.channel_layer is not None:
-            sources.append(functools.partial(self.channel_layer.receive, self.channel_name))
+            sources.append(functools.partial(self._next, FROM_REDIS, self._hear_redis))
         counts["sockets_opened"] += 1
         try:
             await await_many_dispatch(sources, self.dispatch)
@@ -143,10 +166,26 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels' own would visit the one thread that all sockets share, for every message, to
         # close Django connections that these handlers never open.
-        handler = getattr(self, get_handler_name(message), None)
-        if handler is None:
-            raise ValueError(f"no handler for {message['type']}")
-        await handler(message)
+        await getattr(self, get_handler_name(message))(message)
+
+    async def _next(self, taken: frozenset[str], receive: Receive) -> dict[str, Any]:
+        """Return the next message of a source that may come from it; count the others."""
+        while True:
+            message = await receive()
+            if message["type"] in taken:
+                return message
+            counts["messages_passed_over"] += 1
+
+    async def _hear_redis(self) -> dict[str, Any]:
+        """Return the next message of the layer that is in our form; count the others."""
+        while True:
+            try:
+                message = await self.channel_layer.receive(self.channel_name)
+            except (ValueError, msgpack.UnpackException):
+                message = None  # no msgpack
+            if is_hint(message):
+                return cast(dict[str, Any], message)
+            counts["messages_passed_over"] += 1
 
     async def accept(self, *args: Any, **options: Any) -> None:
         """Accept the socket, unless a server that was asked to stop has just refused it."""
@@ -496,7 +535,11 @@ class OrderEntry(OrderStream):
         watch = await self._join(order_id, 0)
         try:
             _, event, is_replay = await submit_order(
-                request, self.principal.owner, order_id=order_id, sent=sent
+                request,
+                self.principal.owner,
+                stranger=sender_of(self.principal, (self.scope.get("client") or ("",))[0]),
+                order_id=order_id,
+                sent=sent,
             )
         except Exception:
             await self._forget(watch)
@@ -538,6 +581,12 @@ class OrderEntry(OrderStream):
 
 class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
     """Every other path: says so instead of failing the handshake."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Channels' own loop, without the layer: nobody has anything to tell here."""
+        self.scope, self.base_send, self.channel_layer = scope, send, None
+        with suppress(StopConsumer):
+            await await_many_dispatch([receive], self.dispatch)
 
     async def connect(self) -> None:
         await self.accept()

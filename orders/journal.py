@@ -7,6 +7,7 @@ lease's token and on `seq`: who comes second moves nothing.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
@@ -35,6 +36,7 @@ FIND_PATIENCE = 1.0
 FIND_SECONDS = 0.5
 DJANGO_OWN = ("pool", "application_name")  # of its options, which libpq or our links have not
 COMPARING = "Comparing prices"
+KEPT_SHARE = 20  # one in so many starts of a window is for senders of whom none started in it
 MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
 
 
@@ -105,7 +107,10 @@ class Journal:
         return event
 
     async def claim(self, room: int, statuses: Iterable[Status]) -> list[ClaimedOrder]:
-        """Take at most `room` due orders, oldest first; pending ones are moved to routing."""
+        """Take at most `room` due orders: what was begun, then senders in turns.
+
+        Pending ones are moved to routing.
+        """
         wanted = [status.value for status in statuses]
         return await self._claim(sql.CLAIM_DUE, {"room": room, "statuses": wanted})
 
@@ -122,6 +127,7 @@ class Journal:
             "data": "{}",
             "is_limited": rate is not None,
             "limit": rate.count if rate else 0,
+            "kept": rate.count // KEPT_SHARE if rate else 0,
             "window": rate.seconds if rate else 0,
         }
         async with (
@@ -303,7 +309,12 @@ async def _recover_advance(
 
 
 def _accept_params(orders: Sequence[NewOrder]) -> dict[str, Any]:
-    return {"orders": orjson.dumps([order.as_row() for order in orders]).decode()}
+    rows = [order.as_row() for order in orders]
+    sent: Counter[int] = Counter()
+    for row in rows:  # how many of the same sender are ahead of it in this statement
+        row["behind"] = sent[row["sender"]]
+        sent[row["sender"]] += 1
+    return {"orders": orjson.dumps(rows).decode()}
 
 
 def _advance_params(moves: Sequence[Move]) -> dict[str, Any]:

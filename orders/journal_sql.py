@@ -4,26 +4,42 @@ Every statement is one transaction by itself: the status, its event and its tran
 or fall together.
 """
 
-STORE = """
+WAITS = "finished_at IS NULL AND started_at IS NULL"
+IN_LINE = "turn, next_check, id"
+"""The order in which waiting orders are started: senders in turns, and who came first."""
+
+# Each order gets its turn here: the one after its sender's last that waits, or, of a sender of
+# whom none waits, the turn that is next. So nobody counts, and nothing has to be kept: what waits
+# says it all, whatever broke down meanwhile and whatever the clock says.
+STORE = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-new AS (
+new AS MATERIALIZED (
   SELECT * FROM json_to_recordset(%(orders)s::json) AS new(
-    id uuid, owner int, client_order_id text, idempotency_key text, type text, side text,
-    base text, quote text, amount_in bigint, amount_out bigint, slippage_bps int,
-    constraints jsonb, message text, data jsonb)
+    id uuid, owner int, sender bigint, behind bigint, client_order_id text, idempotency_key text,
+    type text, side text, base text, quote text, amount_in bigint, amount_out bigint,
+    slippage_bps int, constraints jsonb, message text, data jsonb)
+),
+line AS MATERIALIZED (SELECT turn FROM orders WHERE {WAITS} ORDER BY {IN_LINE} LIMIT 1),
+turns AS MATERIALIZED (
+  SELECT sender, greatest(
+    (SELECT turn FROM line),
+    (SELECT max(turn) + 1 FROM orders WHERE orders.sender = new.sender AND {WAITS}),
+    0) AS turn
+  FROM new WHERE behind = 0
 ),
 stored AS (
-  INSERT INTO orders (id, owner_id, client_order_id, idempotency_key, type, side, base, quote,
-    amount_in, amount_out, slippage_bps, constraints, status, seq, attempts, lease_token,
-    lost_leases, needs_attention, next_check, created_at)
-  SELECT id, owner, client_order_id, idempotency_key, type, side, base, quote, amount_in,
-    amount_out, slippage_bps, constraints, 'pending', 1, 0, 0, 0, false, clock.at, clock.at
-  FROM new, clock {on_conflict}
+  INSERT INTO orders (id, owner_id, sender, turn, client_order_id, idempotency_key, type, side,
+    base, quote, amount_in, amount_out, slippage_bps, constraints, status, seq, attempts,
+    lease_token, lost_leases, needs_attention, next_check, created_at)
+  SELECT id, owner, sender, turns.turn + behind, client_order_id, idempotency_key, type, side,
+    base, quote, amount_in, amount_out, slippage_bps, constraints, 'pending', 1, 0, 0, 0, false,
+    clock.at, clock.at
+  FROM new JOIN turns USING (sender), clock {{on_conflict}}
   RETURNING id
 ),
 logged AS (
   INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
-  SELECT id, 1, 'pending', 0, message, data, clock.at FROM new, clock {only_stored}
+  SELECT id, 1, 'pending', 0, message, data, clock.at FROM new, clock {{only_stored}}
 )
 SELECT stored.id::text, clock.at FROM stored, clock
 """
@@ -146,25 +162,46 @@ GIVEN_UP_SECONDS = 60.0  # after which an order that took down its workers is lo
 IS_FREE = "(lease_until IS NULL OR lease_until < statement_timestamp())"
 IS_DUE = f"finished_at IS NULL AND next_check <= statement_timestamp() AND {IS_FREE}"
 CANDIDATE = f"""
-  SELECT id, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started FROM orders
-  WHERE {IS_DUE} AND lost_leases < {SUSPECT_AFTER} AND status = ANY(%(statuses)s)
+  SELECT id, sender, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started
+  FROM orders WHERE status = ANY(%(statuses)s) AND lost_leases < {SUSPECT_AFTER}
 """
+LOOK_AHEAD = 500
 
-# Which orders are claimed: those that are due, the begun ones first, then the oldest; or one
+# Which orders are claimed: those that are due, the begun ones first, then those in line; or one
 # named order whenever its lease is free. An order's first start takes budget, a resumed order
-# never waits for it. Each half reads an index of its own, and no further than it has room.
+# never waits for it. Each part reads an index of its own, and no further than it has room.
+# A part of the budget is for senders of whom none started in the window. They stand at the head of
+# the line, so it is enough to look at its first LOOK_AHEAD orders, and only when all else is used.
 DUE = f"""
 resumed AS MATERIALIZED (
-  {CANDIDATE} AND started_at IS NOT NULL
+  {CANDIDATE} AND {IS_DUE} AND started_at IS NOT NULL
   ORDER BY next_check, id LIMIT %(room)s FOR UPDATE SKIP LOCKED
 ),
 fresh AS MATERIALIZED (
-  {CANDIDATE} AND started_at IS NULL
-  ORDER BY next_check, id
-  LIMIT least(%(room)s - (SELECT count(*) FROM resumed), (SELECT free FROM budget))
+  {CANDIDATE} AND {WAITS} ORDER BY {IN_LINE}
+  LIMIT least(%(room)s - (SELECT count(*) FROM resumed), (SELECT for_all FROM budget))
   FOR UPDATE SKIP LOCKED
 ),
-due AS (SELECT * FROM resumed UNION ALL SELECT * FROM fresh)
+newcomers AS MATERIALIZED (
+  SELECT DISTINCT ON (sender) id, turn, next_check FROM (
+    SELECT id, sender, turn, next_check FROM orders WHERE {WAITS} ORDER BY {IN_LINE}
+    LIMIT (SELECT CASE WHEN for_all = (SELECT count(*) FROM fresh) AND free > for_all
+      THEN {LOOK_AHEAD} ELSE 0 END FROM budget)
+  ) AS first
+  WHERE sender NOT IN (SELECT unnest(senders) FROM recent UNION ALL SELECT sender FROM fresh)
+  ORDER BY sender, {IN_LINE}
+),
+kept AS MATERIALIZED (
+  {CANDIDATE} AND {WAITS} AND id = ANY(ARRAY(
+    SELECT id FROM newcomers ORDER BY {IN_LINE} LIMIT least(
+      %(room)s - (SELECT count(*) FROM resumed) - (SELECT count(*) FROM fresh),
+      (SELECT free - for_all FROM budget))
+  ))
+  FOR UPDATE SKIP LOCKED
+),
+due AS (
+  SELECT * FROM resumed UNION ALL SELECT * FROM fresh UNION ALL SELECT * FROM kept
+)
 """
 
 NAMED = f"""
@@ -181,12 +218,18 @@ due AS (
 # looked at again only after a while.
 CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-budget AS MATERIALIZED (
-  SELECT CASE WHEN %(is_limited)s
-    THEN greatest(%(limit)s - coalesce(sum(starts.orders), 0), 0) ELSE 1000000 END AS free
-  FROM clock LEFT JOIN order_starts AS starts  -- by the very time that is stored below
+recent AS MATERIALIZED (
+  SELECT starts.orders, starts.senders
+  FROM clock JOIN order_starts AS starts  -- by the very time that is stored below
     ON starts.at > clock.at - %(window)s * interval '1 second'
     AND starts.at <= clock.at  -- the clock may have been set back
+),
+budget AS MATERIALIZED (
+  SELECT greatest(free, 0) AS free, greatest(free - %(kept)s, 0) AS for_all
+  FROM (
+    SELECT CASE WHEN %(is_limited)s
+      THEN %(limit)s - coalesce(sum(orders), 0) ELSE 1000000 END AS free FROM recent
+  ) AS counted
 ),
 {{candidates}},
 claimed AS (
@@ -213,8 +256,8 @@ logged AS (
   FROM claimed, clock WHERE was_pending
 ),
 counted AS (
-  INSERT INTO order_starts (at, orders)
-  SELECT clock.at, count(*) FROM claimed, clock
+  INSERT INTO order_starts (at, orders, senders)
+  SELECT clock.at, count(*), array_agg(DISTINCT sender) FROM claimed, clock
   WHERE %(is_limited)s AND NOT was_started GROUP BY clock.at
 )
 SELECT claimed.id::text, claimed.lease_token, claimed.seq, claimed.status, claimed.attempts,
@@ -241,7 +284,7 @@ LOCK_BUDGET = "SELECT pg_advisory_xact_lock(20261121)"
 # Is an order due that was never begun; one to go on with; one in `submitted`; and which suspect.
 # Begun orders have an index of their own, so a long queue hides none of them.
 DUE_KINDS = f"""
-SELECT EXISTS (SELECT FROM orders WHERE {IS_DUE} AND started_at IS NULL)
+SELECT EXISTS (SELECT FROM orders WHERE {WAITS})
     OR coalesce(bool_or(status <> 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
   coalesce(bool_or(status = 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
   (array_agg(id::text) FILTER (WHERE lost_leases >= {SUSPECT_AFTER}))[1]
@@ -255,17 +298,11 @@ WHERE at < statement_timestamp() - %(window)s * interval '1 second'
   OR at > statement_timestamp() + interval '1 second'  -- others may commit meanwhile
 """
 
-# An order is due, or leased, no further ahead than the rules set it: one that never began is due
-# from its acceptance on. What lies beyond was written before the clock was set back. Whoever holds
+# An order is due, or leased, no further ahead than the rules set it; one that never began is due
+# whatever the clock says. What lies beyond was written before the clock was set back. Whoever holds
 # the lease has as long as ever to renew it.
 BRING_BACK = """
-WITH fresh AS MATERIALIZED (
-  SELECT id, true AS is_check, false AS is_lease FROM orders
-  WHERE finished_at IS NULL AND started_at IS NULL
-    AND next_check > statement_timestamp() + interval '1 second'
-  ORDER BY next_check DESC, id DESC LIMIT %(most)s FOR UPDATE SKIP LOCKED
-),
-begun AS MATERIALIZED (
+WITH begun AS MATERIALIZED (
   SELECT id, next_check > statement_timestamp() + %(delay)s * interval '1 second' AS is_check,
     lease_until > statement_timestamp() + 2 * %(lease)s * interval '1 second' AS is_lease
   FROM orders
@@ -278,16 +315,15 @@ UPDATE orders SET
   next_check = CASE WHEN ahead.is_check THEN statement_timestamp() ELSE orders.next_check END,
   lease_until = CASE WHEN ahead.is_lease
     THEN statement_timestamp() + %(lease)s * interval '1 second' ELSE orders.lease_until END
-FROM (SELECT * FROM fresh UNION ALL SELECT * FROM begun) AS ahead
+FROM begun AS ahead
 WHERE orders.id = ahead.id
 """
 
 # Each half reads an index of its own: the whole condition implies neither of the two.
-OPEN = """
+OPEN = f"""
 (SELECT id, seq FROM orders WHERE finished_at IS NULL AND started_at IS NOT NULL
  ORDER BY next_check, id LIMIT %(most)s)
 UNION ALL
-(SELECT id, seq FROM orders WHERE finished_at IS NULL AND started_at IS NULL
- ORDER BY next_check, id LIMIT %(most)s)
+(SELECT id, seq FROM orders WHERE {WAITS} ORDER BY {IN_LINE} LIMIT %(most)s)
 LIMIT %(most)s
 """

@@ -59,6 +59,7 @@ COUNTS = {
         Count("sockets_open", "WebSockets open now.", "web", only_grows=False),
         Count("hints_received", "Hints of events that came for open sockets.", "web"),
         Count("hints_missed", "Events whose hint was lost, as a later one told.", "web"),
+        Count("messages_passed_over", "What came by Redis, or to a socket, and is not ours."),
         Count("events_resynced", "Events found by resync, before any hint of them.", "web"),
         Count("orders_carried", "Claimed orders that the worker began to carry.", "worker"),
         Count("leases_taken_over", "Of them, those that an earlier worker had lost.", "worker"),

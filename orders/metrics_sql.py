@@ -30,7 +30,7 @@ SELECT count(*),
 FROM (
   SELECT next_check FROM orders
   WHERE finished_at IS NULL AND started_at IS NULL AND next_check <= statement_timestamp()
-  ORDER BY next_check LIMIT %(most)s
+  ORDER BY turn, next_check, id LIMIT %(most)s
 ) AS waiting
 """
 
@@ -45,14 +45,14 @@ FROM (
 ) AS begun
 """
 
-# The newest orders that workers have reached: those that came before the first one which waits.
+# The newest orders that workers have reached: those that came before the one that is next in line.
 # With a long queue the very newest have nothing to tell yet.
 NEWEST = """
 reached AS MATERIALIZED (
   SELECT coalesce(min(next_check), statement_timestamp()) AS at FROM (
     SELECT next_check FROM orders
     WHERE finished_at IS NULL AND started_at IS NULL AND next_check <= statement_timestamp()
-    ORDER BY next_check LIMIT 1
+    ORDER BY turn, next_check, id LIMIT 1
   ) AS first
 ),
 newest AS MATERIALIZED (

@@ -7,8 +7,9 @@ table of `orders/lifecycle.py` is a trigger of the first migration.
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Now
 
 from orders.lifecycle import FINAL, Status
@@ -51,6 +52,10 @@ class Order(models.Model):
     seq = models.PositiveIntegerField(default=1)
     attempts = models.PositiveIntegerField(default=0)
 
+    # Who takes turns with whom: the account, or a stranger's number (`orders.pressure.sender_of`).
+    sender = models.BigIntegerField(db_default=0, editable=False)
+    turn = models.BigIntegerField(db_default=0, editable=False)
+
     lease_token = models.BigIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
     next_check = models.DateTimeField(db_default=Now())
@@ -79,8 +84,13 @@ class Order(models.Model):
             # `finished_at` and not `status` says what is open, so that the moves in between
             # change no indexed column and stay on their page (HOT updates).
             models.Index(
-                fields=["next_check", "id"],
-                name="orders_waiting",
+                fields=["turn", "next_check", "id"],
+                name="orders_in_line",
+                condition=Q(finished_at=None, started_at=None),
+            ),
+            models.Index(
+                fields=["sender", "turn"],
+                name="orders_of_sender",
                 condition=Q(finished_at=None, started_at=None),
             ),
             models.Index(
@@ -280,6 +290,7 @@ class OrderStart(models.Model):
 
     at = models.DateTimeField()
     orders = models.PositiveIntegerField()
+    senders = ArrayField(models.BigIntegerField(), db_default=Value("{}"))
 
     class Meta:
         db_table = "order_starts"

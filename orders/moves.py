@@ -30,12 +30,19 @@ class NewOrder(NamedTuple):
     idempotency_key: str | None = None
     constraints: dict[str, Any] | None = None
     """What it asks of its route (`routing.constraints`); None if nothing."""
+    stranger: int = 0
+    """Who sends it if no account does (`orders.pressure.sender_of`); 0 if that is not known."""
+
+    @property
+    def sender(self) -> int:
+        return self.stranger if self.owner is None else self.owner
 
     def as_row(self) -> dict[str, Any]:
         """Return the order as the journal's statement reads it: a JSON object."""
         return {
             "id": self.id,
             "owner": self.owner,
+            "sender": self.sender,
             "client_order_id": self.client_order_id,
             "idempotency_key": self.idempotency_key,
             "type": self.type,

@@ -1,5 +1,7 @@
 """How much the engine lets in: so many orders from each account, and so many that wait in all.
 
+Of what may wait, each sender has a share at most, so that nobody fills it alone.
+
 The accounts' limit is counted in Redis, over all web processes; requests that ask at the same
 moment share one command. When Redis does not answer in time, each process counts for itself.
 What waits is counted in PostgreSQL once a second, and by each process on top what it let in.
@@ -10,13 +12,17 @@ import ipaddress
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from contextvars import Context
+from functools import lru_cache
 from typing import NamedTuple
 
 import psycopg
 import redis.asyncio
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 from redis.exceptions import RedisError
 
 from config.per_loop import once_per_loop
@@ -33,6 +39,7 @@ SILENT_SECONDS = 1.0  # after Redis failed us; each process counts for itself me
 MAX_COUNTED = 10_000  # accounts that a process counts by itself
 BACKLOG_SECONDS = 1.0
 OVERLOADED_SECONDS = 5  # after which a refused client should come again
+STRANGER_BYTES = 6  # of the digest of an address; who shares one, shares turns
 KEY = settings.REDIS_PREFIX + "limit:"
 
 # The generic cell rate algorithm: each key holds the time at which its bucket is full again.
@@ -86,6 +93,10 @@ class Allowance(NamedTuple):
 
 class Overloaded(Exception):
     """Too many orders wait. Nothing was stored; try again after OVERLOADED_SECONDS."""
+
+
+class ShareIsFull(Exception):
+    """Too many orders of this sender wait. Nothing was stored; others may go on sending."""
 
 
 class Limiter:
@@ -176,59 +187,79 @@ class OwnCount:
 class Backlog:
     """How many orders wait for their first start; one object for each asyncio loop."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, share: float = 1.0) -> None:
         self._most = most
+        self._most_of_one = max(1, int(most * share))
         self._link = Link(conninfo(), "engine backlog")
-        self._waiting = 0  # at the last reading
-        self._stored = 0  # by us since then; those that it counted, too, for a second
-        self._let_in = 0  # and not stored yet
+        self._waiting: Counter[int] = Counter()  # of each sender, at the last reading
+        self._waiting_in_all = 0
+        self._stored: Counter[int] = Counter()  # by us since then; those that it counted, too
+        self._stored_in_all = 0
+        self._let_in: Counter[int] = Counter()  # and not stored yet
+        self._let_in_in_all = 0
         self._read_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> None:
-        """Let one order in, to be stored within.
+    @asynccontextmanager
+    async def room(self, sender: int) -> AsyncIterator[None]:
+        """Let one order of the sender in, to be stored within.
 
         :raises Overloaded: as many as may be are waiting already.
+        :raises ShareIsFull: as many of this sender are.
         """
         if asyncio.get_running_loop().time() - self._read_at > BACKLOG_SECONDS:
             if self._reading is None:
                 self._reading = asyncio.create_task(self._read(), context=Context())
-            if self._is_full():  # it was; now it may not be any more
+            if self._refusal_of(sender):  # it was full; now it may not be any more
                 await asyncio.wait([self._reading], timeout=remaining(BACKLOG_SECONDS))
-        if self._is_full():
-            raise Overloaded
-        self._let_in += 1
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._let_in -= 1
-        if kind is None:
-            self._stored += 1
+        if (refusal := self._refusal_of(sender)) is not None:
+            raise refusal
+        self._count_let_in(sender, 1)
+        try:
+            yield
+        finally:
+            self._count_let_in(sender, -1)
+        self._stored[sender] += 1
+        self._stored_in_all += 1
 
     async def close(self) -> None:
         if self._reading is not None:
             await asyncio.wait([self._reading])
         await self._link.close()
 
-    def _is_full(self) -> bool:
-        return self._waiting + self._stored + self._let_in >= self._most
+    def _count_let_in(self, sender: int, step: int) -> None:
+        self._let_in_in_all += step
+        self._let_in[sender] += step
+        if not self._let_in[sender]:
+            del self._let_in[sender]
+
+    def _refusal_of(self, sender: int) -> Exception | None:
+        if self._waiting_in_all + self._stored_in_all + self._let_in_in_all >= self._most:
+            return Overloaded()
+        own = self._waiting[sender] + self._stored[sender] + self._let_in[sender]
+        return ShareIsFull() if own >= self._most_of_one else None
 
     async def _read(self) -> None:
-        stored, self._stored = self._stored, 0
+        stored, self._stored = self._stored, Counter()
+        self._stored_in_all = 0
         try:
             rows = await self._link.fetch(WAITING, (self._most,))
         except psycopg.Error as error:
             self._stored += stored
+            self._stored_in_all += stored.total()
             logger.warning("the backlog was not counted: %s", error)
         else:
-            self._waiting = rows[0][0]
+            self._waiting = Counter(dict(rows))
+            self._waiting_in_all = self._waiting.total()
         finally:
             self._read_at = asyncio.get_running_loop().time()
             self._reading = None
 
 
 WAITING = """
-SELECT count(*) FROM (
-  SELECT FROM orders WHERE finished_at IS NULL AND started_at IS NULL LIMIT %s) AS waiting
+SELECT sender, count(*) FROM (
+  SELECT sender FROM orders WHERE finished_at IS NULL AND started_at IS NULL LIMIT %s) AS waiting
+GROUP BY sender
 """
 
 
@@ -251,6 +282,22 @@ def name_of(principal: Principal, client: str) -> str:
     return f"address:{address}"
 
 
+def sender_of(principal: Principal, client: str) -> int:
+    """Return who takes turns with whom: an account's number, or below 0 one for an address.
+
+    That is a short digest with a secret key: it tells two strangers apart and nobody's address.
+    """
+    if principal.owner is not None:
+        return principal.owner
+    return _stranger(name_of(principal, client))
+
+
+@lru_cache(maxsize=MAX_COUNTED)
+def _stranger(name: str) -> int:
+    digest = salted_hmac("orders.pressure.stranger", name, algorithm="sha256").digest()
+    return -1 - int.from_bytes(digest[:STRANGER_BYTES])
+
+
 @once_per_loop
 def limiter_of_this_loop() -> Limiter | None:
     """Return the running loop's limiter, made at the first call; None if there is no limit."""
@@ -261,4 +308,4 @@ def limiter_of_this_loop() -> Limiter | None:
 @once_per_loop
 def backlog_of_this_loop() -> Backlog:
     """Return the running loop's backlog, made at the first call."""
-    return Backlog(settings.MAX_BACKLOG)
+    return Backlog(settings.MAX_BACKLOG, settings.SENDER_BACKLOG_SHARE)

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from config.session import is_connection_lost
 from orders.dialects import CLIENT_ORDER_ID
-from orders.pressure import OVERLOADED_SECONDS, Overloaded
+from orders.pressure import OVERLOADED_SECONDS, Overloaded, ShareIsFull
 from orders.submission import (
     AccountRequired,
     ClientOrderIdTaken,
@@ -75,6 +75,11 @@ REFUSALS: dict[type[Exception], tuple[int, str, str, int | None]] = {
     Overloaded: (
         *(503, "overloaded"),
         "Too many orders wait. This request stored nothing, come again later.",
+        OVERLOADED_SECONDS,
+    ),
+    ShareIsFull: (
+        *(429, "too_many_waiting"),
+        "Too many orders of yours wait. This request stored nothing, come again when some began.",
         OVERLOADED_SECONDS,
     ),
     OutcomeUnknown: (

@@ -90,6 +90,7 @@ async def submit_order(
     request: OrderRequest,
     owner: int | None = None,
     *,
+    stranger: int = 0,
     order_id: str | None = None,
     idempotency_key: str | None = None,
     sent: object = None,
@@ -100,22 +101,25 @@ async def submit_order(
     whoever was not rung for. Sent again under the same key it is the same order, and its answer
     the same as the first time: order and key are stored together or not at all. `sent` is the
     request as it came: by it one that comes again is known, whatever would be read in it by then.
+    `stranger` says who sends what no account does (`orders.pressure.sender_of`).
 
     :raises AccountRequired: nobody gave a key.
     :raises IdempotencyKeyReused, ClientOrderIdTaken: the key belongs to another order.
-    :raises Overloaded: too many orders wait; nothing is stored.
+    :raises Overloaded, ShareIsFull: too many orders wait, of all or of this sender; nothing is
+        stored.
     :raises OutcomeUnknown: the database did not say whether it stored the order.
     :raises psycopg.OperationalError: the database does not answer; nothing is stored.
     """
     if owner is None and (idempotency_key or request.client_order_id):
         raise AccountRequired
     order = _new_order(request, owner, order_id or new_order_id(), idempotency_key)
+    order = order._replace(stranger=stranger)
     asked = request_as_json(order)
     data: dict[str, Any] = {"order": asked}
     if idempotency_key or request.client_order_id:
         data |= fingerprint_of(sent)
     try:
-        async with backlog_of_this_loop():
+        async with backlog_of_this_loop().room(order.sender):
             event = await journal_of_this_loop().accept(order._replace(data=data))
     except AlreadyAccepted as before:
         return recognised(sent, before) or replayed(asked, before)

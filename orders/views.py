@@ -26,7 +26,7 @@ from orders.lifecycle import CANCELLABLE, Status
 from orders.markets import etag_of, markets_as_json
 from orders.models import Order, OrderEvent
 from orders.parsers import ExactJSONParser
-from orders.pressure import allowance_of
+from orders.pressure import allowance_of, sender_of
 from orders.problems import (
     CancellationUnknown,
     HttpsRequired,
@@ -119,7 +119,11 @@ class OrdersView(AsyncAPIView):
             return submission.repeat_order(repeated, principal.owner, key, before)
         await self._admit(request, principal)
         return await submission.submit_order(
-            await read_order(sent), principal.owner, idempotency_key=key, sent=sent
+            await read_order(sent),
+            principal.owner,
+            stranger=sender_of(principal, request.META.get("REMOTE_ADDR", "")),
+            idempotency_key=key,
+            sent=sent,
         )
 
     async def _admit(self, request: Request, principal: Principal) -> None:

@@ -20,7 +20,16 @@ from orders.hints import hints_of_this_loop
 from orders.journal import Journal, conninfo
 from orders.streams import close_connections
 from routing.registry import read_registry
-from tests.database import Database, Emptied, MakeJournal, restore_registry
+from tests.database import (
+    ENGINE_ROLE,
+    Database,
+    Emptied,
+    MakeJournal,
+    as_engine,
+    as_owner,
+    grant,
+    restore_registry,
+)
 from tests.engine import database_like, own_postgres, own_redis
 from tests.task_queue import Queue
 
@@ -70,12 +79,21 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[execnet.XSpec
 def django_db_setup(
     django_test_environment: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[str]:
-    """The migrated database of tests in this process; yields where a copy of it is."""
+    """The migrated database of tests in this process; yields where a copy of it is.
+
+    It was migrated by its owner. The engine's code, and the engines of real processes, work in it
+    as a role that owns nothing.
+    """
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases=["default"])
         connection.close()  # nobody may be connected to what is copied
+        grant(conninfo())
         with database_like(connection.settings_dict["NAME"]) as copy:
-            yield copy
+            owner = connection.settings_dict["USER"]
+            connection.settings_dict["USER"] = ENGINE_ROLE
+            yield as_engine(copy)
+            connection.close()
+            connection.settings_dict["USER"] = owner
         teardown_databases(made, verbosity=0)
 
 
@@ -161,6 +179,6 @@ async def journal(make_journal: MakeJournal) -> Journal:
 @pytest_asyncio.fixture
 async def database(database_conninfo: str) -> AsyncIterator[Database]:
     async with await psycopg.AsyncConnection.connect(
-        database_conninfo, autocommit=True
+        as_owner(database_conninfo), autocommit=True
     ) as connection:
         yield Database(connection, database_conninfo)

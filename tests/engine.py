@@ -25,6 +25,7 @@ from config.processes import CELERY_OPTIONS, WEB_OPTIONS, WORKER_OPTIONS
 from orders.hints import HintPublisher
 from orders.journal import Journal
 from orders.moves import NewOrder
+from tests.database import rewrite
 from tests.forked import Ended, Program, run_program
 
 SELL = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
@@ -223,7 +224,7 @@ class Engine:
 
     def empty(self) -> None:
         """Remove all orders; nothing may be under way."""
-        self.query(f"TRUNCATE {TABLES}")
+        rewrite(self.conninfo, f"TRUNCATE {TABLES}")
 
     def kill(self) -> None:
         """End what still runs, at once; how they stop by themselves has tests of its own."""

@@ -17,7 +17,7 @@ STARTS = """
 SELECT started_at FROM orders WHERE id = ANY(%s::uuid[]) AND started_at IS NOT NULL
 ORDER BY started_at
 """
-IN_ORDER_OF_ARRIVAL = STARTS.replace("ORDER BY started_at", "ORDER BY created_at, id")
+IN_ORDER_OF_ARRIVAL = STARTS.replace("ORDER BY started_at", "ORDER BY created_at, turn")
 WORKERS = "SELECT count(*) FROM heartbeats WHERE kind = 'worker'"
 
 

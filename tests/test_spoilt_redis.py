@@ -1,6 +1,9 @@
 """A Redis that stays and refuses: orders start within seconds, and the worker goes on."""
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -61,6 +64,17 @@ def be_full_of_junk(client: redis.Redis, _: Server) -> None:
     client.lpush(bell.QUEUE, "hello", "[]", '{"headers": {"task": "x", "id": "1"}}')
 
 
+def be_commanding(client: redis.Redis, _: Server) -> None:
+    """As whoever writes to Redis may: `celery control` from anywhere."""
+    url = f"unix://{client.connection_pool.connection_kwargs['path']}"
+    environment = {"REDIS_URL": url}
+    command = [sys.executable, "-m", "celery", "-A", "config", "control", "--timeout", "0.5"]
+    ended = subprocess.run(
+        [*command, "shutdown"], env=os.environ | environment, capture_output=True, check=False
+    )
+    assert b"No nodes replied" in ended.stderr, ended
+
+
 def heal(client: redis.Redis, server: Server) -> None:
     server.send(signal.SIGCONT)
     server.kill()
@@ -84,7 +98,16 @@ def spoilable(
 
 @pytest.mark.parametrize(
     "spoil",
-    [be_full, be_a_replica, be_spoilt, be_denied, be_frozen, be_emptied, be_full_of_junk],
+    [
+        be_full,
+        be_a_replica,
+        be_spoilt,
+        be_denied,
+        be_frozen,
+        be_emptied,
+        be_full_of_junk,
+        be_commanding,
+    ],
     ids=lambda spoil: spoil.__name__.removeprefix("be_"),
 )
 def test_orders_start_within_seconds_while_no_bell_can_ring(

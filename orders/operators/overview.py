@@ -50,7 +50,7 @@ FROM (
 WAITING = """
 SELECT count(*) AS waiting FROM (
   SELECT FROM orders WHERE finished_at IS NULL AND started_at IS NULL
-  ORDER BY next_check, id LIMIT %(most)s
+  ORDER BY turn, next_check, id LIMIT %(most)s
 ) AS waiting
 """
 NEEDING_ATTENTION = """

@@ -104,6 +104,7 @@ def query(statement: str, *parameters: object) -> tuple[object, ...]:
 
 def empty() -> None:
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")  # past the triggers
         connection.execute(
             "TRUNCATE orders, order_events, order_transactions, order_starts,"
             " simulated_network_transactions"

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.chromium import CHROMIUM, Complaints, chromium
+from tests.database import rewrite
 from tests.engine import PATIENCE, Engine, Process, Web, engine
 
 PASSWORD = "only-for-tests"
@@ -69,7 +70,7 @@ def running(process_database: str, tmp_path_factory: pytest.TempPathFactory) -> 
         found.manage("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.com")
         found.scheduler()
         yield found
-        found.query("TRUNCATE auth_user CASCADE")
+        rewrite(found.conninfo, "TRUNCATE auth_user CASCADE")
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ DELETE FROM pg_statistic WHERE starelid IN (
 
 CLAIM = {
     **{"room": 10, "statuses": ["pending", "routing", "building", "submitted"], "lease": 10},
-    **{"message": "", "data": "{}", "is_limited": True, "limit": 100, "window": 60},
+    **{"message": "", "data": "{}", "is_limited": True, "limit": 100, "kept": 5, "window": 60},
 }
 KEYS = '[{"ordinal": 0, "owner": 1, "idempotency_key": "k", "client_order_id": "c"}]'
 MOVES = (

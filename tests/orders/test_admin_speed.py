@@ -23,6 +23,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from orders.journal import conninfo
 from orders.models import Order
 from orders.operators.overview import orders
+from tests.database import as_owner, rewrite
 from tests.orders.ended_orders import (
     ANALYZE,
     API_QUERIES,
@@ -48,11 +49,11 @@ SIGNATURE = "signature of order 29000"
 def filled(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(conninfo(), autocommit=True) as database:
-        database.execute("TRUNCATE orders, order_transactions")
+    rewrite(conninfo(), "TRUNCATE orders, order_transactions")
+    with psycopg.connect(as_owner(conninfo()), autocommit=True) as database:
         database.execute(fill(ORDERS))
         yield database
-        database.execute("TRUNCATE orders, order_transactions")
+        rewrite(conninfo(), "TRUNCATE orders, order_transactions")
         database.execute("DELETE FROM auth_user WHERE username = 'many'")
 
 

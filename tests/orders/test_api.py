@@ -14,6 +14,7 @@ from orders.journal import conninfo
 from orders.lifecycle import Status
 from orders.urls import entry_paths
 from tests.accounts import make_account
+from tests.database import as_owner
 from tests.orders.client import (
     SELL_SOL,
     Answer,
@@ -483,7 +484,7 @@ async def test_without_the_database_every_door_says_that_trying_again_helps() ->
 
 async def test_times_are_in_utc_wherever_the_database_stands() -> None:
     at = datetime.now(UTC)
-    with psycopg.connect(conninfo(), autocommit=True) as connection:
+    with psycopg.connect(as_owner(conninfo()), autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {connection.info.dbname} SET TimeZone TO 'Asia/Tokyo'")
         try:
             order_id = await submit()

@@ -32,6 +32,7 @@ OPEN = "SELECT count(*) FROM orders WHERE finished_at IS NULL"
 CONFIRMED = "SELECT count(*) FROM orders WHERE status = 'confirmed'"
 SENT = "SELECT count(*) FROM orders WHERE status = 'submitted'"
 EXPIRE = "UPDATE orders SET lease_until = clock_timestamp() - interval '1 second'"
+TRIED_BEFORE = "started_at = created_at, next_check = clock_timestamp() + interval '1 hour'"
 DEADLINE = 120.0
 
 
@@ -238,7 +239,7 @@ def test_a_call_that_comes_as_the_carrier_ends_is_never_lost(run: Run) -> None:
 
 def test_a_named_order_is_carried_before_it_is_due(run: Run) -> None:
     named, other = store_many(2)
-    query("UPDATE orders SET next_check = clock_timestamp() + interval '1 hour'")
+    query(f"UPDATE orders SET {TRIED_BEFORE}")
     running = run(ScriptedNetwork(then=Sending.LANDS))
 
     running.carry(*(), named=(named, False)).join(DEADLINE)
@@ -250,7 +251,7 @@ def test_a_named_order_is_carried_before_it_is_due(run: Run) -> None:
 
 def test_a_suspect_is_carried_alone(run: Run, gate: Gate) -> None:
     first, suspect, later = store_many(3)
-    query("UPDATE orders SET next_check = now() + interval '1 hour' WHERE id <> %s", first)
+    query(f"UPDATE orders SET {TRIED_BEFORE} WHERE id <> %s", first)
     query("UPDATE orders SET lost_leases = %s WHERE id = %s", SUSPECT_AFTER, suspect)
     running = run(gate)
     carrying = running.carry()

@@ -16,7 +16,7 @@ from orders.journal import conninfo
 from orders.moves import AlreadyAccepted
 from routing.tokens import MARKETS, TOKENS, Registry
 from tests.accounts import execute, make_account
-from tests.database import Database, MakeJournal
+from tests.database import Database, MakeJournal, rewrite
 from tests.engine import Engine, Web, engine
 from tests.orders.client import SELL_SOL, Answer, connected, count_stored, get, post
 from tests.orders.walker import confirm
@@ -352,7 +352,7 @@ async def test_an_order_is_found_again_though_it_would_be_too_large_by_now() -> 
 async def test_an_order_of_an_older_release_is_found_again_and_answered_with_its_summary() -> None:
     owner = make_account()
     first = await send(SELL_SOL, "k", **owner.headers)
-    execute(
+    rewrite(
         conninfo(),
         "UPDATE order_events SET data = (data #- '{order,summary}') - 'fingerprint'::text",
     )

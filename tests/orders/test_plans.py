@@ -15,6 +15,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from config.postgres import connect
 from orders import metrics_sql
 from orders.journal import conninfo
+from tests.database import as_owner, rewrite
 from tests.orders.ended_orders import (
     ANALYZE,
     FORGET_STATISTICS,
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.django_db
 
 MOST_READ = 4_000  # rows of a table, by one statement; an hour of orders is 3,600
 GROWING = {"orders", "order_events", "order_transactions", "order_starts"}
+EMPTY = "TRUNCATE orders, order_transactions, order_starts"
 STARTS = """
 INSERT INTO order_starts (at, orders)
 SELECT now() - n * interval '1 minute', 1 FROM generate_series(1, 30000) AS n
@@ -38,12 +40,12 @@ SELECT now() - n * interval '1 minute', 1 FROM generate_series(1, 30000) AS n
 def full_tables(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(conninfo(), autocommit=True) as database:
-        database.execute("TRUNCATE orders, order_transactions, order_starts CASCADE")
+    rewrite(conninfo(), EMPTY)
+    with psycopg.connect(as_owner(conninfo()), autocommit=True) as database:
         database.execute(fill(30_000))
         database.execute(STARTS)
         yield database
-        database.execute("TRUNCATE orders, order_transactions, order_starts CASCADE")
+        rewrite(conninfo(), EMPTY)
         database.execute("DELETE FROM auth_user WHERE username = 'many'")
 
 

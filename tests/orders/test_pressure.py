@@ -167,7 +167,7 @@ async def test_a_redis_that_hangs_costs_a_moment_and_no_order() -> None:
     assert {one.wait for one in (first, *rest)} == {0.0}
 
 
-@override_settings(MAX_BACKLOG=5)
+@override_settings(MAX_BACKLOG=5, SENDER_BACKLOG_SHARE=1.0)
 async def test_a_full_backlog_lets_nobody_in_until_it_is_worked_off() -> None:
     ids = []
     while (refused := await post("/execute", SELL_SOL)).status == 201:
@@ -193,11 +193,11 @@ async def test_a_backlog_counts_what_others_let_in(monkeypatch: pytest.MonkeyPat
     for _ in range(3):
         await submit()
     backlog = Backlog(4)
-    async with backlog:  # and looks, while it goes on
+    async with backlog.room(1):  # and looks, while it goes on
         if backlog._reading is not None:
             await asyncio.wait([backlog._reading])
         with pytest.raises(Overloaded):
-            await backlog.__aenter__()
+            await fail_within(backlog)
     await backlog.close()
 
 
@@ -206,20 +206,20 @@ async def test_an_order_that_was_not_stored_takes_no_room() -> None:
     for _ in range(3):
         with pytest.raises(ValueError, match="refused"):
             await fail_within(backlog)
-    async with backlog:
+    async with backlog.room(1):
         pass
     await backlog.close()
 
 
 async def fail_within(backlog: Backlog) -> None:
-    async with backlog:
+    async with backlog.room(1):
         raise ValueError("refused")
 
 
 async def test_a_backlog_that_cannot_be_counted_refuses_nobody() -> None:
     with database_away():
         backlog = Backlog(100)
-        async with backlog:
+        async with backlog.room(1):
             pass
         await backlog.close()
 
@@ -227,7 +227,7 @@ async def test_a_backlog_that_cannot_be_counted_refuses_nobody() -> None:
 def test_a_crowd_is_answered_and_all_that_was_let_in_is_executed(
     process_database: str, tmp_path: Path
 ) -> None:
-    limits = {"ACCOUNT_RATE_LIMIT": "60/h", "MAX_BACKLOG": "60"}
+    limits = {"ACCOUNT_RATE_LIMIT": "60/h", "MAX_BACKLOG": "60", "SENDER_BACKLOG_SHARE": "1"}
     urls = {"REDIS_URL": settings.REDIS_URL, **limits}
     with engine(process_database, tmp_path, **urls) as running:
         webs = [running.web(), running.web()]

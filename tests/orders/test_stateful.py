@@ -44,7 +44,7 @@ from routing.venue import (
 )
 from routing.venues import Exchange
 from tests.checker import read, violations
-from tests.database import EXPIRE_LEASE
+from tests.database import EXPIRE_LEASE, rewrite
 from tests.orders.walker import NoHints
 from tests.routing.stubs import StubVenue
 from tests.samples import new_order
@@ -390,7 +390,9 @@ class OrdersUnderFire(RuleBasedStateMachine):
                 self._see_through(order_id)
             self.every_promise_is_kept()
         finally:
-            self.workshop.look.execute("TRUNCATE orders, order_events, order_transactions")
+            rewrite(
+                self.workshop.look.info.dsn, "TRUNCATE orders, order_events, order_transactions"
+            )
 
     # How
 

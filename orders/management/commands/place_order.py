@@ -20,7 +20,7 @@ from orders.management.order_watch import (
     follow,
     run,
 )
-from orders.pressure import Overloaded
+from orders.pressure import Overloaded, ShareIsFull
 from orders.problems import Problem, invalid_fields, refusal
 from orders.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
 from orders.submission import OutcomeUnknown, new_order_id, submit_order
@@ -85,7 +85,7 @@ class Command(BaseCommand):
             problem = invalid_fields(refused)
             self.tell(problem, options)
             raise CommandError(problem["detail"], returncode=BAD_INPUT) from None
-        except Overloaded as refused:
+        except (Overloaded, ShareIsFull) as refused:
             self.tell(refusal(refused), options)
             raise CommandError(
                 f"Too many orders wait. {NOTHING_STORED}", returncode=FAILED

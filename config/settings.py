@@ -11,7 +11,7 @@ from typing import Any
 from config import embedded
 from config.database.connection import BoundedConnection
 from config.environment import data_directory, environment_or_end
-from config.listening import EVERYWHERE
+from config.listening import EVERYWHERE, is_reachable
 from config.logs import logging_settings
 from config.postgres import LIBPQ_NAMES
 from config.readings import in_url
@@ -54,6 +54,7 @@ SECRET_KEY = given.SECRET_KEY or embedded.secret_key(DATA_DIR)
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]  # where health checks come from
 own_hosts = [in_url(given.HOST)] if given.HOST and given.HOST not in EVERYWHERE else []
 ALLOWED_HOSTS = list(dict.fromkeys([*LOOPBACK, *own_hosts, *given.ALLOWED_HOSTS]))
+IS_REACHABLE = is_reachable()  # by others than this machine, or perhaps
 CSRF_TRUSTED_ORIGINS = list(given.CSRF_TRUSTED_ORIGINS)
 ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own host
 SESSION_COOKIE_HTTPONLY = True

@@ -13,8 +13,11 @@ from rest_framework.views import APIView
 
 from config.session import answered_within
 from orders.authentication import authenticate_program
+from orders.events import timestamp
 from orders.problems import CONTENT_TYPE
 
+KEY_ENDS = "API-Key-Expires"
+"""In each answer to a key that expires soon."""
 ANSWER_SECONDS = 2.0
 """What PostgreSQL has of a request's time, in all. The rest of the 2.5 s is ours."""
 
@@ -42,6 +45,8 @@ class ProblemAPIView(APIView):
     ) -> Response:
         final = super().finalize_response(request, response, *args, **kwargs)
         final.headers["X-Content-Type-Options"] = "nosniff"
+        if (ends_at := getattr(getattr(request, "_auth", None), "ends_at", None)) is not None:
+            final.headers[KEY_ENDS] = timestamp(ends_at)
         if final.exception and is_json(final):
             final.content_type = CONTENT_TYPE
         return final

@@ -78,7 +78,7 @@ PROBLEM_CODES = sorted(
         *("invalid_order", "invalid_request", "bad_request", "order_not_found"),
         *("not_cancellable", "database_unavailable", "body_too_large", "internal_error"),
         *(code for _, code, _, _ in REFUSALS.values()),
-        *("https_required", "bad_handshake", "websocket_version"),
+        *("https_required", "bad_handshake", "websocket_version", "insufficient_scope"),
     }
 )
 ALIAS: Schema = {"x-alias": True}

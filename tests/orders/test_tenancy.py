@@ -12,6 +12,7 @@ from django.test import override_settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from orders import accounts
+from orders.keys import digest_of
 from orders.routes import websocket_routes
 from orders.urls import entry_paths
 from tests.accounts import Account, execute, make_account
@@ -282,7 +283,7 @@ async def test_a_ticket_ends_with_its_time_and_with_its_key() -> None:
     tickets = [
         (await request("POST", "/api/ws-tickets", **owner.headers)).json["ticket"] for _ in range(2)
     ]
-    digest = accounts.digest_of(tickets[0])
+    digest = digest_of(tickets[0])
     execute(
         owner.database, "UPDATE socket_tickets SET expires_at = now() WHERE digest = %s", digest
     )

@@ -182,6 +182,7 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "orders"},
         {"name": "aliases", "description": "The same views, on the paths of older systems."},
+        {"name": "account", "description": "One's own API keys."},
         {"name": "engine"},
     ],
     "PREPROCESSING_HOOKS": ["orders.schema.openapi.merge_slashes"],

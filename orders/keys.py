@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Least, Now
@@ -148,14 +147,14 @@ def usual_end() -> datetime | None:
     return timezone.now() + timedelta(days=DEFAULT_DAYS) if settings.IS_REACHABLE else None
 
 
-def make_key(owner: AbstractBaseUser, wish: Wish, doer: Doer) -> tuple[ApiKey, str]:
+def make_key(owner: int, wish: Wish, doer: Doer) -> tuple[ApiKey, str]:
     """Return a new key and its secret, which cannot be read again.
 
     :raises TooManyKeys: the account has enough of them.
     """
     with transaction.atomic():
-        _refuse_more(owner.pk, MAX_KEYS)
-        key, secret = _store(owner.pk, wish)
+        _refuse_more(owner, MAX_KEYS)
+        key, secret = _store(owner, wish)
         told = f"Made, for {' and '.join(wish.scopes)}."
         _record(doer, key, ADDITION, told)
     tell("key_made", doer.source, **_names(doer, key))

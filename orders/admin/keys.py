@@ -84,7 +84,7 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
         wish = Wish(obj.name, tuple(scopes_of(obj)), given["addresses"], obj.expires_at)
         try:
             key, request.new_secret = make_key(  # type: ignore[attr-defined]
-                obj.owner, wish, Doer(request.user.pk, request)
+                obj.owner_id, wish, Doer(request.user.pk, request)
             )
         except TooManyKeys:
             return

@@ -38,6 +38,12 @@ KINDS = {
     "^api/orders/(?P<order_id>[^/]+)/cancel/?$": ORDER,
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
+    "^account/keys/?$": ACCOUNT,  # these have tests in test_own_keys.py
+    "^api/account/keys/?$": ACCOUNT,
+    "^api/account/keys/(?P<prefix>[^/]+)$": ACCOUNT,
+    "^api/account/keys/(?P<prefix>[^/]+)/?$": ACCOUNT,
+    "^api/account/keys/(?P<prefix>[^/]+)/rotate/?$": ACCOUNT,
+    "^api/account/keys/(?P<prefix>[^/]+)/revoke/?$": ACCOUNT,
     **{f"^{probe}/?$": OPEN for probe in ("health", "api/health", "livez", "readyz", "metrics")},
     "^api/markets/?$": OPEN,
     "": OPEN,  # the live page, and what describes the API
@@ -51,7 +57,11 @@ KINDS = {
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 ENDS = ("", "/", "/events", "/events/", "/route", "/route/", "/cancel")
 ORDER_PATHS = tuple(f"/api/orders/{{}}{end}" for end in ENDS)
-GUARDED_PATHS = (*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/")
+KEY_PATHS = tuple(f"/api/account/keys{end}" for end in ("", "/", "/oee_x", "/oee_x/rotate"))
+GUARDED_PATHS = (
+    *(*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/"),
+    *(*KEY_PATHS, "/api/account/keys/oee_x/revoke/"),
+)
 SOCKET_PATHS = (
     *("/ws/orders/{}", "/ws/orders/{}/", "/execute?orderId={}", "/orders?orderId={}"),
     *("/ws/{}", "/ws/orders/{}/status", "/api/orders/{}/ws", "/api/orders/status/{}"),

@@ -63,7 +63,7 @@ class Command(BaseCommand):
         wish = Wish(name[:100], tuple(dict.fromkeys(scope or SCOPES)), addresses(address), end)
         with engine_needed(lambda: LOST):
             try:
-                _, secret = make_key(owner, wish, COMMAND)
+                _, secret = make_key(owner.pk, wish, COMMAND)
             except TooManyKeys:
                 raise CommandError(f"{user} has {MAX_KEYS} keys: revoke one first.") from None
         self.stderr.write("Keep this key: it cannot be shown again.")

@@ -230,3 +230,13 @@ def tell_of_refusal(refused: NotAuthenticated, source: Request | dict[str, Any])
             key_prefix=refused.key_prefix,
             reason=refused.reason,
         )
+
+
+def tell_of_limit(limit: str, source: Request | dict[str, Any], principal: Principal) -> None:
+    """Tell the security log that an account, or nobody's address, has come to a limit."""
+    tell(
+        *("limit_hit", source),
+        account=principal.owner,
+        key_prefix=principal.key_prefix,
+        limit=limit,
+    )

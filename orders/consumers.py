@@ -28,7 +28,7 @@ from rest_framework.exceptions import ValidationError
 from config.counts import counts
 from config.session import answered_within
 from orders.accounts import NOBODY, NotAuthenticated, accounts_of_this_loop
-from orders.authentication import authenticate_socket, said_of_scope
+from orders.authentication import authenticate_socket, said_of_scope, tell_of_limit
 from orders.dialects import PONG, is_ping
 from orders.events import Event, group_of
 from orders.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
@@ -495,6 +495,7 @@ class OrderEntry(OrderStream):
             return
         allowance = await allowance_of(self.principal, (self.scope.get("client") or ("",))[0])
         if allowance is not None and allowance.wait:
+            tell_of_limit("orders", self.scope, self.principal)
             await self.say_problem(too_many_requests(allowance.wait))
             return
         await self._take(await read_order(sent), sent)

@@ -7,6 +7,7 @@ request's id stands in every line of a request by itself. No line ever has a sec
 
 import ipaddress
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol, TypedDict, Unpack
 
@@ -37,6 +38,13 @@ EVENTS = {
     "account_changed": GOOD,
 }
 """The events, and at which level each is written. A name that was given is never changed."""
+
+
+SELDOM = frozenset(("limit_hit",))
+"""Written at most once a second of one sender, and counted each time: an honest one meets them."""
+SELDOM_SECONDS = 1.0
+MAX_WRITTEN = 10_000
+_written: dict[tuple[Any, ...], float] = {}
 
 
 class Facts(TypedDict, total=False):
@@ -73,9 +81,23 @@ def tell(
     """
     level = EVENTS[event]
     counts[f"security_events:{event}"] += 1
+    address = address_of(source)
+    if event in SELDOM and not is_due((event, account or address, facts.get("limit"))):
+        return
     told: dict[str, Any] = {"account": account, "key_prefix": key_prefix, **facts}
     fields = {name: plain(value) for name, value in told.items() if value is not None}
-    logger.log(level, event, extra={"address": address_of(source), **fields})
+    logger.log(level, event, extra={"address": address, **fields})
+
+
+def is_due(line: tuple[Any, ...]) -> bool:
+    """Whether such a line was not written a moment ago."""
+    now = time.monotonic()
+    if _written.get(line, 0.0) > now:
+        return False
+    if len(_written) >= MAX_WRITTEN:
+        _written.clear()
+    _written[line] = now + SELDOM_SECONDS
+    return True
 
 
 def address_of(source: HasMeta | Mapping[str, Any] | None) -> str:

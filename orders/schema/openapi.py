@@ -126,6 +126,9 @@ RETRY_AFTER = OpenApiParameter(
     response=[429, 503],
 )
 ACCOUNT = {401: ("No API key, or one that does not hold.", [examples.WHO_ARE_YOU])}
+TOO_MANY_READS: dict[int, tuple[str, list[OpenApiExample]]] = {
+    429: ("More reading than is allowed: see `Retry-After`.", [])
+}
 NO_DATABASE = {503: ("The database does not answer: come again.", [examples.NO_DATABASE_PROBLEM])}
 NO_ORDER = {404: ("No order has this id.", [examples.UNKNOWN_ORDER])}
 UNWRITABLE: dict[int, tuple[str, list[OpenApiExample]]] = {
@@ -151,6 +154,7 @@ ORDERS = extend_schema_view(
                 {
                     400: ("A parameter means nothing.", examples.INVALID_LISTS),
                     **ACCOUNT,
+                    **TOO_MANY_READS,
                     **UNWRITABLE,
                     **NO_DATABASE,
                 }
@@ -208,6 +212,7 @@ ORDER = extend_schema(
             {
                 400: ("There are no parameters.", []),
                 **ACCOUNT,
+                **TOO_MANY_READS,
                 **NO_ORDER,
                 **UNWRITABLE,
                 **NO_DATABASE,
@@ -234,6 +239,7 @@ EVENTS = extend_schema(
             {
                 400: ("`after` is no seq.", [examples.INVALID_AFTER]),
                 **ACCOUNT,
+                **TOO_MANY_READS,
                 **NO_ORDER,
                 **UNWRITABLE,
                 **NO_DATABASE,
@@ -254,6 +260,7 @@ ROUTE = extend_schema(
             {
                 400: ("There are no parameters.", []),
                 **ACCOUNT,
+                **TOO_MANY_READS,
                 **NO_ORDER,
                 **UNWRITABLE,
                 **NO_DATABASE,
@@ -348,7 +355,7 @@ MARKETS = extend_schema(
     responses={
         (200, JSON): answer("MarketList", "What can be traded.", ("Some", examples.MARKETS)),
         304: OpenApiResponse(description="Nothing has changed."),
-        **problems({400: ("There are no parameters.", []), **UNWRITABLE}),
+        **problems({400: ("There are no parameters.", []), **TOO_MANY_READS, **UNWRITABLE}),
     },
 )
 HEALTH = extend_schema(
@@ -373,6 +380,7 @@ NO_KEY: Errors = {404: ("You have no such key.", [])}
 KEY_ERRORS: Errors = {
     400: ("A field or a parameter means nothing.", []),
     **ACCOUNT,
+    **TOO_MANY_READS,
     403: ("The key is not for this; or a form of another site's page.", []),
     **UNWRITABLE,
     **NO_DATABASE,

@@ -11,12 +11,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
 from structlog.contextvars import bound_contextvars
 
 from config.counts import counts
 from config.embedded import PROJECT
 from config.logs import SECURITY_FIELDS, logging_settings
+from orders import security_log
+from orders.account_log import tell_of_command
 from orders.metrics import counted
+from orders.models import ApiKey
 from orders.security_log import EVENTS, LONGEST, Facts, tell
 
 FILTER = PROJECT / "docs/deployment/fail2ban/order-engine-filter.conf"
@@ -163,3 +170,67 @@ def test_a_json_line_has_the_facts_as_members(written: io.StringIO) -> None:
     if text.startswith("{"):
         line = json.loads(text)
         assert (line["message"], line["account"], line["by"]) == ("account_changed", 7, "command")
+
+
+@pytest.mark.django_db
+def test_operators_changes_of_accounts_are_told(
+    admin_client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice = User.objects.create_user("alice")
+    path = f"/admin/auth/user/{alice.pk}"
+    form = {"username": "alice", "is_staff": "on", "date_joined_0": "2026-01-01"}
+    admin_client.post(f"{path}/change/", form | {"date_joined_1": "00:00:00"})
+    words = {"password1": "correct horse 5", "password2": "correct horse 5"}
+    admin_client.post(f"{path}/password/", words | {"usable_password": "true"})
+    admin_client.post("/admin/auth/user/add/", {"username": "bob", **words})
+    admin_client.post(f"{path}/delete/", {"post": "yes"})
+    told = [vars(one) for one in caplog.records if one.message == "account_changed"]
+    changed = [one["changed"] for one in told]
+    assert "Staff status" in changed[0]
+    assert changed[1:] == ["password", "made", "deleted"]
+    assert [one["account"] for one in (told[0], told[1], told[3])] == [alice.pk] * 3
+    assert all(one["by"].startswith("operator ") for one in told)
+    assert "horse" not in str(told)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("created", "changed"), [(True, "made"), (False, "password")])
+def test_deeds_by_command_are_in_both_logs(
+    created: bool, changed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice = User.objects.create_user("alice")
+    tell_of_command(alice, created, signal=None)
+    (line,) = (vars(one) for one in caplog.records if one.message == "account_changed")
+    assert (line["account"], line["by"], line["changed"]) == (alice.pk, "command", changed)
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (alice, str(alice.pk))
+    assert "By command" in entry.change_message
+
+
+@pytest.mark.django_db
+def test_keys_by_command_are_in_both_logs(caplog: pytest.LogCaptureFixture) -> None:
+    User.objects.create_user("alice")
+    call_command("create_api_key", "alice", stdout=io.StringIO(), stderr=io.StringIO())
+    prefix = ApiKey.objects.get().prefix
+    call_command("rotate_api_key", prefix, stdout=io.StringIO(), stderr=io.StringIO())
+    call_command("revoke_api_key", prefix, stdout=io.StringIO())
+    names = ["key_made", "key_rotated", "key_revoked"]
+    told = [vars(one) for one in caplog.records if one.message in names]
+    assert [one["message"] for one in told] == names
+    assert {(one["key_prefix"], one["by"]) for one in told} == {(prefix, "command")}
+    messages = LogEntry.objects.order_by("id").values_list("change_message", flat=True)
+    assert [text.partition(" ")[0] for text in messages] == ["Made,", "Rotated:", "Revoked."]
+    assert all("By command" in text for text in messages)
+
+
+def test_an_honest_senders_limit_is_counted_each_time_and_written_now_and_then(
+    written: io.StringIO,
+) -> None:
+    security_log._written.clear()
+    before = counts.copy()
+    for _ in range(50):
+        tell("limit_hit", scope("203.0.113.7"), account=7, limit="reads")
+    tell("limit_hit", scope("203.0.113.7"), account=8, limit="reads")
+    tell("limit_hit", scope("203.0.113.7"), account=7, limit="orders")
+    assert (counts - before)["security_events:limit_hit"] == 52
+    assert len(written.getvalue().splitlines()) == 3

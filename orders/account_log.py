@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from orders.keys import login_name
 from orders.security_log import tell
 
+
 def tell_of_command(instance: User, created: bool, **_: Any) -> None:
     """Tell of an account that a command has saved (a receiver of `post_save`)."""
     changed = "made" if created else "password"

@@ -224,8 +224,8 @@ class Accounts:
             raise NotAuthenticated("This ticket was used or has expired.", "ticket")
         owner, session, proof, _, *facts = row
         principal = Principal(owner, session=session, proof=proof)
-        if session is None:
-            principal = known_key(*facts).admitted(client)
+        if session is None:  # then it is a key's, or nothing is left of what it came from
+            principal = known_key(*facts).admitted(client)._replace(owner=owner)
         if await self._withdrawn([principal]):
             text = "The credential of this ticket no longer holds."
             raise NotAuthenticated(text, "ticket", principal)

@@ -38,6 +38,7 @@ def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     loggers = [logging.root, *map(logging.getLogger, logging_settings("INFO", "json")["loggers"])]
     before = [(each, each.handlers[:], each.level, each.propagate) for each in loggers]
     found = io.StringIO()
+    security_log._written.clear()
     wanted = logging_settings("ERROR", request.param)
     wanted["handlers"]["console"]["stream"] = found
     logging.config.dictConfig(wanted)
@@ -226,7 +227,6 @@ def test_keys_by_command_are_in_both_logs(caplog: pytest.LogCaptureFixture) -> N
 def test_an_honest_senders_limit_is_counted_each_time_and_written_now_and_then(
     written: io.StringIO,
 ) -> None:
-    security_log._written.clear()
     before = counts.copy()
     for _ in range(50):
         tell("limit_hit", scope("203.0.113.7"), account=7, limit="reads")

@@ -20,11 +20,13 @@ LONGEST = 150  # characters of what a stranger wrote
 GOOD, BAD = logging.INFO, logging.WARNING
 
 EVENTS = {
-    "login_succeeded": GOOD,
+    "login": GOOD,
     "login_failed": BAD,
     "login_locked": BAD,
-    "logged_out": GOOD,
-    "second_factor_succeeded": GOOD,
+    "logout": GOOD,
+    "session_ended": GOOD,
+    "password_changed": GOOD,
+    "second_factor_passed": GOOD,
     "second_factor_failed": BAD,
     "second_factor_enrolled": GOOD,
     "second_factor_reset": BAD,

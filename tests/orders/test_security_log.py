@@ -121,7 +121,7 @@ def test_fail2ban_finds_who_was_refused(event: str, address: str, written: io.St
 
 
 @pytest.mark.parametrize(
-    "event", ["login_succeeded", "key_made", "key_revoked", "limit_hit", "account_changed"]
+    "event", ["login", "key_made", "key_revoked", "limit_hit", "account_changed"]
 )
 def test_fail2ban_leaves_those_alone_who_did_nothing_wrong(
     event: str, written: io.StringIO

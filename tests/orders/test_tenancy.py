@@ -84,7 +84,8 @@ def patterns(found: list[Any], prefix: str = "") -> Iterator[str]:
 def told(answer: Answer, order_id: str) -> tuple[Any, ...]:
     """Return all that an answer tells, the id that was asked for aside."""
     headers = {name: value.replace(order_id, "ID") for name, value in answer.headers.items()}
-    headers.pop("x-request-id")  # of the request, not of the order
+    for name in ("x-request-id", "ratelimit-remaining", "ratelimit-reset"):
+        headers.pop(name, None)  # of the request or its sender, not of the order
     return answer.status, headers, answer.text.replace(order_id, "ID")
 
 

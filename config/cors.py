@@ -15,7 +15,7 @@ METHODS = b"GET, HEAD, POST"
 SENT_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-ID"
 READ_HEADERS = (
     b"Location, Retry-After, Idempotent-Replayed, ETag, X-Request-ID, RateLimit-Limit,"
-    b" RateLimit-Remaining, RateLimit-Reset, WWW-Authenticate"
+    b" RateLimit-Remaining, RateLimit-Reset, WWW-Authenticate, API-Key-Expires"
 )
 FRESH_SECONDS = b"600"  # for which a browser need not ask again
 Headers = list[tuple[bytes, bytes]]

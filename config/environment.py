@@ -190,6 +190,11 @@ class Environment(BaseSettings):
         "Orders that an account may send, over all web processes: as `ORDER_RATE_LIMIT`. Nobody is"
         " counted by address. All of it may be used at once, and comes back with time.",
     )
+    READ_RATE_LIMIT: Annotated[Rate | None, readings.rate()] = setting(
+        "6000/m",
+        "What an account, or an address of nobody, may read: an order costs 1, a list 10 and 1 for"
+        " every 5 orders, a list that is searched for 30 more.",
+    )
     MAX_BACKLOG: Annotated[int, readings.whole(1, 10_000_000)] = setting(
         "10000", "Orders that may wait for their first start; more are answered with 503."
     )

@@ -21,7 +21,12 @@ from config.counts import counts
 FORMATS = ("console", "json")
 OTHERS = ("django", "django.server", "uvicorn", "uvicorn.error", "uvicorn.access")
 CONSUMER = "celery.worker.consumer.consumer"
+SECURITY = "engine.security"  # its lines are written at every level
 EXTRA_FIELDS = ("order_id", "seq", "status_code")
+# Of orders/security_log.py. The address stands first: a stranger's words come after it.
+SECURITY_FIELDS = (
+    *("address", "account", "key_prefix", "user_name", "by", "reason", "limit", "changed", "days"),
+)
 ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {9: "\t", 10: "\\n", 13: "\\r"}
 
 
@@ -49,6 +54,7 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
             **{name: {"level": level} for name in ("config", "orders", "routing")},
             **dict.fromkeys(OTHERS, passed_on),
             CONSUMER: {"filters": ["in_one_line"]},
+            SECURITY: {"level": "INFO"},
         },
     }
 
@@ -57,7 +63,7 @@ def formatter(form: str) -> ProcessorFormatter:
     return ProcessorFormatter(
         foreign_pre_chain=[
             merge_contextvars,
-            ExtraAdder(EXTRA_FIELDS),
+            ExtraAdder((*EXTRA_FIELDS, *SECURITY_FIELDS)),
             structlog.stdlib.add_logger_name,
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

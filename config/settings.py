@@ -11,7 +11,7 @@ from typing import Any
 from config import embedded
 from config.database.connection import BoundedConnection
 from config.environment import data_directory, environment_or_end
-from config.listening import EVERYWHERE
+from config.listening import EVERYWHERE, is_reachable
 from config.logs import logging_settings
 from config.postgres import LIBPQ_NAMES
 from config.readings import in_url
@@ -54,6 +54,7 @@ SECRET_KEY = given.SECRET_KEY or embedded.secret_key(DATA_DIR)
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]  # where health checks come from
 own_hosts = [in_url(given.HOST)] if given.HOST and given.HOST not in EVERYWHERE else []
 ALLOWED_HOSTS = list(dict.fromkeys([*LOOPBACK, *own_hosts, *given.ALLOWED_HOSTS]))
+IS_REACHABLE = is_reachable()  # by others than this machine, or perhaps
 CSRF_TRUSTED_ORIGINS = list(given.CSRF_TRUSTED_ORIGINS)
 ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own host
 SESSION_COOKIE_HTTPONLY = True
@@ -181,6 +182,7 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "orders"},
         {"name": "aliases", "description": "The same views, on the paths of older systems."},
+        {"name": "account", "description": "One's own API keys."},
         {"name": "engine"},
     ],
     "PREPROCESSING_HOOKS": ["orders.schema.openapi.merge_slashes"],
@@ -246,6 +248,7 @@ DEFAULT_MARKET = given.DEFAULT_MARKET
 ORDER_CONCURRENCY = given.ORDER_CONCURRENCY
 ORDER_RATE_LIMIT = given.ORDER_RATE_LIMIT
 ACCOUNT_RATE_LIMIT = given.ACCOUNT_RATE_LIMIT
+READ_RATE_LIMIT = given.READ_RATE_LIMIT
 MAX_BACKLOG = given.MAX_BACKLOG
 SENDER_BACKLOG_SHARE = given.SENDER_BACKLOG_SHARE
 ALLOW_ANONYMOUS_ORDERS = (

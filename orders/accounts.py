@@ -1,51 +1,62 @@
 """For whom a request acts: API keys, and whether what a socket was opened with still holds.
 
 An account is a Django user. A request acts for a `Principal`: an account, by a key or a session,
-or nobody. Keys are looked up without a thread and kept for two seconds; what open sockets rest on
-is asked again each second, in one query for all of them.
+or nobody. Keys are looked up without a thread and kept for two seconds, with what they may do and
+from where; what open sockets rest on is asked again each second, in one query for all of them.
 """
 
 import asyncio
-import hashlib
 import logging
-import re
-import secrets
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
 
 from config.group_commit import Connection, GroupCommit
 from config.per_loop import once_per_loop
 from config.postgres import Link
 from orders.journal import ACCEPT_PATIENCE, conninfo
+from orders.key_use import KeyUse, write_use
+from orders.keys import (
+    HOLDS,
+    KEY,
+    READ,
+    Network,
+    digest_of,
+    is_soon,
+    is_within,
+    networks_of,
+    prefix_of,
+)
 from orders.models import ApiKey
 
 logger = logging.getLogger(__name__)
 
-NO_SUCH_KEY = "This API key is unknown, expired or revoked."
-KEY_SIGN = "oee_"
-KEY = re.compile(r"oee_[A-Za-z0-9_-]{43}", re.ASCII)
-PREFIX_LENGTH = 12  # of which eight characters tell keys apart
+NO_SUCH_KEY = "This API key is unknown, expired or revoked, or not for your address."
+NONE = "none"  # the reason of who gave no credential
 KNOWN_SECONDS = 2.0  # for which a key that was revoked may still open a door
 CHECK_SECONDS = 1.0
 MAX_KNOWN = 10_000
 
-FIND_KEYS = """
-SELECT key.digest, key.owner_id, key.id FROM api_keys AS key
+FACTS = (
+    "key.owner_id, key.id, key.may_read, key.may_trade, key.prefix, key.expires_at, key.addresses"
+)
+FIND_KEYS = f"""
+SELECT key.digest, {FACTS} FROM api_keys AS key
 JOIN auth_user AS holder ON holder.id = key.owner_id AND holder.is_active
 WHERE key.digest = ANY(%(digests)s) AND key.revoked_at IS NULL
   AND (key.expires_at IS NULL OR key.expires_at > statement_timestamp())
-"""
-REDEEM = """
-DELETE FROM socket_tickets WHERE digest = %s
-RETURNING owner_id, api_key_id, session_key, proof, expires_at > statement_timestamp()
-"""
+"""  # noqa: S608  # our own words
+REDEEM = f"""
+WITH ticket AS (
+  DELETE FROM socket_tickets WHERE digest = %s
+  RETURNING owner_id, api_key_id, session_key, proof, expires_at > statement_timestamp() AS holds)
+SELECT ticket.owner_id, ticket.session_key, ticket.proof, ticket.holds, {FACTS}
+FROM ticket LEFT JOIN api_keys AS key ON key.id = ticket.api_key_id
+"""  # noqa: S608
 # Which of these no longer hold: revoked, expired, logged out, a new password, an inactive account.
 WITHDRAWN = """
 SELECT held.place FROM unnest(%s::int[], %s::bigint[], %s::text[], %s::text[])
@@ -65,61 +76,98 @@ WHERE NOT EXISTS (
 class Principal(NamedTuple):
     """For whom a request acts, and by which credential. `owner` None is nobody.
 
-    `proof` is the fingerprint of the password with which a session began.
+    `proof` is the fingerprint of the password with which a session began. `ends_at` is when a key
+    expires, if that is soon.
     """
 
     owner: int | None = None
     key: int | None = None
     session: str | None = None
     proof: str | None = None
+    may_read: bool = True
+    may_trade: bool = True
+    key_prefix: str | None = None
+    ends_at: datetime | None = None
+
+    def may(self, scope: str) -> bool:
+        """Whether the credential is for `read`, or for `trade`; only a key may not be."""
+        return self.may_read if scope == READ else self.may_trade
 
 
 NOBODY = Principal()
-UNKNOWN = (0.0, NOBODY)
+
+
+class Known(NamedTuple):
+    """A key as it was found: for whom, and from where it may be used (None: from anywhere)."""
+
+    principal: Principal
+    networks: tuple[Network, ...] | None = None
+
+    def admitted(self, client: str) -> Principal:
+        """Return for whom the key acts.
+
+        :raises NotAuthenticated: it is not for this address.
+        """
+        if self.networks is not None and not is_within(client, self.networks):
+            raise NotAuthenticated(NO_SUCH_KEY, "address", self.principal)
+        return self.principal
+
+
+NOT_KNOWN = (0.0, Known(NOBODY))
 
 
 class NotAuthenticated(Exception):
-    """There is no such credential, or it no longer holds. Try again with another one."""
+    """There is no such credential, or it no longer holds. Try again with another one.
 
-
-def digest_of(secret: str) -> str:
-    """Return what is stored of a secret of 256 random bits, which no dictionary holds."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def create_api_key(
-    owner: AbstractBaseUser, name: str = "", expires_at: datetime | None = None
-) -> tuple[ApiKey, str]:
-    """Return a new key and its secret, which cannot be read again."""
-    secret = KEY_SIGN + secrets.token_urlsafe(32)
-    key = ApiKey.objects.create(
-        owner_id=owner.pk,
-        name=name,
-        prefix=secret[:PREFIX_LENGTH],
-        digest=digest_of(secret),
-        expires_at=expires_at,
-    )
-    return key, secret
-
-
-def revoke_api_keys(keys: QuerySet[ApiKey]) -> int:
-    """Revoke the keys and return how many were; one that is revoked stays as it is."""
-    return keys.filter(revoked_at=None).update(revoked_at=Now())
-
-
-def find_api_key(secret: str) -> ApiKey:
-    """Return the key, with its owner; for sync doors.
-
-    :raises NotAuthenticated: no key has this secret, or it no longer holds.
+    `reason`, `account` and `key_prefix` are for the log: the answer has none of them.
     """
-    holds = Q(expires_at=None) | Q(expires_at__gt=Now())
+
+    def __init__(self, says: str, reason: str = NONE, holder: Principal = NOBODY) -> None:
+        self.reason, self.account, self.key_prefix = reason, holder.owner, holder.key_prefix
+        super().__init__(says)
+
+
+class UnknownDigest(Exception):
+    """No key that holds has this digest."""
+
+
+def no_such_key(secret: str) -> NotAuthenticated:
+    return NotAuthenticated(NO_SUCH_KEY, "unknown", Principal(key_prefix=prefix_of(secret)))
+
+
+def find_api_key(secret: str, client: str) -> tuple[ApiKey, Principal]:
+    """Return the key, with its owner, and for whom it acts; for sync doors.
+
+    :raises NotAuthenticated: no key has this secret, it no longer holds, or not for this address.
+    """
     found = ApiKey.objects.select_related("owner").filter(
-        holds, digest=digest_of(secret), revoked_at=None, owner__is_active=True
+        HOLDS, digest=digest_of(secret), owner__is_active=True
     )
     key = found.first() if KEY.fullmatch(secret) else None
     if key is None:
-        raise NotAuthenticated(NO_SUCH_KEY)
-    return key
+        raise no_such_key(secret)
+    known = known_key(
+        *(key.owner_id, key.pk, key.may_read, key.may_trade, key.prefix),
+        *(key.expires_at, key.addresses),
+    )
+    principal = known.admitted(client)
+    write_use(key.pk, client)
+    return key, principal
+
+
+def known_key(
+    owner: int,
+    key: int,
+    may_read: bool,
+    may_trade: bool,
+    prefix: str,
+    expires_at: datetime | None,
+    addresses: Any,
+) -> Known:
+    """Return what was found of a key, in the order of FACTS."""
+    ends_at = expires_at if is_soon(expires_at) else None
+    principal = Principal(owner, key, None, None, may_read, may_trade, prefix, ends_at)
+    return Known(principal, networks_of(addresses))
 
 
 def session_principal(user: AbstractBaseUser, session_key: str | None) -> Principal:
@@ -132,29 +180,38 @@ class Accounts:
     def __init__(self) -> None:
         self._link = Link(conninfo(), "engine accounts")
         self._find = GroupCommit(self._link, _find_keys, _find_keys_again, patience=ACCEPT_PATIENCE)
-        self._known: dict[str, tuple[float, Principal]] = {}
+        self._known: dict[str, tuple[float, Known]] = {}
+        self._use = KeyUse(self._link)
         self._sockets: dict[Principal, set[Callable[[], None]]] = {}
         self._checking: asyncio.Task[None] | None = None
 
-    async def holder_of(self, secret: str) -> Principal:
-        """Return for whom the API key acts.
+    async def holder_of(self, secret: str, client: str) -> Principal:
+        """Return for whom the API key acts that came from this address.
 
-        :raises NotAuthenticated: no key has this secret, or it no longer holds.
+        :raises NotAuthenticated: no key has this secret, it no longer holds, or not from there.
         :raises psycopg.Error: the database does not answer.
         """
         digest, now = digest_of(secret), asyncio.get_running_loop().time()
-        known_until, principal = self._known.get(digest, UNKNOWN)
-        if known_until > now:
-            return principal
-        if not KEY.fullmatch(secret):
-            raise NotAuthenticated(NO_SUCH_KEY)
-        principal = await self._find(digest)
-        if len(self._known) >= MAX_KNOWN:
-            self._known.clear()
-        self._known[digest] = now + KNOWN_SECONDS, principal
+        known_until, known = self._known.get(digest, NOT_KNOWN)
+        if known_until <= now:
+            known = await self._look_up(secret, digest, now)
+        principal = known.admitted(client)
+        self._use.note(principal.key, client)
         return principal
 
-    async def redeem(self, ticket: str) -> Principal:
+    async def _look_up(self, secret: str, digest: str, now: float) -> Known:
+        if not KEY.fullmatch(secret):
+            raise no_such_key(secret)
+        try:
+            known = await self._find(digest)
+        except UnknownDigest:
+            raise no_such_key(secret) from None
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[digest] = now + KNOWN_SECONDS, known
+        return known
+
+    async def redeem(self, ticket: str, client: str) -> Principal:
         """Use a socket ticket up and return for whom it was issued.
 
         :raises NotAuthenticated: it was used, has expired, or its credential no longer holds.
@@ -163,11 +220,15 @@ class Accounts:
         async with self._link.connection() as connection:
             cursor = await connection.execute(REDEEM, (digest_of(ticket),))
             row = await cursor.fetchone()
-        if row is None or not row[4]:
-            raise NotAuthenticated("This ticket was used or has expired.")
-        principal = Principal(*row[:4])
+        if row is None or not row[3]:
+            raise NotAuthenticated("This ticket was used or has expired.", "ticket")
+        owner, session, proof, _, *facts = row
+        principal = Principal(owner, session=session, proof=proof)
+        if session is None:  # then it is a key's, or nothing is left of what it came from
+            principal = known_key(*facts).admitted(client)._replace(owner=owner)
         if await self._withdrawn([principal]):
-            raise NotAuthenticated("The credential of this ticket no longer holds.")
+            text = "The credential of this ticket no longer holds."
+            raise NotAuthenticated(text, "ticket", principal)
         return principal
 
     def watch(self, principal: Principal, expel: Callable[[], None]) -> None:
@@ -189,6 +250,7 @@ class Accounts:
             self._checking.cancel()
             await asyncio.gather(self._checking, return_exceptions=True)
             self._checking = None
+        await self._use.close()
         await self._link.close()
 
     async def _check_for_ever(self) -> None:
@@ -204,7 +266,8 @@ class Accounts:
                 logger.warning("credentials of open sockets were not checked: %s", error)
 
     async def _withdrawn(self, held: Sequence[Principal]) -> list[Principal]:
-        columns = [list(column) for column in zip(*held, strict=True)]
+        credentials = [(one.owner, one.key, one.session, one.proof) for one in held]
+        columns = [list(column) for column in zip(*credentials, strict=True)]
         return [held[row[0] - 1] for row in await self._link.fetch(WITHDRAWN, columns)]
 
 
@@ -214,12 +277,10 @@ def accounts_of_this_loop() -> Accounts:
     return Accounts()
 
 
-async def _find_keys(
-    connection: Connection, digests: Sequence[str]
-) -> Sequence[Principal | Exception]:
+async def _find_keys(connection: Connection, digests: Sequence[str]) -> Sequence[Known | Exception]:
     cursor = await connection.execute(FIND_KEYS, {"digests": list(digests)})
-    found = {row[0]: Principal(row[1], key=row[2]) for row in await cursor.fetchall()}
-    return [found.get(digest) or NotAuthenticated(NO_SUCH_KEY) for digest in digests]
+    found = {digest: known_key(*facts) for digest, *facts in await cursor.fetchall()}
+    return [found.get(digest) or UnknownDigest() for digest in digests]
 
 
 async def _find_keys_again(connection: Connection, digests: Sequence[str]) -> Sequence[None]:

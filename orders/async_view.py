@@ -12,9 +12,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.session import answered_within
-from orders.authentication import authenticate_program
-from orders.problems import CONTENT_TYPE
+from orders.authentication import (
+    authenticate_program,
+    client_of,
+    principal_of,
+    tell_of_limit,
+)
+from orders.events import timestamp
+from orders.problems import CONTENT_TYPE, TOO_MANY_READS, TooManyRequests
+from orders.reading import allowance_of_read
 
+KEY_ENDS = "API-Key-Expires"
+"""In each answer to a key that expires soon."""
 ANSWER_SECONDS = 2.0
 """What PostgreSQL has of a request's time, in all. The rest of the 2.5 s is ours."""
 
@@ -22,6 +31,8 @@ ANSWER_SECONDS = 2.0
 class ProblemAPIView(APIView):
     """Marks errors as `application/problem+json` where JSON is asked for."""
 
+    read_cost = 1
+    """What a GET costs of READ_RATE_LIMIT; 0: it is not counted."""
     about: str | None = None
     """The template of what the view's page teaches, above its answer."""
 
@@ -29,6 +40,26 @@ class ProblemAPIView(APIView):
         """Answer in time, pages as well, whatever the database does."""
         with answered_within(ANSWER_SECONDS):
             return page_rendered(super().dispatch(request, *args, **kwargs))
+
+    def check_throttles(self, request: Request) -> None:
+        """Count what is read.
+
+        :raises TooManyRequests: it was too much.
+        """
+        cost = self.cost_of(request) if request.method in ("GET", "HEAD") else 0
+        if cost == 0:
+            return
+        principal = principal_of(request)
+        allowance = allowance_of_read(principal, client_of(request), cost)
+        if allowance is None:
+            return
+        self.headers |= allowance.headers()
+        if allowance.wait:
+            tell_of_limit("reads", request, principal)
+            raise TooManyRequests(allowance.wait, TOO_MANY_READS)
+
+    def cost_of(self, request: Request) -> int:
+        return self.read_cost
 
     def get_view_description(self, html: bool = False) -> str:
         if not (html and self.about):
@@ -42,6 +73,8 @@ class ProblemAPIView(APIView):
     ) -> Response:
         final = super().finalize_response(request, response, *args, **kwargs)
         final.headers["X-Content-Type-Options"] = "nosniff"
+        if (ends_at := getattr(getattr(request, "_auth", None), "ends_at", None)) is not None:
+            final.headers[KEY_ENDS] = timestamp(ends_at)
         if final.exception and is_json(final):
             final.content_type = CONTENT_TYPE
         return final

@@ -21,12 +21,15 @@ from rest_framework.request import Request
 from config.origin import header, is_own, origin_or_none
 from orders.accounts import (
     NOBODY,
+    NONE,
     NotAuthenticated,
     Principal,
     accounts_of_this_loop,
     find_api_key,
     session_principal,
 )
+from orders.keys import READ, TRADE
+from orders.security_log import tell
 
 SCHEME = "Bearer"
 CHALLENGE = 'Bearer realm="orders"'
@@ -41,10 +44,11 @@ class ApiKeyAuthentication(authentication.BaseAuthentication):
         if header is None:
             return None
         try:
-            key = find_api_key(bearer_secret(header))
+            key, principal = find_api_key(bearer_secret(header), client_of(request))
         except NotAuthenticated as refused:
+            tell_of_refusal(refused, request)
             raise exceptions.AuthenticationFailed(str(refused)) from None
-        return key.owner, Principal(key.owner_id, key=key.pk)
+        return key.owner, principal
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -60,13 +64,31 @@ class SessionAuthentication(authentication.SessionAuthentication):
         return found[0], session_principal(found[0], request._request.session.session_key)
 
 
+class InsufficientScope(exceptions.PermissionDenied):
+    """The key is not for this: one for `read` looks, one for `trade` sends and cancels."""
+
+    default_code = "insufficient_scope"
+
+    def __init__(self, scope: str) -> None:
+        self.auth_header = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+        super().__init__(said_of_scope(scope))
+
+
 class MayAct(permissions.BasePermission):
-    """An account may, and nobody where ALLOW_ANONYMOUS_ORDERS is on."""
+    """An account may what its key is for, and nobody where ALLOW_ANONYMOUS_ORDERS is on."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """:raises NotAuthenticated: answered with 401."""
-        if principal_of(request).owner is None and not settings.ALLOW_ANONYMOUS_ORDERS:
+        """Ask for `trade` where something is to be done, else for `read`.
+
+        :raises NotAuthenticated: answered with 401.
+        :raises InsufficientScope: answered with 403.
+        """
+        principal = principal_of(request)
+        if principal.owner is None and not settings.ALLOW_ANONYMOUS_ORDERS:
             raise exceptions.NotAuthenticated(WHO_ARE_YOU)
+        scope = READ if request.method in permissions.SAFE_METHODS else TRADE
+        if not principal.may(scope):
+            raise InsufficientScope(scope)
         return True
 
 
@@ -108,8 +130,10 @@ async def authenticate_program(request: Request) -> None:
     if header is None:
         return
     try:
-        principal = await accounts_of_this_loop().holder_of(bearer_secret(header))
+        secret = bearer_secret(header)
+        principal = await accounts_of_this_loop().holder_of(secret, client_of(request))
     except NotAuthenticated as refused:
+        tell_of_refusal(refused, request)
         raise exceptions.AuthenticationFailed(str(refused)) from None
     request.user, request.auth = cast(Any, KeyHolder(principal.owner)), principal
 
@@ -123,12 +147,22 @@ async def authenticate_socket(scope: dict[str, Any]) -> Principal:
     :raises NotAuthenticated: the credential does not hold, or there is none and must be.
     :raises psycopg.Error: the database does not answer.
     """
+    try:
+        return await _holder_of_socket(scope)
+    except NotAuthenticated as refused:
+        tell_of_refusal(refused, scope)
+        raise
+
+
+async def _holder_of_socket(scope: dict[str, Any]) -> Principal:
+    client = (scope.get("client") or ("",))[0]
     headers = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
     if secrets := [value for name, value in headers if name == b"authorization"]:
-        return await accounts_of_this_loop().holder_of(bearer_secret(",".join(secrets)))
+        secret = bearer_secret(",".join(secrets))
+        return await accounts_of_this_loop().holder_of(secret, client)
     query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     if tickets := query.get("ticket"):
-        return await accounts_of_this_loop().redeem(tickets[-1])
+        return await accounts_of_this_loop().redeem(tickets[-1], client)
     principal = NOBODY
     if is_of_own_page(scope):
         principal = await session_of(";".join(v for name, v in headers if name == b"cookie"))
@@ -173,5 +207,36 @@ def bearer_secret(header: str) -> str:
     """
     scheme, _, secret = header.partition(" ")
     if scheme.lower() != SCHEME.lower():
-        raise NotAuthenticated(WHO_ARE_YOU)
+        raise NotAuthenticated(WHO_ARE_YOU, "scheme")
     return secret.strip()
+
+
+def client_of(request: Request) -> str:
+    """Return the address that a request came from."""
+    found: str = request.META.get("REMOTE_ADDR", "")
+    return found
+
+
+def said_of_scope(scope: str) -> str:
+    return f"This API key is not for this: it needs the scope {scope}."
+
+
+def tell_of_refusal(refused: NotAuthenticated, source: Request | dict[str, Any]) -> None:
+    """Tell the security log of a credential that was refused; not of who brought none."""
+    if refused.reason != NONE:
+        tell(
+            *("key_refused", source),
+            account=refused.account,
+            key_prefix=refused.key_prefix,
+            reason=refused.reason,
+        )
+
+
+def tell_of_limit(limit: str, source: Request | dict[str, Any], principal: Principal) -> None:
+    """Tell the security log that an account, or nobody's address, has come to a limit."""
+    tell(
+        *("limit_hit", source),
+        account=principal.owner,
+        key_prefix=principal.key_prefix,
+        limit=limit,
+    )

@@ -30,11 +30,12 @@ from rest_framework.exceptions import ValidationError
 from config.counts import counts
 from config.session import answered_within
 from orders.accounts import NOBODY, NotAuthenticated, accounts_of_this_loop
-from orders.authentication import authenticate_socket
+from orders.authentication import authenticate_socket, said_of_scope, tell_of_limit
 from orders.dialects import PONG, is_ping
 from orders.events import Event, group_of
 from orders.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
 from orders.filters import check_query
+from orders.keys import READ, TRADE
 from orders.parsers import MalformedJSON, parse_json
 from orders.pressure import allowance_of, sender_of
 from orders.problems import (
@@ -85,6 +86,7 @@ class Close(IntEnum):
     TRY_AGAIN_LATER = 1013
     JUNK = 4400
     WHO_ARE_YOU = 4401
+    NOT_FOR_THIS = 4403
     NO_SUCH_ORDER = 4404
     TOO_SLOW = 4408
     TOO_MUCH = 4429
@@ -208,8 +210,11 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         except ValidationError as refused:
             await self._end(Close.JUNK, invalid_fields(refused))
 
-    async def identify(self) -> None:
-        """Learn for whom this socket acts, for as long as its credential holds."""
+    async def identify(self, scope: str = READ) -> None:
+        """Learn for whom this socket acts, for as long as its credential holds.
+
+        A key that is not for `scope` is refused.
+        """
         try:
             self.principal = await authenticate_socket(self.scope)
         except NotAuthenticated as refused:
@@ -217,6 +222,9 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             await self._end(Close.WHO_ARE_YOU, found)
         except DATABASE_ERRORS:
             await self._end(Close.TRY_AGAIN_LATER, problem(503, *DATABASE_AWAY))
+        if not self.principal.may(scope):
+            found = problem(403, "insufficient_scope", said_of_scope(scope))
+            await self._end(Close.NOT_FOR_THIS, found)
         accounts_of_this_loop().watch(self.principal, self._withdraw)
 
     async def credential_withdrawn(self, nudge: dict[str, Any]) -> None:
@@ -465,7 +473,7 @@ class OrderEntry(OrderStream):
         known = {"orderId", "ticket"}
         await self.check_query(known | {"after"} if self._only_follows else known)
         await self._refuse_key()
-        await self.identify()
+        await self.identify(READ if self._only_follows else TRADE)
         if self._only_follows:
             order_id = self._query()["orderId"]
             await self.follow(order_id, greeting={"orderId": order_id, "status": "connected"})
@@ -526,6 +534,7 @@ class OrderEntry(OrderStream):
             return
         allowance = await allowance_of(self.principal, (self.scope.get("client") or ("",))[0])
         if allowance is not None and allowance.wait:
+            tell_of_limit("orders", self.scope, self.principal)
             await self.say_problem(too_many_requests(allowance.wait))
             return
         await self._take(await read_order(sent), sent)

@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from orders import metrics_sql as sql
 from orders.health import ALIVE_SECONDS
 from orders.lifecycle import ACTIVE
+from orders.security_log import EVENTS
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ COUNTS = {
         Count("events_resynced", "Events found by resync, before any hint of them.", "web"),
         Count("orders_carried", "Claimed orders that the worker began to carry.", "worker"),
         Count("leases_taken_over", "Of them, those that an earlier worker had lost.", "worker"),
+        Count("security_events", "What an attack would leave behind.", labels=("event",)),
         Count("log_lines", "Log lines, warnings and worse.", labels=("logger", "level")),
         Count("cpu_seconds", "CPU time used."),
         Count("resident_memory_bytes", "Resident memory.", only_grows=False),
@@ -200,6 +202,7 @@ def counted(kind: str, told: dict[str, float]) -> Iterator[tuple[str, list[str],
     """Return name, values of labels and number of each figure in a heartbeat, zeros as well."""
     zeros = {name: 0.0 for name, count in COUNTS.items() if count.kind == kind}
     if kind == "web":
+        zeros |= {f"security_events:{event}": 0.0 for event in EVENTS}
         told["sockets_open"] = told.get("sockets_opened", 0) - told.get("sockets_closed", 0)
     for key, number in (zeros | told).items():
         name, *values = re.split("[:/]", key)

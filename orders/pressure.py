@@ -170,9 +170,10 @@ class OwnCount:
         self._rate = rate
         self._full: dict[str, float] = {}
 
-    def take(self, name: str) -> Allowance:
+    def take(self, name: str, cost: int = 1) -> Allowance:
         now, window = time.monotonic(), float(self._rate.seconds)
-        step = window / self._rate.count
+        unit = window / self._rate.count
+        step = unit * cost
         if len(self._full) >= MAX_COUNTED:
             self._full = {key: at for key, at in self._full.items() if at > now}
         at = max(self._full.get(name, 0.0), now)
@@ -180,7 +181,7 @@ class OwnCount:
         if wait < 1e-6:
             wait, at = 0.0, at + step
             self._full[name] = at
-        left = max(0, math.floor((window - (at - now)) / step + 1e-6))
+        left = max(0, math.floor((window - (at - now)) / unit + 1e-6))
         return Allowance(self._rate.count, left, at - now, wait)
 
 

@@ -41,6 +41,7 @@ UNREADABLE = "The request cannot be read."
 FOREIGN_HOST = "The engine does not answer to this Host: its operator lists names in ALLOWED_HOSTS."
 MAX_PATH = 200  # characters of a path that are told back
 UNKNOWN_SECONDS = 5  # after which a client should look whether its order is there
+TOO_MANY_READS = "More reading than the limit of an account, or of an address, allows."
 TOO_MANY = "More orders than the limit of an account allows. This request stored nothing."
 
 # As in RFC 9110; Python says so from 3.13 on, and something older before.
@@ -115,14 +116,14 @@ class NotCancellable(exceptions.APIException):
 
 
 class TooManyRequests(exceptions.APIException):
-    """More orders than the account's limit allows; trying again after `wait` seconds helps."""
+    """More than the account's limit allows; trying again after `wait` seconds helps."""
 
     status_code = HTTPStatus.TOO_MANY_REQUESTS
     default_code = "too_many_requests"
 
-    def __init__(self, wait: float) -> None:
+    def __init__(self, wait: float, says: str = TOO_MANY) -> None:
         self.wait = wait
-        super().__init__(TOO_MANY)
+        super().__init__(says)
 
 
 class HttpsRequired(exceptions.APIException):
@@ -180,9 +181,9 @@ def refusal(error: Exception) -> Problem | None:
     return problem(status, code, detail, **members)
 
 
-def too_many_requests(wait: float) -> Problem:
-    """Return the problem of an account that sends more than it may; `wait` in seconds."""
-    return problem(429, "too_many_requests", TOO_MANY, retryAfter=math.ceil(wait))
+def too_many_requests(wait: float, says: str = TOO_MANY) -> Problem:
+    """Return the problem of an account that asks for more than it may; `wait` in seconds."""
+    return problem(429, "too_many_requests", says, retryAfter=math.ceil(wait))
 
 
 def invalid_fields(error: exceptions.ValidationError) -> Problem:
@@ -223,7 +224,7 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, exceptions.ValidationError):
         data = invalid_fields(error)
     elif isinstance(error, TooManyRequests):
-        data = too_many_requests(error.wait)
+        data = too_many_requests(error.wait, str(error.detail))
         headers["Retry-After"] = str(data["retryAfter"])
     else:
         code = CODES.get(type(error), error.default_code)

@@ -9,7 +9,8 @@ from typing import Any
 
 from django.db import connection
 
-from orders.accounts import Principal, digest_of
+from orders.accounts import Principal
+from orders.keys import digest_of
 
 TICKET_SECONDS = 30
 MAX_TICKETS = 100  # of one account that were not used yet

@@ -5,12 +5,13 @@ from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
 
-from orders import probes, views
+from orders import key_views, probes, views
 from orders.dialects import HEALTH_PATHS
 from orders.live import live_page
 from orders.schema import views as schema_views
 
 ORDER_ID = r"(?P<order_id>[^/]+)"
+PREFIX = r"(?P<prefix>[^/]+)"
 ENTRY_PATHS = ("api/orders/execute", "api/orders", "orders/execute", "orders", "execute")
 PROBE_PATHS = ("livez", "readyz", "metrics")
 
@@ -51,6 +52,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(rf"^api/orders/{ORDER_ID}/route$", views.RouteView.as_view(), name="route"),
     either(f"api/orders/{ORDER_ID}/route", views.RouteView.as_view()),
     either(f"api/orders/{ORDER_ID}/cancel", views.CancelView.as_view(), "cancel"),
+    either("account/keys", key_views.own_keys_page, "own-keys"),
+    either("api/account/keys", key_views.KeysView.as_view(), "keys"),
+    re_path(rf"^api/account/keys/{PREFIX}$", key_views.KeyView.as_view(), name="key"),
+    either(f"api/account/keys/{PREFIX}", key_views.KeyView.as_view()),
+    either(f"api/account/keys/{PREFIX}/rotate", key_views.RotateKeyView.as_view(), "rotate-key"),
+    either(f"api/account/keys/{PREFIX}/revoke", key_views.RevokeKeyView.as_view(), "revoke-key"),
     either("api/schema", schema_views.SchemaView.as_view(), "api-schema"),
     either("api/schema/sockets", schema_views.asyncapi_document, "socket-schema"),
     either("api/docs", schema_views.SwaggerView.as_view(), "api-docs"),

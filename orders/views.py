@@ -19,7 +19,12 @@ from rest_framework.response import Response
 from orders import dialects, filters, health, pages, submission
 from orders.accounts import Principal
 from orders.async_view import AsyncAPIView, ProblemAPIView, is_for_programs
-from orders.authentication import IsAccount, SessionAuthentication, principal_of
+from orders.authentication import (
+    IsAccount,
+    SessionAuthentication,
+    principal_of,
+    tell_of_limit,
+)
 from orders.events import timestamp
 from orders.fields import idempotency_key_of
 from orders.lifecycle import CANCELLABLE, Status
@@ -35,6 +40,7 @@ from orders.problems import (
     TooManyRequests,
     is_database_away,
 )
+from orders.reading import cost_of_list
 from orders.representation import event_of, order_as_json
 from orders.route_log import route_log
 from orders.schema import openapi
@@ -132,7 +138,11 @@ class OrdersView(AsyncAPIView):
         if allowance is not None:
             self.headers |= allowance.headers()
             if allowance.wait:
+                tell_of_limit("orders", request, principal)
                 raise TooManyRequests(allowance.wait)
+
+    def cost_of(self, request: Request) -> int:
+        return cost_of_list(request.query_params.dict())
 
     def _list(self, request: Request) -> Response:
         filters.check_names(request, LIST_PARAMETERS | {"offset"})
@@ -278,6 +288,7 @@ class HealthView(AsyncAPIView):
 
     authentication_classes = ()
     permission_classes = ()
+    read_cost = 0
     about = "orders/api/health.html"
 
     def get_view_name(self) -> str:

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from orders.models import Order
+from orders.security_log import tell
 
 admin.site.unregister(User)
 
@@ -23,3 +24,31 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # not generic at run t
             return super().get_deleted_objects(objs, request)
         told = [f"Orders of the account {user}. Make it inactive instead." for user in kept]
         return [], {}, set(), told
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        tell_of_change(request, obj, "made")
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Write what was changed; a new password, too, comes through here."""
+        tell_of_change(request, obj, fields_in(message))
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        for account in queryset:
+            tell_of_change(request, account, "deleted")
+        return super().log_deletions(request, queryset)
+
+
+def tell_of_change(request: HttpRequest, account: Any, changed: str) -> None:
+    by = f"operator {request.user.pk}"
+    tell("account_changed", request, account=account.pk, by=by, changed=changed)
+
+
+def fields_in(message: Any) -> str:
+    """Return the names of fields in what Django says of a change."""
+    if isinstance(message, str):
+        return message
+    return ", ".join(
+        field for one in message for what in one.values() for field in what.get("fields", ())
+    )

@@ -2,22 +2,70 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils import timezone
-from django.utils.html import format_html
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
-from orders.accounts import create_api_key, revoke_api_keys
+from orders.keys import (
+    MAX_ADDRESSES,
+    MAX_KEYS,
+    Doer,
+    TooManyKeys,
+    Wish,
+    make_key,
+    read_network,
+    revoke_keys,
+    scopes_of,
+    standing_of,
+)
 from orders.models import ApiKey
+
+
+class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    addresses = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Addresses or networks such as 203.0.113.0/24 from which alone it may be used.",
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ("owner", "name", "may_read", "may_trade", "addresses", "expires_at")
+        help_texts = {
+            "may_read": "See and follow the account's orders.",
+            "may_trade": "Send orders, and cancel them.",
+            "expires_at": "If empty: in 90 days where others can reach the engine, else never.",
+        }
+
+    def clean_addresses(self) -> list[str]:
+        """:raises ValidationError: one is no address."""
+        try:
+            found = [str(read_network(one)) for one in self.cleaned_data["addresses"].split()]
+        except ValueError as error:
+            raise forms.ValidationError(str(error), "invalid_address") from None
+        if len(found) > MAX_ADDRESSES:
+            raise forms.ValidationError(f"At most {MAX_ADDRESSES}.", "too_many")
+        return found
+
+    def clean(self) -> dict[str, Any]:
+        """:raises ValidationError: the key would be for nothing."""
+        found: dict[str, Any] = super().clean() or {}
+        if not (found.get("may_read") or found.get("may_trade")):
+            raise forms.ValidationError("A key may read, trade, or both.", "required")
+        return found
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
-    list_display = ("prefix", "owner", "name", "created_at", "expires_at", "standing")
+    form = KeyForm
+    list_display = (
+        *("prefix", "owner", "name", "scopes", "created_at", "expires_at", "standing"),
+        *("last_used_at", "last_used_from"),
+    )
     list_select_related = ("owner",)
-    search_fields = ("prefix", "name", "owner__username")
-    fields = ("owner", "name", "expires_at")
+    search_fields = ("prefix", "name", "owner__username", "last_used_from")
     autocomplete_fields = ("owner",)
     actions = ("revoke",)
 
@@ -31,25 +79,48 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
         return request.user.has_perm("orders.change_apikey")
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        """Make the key, and show its secret this once."""
-        key, secret = create_api_key(obj.owner, obj.name, obj.expires_at)
-        obj.pk, obj.prefix, obj.digest = key.pk, key.prefix, key.digest
-        text = format_html("Keep this key, it cannot be shown again: <code>{}</code>", secret)
-        self.message_user(request, text, messages.WARNING)
+        """Make the key; its secret goes into the answer to this request, and nowhere else."""
+        given = form.cleaned_data
+        wish = Wish(obj.name, tuple(scopes_of(obj)), given["addresses"], obj.expires_at)
+        try:
+            key, request.new_secret = make_key(  # type: ignore[attr-defined]
+                obj.owner_id, wish, Doer(request.user.pk, request)
+            )
+        except TooManyKeys:
+            return
+        obj.pk, obj.prefix, obj.expires_at = key.pk, key.prefix, key.expires_at
+
+    def save_related(self, *_: Any) -> None:
+        """There is nothing related; the key may not even be there."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Whoever makes a key has written that already."""
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Show the key in the answer itself: a redirect would have to carry it in a cookie."""
+        secret = getattr(request, "new_secret", None)
+        if secret is None:
+            text = f"{obj.owner} has {MAX_KEYS} keys: revoke one first."
+            self.message_user(request, text, messages.ERROR)
+            return self.response_post_save_add(request, obj)
+        told = {
+            **self.admin_site.each_context(request),
+            **{"title": "The new API key", "opts": self.opts, "key": obj, "secret": secret},
+        }
+        return TemplateResponse(request, "admin/orders/apikey/made.html", told)
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """Revoke the chosen keys; open sockets are closed within seconds."""
-        keys = list(queryset.filter(revoked_at=None))
-        revoke_api_keys(queryset)
-        for key in keys:
-            self.log_change(request, key, "Revoked.")
-        self.message_user(request, f"{len(keys)} keys were revoked.", messages.SUCCESS)
+        revoked = revoke_keys(queryset, Doer(request.user.pk, request))
+        self.message_user(request, f"{len(revoked)} keys were revoked.", messages.SUCCESS)
 
     @admin.display
     def standing(self, key: ApiKey) -> str:
-        if key.revoked_at:
-            return "revoked"
-        if key.expires_at and key.expires_at <= timezone.now():
-            return "expired"
-        return "holds"
+        return standing_of(key)
+
+    @admin.display
+    def scopes(self, key: ApiKey) -> str:
+        return " and ".join(scopes_of(key))

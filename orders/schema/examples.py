@@ -269,3 +269,23 @@ CANCELLATION_UNKNOWN = OpenApiExample(
         503, "outcome_unknown", str(CancellationUnknown.default_detail), orderId=ORDER_ID
     ),
 )
+
+KEY: dict[str, Any] = {
+    **{"prefix": "oee_test_Tb3k91Qx", "name": "trading bot", "scopes": ["read", "trade"]},
+    **{"addresses": ["203.0.113.0/24"], "standing": "holds"},
+    **{"createdAt": "2026-11-21T02:49:50.667653Z", "expiresAt": "2027-02-19T02:49:50.667653Z"},
+    **{"revokedAt": None, "lastUsedAt": "2026-11-21T09:30:01.104Z", "lastUsedFrom": "203.0.113.7"},
+    **{"rotatedFrom": None, "rotatedTo": None},
+}
+REVOKED_KEY = KEY | {"standing": "revoked", "revokedAt": "2026-11-22T08:00:00.312Z"}
+MADE_KEY = {
+    "key": "oee_test_Tb3k91QxW7m0aJkq5dXn2sVf8rZtYb4uHc6LgPpEoTi9",
+    **KEY,
+    **{"lastUsedAt": None, "lastUsedFrom": None},
+}
+NEW_KEY = OpenApiExample(
+    "A bot at one place",
+    value={"name": "trading bot", "scopes": ["read", "trade"], "addresses": ["203.0.113.0/24"]},
+)
+NEW_NAME = OpenApiExample("A name", value={"name": "trading bot"})
+ROTATION = OpenApiExample("An hour for the change", value={"overlapHours": 1})

@@ -126,6 +126,9 @@ RETRY_AFTER = OpenApiParameter(
     response=[429, 503],
 )
 ACCOUNT = {401: ("No API key, or one that does not hold.", [examples.WHO_ARE_YOU])}
+TOO_MANY_READS: dict[int, tuple[str, list[OpenApiExample]]] = {
+    429: ("More reading than is allowed: see `Retry-After`.", [])
+}
 NO_DATABASE = {503: ("The database does not answer: come again.", [examples.NO_DATABASE_PROBLEM])}
 NO_ORDER = {404: ("No order has this id.", [examples.UNKNOWN_ORDER])}
 UNWRITABLE: dict[int, tuple[str, list[OpenApiExample]]] = {
@@ -151,6 +154,7 @@ ORDERS = extend_schema_view(
                 {
                     400: ("A parameter means nothing.", examples.INVALID_LISTS),
                     **ACCOUNT,
+                    **TOO_MANY_READS,
                     **UNWRITABLE,
                     **NO_DATABASE,
                 }
@@ -208,6 +212,7 @@ ORDER = extend_schema(
             {
                 400: ("There are no parameters.", []),
                 **ACCOUNT,
+                **TOO_MANY_READS,
                 **NO_ORDER,
                 **UNWRITABLE,
                 **NO_DATABASE,
@@ -234,6 +239,7 @@ EVENTS = extend_schema(
             {
                 400: ("`after` is no seq.", [examples.INVALID_AFTER]),
                 **ACCOUNT,
+                **TOO_MANY_READS,
                 **NO_ORDER,
                 **UNWRITABLE,
                 **NO_DATABASE,
@@ -254,6 +260,7 @@ ROUTE = extend_schema(
             {
                 400: ("There are no parameters.", []),
                 **ACCOUNT,
+                **TOO_MANY_READS,
                 **NO_ORDER,
                 **UNWRITABLE,
                 **NO_DATABASE,
@@ -348,7 +355,7 @@ MARKETS = extend_schema(
     responses={
         (200, JSON): answer("MarketList", "What can be traded.", ("Some", examples.MARKETS)),
         304: OpenApiResponse(description="Nothing has changed."),
-        **problems({400: ("There are no parameters.", []), **UNWRITABLE}),
+        **problems({400: ("There are no parameters.", []), **TOO_MANY_READS, **UNWRITABLE}),
     },
 )
 HEALTH = extend_schema(
@@ -363,6 +370,100 @@ HEALTH = extend_schema(
             "Health", "The database takes no orders.", ("No database", examples.NO_DATABASE)
         ),
         **problems(UNWRITABLE),
+    },
+)
+
+
+PREFIX = OpenApiParameter("prefix", {"type": "string"}, OpenApiParameter.PATH)
+Errors = dict[int, tuple[str, list[OpenApiExample]]]
+NO_KEY: Errors = {404: ("You have no such key.", [])}
+KEY_ERRORS: Errors = {
+    400: ("A field or a parameter means nothing.", []),
+    **ACCOUNT,
+    **TOO_MANY_READS,
+    403: ("The key is not for this; or a form of another site's page.", []),
+    **UNWRITABLE,
+    **NO_DATABASE,
+}
+BODY_ERRORS: Errors = {
+    413: ("The body has more than 64 KiB.", []),
+    415: ("It is not JSON.", []),
+}
+FULL: Errors = {409: ("The account has as many keys as it may.", [])}
+NOT_ROTATABLE: Errors = {
+    409: ("It was rotated before, no longer holds, or there are too many.", [])
+}
+A_KEY, A_MADE_KEY = ("A key", examples.KEY), ("A new key", examples.MADE_KEY)
+KEYS = extend_schema(
+    operation_id="listKeys",
+    summary="List one's API keys",
+    tags=["account"],
+    responses={
+        (200, JSON): answer("KeyList", "All of them.", ("One", {"keys": [examples.KEY]})),
+        **problems(KEY_ERRORS),
+    },
+)
+NEW_KEY = extend_schema(
+    operation_id="makeKey",
+    summary="Make an API key",
+    description="For a person who has logged in. The key is in this answer and in no other.",
+    tags=["account"],
+    request={JSON: OpenApiRequest(ref("NewKey"), examples=[examples.NEW_KEY])},
+    responses={
+        (201, JSON): answer("MadeKey", "Keep it.", A_MADE_KEY),
+        **problems({**KEY_ERRORS, **BODY_ERRORS, **FULL}),
+    },
+)
+KEY = extend_schema(
+    operation_id="getKey",
+    summary="Show an API key's facts",
+    tags=["account"],
+    parameters=[PREFIX],
+    responses={
+        (200, JSON): answer("Key", "All but the key.", A_KEY),
+        **problems({**KEY_ERRORS, **NO_KEY}),
+    },
+)
+NAME_KEY = extend_schema(
+    operation_id="nameKey",
+    summary="Give an API key a name",
+    description="For a person who has logged in.",
+    tags=["account"],
+    parameters=[PREFIX],
+    request={JSON: OpenApiRequest(ref("NewName"), examples=[examples.NEW_NAME])},
+    responses={
+        (200, JSON): answer("Key", "It is named.", A_KEY),
+        **problems({**KEY_ERRORS, **BODY_ERRORS, **NO_KEY}),
+    },
+)
+ROTATE_KEY = extend_schema(
+    operation_id="rotateKey",
+    summary="Make an API key's successor",
+    description=(
+        "With the same rights, and an end as far away. The old key holds for some hours more. A key"
+        " may rotate itself; others need a person who has logged in."
+    ),
+    tags=["account"],
+    parameters=[PREFIX],
+    request={JSON: OpenApiRequest(ref("Rotation"), examples=[examples.ROTATION])},
+    responses={
+        (201, JSON): answer("MadeKey", "Keep it.", A_MADE_KEY),
+        **problems({**KEY_ERRORS, **BODY_ERRORS, **NO_KEY, **NOT_ROTATABLE}),
+    },
+)
+REVOKE_KEY = extend_schema(
+    operation_id="revokeKey",
+    summary="Revoke an API key",
+    description=(
+        "At once and for ever; once more does no harm. A key may revoke itself; others need a"
+        " person who has logged in. What came of it by rotation holds on."
+    ),
+    tags=["account"],
+    parameters=[PREFIX],
+    request=None,
+    responses={
+        (200, JSON): answer("Key", "It is revoked.", ("Revoked", examples.REVOKED_KEY)),
+        **problems({**KEY_ERRORS, **NO_KEY}),
     },
 )
 
@@ -385,7 +486,7 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     result["components"]["schemas"] = dict(sorted((shared_schemas() | SCHEMAS).items()))
     for methods in result["paths"].values():
         for operation in methods.values():
-            if "requestBody" in operation:
+            if "requestBody" in operation and operation["operationId"] != "rotateKey":
                 operation["requestBody"]["required"] = True
     result["paths"]["/health"]["get"]["x-aliases"] = [f"/{path}" for path in HEALTH_PATHS]
     for path, method in (("/api/orders/execute", "post"), ("/api/orders", "get")):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from orders.key_requests import MAX_NAME
+from orders.keys import MAX_ADDRESSES, MOST_DAYS, MOST_OVERLAP_HOURS, OVERLAP_HOURS, SCOPES
 from orders.lifecycle import CANCELLABLE
 from orders.problems import CODES, REFUSALS
 from orders.schema.sockets import shared_schemas
@@ -78,7 +80,8 @@ PROBLEM_CODES = sorted(
         *("invalid_order", "invalid_request", "bad_request", "order_not_found"),
         *("not_cancellable", "database_unavailable", "body_too_large", "internal_error"),
         *(code for _, code, _, _ in REFUSALS.values()),
-        *("https_required", "bad_handshake", "websocket_version"),
+        *("https_required", "bad_handshake", "websocket_version", "insufficient_scope"),
+        *("session_required", "key_not_found", "key_not_rotatable", "too_many_keys"),
     }
 )
 ALIAS: Schema = {"x-alias": True}
@@ -92,12 +95,61 @@ ENVELOPE: dict[str, Schema] = {
     "order": ALIAS | {"allOf": [ref("NamedOrder")], "description": "The order again."},
     "data": ALIAS | {"allOf": [ref("NamedOrder")], "description": "The order again."},
 }
+SCOPE_LIST: Schema = {
+    "type": "array",
+    "items": {"enum": list(SCOPES)},
+    "minItems": 1,
+    "description": "`read` sees and follows orders; `trade` sends and cancels them.",
+}
+ADDRESSES: Schema = {
+    "type": "array",
+    "items": TEXT | {"maxLength": 64},
+    "maxItems": MAX_ADDRESSES,
+    "description": "Addresses and networks from which alone it may be used; none: from anywhere.",
+}
+KEY_NAME: Schema = TEXT | {"maxLength": MAX_NAME, "description": "For people."}
+KEY: dict[str, Schema] = {
+    "prefix": TEXT | {"description": "The first characters, by which the key is named."},
+    "name": KEY_NAME,
+    "scopes": SCOPE_LIST,
+    "addresses": ADDRESSES,
+    "standing": {"enum": ["holds", "expired", "revoked"]},
+    "createdAt": TIME,
+    "expiresAt": nullable(TIME),
+    "revokedAt": nullable(TIME),
+    "lastUsedAt": nullable(TIME, "To the minute."),
+    "lastUsedFrom": nullable(TEXT, "The address; of IPv6 its /64."),
+    "rotatedFrom": nullable(TEXT, "The prefix of the key whose place it takes."),
+    "rotatedTo": nullable(TEXT, "The prefix of the key that takes its place."),
+}
 IGNORED: Schema = {
     "type": "array",
     "items": TEXT,
     "description": "Fields that say who sends it, such as userId: not read, and no credential.",
 }
 SCHEMAS: dict[str, Schema] = {
+    "Key": closed(KEY),
+    "KeyList": closed({"keys": {"type": "array", "items": ref("Key")}}),
+    "MadeKey": closed(
+        {"key": TEXT | {"description": "The key itself. It is in no other answer."}, **KEY}
+    ),
+    "NewKey": closed(
+        {
+            **{"name": KEY_NAME, "scopes": SCOPE_LIST, "addresses": ADDRESSES},
+            "expiresInDays": {"type": "integer", "minimum": 1, "maximum": MOST_DAYS},
+        },
+        *("name", "addresses", "expiresInDays"),
+    ),
+    "NewName": closed({"name": KEY_NAME}),
+    "Rotation": closed(
+        {
+            "overlapHours": {
+                **{"type": "integer", "minimum": 0, "maximum": MOST_OVERLAP_HOURS},
+                **{"default": OVERLAP_HOURS, "description": "For which the old key holds on."},
+            }
+        },
+        "overlapHours",
+    ),
     "Links": LINKS,
     "NamedOrder": closed(
         {**ORDER, **NAMES}, *CONSTRAINTS, *NAMES, description="An order in a list or an answer."

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -20,17 +21,49 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orders.async_view import ProblemAPIView
+from orders.reading import SCHEMA_COST
 from orders.schema.openapi import openapi
 from orders.schema.sockets import DOCUMENT, asyncapi, messages_of
+
+
+class Kept:
+    """A renderer of the schema, which is the same for as long as the process runs."""
+
+    def render(self, data: Any, *context: Any) -> Any:
+        if data is openapi():
+            return written(type(self))  # type: ignore[arg-type]  # classes are hashable
+        kind: Any = super()
+        return kind.render(data, *context)
+
+
+@cache
+def written(kind: Any) -> Any:
+    """Return the schema as this renderer writes it."""
+    return super(Kept, kind()).render(openapi(), None, {})
+
+
+class KeptJson2(Kept, OpenApiJsonRenderer2):
+    pass
+
+
+class KeptJson(Kept, OpenApiJsonRenderer):
+    pass
+
+
+class KeptYaml2(Kept, OpenApiYamlRenderer2):
+    pass
+
+
+class KeptYaml(Kept, OpenApiYamlRenderer):
+    pass
 
 
 class SchemaView(ProblemAPIView):
     """The OpenAPI schema, as JSON or as YAML (`?format=yaml`)."""
 
     authentication_classes = permission_classes = ()  # it is the same for everybody
-    renderer_classes = (
-        *(OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer2, OpenApiYamlRenderer),
-    )
+    renderer_classes = (KeptJson2, KeptJson, KeptYaml2, KeptYaml)
+    read_cost = SCHEMA_COST
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:

@@ -20,6 +20,8 @@ from routing.venues.meteora import SimulatedMeteora
 from routing.venues.raydium import SimulatedRaydium
 from routing.venues.simulated import SimulatedVenue
 
+TRADES_FOR_REAL = False
+"""Whether what is traded here is worth anything; API keys say so in their first characters."""
 SIMULATED_VENUES: tuple[type[SimulatedVenue], ...] = (SimulatedRaydium, SimulatedMeteora)
 
 

@@ -8,7 +8,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from orders.accounts import NotAuthenticated, digest_of, find_api_key
+from orders import accounts
+from orders.accounts import NotAuthenticated
+from orders.keys import digest_of
 from orders.models import ApiKey
 
 pytestmark = pytest.mark.django_db
@@ -20,6 +22,11 @@ ADD = reverse("admin:orders_apikey_add")
 @pytest.fixture
 def alice() -> User:
     return User.objects.create_user("alice")
+
+
+def find_api_key(secret: str) -> ApiKey:
+    key, _ = accounts.find_api_key(secret, "127.0.0.1")
+    return key
 
 
 def run(*arguments: str) -> str:
@@ -61,16 +68,20 @@ def test_what_cannot_be_done_is_said_in_a_sentence(arguments: tuple[str, ...], a
 def test_two_keys_are_never_alike(alice: User) -> None:
     secrets = {run("create_api_key", "alice") for _ in range(20)}
     assert len(secrets) == 20
-    assert {len(secret) for secret in secrets} == {47}
+    assert {len(secret) for secret in secrets} == {52}
 
 
 def test_the_admin_shows_a_new_key_once(admin_client: Client, alice: User) -> None:
     sent = {"owner": alice.pk, "name": "bot", "expires_at_0": "", "expires_at_1": ""}
-    page = admin_client.post(ADD, sent, follow=True).content.decode()
+    answer = admin_client.post(ADD, sent | {"may_read": "on"})
+    page = answer.content.decode()
     key = ApiKey.objects.get()
     secret = page.partition("<code>")[2].partition("</code>")[0]
     assert find_api_key(secret) == key
-    assert (key.owner, key.name) == (alice, "bot")
+    assert (key.owner, key.name, key.may_read, key.may_trade) == (alice, "bot", True, False)
+    assert answer.status_code == 200
+    assert "no-store" in answer.headers["cache-control"]
+    assert secret not in str(answer.cookies) + str(admin_client.cookies)
     again = admin_client.get(LIST).content.decode()
     assert key.prefix in again
     assert secret not in again

@@ -208,7 +208,7 @@ def test_a_key_that_may_have_been_made_is_not_said_to_be_none(
     def lose(*_: object) -> None:
         raise InternalError("read-only") from READ_ONLY
 
-    monkeypatch.setattr("orders.management.commands.create_api_key.create_api_key", lose)
+    monkeypatch.setattr("orders.management.commands.create_api_key.make_key", lose)
     ended, _ = refused("create_api_key", "ada")
     assert ended.returncode == 3
     assert "If a key was made, nobody knows it" in str(ended)

@@ -12,6 +12,7 @@ from django.test import override_settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from orders import accounts
+from orders.keys import digest_of
 from orders.routes import websocket_routes
 from orders.urls import entry_paths
 from tests.accounts import Account, execute, make_account
@@ -37,6 +38,12 @@ KINDS = {
     "^api/orders/(?P<order_id>[^/]+)/cancel/?$": ORDER,
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
+    "^account/keys/?$": ACCOUNT,  # these have tests in test_own_keys.py
+    "^api/account/keys/?$": ACCOUNT,
+    "^api/account/keys/(?P<prefix>[^/]+)$": ACCOUNT,
+    "^api/account/keys/(?P<prefix>[^/]+)/?$": ACCOUNT,
+    "^api/account/keys/(?P<prefix>[^/]+)/rotate/?$": ACCOUNT,
+    "^api/account/keys/(?P<prefix>[^/]+)/revoke/?$": ACCOUNT,
     **{f"^{probe}/?$": OPEN for probe in ("health", "api/health", "livez", "readyz", "metrics")},
     "^api/markets/?$": OPEN,
     "": OPEN,  # the live page, and what describes the API
@@ -50,7 +57,11 @@ KINDS = {
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 ENDS = ("", "/", "/events", "/events/", "/route", "/route/", "/cancel")
 ORDER_PATHS = tuple(f"/api/orders/{{}}{end}" for end in ENDS)
-GUARDED_PATHS = (*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/")
+KEY_PATHS = tuple(f"/api/account/keys{end}" for end in ("", "/", "/oee_x", "/oee_x/rotate"))
+GUARDED_PATHS = (
+    *(*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/"),
+    *(*KEY_PATHS, "/api/account/keys/oee_x/revoke/"),
+)
 SOCKET_PATHS = (
     *("/ws/orders/{}", "/ws/orders/{}/", "/execute?orderId={}", "/orders?orderId={}"),
     *("/ws/{}", "/ws/orders/{}/status", "/api/orders/{}/ws", "/api/orders/status/{}"),
@@ -73,7 +84,8 @@ def patterns(found: list[Any], prefix: str = "") -> Iterator[str]:
 def told(answer: Answer, order_id: str) -> tuple[Any, ...]:
     """Return all that an answer tells, the id that was asked for aside."""
     headers = {name: value.replace(order_id, "ID") for name, value in answer.headers.items()}
-    headers.pop("x-request-id")  # of the request, not of the order
+    for name in ("x-request-id", "ratelimit-remaining", "ratelimit-reset"):
+        headers.pop(name, None)  # of the request or its sender, not of the order
     return answer.status, headers, answer.text.replace(order_id, "ID")
 
 
@@ -282,7 +294,7 @@ async def test_a_ticket_ends_with_its_time_and_with_its_key() -> None:
     tickets = [
         (await request("POST", "/api/ws-tickets", **owner.headers)).json["ticket"] for _ in range(2)
     ]
-    digest = accounts.digest_of(tickets[0])
+    digest = digest_of(tickets[0])
     execute(
         owner.database, "UPDATE socket_tickets SET expires_at = now() WHERE digest = %s", digest
     )

@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from orders.accounts import create_api_key
+from orders.keys import COMMAND, MAX_KEYS, SCOPES, TooManyKeys, Wish, make_key, read_network
 from orders.management.order_watch import engine_needed
 
 LOST = "If a key was made, nobody knows it: look at list_api_keys, and revoke it."
@@ -19,10 +19,35 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", help="name of the account")
         parser.add_argument("--name", default="", help="what the key is for")
-        parser.add_argument("--expires-days", type=int, metavar="DAYS", help="never if left out")
+        parser.add_argument(
+            "--scope",
+            choices=SCOPES,
+            action="append",
+            help="what it may do, may be repeated; both if left out",
+        )
+        parser.add_argument(
+            "--address",
+            action="append",
+            default=[],
+            help="an address or a network such as 203.0.113.0/24 from which alone it may be used,"
+            " may be repeated",
+        )
+        parser.add_argument(
+            "--expires-days",
+            type=int,
+            metavar="DAYS",
+            help="90 if left out where others can reach the engine, else never",
+        )
 
     def handle(
-        self, *args: Any, user: str, name: str, expires_days: int | None, **options: Any
+        self,
+        *args: Any,
+        user: str,
+        name: str,
+        scope: list[str] | None,
+        address: list[str],
+        expires_days: int | None,
+        **options: Any,
     ) -> None:
         """:raises CommandError: there is no such account, or the key would never hold."""
         model = get_user_model()
@@ -35,7 +60,21 @@ class Command(BaseCommand):
         if expires_days is not None and not 0 < expires_days <= 36_500:
             raise CommandError("A key expires after 1 to 36500 days.")
         end = None if expires_days is None else timezone.now() + timedelta(days=expires_days)
+        wish = Wish(name[:100], tuple(dict.fromkeys(scope or SCOPES)), addresses(address), end)
         with engine_needed(lambda: LOST):
-            _, secret = create_api_key(owner, name[:100], end)
+            try:
+                _, secret = make_key(owner.pk, wish, COMMAND)
+            except TooManyKeys:
+                raise CommandError(f"{user} has {MAX_KEYS} keys: revoke one first.") from None
         self.stderr.write("Keep this key: it cannot be shown again.")
         self.stdout.write(secret)
+
+
+def addresses(given: list[str]) -> list[str]:
+    """:raises CommandError: one is no address."""
+    for text in given:
+        try:
+            read_network(text)
+        except ValueError as error:
+            raise CommandError(f"--address: {error}.") from None
+    return given

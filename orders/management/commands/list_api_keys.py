@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from orders.keys import scopes_of
 from orders.management.order_watch import engine_needed
 from orders.models import ApiKey
 
@@ -20,8 +21,14 @@ class Command(BaseCommand):
         with engine_needed():
             found = list(keys.filter(owner__username=user) if user else keys)
         for key in found:
-            words = [key.prefix, key.owner.get_username(), standing(key), key.name]
+            words = [key.prefix, key.owner.get_username(), standing(key), *described(key)]
             self.stdout.write("  ".join(word for word in words if word))
+
+
+def described(key: ApiKey) -> list[str]:
+    """Return what the key is for, and when it was used last."""
+    used = f"used {day(key.last_used_at)}" if key.last_used_at else "never used"
+    return [",".join(scopes_of(key)), used, " ".join(key.addresses), key.name]
 
 
 def standing(key: ApiKey) -> str:

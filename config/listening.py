@@ -13,6 +13,7 @@ from config.readings import in_url
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
 """Addresses that stand for all of the machine, and one that leads to them."""
+LOCAL_NAMES = {"localhost", LOOPBACK, "[::1]"}
 FIRST_PORT = 8000
 
 
@@ -27,11 +28,26 @@ def listen_host() -> str:
 
 
 def is_only_local() -> bool:
-    """Whether nobody but this machine can connect.
+    """Whether nobody but this machine can connect, and no setting speaks of anybody else.
+
+    A proxy or a tunnel may stand before a server of this machine alone; then ALLOWED_HOSTS, HTTPS
+    or CSRF_TRUSTED_ORIGINS says so.
 
     :raises WrongSettings: HOST is nowhere.
     """
+    found = read_environment()
+    others = set(found.ALLOWED_HOSTS) - LOCAL_NAMES
+    if others or found.HTTPS or found.PROXY_SSL_HEADER or found.CSRF_TRUSTED_ORIGINS:
+        return False
     return ip_address(_address(listen_host())[1].partition("%")[0]).is_loopback
+
+
+def is_reachable() -> bool:
+    """Whether others can connect, or may be able to."""
+    try:
+        return not is_only_local()
+    except WrongSettings:
+        return True
 
 
 def listen() -> socket.socket:

@@ -45,8 +45,11 @@ KINDS = {
     **{f"^api/{page}/?$": OPEN for page in ("schema", "schema/sockets", "docs", "docs/sockets")},
     "accounts/login/": OPEN,
     "accounts/logout/": OPEN,
-    # What a person looks after, or is asked on the way in: the session says whose it is.
-    **{f"accounts/{page}/": SESSION for page in OWN_PAGES},
+    # What the session alone says whose it is; tests/logins look at these.
+    **{
+        f"accounts/{page}/": PEOPLE
+        for page in ("second-factor", "second-factor/enrol", "password", "sessions", "sessions/end")
+    },
     "admin/": PEOPLE,  # Django's own; its permissions have tests in test_admin.py
 }
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")

@@ -167,6 +167,12 @@ class Environment(BaseSettings):
         " Who has none sets one up at the next log-in.",
         "where others can connect: `true`",
     )
+    LOGIN_RATE_LIMIT: Annotated[Rate | None, readings.rate()] = setting(
+        "10/m",
+        "Attempts to log in, by address, and by name where that name is a stranger. Six times as"
+        " many in sixty times as long, and thirty times as many in a day of such minutes: see"
+        " docs/security.md.",
+    )
     SESSION_IDLE_SECONDS: Annotated[int, readings.whole(60, 1_209_600, "seconds")] = setting(
         "28800",
         "Seconds without a request after which a person has to log in again. Two weeks after the"

@@ -58,6 +58,7 @@ ALLOWED_HOSTS = list(dict.fromkeys([*LOOPBACK, *own_hosts, *given.ALLOWED_HOSTS]
 CSRF_TRUSTED_ORIGINS = list(given.CSRF_TRUSTED_ORIGINS)
 ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own host
 SESSION_COOKIE_HTTPONLY = True
+LOGIN_RATE_LIMIT = given.LOGIN_RATE_LIMIT
 SESSION_COOKIE_AGE = given.SESSION_IDLE_SECONDS  # renewed by use, see logins/sessions.py
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/api/orders"
 LOGIN_URL = "/accounts/login/"

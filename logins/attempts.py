@@ -17,15 +17,18 @@ from functools import cache
 
 import redis
 from django.conf import settings
-from limits import RateLimitItem, parse_many
+from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from config.rate import Rate
+
 logger = logging.getLogger(__name__)
 
-WINDOWS = parse_many("10/minute; 60/hour; 300/day")
-"""Whoever goes on has to wait for ever longer: a minute at first, then an hour, then a day."""
+GROWTH = ((1, 1), (6, 60), (30, 1440))
+"""So many times LOGIN_RATE_LIMIT's count in so many times its seconds: of 10 a minute, 60 an hour
+and 300 a day. Whoever goes on has to wait for ever longer."""
 REDIS_SECONDS = 0.25
 SILENT_SECONDS = 1.0
 LONGEST_NAME = 150  # as Django's
@@ -58,7 +61,8 @@ class Attempt:
 class Attempts:
     """Counts attempts; one object for each process."""
 
-    def __init__(self, redis_url: str, prefix: str) -> None:
+    def __init__(self, redis_url: str, prefix: str, rate: Rate | None) -> None:
+        self._windows = windows_of(rate)
         pool = redis.ConnectionPool.from_url(
             redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
         )
@@ -74,19 +78,28 @@ class Attempts:
         that is away."""
         if time.monotonic() >= self._silent_until:
             try:
-                return wait_of(self._shared, attempt)
+                return self._wait(self._shared, attempt)
             except (StorageError, redis.RedisError, OSError) as error:
                 self._silent_until = time.monotonic() + SILENT_SECONDS
                 logger.warning("each process counts log-ins by itself for now: %s", error)
-        return wait_of(self._own, attempt)
+        return self._wait(self._own, attempt)
+
+    def _wait(self, limiter: MovingWindowRateLimiter, attempt: Attempt) -> float:
+        for name in attempt.counted_under:
+            for window in self._windows:
+                if not limiter.hit(window, name):
+                    return seconds_until_next(limiter, window, name)
+        return 0.0
 
 
-def wait_of(limiter: MovingWindowRateLimiter, attempt: Attempt) -> float:
-    for name in attempt.counted_under:
-        for window in WINDOWS:
-            if not limiter.hit(window, name):
-                return seconds_until_next(limiter, window, name)
-    return 0.0
+def windows_of(rate: Rate | None) -> list[RateLimitItem]:
+    """Return the windows, the shortest first; none if there is no limit."""
+    if rate is None:
+        return []
+    return [
+        RateLimitItemPerSecond(rate.count * count, rate.seconds * seconds)
+        for count, seconds in GROWTH
+    ]
 
 
 def seconds_until_next(limiter: MovingWindowRateLimiter, window: RateLimitItem, name: str) -> float:
@@ -102,4 +115,5 @@ def plain_name(name: str) -> str:
 @cache
 def attempts() -> Attempts:
     """Return this process's, made at the first call."""
-    return Attempts(settings.REDIS_URL, settings.REDIS_PREFIX + "logins")
+    prefix = settings.REDIS_PREFIX + "logins"
+    return Attempts(settings.REDIS_URL, prefix, settings.LOGIN_RATE_LIMIT)

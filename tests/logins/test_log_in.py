@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import SettingsWrapper
 
+from config.rate import Rate
 from logins import hashing
 from logins.attempts import Attempts, attempts
 from tests.engine import listen
@@ -168,7 +169,7 @@ def test_a_redis_that_is_away_leaves_each_process_to_count(
 ) -> None:
     with listen() as nobody:
         port = nobody.getsockname()[1]
-    own = Attempts(f"redis://127.0.0.1:{port}/0", "x")
+    own = Attempts(f"redis://127.0.0.1:{port}/0", "x", Rate(10, 60))
     monkeypatch.setattr("logins.views.attempts", lambda: own)
     assert guess(browser(), 10) == 200
     assert guess(browser(), 1) == 429

@@ -247,7 +247,7 @@ async def test_a_session_opens_a_socket_of_our_own_page_and_no_other() -> None:
     assert (await heard(path, **cookie, **ORIGIN))[1] == 1000
     assert (await heard(path, **cookie))[1] == 4404, "who says no origin is no page"
     owner.change_password()
-    assert (await heard(path, **cookie, **ORIGIN))[1] == 4404, "the session has ended"
+    assert (await heard(path, **cookie, **ORIGIN))[1] == 4401, "the session has ended"
 
 
 async def test_a_page_places_orders_for_whoever_is_logged_in() -> None:

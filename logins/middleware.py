@@ -2,13 +2,14 @@
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
+from django.db import Error
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 
 from logins.sessions import NO_LONGER, SessionEnded, new_session, person_of
-from orders.problems import as_response, problem
+from orders.problems import as_response, is_database_away, problem
 
 ASKED_BY_ANYBODY = ("/health", "/api/health", "/livez", "/readyz", "/metrics", "/favicon.ico")
 
@@ -38,7 +39,8 @@ def held_sessions(get_response):  # type: ignore[no-untyped-def]  # two kinds, a
 def refusal_of(request: HttpRequest) -> HttpResponseBase | None:
     """Return the answer to a session that no longer holds; None: there is none, or it holds.
 
-    A key beside the cookie is what counts then. Who logs in or out begins anew.
+    A key beside the cookie is what counts then. Who logs in or out begins anew. Where the database
+    does not answer, whoever asks for the person next is told so.
     """
     if request.path.rstrip("/") in ASKED_BY_ANYBODY or "HTTP_AUTHORIZATION" in request.META:
         return None
@@ -49,6 +51,9 @@ def refusal_of(request: HttpRequest) -> HttpResponseBase | None:
             request.session = new_session()
             return None
         return _refusal(request)
+    except Error as error:
+        if not is_database_away(error):
+            raise
     return None
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from logins.models import Authenticator
 from tests.logins.persons import (
@@ -22,7 +22,7 @@ COMMANDS = ["reset_password", "reset_second_factor"]
 
 
 @pytest.fixture(autouse=True)
-def required(settings: SettingsWrapper) -> None:
+def required(settings: Settings) -> None:
     settings.REQUIRE_STAFF_MFA = True
 
 
@@ -82,7 +82,7 @@ def test_a_deed_by_command_stands_in_the_admins_log(command: str) -> None:
     assert secret not in entry.change_message
 
 
-def enrolled(name: str, settings: SettingsWrapper) -> tuple[User, str]:
+def enrolled(name: str, settings: Settings) -> tuple[User, str]:
     user = make_person(name)
     client = browser(f"198.51.100.{len(name)}")
     log_in(client, name)
@@ -90,7 +90,7 @@ def enrolled(name: str, settings: SettingsWrapper) -> tuple[User, str]:
 
 
 def test_a_change_of_the_secret_key_by_the_book_loses_no_second_factor(
-    settings: SettingsWrapper,
+    settings: Settings,
 ) -> None:
     _, seed = enrolled("alice", settings)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new key", [settings.SECRET_KEY]
@@ -106,7 +106,7 @@ def test_a_change_of_the_secret_key_by_the_book_loses_no_second_factor(
 
 
 def test_a_secret_key_that_was_thrown_away_leaves_recovery_codes_and_is_told(
-    settings: SettingsWrapper,
+    settings: Settings,
 ) -> None:
     make_person()
     client = browser()

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.test import Client
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from config import listening
 from config.environment import Environment
@@ -16,7 +16,7 @@ from tests.logins.persons import browser, is_logged_in, log_in
 
 
 @pytest.fixture(autouse=True)
-def local(settings: SettingsWrapper) -> None:
+def local(settings: Settings) -> None:
     settings.DEMO_LOGIN = True
     settings.REQUIRE_STAFF_MFA = True
 
@@ -80,7 +80,7 @@ def test_what_is_not_quite_demo_is_nobody(name: str, password: str) -> None:
     assert not is_logged_in(client)
 
 
-def test_a_session_of_the_demo_ends_with_the_setting(settings: SettingsWrapper) -> None:
+def test_a_session_of_the_demo_ends_with_the_setting(settings: Settings) -> None:
     client = browser()
     log_in_as_demo(client)
     settings.DEMO_LOGIN = False
@@ -112,7 +112,7 @@ def test_a_local_start_takes_the_password_of_an_older_version_away(
 
 @pytest.mark.parametrize("hasher", ["pbkdf2_sha256", "pbkdf2_sha1", "md5"])
 def test_a_reachable_start_ends_what_an_older_version_made_and_says_so(
-    hasher: str, settings: SettingsWrapper, capsys: pytest.CaptureFixture[str]
+    hasher: str, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.DEMO_LOGIN = False
     settings.PASSWORD_HASHERS = [
@@ -134,14 +134,14 @@ def test_a_reachable_start_ends_what_an_older_version_made_and_says_so(
     assert capsys.readouterr().err == ""
 
 
-def test_a_reachable_start_ends_what_this_version_made(settings: SettingsWrapper) -> None:
+def test_a_reachable_start_ends_what_this_version_made(settings: Settings) -> None:
     log_in_as_demo(browser())
     settings.DEMO_LOGIN = False
     assert end_demo()
     assert not User.objects.get().is_active
 
 
-def test_a_reachable_start_leaves_others_as_they_are(settings: SettingsWrapper) -> None:
+def test_a_reachable_start_leaves_others_as_they_are(settings: Settings) -> None:
     settings.DEMO_LOGIN = False
     User.objects.create_superuser("operator", "", "demo")
     User.objects.create_user("Demo", password="demo")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.test import Client
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from config.rate import Rate
 from logins import hashing
@@ -177,7 +177,7 @@ def test_a_redis_that_is_away_leaves_each_process_to_count(
 
 
 @pytest.fixture
-def slow_hashes(monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper) -> list[int]:
+def slow_hashes(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> list[int]:
     """Hashes that wait for each other to come together; returns how many were under way."""
     settings.PASSWORD_HASHERS = ["logins.hashing.PBKDF2InTurns"]
     lock, under_way, seen = threading.Lock(), [0], []
@@ -220,7 +220,7 @@ def test_strangers_who_wait_do_not_keep_known_persons_waiting(
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
 def test_whoever_would_wait_for_long_is_told_to_come_again(
-    path: str, monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper
+    path: str, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     settings.PASSWORD_HASHERS = ["logins.hashing.PBKDF2InTurns"]
     monkeypatch.setattr(hashing, "MOST_WAITING", 0)

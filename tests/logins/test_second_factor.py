@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from logins.codes import address_for_app, new_recovery_codes, new_seed, step_of
 from logins.models import Authenticator, RecoveryCodes
@@ -25,7 +25,7 @@ CODE, ENROL = "/accounts/second-factor/", "/accounts/second-factor/enrol/"
 
 
 @pytest.fixture(autouse=True)
-def required(settings: SettingsWrapper) -> None:
+def required(settings: Settings) -> None:
     settings.REQUIRE_STAFF_MFA = True
 
 
@@ -210,7 +210,7 @@ def test_new_recovery_codes_end_the_old_ones(staff: User) -> None:
 
 
 def test_a_session_of_staff_without_the_second_factor_holds_no_longer(
-    staff: User, settings: SettingsWrapper
+    staff: User, settings: Settings
 ) -> None:
     settings.REQUIRE_STAFF_MFA = False
     client = browser()

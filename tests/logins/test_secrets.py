@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from logins.models import Authenticator
 from tests.logins.persons import PASSWORD, browser, code_of, enrol, log_in, make_person
@@ -44,7 +44,7 @@ def walk(client: Client, user: User, code: str) -> str:
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
 def test_no_page_or_line_has_a_secret_of_a_person(
-    level: int, settings: SettingsWrapper, caplog: pytest.LogCaptureFixture
+    level: int, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(level)
     settings.REQUIRE_STAFF_MFA = True
@@ -65,7 +65,7 @@ def test_no_page_or_line_has_a_secret_of_a_person(
 
 
 def test_a_seed_that_cannot_be_opened_is_told_by_its_account_alone(
-    settings: SettingsWrapper,
+    settings: Settings,
 ) -> None:
     make_person()
     client = browser()

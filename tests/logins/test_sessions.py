@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from logins.models import LoginSession
 from tests.accounts import make_account
@@ -134,7 +134,7 @@ def test_a_person_is_told_on_a_page_and_led_to_the_log_in() -> None:
 
 
 def test_a_session_ends_when_it_is_not_used(
-    monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     settings.SESSION_COOKIE_AGE = 600
     make_person()
@@ -151,7 +151,7 @@ def test_a_session_ends_when_it_is_not_used(
 
 @pytest.mark.parametrize("days", [14.1, 30])
 def test_a_session_ends_after_two_weeks_however_it_is_used(
-    days: float, monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper
+    days: float, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     settings.SESSION_COOKIE_AGE = 60 * 86_400
     make_person()

@@ -86,9 +86,11 @@ class Attempts:
 
     def _wait(self, limiter: MovingWindowRateLimiter, attempt: Attempt) -> float:
         for name in attempt.counted_under:
-            for window in self._windows:
-                if not limiter.hit(window, name):
-                    return seconds_until_next(limiter, window, name)
+            full = [window for window in self._windows if not limiter.test(window, name)]
+            # Those that come at the same moment are let in by `hit`, one after the other.
+            full = full or [window for window in self._windows if not limiter.hit(window, name)]
+            if full:
+                return max(seconds_until_next(limiter, window, name) for window in full)
         return 0.0
 
 

@@ -94,7 +94,7 @@ async def test_a_socket_by_a_session_that_no_longer_holds_is_refused(
             assert code == 4401
             return
         await socket.send(SELL_SOL)
-        assert (await socket.receive())["orderId"]
+        assert (await socket.message())["orderId"]
 
 
 @pytest.mark.parametrize("cookie", COOKIES)

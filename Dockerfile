@@ -22,6 +22,7 @@ WORKDIR /engine
 COPY --from=build /venv /venv
 COPY manage.py ./
 COPY config config
+COPY logins logins
 COPY orders orders
 COPY routing routing
 USER engine

@@ -89,6 +89,14 @@ class Environment(BaseSettings):
         "Django's. Has to be set when `DATABASE_URL` is, unless `DEBUG` is on.",
         "generated",
     )
+    SECRET_KEY_FALLBACKS: Annotated[
+        tuple[str, ...],
+        readings.secrets("former values of SECRET_KEY, separated by commas", 12),
+    ] = setting(
+        "",
+        "Django's: what was signed or encrypted under these still holds. For the days after a"
+        " change of `SECRET_KEY`, see docs/security.md.",
+    )
     DEBUG: Annotated[bool, readings.truth()] = setting(
         "false", "Django's. Never on where others can connect."
     )
@@ -153,8 +161,27 @@ class Environment(BaseSettings):
     )
     DEMO_LOGIN: Annotated[bool, readings.truth()] = setting(
         "false",
-        "On: `manage.py release` makes the superuser `demo` / `demo` once. `make up` sets it when"
-        " it runs its own PostgreSQL and only this machine can connect.",
+        "On: who sits at this machine may log in as `demo` / `demo`, and do everything. Without"
+        " effect where others can connect, or where `ALLOWED_HOSTS`, `HTTPS` or"
+        " `CSRF_TRUSTED_ORIGINS` say that they may. `make up` sets it when it runs its own"
+        " PostgreSQL and only this machine can connect.",
+    )
+    REQUIRE_STAFF_MFA: Annotated[bool | None, readings.truth()] = setting(
+        None,
+        "Whether staff need a second factor: a code of an authenticator app besides the password."
+        " Who has none sets one up at the next log-in.",
+        "where others can connect: `true`",
+    )
+    LOGIN_RATE_LIMIT: Annotated[Rate | None, readings.rate()] = setting(
+        "10/m",
+        "Attempts to log in, by address, and by name where that name is a stranger. Six times as"
+        " many in sixty times as long, and thirty times as many in a day of such minutes: see"
+        " docs/security.md.",
+    )
+    SESSION_IDLE_SECONDS: Annotated[int, readings.whole(60, 1_209_600, "seconds")] = setting(
+        "28800",
+        "Seconds without a request after which a person has to log in again. Two weeks after the"
+        " log-in everybody has to.",
     )
     HOST: Annotated[str | None, Reading("an address or a name of this machine", readings.host)] = (
         setting(

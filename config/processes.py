@@ -12,6 +12,7 @@ from config.child import Child
 from config.embedded import PROJECT
 from config.embedded_postgres import cluster_identifier
 from config.environment import read_environment
+from config.listening import is_reachable
 from config.sentences import WRONG
 from config.servers import uses_embedded_postgres
 from config.supervisor import NotReadyError, Supervisor
@@ -138,6 +139,7 @@ def _release_mark(data_dir: Path, found: Mapping[str, str]) -> str:
     mark = hashlib.sha256(cluster_identifier(data_dir))
     for setting in ("DEMO_LOGIN", "DEFAULT_MARKET"):  # which `release` heeds
         mark.update(f"{setting}={found.get(setting, '')};".encode())
+    mark.update(f"is_reachable={is_reachable()};".encode())
     for path in [*sorted(PROJECT.glob("*/migrations/*.py")), PROJECT / "requirements.lock"]:
         mark.update(path.name.encode() + path.read_bytes())
     return mark.hexdigest()

@@ -106,6 +106,18 @@ def secret(takes: str, least: int) -> Reading:
     return Reading(takes, read, is_secret=True, is_ascii=False)
 
 
+def secrets(takes: str, least: int) -> Reading:
+    """Secrets with commas between them, none of which is ever told."""
+
+    def read(value: str) -> tuple[str, ...]:
+        parts = tuple(part.strip() for part in value.split(","))
+        if any(len(part) < least for part in parts):
+            raise WrongValue("has a part that is too short")
+        return parts
+
+    return Reading(takes, read, empty=(), is_secret=True, is_ascii=False)
+
+
 def number(least: str, most: str, unit: str = "", as_type: Callable[[str], Any] = float) -> Reading:
     """A number within bounds, which are written as they are shown."""
 

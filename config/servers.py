@@ -47,7 +47,7 @@ def welcome_everybody(found: dict[str, str]) -> None:
 
 
 def has_demo_login(found: dict[str, str]) -> bool:
-    return bool(truth().read(found.get("DEMO_LOGIN", "0")))
+    return bool(truth().read(found.get("DEMO_LOGIN", "0"))) and is_only_local()
 
 
 def start_servers(supervisor: Supervisor, data_dir: Path, lock: int, *, durable: bool) -> None:

@@ -51,6 +51,7 @@ if IS_EMBEDDED:  # a command beside our own server: libpq reads the variables wh
     for name in set(os.environ) - set(embedded.without_libpq_variables(os.environ)):
         del os.environ[name]
 SECRET_KEY = given.SECRET_KEY or embedded.secret_key(DATA_DIR)
+SECRET_KEY_FALLBACKS = list(given.SECRET_KEY_FALLBACKS)
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]  # where health checks come from
 own_hosts = [in_url(given.HOST)] if given.HOST and given.HOST not in EVERYWHERE else []
 ALLOWED_HOSTS = list(dict.fromkeys([*LOOPBACK, *own_hosts, *given.ALLOWED_HOSTS]))
@@ -58,8 +59,16 @@ IS_REACHABLE = is_reachable()  # by others than this machine, or perhaps
 CSRF_TRUSTED_ORIGINS = list(given.CSRF_TRUSTED_ORIGINS)
 ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own host
 SESSION_COOKIE_HTTPONLY = True
+LOGIN_RATE_LIMIT = given.LOGIN_RATE_LIMIT
+SESSION_COOKIE_AGE = given.SESSION_IDLE_SECONDS  # renewed by use, see logins/sessions.py
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/api/orders"
 LOGIN_URL = "/accounts/login/"
+# The first one serves everybody; the other one nobody, unless DEMO_LOGIN is on.
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "logins.demo.DemoBackend"]
+PASSWORD_HASHERS = [
+    "logins.hashing.PBKDF2InTurns",
+    *("django.contrib.auth.hashers." + name for name in ("PBKDF2SHA1PasswordHasher",)),
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{rule}"}
     for rule in (
@@ -111,6 +120,8 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_otp",
+    "logins",
     "orders",
     "routing",
 ]
@@ -121,6 +132,7 @@ MIDDLEWARE = [  # for pages and reading; sending orders goes the short way of co
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "logins.middleware.held_sessions",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -267,7 +279,8 @@ RESEND_SECONDS = given.RESEND_SECONDS
 LINGER_SECONDS = given.LINGER_SECONDS
 STOP_GRACE_SECONDS = given.STOP_GRACE_SECONDS
 ENGINE_API_KEY = given.ENGINE_API_KEY
-DEMO_LOGIN = given.DEMO_LOGIN
+DEMO_LOGIN = given.DEMO_LOGIN and not is_reachable()
+REQUIRE_STAFF_MFA = is_reachable() if given.REQUIRE_STAFF_MFA is None else given.REQUIRE_STAFF_MFA
 SIMULATION = Simulation(
     quote_latency=given.SIMULATION_QUOTE_LATENCY,
     landing_latency=given.SIMULATION_LANDING_LATENCY,

@@ -5,20 +5,17 @@ nobody may act only where ALLOW_ANONYMOUS_ORDERS says so.
 """
 
 from http.cookies import CookieError, SimpleCookie
-from importlib import import_module
 from typing import Any, cast
 from urllib.parse import parse_qs
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import get_user
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection
-from django.http import HttpRequest
 from rest_framework import authentication, exceptions, permissions
 from rest_framework.request import Request
 
 from config.origin import header, is_own, origin_or_none
+from logins.sessions import SessionEnded, person_of, session_named
 from orders.accounts import (
     NOBODY,
     NONE,
@@ -177,7 +174,10 @@ def is_of_own_page(scope: dict[str, Any]) -> bool:
 
 
 async def session_of(cookies: str) -> Principal:
-    """Return for whom the session acts that the cookies name; nobody without one."""
+    """Return for whom the session acts that the cookies name; nobody without one.
+
+    :raises NotAuthenticated: it does not hold.
+    """
     try:
         cookie = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
     except CookieError:
@@ -189,15 +189,15 @@ async def session_of(cookies: str) -> Principal:
 
 
 def find_session(session_key: str) -> Principal:
-    request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    """:raises NotAuthenticated: it does not hold."""
+    request = session_named(session_key)
     try:
-        user = get_user(request)
+        user = person_of(request)
+    except SessionEnded as ended:
+        raise NotAuthenticated(str(ended)) from None
     finally:
         connection.close()  # no signal of a request would
-    if not isinstance(user, AbstractBaseUser):
-        return NOBODY
-    return session_principal(user, request.session.session_key)
+    return NOBODY if user is None else session_principal(user, request.session.session_key)
 
 
 def bearer_secret(header: str) -> str:

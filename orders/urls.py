@@ -1,6 +1,5 @@
 """The live page, and the REST paths, each with and without a slash at the end."""
 
-from django.contrib.auth.views import LoginView, LogoutView
 from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
@@ -38,8 +37,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
     either("api/markets", views.MarketsView.as_view(), "markets"),
     either("api/ws-tickets", views.TicketsView.as_view(), "ws-tickets"),
-    path("accounts/login/", LoginView.as_view(template_name="orders/api/login.html"), name="login"),
-    path("accounts/logout/", LogoutView.as_view(), name="logout"),
     either("health", views.HealthView.as_view(), "health"),
     *(either(path, views.HealthView.as_view()) for path in HEALTH_PATHS),
     either("livez", probes.live, "livez"),

@@ -11,6 +11,8 @@ os.environ.setdefault("SIMULATION_DEPTH", "100000000000")  # crowds of sells mov
 os.environ.setdefault("ORDER_RATE_LIMIT", "unlimited")
 os.environ.setdefault("ACCOUNT_RATE_LIMIT", "unlimited")
 os.environ.setdefault("ALLOW_ANONYMOUS_ORDERS", "1")
+os.environ.setdefault("REQUIRE_STAFF_MFA", "0")
+os.environ.setdefault("LOGIN_RATE_LIMIT", "unlimited")
 os.environ.setdefault("RETRY_BACKOFF", "0.05")
 os.environ.setdefault("STATUS_POLL_SECONDS", "0.02")
 os.environ.setdefault("RESEND_SECONDS", "0.1")

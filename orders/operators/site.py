@@ -1,13 +1,15 @@
 """The admin site: its start page with figures, and the page of venues."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 
+from logins.views import LogIn, LogOut
 from orders.operators.overview import overview
 from orders.operators.venues import venue_records
 
@@ -22,6 +24,20 @@ class EngineAdminSite(admin.AdminSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         venues = path("routing/venues/", self.admin_view(self.venues_view), name="venues")
         return [venues, *super().get_urls()]
+
+    # There is one door for everybody: its limits, and the second factor behind it.
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method == "GET" and self.has_permission(request):
+            return redirect("admin:index")
+        return cast(HttpResponse, LogIn.as_view()(request))
+
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        return LogOut.as_view()(request)
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        return redirect("password")
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -52,6 +52,11 @@ KINDS = {
     **{f"^api/{page}/?$": OPEN for page in ("schema", "schema/sockets", "docs", "docs/sockets")},
     "accounts/login/": OPEN,
     "accounts/logout/": OPEN,
+    # What the session alone says whose it is; tests/logins look at these.
+    **{
+        f"accounts/{page}/": PEOPLE
+        for page in ("second-factor", "second-factor/enrol", "password", "sessions", "sessions/end")
+    },
     "admin/": PEOPLE,  # Django's own; its permissions have tests in test_admin.py
 }
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -254,7 +259,7 @@ async def test_a_session_opens_a_socket_of_our_own_page_and_no_other() -> None:
     assert (await heard(path, **cookie, **ORIGIN))[1] == 1000
     assert (await heard(path, **cookie))[1] == 4404, "who says no origin is no page"
     owner.change_password()
-    assert (await heard(path, **cookie, **ORIGIN))[1] == 4404, "the session has ended"
+    assert (await heard(path, **cookie, **ORIGIN))[1] == 4401, "the session has ended"
 
 
 async def test_a_page_places_orders_for_whoever_is_logged_in() -> None:

@@ -7,15 +7,15 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 
 from config.first_cause import DATABASE, first_line
 from config.fitness import refuse_unfit_database
-from config.sentences import WRONG, end_with
+from config.sentences import WRONG, end_with, say
 from config.session import is_connection_lost, without_end
+from logins.demo import end_demo, take_away_password
 from orders.journal import conninfo
 from orders.serializers import named_default_market
 from routing.registry import read_registry, registry
@@ -31,7 +31,7 @@ WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout
 
 
 class Command(BaseCommand):
-    help = "Migrate; with DEMO_LOGIN=1 also make the login demo/demo, once."
+    help = "Migrate; without DEMO_LOGIN also end the login demo/demo."
 
     def handle(self, *args: Any, **options: Any) -> None:
         refuse_unfit_database(conninfo(), waits=False)
@@ -52,11 +52,16 @@ class Command(BaseCommand):
 
     def _release(self, verbosity: int) -> None:
         call_command("migrate", interactive=False, verbosity=verbosity)
-        if settings.DEMO_LOGIN:
-            users = get_user_model().objects
-            if not users.filter(username="demo").exists():
-                users.create_superuser("demo", "", "demo")
+        keep_demo_local()
         refuse_unknown_market()
+
+
+def keep_demo_local() -> None:
+    """Leave no login demo / demo in the database, whichever version made one; say what ended."""
+    if settings.DEMO_LOGIN:
+        take_away_password()
+    elif end_demo():
+        say("The account demo was open to everybody who knows its name. It is inactive now.")
 
 
 def refuse_unknown_market() -> None:

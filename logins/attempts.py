@@ -1,0 +1,121 @@
+"""How often somebody may try to log in: by address, and by name where that name is a stranger.
+
+A browser or an address from which a name has logged in is known to it. Whoever guesses at a name
+from elsewhere uses up the name's attempts for strangers alone, and cannot lock its owner out. All
+attempts count, good and bad ones, before anything is looked up or hashed.
+
+Counted in Redis over all processes. When it does not answer within a quarter of a second, each
+process counts by itself, and asks Redis again a second later.
+"""
+
+import logging
+import time
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import redis
+from django.conf import settings
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from config.rate import Rate
+
+logger = logging.getLogger(__name__)
+
+GROWTH = ((1, 1), (6, 60), (30, 1440))
+"""So many times LOGIN_RATE_LIMIT's count in so many times its seconds: of 10 a minute, 60 an hour
+and 300 a day. Whoever goes on has to wait for ever longer."""
+REDIS_SECONDS = 0.25
+SILENT_SECONDS = 1.0
+LONGEST_NAME = 150  # as Django's
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Who tries: from which address, by which browser that knows the name, under which name."""
+
+    address: str
+    name: str
+    browser: str | None = None
+    is_from_known_address: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        return self.browser is not None or self.is_from_known_address
+
+    @property
+    def counted_under(self) -> Sequence[str]:
+        """Return under what it counts. The address comes first: one that is shut out uses up no
+        attempts of a name."""
+        if self.browser is not None:
+            return (f"browser:{self.browser}:{self.name}",)
+        if self.is_from_known_address:
+            return (self.address, f"{self.address}:{self.name}")
+        return (self.address, f"name:{self.name}")
+
+
+class Attempts:
+    """Counts attempts; one object for each process."""
+
+    def __init__(self, redis_url: str, prefix: str, rate: Rate | None) -> None:
+        self._windows = windows_of(rate)
+        pool = redis.ConnectionPool.from_url(
+            redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
+        )
+        storage = RedisStorage(
+            "redis://", connection_pool=pool, key_prefix=prefix, wrap_exceptions=True
+        )
+        self._shared = MovingWindowRateLimiter(storage)
+        self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._silent_until = 0.0
+
+    def take(self, attempt: Attempt) -> float:
+        """Count an attempt; return 0, or how many seconds it has to wait. Never raises for a Redis
+        that is away."""
+        if time.monotonic() >= self._silent_until:
+            try:
+                return self._wait(self._shared, attempt)
+            except (StorageError, redis.RedisError, OSError) as error:
+                self._silent_until = time.monotonic() + SILENT_SECONDS
+                logger.warning("each process counts log-ins by itself for now: %s", error)
+        return self._wait(self._own, attempt)
+
+    def _wait(self, limiter: MovingWindowRateLimiter, attempt: Attempt) -> float:
+        for name in attempt.counted_under:
+            full = [window for window in self._windows if not limiter.test(window, name)]
+            # Those that come at the same moment are let in by `hit`, one after the other.
+            full = full or [window for window in self._windows if not limiter.hit(window, name)]
+            if full:
+                return max(seconds_until_next(limiter, window, name) for window in full)
+        return 0.0
+
+
+def windows_of(rate: Rate | None) -> list[RateLimitItem]:
+    """Return the windows, the shortest first; none if there is no limit."""
+    if rate is None:
+        return []
+    return [
+        RateLimitItemPerSecond(rate.count * count, rate.seconds * seconds)
+        for count, seconds in GROWTH
+    ]
+
+
+def seconds_until_next(limiter: MovingWindowRateLimiter, window: RateLimitItem, name: str) -> float:
+    reset_at: float = limiter.get_window_stats(window, name).reset_time
+    return max(1.0, reset_at - time.time())
+
+
+def plain_name(name: str) -> str:
+    """Return a name as it is counted: what looks alike counts together."""
+    return unicodedata.normalize("NFKC", name[:LONGEST_NAME]).casefold()
+
+
+@cache
+def attempts() -> Attempts:
+    """Return this process's, made at the first call."""
+    prefix = settings.REDIS_PREFIX + "logins"
+    return Attempts(settings.REDIS_URL, prefix, settings.LOGIN_RATE_LIMIT)

@@ -1,0 +1,150 @@
+"""The pages of the second factor: to give a code, and to set up the app that shows them."""
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.views.decorators.cache import never_cache
+from django_otp import DEVICE_ID_SESSION_KEY
+from django_otp.models import Device
+
+from logins import pending, second_factor
+from logins.codes import new_seed
+from logins.refusals import Refused, count_attempt
+from logins.seal import CannotOpen, opened, sealed
+from logins.second_factor import AlreadyEnrolled, WrongCode
+from logins.sessions import end_sessions, person
+from logins.views import log_in
+from orders.security_log import tell
+
+ENROLLING = "enrolling"
+"""In the session: the sealed seed of the QR code that is shown."""
+WRONG = "This code is not right, or was used before. Wait for the next one."
+WRONG_NOW = "The code of the second factor that you have is not right, or was used before."
+
+
+@never_cache
+def second_factor_page(request: HttpRequest) -> HttpResponse:
+    """Ask for the code of who has given a password; tell others how things stand."""
+    user = pending.held_back(request)
+    if user is None:
+        return own_factor(request)
+    if not second_factor.is_enrolled(user):
+        return redirect("enrol")
+    found = {"name": user.get_username()}
+    if request.method != "POST":
+        return render(request, "logins/code.html", found)
+    try:
+        device = device_that_takes(request, user, "code", WRONG)
+    except Refused as refused:
+        return refused.page(request, "logins/code.html", **found)
+    return log_in(request, user, redirect(pending.let_go(request)), device)
+
+
+@login_required
+def own_factor(request: HttpRequest) -> HttpResponse:
+    """Show how things stand; who gives a code gets new recovery codes."""
+    user = person(request)
+    found = {"standing": second_factor.standing_of(user)}
+    if request.method != "POST":
+        return render(request, "logins/factor.html", found)
+    try:
+        device_that_takes(request, user, "code", WRONG)
+    except Refused as refused:
+        return refused.page(request, "logins/factor.html", **found)
+    codes = second_factor.renew_recovery_codes(user)
+    tell("second_factor_enrolled", request, account=user.pk, changed="recovery codes")
+    return shown_codes(request, codes, resolve_url("second-factor"))
+
+
+@never_cache
+def enrol_page(request: HttpRequest) -> HttpResponse:
+    """Set up an authenticator app, before one is let in or because one wants to."""
+    waiting = pending.held_back(request)
+    if waiting is None and not request.user.is_authenticated:
+        return redirect("login")
+    user = waiting or person(request)
+    is_enrolled = second_factor.is_enrolled(user)
+    if waiting and is_enrolled:
+        return redirect("second-factor")
+    seed = seed_shown(request)
+    found = {
+        "picture": second_factor.picture_of(seed, user),
+        "seed": " ".join(seed[place : place + 4] for place in range(0, len(seed), 4)),
+        "name": user.get_username(),
+        "has_to": waiting is not None,
+        "is_enrolled": is_enrolled,
+    }
+    if request.method != "POST":
+        return render(request, "logins/enrol.html", found)
+    try:
+        device, codes = enrolled(request, user, seed, anew=is_enrolled)
+    except Refused as refused:
+        return refused.page(request, "logins/enrol.html", **found)
+    return go_on(request, waiting, device, codes)
+
+
+def enrolled(
+    request: HttpRequest, user: User, seed: str, *, anew: bool
+) -> tuple[Device, list[str]]:
+    """Enrol the account by the code that was sent; `anew`: by one of the former factor, too.
+
+    :raises Refused: a code is wrong, or there were too many.
+    """
+    if anew:
+        device_that_takes(request, user, "current", WRONG_NOW)
+    else:
+        count_attempt(request, user.get_username(), "codes")
+    try:
+        return second_factor.enrol(user, seed, request.POST.get("code", ""), anew=anew)
+    except WrongCode:
+        raise Refused(403, WRONG) from None
+    except AlreadyEnrolled:
+        raise Refused(409, "A second factor was set up just now. Log in again.") from None
+
+
+def go_on(
+    request: HttpRequest, waiting: User | None, device: Device, codes: list[str]
+) -> HttpResponse:
+    """Show the recovery codes, and let in who waited for that."""
+    del request.session[ENROLLING]
+    tell("second_factor_enrolled", request, account=device.user_id)
+    if waiting is None:
+        request.session[DEVICE_ID_SESSION_KEY] = device.persistent_id
+        end_sessions(person(request), but=request.session.session_key)
+        return shown_codes(request, codes, resolve_url("second-factor"))
+    after = pending.let_go(request)
+    request.user = waiting  # whose page it is
+    return log_in(request, waiting, shown_codes(request, codes, after), device)
+
+
+def device_that_takes(request: HttpRequest, user: User, field: str, wrong: str) -> Device:
+    """Return the device that takes the code which was sent.
+
+    :raises Refused: none does, or there were too many attempts.
+    """
+    count_attempt(request, user.get_username(), "codes")
+    device = second_factor.device_for(user, request.POST.get(field, ""))
+    if device is None:
+        tell("second_factor_failed", request, account=user.pk)
+        raise Refused(403, wrong)
+    tell("second_factor_passed", request, account=user.pk, reason=device.name)
+    return device
+
+
+def seed_shown(request: HttpRequest) -> str:
+    """Return the seed of this session's QR code, a new one at first."""
+    try:
+        return opened(request.session[ENROLLING])
+    except (KeyError, CannotOpen):
+        seed = new_seed()
+        request.session[ENROLLING] = sealed(seed)
+        return seed
+
+
+def shown_codes(request: HttpRequest, codes: list[str], after: str) -> HttpResponse:
+    """Show recovery codes, this once: in the answer itself, which nobody keeps."""
+    found: dict[str, Any] = {"codes": codes, "after": after}
+    return render(request, "logins/recovery_codes.html", found)

@@ -1,0 +1,72 @@
+"""Hashes passwords one at a time for strangers, and one at a time for everybody else.
+
+A hash is half a second of a core, and anybody may ask for one. So at most two are under way in a
+process, wherever they are asked for: strangers who log in wait for each other alone, and those who
+are known for each other. Who would wait for long is refused.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import BoundedSemaphore, Lock
+
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+
+WAIT_SECONDS = 10.0
+MOST_WAITING = 12  # as many as that time is enough for
+RETRY_SECONDS = 10
+
+IS_STRANGER: ContextVar[bool] = ContextVar("a stranger's password", default=False)
+
+
+class TooBusy(Exception):
+    """Too many passwords wait to be looked at. Try again after RETRY_SECONDS."""
+
+
+class Turns:
+    """Lets one through at a time."""
+
+    def __init__(self) -> None:
+        self._turn = BoundedSemaphore(1)
+        self._lock = Lock()
+        self._waiting = 0
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """:raises TooBusy: too many wait, or it took too long."""
+        with self._lock:
+            if self._waiting >= MOST_WAITING:
+                raise TooBusy
+            self._waiting += 1
+        try:
+            has_turn = self._turn.acquire(timeout=WAIT_SECONDS)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+        if not has_turn:
+            raise TooBusy
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+
+STRANGERS, KNOWN = Turns(), Turns()
+
+
+class PBKDF2InTurns(PBKDF2PasswordHasher):
+    """Django's own, whose hashes it reads and writes; all of its work goes through `encode`."""
+
+    def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
+        """:raises TooBusy: nothing was hashed."""
+        with (STRANGERS if IS_STRANGER.get() else KNOWN).one_at_a_time():
+            return super().encode(password, salt, iterations)
+
+
+@contextmanager
+def for_stranger(is_stranger: bool) -> Iterator[None]:
+    token = IS_STRANGER.set(is_stranger)
+    try:
+        yield
+    finally:
+        IS_STRANGER.reset(token)

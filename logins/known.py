@@ -1,0 +1,80 @@
+"""What a name is known by: the browsers and addresses from which it has logged in before.
+
+A browser keeps a signed cookie that opens nothing; an address is remembered as a keyed digest of
+itself and the name. Neither tells whether there is such an account.
+"""
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from logins.attempts import Attempt, plain_name
+from logins.models import KnownPlace
+from orders.accounts import NOBODY
+from orders.pressure import name_of
+
+COOKIE, COOKIE_PATH = "known_browser", "/"
+SALT = "logins.known"
+KNOWN = timedelta(days=180)
+MOST_NAMES = 8  # of one browser: a cookie has room for few
+
+
+def attempt_of(request: HttpRequest, name: str, purpose: str = "log-in") -> Attempt:
+    """Return the attempt that a request is, by what its browser and address are known for."""
+    plain, address = plain_name(name), address_of(request)
+    browser = browser_of(request)
+    place = KnownPlace.objects.filter(
+        digest=digest_of(plain, address), seen_at__gt=timezone.now() - KNOWN
+    )
+    return Attempt(
+        address=address,
+        name=f"{purpose}:{digest_of(plain)}",
+        browser=browser["id"] if digest_of(plain) in browser["names"] else None,
+        is_from_known_address=place.exists(),
+    )
+
+
+def remember(request: HttpRequest, response: HttpResponseBase, name: str) -> None:
+    """Know this browser and this address by the name that has just logged in there."""
+    plain, address = plain_name(name), address_of(request)
+    KnownPlace.objects.filter(seen_at__lt=timezone.now() - KNOWN).delete()
+    KnownPlace.objects.update_or_create(
+        digest=digest_of(plain, address), defaults={"seen_at": timezone.now()}
+    )
+    browser = browser_of(request)
+    names = [digest_of(plain), *(one for one in browser["names"] if one != digest_of(plain))]
+    response.set_cookie(
+        COOKIE,
+        signing.dumps({"id": browser["id"], "names": names[:MOST_NAMES]}, salt=SALT),
+        max_age=KNOWN,
+        path=COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def browser_of(request: HttpRequest) -> dict[str, Any]:
+    """Return what the browser's cookie says; a new one's if it says nothing, or lies."""
+    try:
+        found: dict[str, Any] = signing.loads(
+            request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=KNOWN
+        )
+    except signing.BadSignature:
+        return {"id": secrets.token_urlsafe(12), "names": []}
+    return found
+
+
+def address_of(request: HttpRequest) -> str:
+    """Return what counts as one address: of IPv6 a network."""
+    return name_of(NOBODY, request.META.get("REMOTE_ADDR", ""))
+
+
+def digest_of(*words: str) -> str:
+    return salted_hmac(SALT, "|".join(words), algorithm="sha256").hexdigest()

@@ -1,0 +1,45 @@
+"""Who has given the right password, and not the second factor yet: a session that is nobody's."""
+
+import time
+from typing import Any
+
+from django.contrib.auth import SESSION_KEY, load_backend
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
+
+KEY = "pending"
+SECONDS = 600
+
+
+def hold_back(request: HttpRequest, user: User, backend: str, next_url: str) -> None:
+    """Remember in the session who has given a password, and where to go on afterwards."""
+    if SESSION_KEY in request.session:
+        request.session.flush()
+    request.session[KEY] = {
+        "user": user.pk,
+        "backend": backend,
+        "proof": user.get_session_auth_hash(),
+        "at": time.time(),
+        "next": next_url,
+    }
+    request.session.cycle_key()
+
+
+def held_back(request: HttpRequest) -> User | None:
+    """Return who has given a password in this session less than ten minutes ago."""
+    found: dict[str, Any] | None = request.session.get(KEY)
+    if found is None or time.time() - found["at"] > SECONDS:
+        return None
+    user = load_backend(found["backend"]).get_user(found["user"])
+    if not isinstance(user, User):
+        return None
+    if not constant_time_compare(user.get_session_auth_hash(), found["proof"]):
+        return None
+    user.backend = found["backend"]
+    return user
+
+
+def let_go(request: HttpRequest) -> str:
+    """Forget who it was, and return where to go on."""
+    return str(request.session.pop(KEY)["next"])

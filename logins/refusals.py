@@ -1,0 +1,65 @@
+"""What a page says to who may not go on: the form again, and when to come back."""
+
+import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from logins.attempts import attempts
+from logins.hashing import RETRY_SECONDS, TooBusy
+from logins.known import attempt_of
+from orders.security_log import tell
+
+
+class Refused(Exception):
+    """A person may not go on. `seconds`: when to try again; None: with something else."""
+
+    def __init__(self, status: int, text: str, seconds: float | None = None) -> None:
+        super().__init__(text)
+        self.status, self.text, self.seconds = status, text, seconds
+
+    def page(self, request: HttpRequest, template: str, **found: Any) -> HttpResponse:
+        answer = render(request, template, {**found, "refusal": self.text}, status=self.status)
+        if self.seconds is not None:
+            answer["Retry-After"] = str(math.ceil(self.seconds))
+        return answer
+
+
+def count_attempt(request: HttpRequest, name: str, purpose: str) -> None:
+    """Count an attempt at a code or a password of the account `name`.
+
+    :raises Refused: there were too many.
+    """
+    if wait := attempts().take(attempt_of(request, name, purpose)):
+        tell("login_locked", request, user_name=name, limit=purpose)
+        raise too_many(wait)
+
+
+def too_many(wait: float) -> Refused:
+    minutes = math.ceil(wait / 60)
+    ending = "s" if minutes > 1 else ""
+    return Refused(429, f"Too many attempts. Try again in {minutes} minute{ending}.", wait)
+
+
+def busy() -> Refused:
+    text = "Too many people give passwords at this moment. Try again in a few seconds."
+    return Refused(503, text, RETRY_SECONDS)
+
+
+def in_turn(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Have a view refuse, where too many passwords wait to be hashed.
+
+    :raises Refused: by the view that is returned.
+    """
+
+    @wraps(view)
+    def refusing(*args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(*args, **kwargs)
+        except TooBusy:
+            raise busy() from None
+
+    return refusing

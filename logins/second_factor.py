@@ -1,0 +1,94 @@
+"""The second factor of an account: an authenticator app, and recovery codes on paper."""
+
+from dataclasses import dataclass
+
+import segno
+from django.contrib.auth.models import User
+from django.db import transaction
+from django_otp import match_token
+from django_otp.models import Device
+
+from logins.codes import (
+    address_for_app,
+    digest_of_code,
+    new_recovery_codes,
+    step_of,
+)
+from logins.models import Authenticator, RecoveryCodes
+from logins.seal import sealed
+
+NAME_OF_APP, NAME_OF_CODES = "authenticator", "recovery codes"
+
+
+class AlreadyEnrolled(Exception):
+    """The account has a second factor. Only who shows it may set up another one."""
+
+
+class WrongCode(Exception):
+    """The code is not of this seed and of about now. Another one may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an account has of a second factor."""
+
+    is_enrolled: bool
+    codes_left: int
+
+
+def standing_of(user: User) -> Standing:
+    codes = RecoveryCodes.objects.filter(user=user).first()
+    return Standing(is_enrolled(user), len(codes.digests) if codes else 0)
+
+
+def is_enrolled(user: User) -> bool:
+    return bool(Authenticator.objects.filter(user=user, confirmed=True).exists())
+
+
+def device_for(user: User, code: str) -> Device | None:
+    """Return what took the code, which is used up by that; None: nothing did."""
+    return match_token(user, code)
+
+
+@transaction.atomic
+def enrol(user: User, seed: str, code: str, *, anew: bool) -> tuple[Device, list[str]]:
+    """Take the seed if the code is of it; return the authenticator, and recovery codes to show.
+
+    :raises WrongCode: it is not.
+    :raises AlreadyEnrolled: there is a second factor, and it is not to be set up `anew`.
+    """
+    User.objects.select_for_update().get(pk=user.pk)  # one at a time
+    if is_enrolled(user) and not anew:
+        raise AlreadyEnrolled
+    step = step_of(seed, code)
+    if step is None:
+        raise WrongCode
+    Authenticator.objects.filter(user=user).delete()
+    device = Authenticator.objects.create(
+        user=user, name=NAME_OF_APP, sealed_seed=sealed(seed), last_step=step
+    )
+    return device, renew_recovery_codes(user)
+
+
+def renew_recovery_codes(user: User) -> list[str]:
+    """Return new recovery codes, which cannot be read again; those of before take nothing more."""
+    codes = new_recovery_codes()
+    RecoveryCodes.objects.update_or_create(
+        user=user,
+        defaults={"name": NAME_OF_CODES, "digests": [digest_of_code(one) for one in codes]},
+    )
+    return codes
+
+
+def forget(user: User) -> bool:
+    """Take the second factor away, and return whether there was one."""
+    had_one = is_enrolled(user)
+    Authenticator.objects.filter(user=user).delete()
+    RecoveryCodes.objects.filter(user=user).delete()
+    return had_one
+
+
+def picture_of(seed: str, user: User) -> str:
+    """Return the seed's QR code as a data URI."""
+    found = segno.make(address_for_app(seed, user.get_username()), error="m")
+    return str(found.svg_data_uri(scale=4, light="white"))

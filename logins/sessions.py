@@ -1,0 +1,143 @@
+"""When a session holds, and whose it is.
+
+It ends at logout, with a new password, when its account is inactive, after a time without a
+request, and after two weeks whatever happens. That of a member of staff holds only with the second
+factor, where that is required. A cookie that names no session which holds is an error, never the
+same as none.
+"""
+
+import re
+import time
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, SESSION_KEY, get_user
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.models import Session
+from django.http import HttpRequest
+from django.utils import timezone
+from django_otp import DEVICE_ID_SESSION_KEY
+
+from logins import demo
+from logins.models import LoginSession
+from orders.security_log import tell
+
+KEY = re.compile(r"[a-z0-9]{8,40}", re.ASCII)
+LONGEST_SECONDS = 14 * 86_400
+AT_ONCE = 100
+BEGAN, SEEN = "began", "seen"  # in the session, seconds since 1970
+NO_LONGER = "This session no longer holds: log in again."
+
+
+class SessionEnded(Exception):
+    """The cookie names no session, or one that no longer holds. A new log-in helps."""
+
+
+def person_of(request: HttpRequest) -> User | None:
+    """Return whose session the request's cookie names; None: it has none, or it is nobody's yet.
+
+    :raises SessionEnded: it does not hold. What there was of it is deleted.
+    """
+    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    if key is None:
+        return None
+    session = request.session
+    account = session.get(SESSION_KEY) if KEY.fullmatch(key) else None
+    if not KEY.fullmatch(key) or session.session_key is None:
+        request.session = new_session()
+        raise SessionEnded(NO_LONGER)
+    if account is None:
+        return None
+    user = request.user if hasattr(request, "user") else get_user(request)
+    reason = why_ended(user, session)
+    if reason is not None or not isinstance(user, User):
+        tell("session_ended", request, account=int(account), reason=reason or "account")
+        session.flush()
+        raise SessionEnded(NO_LONGER)
+    note_that_it_is_used(session)
+    return user
+
+
+def why_ended(user: Any, session: SessionBase) -> str | None:
+    now = time.time()
+    if not isinstance(user, User):
+        return "account"  # gone, inactive, or with another password
+    if now - session.get(SEEN, now) > settings.SESSION_COOKIE_AGE:
+        return "idle"
+    if now - session.get(BEGAN, now) > LONGEST_SECONDS:
+        return "age"
+    has_shown_it = DEVICE_ID_SESSION_KEY in session
+    if needs_second_factor(user, session.get(BACKEND_SESSION_KEY)) and not has_shown_it:
+        return "second factor"
+    return None
+
+
+def needs_second_factor(user: User, backend: str | None) -> bool:
+    """Whether the account has to have one: staff, where the setting says so, but for the demo."""
+    is_staff = user.is_staff or user.is_superuser
+    return settings.REQUIRE_STAFF_MFA and is_staff and backend != demo.BACKEND
+
+
+def note_that_it_is_used(session: SessionBase) -> None:
+    """Put off the end of an idle session; written at most once a minute."""
+    now = time.time()
+    if now - session.get(SEEN, 0) > min(60, settings.SESSION_COOKIE_AGE / 4):
+        session[SEEN] = now
+        session.setdefault(BEGAN, now)
+
+
+def begin(request: HttpRequest, user: User) -> None:
+    """Note whose this session is, from where, and since when: it has just been made."""
+    session = request.session
+    if session.session_key is None:  # it was another account's
+        session.create()
+    session[SEEN] = time.time()
+    session.setdefault(BEGAN, session[SEEN])
+    forget_some_that_ended()
+    browser = request.META.get("HTTP_USER_AGENT", "")[:200]
+    LoginSession.objects.update_or_create(
+        session_id=session.session_key,
+        defaults={
+            "owner_id": user.pk,
+            "address": request.META.get("REMOTE_ADDR", "")[:45],
+            "browser": browser if browser.isprintable() else ascii(browser)[1:-1][:200],
+        },
+    )
+
+
+def forget_some_that_ended() -> None:
+    """Delete a few sessions that are over, and what is noted of them: nobody else does."""
+    over = Session.objects.filter(expire_date__lt=timezone.now()).values_list("pk", flat=True)
+    Session.objects.filter(pk__in=list(over[:AT_ONCE])).delete()
+
+
+def end_sessions(user: User, *, but: str | None = None, only: int | None = None) -> int:
+    """End the account's sessions, but for one, or `only` that of this record; return how many.
+
+    Open sockets are closed within seconds.
+    """
+    records = LoginSession.objects.filter(owner=user).exclude(session_id=but)
+    keys = list(records.filter(**({} if only is None else {"pk": only})).values_list("session_id"))
+    Session.objects.filter(pk__in=[key for (key,) in keys]).delete()
+    return len(keys)
+
+
+def person(request: HttpRequest) -> User:
+    """Return who is logged in, behind `login_required`."""
+    assert isinstance(request.user, User)  # noqa: S101  # else a view lacks that
+    return request.user
+
+
+def session_named(key: str) -> HttpRequest:
+    """Return a request that has nothing but this session, for doors that have none of Django's."""
+    request = HttpRequest()
+    request.COOKIES[settings.SESSION_COOKIE_NAME] = key
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    return request
+
+
+def new_session() -> SessionBase:
+    store: SessionBase = import_module(settings.SESSION_ENGINE).SessionStore()
+    return store

@@ -1,0 +1,17 @@
+from collections.abc import Iterator
+
+import pytest
+import redis
+from pytest_django.fixtures import Settings
+
+from config.rate import Rate
+from logins.attempts import attempts
+
+
+@pytest.fixture(autouse=True)
+def fresh(transactional_db: None, redis_client: redis.Redis, settings: Settings) -> Iterator[None]:
+    """Nobody has tried to log in before, and the limit is the default."""
+    settings.LOGIN_RATE_LIMIT = Rate(10, 60)
+    attempts.cache_clear()
+    yield
+    attempts.cache_clear()

@@ -12,7 +12,7 @@ INSTALL := install --quiet --quiet --disable-pip-version-check --no-input --no-c
 LOCK := .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(LOCK_ARGS)
 
-.PHONY: help up demo worker test chaos bench picture lock clean
+.PHONY: help up demo worker test chaos abuse bench picture lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make worker  one more worker for the engine that runs"
 	@echo "make test    format, lint, types, imports, migrations, tests"
 	@echo "make chaos   break a running engine for 90 seconds (SEED=7 CHAOS_ARGS=--help)"
+	@echo "make abuse   attack a running engine beside honest clients, three minutes (SEED=7 ABUSE_ARGS=--help)"
 	@echo "make bench   measure"
 	@echo "make picture take the picture of the live page anew (needs Chromium)"
 	@echo "make lock    write the lock files anew (LOCK_ARGS=--upgrade for newer versions)"
@@ -48,6 +49,10 @@ test: .venv/development
 # The same seed does the same faults at the same times. Servers and processes are the run's own.
 chaos: .venv/development
 	@$(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
+
+# One hostile stranger beside honest clients, on an engine alone and behind nginx, if that is here.
+abuse: .venv/development
+	@$(PYTHON) -m tests.abuse $(if $(SEED),--seed $(SEED)) $(ABUSE_ARGS)
 
 bench: .venv/development
 	@$(PYTHON) -m config.stack run --temporary --durable -- $(PYTHON) -m tests.bench $(BENCH_ARGS)

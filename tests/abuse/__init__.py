@@ -1,0 +1,1 @@
+"""One hostile stranger and some honest clients: what the first costs the others."""

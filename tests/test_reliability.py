@@ -72,6 +72,8 @@ def test_the_ablations_that_are_shown_broke_something() -> None:
         "resync",
         "deadline",
         "look",
+        "fitness",
+        "outcome",
     }
     for line in ablated:
         assert Verdict(**line).broken != []

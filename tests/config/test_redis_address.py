@@ -15,6 +15,7 @@ from django.conf import settings
 from config.redis_address import RedisAddress
 from config.redis_listening import listening_pool
 from tests.engine import own_redis
+from tests.forked import run_program
 
 ALL_KINDS = ":/?#[]@%&= +'\"\\$üß{};"
 QUOTED = "%3A%2F%3F%23%5B%5D%40%25%26%3D%20%2B%27%22%5C%24%C3%BC%C3%9F%7B%7D%3B"
@@ -177,9 +178,10 @@ def test_every_reader_gets_in_by_the_same_url(locked_socket: str, who: str) -> N
     ],
 )
 def test_a_wrong_setting_stops_the_process_with_one_sentence(
-    environment: dict[str, str], sentence: str
+    environment: dict[str, str], sentence: str, tmp_path: Path
 ) -> None:
-    ended = run_with(settings.REDIS_URL, "from config import settings", **environment)
+    given = {"DJANGO_SETTINGS_MODULE": "tests.settings", "REDIS_URL": settings.REDIS_URL}
+    ended = run_program(["manage.py", "check"], {**os.environ, **given, **environment}, tmp_path)
     assert ended.returncode == 2
     assert ended.stderr.startswith(sentence)
     assert ended.stderr.count("\n") == 1

@@ -135,7 +135,8 @@ async def test_what_was_used_comes_back_with_time(where: str) -> None:
 
     start = time.monotonic()
     passed = [await take() for _ in range(20)]
-    refused = await take()
+    while not (refused := await take()).wait:
+        assert time.monotonic() - start < 60  # a slow machine gives back while it is used up
     while (await take()).wait:
         assert time.monotonic() - start < 60
     waited = time.monotonic() - start

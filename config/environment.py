@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -131,7 +132,20 @@ class Environment(BaseSettings):
     ] = setting(
         "",
         "A header, such as `X-Forwarded-Proto`, in which your proxy says `https`, and which it"
-        " never passes on from a client. Not needed where `FORWARDED_ALLOW_IPS` names the proxy.",
+        " never passes on from a client. Not needed where `TRUSTED_PROXIES` names the proxy.",
+    )
+    TRUSTED_PROXIES: Annotated[int | tuple[IPv4Network | IPv6Network, ...], readings.proxies()] = (
+        setting(
+            "127.0.0.1,::1",
+            "Who is believed about the client's address (`X-Forwarded-For`) and scheme"
+            " (`X-Forwarded-Proto`): where your proxies are; or how many stand in a row before every"
+            " request, whose n-th address from the right is then the client's. `0` or empty: nobody.",
+        )
+    )
+    FORWARDED_ALLOW_IPS: Annotated[
+        int | tuple[IPv4Network | IPv6Network, ...] | None, readings.older_proxies()
+    ] = setting(
+        None, "An older name of `TRUSTED_PROXIES`, heeded where that is not set.", "not heeded"
     )
     ENGINE_API_KEY: Annotated[
         str,

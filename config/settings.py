@@ -79,6 +79,10 @@ if PROXY_SSL_HEADER:
         "HTTP_" + PROXY_SSL_HEADER.upper().replace("-", "_"),
         "https",
     )
+# A number of them, or where they are; FORWARDED_ALLOW_IPS is what it was called by uvicorn.
+TRUSTED_PROXIES = given.TRUSTED_PROXIES
+if given.FORWARDED_ALLOW_IPS is not None and "TRUSTED_PROXIES" not in given.model_fields_set:
+    TRUSTED_PROXIES = given.FORWARDED_ALLOW_IPS
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -147,6 +147,34 @@ class Environment(BaseSettings):
     ] = setting(
         None, "An older name of `TRUSTED_PROXIES`, heeded where that is not set.", "not heeded"
     )
+    MAX_CONNECTIONS: Annotated[int, readings.whole(1, 60_000)] = setting(
+        "4096",
+        "Connections that a web process has open, if the system's limit of open files allows: more"
+        " are answered with 503.",
+    )
+    MAX_ADDRESS_CONNECTIONS: Annotated[int, readings.whole(1, 60_000)] = setting(
+        "256",
+        "Of these from one address (a /64 network of IPv6): more are answered with 429. Not of"
+        " `TRUSTED_PROXIES`, which count their clients.",
+    )
+    MAX_SOCKETS: Annotated[int, readings.whole(1, 60_000)] = setting(
+        "200",
+        "WebSockets that an account has open in a web process, and so many again an address for"
+        " nobody: more are refused with 429, pages with 4429.",
+    )
+    METRICS_TOKEN: Annotated[
+        str,
+        readings.text(
+            "16 to 200 letters, digits and other signs of ASCII",
+            r"[!-~]{16,200}",
+            empty="",
+            is_secret=True,
+        ),
+    ] = setting(
+        "",
+        "What opens `/metrics`, as `Authorization: Bearer TOKEN`. Without it they are for this"
+        " machine alone, when no proxy asks.",
+    )
     ENGINE_API_KEY: Annotated[
         str,
         readings.text("an API key of the engine", r"[!-~]{1,200}", empty="", is_secret=True),

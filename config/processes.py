@@ -18,7 +18,7 @@ from config.supervisor import NotReadyError, Supervisor
 ENGINE_LAYER = 2
 WEB_OPTIONS = {
     "--http": "config.connection:Connection",
-    "--ws": "websockets",
+    "--ws": "config.websocket:WebSocket",
     "--ws-max-size": "65536",
     "--ws-max-queue": "4",
     "--ws-per-message-deflate": "false",  # 115 KB a socket, for texts of 200 bytes

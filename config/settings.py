@@ -56,6 +56,7 @@ own_hosts = [in_url(given.HOST)] if given.HOST and given.HOST not in EVERYWHERE 
 ALLOWED_HOSTS = list(dict.fromkeys([*LOOPBACK, *own_hosts, *given.ALLOWED_HOSTS]))
 CSRF_TRUSTED_ORIGINS = list(given.CSRF_TRUSTED_ORIGINS)
 ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own host
+SESSION_ENGINE = "config.sessions"
 SESSION_COOKIE_HTTPONLY = True
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/api/orders"
 LOGIN_URL = "/accounts/login/"
@@ -83,6 +84,10 @@ if PROXY_SSL_HEADER:
 TRUSTED_PROXIES = given.TRUSTED_PROXIES
 if given.FORWARDED_ALLOW_IPS is not None and "TRUSTED_PROXIES" not in given.model_fields_set:
     TRUSTED_PROXIES = given.FORWARDED_ALLOW_IPS
+MAX_CONNECTIONS = given.MAX_CONNECTIONS
+MAX_ADDRESS_CONNECTIONS = given.MAX_ADDRESS_CONNECTIONS
+MAX_SOCKETS = given.MAX_SOCKETS
+METRICS_TOKEN = given.METRICS_TOKEN
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -138,8 +138,8 @@ class Environment(BaseSettings):
         setting(
             "127.0.0.1,::1",
             "Who is believed about the client's address (`X-Forwarded-For`) and scheme"
-            " (`X-Forwarded-Proto`): where your proxies are; or how many stand in a row before every"
-            " request, whose n-th address from the right is then the client's. `0` or empty: nobody.",
+            " (`X-Forwarded-Proto`): where your proxies are; or how many stand in a row before each"
+            " request: the n-th address from the right is then the client's. `0`, empty: nobody.",
         )
     )
     FORWARDED_ALLOW_IPS: Annotated[

@@ -1,4 +1,4 @@
-"""The door before any of our code: what a stranger sends without end, and how many may stand there."""
+"""The door before our code: what strangers send without end, and how many may stand there."""
 
 import asyncio
 import resource
@@ -21,6 +21,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
 )
 PATIENCE = 10.0
+pytestmark = pytest.mark.filterwarnings("ignore:remove second argument")  # uvicorn's
 
 
 class Reader:

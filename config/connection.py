@@ -1,6 +1,6 @@
 """One HTTP connection: uvicorn's own, and what networks and HTTP ask for beyond it.
 
-Three things are other than uvicorn has them, each because an order depends on it:
+Four things are other than uvicorn has them, each because an order depends on it:
 
 An offer to go on in another protocol (`Upgrade: h2c`) is passed over, as RFC 9110 has it (7.8).
 The parser ends a message at such an offer; its body would be lost, or be read as a request.
@@ -9,20 +9,30 @@ A client that has said all and half-closes gets its answer. One that does so in 
 body is told that nothing was taken.
 
 What cannot be read is refused in our words, after the answers that are still due before it.
+
+A stranger cannot make us wait, or keep: a head has a largest size, a request a longest time to
+come, an answer to be read, and each client so many connections (`config/door.py`).
 """
 
+import asyncio
 import logging
 import re
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from config import door
 from config.counts import counts
 from config.refusal import LINGER_SECONDS, Header, Refusal
 
 logger = logging.getLogger(__name__)
 
 KEY = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
+MAX_HEAD = 65_536  # bytes; browsers send a few thousand
+REQUEST_SECONDS = 10.0  # for a request to come, whole
+ANSWER_SECONDS = 30.0  # for a client to take something of its answer
+MAX_LINGERING = 256  # refused connections that may still hear why
 OFFER = frozenset((b"upgrade", b"http2-settings"))
 VERSION_HEADERS: tuple[Header, ...] = (
     (b"sec-websocket-version", b"13"),
@@ -31,6 +41,10 @@ VERSION_HEADERS: tuple[Header, ...] = (
 
 UNREADABLE = Refusal(400, "bad_request", "This is no HTTP request that can be read.")
 CUT_SHORT = Refusal(400, "bad_request", "The body ended before it was complete.")
+LARGE_HEAD = Refusal(431, "head_too_large", f"A request's head may have {MAX_HEAD} bytes.")
+TOO_SLOW = Refusal(
+    408, "request_timeout", f"A request has to come whole within {REQUEST_SECONDS:.0f} seconds."
+)
 NO_HOST = Refusal(400, "bad_request", "A request needs one Host header.")
 NO_TUNNEL = Refusal(501, "bad_request", "This is no proxy: CONNECT is not served.")
 NO_HANDSHAKE = Refusal(
@@ -57,6 +71,46 @@ class Connection(HttpToolsProtocol):
 
     _last_word: bytes | None = None  # then nothing more is read
     _has_ended = False
+    _peer = ""
+    _has_place = False
+    _deadline: asyncio.TimerHandle | None = None  # of the request that is coming
+    _unread: asyncio.TimerHandle | None = None  # until the client takes more of its answer
+    _is_in_head = False
+    _head = 0  # bytes of headers, and of trailers
+    _unheard = 0  # bytes since the parser last made something of them
+    lingering = 0  # of all connections
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._peer = self.client[0] if self.client else ""
+        refusal = door.refusal_of_connection(self._peer, len(self.connections))
+        self._has_place = refusal is None
+        if refusal is None:
+            self._await_request()
+        elif Connection.lingering < MAX_LINGERING:
+            self._refuse(refusal)
+        else:
+            self._last_word = b""
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_awaiting()
+        self.resume_writing()
+        self._leave()
+        if self._has_ended:
+            self._has_ended = False
+            Connection.lingering -= 1
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self._unread or self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._last_word is not None:
@@ -64,6 +118,8 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         try:
             self._read(data)
+        except Refused as refused:
+            self._refuse(refused.refusal)
         except httptools.HttpParserError as error:
             found = error.__context__
             self._refuse(found.refusal if isinstance(found, Refused) else UNREADABLE)
@@ -78,7 +134,26 @@ class Connection(HttpToolsProtocol):
             return not self._has_ended
         return self._last_word is not None and not self._has_ended
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head, self._is_in_head = 0, True
+        if self._deadline is None:  # else the connection's first request, or one read again
+            self._await_request()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._add_to_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._add_to_head(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._unheard = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
+        self._unheard, self._is_in_head = 0, False
         if refusal := self._refusal():
             raise Refused(refusal)
         if self.parser.should_upgrade() and not self._should_upgrade():
@@ -88,7 +163,9 @@ class Connection(HttpToolsProtocol):
             self.headers = []  # trailers come here, which are no headers of the request
 
     def on_message_complete(self) -> None:
+        self._unheard = 0
         if not self.parser.should_upgrade():
+            self._stop_awaiting()
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -101,19 +178,33 @@ class Connection(HttpToolsProtocol):
         # uvicorn fails on values that are not ASCII; of several protocols it wants this one alone.
         others = [(name, _ascii(value)) for name, value in self.headers if name != b"upgrade"]
         self.headers[:] = [*others, (b"upgrade", b"websocket")]
+        self._stop_awaiting()
+        self.resume_writing()
         super().handle_websocket_upgrade()
+        protocol: Any = self.transport.get_protocol()
+        if hasattr(protocol, "leave"):
+            protocol.leave = self._leave  # the connection is still one
+        else:
+            self._leave()
 
     def _read(self, data: bytes) -> None:
-        """:raises HttpParserError: not HTTP, or refused."""
-        while True:
+        """Have it parsed.
+
+        :raises HttpParserError: not HTTP, or refused by what the parser called.
+        :raises Refused: it makes no request.
+        """
+        while data:
+            piece, data = data[:MAX_HEAD], data[MAX_HEAD:]
+            self._unheard += len(piece)
             try:
-                self.parser.feed_data(data)
-                return
+                self.parser.feed_data(piece)
+                if self._unheard > MAX_HEAD:
+                    raise Refused(LARGE_HEAD)
             except httptools.HttpParserUpgrade as offer:
                 if self._should_upgrade():
                     self.handle_websocket_upgrade()
                     return
-                data = self._head_without_offer() + data[offer.args[0] :]
+                data = self._head_without_offer() + piece[offer.args[0] :] + data
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
@@ -131,6 +222,37 @@ class Connection(HttpToolsProtocol):
         return self.parser.get_http_version() == "1.1" and any(
             name == b"upgrade" and b"websocket" in _words(value) for name, value in self.headers
         )
+
+    def _add_to_head(self, size: int) -> None:
+        self._head += size
+        if self._head > MAX_HEAD:
+            raise Refused(LARGE_HEAD)
+
+    def _await_request(self) -> None:
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._end_awaiting)
+
+    def _stop_awaiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end_awaiting(self) -> None:
+        """Give the request up that has not come; one that came in pieces is told so."""
+        self._deadline = None
+        if self._last_word is not None or self.transport.is_closing():
+            return
+        is_answered = self.cycle is None or self.cycle.response_complete
+        if self.flow.read_paused:  # we do not read: that is not the client's fault
+            self._await_request()
+        elif is_answered and not self._is_in_head:  # a connection for later, or a body for nobody
+            self.transport.close()
+        else:
+            self._refuse(TOO_SLOW)
+
+    def _leave(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            door.give_back(self._peer)
 
     def _refusal(self) -> Refusal | None:
         """Return why the request whose head has come is not served."""
@@ -163,6 +285,7 @@ class Connection(HttpToolsProtocol):
         logger.info("a request was refused: %s", refusal.detail)
         counts[f"http_requests:{refusal.status // 100}xx"] += 1
         self._last_word = refusal.as_bytes()
+        self._stop_awaiting()
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             self._end()
@@ -181,7 +304,9 @@ class Connection(HttpToolsProtocol):
         self._end()
 
     def _end(self) -> None:
-        self._has_ended = True
+        if not self._has_ended:
+            self._has_ended = True
+            Connection.lingering += 1
         self._unset_keepalive_if_required()
         if self._last_word is None or self.transport.is_closing():
             return

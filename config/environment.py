@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -139,7 +140,48 @@ class Environment(BaseSettings):
     ] = setting(
         "",
         "A header, such as `X-Forwarded-Proto`, in which your proxy says `https`, and which it"
-        " never passes on from a client. Not needed where `FORWARDED_ALLOW_IPS` names the proxy.",
+        " never passes on from a client. Not needed where `TRUSTED_PROXIES` names the proxy.",
+    )
+    TRUSTED_PROXIES: Annotated[int | tuple[IPv4Network | IPv6Network, ...], readings.proxies()] = (
+        setting(
+            "127.0.0.1,::1",
+            "Who is believed about the client's address (`X-Forwarded-For`) and scheme"
+            " (`X-Forwarded-Proto`): where your proxies are; or how many stand in a row before each"
+            " request: the n-th address from the right is then the client's. `0`, empty: nobody.",
+        )
+    )
+    FORWARDED_ALLOW_IPS: Annotated[
+        int | tuple[IPv4Network | IPv6Network, ...] | None, readings.older_proxies()
+    ] = setting(
+        None, "An older name of `TRUSTED_PROXIES`, heeded where that is not set.", "not heeded"
+    )
+    MAX_CONNECTIONS: Annotated[int, readings.whole(1, 60_000)] = setting(
+        "4096",
+        "Connections that a web process has open, if the system's limit of open files allows: more"
+        " are answered with 503.",
+    )
+    MAX_ADDRESS_CONNECTIONS: Annotated[int, readings.whole(1, 60_000)] = setting(
+        "256",
+        "Of these from one address (a /64 network of IPv6): more are answered with 429. Not of"
+        " `TRUSTED_PROXIES`, which count their clients.",
+    )
+    MAX_SOCKETS: Annotated[int, readings.whole(1, 60_000)] = setting(
+        "200",
+        "WebSockets that an account has open in a web process, and so many again an address for"
+        " nobody: more are refused with 429, pages with 4429.",
+    )
+    METRICS_TOKEN: Annotated[
+        str,
+        readings.text(
+            "16 to 200 letters, digits and other signs of ASCII",
+            r"[!-~]{16,200}",
+            empty="",
+            is_secret=True,
+        ),
+    ] = setting(
+        "",
+        "What opens `/metrics`, as `Authorization: Bearer TOKEN`. Without it they are for this"
+        " machine alone, when no proxy asks.",
     )
     ENGINE_API_KEY: Annotated[
         str,

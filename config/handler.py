@@ -5,7 +5,8 @@ signals and old connections that order entry never has: three quarters of its ti
 is for requests that carry nothing of a person: no cookie, no wish for HTML; and whose Host is
 written as Django reads it. Everything else, and every other path, goes the stock way. Probes go
 the short way because those who probe name us by whatever address they know, which the stock way
-refuses unless ALLOWED_HOSTS has it.
+refuses unless ALLOWED_HOSTS has it. A name that is not ours is refused there, too: a page could
+have it lead to us.
 """
 
 import re
@@ -17,6 +18,8 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest
 from django.urls import ResolverMatch, set_script_prefix
+
+from config.door import STRANGE_HOST, is_by_address, is_served
 
 USUAL_HOST = re.compile(rb"[A-Za-z0-9.-]+(:[0-9]+)?").fullmatch
 
@@ -49,7 +52,10 @@ class EntryHandler(ASGIHandler):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
         is_entry = scope["method"] == "POST" and path in self._paths and is_api_client(scope)
-        if is_entry or path in self._probes:
+        is_probe = path in self._probes
+        if is_probe and not (is_served(scope) or is_by_address(scope)):
+            await STRANGE_HOST.send(send, receive)
+        elif is_entry or is_probe:
             await self._handle_entry(scope, receive, send)
         else:
             await self._stock(scope, receive, send)

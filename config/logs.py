@@ -27,6 +27,7 @@ EXTRA_FIELDS = ("order_id", "seq", "status_code")
 SECURITY_FIELDS = (
     *("address", "account", "key_prefix", "user_name", "by", "reason", "limit", "changed", "days"),
 )
+LONGEST_MESSAGE = 2_000  # characters; a traceback stands beside it
 ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {9: "\t", 10: "\\n", 13: "\\r"}
 
 
@@ -70,6 +71,7 @@ def formatter(form: str) -> ProcessorFormatter:
         ],
         processors=[
             ProcessorFormatter.remove_processors_meta,
+            within_bounds,
             *((structlog.processors.format_exc_info, as_json) if form == "json" else ()),
             *((on_one_line, console_renderer()) if form == "console" else ()),
         ],
@@ -99,6 +101,14 @@ def as_json(logger: WrappedLogger, method: str, event: EventDict) -> ProcessorRe
 def on_one_line(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Escape what would let a client's text start a line of its own, or steer the terminal."""
     event["event"] = str(event["event"]).strip().translate(ESCAPES)
+    return event
+
+
+def within_bounds(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Cut what anybody can make as long as a request's head: a path, a header."""
+    text = str(event["event"])
+    if len(text) > LONGEST_MESSAGE:
+        event["event"] = f"{text[:LONGEST_MESSAGE]}... ({len(text)} characters)"
     return event
 
 

@@ -20,9 +20,10 @@ from config.supervisor import NotReadyError, Supervisor
 ENGINE_LAYER = 2
 WEB_OPTIONS = {
     "--http": "config.connection:Connection",
-    "--ws": "websockets",
+    "--ws": "config.websocket:WebSocket",
     "--ws-max-size": "65536",
     "--ws-max-queue": "4",
+    "--ws-per-message-deflate": "false",  # 115 KB a socket, for texts of 200 bytes
     "--ws-ping-interval": "20",
     "--ws-ping-timeout": "20",
     "--timeout-keep-alive": "80",  # proxies keep theirs for up to 75 s, and are to close first
@@ -30,6 +31,7 @@ WEB_OPTIONS = {
     "--lifespan": "on",
     "--log-level": "warning",
 }
+WEB_FLAGS = ("--no-access-log", "--no-proxy-headers")  # config/address.py reads those
 # Django's checks are made by `manage.py release`; a third of a worker's start would be theirs.
 CELERY_OPTIONS = ("--quiet", "--skip-checks", "-A", "config")
 WORKER_OPTIONS = ("--without-mingle", "--without-gossip", "--loglevel", "WARNING")
@@ -67,8 +69,8 @@ def engine(
     commands = {
         "web": [
             *(sys.executable, "-W", NO_WEBSOCKETS_WARNING, "-m", "uvicorn"),
-            *("config.asgi:application", *web_options),
-            *("--no-access-log", "--fd", str(descriptor)),
+            *("config.asgi:application", *web_options, *WEB_FLAGS),
+            *("--fd", str(descriptor)),
         ],
         "worker": worker_command("worker"),
         "scheduler": manage("run_scheduler"),

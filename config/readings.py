@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -182,6 +182,25 @@ def listed(takes: str, read_one: Callable[[str], str]) -> Reading:
     return Reading(f"a list of {takes}, separated by commas", read, empty=())
 
 
+def proxies() -> Reading:
+    """How many proxies there are, or where: addresses and networks."""
+    named = listed("addresses or networks such as 10.0.0.0/8", _network)
+
+    def read(value: str) -> object:
+        if re.fullmatch(r"[0-9]|1[0-6]", value):
+            return int(value)
+        return tuple(ip_network(one) for one in cast(tuple[str, ...], named.read(value)))
+
+    return Reading(f"a whole number from 0 to 16, or {named.takes}", read, empty=())
+
+
+def older_proxies() -> Reading:
+    """What uvicorn took: a list of them, or `*`, for which the nearest one is taken."""
+    found = proxies()
+    takes = f"* (taken as 1), or {found.takes}"
+    return Reading(takes, lambda value: 1 if value == "*" else found.read(value), empty=())
+
+
 def assigned(takes: str, read_all: Callable[[str], object], empty: object) -> Reading:
     """A list of `name=value`, each name once; `read_all` reads the whole text."""
 
@@ -290,6 +309,14 @@ def host(value: str) -> str:
     if len(value) > 253 or not all(re.fullmatch(NAME, part) for part in value.lower().split(".")):
         raise ValueError
     return value.lower()
+
+
+def _network(value: str) -> str:
+    """:raises ValueError: it has a bit beyond its mask, or is no network."""
+    found = ip_network(value)
+    if found.version == 4 or found.prefixlen < 96 or found.network_address.ipv4_mapped is None:
+        return str(found)
+    return f"{found.network_address.ipv4_mapped}/{found.prefixlen - 96}"  # as addresses are read
 
 
 def in_url(found: str) -> str:

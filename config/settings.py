@@ -58,6 +58,7 @@ ALLOWED_HOSTS = list(dict.fromkeys([*LOOPBACK, *own_hosts, *given.ALLOWED_HOSTS]
 IS_REACHABLE = is_reachable()  # by others than this machine, or perhaps
 CSRF_TRUSTED_ORIGINS = list(given.CSRF_TRUSTED_ORIGINS)
 ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own host
+SESSION_ENGINE = "config.sessions"
 SESSION_COOKIE_HTTPONLY = True
 LOGIN_RATE_LIMIT = given.LOGIN_RATE_LIMIT
 SESSION_COOKIE_AGE = given.SESSION_IDLE_SECONDS  # renewed by use, see logins/sessions.py
@@ -89,6 +90,14 @@ if PROXY_SSL_HEADER:
         "HTTP_" + PROXY_SSL_HEADER.upper().replace("-", "_"),
         "https",
     )
+# A number of them, or where they are; FORWARDED_ALLOW_IPS is what it was called by uvicorn.
+TRUSTED_PROXIES = given.TRUSTED_PROXIES
+if given.FORWARDED_ALLOW_IPS is not None and "TRUSTED_PROXIES" not in given.model_fields_set:
+    TRUSTED_PROXIES = given.FORWARDED_ALLOW_IPS
+MAX_CONNECTIONS = given.MAX_CONNECTIONS
+MAX_ADDRESS_CONNECTIONS = given.MAX_ADDRESS_CONNECTIONS
+MAX_SOCKETS = given.MAX_SOCKETS
+METRICS_TOKEN = given.METRICS_TOKEN
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -25,8 +25,8 @@ config/environment.py by `.venv/bin/python -m config.settings_page`.
 COLUMNS = "| name | what it takes | default | what it does |\n|---|---|---|---|\n"
 BETWEEN = {
     "Orders": """\
-Behind a proxy, uvicorn's `FORWARDED_ALLOW_IPS` says whose `X-Forwarded-Proto` is believed; without
-it links in answers say `http`.
+Behind a proxy, `TRUSTED_PROXIES` says whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed;
+without it links in answers say `http`, and all clients are one, the proxy.
 """
 }
 """What stands above a heading."""

@@ -5,7 +5,8 @@ at every file, and it serves none the faster.
 """
 
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.core.exceptions import SuspiciousFileOperation
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 
 
 class StaticFiles(ASGIStaticFilesHandler):
@@ -14,7 +15,10 @@ class StaticFiles(ASGIStaticFilesHandler):
 
         Else it would guess, and an upgraded page run on old scripts.
         """
-        response = super().serve(request)
+        try:
+            response = super().serve(request)
+        except (SuspiciousFileOperation, ValueError):  # a path that leads out, or is none
+            raise Http404 from None
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

@@ -28,9 +28,16 @@ from django.db import InterfaceError, OperationalError
 from rest_framework.exceptions import ValidationError
 
 from config.counts import counts
+from config.door import RETRY, RETRY_SECONDS, TOO_MANY_SOCKETS, can_be_told, refuse_handshake
+from config.refusal import Refusal
 from config.session import answered_within
 from orders.accounts import NOBODY, NotAuthenticated, accounts_of_this_loop
-from orders.authentication import authenticate_socket, said_of_scope, tell_of_limit
+from orders.authentication import (
+    CHALLENGE,
+    authenticate_socket,
+    said_of_scope,
+    tell_of_limit,
+)
 from orders.dialects import PONG, is_ping
 from orders.events import Event, group_of
 from orders.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
@@ -142,6 +149,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         self.scope, self.base_send = scope, self._send_if_there
         self._receive, self._send, self._has_gone = receive, send, False
         self.streams = streams_of_this_loop()
+        self._is_open = self._is_known = False
         self.watches: dict[str, Watch] = {}
         self.nudges: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._frames, self._second = 0, 0.0
@@ -196,9 +204,16 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         except RuntimeError as error:  # "got 'websocket.accept'": ASGI has no other word for it
             logger.info("a socket was refused before it was accepted: %s", error)
             raise StopConsumer from error
+        self._is_open = True
+
+    async def admit(self) -> None:
+        """Open the socket; a program that may not have it is told by a status instead."""
+        if can_be_told(self.scope):
+            await self.identify()
+        await self.accept()
 
     async def connect(self) -> None:
-        await self.accept()
+        await self.admit()
         await self.check_query({"after", "ticket"})
         await self.identify()
         await self.follow(self.scope["url_route"]["kwargs"]["order_id"])
@@ -215,16 +230,30 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
 
         A key that is not for `scope` is refused.
         """
+        if not self._is_known:
+            await self._learn_for_whom()
+        if not self.principal.may(scope):
+            found = problem(403, "insufficient_scope", said_of_scope(scope))
+            await self._end(Close.NOT_FOR_THIS, found)
+
+    async def _learn_for_whom(self) -> None:
         try:
             self.principal = await authenticate_socket(self.scope)
         except NotAuthenticated as refused:
             found = problem(401, "not_authenticated", str(refused))
             await self._end(Close.WHO_ARE_YOU, found)
         except DATABASE_ERRORS:
+            if not self._is_open:
+                await self.accept()
             await self._end(Close.TRY_AGAIN_LATER, problem(503, *DATABASE_AWAY))
-        if not self.principal.may(scope):
-            found = problem(403, "insufficient_scope", said_of_scope(scope))
-            await self._end(Close.NOT_FOR_THIS, found)
+        self._is_known = True
+        place = self.scope.get("place")
+        if place and self.principal.owner and not place.move(f"account:{self.principal.owner}"):
+            counts["sockets_refused"] += 1
+            found = problem(
+                429, "too_many_sockets", TOO_MANY_SOCKETS.detail, retryAfter=RETRY_SECONDS
+            )
+            await self._end(Close.TOO_MUCH, found)
         accounts_of_this_loop().watch(self.principal, self._withdraw)
 
     async def credential_withdrawn(self, nudge: dict[str, Any]) -> None:
@@ -425,6 +454,13 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
 
     async def _end(self, code: Close, found: Problem) -> NoReturn:
         """Say why, and close; a client that reads nothing is not waited for."""
+        if not self._is_open and can_be_told(self.scope):
+            headers = (
+                RETRY if code == Close.TOO_MUCH else ((b"www-authenticate", CHALLENGE.encode()),)
+            )
+            said = Refusal(found["status"], found["error"], found["detail"], headers)
+            await refuse_handshake(self.scope, self._send, said)
+            raise StopConsumer
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
                 await self.send(error_frame(found))
@@ -467,7 +503,7 @@ class OrderEntry(OrderStream):
     """The path of POST: `?orderId=` follows an order, frames are orders, many on one socket."""
 
     async def connect(self) -> None:
-        await self.accept()
+        await self.admit()
         self._idle: asyncio.TimerHandle | None = None
         self._only_follows = "orderId" in self._query()
         known = {"orderId", "ticket"}

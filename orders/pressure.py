@@ -8,7 +8,6 @@ What waits is counted in PostgreSQL once a second, and by each process on top wh
 """
 
 import asyncio
-import ipaddress
 import logging
 import math
 import time
@@ -25,6 +24,7 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 from redis.exceptions import RedisError
 
+from config.address import site_of
 from config.per_loop import once_per_loop
 from config.postgres import Link
 from config.rate import Rate
@@ -274,13 +274,7 @@ def name_of(principal: Principal, client: str) -> str:
     """Return what is counted together: an account; an IPv4 address; a network of IPv6."""
     if principal.owner is not None:
         return f"account:{principal.owner}"
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return "address:unknown"
-    if address.version == 6:
-        return f"address:{ipaddress.ip_network((address, 64), strict=False).network_address}"
-    return f"address:{address}"
+    return f"address:{site_of(client)}"
 
 
 def sender_of(principal: Principal, client: str) -> int:

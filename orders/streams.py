@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError
 from redis.exceptions import RedisError
 
 from config import garbage
+from config.door import raise_limit
 from config.first_cause import CannotStart
 from config.fitness import check_fitness
 from config.per_loop import once_per_loop
@@ -226,6 +227,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await end_if_unfit()
+            raise_limit()
             await warm_up()
             await asyncio.to_thread(health.known_migrations)
             garbage.settle()

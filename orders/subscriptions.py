@@ -50,7 +50,7 @@ class Subscriptions(InNumbers, OrderEntry):
             self._stop_waiting()
 
     async def connect(self) -> None:
-        await self.accept()
+        await self.admit()
         named = [self._query()[name] for name in ID_PARAMETERS if name in self._query()]
         self._only_follows = bool(named)
         known = {*ID_PARAMETERS, "ticket"}

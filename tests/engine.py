@@ -21,7 +21,7 @@ from config import embedded_postgres, embedded_redis
 from config.child import Child
 from config.embedded import database_url, locked, redis_url, temporary_data_directory
 from config.listening import listen_on
-from config.processes import CELERY_OPTIONS, WEB_OPTIONS, WORKER_OPTIONS
+from config.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
 from orders.hints import HintPublisher
 from orders.journal import Journal
 from orders.moves import NewOrder
@@ -157,7 +157,7 @@ class Engine:
     def web_on(self, listener: socket.socket, **environment: str) -> Web:
         """Run a web process on this listener; return at once."""
         options = [word for option in WEB_OPTIONS.items() for word in option]
-        arguments = ["-m", "uvicorn", "config.asgi:application", *options, "--no-access-log"]
+        arguments = ["-m", "uvicorn", "config.asgi:application", *options, *WEB_FLAGS]
         web = Web(arguments, self._with(environment), self._log_path("web"), listener)
         self._started.append(web)
         return web

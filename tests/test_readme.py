@@ -14,7 +14,7 @@ from django.core.management import get_commands
 from django.urls import resolve
 
 from config.environment import Environment
-from config.processes import CELERY_OPTIONS, WEB_OPTIONS, WORKER_OPTIONS
+from config.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
 from config.settings_page import PAGE, settings_page
 from orders.consumers import Close
 from orders.lifecycle import Status
@@ -176,6 +176,7 @@ def test_the_procfile_starts_the_processes_that_make_up_starts() -> None:
             assert words[1] == "-m"
             assert importlib.util.find_spec(words[2]) is not None
     web_options = " ".join(word for option in WEB_OPTIONS.items() for word in option)
+    web_options = " ".join([web_options, *WEB_FLAGS])
     assert web_options in PROCFILE["web"]
     assert "--port $PORT" in PROCFILE["web"]
     worker = ("python", "-m", "celery", *CELERY_OPTIONS, "worker", *WORKER_OPTIONS)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 
 from config.listening import listen_on
-from config.processes import CELERY_OPTIONS, WEB_OPTIONS, WORKER_OPTIONS
+from config.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 AT_ONCE = {
@@ -55,7 +55,7 @@ def web(environment: Mapping[str, str] = AT_ONCE) -> Iterator[tuple[int, int]]:
     command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "config.asgi:application"]
     with listen_on("127.0.0.1", 0) as listener:  # as `make up` does it
         port, descriptor = listener.getsockname()[1], listener.fileno()
-        command += [*options, "--no-access-log", "--fd", str(descriptor)]
+        command += [*options, *WEB_FLAGS, "--fd", str(descriptor)]
         with process(command, environment, (descriptor,)) as running:
             wait_for(lambda: answers(port))
             yield port, running.pid

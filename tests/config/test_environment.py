@@ -110,6 +110,10 @@ NO_REDIS = (
     ),
     *(f"redis://:{PASSWORD}@host?nosuch=1", f"postgresql://me:{PASSWORD}@host/name"),
 )
+NO_PROXIES = (
+    *("**", "*,10.0.0.1", "nginx", "10.0.0.1/8", "10.0.0.1:80", "10.0.0.1,,", "1,2", "[::1]", "$P"),
+    f"http://me:{PASSWORD}@proxy",
+)
 WRONG: dict[str, tuple[str, ...]] = {
     "DATABASE_URL": NO_DATABASE,
     "REDIS_URL": NO_REDIS,
@@ -144,6 +148,8 @@ WRONG: dict[str, tuple[str, ...]] = {
         "-",
         "1",
     ),
+    "TRUSTED_PROXIES": NO_PROXIES,
+    "FORWARDED_ALLOW_IPS": NO_PROXIES,
     "ENGINE_API_KEY": (
         *(f"oee_{PASSWORD} x", "ключ", "oee_" + "x" * 201, f"oee_{PASSWORD}\r", "oee_", "None"),
         *(f"'oee_{PASSWORD}'", f"redis://:{PASSWORD}@host"),
@@ -181,6 +187,8 @@ BEYOND = {  # whole numbers and decimals alike: the least and the most are in th
     "ORDER_CONCURRENCY": ("0", "10001", "1.5"),
     "MAX_BACKLOG": ("0", "10000001", "1.5"),
     "ORDER_ATTEMPTS": ("0", "21", "1.5"),
+    "TRUSTED_PROXIES": ("17", "-1", "1.5"),
+    "FORWARDED_ALLOW_IPS": ("17", "-1", "1.5"),
     "HSTS_SECONDS": ("315360001", "1.5"),
     "SESSION_IDLE_SECONDS": ("59", "1209601", "1.5"),
     "MAX_PRICE_IMPACT_BPS": ("10001", "1.5"),
@@ -319,7 +327,7 @@ def test_names_of_others_are_not_warned_of() -> None:
             "DATABASE_NAME",
             "https_proxy",
         ),
-        *("FORWARDED_ALLOW_IPS", "DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY", "LOG_FILE", WARNED),
+        *("DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY", "LOG_FILE", WARNED),
         *("SSH_CONNECTION", "KUBERNETES_PORT", "DATABASE_PUBLIC_URL", "SHELL"),
     }
     assert list(look_alikes([*others, *Environment.model_fields])) == []

@@ -1,0 +1,46 @@
+"""What is somebody's own: not taken in clear text, and kept by nobody on the way.
+
+Own lines and no middleware: orders go around Django's.
+"""
+
+from django.conf import settings
+
+from config.limits import Application
+from config.origin import header, scheme_of
+from config.refusal import Message, Receive, Refusal, Send
+
+PUBLIC = ("/static/", "/api/markets", "/api/schema", "/api/docs", "/favicon.ico")
+PROBES = ("/livez", "/readyz", "/metrics")  # asked from within, by whoever cannot speak TLS
+CLEAR_KEY = Refusal(
+    *(403, "https_required"),
+    "A key came in clear text, where anybody on the way can read it: have it rotated, and use"
+    " https.",
+)
+
+
+def with_privacy(application: Application) -> Application:
+    """Wrap an ASGI application of HTTP.
+
+    With HTTPS on, a request that brings a key in clear text is refused, on every path: a client
+    that is only led to https follows, and sends the key in the clear ever after. What is not
+    public, and says nothing else, is not to be kept: who goes back after a logout sees nothing.
+    """
+
+    async def private(scope: Message, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        is_clear = settings.SECURE_SSL_REDIRECT and scheme_of(scope) == "http"
+        is_probe = path.rstrip("/") in PROBES
+        if is_clear and not is_probe and header(scope, b"authorization") is not None:
+            await CLEAR_KEY.send(send, receive)
+            return
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", ()))
+                if not any(name.lower() == b"cache-control" for name, _ in headers):
+                    message = {**message, "headers": [*headers, (b"cache-control", b"no-store")]}
+            await send(message)
+
+        await application(scope, receive, send if path.startswith(PUBLIC) else answer)
+
+    return private

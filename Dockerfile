@@ -22,7 +22,6 @@ WORKDIR /engine
 COPY --from=build /venv /venv
 COPY manage.py ./
 COPY config config
-COPY logins logins
 COPY orders orders
 COPY routing routing
 USER engine

@@ -52,7 +52,7 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["console", "counter"], "level": "WARNING"},
         "loggers": {
-            **{name: {"level": level} for name in ("config", "logins", "orders", "routing")},
+            **{name: {"level": level} for name in ("config", "orders", "routing")},
             **dict.fromkeys(OTHERS, passed_on),
             CONSUMER: {"filters": ["in_one_line"]},
             SECURITY: {"level": "INFO"},

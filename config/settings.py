@@ -61,13 +61,16 @@ ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own 
 SESSION_ENGINE = "config.sessions"
 SESSION_COOKIE_HTTPONLY = True
 LOGIN_RATE_LIMIT = given.LOGIN_RATE_LIMIT
-SESSION_COOKIE_AGE = given.SESSION_IDLE_SECONDS  # renewed by use, see logins/sessions.py
+SESSION_COOKIE_AGE = given.SESSION_IDLE_SECONDS  # renewed by use, see orders/logins/sessions.py
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/api/orders"
 LOGIN_URL = "/accounts/login/"
 # The first one serves everybody; the other one nobody, unless DEMO_LOGIN is on.
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "logins.demo.DemoBackend"]
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "orders.logins.demo.DemoBackend",
+]
 PASSWORD_HASHERS = [
-    "logins.hashing.PBKDF2InTurns",
+    "orders.logins.hashing.PBKDF2InTurns",
     *("django.contrib.auth.hashers." + name for name in ("PBKDF2SHA1PasswordHasher",)),
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -130,7 +133,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_otp",
-    "logins",
+    "orders.logins",
     "orders",
     "routing",
 ]
@@ -141,7 +144,7 @@ MIDDLEWARE = [  # for pages and reading; sending orders goes the short way of co
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "logins.middleware.held_sessions",
+    "orders.logins.middleware.held_sessions",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

@@ -3,7 +3,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("accounts/", include("logins.urls")),
+    path("accounts/", include("orders.logins.urls")),
     path("", include("orders.urls")),
 ]
 handler400 = "orders.problems.bad_request"

@@ -15,7 +15,6 @@ from rest_framework import authentication, exceptions, permissions
 from rest_framework.request import Request
 
 from config.origin import header, is_own, origin_or_none
-from logins.sessions import SessionEnded, person_of, session_named
 from orders.accounts import (
     NOBODY,
     NONE,
@@ -26,6 +25,7 @@ from orders.accounts import (
     session_principal,
 )
 from orders.keys import READ, TRADE
+from orders.logins.sessions import SessionEnded, person_of, session_named
 from orders.security_log import tell
 
 SCHEME = "Bearer"

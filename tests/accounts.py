@@ -12,8 +12,8 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 
-from logins.sessions import BEGAN, SEEN
 from orders.journal import conninfo
+from orders.logins.sessions import BEGAN, SEEN
 
 USER = """
 INSERT INTO auth_user (username, password, first_name, last_name, email, is_superuser, is_staff,

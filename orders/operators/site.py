@@ -9,7 +9,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 
-from logins.views import LogIn, LogOut
+from orders.logins.views import LogIn, LogOut
 from orders.operators.overview import overview
 from orders.operators.venues import venue_records
 

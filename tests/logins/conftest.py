@@ -5,7 +5,7 @@ import redis
 from pytest_django.fixtures import Settings
 
 from config.rate import Rate
-from logins.attempts import attempts
+from orders.logins.attempts import attempts
 
 
 @pytest.fixture(autouse=True)

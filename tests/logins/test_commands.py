@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
-from logins.models import Authenticator
+from orders.logins.models import Authenticator
 from tests.logins.persons import (
     browser,
     code_of,

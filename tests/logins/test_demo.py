@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from config import listening
 from config.environment import Environment
-from logins.demo import MARK, end_demo
+from orders.logins.demo import MARK, end_demo
 from orders.management.commands.release import keep_demo_local
 from tests.logins.persons import browser, is_logged_in, log_in
 
@@ -117,7 +117,7 @@ def test_a_reachable_start_ends_what_an_older_version_made_and_says_so(
     settings.DEMO_LOGIN = False
     settings.PASSWORD_HASHERS = [
         "django.contrib.auth.hashers.MD5PasswordHasher",
-        "logins.hashing.PBKDF2InTurns",
+        "orders.logins.hashing.PBKDF2InTurns",
         "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
     ]
     old_version()

@@ -10,8 +10,8 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from config.rate import Rate
-from logins import hashing
-from logins.attempts import Attempts, attempts
+from orders.logins import hashing
+from orders.logins.attempts import Attempts, attempts
 from tests.engine import listen
 from tests.logins.persons import PASSWORD, browser, is_logged_in, later, log_in, make_person
 
@@ -170,7 +170,7 @@ def test_a_redis_that_is_away_leaves_each_process_to_count(
     with listen() as nobody:
         port = nobody.getsockname()[1]
     own = Attempts(f"redis://127.0.0.1:{port}/0", "x", Rate(10, 60))
-    monkeypatch.setattr("logins.views.attempts", lambda: own)
+    monkeypatch.setattr("orders.logins.views.attempts", lambda: own)
     assert guess(browser(), 10) == 200
     assert guess(browser(), 1) == 429
     assert "each process counts log-ins by itself" in caplog.text
@@ -179,7 +179,7 @@ def test_a_redis_that_is_away_leaves_each_process_to_count(
 @pytest.fixture
 def slow_hashes(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> list[int]:
     """Hashes that wait for each other to come together; returns how many were under way."""
-    settings.PASSWORD_HASHERS = ["logins.hashing.PBKDF2InTurns"]
+    settings.PASSWORD_HASHERS = ["orders.logins.hashing.PBKDF2InTurns"]
     lock, under_way, seen = threading.Lock(), [0], []
 
     def encode(self: object, password: str, salt: str, iterations: int | None = None) -> str:
@@ -222,7 +222,7 @@ def test_strangers_who_wait_do_not_keep_known_persons_waiting(
 def test_whoever_would_wait_for_long_is_told_to_come_again(
     path: str, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    settings.PASSWORD_HASHERS = ["logins.hashing.PBKDF2InTurns"]
+    settings.PASSWORD_HASHERS = ["orders.logins.hashing.PBKDF2InTurns"]
     monkeypatch.setattr(hashing, "MOST_WAITING", 0)
     answer = browser().post(path, {"username": "alice", "password": "x"})
     assert answer.status_code == 503

@@ -8,8 +8,8 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from logins.codes import address_for_app, new_recovery_codes, new_seed, step_of
-from logins.models import Authenticator, RecoveryCodes
+from orders.logins.codes import address_for_app, new_recovery_codes, new_seed, step_of
+from orders.logins.models import Authenticator, RecoveryCodes
 from tests.logins.persons import (
     PASSWORD,
     browser,
@@ -260,7 +260,7 @@ def test_the_pages_are_kept_by_no_cache_and_run_nothing_inline(staff: User, path
 def test_steps_are_those_of_the_rfc(monkeypatch: pytest.MonkeyPatch) -> None:
     seed = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # RFC 6238's, in base32
     for now, code in ((59, "287082"), (1111111109, "081804"), (20000000000, "353130")):
-        monkeypatch.setattr("logins.codes.time.time", lambda now=now: now)
+        monkeypatch.setattr("orders.logins.codes.time.time", lambda now=now: now)
         assert step_of(seed, code) == now // 30
         assert step_of(seed, code, after=now // 30) is None
         assert step_of(new_seed(), code) is None

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from logins.models import Authenticator
+from orders.logins.models import Authenticator
 from tests.logins.persons import PASSWORD, browser, code_of, enrol, log_in, make_person
 
 PAGES = [

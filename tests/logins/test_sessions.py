@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from logins.models import LoginSession
+from orders.logins.models import LoginSession
 from tests.accounts import make_account
 from tests.logins.persons import PASSWORD, browser, is_logged_in, later, log_in, make_person
 from tests.orders.client import HOST, SELL_SOL, connected, count_stored, get, post

@@ -15,8 +15,8 @@ from config.first_cause import DATABASE, first_line
 from config.fitness import refuse_unfit_database
 from config.sentences import WRONG, end_with, say
 from config.session import is_connection_lost, without_end
-from logins.demo import end_demo, take_away_password
 from orders.journal import conninfo
+from orders.logins.demo import end_demo, take_away_password
 from orders.serializers import named_default_market
 from routing.registry import read_registry, registry
 from routing.tokens import UnknownMarket, UnknownToken

@@ -10,11 +10,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, resolve_url
 from django_otp.models import Device
 
-from logins import known, pending, second_factor
-from logins.attempts import attempts
-from logins.hashing import TooBusy, for_stranger
-from logins.refusals import Refused, busy, too_many
-from logins.sessions import begin, needs_second_factor
+from orders.logins import known, pending, second_factor
+from orders.logins.attempts import attempts
+from orders.logins.hashing import TooBusy, for_stranger
+from orders.logins.refusals import Refused, busy, too_many
+from orders.logins.sessions import begin, needs_second_factor
 from orders.security_log import tell
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from logins.management.accounts import account_named, note
-from logins.second_factor import forget
-from logins.sessions import end_sessions
+from orders.logins.management.accounts import account_named, note
+from orders.logins.second_factor import forget
+from orders.logins.sessions import end_sessions
 from orders.management.order_watch import engine_needed
 from orders.security_log import tell
 

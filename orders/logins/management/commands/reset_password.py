@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from logins.management.accounts import account_named, note
-from logins.sessions import end_sessions
+from orders.logins.management.accounts import account_named, note
+from orders.logins.sessions import end_sessions
 from orders.management.order_watch import engine_needed
 from orders.security_log import tell
 

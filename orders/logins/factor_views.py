@@ -10,13 +10,13 @@ from django.views.decorators.cache import never_cache
 from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp.models import Device
 
-from logins import pending, second_factor
-from logins.codes import new_seed
-from logins.refusals import Refused, count_attempt
-from logins.seal import CannotOpen, opened, sealed
-from logins.second_factor import AlreadyEnrolled, WrongCode
-from logins.sessions import end_sessions, person
-from logins.views import log_in
+from orders.logins import pending, second_factor
+from orders.logins.codes import new_seed
+from orders.logins.refusals import Refused, count_attempt
+from orders.logins.seal import CannotOpen, opened, sealed
+from orders.logins.second_factor import AlreadyEnrolled, WrongCode
+from orders.logins.sessions import end_sessions, person
+from orders.logins.views import log_in
 from orders.security_log import tell
 
 ENROLLING = "enrolling"

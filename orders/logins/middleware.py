@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 
-from logins.sessions import NO_LONGER, SessionEnded, new_session, person_of
+from orders.logins.sessions import NO_LONGER, SessionEnded, new_session, person_of
 from orders.problems import as_response, is_database_away, problem
 
 ASKED_BY_ANYBODY = ("/health", "/api/health", "/livez", "/readyz", "/metrics", "/favicon.ico")

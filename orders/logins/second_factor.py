@@ -8,14 +8,14 @@ from django.db import transaction
 from django_otp import match_token
 from django_otp.models import Device
 
-from logins.codes import (
+from orders.logins.codes import (
     address_for_app,
     digest_of_code,
     new_recovery_codes,
     step_of,
 )
-from logins.models import Authenticator, RecoveryCodes
-from logins.seal import sealed
+from orders.logins.models import Authenticator, RecoveryCodes
+from orders.logins.seal import sealed
 
 NAME_OF_APP, NAME_OF_CODES = "authenticator", "recovery codes"
 

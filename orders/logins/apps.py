@@ -4,4 +4,5 @@ from django.apps import AppConfig
 
 
 class LoginsConfig(AppConfig):
-    name = "logins"
+    name = "orders.logins"
+    label = "logins"

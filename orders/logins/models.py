@@ -7,8 +7,8 @@ from django.contrib.sessions.models import Session
 from django.db import models
 from django_otp.models import Device
 
-from logins.codes import Step, digest_of_code, step_of
-from logins.seal import CannotOpen, opened
+from orders.logins.codes import Step, digest_of_code, step_of
+from orders.logins.seal import CannotOpen, opened
 
 
 class Authenticator(Device):

@@ -8,9 +8,9 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from logins.attempts import attempts
-from logins.hashing import RETRY_SECONDS, TooBusy
-from logins.known import attempt_of
+from orders.logins.attempts import attempts
+from orders.logins.hashing import RETRY_SECONDS, TooBusy
+from orders.logins.known import attempt_of
 from orders.security_log import tell
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from logins.models import Authenticator
-from logins.seal import CannotOpen, sealed_anew
+from orders.logins.models import Authenticator
+from orders.logins.seal import CannotOpen, sealed_anew
 from orders.management.order_watch import engine_needed
 
 

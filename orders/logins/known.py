@@ -14,9 +14,9 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from logins.attempts import Attempt, plain_name
-from logins.models import KnownPlace
 from orders.accounts import NOBODY
+from orders.logins.attempts import Attempt, plain_name
+from orders.logins.models import KnownPlace
 from orders.pressure import name_of
 
 COOKIE, COOKIE_PATH = "known_browser", "/"

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from logins import account_views, factor_views, views
+from orders.logins import account_views, factor_views, views
 
 urlpatterns = [
     path("login/", views.LogIn.as_view(), name="login"),

@@ -13,7 +13,6 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 
 from orders.journal import conninfo
-from orders.logins.sessions import BEGAN, SEEN
 
 USER = """
 INSERT INTO auth_user (username, password, first_name, last_name, email, is_superuser, is_staff,
@@ -68,6 +67,8 @@ class Account:
         return {"cookie": f"{settings.SESSION_COOKIE_NAME}={session}"}
 
     def _session(self) -> str:
+        from orders.logins.sessions import BEGAN, SEEN  # chaos and abuse run without Django's apps
+
         user = get_user_model().objects.get(pk=self.id)
         session = import_module(settings.SESSION_ENGINE).SessionStore()
         session[SESSION_KEY] = str(user.pk)

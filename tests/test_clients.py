@@ -88,7 +88,7 @@ def test_an_order_is_limited_from_the_command_line(running: Engine, web: Web) ->
     assert [(one["dex"], one["code"]) for one in route["dropped"]] == [("meteora", "excluded")]
 
     ended = running.command(
-        *("place_order", "sell", "300000000", "SOL/USDC", "--watch", "--max-price-impact-bps", "0")
+        *("place_order", "sell", "1000", "SOL/USDC", "--watch", "--max-price-impact-bps", "0")
     )
     assert ended.returncode == 1
     assert "bps is above 0 bps" in ended.stderr

@@ -23,7 +23,8 @@ line AS MATERIALIZED (SELECT turn FROM orders WHERE {WAITS} ORDER BY {IN_LINE} L
 turns AS MATERIALIZED (
   SELECT sender, greatest(
     (SELECT turn FROM line),
-    (SELECT max(turn) + 1 FROM orders WHERE orders.sender = new.sender AND {WAITS}),
+    (SELECT max(turn) + 1 FROM orders
+     WHERE orders.sender = new.sender AND {WAITS} AND turn >= 0),  -- as its index says
     0) AS turn
   FROM new WHERE behind = 0
 ),

@@ -49,7 +49,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="order",
             index=models.Index(
-                fields=["sender", "turn"], name="orders_of_sender", condition=WAITING
+                fields=["sender", "turn"],
+                name="orders_of_sender",
+                condition=models.Q(finished_at=None, started_at=None, turn__gte=0),
             ),
         ),
     ]

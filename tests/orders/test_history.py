@@ -66,7 +66,7 @@ async def test_what_was_asked_for_in_an_order_never_changes(
     "change",
     [
         "filled_out = filled_out + 1",
-        "filled_in = 1",
+        "filled_in = filled_in + 1",
         "venue = 'raydium'",
         "signature = 'other'",
         "min_out = 0",

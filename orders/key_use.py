@@ -5,7 +5,6 @@ keys in one statement; the same from a thread, where a request has visited the d
 """
 
 import asyncio
-import ipaddress
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -17,9 +16,10 @@ import psycopg
 from django.db import DatabaseError, InterfaceError, connection
 from structlog.contextvars import bound_contextvars, get_contextvars
 
+from config.address import site_of
 from config.postgres import Link
 from orders.keys import SOON
-from orders.security_log import UNKNOWN, tell
+from orders.security_log import tell
 
 logger = logging.getLogger(__name__)
 
@@ -123,19 +123,7 @@ def use_of(key: int | None, client: str) -> Use | None:
     if len(_noted) >= MAX_NOTED:
         _noted.clear()
     _noted[key, client] = now + AGAIN_SECONDS
-    return Use(key, seen_as(client), get_contextvars())
-
-
-def seen_as(client: str) -> str:
-    """Return an address as it is remembered: an IPv6 one as its /64, which is one holder's."""
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return UNKNOWN
-    address = getattr(address, "ipv4_mapped", None) or address
-    if address.version == 6:
-        return str(ipaddress.ip_network((address, 64), strict=False).network_address)
-    return str(address)
+    return Use(key, site_of(client), get_contextvars())
 
 
 def first_of_each(uses: Sequence[Use]) -> tuple[list[Use], list[Use]]:

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -21,6 +21,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Least, Now
 from django.utils import timezone
 
+from config.address import parsed
 from orders.models import ApiKey
 from orders.security_log import HasMeta, tell
 from routing.venues import TRADES_FOR_REAL
@@ -134,12 +135,8 @@ def networks_of(texts: Any) -> tuple[Network, ...] | None:
 
 def is_within(client: str, networks: Iterable[Network]) -> bool:
     """Whether an address lies in one of the networks."""
-    try:
-        address = ip_address(client)
-    except ValueError:
-        return False
-    found = getattr(address, "ipv4_mapped", None) or address
-    return any(found in network for network in networks)
+    address = parsed(client)
+    return address is not None and any(address in network for network in networks)
 
 
 def usual_end() -> datetime | None:

@@ -5,12 +5,12 @@ address, and where they are known the account's number and the first characters 
 request's id stands in every line of a request by itself. No line ever has a secret.
 """
 
-import ipaddress
 import logging
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol, TypedDict, Unpack
 
+from config.address import plain as written
 from config.counts import counts
 
 logger = logging.getLogger("engine.security")
@@ -110,11 +110,7 @@ def address_of(source: HasMeta | Mapping[str, Any] | None) -> str:
         found = (source.get("client") or ("",))[0]
     else:
         found = source.META.get("REMOTE_ADDR", "")
-    try:
-        address = ipaddress.ip_address(found)
-    except ValueError:
-        return UNKNOWN
-    return str(getattr(address, "ipv4_mapped", None) or address)
+    return written(found) or UNKNOWN
 
 
 def plain(value: int | str) -> int | str:

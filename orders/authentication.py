@@ -67,7 +67,7 @@ class InsufficientScope(exceptions.PermissionDenied):
     default_code = "insufficient_scope"
 
     def __init__(self, scope: str) -> None:
-        self.auth_header = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+        self.auth_header = challenge_for(scope)
         super().__init__(said_of_scope(scope))
 
 
@@ -215,6 +215,10 @@ def client_of(request: Request) -> str:
     """Return the address that a request came from."""
     found: str = request.META.get("REMOTE_ADDR", "")
     return found
+
+
+def challenge_for(scope: str) -> str:
+    return f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
 
 
 def said_of_scope(scope: str) -> str:

@@ -35,6 +35,7 @@ from orders.accounts import NOBODY, NotAuthenticated, accounts_of_this_loop
 from orders.authentication import (
     CHALLENGE,
     authenticate_socket,
+    challenge_for,
     said_of_scope,
     tell_of_limit,
 )
@@ -206,10 +207,10 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             raise StopConsumer from error
         self._is_open = True
 
-    async def admit(self) -> None:
+    async def admit(self, scope: str = READ) -> None:
         """Open the socket; a program that may not have it is told by a status instead."""
         if can_be_told(self.scope):
-            await self.identify()
+            await self.identify(scope)
         await self.accept()
 
     async def connect(self) -> None:
@@ -234,7 +235,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             await self._learn_for_whom()
         if not self.principal.may(scope):
             found = problem(403, "insufficient_scope", said_of_scope(scope))
-            await self._end(Close.NOT_FOR_THIS, found)
+            await self._end(Close.NOT_FOR_THIS, found, challenge_for(scope))
 
     async def _learn_for_whom(self) -> None:
         try:
@@ -452,12 +453,11 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         self._frames += 1
         return self._frames > MAX_FRAMES
 
-    async def _end(self, code: Close, found: Problem) -> NoReturn:
+    async def _end(self, code: Close, found: Problem, challenge: str = CHALLENGE) -> NoReturn:
         """Say why, and close; a client that reads nothing is not waited for."""
         if not self._is_open and can_be_told(self.scope):
-            headers = (
-                RETRY if code == Close.TOO_MUCH else ((b"www-authenticate", CHALLENGE.encode()),)
-            )
+            asked = ((b"www-authenticate", challenge.encode()),)
+            headers = RETRY if code == Close.TOO_MUCH else asked
             said = Refusal(found["status"], found["error"], found["detail"], headers)
             await refuse_handshake(self.scope, self._send, said)
             raise StopConsumer
@@ -503,13 +503,14 @@ class OrderEntry(OrderStream):
     """The path of POST: `?orderId=` follows an order, frames are orders, many on one socket."""
 
     async def connect(self) -> None:
-        await self.admit()
         self._idle: asyncio.TimerHandle | None = None
         self._only_follows = "orderId" in self._query()
+        scope = READ if self._only_follows else TRADE
+        await self.admit(scope)
         known = {"orderId", "ticket"}
         await self.check_query(known | {"after"} if self._only_follows else known)
         await self._refuse_key()
-        await self.identify(READ if self._only_follows else TRADE)
+        await self.identify(scope)
         if self._only_follows:
             order_id = self._query()["orderId"]
             await self.follow(order_id, greeting={"orderId": order_id, "status": "connected"})
@@ -536,6 +537,7 @@ class OrderEntry(OrderStream):
             await self.say_problem(problem(400, "unknown_action", detail))
 
     async def take_order(self, sent: Any) -> None:
+        await self.identify(TRADE)  # the socket may be one that was opened to follow an order
         if len(self.watches) >= MAX_OPEN_ORDERS:
             detail = f"One socket follows at most {MAX_OPEN_ORDERS} orders."
             await self._end(Close.TOO_MUCH, problem(429, "too_many_orders", detail))

@@ -2,6 +2,7 @@
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.db import Error
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
@@ -39,16 +40,18 @@ def held_sessions(get_response):  # type: ignore[no-untyped-def]  # two kinds, a
 def refusal_of(request: HttpRequest) -> HttpResponseBase | None:
     """Return the answer to a session that no longer holds; None: there is none, or it holds.
 
-    A key beside the cookie is what counts then. Who logs in or out begins anew. Where the database
-    does not answer, whoever asks for the person next is told so.
+    Who logs in or out begins anew. Beside an Authorization header such a session is as none: a key
+    counts then, and on pages, which take no key, nobody. Where the database does not answer,
+    whoever asks for the person next is told so.
     """
-    if request.path.rstrip("/") in ASKED_BY_ANYBODY or "HTTP_AUTHORIZATION" in request.META:
+    if request.path.rstrip("/") in ASKED_BY_ANYBODY:
         return None
     try:
         person_of(request)
     except SessionEnded:
-        if request.path in (reverse("login"), reverse("logout"), reverse("admin:login")):
-            request.session = new_session()
+        anew = (reverse("login"), reverse("logout"), reverse("admin:login"))
+        if request.path in anew or "HTTP_AUTHORIZATION" in request.META:
+            request.session, request.user = new_session(), AnonymousUser()
             return None
         return _refusal(request)
     except Error as error:

@@ -113,6 +113,32 @@ async def test_who_has_a_key_or_no_cookie_is_asked_for_no_session(engine_loop: N
     assert (await get("/health", **stale)).status != 401
 
 
+@pytest.mark.parametrize("word", ["Bearer x", "Basic YTpi", "x", ""])
+def test_a_header_for_keys_makes_no_session_hold_that_does_not(
+    word: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither that of staff without the second factor, nor one that is over."""
+    make_person("root", is_staff=True, is_superuser=True)
+    pages = ("/admin/", "/admin/auth/user/add/", "/accounts/sessions/", "/account/keys")
+    client = browser()
+    log_in(client, "root")
+    held = client.cookies["sessionid"].value
+
+    def seen(page: str) -> int:
+        other = browser()
+        other.cookies["sessionid"] = held
+        return other.get(page, HTTP_AUTHORIZATION=word).status_code
+
+    assert [seen(page) for page in pages] == [200] * 4  # a proxy's password is no harm
+    with later(monkeypatch, 14 * 86_400 + 60):
+        Session.objects.update(expire_date=timezone.now() + timedelta(days=30))
+        assert [seen(page) for page in pages[:1]] == [302]
+    log_in(client, "root")
+    held = client.cookies["sessionid"].value
+    settings.REQUIRE_STAFF_MFA = True
+    assert [seen(page) for page in pages] == [302] * 4
+
+
 @pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/", "/accounts/logout/"])
 def test_who_logs_in_or_out_with_an_old_cookie_begins_anew(path: str) -> None:
     make_person()

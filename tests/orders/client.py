@@ -133,6 +133,40 @@ def database_away() -> Iterator[None]:
         yield
 
 
+async def handshake(path: str, **headers: str) -> Answer:
+    """Ask for a WebSocket of a server that can answer by a status; 101: it was opened.
+
+    Headers are named as in `request`.
+    """
+    target, _, query = path.partition("?")
+    sent = {"host": HOST, **headers}
+    lines = [
+        (name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in sent.items()
+    ]
+    scope = {
+        "type": "websocket",
+        "scheme": "ws",
+        "path": unquote(target),
+        "query_string": query.encode(),
+        "headers": lines,
+        "subprotocols": [],
+        "client": ("127.0.0.1", 50_000),
+        "extensions": {"websocket.http.response": {}},
+    }
+    client = ApplicationCommunicator(application, scope)
+    await client.send_input({"type": "websocket.connect"})
+    start = await client.receive_output(PATIENCE)
+    if start["type"] == "websocket.accept":
+        await client.send_input({"type": "websocket.disconnect", "code": 1001})
+        await client.wait(PATIENCE)
+        return Answer(101, {}, {}, b"")
+    assert start["type"] == "websocket.http.response.start", start
+    body = (await client.receive_output(PATIENCE))["body"]
+    await client.wait(PATIENCE)
+    found = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    return Answer(start["status"], found, {}, body)
+
+
 class Socket:
     """The client's end of an open WebSocket."""
 

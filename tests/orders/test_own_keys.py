@@ -17,7 +17,16 @@ from orders.keys import COMMAND, MAX_KEYS, Wish, is_within, make_key, networks_o
 from orders.models import ApiKey
 from orders.schema.openapi import openapi
 from tests.accounts import Account, execute, make_account
-from tests.orders.client import SELL_SOL, Answer, connected, get, post, request
+from tests.orders.client import (
+    SELL_SOL,
+    Answer,
+    connected,
+    count_stored,
+    get,
+    handshake,
+    post,
+    request,
+)
 from tests.orders.walker import confirm
 
 API = "/api/account/keys"
@@ -303,6 +312,64 @@ async def test_a_socket_may_what_its_key_or_its_tickets_key_may(by: str) -> None
                     assert (await socket.message())["status"] == "pending"
                 else:
                     assert (await socket.rest())[1] == 1000
+
+
+@pytest.mark.parametrize("by", ["key", "ticket"])
+@pytest.mark.parametrize(
+    "frame", [SELL_SOL, {"action": "execute", "order": SELL_SOL}, {"action": "execute"}]
+)
+@pytest.mark.usefixtures("engine_loop", "redis_client")
+async def test_a_key_for_reading_sends_nothing_on_a_socket_that_follows_an_order(
+    by: str, frame: dict[str, Any]
+) -> None:
+    owner = make_account()
+    order_id = (await post("/execute", SELL_SOL, **owner.headers)).json["orderId"]
+    before, headers = count_stored(), bearer(secret_of(owner, ["read"]))
+    path = f"/api/orders/execute?orderId={order_id}"
+    if by == "ticket":
+        ticket = (await request("POST", "/api/ws-tickets", **headers)).json["ticket"]
+        path, headers = f"{path}&ticket={ticket}", {}
+    async with connected(path, **headers) as socket:
+        assert [one["status"] for one in await socket.messages(2)] == ["connected", "pending"]
+        await socket.send(frame)
+        (told,), code = await socket.rest()
+    assert (told["error"], code) == ("insufficient_scope", 4403)
+    assert count_stored() == before
+
+
+@pytest.mark.usefixtures("engine_loop", "redis_client")
+async def test_a_program_is_told_of_its_keys_scope_before_the_socket_opens() -> None:
+    """One for `trade` alone opens what one for `read` alone does not, and the other way round."""
+    owner = make_account()
+    order_id = (await post("/execute", SELL_SOL, **owner.headers)).json["orderId"]
+    paths = {"trade": ["/execute", "/api/orders/execute/"], "read": [f"/ws/orders/{order_id}"]}
+    paths["read"] += [f"/execute?orderId={order_id}", f"/ws?orderId={order_id}"]
+    for scope in ("read", "trade"):
+        headers = bearer(secret_of(owner, [scope]))
+        for needed, path in ((word, path) for word in paths for path in paths[word]):
+            answer = await handshake(path, **headers)
+            assert answer.status == (101 if needed == scope else 403), (scope, path)
+            if needed != scope:
+                assert answer.json["error"] == "insufficient_scope"
+                challenge = answer.headers["www-authenticate"]
+                assert f'error="insufficient_scope", scope="{needed}"' in challenge
+
+
+@pytest.mark.usefixtures("engine_loop", "redis_client")
+async def test_a_key_for_reading_makes_no_key_that_trades() -> None:
+    """Not by rotation, which asks for nothing more; nor by that of its sibling that trades."""
+    owner = make_account()
+    secret = secret_of(owner, ["read"])
+    rotate, headers = f"{API}/{{}}/rotate", bearer(secret)
+    for wish in ({"scopes": READ_AND_TRADE}, {"overlapHours": 1, "scopes": ["trade"]}):
+        answer = await post(rotate.format(prefix_of(secret)), wish, **headers)
+        assert answer.status == 400, answer.text
+    assert (await post(API, {"scopes": ["trade"]}, **headers)).status == 403
+    assert (await post(rotate.format(prefix_of(owner.key)), {}, **headers)).status == 403
+    answer = await post(rotate.format(prefix_of(secret)), {}, **headers)
+    assert (answer.status, answer.json["scopes"]) == (201, ["read"])
+    refused = await post("/execute", SELL_SOL, **bearer(answer.json["key"]))
+    assert refused.json["error"] == "insufficient_scope"
 
 
 @pytest.mark.usefixtures("engine_loop", "redis_client")

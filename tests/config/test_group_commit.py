@@ -17,6 +17,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 from config import group_commit
 from config.group_commit import Connection, GroupCommit, OutcomeUnknown
 from config.postgres import Link, is_connection_lost
+from tests.database import ENGINE_ROLE, as_owner
 from tests.proxy import Cut, proxy_of
 
 Hook = Callable[[Connection, Sequence["Item"]], Awaitable[None]]
@@ -81,8 +82,9 @@ class Probes:
 
 @pytest_asyncio.fixture
 async def probes(database_conninfo: str) -> AsyncIterator[Probes]:
-    async with await psycopg.AsyncConnection.connect(database_conninfo, autocommit=True) as admin:
-        await admin.execute(TABLE)
+    owner = as_owner(database_conninfo)
+    async with await psycopg.AsyncConnection.connect(owner, autocommit=True) as admin:
+        await admin.execute(f"{TABLE}; GRANT ALL ON probes TO {ENGINE_ROLE}")
         try:
             yield Probes(database_conninfo, admin)
         finally:

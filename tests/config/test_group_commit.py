@@ -301,9 +301,10 @@ async def test_a_deadlock_is_tried_again(probes: Probes) -> None:
                 await connection.execute(touched, [2])
 
         probes.before = [lock_crosswise]
-        async with committing(probes) as commit:
+        owner = as_owner(probes.conninfo)  # who alone may set deadlock_timeout
+        async with committing(probes, conninfo=owner) as commit:
             answered = asyncio.create_task(all_answers(commit, [Item(3, 1), Item(4, 2)]))
-            while not rival_is_done:
+            while not rival_is_done and not answered.done():
                 await asyncio.sleep(0.01)
             await rival_is_done[0]
             await rival.execute("COMMIT")

@@ -22,7 +22,7 @@ from config.session import (
     is_connection_lost,
     parameters_of,
 )
-from tests.database import Database
+from tests.database import Database, as_owner
 from tests.proxy import proxy_of
 
 SLOW = "SELECT pg_sleep(60)"
@@ -32,7 +32,7 @@ SOON = 20.0  # seconds: less than PostgreSQL would take, and more than a busy ma
 @contextmanager
 def set_for_new_sessions(conninfo: str, name: str, value: str) -> Iterator[None]:
     """As an operator does, for the database and its role."""
-    with psycopg.connect(conninfo, autocommit=True) as operator:
+    with psycopg.connect(as_owner(conninfo), autocommit=True) as operator:
         operator.execute("SET default_transaction_read_only = off")
         database = sql.Identifier(operator.info.dbname)
         change = sql.SQL("ALTER DATABASE {} SET {} = {}")

@@ -92,7 +92,8 @@ def typed(guide: Path, block: str) -> Iterator[Command]:
 
 
 def typed_and_shown(guide: Path, block: str) -> Iterator[Command]:
-    for text in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+    joined = re.sub(r"\\\n *", "", block)
+    for text in re.split(r"^\$ ", joined, flags=re.MULTILINE)[1:]:
         line, _, shows = text.partition("\n")
         yield Command(guide.name, line, shows)
 

@@ -72,6 +72,7 @@ def test_staff_are_led_through_the_second_factor_and_find_their_account(
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
+    expect(page.locator("form.well")).to_contain_text("recovery codes")
     look_at(page, f"second-factor-code-{screen}")
     give(page, code_of(seed, ahead=1), "Go on")
     page.wait_for_url("**/admin/")

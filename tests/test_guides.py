@@ -41,8 +41,6 @@ NOT_RUN = {  # the first words of commands that are not run here, and why
     ".venv/bin/python -m config.stack up": "test_as_documented.py runs it",
     "pg_dump": "test_backup.py types it",
     "pg_restore": "test_backup.py types it",
-    "DATABASE_URL=postgresql://engine_owner:...@db/engine": "the tests' own role is made so",
-    "DATABASE_URL=postgresql://engine_at_work:...@db/engine": "the tests' engine works so",
     "make up": "config/test_make.py types it",
     "make test": "takes minutes",
     "make chaos": "takes minutes",

@@ -64,6 +64,13 @@ FROM heartbeats
 WHERE kind = 'worker' AND seen_at > clock_timestamp() - %s * interval '1 second'
   AND seen_at <= clock_timestamp()
 """
+HERE = """
+SELECT EXISTS (
+    SELECT FROM heartbeats WHERE kind = 'worker' AND starts_with(process, %s)
+        AND seen_at > clock_timestamp() - %s * interval '1 second' AND seen_at <= clock_timestamp()
+        AND coalesce((counts ->> 'still_seconds')::float8, 0) <= %s
+)
+"""
 FORGET = "DELETE FROM heartbeats WHERE seen_at < statement_timestamp() - interval '1 day'"
 
 # What a bell needs of Redis: a script that writes, tells, and looks at the queue.
@@ -310,6 +317,14 @@ async def _missing_migrations(link: Link) -> list[str]:
     missing = known - applied
     _is_migrated = not missing
     return sorted(f"{app}.{name}" for app, name in missing)
+
+
+def is_worker_here() -> bool:
+    """Whether a worker of this host, or container, lives, and no part of it stands still."""
+    with connection.cursor() as cursor:
+        cursor.execute(HERE, [f"{socket.gethostname()}:", ALIVE_SECONDS, ALIVE_SECONDS])
+        (is_here,) = cursor.fetchone()
+    return bool(is_here)
 
 
 def beat(kind: str) -> None:

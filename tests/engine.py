@@ -32,7 +32,7 @@ SELL = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
 PATIENCE = 120.0  # seconds; only a failing test waits so long, also where others use the cores
 TABLES = (
     "orders, order_events, order_transactions, order_starts, heartbeats,"
-    " api_keys, socket_tickets,"
+    " api_keys, socket_tickets, django_admin_log,"
     " simulated_network_transactions"
 )
 OPEN = "SELECT count(*) FROM orders WHERE finished_at IS NULL"

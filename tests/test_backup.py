@@ -11,6 +11,7 @@ import pytest
 
 from config.embedded_postgres import PACKAGE, VERSION
 from tests.checker import load, violations
+from tests.database import as_owner
 from tests.engine import Engine, engine, wait_for
 
 MANY = 6
@@ -36,9 +37,9 @@ def program(name: str) -> str:
 
 
 def run(name: str, running: Engine, folder: Path) -> None:
-    """Type the guide's line with this program."""
+    """Type the guide's line with this program, as the owner of the tables."""
     (line,) = re.findall(rf"^{name} .*$", GUIDE.read_text(), re.MULTILINE)
-    words = shlex.split(line.replace("$DATABASE_URL", running.conninfo))
+    words = shlex.split(line.replace("$DATABASE_URL", as_owner(running.conninfo)))
     command = [program(name), *words[1:]]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     assert done.returncode == 0, done.stderr

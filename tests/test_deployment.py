@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from django.core.management import get_commands
+from django.core.management import CommandError, call_command, get_commands
+from django.db import connection
 from django.urls import resolve
 
 from config.embedded import PROJECT
@@ -32,6 +34,11 @@ OTHERS = {  # read by uvicorn, Python, Django and the servers' images
     *("FORWARDED_ALLOW_IPS", "PYTHONUNBUFFERED", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE"),
     *("DJANGO_SETTINGS_MODULE", "PATH", "POSTGRES_USER", "POSTGRES_DB"),
 }
+HERE = socket.gethostname()
+BEATS = """
+INSERT INTO heartbeats (process, kind, seen_at, counts)
+VALUES (%s, %s, clock_timestamp() - %s * interval '1 second', %s)
+"""
 ONE_PROCESS = "python -m config.stack up"
 UNIT_PYTHON = "/srv/order-engine/.venv/bin/python"
 
@@ -110,6 +117,33 @@ def test_health_checks_ask_for_paths_that_there_are() -> None:
     paths += [one["healthCheckPath"] for one in RENDER["services"] if one["type"] == "web"]
     assert paths == ["/readyz"] * 3
     assert resolve("/readyz").url_name == "readyz"
+
+
+@pytest.mark.usefixtures("transactional_db")
+@pytest.mark.parametrize(
+    ("process", "kind", "age", "still"),
+    [
+        (f"not-{HERE}:1", "worker", 0, 0),
+        (f"{HERE}-2:1", "worker", 0, 0),
+        (f"{HERE}:1", "web", 0, 0),
+        (f"{HERE}:1", "worker", 11, 0),
+        (f"{HERE}:1", "worker", -5, 0),
+        (f"{HERE}:1", "worker", 0, 11),
+    ],
+    ids=["another_host", "a_longer_name", "web", "silent", "of_the_future", "stuck"],
+)
+def test_a_worker_is_healthy_only_by_a_fresh_heartbeat_of_its_own_host(
+    process: str, kind: str, age: int, still: int
+) -> None:
+    words = engine_services()["worker"]["healthcheck"]["test"]
+    assert words[:3] == ["CMD", "python", "manage.py"]
+    with connection.cursor() as cursor:
+        cursor.execute(BEATS, [process, kind, age, json.dumps({"still_seconds": still})])
+        with pytest.raises(CommandError, match="No worker of this host is well") as refused:
+            call_command(*words[3:])
+        assert refused.value.returncode == 1
+        cursor.execute(BEATS, [f"{HERE}:2", "worker", 3, "{}"])
+    call_command(*words[3:])
 
 
 def test_one_process_runs_everything_where_there_is_only_one(

@@ -24,12 +24,12 @@ GUIDES = [
     *sorted((PROJECT / "docs/deployment").glob("*.md")),
 ]
 TYPED = {"sh", "console"}  # commands; commands after "$ ", and what they show
-READ = {"text", "json", "yaml", "ini", "js", "python", "mermaid"}
+READ = {"text", "json", "yaml", "ini", "js", "python", "sql", "mermaid"}
 PERSON = {"DJANGO_SUPERUSER_PASSWORD": "of-nobody-9", "DJANGO_SUPERUSER_EMAIL": "a@example.com"}
 MAKEFILE = (PROJECT / "Makefile").read_text()
 PRINTED_ADDRESS = "127.0.0.1:8000"
 ORDER_ID = "ORDER_ID"
-API_KEY = "oee_Tb3k91Qx"
+API_KEY = "oee_test_Tb3k91Qx"
 NOT_RUN = {  # the first words of commands that are not run here, and why
     "npx wscat": "needs Node and a package of a foreign host",
     "docker compose": "needs a Docker engine; what it would run, test_as_documented.py runs",
@@ -90,7 +90,8 @@ def typed(guide: Path, block: str) -> Iterator[Command]:
 
 
 def typed_and_shown(guide: Path, block: str) -> Iterator[Command]:
-    for text in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+    joined = re.sub(r"\\\n *", "", block)
+    for text in re.split(r"^\$ ", joined, flags=re.MULTILINE)[1:]:
         line, _, shows = text.partition("\n")
         yield Command(guide.name, line, shows)
 
@@ -139,21 +140,30 @@ def order_id(running: Engine, web: Web) -> str:
 
 
 @pytest.fixture(scope="module")
-def api_key(running: Engine) -> Iterator[str]:
-    """The name of a key of alice, whom the guides speak of."""
+def alice(running: Engine) -> Iterator[str]:
+    """Whom the guides speak of."""
     running.command("createsuperuser", "--noinput", "--username", "alice", **PERSON)
-    yield running.command("create_api_key", "alice").stdout.strip()[: len(API_KEY)]
-    running.query("DELETE FROM api_keys")
+    yield "alice"
+    running.empty()
     running.query("DELETE FROM auth_user WHERE username = 'alice'")
+
+
+@pytest.fixture
+def key(running: Engine, alice: str, command: Command) -> str:
+    """A new key of alice, if the command speaks of one: another may have been revoked."""
+    if API_KEY not in command.line:
+        return API_KEY
+    return running.command("create_api_key", alice).stdout.strip()
 
 
 @pytest.mark.parametrize(
     "command", [command for command in commands() if not command.reason], ids=str
 )
 def test_every_command_that_is_shown_works(
-    command: Command, running: Engine, web: Web, order_id: str, api_key: str, tmp_path: Path
+    command: Command, running: Engine, web: Web, order_id: str, key: str, tmp_path: Path
 ) -> None:
-    line = command.line.replace(PRINTED_ADDRESS, web.address).replace(API_KEY, api_key)
+    line = command.line.replace(PRINTED_ADDRESS, web.address)
+    line = line.replace(API_KEY, key[: len(API_KEY)]).replace("$KEY", key)
     line = line.replace("docs/openapi.yaml", str(tmp_path / "openapi.yaml"))
     shown_id = re.search(r"/ws/orders/([0-9a-f-]{36})", line)
     line = line.replace(shown_id[1] if shown_id else ORDER_ID, order_id)

@@ -22,6 +22,7 @@ AT_ONCE = {
     "SIMULATION_DEPTH": "100000000000",  # thousands of equal sells move no price
     "ORDER_RATE_LIMIT": "unlimited",
     "ACCOUNT_RATE_LIMIT": "unlimited",
+    "READ_RATE_LIMIT": "unlimited",
     "ALLOW_ANONYMOUS_ORDERS": "1",
     "MAX_BACKLOG": "1000000",
     "LOG_LEVEL": "WARNING",

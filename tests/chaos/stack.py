@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "LINGER_SECONDS": "2",  # as in production, unlike in other tests
     "ORDER_RATE_LIMIT": "1000/m",
     "ACCOUNT_RATE_LIMIT": "unlimited",
+    "READ_RATE_LIMIT": "unlimited",
     "QUOTE_TIMEOUT": "0.5",
     "RETRY_BACKOFF": "0.3",
     "STATUS_POLL_SECONDS": "0.1",

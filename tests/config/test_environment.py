@@ -154,6 +154,10 @@ WRONG: dict[str, tuple[str, ...]] = {
         *(f"oee_{PASSWORD} x", "ключ", "oee_" + "x" * 201, f"oee_{PASSWORD}\r", "oee_", "None"),
         *(f"'oee_{PASSWORD}'", f"redis://:{PASSWORD}@host"),
     ),
+    "METRICS_TOKEN": (
+        *("x" * 15, "x" * 201, f"{PASSWORD} of-metrics-x", f" {PASSWORD}-of-metrics", "ключ" * 4),
+        *(f"{PASSWORD}-of-metrics\r", f"{PASSWORD}-of-metrics ", "short", "None"),
+    ),
     "LOG_LEVEL": ("", "LOUD", "verbose", "10", "NOTSET", "$LEVEL", "\u0131nfo", "INFO "),
     "LOG_FORMAT": ("", "xml", "JSON", "$json", "json ", "1", "console,json"),
     "HOST": (

@@ -17,6 +17,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 from config import group_commit
 from config.group_commit import Connection, GroupCommit, OutcomeUnknown
 from config.postgres import Link, is_connection_lost
+from tests.database import ENGINE_ROLE, as_owner
 from tests.proxy import Cut, proxy_of
 
 Hook = Callable[[Connection, Sequence["Item"]], Awaitable[None]]
@@ -81,8 +82,9 @@ class Probes:
 
 @pytest_asyncio.fixture
 async def probes(database_conninfo: str) -> AsyncIterator[Probes]:
-    async with await psycopg.AsyncConnection.connect(database_conninfo, autocommit=True) as admin:
-        await admin.execute(TABLE)
+    owner = as_owner(database_conninfo)
+    async with await psycopg.AsyncConnection.connect(owner, autocommit=True) as admin:
+        await admin.execute(f"{TABLE}; GRANT ALL ON probes TO {ENGINE_ROLE}")
         try:
             yield Probes(database_conninfo, admin)
         finally:
@@ -299,9 +301,10 @@ async def test_a_deadlock_is_tried_again(probes: Probes) -> None:
                 await connection.execute(touched, [2])
 
         probes.before = [lock_crosswise]
-        async with committing(probes) as commit:
+        owner = as_owner(probes.conninfo)  # who alone may set deadlock_timeout
+        async with committing(probes, conninfo=owner) as commit:
             answered = asyncio.create_task(all_answers(commit, [Item(3, 1), Item(4, 2)]))
-            while not rival_is_done:
+            while not rival_is_done and not answered.done():
                 await asyncio.sleep(0.01)
             await rival_is_done[0]
             await rival.execute("COMMIT")

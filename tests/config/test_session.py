@@ -22,7 +22,7 @@ from config.session import (
     is_connection_lost,
     parameters_of,
 )
-from tests.database import Database
+from tests.database import Database, as_owner
 from tests.proxy import proxy_of
 
 SLOW = "SELECT pg_sleep(60)"
@@ -32,7 +32,7 @@ SOON = 20.0  # seconds: less than PostgreSQL would take, and more than a busy ma
 @contextmanager
 def set_for_new_sessions(conninfo: str, name: str, value: str) -> Iterator[None]:
     """As an operator does, for the database and its role."""
-    with psycopg.connect(conninfo, autocommit=True) as operator:
+    with psycopg.connect(as_owner(conninfo), autocommit=True) as operator:
         operator.execute("SET default_transaction_read_only = off")
         database = sql.Identifier(operator.info.dbname)
         change = sql.SQL("ALTER DATABASE {} SET {} = {}")
@@ -53,10 +53,13 @@ async def link_to(conninfo: str) -> AsyncIterator[Link]:
         await link.close()
 
 
+WRITE = "DELETE FROM heartbeats"
+
+
 async def write_read_only(link: Link) -> None:
     async with link.connection() as lent:
         await lent.execute("SET default_transaction_read_only = on")
-        await lent.execute("CREATE TABLE never (id int)")
+        await lent.execute(WRITE)
 
 
 @pytest.mark.parametrize(
@@ -121,33 +124,30 @@ async def test_a_connection_that_became_read_only_is_thrown_away(database: Datab
             await write_read_only(link)
         assert is_connection_lost(refused.value)
         async with link.connection() as lent:
-            await lent.execute("CREATE TABLE once (id int)")
-            await lent.execute("DROP TABLE once")
+            await lent.execute(WRITE)
 
 
 async def test_a_session_that_acts_as_somebody_without_rights_is_thrown_away(
     database: Database,
 ) -> None:
-    async with link_to(database.conninfo) as link:
+    async with link_to(as_owner(database.conninfo)) as link:  # who may act as everybody
         with (
             set_for_new_sessions(database.conninfo, "role", "pg_monitor"),
             pytest.raises(psycopg.OperationalError, match="permission denied"),
         ):
             async with link.connection() as lent:
-                await lent.execute("CREATE TABLE public.never (id int)")
+                await lent.execute(WRITE)
         async with link.connection() as lent:
-            await lent.execute("CREATE TABLE public.once (id int)")
-            await lent.execute("DROP TABLE public.once")
+            await lent.execute(WRITE)
 
 
 def test_djangos_connection_that_became_read_only_is_thrown_away(transactional_db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")
     with pytest.raises(OperationalError), connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE never (id int)")
+        cursor.execute(WRITE)
     with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE once (id int)")
-        cursor.execute("DROP TABLE once")
+        cursor.execute(WRITE)
 
 
 async def test_a_statement_that_brings_no_answer_ends_by_itself(database_conninfo: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from orders.health import is_worker_here
 from orders.management.order_watch import FAILED, engine_needed
 from orders.standing import Standing, standing
 
@@ -19,9 +20,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="write JSON")
+        parser.add_argument(
+            "--here", action="store_true", help="exit with 1 unless a worker of this host is well"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """:raises CommandError: a part of the engine does not answer."""
+        if options["here"]:
+            with engine_needed():
+                is_here = is_worker_here()
+            if not is_here:
+                raise CommandError("No worker of this host is well.", returncode=FAILED)
+            return
         with engine_needed():
             found = standing()
         if options["json"]:

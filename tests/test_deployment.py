@@ -223,6 +223,31 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert (ended.returncode, said) == (0, []), ended.stderr
 
 
+SERVICES = [path for path in UNITS if path.suffix == ".service"]
+
+
+@pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.name)
+def test_a_unit_bounds_what_its_process_may_use_up(path: Path) -> None:
+    found = unit(path.name)
+    assert int(found["LimitNOFILE"]) >= (65_536 if "web" in path.name else 1024)
+    assert found["MemoryMax"]
+    assert int(found["TasksMax"]) <= 256
+    assert found["CapabilityBoundingSet"] == ""
+    assert found["ProtectSystem"] == "strict"
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None,
+    reason="systemd-analyze is not here: run this test where systemd is installed",
+)
+@pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.name)
+def test_systemd_finds_a_unit_little_exposed(path: Path) -> None:
+    most = ["--offline=true", "--threshold=19"]  # 1.9 of 10: below 2.0
+    asked = ["systemd-analyze", "security", "--no-pager", *most, path]
+    ended = subprocess.run(asked, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
 def test_a_guide_leads_to_an_order_that_is_taken(guide: Path) -> None:
     text = " ".join(guide.read_text().split())

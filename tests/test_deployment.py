@@ -7,16 +7,22 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 from django.core.management import get_commands
 from django.urls import resolve
 
+from config import embedded_redis
 from config.embedded import PROJECT
 from config.stack import main as stack
+from tests.engine import wait_for
+from tests.servers.installed import free_port
 
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 DOCKERFILE = (PROJECT / "Dockerfile").read_text()
@@ -30,7 +36,7 @@ GUIDES = sorted((PROJECT / "docs/deployment").glob("*.md"))
 SETTINGS = set(re.findall(r"^# ([A-Z_]+)=", (PROJECT / ".env.example").read_text(), re.MULTILINE))
 OTHERS = {  # read by uvicorn, Python, Django and the servers' images
     *("FORWARDED_ALLOW_IPS", "PYTHONUNBUFFERED", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE"),
-    *("DJANGO_SETTINGS_MODULE", "PATH", "POSTGRES_USER", "POSTGRES_DB"),
+    *("DJANGO_SETTINGS_MODULE", "PATH", "POSTGRES_USER", "POSTGRES_DB", "REDISCLI_AUTH"),
 }
 ONE_PROCESS = "python -m config.stack up"
 UNIT_PYTHON = "/srv/order-engine/.venv/bin/python"
@@ -49,8 +55,83 @@ def unit(name: str) -> dict[str, str]:
 def test_compose_has_the_processes_of_the_procfile_and_the_two_servers() -> None:
     assert set(COMPOSE["services"]) == {"postgres", "redis", "migrate", *PROCFILE} - {"release"}
     assert set(engine_services()) == {"migrate", *PROCFILE} - {"release"}
-    assert COMPOSE["services"]["postgres"]["image"] == "postgres:18"
+    assert COMPOSE["services"]["postgres"]["image"].startswith("postgres:18.")
     assert COMPOSE["services"]["redis"]["image"].startswith("valkey/valkey:")
+
+
+def test_images_are_named_by_an_exact_version() -> None:
+    named = [one["image"] for one in COMPOSE["services"].values() if "build" not in one]
+    named += re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert len(named) == 4
+    for image in named:
+        assert re.search(r":(18\.\d+|\d+\.\d+\.\d+)(-[a-z-]+)?$", image), image
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_a_service_can_write_nowhere_gain_nothing_and_take_its_part_alone(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"]
+    assert "/tmp" in service["tmpfs"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service.get("cap_add", []) == [] or name == "postgres"
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert service["pids_limit"] <= 256
+    assert service["ulimits"]["nofile"] == 65_536
+
+
+def test_no_password_of_compose_has_a_default() -> None:
+    text = (PROJECT / "docker-compose.yml").read_text()
+    for name in ("SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+        used = re.findall(rf"\$\{{{name}(.*?)\}}", text)
+        assert used
+        assert all(rest.startswith(":?") for rest in used)
+
+
+def test_web_is_reached_from_its_machine_alone_unless_somebody_says_so() -> None:
+    assert COMPOSE["services"]["web"]["ports"] == ["${HOST:-127.0.0.1}:${PORT:-8000}:8000"]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[redis.Redis, int]]:
+    """The store of Compose by its own command, on a port and in a folder of this test."""
+    port, password = free_port(), "of-nobody-9"
+    real = shlex.quote(embedded_redis.program())
+    (tmp_path / "valkey-server").write_text(f'#!/bin/sh\nexec {real} "$@" --port {port}\n')
+    (tmp_path / "valkey-server").chmod(0o755)
+    command = [
+        word.replace("$$", "$").replace("/tmp/", f"{shlex.quote(str(tmp_path))}/")
+        for word in COMPOSE["services"]["redis"]["command"]
+    ]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REDISCLI_AUTH": password}
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            client = redis.Redis(port=port, password=password)
+            wait_for(lambda: answers(client), what="the store answers")
+            with client:
+                yield client, process.pid
+        finally:
+            process.kill()
+
+
+def answers(client: redis.Redis) -> bool:
+    with suppress(redis.ConnectionError):
+        return bool(client.ping())
+    return False
+
+
+def test_the_store_of_compose_wants_its_password_and_shows_it_to_nobody(
+    store: tuple[redis.Redis, int], tmp_path: Path
+) -> None:
+    client, process_id = store
+    stranger = redis.Redis(port=client.connection_pool.connection_kwargs["port"])
+    with stranger, pytest.raises(redis.AuthenticationError):
+        stranger.set("key", "value")
+    assert client.config_get("save") == {"save": ""}
+    assert b"of-nobody-9" not in Path(f"/proc/{process_id}/cmdline").read_bytes()
+    assert (tmp_path / "valkey.conf").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
@@ -89,7 +170,9 @@ def test_volumes_and_urls_lead_to_what_compose_makes() -> None:
         f"postgresql://{database['POSTGRES_USER']}:{database['POSTGRES_PASSWORD']}"
         f"@postgres:5432/{database['POSTGRES_DB']}"
     )
-    assert environment["REDIS_URL"] == "redis://redis:6379/0"
+    assert environment["REDIS_URL"] == (
+        f"redis://:{COMPOSE['services']['redis']['environment']['REDISCLI_AUTH']}@redis:6379/0"
+    )
     assert environment["LOG_FORMAT"] == "${LOG_FORMAT:-json}"
 
 

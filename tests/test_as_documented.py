@@ -84,6 +84,7 @@ class Host:
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
+        headers["X-Forwarded-Proto"] = "https"  # as the proxy of the guides says
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers)
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
@@ -119,6 +120,7 @@ def given(process_database: str) -> dict[str, str]:
         "REDIS_URL": settings.REDIS_URL,
         "SECRET_KEY": SECRET,
         "ALLOWED_HOSTS": "orders.example.com",
+        "HTTPS": "true",
     }
     assert names == set(here)
     return here
@@ -235,7 +237,7 @@ def test_one_process_for_a_platform_carries_an_order(
     given: dict[str, str], stored: Engine, tmp_path: Path
 ) -> None:
     """As Render and Railway start it, and the last part of the guide for a plain server."""
-    own = {"ENGINE_DATA_DIR": str(tmp_path / "data"), "FORWARDED_ALLOW_IPS": "*"}
+    own = {"ENGINE_DATA_DIR": str(tmp_path / "data"), "TRUSTED_PROXIES": "1"}
     with host_in(tmp_path, given) as host:
         command = [sys.executable, "-m", "config.stack", "up"]
         host.start("up", command, PORT=str(host.port), **own)

@@ -225,6 +225,8 @@ def test_what_the_blueprint_refers_to_is_in_it() -> None:
     redis = variables["REDIS_URL"]["fromService"]
     assert names[redis["name"]] == redis["type"] == "keyvalue"
     assert variables["SECRET_KEY"] == {"generateValue": True}
+    assert variables["HTTPS"] == {"value": "true"}
+    assert variables["TRUSTED_PROXIES"] == {"value": "1"}
     assert set(variables) <= SETTINGS | OTHERS
 
 
@@ -335,5 +337,9 @@ def test_systemd_finds_a_unit_little_exposed(path: Path) -> None:
 def test_a_guide_leads_to_an_order_that_is_taken(guide: Path) -> None:
     text = " ".join(guide.read_text().split())
     assert "no accounts yet" not in text
+    assert "FORWARDED_ALLOW_IPS" not in text
+    assert "HTTPS" in text
+    assert "TRUSTED_PROXIES" in text
+    assert "second factor" in text
     for word in ("createsuperuser", "create_api_key", "Authorization: Bearer"):
         assert word in text

@@ -30,8 +30,11 @@ def confined_as(unit: str) -> Callable[[], None]:
         if number >= 0:  # else this machine has no such call
             assert seccomp.seccomp_rule_add(rules, ALLOW, number, 0) == 0, name
 
+    is_without_new_code = "\nMemoryDenyWriteExecute=yes\n" in unit
+
     def confine() -> None:
-        libc.prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0)  # an older kernel does without
+        if is_without_new_code:
+            libc.prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0)  # an older kernel does without
         if seccomp.seccomp_load(rules) != 0:
             os._exit(99)
 

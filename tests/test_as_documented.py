@@ -184,10 +184,11 @@ def test_the_commands_of_the_units_carry_an_order(
         "mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)",
     ],
 )
-def test_what_the_units_take_away_is_refused(deed: str) -> None:
+def test_what_the_units_take_away_is_refused(deed: str, tmp_path: Path) -> None:
     for path in UNITS.glob("*.service"):
         ended = subprocess.run(
             [sys.executable, "-c", f"import mmap, os; {deed}"],
+            cwd=tmp_path,  # where no harm is done if it is not refused
             preexec_fn=confined_as(path.read_text()),
             capture_output=True,
             text=True,

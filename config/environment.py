@@ -73,15 +73,12 @@ class Environment(BaseSettings):
         " another engine.",
         "`.data` in the project",
     )
-    POSTGRES_PASSWORD: Annotated[
-        str,
-        readings.text(
-            "letters, digits, and - . _ ~, since it goes into a URL as it is",
-            r"[A-Za-z0-9._~-]{1,200}",
-            empty="engine",
-            is_secret=True,
-        ),
-    ] = setting("engine", "`docker-compose.yml` only: the password of its PostgreSQL.")
+    POSTGRES_PASSWORD: Annotated[str | None, readings.password_in_url()] = setting(
+        None, "`docker-compose.yml` only, which wants it: the password of its PostgreSQL."
+    )
+    REDIS_PASSWORD: Annotated[str | None, readings.password_in_url()] = setting(
+        None, "`docker-compose.yml` only, which wants it: the password of its Valkey."
+    )
     SECRET_KEY: Annotated[
         str | None,
         readings.secret("a random string of at least 12 characters, better 50", 12),

@@ -42,6 +42,18 @@ def is_only_local() -> bool:
     return ip_address(_address(listen_host())[1].partition("%")[0]).is_loopback
 
 
+def reached_at(port: int) -> str:
+    """Return at which address others reach us, in words; empty: only this machine does."""
+    if not is_reachable():
+        return ""
+    host = listen_host()
+    if host in EVERYWHERE:
+        return f"at port {port} of every address of this machine"
+    if ip_address(_address(host)[1].partition("%")[0]).is_loopback:
+        return "by a proxy or tunnel of this machine, of which the settings speak"
+    return f"at {in_url(host)}:{port}"
+
+
 def is_reachable() -> bool:
     """Whether others can connect, or may be able to."""
     try:

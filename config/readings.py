@@ -97,6 +97,11 @@ def text(takes: str, pattern: str, **more: Any) -> Reading:
     return Reading(takes, read, **more)
 
 
+def password_in_url() -> Reading:
+    takes = "letters, digits, and - . _ ~, since it goes into a URL as it is"
+    return text(takes, r"[A-Za-z0-9._~-]{1,200}", is_secret=True)
+
+
 def secret(takes: str, least: int) -> Reading:
     def read(value: str) -> str:
         if len(value) < least:

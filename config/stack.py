@@ -31,7 +31,15 @@ from config.first_cause import (
     check_threads,
     sentence_of,
 )
-from config.listening import LOOPBACK, PortTakenError, is_healthy, listen, listen_host, url_of
+from config.listening import (
+    LOOPBACK,
+    PortTakenError,
+    is_healthy,
+    listen,
+    listen_host,
+    reached_at,
+    url_of,
+)
 from config.processes import another_worker, command_in_foreground, engine, manage, release
 from config.sentences import WRONG, end_with, say
 from config.servers import (
@@ -58,7 +66,8 @@ def up() -> int:
         with announced(data_dir, port):
             login = "  (demo / demo)" if has_demo_login(open_environment(data_dir)) else ""
             kept = kept_in(data_dir) if uses_embedded_postgres() else ""
-            print(banner(url_of(listen_host(), port), login, kept), flush=True)
+            shown = banner(url_of(listen_host(), port), login, kept, reached_at(port))
+            print(shown, flush=True)
             supervisor.watch()
             say("Stopping.")
             supervisor.stop_all()

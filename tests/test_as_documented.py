@@ -12,7 +12,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from psycopg.conninfo import conninfo_to_dict
 from config.child import end_with_parent
 from config.embedded import PROJECT
 from tests.accounts import make_account
+from tests.confined import confined_as
 from tests.engine import SELL, Engine, processes, wait_for
 from tests.servers.installed import free_port
 
@@ -46,7 +47,13 @@ class Host:
     port: int = field(default_factory=free_port)
     started: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
-    def start(self, name: str, command: Sequence[str], **environment: str) -> None:
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        confine: Callable[[], None] | None = None,
+        **environment: str,
+    ) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:
             self.started[name] = subprocess.Popen(
                 command,
@@ -55,12 +62,14 @@ class Host:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=end_with_parent(signal.SIGKILL),
+                preexec_fn=end_with_parent(signal.SIGKILL, first=confine),
             )
 
-    def run(self, command: Sequence[str], **environment: str) -> None:
+    def run(
+        self, command: Sequence[str], confine: Callable[[], None] | None = None, **environment: str
+    ) -> None:
         """Run a command to its end, which has to be a good one."""
-        self.start("once", command, **environment)
+        self.start("once", command, confine, **environment)
         assert self.started.pop("once").wait(60) == 0, self.said("once")
 
     def said(self, name: str) -> str:
@@ -75,6 +84,7 @@ class Host:
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
+        headers["X-Forwarded-Proto"] = "https"  # as the proxy of the guides says
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers)
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
@@ -110,6 +120,7 @@ def given(process_database: str) -> dict[str, str]:
         "REDIS_URL": settings.REDIS_URL,
         "SECRET_KEY": SECRET,
         "ALLOWED_HOSTS": "orders.example.com",
+        "HTTPS": "true",
     }
     assert names == set(here)
     return here
@@ -145,20 +156,44 @@ def follow_an_order(host: Host, stored: Engine) -> None:
     host.stop()
 
 
+@pytest.mark.parametrize("is_confined", [False, True], ids=["free", "confined"])
 def test_the_commands_of_the_units_carry_an_order(
-    given: dict[str, str], stored: Engine, tmp_path: Path
+    given: dict[str, str], stored: Engine, tmp_path: Path, is_confined: bool
 ) -> None:
+    """Confined: with the system calls that the unit leaves, and without making code of data."""
     with host_in(tmp_path, given) as host:
         for name in ("release", "web", "worker@", "scheduler"):
             unit = (UNITS / f"order-engine-{name}.service").read_text()
             command, variables = command_of(unit, host.port)
+            confine = confined_as(unit) if is_confined else None
             if name == "release":
-                host.run(command, **variables)
+                host.run(command, confine, **variables)
             else:
-                host.start(name, command, **variables)
+                host.start(name, command, confine, **variables)
         follow_an_order(host, stored)
         said = [*host.said("web").splitlines(), *host.said("scheduler").splitlines()]
         assert [line for line in said if not line.startswith("{")] == []  # LOG_FORMAT=json
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "os.chown('.', 1, 1)",
+        "os.setpriority(os.PRIO_PROCESS, 0, 5)",
+        "os.sched_setaffinity(0, {0})",
+        "mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)",
+    ],
+)
+def test_what_the_units_take_away_is_refused(deed: str, tmp_path: Path) -> None:
+    for path in UNITS.glob("*.service"):
+        ended = subprocess.run(
+            [sys.executable, "-c", f"import mmap, os; {deed}"],
+            cwd=tmp_path,  # where no harm is done if it is not refused
+            preexec_fn=confined_as(path.read_text()),
+            capture_output=True,
+            text=True,
+        )
+        assert "PermissionError" in ended.stderr, path.name
 
 
 def command_of(unit: str, port: int) -> tuple[list[str], dict[str, str]]:
@@ -202,7 +237,7 @@ def test_one_process_for_a_platform_carries_an_order(
     given: dict[str, str], stored: Engine, tmp_path: Path
 ) -> None:
     """As Render and Railway start it, and the last part of the guide for a plain server."""
-    own = {"ENGINE_DATA_DIR": str(tmp_path / "data"), "FORWARDED_ALLOW_IPS": "*"}
+    own = {"ENGINE_DATA_DIR": str(tmp_path / "data"), "TRUSTED_PROXIES": "1"}
     with host_in(tmp_path, given) as host:
         command = [sys.executable, "-m", "config.stack", "up"]
         host.start("up", command, PORT=str(host.port), **own)

@@ -2,7 +2,11 @@
 
 import json
 import re
+import select
+import socket
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from urllib.parse import urlencode
 
@@ -12,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from config.processes import WEB_OPTIONS
+from orders.urls import probe_paths
 from tests.engine import PATIENCE, Answer, Engine, Web, engine, wait_for
 from tests.nginx import SITE, nginx_before
 from tests.wire import JSON, ORDER, Wire, chunked, head, post, wire
@@ -476,6 +481,67 @@ def test_who_ends_in_a_head_is_closed(client: Wire) -> None:
     client.send(b"POST /execute HTTP/1.1\r\nhost")
     client.say_no_more()
     assert client.connection.recv(12) in (b"", b"HTTP/1.1 400")
+
+
+# nginx alone: what it keeps from the engine
+
+
+@pytest.mark.parametrize("path", [path for path in probe_paths() if "metrics" in path])
+def test_the_metrics_are_shut_to_who_comes_through_nginx(behind_nginx: int, path: str) -> None:
+    disguised = [path, f"{path}?a=b", f"/{path}", f"/x/..{path}", path.replace("m", "%6D")]
+    for form in [*disguised, f"/.{path}", path.replace("metrics", "metric%73")]:
+        with wire(behind_nginx) as client:
+            client.send(head(f"GET {form}"))
+            assert client.answer().status == 403, form
+    for form in (path.upper(), f"{path}x", f"{path.rstrip('/')};a"):
+        with wire(behind_nginx) as client:
+            client.send(head(f"GET {form}"))
+            assert client.answer().status == 404, form
+
+
+@contextmanager
+def crowd(port: int, source: str, size: int) -> Iterator[list[Wire]]:
+    """So many connections of one client."""
+    with ExitStack() as stack:
+        yield [
+            Wire(
+                stack.enter_context(
+                    socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
+                )
+            )
+            for _ in range(size)
+        ]
+
+
+def is_answered(client: Wire) -> bool:
+    return bool(select.select([client.connection], [], [], 0)[0])
+
+
+@pytest.mark.parametrize("source", ["127.0.0.66", "127.0.0.67"])
+def test_one_client_has_so_many_connections_through_nginx_and_no_more(
+    behind_nginx: int, source: str
+) -> None:
+    with crowd(behind_nginx, source, 260) as clients:
+        for one in clients:
+            one.send(head("POST /execute", JSON, b"content-length: 9\r\n"))  # and no body
+        wait_for(lambda: sum(map(is_answered, clients)) >= 4, what="some are refused")
+        refused = [one.answer().status for one in clients if is_answered(one)]
+        assert refused == [429] * 4
+        with wire(behind_nginx) as other:
+            other.send(post())
+            assert other.answer().status == 201, "others are served"
+
+
+def test_a_flood_of_requests_of_one_client_ends_at_nginx(behind_nginx: int) -> None:
+    with crowd(behind_nginx, "127.0.0.68", 16) as clients:
+        for one in clients:
+            one.send(head("GET /metrics") * 100)
+        answers = Counter(one.answer().status for one in clients for _ in range(100))
+    assert answers.keys() == {403, 429}
+    assert answers[403] >= 1000, "an honest burst is let through"
+    with wire(behind_nginx) as other:
+        other.send(post())
+        assert other.answer().status == 201, "others are served"
 
 
 # The engine alone: nginx refuses these in its own words

@@ -193,7 +193,7 @@ def test_the_image_and_compose_run_the_commands_of_the_procfile() -> None:
         json.loads(inline) if inline else re.findall(r"- (\S+)", listed)
         for inline, listed in commands
     ]
-    assert [shlex.join(command) for command in words] == [
+    assert [shlex.join(command) for command in words if command[0] == "python"] == [
         PROCFILE[name] for name in ("release", "worker", "scheduler")
     ]
 
@@ -202,3 +202,12 @@ def test_what_ci_runs_is_what_developers_run() -> None:
     script = PROJECT / ".ci/run"
     assert os.access(script, os.X_OK)
     assert script.read_text().rstrip().endswith("exec make test")
+
+
+def test_every_test_that_the_security_page_names_exists() -> None:
+    text = (PROJECT / "docs/security.md").read_text()
+    files = list((PROJECT / "tests").rglob("test_*.py"))
+    defined = {name for file in files for name in re.findall(r"def (test_\w+)\(", file.read_text())}
+    named = set(re.findall(r"`(?:tests/[\w/]*)?(test_\w+(?:\.py)?)`", text))
+    assert len(named) > 40
+    assert named - defined - {file.name for file in files} == set()

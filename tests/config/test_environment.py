@@ -130,6 +130,18 @@ WRONG: dict[str, tuple[str, ...]] = {
         "%",
         "ä",
     ),
+    "REDIS_PASSWORD": (
+        f"{PASSWORD}@",
+        f"{PASSWORD}/",
+        f"{PASSWORD}:x",
+        f"{PASSWORD} x",
+        "%",
+        "ä",
+    ),
+    "METRICS_TOKEN": (
+        *(PASSWORD, "x" * 15, "x" * 201, "of nobody and long", "of-nobody-and-lóng"),
+        *(f"{PASSWORD}\n0123456789", f"{PASSWORD}\x7f0123456789", "\uff540123456789abcdef"),
+    ),
     "SECRET_KEY": ("", "x", "short", "x" * 11, " " * 20, f"{PASSWORD}-and-a-space-behind "),
     "SECRET_KEY_FALLBACKS": (
         "x",

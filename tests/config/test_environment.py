@@ -141,6 +141,8 @@ WRONG: dict[str, tuple[str, ...]] = {
     "METRICS_TOKEN": (
         *(PASSWORD, "x" * 15, "x" * 201, "of nobody and long", "of-nobody-and-lóng"),
         *(f"{PASSWORD}\n0123456789", f"{PASSWORD}\x7f0123456789", "\uff540123456789abcdef"),
+        *(f"{PASSWORD} of-metrics-x", f" {PASSWORD}-of-metrics", "ключ" * 4),
+        *(f"{PASSWORD}-of-metrics\r", f"{PASSWORD}-of-metrics ", "short", "None"),
     ),
     "SECRET_KEY": ("", "x", "short", "x" * 11, " " * 20, f"{PASSWORD}-and-a-space-behind "),
     "SECRET_KEY_FALLBACKS": (
@@ -165,10 +167,6 @@ WRONG: dict[str, tuple[str, ...]] = {
     "ENGINE_API_KEY": (
         *(f"oee_{PASSWORD} x", "ключ", "oee_" + "x" * 201, f"oee_{PASSWORD}\r", "oee_", "None"),
         *(f"'oee_{PASSWORD}'", f"redis://:{PASSWORD}@host"),
-    ),
-    "METRICS_TOKEN": (
-        *("x" * 15, "x" * 201, f"{PASSWORD} of-metrics-x", f" {PASSWORD}-of-metrics", "ключ" * 4),
-        *(f"{PASSWORD}-of-metrics\r", f"{PASSWORD}-of-metrics ", "short", "None"),
     ),
     "LOG_LEVEL": ("", "LOUD", "verbose", "10", "NOTSET", "$LEVEL", "\u0131nfo", "INFO "),
     "LOG_FORMAT": ("", "xml", "JSON", "$json", "json ", "1", "console,json"),

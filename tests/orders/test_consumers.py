@@ -1,4 +1,5 @@
 import asyncio
+import json
 from copy import deepcopy
 from typing import Any
 from uuid import uuid4
@@ -387,6 +388,28 @@ async def test_junk_is_said_to_be_junk_and_closed_with_4400(frame: str | bytes) 
         async with connected(path) as socket:
             await (socket.send_bytes if isinstance(frame, bytes) else socket.send_text)(frame)
             await assert_ends(socket, 4400, "malformed_json")
+    assert count_stored() == before
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"action": "\ud800"}, {"action": "cancel", "orderId": "\udc00"}, {"amount": "1\udfff"}),
+        *({"venues": ["\ud800"]}, {"excludeVenues": ["\udfff"]}, {"tokenIn": "\ud800"}),
+        *({"idempotencyKey": "\ud800"}, {"clientOrderId": "\ud800"}, {"note": "\ud800"}),
+        *({"action": ["\ud800"]}, {"side": {"a": "\ud800"}}, {"slippageBps": "\udfff"}),
+    ],
+    ids=str,
+)
+async def test_half_a_character_in_a_frame_is_refused_and_the_socket_goes_on(
+    fields: dict[str, object],
+) -> None:
+    before = count_stored()
+    async with connected("/execute") as socket:
+        await socket.send_text(json.dumps(SELL_SOL | fields))
+        assert (await socket.message())["type"] == "error"
+        await socket.send({"action": "wait"})
+        assert (await socket.message())["error"] == "unknown_action"
     assert count_stored() == before
 
 

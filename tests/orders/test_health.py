@@ -200,7 +200,7 @@ async def test_a_worker_that_was_last_seen_long_ago_does_not_count(
     assert parts(await get("/health"))["worker"] == "down"
 
 
-def test_a_process_has_one_heartbeat_however_often_it_beats(db: None) -> None:
+def test_a_process_has_one_heartbeat_however_often_it_beats(transactional_db: None) -> None:
     beat("worker")
     beat("worker")
     with connection.cursor() as cursor:

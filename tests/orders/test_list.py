@@ -7,7 +7,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
@@ -18,6 +18,7 @@ from orders.journal import conninfo
 from orders.lifecycle import Status
 from orders.models import Order
 from tests.accounts import make_account
+from tests.database import as_owner
 from tests.orders.client import CREDENTIALS, SELL_SOL, get, submit
 from tests.orders.walker import Walker, confirm
 
@@ -331,18 +332,15 @@ async def plan(query: str) -> str:
         with CaptureQueriesContext(connection) as seen:
             page = pages.page_of(wanted(QueryDict(query), own_orders()), None, 2)
             pages.page_of(wanted(QueryDict(query), own_orders()), page.older, 2)
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(ENDED_ORDERS)  # few rows would be read whole, or in any order
-            cursor.execute("SET LOCAL enable_seqscan = off")
-            cursor.execute("ANALYZE orders")
-            of_orders = [
-                one["sql"] for one in seen.captured_queries if 'FROM "orders"' in one["sql"]
-            ]
-            cursor.execute(f"EXPLAIN {of_orders[-1]}")
-            found = "\n".join(row[0] for row in cursor.fetchall())
-            transaction.set_rollback(True)
+        of_orders = [one["sql"] for one in seen.captured_queries if 'FROM "orders"' in one["sql"]]
+        with psycopg.connect(as_owner(conninfo())) as database:
+            database.execute(ENDED_ORDERS)  # few rows would be read whole, or in any order
+            database.execute("SET LOCAL enable_seqscan = off")
+            database.execute("ANALYZE orders")
+            rows = database.execute(f"EXPLAIN {of_orders[-1]}").fetchall()
+            database.rollback()
         connection.close()
-        return found
+        return "\n".join(row[0] for row in rows)
 
     return await sync_to_async(explain)()
 
@@ -354,7 +352,7 @@ async def plan(query: str) -> str:
         ("createdAfter=2020-01-01T00:00:00Z", "orders_of_owner"),
         ("status=confirmed", "orders_of_owner"),
         ("market=SOL/USDC", "orders_of_owner"),
-        ("state=active", "orders_waiting"),
+        ("state=active", "orders_in_line"),
         ("clientOrderId=mine-1", "orders_client_order_id_once"),
         ("status=submitted", "orders_begun"),
     ],

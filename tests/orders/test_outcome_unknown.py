@@ -16,7 +16,7 @@ from orders import authentication, consumers, submission
 from orders.accounts import Accounts
 from orders.journal import Journal, conninfo
 from orders.moves import NewOrder
-from orders.pressure import Backlog
+from orders.pressure import Backlog, Overloaded
 from routing.registry import read_registry
 from tests.accounts import execute, make_account
 from tests.database import Database, MakeJournal
@@ -280,7 +280,7 @@ async def test_nor_is_one_that_is_repeated_while_it_is_stored_and_meets_a_limit(
         monkeypatch.setattr(door, "accepted_before", _nothing)
     limited = await post("/execute", named, **owner.headers)
     monkeypatch.setattr(consumers, "allowance_of", _nothing)
-    monkeypatch.setattr(Backlog, "_is_full", lambda _: True)
+    monkeypatch.setattr(Backlog, "_refusal_of", lambda *_: Overloaded())
     async with connected("/execute", **owner.headers) as socket:
         await socket.send(named)
         crowded = await socket.message()

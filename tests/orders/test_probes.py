@@ -12,6 +12,7 @@ from orders import health, metrics, probes
 from orders.journal import conninfo
 from orders.streams import close_connections
 from orders.urls import probe_paths
+from tests.database import as_owner
 from tests.machine import Watch
 from tests.orders.client import PATIENCE, Answer, database_away, get, request
 from tests.proxy import proxy_of
@@ -77,7 +78,8 @@ async def test_before_all_migrations_a_process_is_not_ready_and_says_which(
 
 async def test_migrations_are_looked_for_until_there_are_none() -> None:
     assert (await get("/readyz")).status == 200
-    async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as database:
+    owner = as_owner(conninfo())
+    async with await psycopg.AsyncConnection.connect(owner, autocommit=True) as database:
         await database.execute("ALTER TABLE django_migrations RENAME TO taken_away")
         try:
             assert (await get("/readyz")).status == 200
@@ -201,7 +203,8 @@ async def waits_for_lock(holder: psycopg.AsyncConnection[Any]) -> None:
 @asynccontextmanager
 async def read_only_database() -> AsyncIterator[None]:
     """Have running sessions and new ones refuse to write, as after a demotion."""
-    async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as database:
+    owner = as_owner(conninfo())
+    async with await psycopg.AsyncConnection.connect(owner, autocommit=True) as database:
         try:
             await database.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             await database.execute("SELECT pg_reload_conf()")

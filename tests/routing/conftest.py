@@ -1,12 +1,16 @@
 """Networks on the test database, each as another process would have it."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from routing.faults import Faults
+from routing.simulated_arbitrage import Arbitrage
+from routing.simulated_pool import SimulatedPool
 from routing.simulation import Simulation
 from routing.venue import Network
 from routing.venues import Exchange, simulated_exchange
@@ -38,3 +42,11 @@ async def join(database_conninfo: str) -> AsyncIterator[Join]:
     yield new
     for exchange in exchanges:
         await exchange.close()
+
+
+@pytest.fixture
+def unmoved_by_arbitrage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def followed(_: Arbitrage, held: SimulatedPool, now: int) -> SimulatedPool:
+        return replace(held, tick=max(held.tick, now))
+
+    monkeypatch.setattr(Arbitrage, "followed", followed)

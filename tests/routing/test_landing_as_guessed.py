@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import replace
 from types import SimpleNamespace
 
 import psycopg
@@ -10,8 +9,6 @@ import pytest
 
 from routing import ledger
 from routing.pools.pool import Direction
-from routing.simulated_arbitrage import Arbitrage
-from routing.simulated_pool import SimulatedPool
 from routing.venue import (
     Absent,
     Bound,
@@ -54,14 +51,6 @@ def carried(monkeypatch: pytest.MonkeyPatch) -> Carried:
     clock = Carried()
     monkeypatch.setattr(ledger, "time", clock)
     return clock
-
-
-@pytest.fixture
-def unmoved_by_arbitrage(monkeypatch: pytest.MonkeyPatch) -> None:
-    def followed(_: Arbitrage, held: SimulatedPool, now: int) -> SimulatedPool:
-        return replace(held, tick=max(held.tick, now))
-
-    monkeypatch.setattr(Arbitrage, "followed", followed)
 
 
 async def land(network: Network, bound: Bound = ANY) -> Landed:

@@ -155,7 +155,9 @@ async def test_a_fill_beyond_the_bound_costs_its_fee_and_moves_nothing(
     assert await pool_of(database) == before
 
 
-async def test_what_lands_moves_the_price_for_the_next(join: Join) -> None:
+async def test_what_lands_moves_the_price_for_the_next(
+    join: Join, unmoved_by_arbitrage: None
+) -> None:
     network = join(depth=10_000)
     large = Quote("raydium", 10**12, 10**10, SELL.market.reference_price, 30)
     sent = [

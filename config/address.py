@@ -25,8 +25,10 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 Headers = Iterable[tuple[bytes, bytes]]
 
 FORWARDED_FOR = b"x-forwarded-for"
-SPOKEN_FOR = frozenset((FORWARDED_FOR, b"forwarded", b"x-real-ip", b"x-forwarded-proto", b"via"))
-"""What a proxy adds; where one of these is, its sender speaks for somebody else."""
+SPOKEN_FOR = frozenset(
+    (b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip")
+)
+"""What a proxy adds, besides all that begins with `x-forwarded-`: its sender speaks for another."""
 MOST_PROXIES = 32  # in one row; nobody has as many
 SITE = 64  # bits of an IPv6 address that one holder has, at least
 NAT64 = IPv6Network("64:ff9b::/96")
@@ -61,7 +63,7 @@ def is_proxy(peer: str) -> bool:
 
 def is_spoken_for(headers: Headers) -> bool:
     """Whether a proxy has added a word, so that another than the peer may ask."""
-    return any(name in SPOKEN_FOR for name, _ in headers)
+    return any(name in SPOKEN_FOR or name.startswith(b"x-forwarded-") for name, _ in headers)
 
 
 def site_of(address: str) -> str:
@@ -145,7 +147,11 @@ def _scheme(told: bytes, scope: Message) -> str:
 
 
 def _without_tunnel(address: IPv6Address) -> Address:
-    """Return the IPv4 address that an IPv6 one only wraps: mapped, NAT64 or 6to4."""
-    if address in NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+    """Return the IPv4 address that an IPv6 one only wraps: mapped, NAT64 or 6to4.
+
+    A tunnel comes from elsewhere, so it leads to no address of this machine or of its network.
+    """
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    within = IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else address.sixtofour
+    return within if within is not None and within.is_global else address

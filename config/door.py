@@ -143,6 +143,7 @@ class BoundedSockets:
             counts["sockets_refused"] += 1
             if header(scope, b"origin") is not None:
                 await send({"type": "websocket.accept"})
+                await send({"type": "websocket.send", "text": TOO_MANY_SOCKETS.frame()})
                 await send({"type": "websocket.close", "code": TOO_MANY})
                 return
             await refuse_handshake(scope, send, TOO_MANY_SOCKETS)

@@ -33,15 +33,16 @@ class Refusal:
         return "Content Too Large" if self.status == 413 else HTTPStatus(self.status).phrase
 
     def body(self) -> bytes:
-        problem = {
-            "type": "about:blank",
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
-            "message": self.detail,
-            "error": self.code,
-        }
-        return json.dumps(problem).encode()
+        problem = {"type": "about:blank", "title": self.title, "status": self.status}
+        return json.dumps(problem | self._told()).encode()
+
+    def frame(self) -> str:
+        """Return it as a socket says it: `status` is a word there, an order's."""
+        problem = {"type": "error", "title": self.title, "httpStatus": self.status}
+        return json.dumps(problem | self._told())
+
+    def _told(self) -> dict[str, str]:
+        return {"detail": self.detail, "message": self.detail, "error": self.code}
 
     def all_headers(self, body: bytes) -> list[Header]:
         return [

@@ -78,7 +78,28 @@ def test_an_address_is_counted_as_its_holder_has_it(one: str, other: str, are_on
     assert (site_of(one) == site_of(other)) is are_one
 
 
-@pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", "x-real-ip", "via"])
+@pytest.mark.parametrize(
+    ("text", "site"),
+    [
+        ("2002:7f00:1::1", "2002:7f00:1::"),  # 6to4 of 127.0.0.1
+        ("64:ff9b::7f00:1", "64:ff9b::"),  # NAT64 of 127.0.0.1
+        ("2002:a00:1::1", "2002:a00:1::"),  # 6to4 of 10.0.0.1
+        ("64:ff9b::c0a8:101", "64:ff9b::"),  # NAT64 of 192.168.1.1
+        ("::127.0.0.1", "::"),  # the form that was given up
+        ("::ffff:127.0.0.1", "127.0.0.1"),  # this machine's own sockets of both families
+    ],
+)
+def test_a_tunnel_leads_to_no_address_of_this_machine(text: str, site: str) -> None:
+    assert site_of(text) == site
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port"),
+        *("forwarded", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip", "x-client-ip"),
+    ],
+)
 def test_a_request_with_a_proxys_word_in_it_is_spoken_for(name: str) -> None:
     assert is_spoken_for([(name.encode(), b"")])
     assert not is_spoken_for([(b"host", b"x"), (b"x-request-id", b"1")])

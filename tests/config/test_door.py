@@ -1,6 +1,7 @@
 """The door before our code: what strangers send without end, and how many may stand there."""
 
 import asyncio
+import json
 import resource
 import warnings
 from collections.abc import AsyncIterator
@@ -299,6 +300,63 @@ async def test_a_refused_socket_that_does_not_answer_is_gone_a_second_later(code
             heard = await _read(reader)
         assert code.to_bytes(2, "big") in heard or heard == b""
         writer.close()
+
+
+async def knock(door_of_sockets: Any, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
+    """Return what a handshake from one address is told."""
+    told: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        told.append(message)
+
+    scope = {
+        "type": "websocket",
+        "client": ("198.51.100.7", 1),
+        "headers": list(headers),
+        "extensions": {"websocket.http.response": {}},
+    }
+    await door_of_sockets(scope, None, send)
+    return told
+
+
+async def let_in(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    await send({"type": "websocket.accept"})
+
+
+async def test_a_socket_too_many_is_refused_where_its_client_can_read_it(settings: Any) -> None:
+    settings.MAX_SOCKETS = 1
+    bounded = door.BoundedSockets(let_in)
+    page = (b"origin", b"http://127.0.0.1")
+    assert await knock(bounded) == [{"type": "websocket.accept"}]
+    with door.place_of_address("198.51.100.7"):
+        start, body = await knock(bounded)
+        accepted, frame, closed = await knock(bounded, page)
+    assert (start["status"], dict(start["headers"])[b"retry-after"]) == (429, b"5")
+    assert json.loads(body["body"])["error"] == "too_many_sockets"
+    assert accepted == {"type": "websocket.accept"}
+    said = json.loads(frame["text"])
+    assert (said["type"], said["error"], said["httpStatus"]) == ("error", "too_many_sockets", 429)
+    assert "status" not in said
+    assert (closed["type"], closed["code"]) == ("websocket.close", 4429)
+    assert await knock(bounded, page) == [{"type": "websocket.accept"}]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(b"evil.test", b"localhost.evil.test", b"127.0.0.1.evil.test", b"[::1].evil.test"),
+        *(b"evil.test:8000", b"", b"localhost@evil.test", b"127.0.0.2"),
+    ],
+)
+async def test_a_socket_of_another_host_is_refused_before_its_origin(
+    host: bytes, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+    known = door.KnownHosts(let_in)
+    start, _ = await knock(known, (b"host", host), (b"origin", b"http://" + host))
+    assert start["status"] == 400
+    for own in (b"localhost:8000", b"127.0.0.1", b"[::1]:8000"):
+        assert await knock(known, (b"host", own)) == [{"type": "websocket.accept"}]
 
 
 @pytest.mark.parametrize("opcode", [9, 10], ids=["pings", "pongs"])

@@ -45,9 +45,16 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "config.logs.formatter", "form": form}},
-        "filters": {"in_one_line": {"()": "config.logs.InOneLine"}},
+        "filters": {
+            "in_one_line": {"()": "config.logs.InOneLine"},
+            "of_strangers": {"()": "config.logs.OfStrangers"},
+        },
         "handlers": {
-            "console": {"class": "logging.StreamHandler", "formatter": "line"},
+            "console": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "filters": ["of_strangers"],
+            },
             "counter": {"class": "config.logs.LineCounter", "level": "WARNING"},
         },
         "root": {"handlers": ["console", "counter"], "level": "WARNING"},
@@ -126,6 +133,15 @@ class InOneLine(logging.Filter):
         if record.levelno == logging.WARNING and record.exc_info:
             record.msg, record.args = f"{record.getMessage()} {record.exc_info[1]}", ()
             record.exc_info = None
+        return True
+
+
+class OfStrangers(logging.Filter):
+    """Leaves out where a request was refused, such as for its Host: its line says why."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("django.security."):
+            record.exc_info = record.exc_text = None
         return True
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import structlog
 import uvicorn.config
+from django.core.handlers.exception import convert_exception_to_response
+from django.test import override_settings
 
 from config.counts import counts
 from config.logs import context_of, logging_settings
@@ -103,6 +105,20 @@ def test_a_traceback_is_written_without_the_values_of_variables(form: str) -> No
     assert "secret-word" not in log.text
     if form == "json":
         assert "ValueError" in log.lines[0]["exception"]
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+@pytest.mark.parametrize("query", ["", "?a=1&b=2&c=3"], ids=["a strange host", "many fields"])
+def test_what_a_stranger_is_refused_for_is_one_line(form: str, query: str, rf: Any) -> None:
+    log = Log(form)
+    with override_settings(DATA_UPLOAD_MAX_NUMBER_FIELDS=2, ALLOWED_HOSTS=["localhost"]):
+        host = "localhost" if query else "evil.test"
+        request = rf.get(f"/{query}", headers={"host": host})
+        answer = convert_exception_to_response(lambda it: it.get_host() and it.GET)(request)
+    assert answer.status_code == 400
+    (line,) = [line for line in log.text.splitlines() if "django.security." in line]
+    assert "Traceback" not in log.text
+    assert ("number of GET/POST parameters" if query else "evil.test") in line
 
 
 @pytest.mark.parametrize("name", ["uvicorn.error", "django.request", "celery.worker", "asyncio"])

@@ -3,9 +3,12 @@
 import logging
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -181,16 +184,18 @@ def slow_hashes(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> list[int
     """Hashes that wait for each other to come together; returns how many were under way."""
     settings.PASSWORD_HASHERS = ["orders.logins.hashing.PBKDF2InTurns"]
     lock, under_way, seen = threading.Lock(), [0], []
+    quick = hashing.PBKDF2PasswordHasher.encode
 
-    def encode(self: object, password: str, salt: str, iterations: int | None = None) -> str:
+    def encode(self: Any, password: str, salt: str, iterations: int | None = None) -> str:
         with lock:
             under_way[0] += 1
             seen.append(under_way[0])
         threading.Event().wait(0.02)  # as a hash takes its time
         with lock:
             under_way[0] -= 1
-        return f"pbkdf2_sha256$1${salt}$x"
+        return quick(self, password, salt, 1)
 
+    monkeypatch.setattr(hashing.PBKDF2PasswordHasher, "iterations", 1)
     monkeypatch.setattr(hashing.PBKDF2PasswordHasher, "encode", encode)
     monkeypatch.setattr(hashing, "MOST_WAITING", 100)
     return seen
@@ -206,6 +211,55 @@ def test_at_most_two_passwords_are_hashed_at_once(slow_hashes: list[int], known:
         list(pool.map(hash_one, range(16)))
     assert len(slow_hashes) == 16
     assert max(slow_hashes) <= 2
+
+
+def test_forty_log_ins_at_a_time_hash_two_at_most_and_are_answered_alike(
+    slow_hashes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of names that there are, and of others: each is looked at, or told to come again."""
+    monkeypatch.setattr(hashing, "MOST_WAITING", 12)
+    for number in range(0, 40, 2):
+        make_person(f"person-{number}")
+    slow_hashes.clear()
+
+    def try_one(number: int) -> tuple[int, str]:
+        name, address = f"person-{number}", f"198.51.100.{number}"
+        try:
+            answer = log_in(browser(address), name, "wrong")
+        finally:
+            connection.close()
+        return answer.status_code, TOKEN.sub("", answer.content.decode()).replace(name, "NAME")
+
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(try_one, range(40)))
+    looked_at = [page for status, page in answers if status == 200]
+    assert len(looked_at) == len(slow_hashes) >= 13
+    assert max(slow_hashes) <= 2
+    assert len(set(looked_at)) == 1
+    assert {status for status, _ in answers} <= {200, 503}
+    assert len({page for status, page in answers if status == 503}) <= 1
+
+
+def test_a_name_that_there_is_not_costs_as_much_time_as_one_that_there_is(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    """Of the processor's: what else the machine does is no part of it."""
+    settings.PASSWORD_HASHERS = ["orders.logins.hashing.PBKDF2InTurns"]
+    settings.LOGIN_RATE_LIMIT = None
+    monkeypatch.setattr(hashing.PBKDF2PasswordHasher, "iterations", 60_000)
+    make_person()
+    make_person("gone", is_active=False)
+
+    def cost(name: str) -> float:
+        spent = []
+        for _ in range(5):
+            begun = time.process_time()
+            assert log_in(browser(), name, "wrong").status_code == 200
+            spent.append(time.process_time() - begun)
+        return min(spent)
+
+    costs = {name: cost(name) for name in ("alice", "nobody", "gone")}
+    assert max(costs.values()) < 1.5 * min(costs.values()), costs
 
 
 def test_strangers_who_wait_do_not_keep_known_persons_waiting(

@@ -95,8 +95,8 @@ def django_db_setup(
             connection.close()
             connection.settings_dict["USER"] = owner
         with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
-            # Not by Django, whose statements have seconds: a crowded disk takes longer.
-            server.execute(f"DROP DATABASE {connection.settings_dict['NAME']}")
+            # Threads of tests that have ended may still have sessions in it.
+            server.execute(f"DROP DATABASE {connection.settings_dict['NAME']} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,8 @@ COUNTS = {
         Count("orders_accepted", "Orders stored, over HTTP or a socket.", "web"),
         Count("sockets_opened", "WebSockets opened.", "web"),
         Count("sockets_open", "WebSockets open now.", "web", only_grows=False),
+        Count("connections_refused", "Connections that were too many.", "web"),
+        Count("sockets_refused", "WebSockets that were too many for one client.", "web"),
         Count("hints_received", "Hints of events that came for open sockets.", "web"),
         Count("hints_missed", "Events whose hint was lost, as a later one told.", "web"),
         Count("messages_passed_over", "What came by Redis, or to a socket, and is not ours."),

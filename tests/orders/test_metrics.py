@@ -174,6 +174,7 @@ async def test_what_is_left_of_the_minute_is_told(settings: Any, database: Datab
 
 async def test_every_process_tells_what_it_counted_by_its_heartbeat(database: Database) -> None:
     told = {"http_requests:2xx": 7, "orders_accepted": 5, "sockets_opened": 4, "sockets_closed": 1}
+    told |= {"connections_refused": 6, "sockets_refused": 2}
     await heartbeat(database, "a:1", "web", **told)
     await heartbeat(database, "b:1", "worker", **{"log_lines:orders.hints/warning": 3, "x:y": 1})
     found = await scrape()
@@ -182,6 +183,8 @@ async def test_every_process_tells_what_it_counted_by_its_heartbeat(database: Da
     assert figure(found, "process_http_requests_total", code="2xx", **WEB) == 7
     assert figure(found, "process_orders_accepted_total", **WEB) == 5
     assert figure(found, "process_sockets_open", **WEB) == 3
+    assert figure(found, "process_connections_refused_total", **WEB) == 6
+    assert figure(found, "process_sockets_refused_total", **WEB) == 2
     assert figure(found, "process_events_resynced_total", **WEB) == 0
     worker = {"kind": "worker", "process": "b:1"}
     assert figure(found, "process_orders_carried_total", **worker) == 0

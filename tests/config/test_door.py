@@ -1,25 +1,37 @@
 """The door before our code: what strangers send without end, and how many may stand there."""
 
 import asyncio
+import importlib
 import resource
+import socket
+import subprocess
+import sys
+import tomllib
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 from django.test import override_settings
+from packaging.specifiers import SpecifierSet
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from config import connection, door
 from config.connection import MAX_HEAD, Connection
+from config.embedded import PROJECT
+from config.processes import WEB_FLAGS, WEB_OPTIONS
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 HANDSHAKE = (
     b"GET /execute HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
 )
+BODY = b"Content-Length: 9\r\n\r\n"
+COMPRESSES = WEB_OPTIONS["--ws-per-message-deflate"] != "false"
+UNITS = ["docs/deployment/systemd/order-engine-web.service"]
 PATIENCE = 10.0
 pytestmark = pytest.mark.filterwarnings("ignore:remove second argument")  # uvicorn's
 
@@ -55,7 +67,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def serving(application: Any) -> AsyncIterator[int]:
+async def serving(application: Any, **options: Any) -> AsyncIterator[int]:
     """Serve it as uvicorn would, in this process; yield the port."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -65,6 +77,7 @@ async def serving(application: Any) -> AsyncIterator[int]:
             ws="config.websocket:WebSocket",  # type: ignore[arg-type]  # any name will do
             proxy_headers=False,
             log_config=None,
+            **options,
         )
         config.load()
     state = ServerState()
@@ -78,6 +91,13 @@ async def serving(application: Any) -> AsyncIterator[int]:
             one.transport.abort()
         if state.tasks:
             await asyncio.wait(state.tasks, timeout=PATIENCE)
+
+
+def websocket() -> Any:
+    """Return the module of sockets, whose library warns of its age when it is read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("config.websocket")
 
 
 async def told(port: int, *sent: bytes, ends: bool = False) -> bytes:
@@ -316,6 +336,72 @@ async def test_a_flood_of_control_frames_ends_the_socket(opcode: int) -> None:
         writer.close()
 
 
+def masked(first: int, data: bytes = b"") -> bytes:
+    """Return a client's frame: its first byte, and its data under a key of zeros."""
+    return bytes((first, 0x80 | len(data))) + b"\0\0\0\0" + data
+
+
+FLOODS = {
+    "empty pieces": masked(0x01) + masked(0x00) * 300,
+    "small pieces": masked(0x01, b"x") + masked(0x00, b"x") * 300,
+    "pings within a message": masked(0x01, b"x") + masked(0x89) * 300,
+    "pongs and pings": (masked(0x8A, b"x" * 125) + masked(0x89)) * 150,
+    "messages of two pieces": (masked(0x01, b"x") + masked(0x80, b"y")) * 300,
+}
+
+
+@pytest.mark.parametrize("sent", FLOODS.values(), ids=FLOODS)
+async def test_whatever_the_application_does_not_see_is_counted(sent: bytes) -> None:
+    async with serving(echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        async with asyncio.timeout(PATIENCE):
+            assert (4429).to_bytes(2, "big") in await _read(reader)
+        writer.close()
+
+
+async def test_no_socket_is_compressed_however_it_is_asked() -> None:
+    offer = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+    async with serving(echo, ws_per_message_deflate=COMPRESSES) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE + offer + b"\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head[9:12] == b"101"
+        assert b"extensions" not in head.lower()
+        writer.close()
+
+
+@pytest.mark.parametrize("place", ["Procfile", "Dockerfile", *UNITS])
+def test_every_way_to_start_the_web_process_keeps_the_door(place: str) -> None:
+    text = (PROJECT / place).read_text()
+    for option, value in WEB_OPTIONS.items():
+        assert f"{option} {value} " in text, option
+    assert all(flag in text for flag in WEB_FLAGS)
+
+
+async def test_a_handshake_that_nobody_answers_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket(), "HANDSHAKE_SECONDS", 0.1)
+
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    async with serving(silent) as port:
+        answer = await told(port, HANDSHAKE + b"\r\n")
+    assert b" 101 " not in answer
+
+
+async def test_a_second_request_has_a_time_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.2)
+    async with serving(Reader()) as port:
+        for second in (GET, GET + b"X-A: ", b"G", GET.replace(b"GET", b"POST") + BODY + b"ha"):
+            answer = await told(port, GET + b"\r\n" + second)
+            assert answer.startswith(b"HTTP/1.1 200"), second
+            assert answer.count(b"HTTP/1.1 408") == 1, second
+
+
 async def test_pings_that_keep_a_socket_open_are_answered() -> None:
     async with serving(echo) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -325,6 +411,54 @@ async def test_pings_that_keep_a_socket_open_are_answered() -> None:
             writer.write(b"\x89\x80\0\0\0\0")
             assert await reader.readexactly(2) == b"\x8a\x00"
         writer.close()
+
+
+SCRIPT = """
+import asyncio, resource, sys
+import uvloop
+from config import door
+from tests.config.test_door import Reader, serving
+
+async def main():
+    async with serving(Reader()) as port:
+        print(port, flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+door.RESERVED = int(sys.argv[1])
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner.get_loop()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    runner.run(main())
+"""
+
+
+@pytest.mark.parametrize("reserved", ["60", "-1000"], ids=["by the count", "by the system"])
+def test_a_process_whose_descriptors_are_taken_serves_again_once_they_are_free(
+    reserved: str,
+) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, reserved]
+    with subprocess.Popen(
+        command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin
+        assert child.stdout
+        port = int(child.stdout.readline())
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(150)]
+        for one in held:
+            with suppress(OSError):
+                one.sendall(GET)
+        for one in held:
+            one.close()
+        asyncio.run(_until_served(port))
+        assert child.poll() is None
+        child.stdin.close()
+        assert child.wait(PATIENCE) == 0
+
+
+async def _until_served(port: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while (await told(port, GET + b"Connection: close\r\n\r\n"))[9:12] != b"200":
+            await asyncio.sleep(0.02)
 
 
 def test_what_the_class_leans_on_is_in_uvicorn() -> None:
@@ -342,3 +476,31 @@ def test_what_the_class_leans_on_is_in_uvicorn() -> None:
     ):
         assert callable(getattr(super(Connection, found), name)), name
     found.loop.close()
+
+
+async def test_what_the_socket_leans_on_is_in_uvicorn_and_websockets() -> None:
+    config = Config(Reader(), log_config=None, ws="none")
+    config.load()
+    found = websocket().WebSocket(config, ServerState(), {})
+    for name in ("handshake_started_event", "handshake_completed_event", "loop", "transport"):
+        assert hasattr(found, name), name
+    for name in (
+        *("connection_made", "connection_lost", "ws_handler", "asgi_send", "read_frame"),
+        "fail_connection",
+    ):
+        assert callable(getattr(super(type(found), found), name)), name
+
+
+def test_no_other_minor_version_of_uvicorn_is_installed_unseen() -> None:
+    """The classes stand on what uvicorn promises nobody: each minor version is to be tried."""
+    bound = next(one for one in _declared() if "uvicorn" in one)
+    assert SpecifierSet(bound.removeprefix("uvicorn")).contains(version("uvicorn"))
+    major, minor, *_ = version("uvicorn").split(".")
+    assert not SpecifierSet(bound.removeprefix("uvicorn")).contains(f"{major}.{int(minor) + 1}.0")
+
+
+def _declared() -> list[str]:
+    found: list[str] = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]
+    return found

@@ -11,6 +11,7 @@ from config.origin import header, scheme_of
 from config.refusal import Message, Receive, Refusal, Send
 
 PUBLIC = ("/static/", "/api/markets", "/api/schema", "/api/docs", "/favicon.ico")
+LIVE_PAGE = "/"  # the same for everybody
 METRICS = "/metrics"  # asked from within, by whoever cannot speak TLS
 CLEAR_KEY = Refusal(
     *(403, "https_required"),
@@ -42,7 +43,8 @@ def with_privacy(application: Application) -> Application:
                     message = {**message, "headers": [*headers, (b"cache-control", b"no-store")]}
             await send(message)
 
-        await application(scope, receive, send if path.startswith(PUBLIC) else answer)
+        is_public = path == LIVE_PAGE or path.startswith(PUBLIC)
+        await application(scope, receive, send if is_public else answer)
 
     return private
 

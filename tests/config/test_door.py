@@ -11,6 +11,7 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -339,6 +340,39 @@ async def test_a_flood_of_control_frames_ends_the_socket(opcode: int) -> None:
 def masked(first: int, data: bytes = b"") -> bytes:
     """Return a client's frame: its first byte, and its data under a key of zeros."""
     return bytes((first, 0x80 | len(data))) + b"\0\0\0\0" + data
+
+
+async def parrot(scope: Any, receive: Any, send: Any) -> None:
+    """Say each message back."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] != "websocket.disconnect":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+async def test_a_frame_that_does_not_wait_for_the_handshake_is_heard(pieces: int) -> None:
+    whole = HANDSHAKE + b"\r\n" + masked(0x81, b"an order")
+    cuts = {1: [], 2: [len(HANDSHAKE) + 5], 3: [len(HANDSHAKE), len(HANDSHAKE) + 2]}
+    async with serving(parrot) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for start, end in pairwise([0, *cuts[pieces], len(whole)]):
+            writer.write(whole[start:end])
+            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readuntil(b"\x81\x08an order"))[9:12] == b"101"
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "line", ["GET /livez", "GET /livez HTTP/0.9", "GET / HTTP/1.2", "GET / HTTP/2.0"]
+)
+async def test_another_version_of_http_is_refused(line: str) -> None:
+    reader = Reader()
+    async with serving(reader) as port:
+        for head in (b"\r\n\r\n", b"\r\nHost: x\r\n\r\n"):
+            assert (await told(port, line.encode() + head))[9:12] in (b"400", b"")
+    assert reader.asked == 0
 
 
 FLOODS = {

@@ -5,6 +5,7 @@ stands in `X-Forwarded-For`, to which each proxy appends who came to it. Whoever
 writes that header too, so it is read from the right, and no further than TRUSTED_PROXIES says.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from ipaddress import (
     IPv4Address,
@@ -25,13 +26,25 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 Headers = Iterable[tuple[bytes, bytes]]
 
 FORWARDED_FOR = b"x-forwarded-for"
+FORWARDED = b"x-forwarded"  # -for, -host, -port, -proto, -server, and what else begins so
 SPOKEN_FOR = frozenset(
-    (b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip")
+    (
+        *(b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip"),
+        *(b"cf-connecting-ip", b"cf-connecting-ipv6", b"cf-ray", b"true-client-ip"),
+        *(b"fastly-client-ip", b"fly-client-ip", b"x-appengine-user-ip", b"x-azure-clientip"),
+        *(b"x-envoy-external-address", b"x-original-forwarded-for", b"x-original-host"),
+    )
 )
-"""What a proxy adds, besides all that begins with `x-forwarded-`: its sender speaks for another."""
+"""What a proxy adds; where one of these is, its sender speaks for somebody else."""
 MOST_PROXIES = 32  # in one row; nobody has as many
 SITE = 64  # bits of an IPv6 address that one holder has, at least
-NAT64 = IPv6Network("64:ff9b::/96")
+# Where one IPv4 address stands behind so many bits, its holder has all that begins with them.
+NETWORKS_OF_IPV4 = ((IPv6Network("64:ff9b::/96"), 128), (IPv6Network("2002::/16"), 48))
+WRITTEN = re.compile(
+    r"\[(?P<inner>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(%[^\]\s]+)?\](:[0-9]+)?"  # [2001:db8::1%eth0]:80
+    r"|(?P<four>[0-9.]+)(:[0-9]+)?"  # 10.0.0.1:80
+    r"|(?P<six>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(%\S+)?"  # fe80::1%eth0
+).fullmatch
 
 
 def client_of(peer: str, headers: Headers) -> str:
@@ -63,33 +76,37 @@ def is_proxy(peer: str) -> bool:
 
 def is_spoken_for(headers: Headers) -> bool:
     """Whether a proxy has added a word, so that another than the peer may ask."""
-    return any(name in SPOKEN_FOR or name.startswith(b"x-forwarded-") for name, _ in headers)
+    return any(name in SPOKEN_FOR or name.startswith(FORWARDED) for name, _ in headers)
 
 
 def site_of(address: str) -> str:
     """Return what is counted together: an IPv4 address; the /64 network of an IPv6 one.
 
-    An IPv4 address within an IPv6 one is that IPv4 address.
+    Of an IPv6 one that a tunnel made of an IPv4 one: what the holder of the IPv4 one has of it.
     """
     found = parsed(address)
     if found is None:
         return "unknown"
     if isinstance(found, IPv4Address):
         return str(found)
-    return str(ip_network((int(found), SITE), strict=False).network_address)
+    bits = next((bits for network, bits in NETWORKS_OF_IPV4 if found in network), SITE)
+    return str(ip_network((int(found), bits), strict=False).network_address)
 
 
 def parsed(text: str) -> Address | None:
-    """Return the address in a text such as 10.0.0.1:80 or [2001:db8::1%eth0]:80; None: none is."""
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    """Return the address in a text such as 10.0.0.1:80 or [2001:db8::1%eth0]:80; None: none is.
+
+    An IPv4 address as sockets for both kinds write it (::ffff:10.0.0.1) is that IPv4 address. No
+    other wrapping counts (NAT64, 6to4): a stranger could be 127.0.0.1 by it.
+    """
+    written = WRITTEN(text)
+    if written is None:
+        return None
     try:
-        found = ip_address(text.partition("%")[0])
+        found = ip_address(written["inner"] or written["four"] or written["six"])
     except ValueError:
         return None
-    return found if isinstance(found, IPv4Address) else _without_tunnel(found)
+    return found if isinstance(found, IPv4Address) else found.ipv4_mapped or found
 
 
 def plain(text: str, instead: str = "") -> str:
@@ -144,14 +161,3 @@ def _scheme(told: bytes, scope: Message) -> str:
     if told in (b"http", b"ws"):
         return "ws" if is_socket else "http"
     return str(scope.get("scheme", ""))
-
-
-def _without_tunnel(address: IPv6Address) -> Address:
-    """Return the IPv4 address that an IPv6 one only wraps: mapped, NAT64 or 6to4.
-
-    A tunnel comes from elsewhere, so it leads to no address of this machine or of its network.
-    """
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    within = IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else address.sixtofour
-    return within if within is not None and within.is_global else address

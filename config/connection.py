@@ -33,6 +33,7 @@ MAX_HEAD = 65_536  # bytes; browsers send a few thousand
 REQUEST_SECONDS = 10.0  # for a request to come, whole
 ANSWER_SECONDS = 30.0  # for a client to take something of its answer
 MAX_LINGERING = 256  # refused connections that may still hear why
+SPOKEN = frozenset(("1.0", "1.1"))  # of 0.9, no answer has a head
 OFFER = frozenset((b"upgrade", b"http2-settings"))
 VERSION_HEADERS: tuple[Header, ...] = (
     (b"sec-websocket-version", b"13"),
@@ -203,10 +204,16 @@ class Connection(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as offer:
                 if self._should_upgrade():
                     self.handle_websocket_upgrade()
+                    self._hand_on(piece[offer.args[0] :] + data)
                     return
                 data = self._head_without_offer() + piece[offer.args[0] :] + data
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _hand_on(self, frames: bytes) -> None:
+        """Lose nothing of a client that does not wait for the handshake's answer."""
+        if frames:
+            self.transport.get_protocol().data_received(frames)  # type: ignore[attr-defined]
 
     def _head_without_offer(self) -> bytes:
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
@@ -256,12 +263,13 @@ class Connection(HttpToolsProtocol):
 
     def _refusal(self) -> Refusal | None:
         """Return why the request whose head has come is not served."""
-        if not self.url.isascii():
+        version = self.parser.get_http_version()
+        if not self.url.isascii() or version not in SPOKEN:
             return UNREADABLE
         hosts = 0
         for name, _ in self.headers:
             hosts += name == b"host"
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
             return NO_HOST
         if not self.parser.should_upgrade():
             return None

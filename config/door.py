@@ -129,7 +129,7 @@ class Place:
 class BoundedSockets:
     """Refuses the sockets that are too many for their address, before any handshake.
 
-    A page cannot read such an answer, so some of them are opened to be told why.
+    A page cannot read such an answer, so its socket is opened to be told why.
     """
 
     def __init__(self, application: Any) -> None:
@@ -143,7 +143,8 @@ class BoundedSockets:
             counts["sockets_refused"] += 1
             if header(scope, b"origin") is not None:
                 await send({"type": "websocket.accept"})
-                await send({"type": "websocket.send", "text": TOO_MANY_SOCKETS.frame()})
+                text = TOO_MANY_SOCKETS.frame(retryAfter=RETRY_SECONDS)
+                await send({"type": "websocket.send", "text": text})
                 await send({"type": "websocket.close", "code": TOO_MANY})
                 return
             await refuse_handshake(scope, send, TOO_MANY_SOCKETS)

@@ -4,13 +4,15 @@ Own lines and no middleware: orders go around Django's.
 """
 
 from django.conf import settings
+from django.utils.crypto import constant_time_compare
 
 from config.limits import Application
 from config.origin import header, scheme_of
 from config.refusal import Message, Receive, Refusal, Send
 
 PUBLIC = ("/static/", "/api/markets", "/api/schema", "/api/docs", "/favicon.ico")
-PROBES = ("/livez", "/readyz", "/metrics")  # asked from within, by whoever cannot speak TLS
+LIVE_PAGE = "/"  # the same for everybody
+METRICS = "/metrics"  # asked from within, by whoever cannot speak TLS
 CLEAR_KEY = Refusal(
     *(403, "https_required"),
     "A key came in clear text, where anybody on the way can read it: have it rotated, and use"
@@ -29,8 +31,8 @@ def with_privacy(application: Application) -> Application:
     async def private(scope: Message, receive: Receive, send: Send) -> None:
         path = scope["path"]
         is_clear = settings.SECURE_SSL_REDIRECT and scheme_of(scope) == "http"
-        is_probe = path.rstrip("/") in PROBES
-        if is_clear and not is_probe and header(scope, b"authorization") is not None:
+        credential = header(scope, b"authorization")
+        if is_clear and credential is not None and not _is_for_metrics(path, credential):
             await CLEAR_KEY.send(send, receive)
             return
 
@@ -41,6 +43,14 @@ def with_privacy(application: Application) -> Application:
                     message = {**message, "headers": [*headers, (b"cache-control", b"no-store")]}
             await send(message)
 
-        await application(scope, receive, send if path.startswith(PUBLIC) else answer)
+        is_public = path == LIVE_PAGE or path.startswith(PUBLIC)
+        await application(scope, receive, send if is_public else answer)
 
     return private
+
+
+def _is_for_metrics(path: str, credential: str) -> bool:
+    """Whether this is METRICS_TOKEN, which opens nothing else, and where it belongs."""
+    token = settings.METRICS_TOKEN
+    is_token = token and constant_time_compare(credential.rpartition(" ")[2], token)
+    return bool(is_token) and path.rstrip("/") == METRICS

@@ -33,16 +33,12 @@ class Refusal:
         return "Content Too Large" if self.status == 413 else HTTPStatus(self.status).phrase
 
     def body(self) -> bytes:
-        problem = {"type": "about:blank", "title": self.title, "status": self.status}
-        return json.dumps(problem | self._told()).encode()
+        return json.dumps({"type": "about:blank", **self._said(), "status": self.status}).encode()
 
-    def frame(self) -> str:
-        """Return it as a socket says it: `status` is a word there, an order's."""
-        problem = {"type": "error", "title": self.title, "httpStatus": self.status}
-        return json.dumps(problem | self._told())
-
-    def _told(self) -> dict[str, str]:
-        return {"detail": self.detail, "message": self.detail, "error": self.code}
+    def frame(self, **members: Any) -> str:
+        """Return it as a WebSocket's frame: its type tells it from an event, as all errors'."""
+        frame = {"type": "error", **self._said(), "httpStatus": self.status, **members}
+        return json.dumps(frame)
 
     def all_headers(self, body: bytes) -> list[Header]:
         return [
@@ -68,6 +64,14 @@ class Refusal:
         lines = [f"HTTP/1.1 {self.status} {self.title}".encode()]
         lines += [name + b": " + value for name, value in self.all_headers(body)]
         return b"\r\n".join([*lines, b"", body])
+
+    def _said(self) -> dict[str, str]:
+        return {
+            "title": self.title,
+            "detail": self.detail,
+            "message": self.detail,
+            "error": self.code,
+        }
 
 
 async def _drop(receive: Receive) -> None:

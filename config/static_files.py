@@ -7,6 +7,7 @@ at every file, and it serves none the faster.
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.exceptions import SuspiciousFileOperation
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 
 class StaticFiles(ASGIStaticFilesHandler):
@@ -20,5 +21,10 @@ class StaticFiles(ASGIStaticFilesHandler):
         except (SuspiciousFileOperation, ValueError):  # a path that leads out, or is none
             raise Http404 from None
         response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        """Return the file or that there is none; nobody is to guess what kind it has."""
+        response = await super().get_response_async(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

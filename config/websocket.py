@@ -13,7 +13,8 @@ from config.counts import counts
 
 HANDSHAKE_SECONDS = 10.0  # for us to answer
 LAST_WORD_SECONDS = 1.0  # for a refused client to answer a close
-MAX_CONTROL_FRAMES = 200  # a second; a client that pings sends one in some
+MAX_SMALL_FRAMES = 200  # a second; a client that pings sends one in some
+SMALL = 126  # bytes; a frame of control has fewer
 REFUSED = frozenset((4400, 4401, 4403, 4404, 4429))
 TOO_MUCH = 4429
 
@@ -23,7 +24,7 @@ class WebSocket(WebSocketProtocol):
 
     leave: Callable[[], None] = staticmethod(lambda: None)  # gives the connection's place back
     _ending: asyncio.TimerHandle | None = None
-    _control_frames = 0
+    _small_frames = 0
     _second = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -52,9 +53,13 @@ class WebSocket(WebSocketProtocol):
         await super().asgi_send(message)
 
     async def read_frame(self, max_size: int | None) -> Frame:
-        """Read a frame; pings and pongs, which the application never sees, are counted."""
+        """Read a frame; those that the application never sees are counted.
+
+        These are pings, pongs, and small pieces of a message, of which one can have any number.
+        """
         frame: Frame = await super().read_frame(max_size)
-        if frame.opcode in CTRL_OPCODES and self._is_flooding():
+        is_piece = not frame.fin and len(frame.data) < SMALL
+        if (is_piece or frame.opcode in CTRL_OPCODES) and self._is_flooding():
             counts["sockets_flooded"] += 1
             self._end_within(LAST_WORD_SECONDS)
             self.fail_connection(TOO_MUCH, "Send less at once.")
@@ -64,9 +69,9 @@ class WebSocket(WebSocketProtocol):
     def _is_flooding(self) -> bool:
         now = time.monotonic()
         if now - self._second > 1:
-            self._second, self._control_frames = now, 0
-        self._control_frames += 1
-        return self._control_frames > MAX_CONTROL_FRAMES
+            self._second, self._small_frames = now, 0
+        self._small_frames += 1
+        return self._small_frames > MAX_SMALL_FRAMES
 
     def _end_within(self, seconds: float) -> None:
         self._go_on()

@@ -1,9 +1,12 @@
 """The admin site: its start page with figures, and the page of venues."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, cast
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -12,6 +15,7 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from orders.logins.views import LogIn, LogOut
 from orders.operators.overview import overview
 from orders.operators.venues import venue_records
+from orders.problems import UNREADABLE, as_response, problem
 
 
 class EngineAdminSite(admin.AdminSite):
@@ -24,6 +28,9 @@ class EngineAdminSite(admin.AdminSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         venues = path("routing/venues/", self.admin_view(self.venues_view), name="venues")
         return [venues, *super().get_urls()]
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        return super().admin_view(_readable(view), cacheable)
 
     # There is one door for everybody: its limits, and the second factor behind it.
     def login(
@@ -73,3 +80,16 @@ class EngineAdminSite(admin.AdminSite):
 
 def may_see_orders(request: HttpRequest) -> bool:
     return request.user.has_perm("orders.view_order")
+
+
+def _readable(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a view refuse what the database cannot hold: a NUL, a year of eleven digits."""
+
+    @wraps(view)
+    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return view(request, *args, **kwargs)
+        except (DataError, OverflowError):
+            return as_response(problem(400, "bad_request", UNREADABLE))
+
+    return answered

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from config.address import client_of, is_spoken_for, site_of, with_client
+from config.address import client_of, is_spoken_for, parsed, site_of, with_client
 from config.environment import WrongSettings, read_environment
 
 PROXY, STRANGER = "127.0.0.1", "203.0.113.7"
@@ -69,7 +69,11 @@ def test_the_client_is_the_nth_from_the_right_where_proxies_are_counted(
         ("::ffff:8.8.8.1", "8.8.8.1", True),
         ("::ffff:8.8.8.1", "::ffff:8.8.8.2", False),
         ("64:ff9b::808:801", "64:ff9b::808:802", False),
+        ("64:ff9b::7f00:1", "127.0.0.1", False),
         ("2002:808:801:1::1", "2002:808:801:2::1", True),
+        ("2002:808:801:1::1", "2002:808:802:1::1", False),
+        ("2002:7f00:1::1", "127.0.0.1", False),
+        ("::7f00:1", "127.0.0.1", False),
         ("fe80::1%eth0", "fe80::2", True),
         ("2001:db8::1", "2001:db8:0:1::1", False),
     ],
@@ -79,25 +83,68 @@ def test_an_address_is_counted_as_its_holder_has_it(one: str, other: str, are_on
 
 
 @pytest.mark.parametrize(
-    ("text", "site"),
+    "text",
     [
-        ("2002:7f00:1::1", "2002:7f00:1::"),  # 6to4 of 127.0.0.1
-        ("64:ff9b::7f00:1", "64:ff9b::"),  # NAT64 of 127.0.0.1
-        ("2002:a00:1::1", "2002:a00:1::"),  # 6to4 of 10.0.0.1
-        ("64:ff9b::c0a8:101", "64:ff9b::"),  # NAT64 of 192.168.1.1
-        ("::127.0.0.1", "::"),  # the form that was given up
-        ("::ffff:127.0.0.1", "127.0.0.1"),  # this machine's own sockets of both families
+        *("2002:7f00:1::", "2002:7f00:1:1::1", "64:ff9b::7f00:1", "::127.0.0.1", "::7f00:1"),
+        *("64:ff9b:1::7f00:1", "::ffff:0:127.0.0.1", "2001:0:7f00:1::", "fe80::5efe:127.0.0.1"),
     ],
 )
-def test_a_tunnel_leads_to_no_address_of_this_machine(text: str, site: str) -> None:
-    assert site_of(text) == site
+def test_no_address_from_afar_becomes_one_of_this_machine(text: str) -> None:
+    found = parsed(text)
+    assert found is not None
+    assert (found.version, found.is_loopback) == (6, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        *(("::ffff:127.0.0.1", "127.0.0.1"), ("::FFFF:7f00:1", "127.0.0.1")),
+        *(("[::ffff:10.0.0.1]:80", "10.0.0.1"), ("10.0.0.1:80", "10.0.0.1")),
+        *(("[::1]", "::1"), ("[fe80::1%eth0]:4711", "fe80::1"), ("fe80::1%eth0", "fe80::1")),
+    ],
+)
+def test_an_address_is_read_however_servers_and_proxies_write_it(text: str, meant: str) -> None:
+    assert str(parsed(text)) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "unknown", "_hidden", "localhost", "unix:", "/run/web.sock", "[::1].evil", "[::1"),
+        *("::1]", "[::1]x:80", "[::1]:", "[127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1%lo"),
+        *("127.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.0.0.1.evil", "127.0.0.1 "),
+        *("١٢٧.0.0.1", "::1\n", "127.0.0.1/8", '"127.0.0.1"', ":80", "::1::"),
+    ],
+)
+def test_what_only_begins_like_an_address_is_none(text: str) -> None:
+    assert parsed(text) is None
+
+
+@pytest.mark.parametrize("count", [1, (ip_network("127.0.0.1"),)])
+@pytest.mark.parametrize(
+    "told", ["[::1].evil", "127.0.0.1:x", "a" * 5000, "\xff", ",,,", "2130706433"]
+)
+def test_an_entry_that_is_no_address_makes_nobody_another(count: object, told: str) -> None:
+    with override_settings(TRUSTED_PROXIES=count):
+        assert client_of(PROXY, forwarded(told)) == PROXY
+
+
+@pytest.mark.parametrize(("trusted", "client"), [((), ""), (NEAR, ""), (1, STRANGER)])
+def test_who_comes_by_a_sockets_file_is_believed_where_proxies_are_counted(
+    trusted: object, client: str
+) -> None:
+    with override_settings(TRUSTED_PROXIES=trusted):
+        assert client_of("", forwarded(STRANGER)) == client
+        assert client_of("", ()) == ""
+        assert site_of("") == "unknown"
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port"),
-        *("forwarded", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip", "x-client-ip"),
+        *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"),
+        *("x-forwarded-server", "x-forwarded", "forwarded", "x-real-ip", "via", "x-client-ip"),
+        *("cf-connecting-ip", "true-client-ip", "fastly-client-ip", "x-original-forwarded-for"),
     ],
 )
 def test_a_request_with_a_proxys_word_in_it_is_spoken_for(name: str) -> None:

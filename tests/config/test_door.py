@@ -1,26 +1,38 @@
 """The door before our code: what strangers send without end, and how many may stand there."""
 
 import asyncio
-import json
+import importlib
 import resource
+import socket
+import subprocess
+import sys
+import tomllib
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from django.test import override_settings
+from packaging.specifiers import SpecifierSet
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from config import connection, door
 from config.connection import MAX_HEAD, Connection
+from config.embedded import PROJECT
+from config.processes import WEB_FLAGS, WEB_OPTIONS
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 HANDSHAKE = (
     b"GET /execute HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
 )
+BODY = b"Content-Length: 9\r\n\r\n"
+COMPRESSES = WEB_OPTIONS["--ws-per-message-deflate"] != "false"
+UNITS = ["docs/deployment/systemd/order-engine-web.service"]
 PATIENCE = 10.0
 pytestmark = pytest.mark.filterwarnings("ignore:remove second argument")  # uvicorn's
 
@@ -56,7 +68,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def serving(application: Any) -> AsyncIterator[int]:
+async def serving(application: Any, **options: Any) -> AsyncIterator[int]:
     """Serve it as uvicorn would, in this process; yield the port."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -66,6 +78,7 @@ async def serving(application: Any) -> AsyncIterator[int]:
             ws="config.websocket:WebSocket",  # type: ignore[arg-type]  # any name will do
             proxy_headers=False,
             log_config=None,
+            **options,
         )
         config.load()
     state = ServerState()
@@ -79,6 +92,13 @@ async def serving(application: Any) -> AsyncIterator[int]:
             one.transport.abort()
         if state.tasks:
             await asyncio.wait(state.tasks, timeout=PATIENCE)
+
+
+def websocket() -> Any:
+    """Return the module of sockets, whose library warns of its age when it is read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("config.websocket")
 
 
 async def told(port: int, *sent: bytes, ends: bool = False) -> bytes:
@@ -302,63 +322,6 @@ async def test_a_refused_socket_that_does_not_answer_is_gone_a_second_later(code
         writer.close()
 
 
-async def knock(door_of_sockets: Any, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
-    """Return what a handshake from one address is told."""
-    told: list[dict[str, Any]] = []
-
-    async def send(message: dict[str, Any]) -> None:
-        told.append(message)
-
-    scope = {
-        "type": "websocket",
-        "client": ("198.51.100.7", 1),
-        "headers": list(headers),
-        "extensions": {"websocket.http.response": {}},
-    }
-    await door_of_sockets(scope, None, send)
-    return told
-
-
-async def let_in(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    await send({"type": "websocket.accept"})
-
-
-async def test_a_socket_too_many_is_refused_where_its_client_can_read_it(settings: Any) -> None:
-    settings.MAX_SOCKETS = 1
-    bounded = door.BoundedSockets(let_in)
-    page = (b"origin", b"http://127.0.0.1")
-    assert await knock(bounded) == [{"type": "websocket.accept"}]
-    with door.place_of_address("198.51.100.7"):
-        start, body = await knock(bounded)
-        accepted, frame, closed = await knock(bounded, page)
-    assert (start["status"], dict(start["headers"])[b"retry-after"]) == (429, b"5")
-    assert json.loads(body["body"])["error"] == "too_many_sockets"
-    assert accepted == {"type": "websocket.accept"}
-    said = json.loads(frame["text"])
-    assert (said["type"], said["error"], said["httpStatus"]) == ("error", "too_many_sockets", 429)
-    assert "status" not in said
-    assert (closed["type"], closed["code"]) == ("websocket.close", 4429)
-    assert await knock(bounded, page) == [{"type": "websocket.accept"}]
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        *(b"evil.test", b"localhost.evil.test", b"127.0.0.1.evil.test", b"[::1].evil.test"),
-        *(b"evil.test:8000", b"", b"localhost@evil.test", b"127.0.0.2"),
-    ],
-)
-async def test_a_socket_of_another_host_is_refused_before_its_origin(
-    host: bytes, settings: Any
-) -> None:
-    settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
-    known = door.KnownHosts(let_in)
-    start, _ = await knock(known, (b"host", host), (b"origin", b"http://" + host))
-    assert start["status"] == 400
-    for own in (b"localhost:8000", b"127.0.0.1", b"[::1]:8000"):
-        assert await knock(known, (b"host", own)) == [{"type": "websocket.accept"}]
-
-
 @pytest.mark.parametrize("opcode", [9, 10], ids=["pings", "pongs"])
 async def test_a_flood_of_control_frames_ends_the_socket(opcode: int) -> None:
     frame = bytes((0x80 | opcode, 0x80)) + b"\0\0\0\0"
@@ -374,6 +337,105 @@ async def test_a_flood_of_control_frames_ends_the_socket(opcode: int) -> None:
         writer.close()
 
 
+def masked(first: int, data: bytes = b"") -> bytes:
+    """Return a client's frame: its first byte, and its data under a key of zeros."""
+    return bytes((first, 0x80 | len(data))) + b"\0\0\0\0" + data
+
+
+async def parrot(scope: Any, receive: Any, send: Any) -> None:
+    """Say each message back."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] != "websocket.disconnect":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+async def test_a_frame_that_does_not_wait_for_the_handshake_is_heard(pieces: int) -> None:
+    whole = HANDSHAKE + b"\r\n" + masked(0x81, b"an order")
+    cuts = {1: [], 2: [len(HANDSHAKE) + 5], 3: [len(HANDSHAKE), len(HANDSHAKE) + 2]}
+    async with serving(parrot) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for start, end in pairwise([0, *cuts[pieces], len(whole)]):
+            writer.write(whole[start:end])
+            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readuntil(b"\x81\x08an order"))[9:12] == b"101"
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "line", ["GET /livez", "GET /livez HTTP/0.9", "GET / HTTP/1.2", "GET / HTTP/2.0"]
+)
+async def test_another_version_of_http_is_refused(line: str) -> None:
+    reader = Reader()
+    async with serving(reader) as port:
+        for head in (b"\r\n\r\n", b"\r\nHost: x\r\n\r\n"):
+            assert (await told(port, line.encode() + head))[9:12] in (b"400", b"")
+    assert reader.asked == 0
+
+
+FLOODS = {
+    "empty pieces": masked(0x01) + masked(0x00) * 300,
+    "small pieces": masked(0x01, b"x") + masked(0x00, b"x") * 300,
+    "pings within a message": masked(0x01, b"x") + masked(0x89) * 300,
+    "pongs and pings": (masked(0x8A, b"x" * 125) + masked(0x89)) * 150,
+    "messages of two pieces": (masked(0x01, b"x") + masked(0x80, b"y")) * 300,
+}
+
+
+@pytest.mark.parametrize("sent", FLOODS.values(), ids=FLOODS)
+async def test_whatever_the_application_does_not_see_is_counted(sent: bytes) -> None:
+    async with serving(echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        async with asyncio.timeout(PATIENCE):
+            assert (4429).to_bytes(2, "big") in await _read(reader)
+        writer.close()
+
+
+async def test_no_socket_is_compressed_however_it_is_asked() -> None:
+    offer = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+    async with serving(echo, ws_per_message_deflate=COMPRESSES) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE + offer + b"\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head[9:12] == b"101"
+        assert b"extensions" not in head.lower()
+        writer.close()
+
+
+@pytest.mark.parametrize("place", ["Procfile", "Dockerfile", *UNITS])
+def test_every_way_to_start_the_web_process_keeps_the_door(place: str) -> None:
+    text = (PROJECT / place).read_text()
+    for option, value in WEB_OPTIONS.items():
+        assert f"{option} {value} " in text, option
+    assert all(flag in text for flag in WEB_FLAGS)
+
+
+async def test_a_handshake_that_nobody_answers_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket(), "HANDSHAKE_SECONDS", 0.1)
+
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    async with serving(silent) as port:
+        answer = await told(port, HANDSHAKE + b"\r\n")
+    assert b" 101 " not in answer
+
+
+async def test_a_second_request_has_a_time_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.2)
+    async with serving(Reader()) as port:
+        for second in (GET, GET + b"X-A: ", b"G", GET.replace(b"GET", b"POST") + BODY + b"ha"):
+            answer = await told(port, GET + b"\r\n" + second)
+            assert answer.startswith(b"HTTP/1.1 200"), second
+            assert answer.count(b"HTTP/1.1 408") == 1, second
+
+
 async def test_pings_that_keep_a_socket_open_are_answered() -> None:
     async with serving(echo) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -383,6 +445,54 @@ async def test_pings_that_keep_a_socket_open_are_answered() -> None:
             writer.write(b"\x89\x80\0\0\0\0")
             assert await reader.readexactly(2) == b"\x8a\x00"
         writer.close()
+
+
+SCRIPT = """
+import asyncio, resource, sys
+import uvloop
+from config import door
+from tests.config.test_door import Reader, serving
+
+async def main():
+    async with serving(Reader()) as port:
+        print(port, flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+door.RESERVED = int(sys.argv[1])
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner.get_loop()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    runner.run(main())
+"""
+
+
+@pytest.mark.parametrize("reserved", ["60", "-1000"], ids=["by the count", "by the system"])
+def test_a_process_whose_descriptors_are_taken_serves_again_once_they_are_free(
+    reserved: str,
+) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, reserved]
+    with subprocess.Popen(
+        command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin
+        assert child.stdout
+        port = int(child.stdout.readline())
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(150)]
+        for one in held:
+            with suppress(OSError):
+                one.sendall(GET)
+        for one in held:
+            one.close()
+        asyncio.run(_until_served(port))
+        assert child.poll() is None
+        child.stdin.close()
+        assert child.wait(PATIENCE) == 0
+
+
+async def _until_served(port: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while (await told(port, GET + b"Connection: close\r\n\r\n"))[9:12] != b"200":
+            await asyncio.sleep(0.02)
 
 
 def test_what_the_class_leans_on_is_in_uvicorn() -> None:
@@ -400,3 +510,31 @@ def test_what_the_class_leans_on_is_in_uvicorn() -> None:
     ):
         assert callable(getattr(super(Connection, found), name)), name
     found.loop.close()
+
+
+async def test_what_the_socket_leans_on_is_in_uvicorn_and_websockets() -> None:
+    config = Config(Reader(), log_config=None, ws="none")
+    config.load()
+    found = websocket().WebSocket(config, ServerState(), {})
+    for name in ("handshake_started_event", "handshake_completed_event", "loop", "transport"):
+        assert hasattr(found, name), name
+    for name in (
+        *("connection_made", "connection_lost", "ws_handler", "asgi_send", "read_frame"),
+        "fail_connection",
+    ):
+        assert callable(getattr(super(type(found), found), name)), name
+
+
+def test_no_other_minor_version_of_uvicorn_is_installed_unseen() -> None:
+    """The classes stand on what uvicorn promises nobody: each minor version is to be tried."""
+    bound = next(one for one in _declared() if "uvicorn" in one)
+    assert SpecifierSet(bound.removeprefix("uvicorn")).contains(version("uvicorn"))
+    major, minor, *_ = version("uvicorn").split(".")
+    assert not SpecifierSet(bound.removeprefix("uvicorn")).contains(f"{major}.{int(minor) + 1}.0")
+
+
+def _declared() -> list[str]:
+    found: list[str] = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]
+    return found

@@ -233,6 +233,7 @@ async def connected(path: str, **headers: str) -> AsyncIterator[Socket]:
     sent = {"host": HOST, **CREDENTIALS, **headers}
     lines = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
     communicator = WebsocketCommunicator(application, path, lines)
+    communicator.scope["client"] = ("127.0.0.1", 50_000)
     is_open, _ = await communicator.connect(PATIENCE)
     if not is_open:
         await communicator.disconnect(timeout=PATIENCE)

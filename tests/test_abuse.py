@@ -1,5 +1,6 @@
 """A short run of `make abuse`, and that its judgement can fail. The long one is run by hand."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +23,10 @@ async def test_a_short_attack_by_all_means_loses_no_honest_order(tmp_path: Path)
         assert confirmed(orders) == len(orders) > 0, found.lines()
     assert [fault for fault in found.faults() if " was " not in fault] == []
     assert found.answers.keys() == set(KINDS)
-    assert found.answers["large heads"]["431"] > 0  # the attack came, and was refused
-    assert found.answers["slow heads"]["429"] > 0
+    refused = Counter[str]()  # the attack came, and was refused
+    for told in found.answers.values():
+        refused.update(told)
+    assert refused["431"] > 0 < refused["429"], found.answers
 
 
 @pytest.mark.parametrize(

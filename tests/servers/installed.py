@@ -1,5 +1,6 @@
 """PostgreSQL, PgBouncer and Redis of the distribution, in folders of their own, on free ports."""
 
+import secrets
 import shutil
 import signal
 import socket
@@ -18,6 +19,8 @@ from config.child import Child, end_with_parent
 from config.embedded import DATABASE
 from config.identity import Identity, postgres_identity
 from tests.engine import wait_for
+
+HANDED_TO_NOBODY = range(12_000, 32_000)  # as Linux is shipped, it begins at 32,768
 
 QUICK = {
     "fsync": "off",
@@ -50,10 +53,15 @@ def program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    """Return a port that is still free when a server takes it, seconds later.
+
+    The system hands none of these out: of its own, a connection may get this one meanwhile.
+    """
+    while True:
+        port = secrets.choice(HANDED_TO_NOBODY)
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("0.0.0.0", port))
+            return port
 
 
 @dataclass

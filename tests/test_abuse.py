@@ -45,8 +45,9 @@ async def test_a_short_attack_by_all_means_loses_no_honest_order(tmp_path: Path)
             "web grew by 101 MB",
         ),
         (replace(QUIET, open_after=21), "web still had 21 descriptors more than before"),
+        (replace(QUIET, answers={"schemas": {"200": 9, "500": 1}}), "web failed at schemas"),
     ],
-    ids=["lost", "slow", "fat", "open"],
+    ids=["lost", "slow", "fat", "open", "failed"],
 )
 def test_each_damage_is_a_fault(spoilt: Figures, fault: str) -> None:
     assert QUIET.faults() == []

@@ -6,6 +6,7 @@ compares them.
 """
 
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from drf_spectacular.generators import SchemaGenerator
@@ -494,9 +495,17 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     return result
 
 
-@cache
 def openapi() -> dict[str, Any]:
     """Return the schema; shared, so do not change it."""
+    with _one_at_a_time:
+        return _made()
+
+
+_one_at_a_time = Lock()  # two threads that make it at once spoil it for each other
+
+
+@cache
+def _made() -> dict[str, Any]:
     generator = SchemaGenerator()  # type: ignore[no-untyped-call]
     found: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]
     return found

@@ -16,6 +16,9 @@ import pytest
 from tests.abuse.attacks import KINDS
 from tests.abuse.run import Figures, Options, run
 
+NGINX = "behind-nginx"
+PLACES = ("alone", NGINX)
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make abuse", description=__doc__)
@@ -23,7 +26,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="of the attack")
     parser.add_argument("--quiet", type=float, default=30.0, help="seconds without it, before")
     parser.add_argument("--only", nargs="*", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--alone", action="store_true", help="not behind nginx as well")
+    parser.add_argument("--where", nargs="*", default=list(PLACES), choices=list(PLACES))
     return parser.parse_args()
 
 
@@ -31,11 +34,10 @@ def main() -> int:
     asked = arguments()
     options = Options(asked.seed, asked.quiet, asked.seconds, tuple(asked.only))
     broken = []
-    for behind_nginx in (False, True)[: 1 if asked.alone else 2]:
-        where = "behind nginx" if behind_nginx else "alone"
+    for where in asked.where:
         logs = Path(tempfile.mkdtemp(prefix="abuse-logs-"))
         try:
-            found = asyncio.run(run(options, logs, behind_nginx=behind_nginx))
+            found = asyncio.run(run(options, logs, behind_nginx=where == NGINX))
         except pytest.skip.Exception as missing:
             print(f"{where}: skipped: {missing}")
             continue

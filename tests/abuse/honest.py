@@ -64,14 +64,14 @@ class Honest:
             *(f"Idempotency-Key: {key}", "Connection: close"),
         )
         while True:
-            with suppress(OSError, asyncio.IncompleteReadError, ValueError):
+            with suppress(OSError, ValueError):
                 reader, writer = await target.open()
                 try:
                     writer.write(target.head("POST", "/api/orders/execute", *lines) + ORDER)
                     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
                 finally:
                     writer.transport.abort()
-                if head.split(b" ", 2)[1][:2] == b"20":
+                if head.startswith(b"HTTP/1.1 20"):
                     return str(json.loads(body)["orderId"])
             await asyncio.sleep(AGAIN)
 

@@ -82,6 +82,8 @@ class Figures:
             found.append(f"web grew by {self.memory[1] - self.memory[0]:.0f} MB")
         if self.open_after > 20:
             found.append(f"web still had {self.open_after} descriptors more than before")
+        if failed := sorted(kind for kind, told in self.answers.items() if told.get("500")):
+            found.append(f"web failed at {', '.join(failed)}")
         return found
 
 

@@ -1,6 +1,8 @@
 """The OpenAPI schema says what the API does: its paths, requests, answers and errors."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +218,16 @@ async def test_swagger_loads_nothing_from_elsewhere_and_has_nothing_inline() -> 
     script = await get("/api/docs?script=")
     assert script.headers["content-type"].startswith("application/javascript")
     assert "/api/schema" in script.text
+
+
+def test_requests_that_are_the_first_at_once_get_one_schema() -> None:
+    declared._made.cache_clear()
+    ready = threading.Barrier(8)
+
+    def first() -> object:
+        ready.wait()
+        return openapi()
+
+    with ThreadPoolExecutor(8) as threads:
+        found = [one.result() for one in [threads.submit(first) for _ in range(8)]]
+    assert {id(one) for one in found} == {id(openapi())}

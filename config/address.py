@@ -7,6 +7,7 @@ writes that header too, so it is read from the right, and no further than TRUSTE
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -15,6 +16,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from typing import NamedTuple
 
 from django.conf import settings
 
@@ -37,6 +39,8 @@ SPOKEN_FOR = frozenset(
 )
 """What a proxy adds; where one of these is, its sender speaks for somebody else."""
 MOST_PROXIES = 32  # in one row; nobody has as many
+MOST_CHARACTERS = 100  # of an address with its port; a zone's name may be long
+MOST_KNOWN = 4096  # addresses that a process need not read again
 SITE = 64  # bits of an IPv6 address that one holder has, at least
 # Where one IPv4 address stands behind so many bits, its holder has all that begins with them.
 NETWORKS_OF_IPV4 = ((IPv6Network("64:ff9b::/96"), 128), (IPv6Network("2002::/16"), 48))
@@ -47,16 +51,28 @@ WRITTEN = re.compile(
 ).fullmatch
 
 
+class Known(NamedTuple):
+    """What one text says of an address."""
+
+    address: Address | None
+    text: str  # in its one way of writing, empty if it is none
+    site: str  # what is counted together
+
+
+NO_ADDRESS = Known(None, "", "unknown")
+
+
 def client_of(peer: str, headers: Headers) -> str:
     """Return who sent a request that came from `peer`: an address in its one way of writing.
 
     What is no address, such as a socket's file or a proxy's `unknown`, counts for nothing: then it
     is the peer.
     """
-    trusted = settings.TRUSTED_PROXIES
-    if not is_proxy(peer):
+    values = [value for name, value in headers if name == FORWARDED_FOR]
+    if not values or not is_proxy(peer):
         return plain(peer)
-    told = b",".join(value for name, value in headers if name == FORWARDED_FOR)
+    trusted = settings.TRUSTED_PROXIES
+    told = b",".join(values)
     names = [one.strip() for one in told.decode("latin-1").rsplit(",", MOST_PROXIES)]
     if told.count(b",") >= MOST_PROXIES:
         del names[0]  # many more, unread
@@ -84,13 +100,7 @@ def site_of(address: str) -> str:
 
     Of an IPv6 one that a tunnel made of an IPv4 one: what the holder of the IPv4 one has of it.
     """
-    found = parsed(address)
-    if found is None:
-        return "unknown"
-    if isinstance(found, IPv4Address):
-        return str(found)
-    bits = next((bits for network, bits in NETWORKS_OF_IPV4 if found in network), SITE)
-    return str(ip_network((int(found), bits), strict=False).network_address)
+    return known(address).site
 
 
 def parsed(text: str) -> Address | None:
@@ -99,20 +109,38 @@ def parsed(text: str) -> Address | None:
     An IPv4 address as sockets for both kinds write it (::ffff:10.0.0.1) is that IPv4 address. No
     other wrapping counts (NAT64, 6to4): a stranger could be 127.0.0.1 by it.
     """
-    written = WRITTEN(text)
-    if written is None:
-        return None
-    try:
-        found = ip_address(written["inner"] or written["four"] or written["six"])
-    except ValueError:
-        return None
-    return found if isinstance(found, IPv4Address) else found.ipv4_mapped or found
+    return known(text).address
 
 
 def plain(text: str, instead: str = "") -> str:
     """Return an address as all write it; else `instead`'s, else an empty text."""
-    found = parsed(text) or parsed(instead)
-    return "" if found is None else str(found)
+    return known(text).text or known(instead).text
+
+
+def known(text: str) -> Known:
+    """Read a text; the same clients come again and again, so it is read once."""
+    return NO_ADDRESS if len(text) > MOST_CHARACTERS else _read(text)
+
+
+@lru_cache(maxsize=MOST_KNOWN)
+def _read(text: str) -> Known:
+    written = WRITTEN(text)
+    if written is None:
+        return NO_ADDRESS
+    try:
+        found = ip_address(written["inner"] or written["four"] or written["six"])
+    except ValueError:
+        return NO_ADDRESS
+    if isinstance(found, IPv6Address):
+        found = found.ipv4_mapped or found
+    return Known(found, str(found), _site(found))
+
+
+def _site(address: Address) -> str:
+    if isinstance(address, IPv4Address):
+        return str(address)
+    bits = next((bits for network, bits in NETWORKS_OF_IPV4 if address in network), SITE)
+    return str(ip_network((int(address), bits), strict=False).network_address)
 
 
 def is_within(address: Address, networks: Networks) -> bool:
@@ -132,11 +160,12 @@ def with_client(application: Application) -> Application:
         peer, port = scope.get("client") or ("", 0)
         headers = scope["headers"]
         client = client_of(peer, headers)
-        known = {**scope, "client": (client, port if client == plain(peer) else 0)}
-        schemes = [value.strip() for name, value in headers if name == b"x-forwarded-proto"]
+        if client != peer:
+            scope["client"] = (client, port if client == plain(peer) else 0)
+        schemes = [value for name, value in headers if name == b"x-forwarded-proto"]
         if schemes and is_proxy(peer):
-            known["scheme"] = _scheme(schemes[-1], scope)
-        await application(known, receive, send)
+            scope["scheme"] = _scheme(schemes[-1].strip(), scope)
+        await application(scope, receive, send)
 
     return named
 

@@ -77,7 +77,6 @@ class Connection(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None  # of the request that is coming
     _unread: asyncio.TimerHandle | None = None  # until the client takes more of its answer
     _is_in_head = False
-    _head = 0  # bytes of headers, and of trailers
     _unheard = 0  # bytes since the parser last made something of them
     lingering = 0  # of all connections
 
@@ -137,17 +136,9 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head, self._is_in_head = 0, True
+        self._is_in_head = True
         if self._deadline is None:  # else the connection's first request, or one read again
             self._await_request()
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._add_to_head(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._add_to_head(len(name) + len(value) + 4)
-        super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
         self._unheard = 0
@@ -199,7 +190,7 @@ class Connection(HttpToolsProtocol):
             self._unheard += len(piece)
             try:
                 self.parser.feed_data(piece)
-                if self._unheard > MAX_HEAD:
+                if self._unheard > MAX_HEAD or _size(self.headers or []) > MAX_HEAD:
                     raise Refused(LARGE_HEAD)
             except httptools.HttpParserUpgrade as offer:
                 if self._should_upgrade():
@@ -229,11 +220,6 @@ class Connection(HttpToolsProtocol):
         return self.parser.get_http_version() == "1.1" and any(
             name == b"upgrade" and b"websocket" in _words(value) for name, value in self.headers
         )
-
-    def _add_to_head(self, size: int) -> None:
-        self._head += size
-        if self._head > MAX_HEAD:
-            raise Refused(LARGE_HEAD)
 
     def _await_request(self) -> None:
         self._deadline = self.loop.call_later(REQUEST_SECONDS, self._end_awaiting)
@@ -266,6 +252,8 @@ class Connection(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if not self.url.isascii() or version not in SPOKEN:
             return UNREADABLE
+        if len(self.url) + _size(self.headers or []) > MAX_HEAD:
+            return LARGE_HEAD
         hosts = 0
         for name, _ in self.headers:
             hosts += name == b"host"
@@ -323,6 +311,14 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             LINGER_SECONDS, self.timeout_keep_alive_handler
         )
+
+
+def _size(headers: list[tuple[bytes, bytes]]) -> int:
+    """Return how many bytes headers, or trailers, had on the wire."""
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value) + len(b": \r\n")
+    return size
 
 
 def _ascii(value: bytes) -> bytes:

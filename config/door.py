@@ -19,6 +19,7 @@ from config.address import is_proxy, parsed, site_of
 from config.counts import counts
 from config.origin import header
 from config.refusal import Message, Receive, Refusal, Send
+from config.security_log import tell
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ def refusal_of_connection(peer: str, open_now: int) -> Refusal | None:
     else:
         found = TOO_MANY_CONNECTIONS
     counts["connections_refused"] += 1
+    tell("limit_hit", {"client": (peer, 0)}, limit="connections")
     return found
 
 
@@ -141,6 +143,7 @@ class BoundedSockets:
                 await self._application({**scope, "place": place}, receive, send)
                 return
             counts["sockets_refused"] += 1
+            tell("limit_hit", scope, limit="sockets")
             if header(scope, b"origin") is not None:
                 await send({"type": "websocket.accept"})
                 text = TOO_MANY_SOCKETS.frame(retryAfter=RETRY_SECONDS)

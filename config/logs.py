@@ -23,7 +23,7 @@ OTHERS = ("django", "django.server", "uvicorn", "uvicorn.error", "uvicorn.access
 CONSUMER = "celery.worker.consumer.consumer"
 SECURITY = "engine.security"  # its lines are written at every level
 EXTRA_FIELDS = ("order_id", "seq", "status_code")
-# Of orders/security_log.py. The address stands first: a stranger's words come after it.
+# Of config/security_log.py. The address stands first: a stranger's words come after it.
 SECURITY_FIELDS = (
     *("address", "account", "key_prefix", "user_name", "by", "reason", "limit", "changed", "days"),
 )

@@ -16,8 +16,9 @@ def once_per_loop(make: Callable[[], Made]) -> Callable[[], Made]:
     @wraps(make)
     def found() -> Made:
         loop = asyncio.get_running_loop()
-        if loop not in kept:
-            kept[loop] = make()
-        return kept[loop]
+        try:
+            return kept[loop]
+        except KeyError:
+            return kept.setdefault(loop, make())
 
     return found

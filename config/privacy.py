@@ -30,16 +30,16 @@ def with_privacy(application: Application) -> Application:
 
     async def private(scope: Message, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        is_clear = settings.SECURE_SSL_REDIRECT and scheme_of(scope) == "http"
-        credential = header(scope, b"authorization")
-        if is_clear and credential is not None and not _is_for_metrics(path, credential):
-            await CLEAR_KEY.send(send, receive)
-            return
+        if settings.SECURE_SSL_REDIRECT and scheme_of(scope) == "http":
+            credential = header(scope, b"authorization")
+            if credential is not None and not _is_for_metrics(path, credential):
+                await CLEAR_KEY.send(send, receive)
+                return
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = list(message.get("headers", ()))
-                if not any(name.lower() == b"cache-control" for name, _ in headers):
+                headers = message.get("headers", ())
+                if b"cache-control" not in [name.lower() for name, _ in headers]:
                     message = {**message, "headers": [*headers, (b"cache-control", b"no-store")]}
             await send(message)
 

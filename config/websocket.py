@@ -35,6 +35,8 @@ class WebSocket(WebSocketProtocol):
         self._go_on()
         self.leave()
         super().connection_lost(exc)
+        if self._reads_no_more():  # what is left is large, and in a circle that is found late
+            self.reader = asyncio.StreamReader(loop=self.loop)
 
     async def ws_handler(self, protocol: Any, path: str) -> Any:  # type: ignore[override]
         self._go_on()
@@ -65,6 +67,10 @@ class WebSocket(WebSocketProtocol):
             self.fail_connection(TOO_MUCH, "Send less at once.")
             await asyncio.sleep(0)  # where the reading ends
         return frame
+
+    def _reads_no_more(self) -> bool:
+        reading = getattr(self, "transfer_data_task", None)
+        return reading is None or reading.done()
 
     def _is_flooding(self) -> bool:
         now = time.monotonic()

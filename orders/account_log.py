@@ -8,8 +8,8 @@ from typing import Any
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.auth.models import User
 
+from config.security_log import tell
 from orders.keys import login_name
-from orders.security_log import tell
 
 
 def tell_of_command(instance: User, created: bool, **_: Any) -> None:

@@ -15,6 +15,7 @@ from rest_framework import authentication, exceptions, permissions
 from rest_framework.request import Request
 
 from config.origin import header, is_own, origin_or_none
+from config.security_log import tell
 from orders.accounts import (
     NOBODY,
     NONE,
@@ -26,7 +27,6 @@ from orders.accounts import (
 )
 from orders.keys import READ, TRADE
 from orders.logins.sessions import SessionEnded, person_of, session_named
-from orders.security_log import tell
 
 SCHEME = "Bearer"
 CHALLENGE = 'Bearer realm="orders"'

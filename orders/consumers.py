@@ -45,7 +45,7 @@ from orders.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
 from orders.filters import check_query
 from orders.keys import READ, TRADE
 from orders.parsers import MalformedJSON, parse_json
-from orders.pressure import allowance_of, sender_of
+from orders.pressure import ShareIsFull, allowance_of, sender_of
 from orders.problems import (
     AWAY,
     REFUSALS,
@@ -251,6 +251,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
         place = self.scope.get("place")
         if place and self.principal.owner and not place.move(f"account:{self.principal.owner}"):
             counts["sockets_refused"] += 1
+            tell_of_limit("sockets", self.scope, self.principal)
             found = problem(
                 429, "too_many_sockets", TOO_MANY_SOCKETS.detail, retryAfter=RETRY_SECONDS
             )
@@ -588,7 +589,9 @@ class OrderEntry(OrderStream):
                 order_id=order_id,
                 sent=sent,
             )
-        except Exception:
+        except Exception as error:
+            if isinstance(error, ShareIsFull):
+                tell_of_limit("waiting", self.scope, self.principal)
             await self._forget(watch)
             raise
         self._stop_waiting()

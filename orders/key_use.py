@@ -18,8 +18,8 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 from config.address import site_of
 from config.postgres import Link
+from config.security_log import tell
 from orders.keys import SOON
-from orders.security_log import tell
 
 logger = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from django.db.models.functions import Least, Now
 from django.utils import timezone
 
 from config.address import parsed
+from config.security_log import HasMeta, tell
 from orders.models import ApiKey
-from orders.security_log import HasMeta, tell
 from routing.venues import TRADES_FOR_REAL
 
 READ, TRADE = "read", "trade"

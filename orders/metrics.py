@@ -21,10 +21,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from config.security_log import EVENTS
 from orders import metrics_sql as sql
 from orders.health import ALIVE_SECONDS
 from orders.lifecycle import ACTIVE
-from orders.security_log import EVENTS
 
 logger = logging.getLogger(__name__)
 

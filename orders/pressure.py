@@ -12,8 +12,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from contextvars import Context
 from functools import lru_cache
 from typing import NamedTuple
@@ -201,13 +200,16 @@ class Backlog:
         self._read_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
 
-    @asynccontextmanager
-    async def room(self, sender: int) -> AsyncIterator[None]:
-        """Let one order of the sender in, to be stored within.
+    def room(self, sender: int) -> "Room":
+        """Return what lets one order of the sender in, to be stored within.
 
-        :raises Overloaded: as many as may be are waiting already.
-        :raises ShareIsFull: as many of this sender are.
+        Entering it raises Overloaded if as many as may be are waiting already, and ShareIsFull
+        if as many of this sender are.
         """
+        return Room(self, sender)
+
+    async def let_in(self, sender: int) -> None:
+        """:raises Overloaded, ShareIsFull: there is no room."""
         if asyncio.get_running_loop().time() - self._read_at > BACKLOG_SECONDS:
             if self._reading is None:
                 self._reading = asyncio.create_task(self._read(), context=Context())
@@ -215,24 +217,22 @@ class Backlog:
                 await asyncio.wait([self._reading], timeout=remaining(BACKLOG_SECONDS))
         if (refusal := self._refusal_of(sender)) is not None:
             raise refusal
-        self._count_let_in(sender, 1)
-        try:
-            yield
-        finally:
-            self._count_let_in(sender, -1)
-        self._stored[sender] += 1
-        self._stored_in_all += 1
+        self._let_in_in_all += 1
+        self._let_in[sender] += 1
+
+    def let_out(self, sender: int, *, is_stored: bool) -> None:
+        self._let_in_in_all -= 1
+        self._let_in[sender] -= 1
+        if not self._let_in[sender]:
+            del self._let_in[sender]
+        if is_stored:
+            self._stored[sender] += 1
+            self._stored_in_all += 1
 
     async def close(self) -> None:
         if self._reading is not None:
             await asyncio.wait([self._reading])
         await self._link.close()
-
-    def _count_let_in(self, sender: int, step: int) -> None:
-        self._let_in_in_all += step
-        self._let_in[sender] += step
-        if not self._let_in[sender]:
-            del self._let_in[sender]
 
     def _refusal_of(self, sender: int) -> Exception | None:
         if self._waiting_in_all + self._stored_in_all + self._let_in_in_all >= self._most:
@@ -255,6 +255,21 @@ class Backlog:
         finally:
             self._read_at = asyncio.get_running_loop().time()
             self._reading = None
+
+
+class Room:
+    """The room of one order, held until it is stored."""
+
+    __slots__ = ("_backlog", "_sender")
+
+    def __init__(self, backlog: Backlog, sender: int) -> None:
+        self._backlog, self._sender = backlog, sender
+
+    async def __aenter__(self) -> None:
+        await self._backlog.let_in(self._sender)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._backlog.let_out(self._sender, is_stored=kind is None)
 
 
 WAITING = """

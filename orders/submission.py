@@ -113,14 +113,14 @@ async def submit_order(
     if owner is None and (idempotency_key or request.client_order_id):
         raise AccountRequired
     order = _new_order(request, owner, order_id or new_order_id(), idempotency_key)
-    order = order._replace(stranger=stranger)
     asked = request_as_json(order)
     data: dict[str, Any] = {"order": asked}
     if idempotency_key or request.client_order_id:
         data |= fingerprint_of(sent)
+    order = order._replace(stranger=stranger, data=data)
     try:
         async with backlog_of_this_loop().room(order.sender):
-            event = await journal_of_this_loop().accept(order._replace(data=data))
+            event = await journal_of_this_loop().accept(order)
     except AlreadyAccepted as before:
         return recognised(sent, before) or replayed(asked, before)
     except group_commit.OutcomeUnknown as error:

@@ -31,7 +31,7 @@ from orders.lifecycle import CANCELLABLE, Status
 from orders.markets import etag_of, markets_as_json
 from orders.models import Order, OrderEvent
 from orders.parsers import ExactJSONParser
-from orders.pressure import allowance_of, sender_of
+from orders.pressure import ShareIsFull, allowance_of, sender_of
 from orders.problems import (
     CancellationUnknown,
     HttpsRequired,
@@ -52,7 +52,7 @@ from orders.serializers import (
     read_repeated_order,
     translated,
 )
-from orders.tickets import issue_ticket
+from orders.tickets import TooManyTickets, issue_ticket
 from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
@@ -124,13 +124,17 @@ class OrdersView(AsyncAPIView):
             repeated = await read_repeated_order(sent, before)
             return submission.repeat_order(repeated, principal.owner, key, before)
         await self._admit(request, principal)
-        return await submission.submit_order(
-            await read_order(sent),
-            principal.owner,
-            stranger=sender_of(principal, request.META.get("REMOTE_ADDR", "")),
-            idempotency_key=key,
-            sent=sent,
-        )
+        try:
+            return await submission.submit_order(
+                await read_order(sent),
+                principal.owner,
+                stranger=sender_of(principal, request.META.get("REMOTE_ADDR", "")),
+                idempotency_key=key,
+                sent=sent,
+            )
+        except ShareIsFull:
+            tell_of_limit("waiting", request, principal)
+            raise
 
     async def _admit(self, request: Request, principal: Principal) -> None:
         """:raises TooManyRequests: the limit of the account is reached."""
@@ -272,7 +276,12 @@ class TicketsView(ProblemAPIView):
     @openapi.TICKETS
     def post(self, request: Request) -> Response:
         filters.check_names(request, set())
-        ticket, expires_at = issue_ticket(principal_of(request))
+        principal = principal_of(request)
+        try:
+            ticket, expires_at = issue_ticket(principal)
+        except TooManyTickets:
+            tell_of_limit("tickets", request, principal)
+            raise
         return Response(
             {"ticket": ticket, "expiresAt": timestamp(expires_at)},
             status=status.HTTP_201_CREATED,
@@ -355,7 +364,8 @@ def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()
 
 def site_of(request: Request) -> str:
     """:raises DisallowedHost: answered with 400."""
-    return f"{request.scheme}://{request.get_host()}"
+    asked = request._request  # DRF's own looks each name up twice
+    return f"{asked.scheme}://{asked.get_host()}"
 
 
 def links(request: Request, site: str, order_id: str, order_status: Status) -> dict[str, str]:

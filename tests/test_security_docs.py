@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.embedded import PROJECT
+from config.security_log import EVENTS
 from orders.schema.openapi import openapi
-from orders.security_log import EVENTS
 from tests.orders.test_own_keys import NEEDED
 
 SECURITY = (PROJECT / "docs/security.md").read_text()

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from config.security_log import tell
 from orders.models import Order
-from orders.security_log import tell
 
 admin.site.unregister(User)
 

@@ -10,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp.models import Device
 
+from config.security_log import tell
 from orders.logins import pending, second_factor
 from orders.logins.codes import new_seed
 from orders.logins.refusals import Refused, count_attempt
@@ -17,7 +18,6 @@ from orders.logins.seal import CannotOpen, opened, sealed
 from orders.logins.second_factor import AlreadyEnrolled, WrongCode
 from orders.logins.sessions import end_sessions, person
 from orders.logins.views import log_in
-from orders.security_log import tell
 
 ENROLLING = "enrolling"
 """In the session: the sealed seed of the QR code that is shown."""

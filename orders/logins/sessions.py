@@ -20,9 +20,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
 
+from config.security_log import tell
 from orders.logins import demo
 from orders.logins.models import LoginSession
-from orders.security_log import tell
 
 KEY = re.compile(r"[a-z0-9]{8,40}", re.ASCII)
 LONGEST_SECONDS = 14 * 86_400

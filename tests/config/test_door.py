@@ -1,12 +1,14 @@
 """The door before our code: what strangers send without end, and how many may stand there."""
 
 import asyncio
+import gc
 import importlib
 import resource
 import socket
 import subprocess
 import sys
 import tomllib
+import tracemalloc
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -234,12 +236,17 @@ async def test_a_client_that_does_not_take_its_answer_is_let_go(
 
 
 @override_settings(TRUSTED_PROXIES=(), MAX_ADDRESS_CONNECTIONS=3)
-async def test_an_address_has_so_many_connections_and_another_has_its_own() -> None:
+async def test_an_address_has_so_many_connections_and_another_has_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serving(Reader()) as port:
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         refused = await told(port, GET + b"\r\n")
         assert (refused[9:12], b"too_many_connections" in refused) == (b"429", True)
         assert b"retry-after: 5" in refused
+        (line,) = [one for one in caplog.records if one.name == "engine.security"]
+        assert (line.getMessage(), line.__dict__["limit"]) == ("limit_hit", "connections")
+        assert line.__dict__["address"] == "127.0.0.1"
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", port, local_addr=("127.0.0.2", 0)
         )
@@ -335,6 +342,35 @@ async def test_a_flood_of_control_frames_ends_the_socket(opcode: int) -> None:
             heard = await _read(reader)
         assert (4429).to_bytes(2, "big") in heard
         writer.close()
+
+
+async def test_what_a_flooding_socket_leaves_is_small() -> None:
+    """A circle of objects waits for the collector, with all that the client had sent."""
+    junk = masked(0x82, b"x" * 100) * 4000
+    gc.disable()
+    tracemalloc.start()
+    try:
+        async with serving(echo) as port:
+            await _flood(port, junk)
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(8):
+                await _flood(port, junk)
+            async with asyncio.timeout(PATIENCE):  # all have had their last second
+                while tracemalloc.get_traced_memory()[0] - before > 8 * 20_000:
+                    await asyncio.sleep(0.05)
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+
+async def _flood(port: int, junk: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(HANDSHAKE + b"\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(masked(0x89) * 300 + junk)
+    async with asyncio.timeout(PATIENCE):
+        await _read(reader)
+    writer.transport.abort()
 
 
 def masked(first: int, data: bytes = b"") -> bytes:

@@ -271,7 +271,9 @@ async def test_staff_is_told_too_where_an_address_makes_no_sense(
 
 
 @override_settings(MAX_SOCKETS=2)
-async def test_an_address_has_so_many_sockets_that_are_nobodys() -> None:
+async def test_an_address_has_so_many_sockets_that_are_nobodys(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with AsyncExitStack() as held:
         for _ in range(2):
             await held.enter_async_context(connected(ENTRY, origin=PAGE))
@@ -279,11 +281,14 @@ async def test_an_address_has_so_many_sockets_that_are_nobodys() -> None:
         assert (refused.status, refused.json["error"]) == (429, "too_many_sockets")
         assert refused.headers["retry-after"] == "5"
         await is_told_in_a_frame(origin=PAGE)
+    assert limits_in(caplog) == {("sockets", None)}
     assert (await handshake(ENTRY)).status == 101
 
 
 @override_settings(MAX_SOCKETS=2)
-async def test_an_account_has_so_many_sockets_and_another_its_own() -> None:
+async def test_an_account_has_so_many_sockets_and_another_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     alice, bob = make_account(), make_account()
     async with AsyncExitStack() as held:
         for _ in range(2):
@@ -293,9 +298,16 @@ async def test_an_account_has_so_many_sockets_and_another_its_own() -> None:
         assert (refused.status, refused.json["error"]) == (429, "too_many_sockets")
         assert refused.headers["retry-after"] == "5"
         await is_told_in_a_frame(origin=PAGE, **alice.headers)
+        assert limits_in(caplog) == {("sockets", alice.id)}
         assert (await handshake(ENTRY, **bob.headers)).status == 101
         assert (await handshake(ENTRY)).status == 101, "nor does it take its address's places"
     assert (await handshake(ENTRY, **alice.headers)).status == 101
+
+
+def limits_in(caplog: pytest.LogCaptureFixture) -> set[tuple[str, int | None]]:
+    """Return which limits were hit, each with its account."""
+    lines = [one for one in caplog.records if one.getMessage() == "limit_hit"]
+    return {(line.__dict__["limit"], line.__dict__.get("account")) for line in lines}
 
 
 async def is_known(socket: Socket) -> None:

@@ -257,7 +257,9 @@ async def test_starts_that_an_older_version_counted_name_no_sender(
 
 
 @override_settings(MAX_BACKLOG=40, SENDER_BACKLOG_SHARE=0.25)
-async def test_a_sender_fills_its_share_of_what_may_wait_and_others_theirs() -> None:
+async def test_a_sender_fills_its_share_of_what_may_wait_and_others_theirs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     owner, other = make_account(), make_account()
     headers = owner.headers
     answers = [await post("/execute", SELL_SOL, **headers) for _ in range(12)]
@@ -266,6 +268,8 @@ async def test_a_sender_fills_its_share_of_what_may_wait_and_others_theirs() -> 
     refused = answers[-1]
     assert (refused.status, refused.json["error"]) == (429, "too_many_waiting")
     assert refused.headers["retry-after"] == "5"
+    line = next(one for one in caplog.records if one.getMessage() == "limit_hit")
+    assert (line.__dict__["limit"], line.__dict__["account"]) == ("waiting", owner.id)
     stored = count_stored()
     async with connected("/execute", **headers) as stream:
         await stream.send(SELL_SOL)

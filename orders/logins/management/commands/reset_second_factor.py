@@ -4,11 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from config.security_log import tell
 from orders.logins.management.accounts import account_named, note
 from orders.logins.second_factor import forget
 from orders.logins.sessions import end_sessions
 from orders.management.order_watch import engine_needed
-from orders.security_log import tell
 
 AGAIN = "Run it again: that does no harm."
 

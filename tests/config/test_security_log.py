@@ -17,14 +17,14 @@ from django.core.management import call_command
 from django.test import Client
 from structlog.contextvars import bound_contextvars
 
+from config import security_log
 from config.counts import counts
 from config.embedded import PROJECT
 from config.logs import SECURITY_FIELDS, logging_settings
-from orders import security_log
+from config.security_log import EVENTS, LONGEST, Facts, tell
 from orders.account_log import tell_of_command
 from orders.metrics import counted
 from orders.models import ApiKey
-from orders.security_log import EVENTS, LONGEST, Facts, tell
 
 FILTER = PROJECT / "docs/deployment/fail2ban/order-engine-filter.conf"
 JAIL = PROJECT / "docs/deployment/fail2ban/order-engine-jail.conf"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from config.child import Child
 from config.embedded import EmbeddedError, redis_socket
+from config.identity import unprivileged
 
 INSTALLED = ("redis-server", "valkey-server")
 
@@ -30,6 +31,7 @@ def redis(data_dir: Path, *, durable: bool, lock: int) -> Child:
         folder=folder,  # where it keeps its files
         log=data_dir / "redis.log",
         keeps=(lock,),
+        identity=unprivileged(),
     )
 
 

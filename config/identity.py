@@ -1,9 +1,9 @@
-"""As whom PostgreSQL runs: it refuses root, and a fresh container has nobody else.
+"""As whom our servers and processes run: not with root's rights, where that can be.
 
-It also refuses a user without a name. A normal user runs it as himself. Root, and a user whom the
-system does not know, run it in a user namespace, where our files belong to an ordinary user: no
-account, chown or copy is needed. Where the kernel forbids that (Docker does by default), root runs
-it as an unprivileged account.
+PostgreSQL refuses root, and a fresh container has nobody else. It also refuses a user without a
+name. A normal user runs it as himself. Root, and a user whom the system does not know, run it in a
+user namespace, where our files belong to an ordinary user: no account, chown or copy is needed.
+Where the kernel forbids that (Docker does by default), root runs it as an unprivileged account.
 """
 
 import ctypes
@@ -81,6 +81,15 @@ def enter_user_namespace() -> None:
 
 OURSELVES = Identity()
 NAMESPACE = Identity(prepare=enter_user_namespace)
+
+
+def unprivileged() -> Identity:
+    """Return who a process is that needs our files and nothing else of root.
+
+    In a user namespace it keeps what root's files allow their owner, and none of root's rights.
+    """
+    is_root = os.geteuid() == 0 and sys.platform == "linux"
+    return NAMESPACE if is_root and NAMESPACE.can_run("true") else OURSELVES
 
 
 @functools.cache

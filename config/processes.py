@@ -12,6 +12,7 @@ from config.child import Child
 from config.embedded import PROJECT
 from config.embedded_postgres import cluster_identifier
 from config.environment import read_environment
+from config.identity import unprivileged
 from config.listening import is_reachable
 from config.sentences import WRONG
 from config.servers import uses_embedded_postgres
@@ -85,6 +86,7 @@ def engine(
             layer=ENGINE_LAYER,
             grace=graces[name],
             folder=PROJECT,
+            identity=unprivileged(),
             log=logs / f"{name}.log" if logs else None,
             keeps=(descriptor,) if name == "web" else (),
         )
@@ -100,6 +102,7 @@ def another_worker(found: Mapping[str, str]) -> Child:
         environment=found,
         grace=worker_grace(),
         folder=PROJECT,
+        identity=unprivileged(),
     )
 
 

@@ -144,6 +144,7 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
 
     streams: Streams
     principal = NOBODY
+    _only_follows = True  # one order, with which the socket ends
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Channels' own loop, for a layer that may be away, and with the resync as a source."""
@@ -317,9 +318,6 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
             sent = watch.sent
             try:
                 await self._catch_up_if_possible(watch)
-            except UnknownOrder:  # the database went back to before its acceptance
-                detail = "There is no such order."
-                await self._end(Close.NO_SUCH_ORDER, problem(404, "order_not_found", detail))
             finally:  # the final event ends the socket from in there
                 counts["events_resynced"] += watch.sent - sent
 
@@ -342,12 +340,23 @@ class OrderStream(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has
     async def _catch_up_if_possible(self, watch: Watch) -> None:
         try:
             await self._catch_up(watch)
+        except UnknownOrder:  # the database went back to before its acceptance
+            await self._say_gone(watch)
         except psycopg.Error as error:
             logger.warning(
                 "the log cannot be read, the resync will try again: %s",
                 error,
                 extra={"order_id": watch.order_id},
             )
+
+    async def _say_gone(self, watch: Watch) -> None:
+        """Say that there is no such order any more; a socket that has others goes on."""
+        detail = "There is no such order."
+        found = problem(404, "order_not_found", detail, orderId=watch.order_id)
+        if self._only_follows:
+            await self._end(Close.NO_SUCH_ORDER, found)
+        await self.say_problem(found)
+        await self._end_watch(watch)
 
     async def _catch_up(self, watch: Watch) -> None:
         for event in await self._history(watch, watch.sent):

@@ -42,7 +42,7 @@ async def test_a_short_attack_by_all_means_loses_no_honest_order(tmp_path: Path)
         ),
         (
             replace(QUIET, memory=(100.0, 100.0 + MOST_GROWTH_MB + 1, 100.0)),
-            "web grew by 101 MB",
+            "web grew by 201 MB",
         ),
         (replace(QUIET, open_after=31), "web still had 31 descriptors more than before"),
         (replace(QUIET, failures=2), "web failed at 2 requests"),

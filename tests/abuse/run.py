@@ -20,7 +20,7 @@ WITH_KEY = ("idle sockets", "lists of 200", "orders of one account")
 """These the stranger does with an account of its own, the others with none."""
 AFTERWARDS = 10.0  # seconds after which the engine is as before
 MOST_TIMES = 2.0
-MOST_GROWTH_MB = 100.0
+MOST_GROWTH_MB = 200.0  # pools, threads, and what the collector has not come to
 POOLED = 30  # connections to PostgreSQL and Redis that are kept for the next ones
 KEPT_BY_NGINX = 32  # `keepalive` in the file that the guide names
 SHIPPED = {

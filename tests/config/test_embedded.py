@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from config import identity, processes
+from config import embedded_redis, identity, processes
 from config.banner import banner
 from config.child import Child
 from config.embedded import (
@@ -217,6 +218,26 @@ def test_root_without_user_namespaces_runs_postgres_as_an_account_and_leaves_no_
     owner, data_dir = run.stdout.split()
     assert owner in ACCOUNTS
     assert not outside_directory(Path(data_dir)).exists()
+
+
+@only_root
+def test_what_root_starts_has_none_of_its_rights(tmp_path: Path) -> None:
+    if not identity.NAMESPACE.can_run("true"):
+        pytest.skip("no user namespaces here")
+    with socket.socket() as listener:
+        engine = processes.engine(dict(os.environ), listener)
+    found = [*engine, processes.another_worker(os.environ)]
+    found.append(embedded_redis.redis(tmp_path, durable=False, lock=0))
+    for child in found:
+        child.command = ["grep", "-E", "^(Uid|CapEff)", "/proc/self/status"]
+        child.log, child.keeps, child.folder = tmp_path / "log", (), tmp_path
+        child.start()
+        wait_for(lambda child=child: not child.is_running())  # type: ignore[misc]
+    lines = (tmp_path / "log").read_text().splitlines()
+    users = {line.split()[1] for line in lines if line.startswith("Uid")}
+    assert "0" not in users
+    assert len(lines) == 2 * len(found)
+    assert {line for line in lines if line.startswith("CapEff")} == {f"CapEff:\t{0:016x}"}
 
 
 def test_whom_the_system_does_not_know_has_a_name_in_a_user_namespace() -> None:

@@ -217,6 +217,29 @@ async def test_a_socket_whose_order_a_restored_database_never_had_is_told(
         await assert_ends(socket, 4404, "order_not_found")
 
 
+@pytest.mark.parametrize("entry", ["/api/orders/execute", "/ws"])
+async def test_a_socket_of_several_orders_goes_on_without_one_that_a_restored_database_never_had(
+    quick_resync: None, database: Database, entry: str
+) -> None:
+    async with connected(entry) as socket:
+        gone, kept = [await followed(socket, entry) for _ in range(2)]
+        await database.rows("SET session_replication_role = replica")  # past the triggers
+        await database.rows("DELETE FROM orders WHERE id = %s", gone)
+        told = await socket.message()
+        assert (told["error"], told["orderId"]) == ("order_not_found", gone)
+        await cancel_in_silence(kept)
+        assert (await socket.message())["status"] == "cancelled"
+
+
+async def followed(socket: Socket, entry: str) -> str:
+    """Have the socket follow one more order, until it has heard of it; return its id."""
+    if entry == "/ws":
+        await socket.send({"type": "subscribe", "orderId": await submit()})
+    else:
+        await socket.send(SELL_SOL)
+    return str((await socket.message())["orderId"])
+
+
 async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
     async with asyncio.timeout(PATIENCE):
         while text not in caplog.text:

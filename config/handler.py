@@ -9,6 +9,7 @@ refuses unless ALLOWED_HOSTS has it. A name that is not ours is refused there, t
 have it lead to us.
 """
 
+import io
 import re
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch, set_script_prefix
 
 from config.door import STRANGE_HOST, is_by_address, is_served
@@ -67,6 +69,30 @@ class EntryHandler(ASGIHandler):
             view = self._views[request.path_info] = super().resolve_request(request)
         request.resolver_match = view
         return view
+
+    async def read_body(self, receive: Any) -> io.BytesIO:
+        """Read a body, of which `limit_body` has seen to the size."""
+        pieces, has_more = [], True
+        while has_more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise RequestAborted
+            pieces.append(message.get("body", b""))
+            has_more = message.get("more_body", False)
+        return io.BytesIO(b"".join(pieces))
+
+    async def send_response(self, response: HttpResponseBase, send: Any) -> None:
+        """Send an answer in one piece; none of these has cookies."""
+        if response.streaming or response.cookies:
+            await super().send_response(response, send)
+            return
+        headers = [
+            (name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()
+        ]
+        start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
+        await send(start)
+        content: bytes = response.content  # type: ignore[attr-defined]  # as it does not stream
+        await send({"type": "http.response.body", "body": content})
 
     async def _handle_entry(self, scope: Any, receive: Any, send: Any) -> None:
         try:

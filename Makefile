@@ -65,7 +65,7 @@ lock: .venv/uv/bin/uv
 	$(LOCK) --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
-	@"$(PY)" -m config.clean
+	@"$(PY)" -m config.stack.clean
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -4,4 +4,4 @@ from django.contrib.admin.apps import AdminConfig
 
 
 class EngineAdminConfig(AdminConfig):
-    default_site = "orders.operators.site.EngineAdminSite"
+    default_site = "orders.admin_pages.site.EngineAdminSite"

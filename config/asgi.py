@@ -10,17 +10,17 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 
-from config.address import with_client
-from config.cors import with_cors
-from config.door import BoundedSockets, KnownHosts
-from config.handler import EntryHandler
-from config.limits import Application, limit_body
-from config.origin import OwnOrigins, PlainNames
-from config.privacy import with_privacy
-from config.request_ids import with_request_id
-from config.static_files import StaticFiles
-from orders.routes import websocket_routes
-from orders.streams import lifespan
+from config.http.address import with_client
+from config.http.body_limit import Application, limit_body
+from config.http.cors import with_cors
+from config.http.door import BoundedSockets, KnownHosts
+from config.http.order_entry import EntryHandler
+from config.http.privacy import with_privacy
+from config.http.request_ids import with_request_id
+from config.http.socket_origin import OwnOrigins, PlainNames
+from config.http.static_files import StaticFiles
+from orders.sockets.streams import lifespan
+from orders.sockets.urls import websocket_routes
 from orders.urls import entry_paths, probe_paths
 
 pages = PlainNames(StaticFiles(django_application))

@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("config")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-import config.broker  # noqa: E402, F401  # names the transport of CELERY_BROKER_URL
+import config.runtime.broker  # noqa: E402, F401  # names the transport of CELERY_BROKER_URL
 
 
 @setup_logging.connect

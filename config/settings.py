@@ -1,6 +1,7 @@
 """Django's settings, and the engine's: what stands here, and what the environment says.
 
-`config.environment` declares what the environment may say, and stops the process at what is wrong.
+`config.environment.variables` declares what the environment may say, and stops the process at what
+is wrong.
 """
 
 import os
@@ -8,17 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from config import embedded
 from config.database.connection import BoundedConnection
-from config.environment import data_directory, environment_or_end
-from config.listening import EVERYWHERE, is_reachable
-from config.logs import logging_settings
-from config.postgres import LIBPQ_NAMES
-from config.readings import in_url
-from config.redis_address import RedisAddress
-from config.redis_listening import listening_options
-from config.session import parameters_of
-from routing.simulation import Simulation
+from config.environment import data_folder
+from config.environment.listening import EVERYWHERE, is_reachable
+from config.environment.values import in_url
+from config.environment.variables import data_directory, environment_or_end
+from config.runtime.logs import logging_settings
+from config.runtime.postgres import LIBPQ_NAMES
+from config.runtime.redis_address import RedisAddress
+from config.runtime.redis_listening import listening_options
+from config.runtime.session import parameters_of
+from routing.simulation.settings import Simulation
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 given = environment_or_end()
@@ -48,9 +49,9 @@ def database(url: str) -> dict[str, Any]:
 DEBUG = given.DEBUG
 IS_EMBEDDED = given.DATABASE_URL is None
 if IS_EMBEDDED:  # a command beside our own server: libpq reads the variables when it connects
-    for name in set(os.environ) - set(embedded.without_libpq_variables(os.environ)):
+    for name in set(os.environ) - set(data_folder.without_libpq_variables(os.environ)):
         del os.environ[name]
-SECRET_KEY = given.SECRET_KEY or embedded.secret_key(DATA_DIR)
+SECRET_KEY = given.SECRET_KEY or data_folder.secret_key(DATA_DIR)
 SECRET_KEY_FALLBACKS = list(given.SECRET_KEY_FALLBACKS)
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]  # where health checks come from
 own_hosts = [in_url(given.HOST)] if given.HOST and given.HOST not in EVERYWHERE else []
@@ -58,7 +59,7 @@ ALLOWED_HOSTS = list(dict.fromkeys([*LOOPBACK, *own_hosts, *given.ALLOWED_HOSTS]
 IS_REACHABLE = is_reachable()  # by others than this machine, or perhaps
 CSRF_TRUSTED_ORIGINS = list(given.CSRF_TRUSTED_ORIGINS)
 ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own host
-SESSION_ENGINE = "config.sessions"
+SESSION_ENGINE = "config.http.login_sessions"
 SESSION_COOKIE_HTTPONLY = True
 LOGIN_RATE_LIMIT = given.LOGIN_RATE_LIMIT
 SESSION_COOKIE_AGE = given.SESSION_IDLE_SECONDS  # renewed by use, see orders/logins/sessions.py
@@ -107,8 +108,8 @@ X_FRAME_OPTIONS = "DENY"
 # Whether browsers hold a whole domain to HTTPS for ever is for the domain's owner to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
-DATABASE_URL = given.DATABASE_URL or embedded.database_url(DATA_DIR)
-REDIS_ADDRESS = given.REDIS_URL or RedisAddress.parse(embedded.redis_url(DATA_DIR))
+DATABASE_URL = given.DATABASE_URL or data_folder.database_url(DATA_DIR)
+REDIS_ADDRESS = given.REDIS_URL or RedisAddress.parse(data_folder.redis_url(DATA_DIR))
 REDIS_URL = REDIS_ADDRESS.url
 # What is ours in that Redis: all keys and channels but `active_orders` begin with it. Channels know
 # no database, so its number is in the prefix.
@@ -137,14 +138,14 @@ INSTALLED_APPS = [
     "orders",
     "routing",
 ]
-MIDDLEWARE = [  # for pages and reading; sending orders goes the short way of config/handler.py
+MIDDLEWARE = [  # for pages and reading; orders go the short way of config/http/order_entry.py
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "orders.logins.middleware.held_sessions",
+    "orders.api.session_middleware.held_sessions",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -181,19 +182,20 @@ TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGGING = logging_settings(given.LOG_LEVEL, given.LOG_FORMAT)
 REST_FRAMEWORK = {
-    "EXCEPTION_HANDLER": "orders.problems.handle_exception",
+    "EXCEPTION_HANDLER": "orders.api.problems.handle_exception",
     "DEFAULT_RENDERER_CLASSES": [
-        "orders.renderers.PlainJSONRenderer",
-        "orders.renderers.PageRenderer",
+        "orders.api.renderers.PlainJSONRenderer",
+        "orders.api.renderers.PageRenderer",
     ],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders.renderers.ProgramsFirst",
-    "DEFAULT_PARSER_CLASSES": ["orders.parsers.ExactJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders.api.renderers.ProgramsFirst",
+    "DEFAULT_PARSER_CLASSES": ["orders.api.parsers.ExactJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "orders.authentication.ApiKeyAuthentication",  # first: its challenge is what a 401 carries
-        "orders.authentication.SessionAuthentication",
+        # The first one: its challenge is what a 401 carries.
+        "orders.access.authentication.ApiKeyAuthentication",
+        "orders.access.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["orders.authentication.MayAct"],
-    "DEFAULT_SCHEMA_CLASS": "orders.schema.openapi.NamedOperations",
+    "DEFAULT_PERMISSION_CLASSES": ["orders.access.authentication.MayAct"],
+    "DEFAULT_SCHEMA_CLASS": "orders.api.schema.openapi.NamedOperations",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Order execution engine",
@@ -209,8 +211,8 @@ SPECTACULAR_SETTINGS = {
         {"name": "account", "description": "One's own API keys."},
         {"name": "engine"},
     ],
-    "PREPROCESSING_HOOKS": ["orders.schema.openapi.merge_slashes"],
-    "POSTPROCESSING_HOOKS": ["orders.schema.openapi.finish"],
+    "PREPROCESSING_HOOKS": ["orders.api.schema.openapi.merge_slashes"],
+    "POSTPROCESSING_HOOKS": ["orders.api.schema.openapi.finish"],
     "SORT_OPERATION_PARAMETERS": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -230,7 +232,7 @@ CHANNEL_LAYERS = {
 }
 
 # Celery: bells that say "there is work"; they may all be lost, too
-CELERY_BROKER_URL = "engine://redis"  # config/broker.py, which connects to REDIS_URL
+CELERY_BROKER_URL = "engine://redis"  # config/runtime/broker.py, which connects to REDIS_URL
 CELERY_TASK_DEFAULT_QUEUE = "bells"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

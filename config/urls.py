@@ -6,6 +6,6 @@ urlpatterns = [
     path("accounts/", include("orders.logins.urls")),
     path("", include("orders.urls")),
 ]
-handler400 = "orders.problems.bad_request"
-handler404 = "orders.problems.not_found"
-handler500 = "orders.problems.server_error"
+handler400 = "orders.api.problems.bad_request"
+handler404 = "orders.api.problems.not_found"
+handler500 = "orders.api.problems.server_error"

@@ -13,6 +13,6 @@ class OrdersConfig(AppConfig):
         if sys.argv[1:2] and sys.argv[1] in ACCOUNT_COMMANDS:
             from django.db.models.signals import post_save
 
-            from orders.account_log import tell_of_command
+            from orders.access.account_log import tell_of_command
 
             post_save.connect(tell_of_command, sender="auth.User")

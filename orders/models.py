@@ -1,7 +1,7 @@
 """What is stored of an order: the order, its log of events, its transactions.
 
-Rows are written by `orders/journal.py` alone; what must always hold is a constraint here, and the
-table of `orders/lifecycle.py` is a trigger of the first migration.
+Rows are written by `orders/engine/journal.py` alone; what must always hold is a constraint here,
+and the table of `orders/lifecycle.py` is a trigger of the first migration.
 """
 
 import uuid
@@ -52,7 +52,8 @@ class Order(models.Model):
     seq = models.PositiveIntegerField(default=1)
     attempts = models.PositiveIntegerField(default=0)
 
-    # Who takes turns with whom: the account, or a stranger's number (`orders.pressure.sender_of`).
+    # Who takes turns with whom: the account, or a stranger's number
+    # (`orders.access.admission.sender_of`).
     sender = models.BigIntegerField(db_default=0, editable=False)
     turn = models.BigIntegerField(db_default=0, editable=False)
 

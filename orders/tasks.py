@@ -1,13 +1,13 @@
 """The Celery tasks that route and execute orders.
 
 Two limits and two retries exist. Orders per minute and attempts per order are PostgreSQL's, over
-all workers (`orders/journal.py`, `orders/execution.py`). What stands in the decorators is
-Celery's: how often a worker process wakes up (`rate_limit`), and how it comes back when the
-infrastructure fails (`autoretry_for`). Orders are not retried by Celery: on Redis its countdowns
-lose and double tasks.
+all workers (`orders/engine/journal.py`, `orders/engine/execution.py`). What stands in the
+decorators is Celery's: how often a worker process wakes up (`rate_limit`), and how it comes back
+when the infrastructure fails (`autoretry_for`). Orders are not retried by Celery: on Redis its
+countdowns lose and double tasks.
 
 A task says that there is work, not which, so that losing or doubling one is harmless. Each worker
-also looks for itself (`orders/lookout.py`).
+also looks for itself (`orders/engine/lookout.py`).
 """
 
 import time
@@ -20,16 +20,17 @@ from celery.signals import worker_init, worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import OperationalError
 
-from config import garbage
 from config.celery import app
-from config.fitness import refuse_unfit_database
-from config.witness import leave_within, witness
-from orders import bell, health
-from orders.carrier import carrier
-from orders.crash_points import passing
-from orders.journal import conninfo
+from config.environment.fitness import refuse_unfit_database
+from config.runtime import garbage_collector
+from config.runtime.witness import leave_within, witness
+from orders.engine import bell
+from orders.engine.carrier import carrier
+from orders.engine.crash_points import passing
+from orders.engine.journal import conninfo
+from orders.engine.lookout import Lookout
 from orders.lifecycle import Status
-from orders.lookout import Lookout
+from orders.monitoring import health
 
 CONSUMER = "the consumer of bells"
 STOP_SECONDS = 15.0  # besides the grace of orders: for what hangs while a worker stops
@@ -129,7 +130,7 @@ def look_out(**_: object) -> None:
 
 @worker_ready.connect
 def begin(**_: object) -> None:
-    garbage.settle()
+    garbage_collector.settle()
     # A worker that began anew could not even start while Redis is silent; this one carries on.
     health.keep_beating("worker", excuses={CONSUMER: health.is_redis_away})
 

@@ -4,10 +4,10 @@ from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
 
-from orders import key_views, probes, views
+from orders.api import key_views, probes, views
+from orders.api.live_page import live_page
+from orders.api.schema import views as schema_views
 from orders.dialects import HEALTH_PATHS
-from orders.live import live_page
-from orders.schema import views as schema_views
 
 ORDER_ID = r"(?P<order_id>[^/]+)"
 PREFIX = r"(?P<prefix>[^/]+)"

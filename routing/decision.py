@@ -99,7 +99,7 @@ def dropped_to_json(dropped: Sequence[DroppedQuote]) -> list[dict[str, str]]:
 
 
 def leg_to_json(swap: Swap, leg: Leg) -> dict[str, Any]:
-    """Return what one leg trades, from which `orders/stored_route.py` reads it back."""
+    """Return what one leg trades, from which `orders/engine/stored_route.py` reads it back."""
     own = leg.swap or swap
     found = {"market": own.market.name, "side": own.side.value} | quote_to_json(own, leg.quote)
     return found | {"pool": leg.pool} if leg.pool else found

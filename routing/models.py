@@ -1,7 +1,7 @@
 """What is traded here, and the simulated network: its ledger and the pools it swaps in.
 
 Operators add tokens, markets and pools, and triggers of a migration keep what was added as it is:
-orders name tokens by symbol and hold amounts in atoms. The rest `routing.ledger` writes.
+orders name tokens by symbol and hold amounts in atoms. The rest `routing.simulation.ledger` writes.
 """
 
 from django.core.exceptions import ValidationError
@@ -10,8 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Greatest, Least
 
+from routing.simulation.wallet import bytes_of_base58
 from routing.tokens import WSOL
-from routing.wallet import bytes_of_base58
 
 SYMBOL = r"^[A-Z0-9][A-Z0-9.$_-]{0,15}$"
 MINT = r"^[1-9A-HJ-NP-Za-km-z]{32,44}$"
@@ -181,7 +181,7 @@ class SimulatedPool(models.Model):
     quote = models.TextField()
     kind = models.TextField()
     state = models.JSONField()
-    """As `routing.simulated_pool` writes it."""
+    """As `routing.simulation.pool` writes it."""
     tick = models.BigIntegerField()
     """The unix second up to which it has followed its market."""
     version = models.BigIntegerField()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.db import connection
 
-from config.per_loop import once_per_loop
+from config.runtime.per_loop import once_per_loop
 from routing import models
 from routing.tokens import REGISTRY, Market, Registry, Token
 

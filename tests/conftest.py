@@ -15,10 +15,10 @@ from django.db import connection
 from django.test.utils import setup_databases
 from pytest_django.plugin import DjangoDbBlocker
 
-from config import garbage
-from orders.hints import hints_of_this_loop
-from orders.journal import Journal, conninfo
-from orders.streams import close_connections
+from config.runtime import garbage_collector
+from orders.engine.hints import hints_of_this_loop
+from orders.engine.journal import Journal, conninfo
+from orders.sockets.streams import close_connections
 from routing.registry import read_registry
 from tests.database import (
     ENGINE_ROLE,
@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """As the engine's processes do once they have imported all: 5 of 115 seconds were garbage's."""
-    garbage.settle()
+    garbage_collector.settle()
 
 
 def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[execnet.XSpec]) -> None:

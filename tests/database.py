@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from orders.journal import Journal
+from orders.engine.journal import Journal
 from routing.tokens import MARKETS, TOKENS
 from tests.checker import load, violations
 

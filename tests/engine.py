@@ -17,14 +17,14 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from config import embedded_postgres, embedded_redis
-from config.child import Child
-from config.embedded import database_url, locked, redis_url, temporary_data_directory
-from config.listening import listen_on
-from config.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
-from orders.hints import HintPublisher
-from orders.journal import Journal
-from orders.moves import NewOrder
+from config.environment.data_folder import database_url, locked, redis_url, temporary_data_directory
+from config.environment.listening import listen_on
+from config.stack import postgres, redis
+from config.stack.child import Child
+from config.stack.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
+from orders.engine.hints import HintPublisher
+from orders.engine.journal import Journal
+from orders.engine.moves import NewOrder
 from tests.database import rewrite
 from tests.forked import Ended, Program, run_program
 
@@ -355,8 +355,8 @@ def own_redis() -> Iterator[tuple[Server, str]]:
     """A Redis without persistence, and its URL."""
     with temporary_data_directory() as folder, locked(folder) as lock:
         server = Server(
-            lambda: embedded_redis.redis(folder, durable=False, lock=lock),
-            lambda _: embedded_redis.is_ready(folder),
+            lambda: redis.redis(folder, durable=False, lock=lock),
+            lambda _: redis.is_ready(folder),
         )
         try:
             server.start()
@@ -370,8 +370,8 @@ def own_postgres(*, durable: bool = True) -> Iterator[tuple[Server, str]]:
     """A PostgreSQL, and the URL of an empty database in it; a durable one survives a kill."""
     with temporary_data_directory() as folder, locked(folder) as lock:
         server = Server(
-            lambda: embedded_postgres.postgres(folder, durable=durable, lock=lock),
-            lambda child: embedded_postgres.is_ready(folder, child),
+            lambda: postgres.postgres(folder, durable=durable, lock=lock),
+            lambda child: postgres.is_ready(folder, child),
         )
         try:
             server.start()

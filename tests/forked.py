@@ -25,8 +25,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from weakref import WeakSet
 
-from config.child import LIBC, PR_SET_PDEATHSIG
-from config.embedded import PROJECT
+from config.environment.data_folder import PROJECT
+from config.stack.child import LIBC, PR_SET_PDEATHSIG
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["tests.preloaded"])

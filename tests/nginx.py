@@ -4,8 +4,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from config.child import Child
-from config.embedded import PROJECT
+from config.environment.data_folder import PROJECT
+from config.stack.child import Child
 from tests.engine import short_folder, wait_for
 from tests.servers.installed import free_port, program
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from orders.engine.moves import ClaimedOrder, Move, NewOrder
+from orders.engine.submission import new_order_id
 from orders.lifecycle import Status
-from orders.moves import ClaimedOrder, Move, NewOrder
-from orders.submission import new_order_id
 
 
 def new_order(**changes: Any) -> NewOrder:

@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from enum import Enum
 
-from routing.simulated_transaction import read_instruction, sign_swap
+from routing.simulation.transaction import read_instruction, sign_swap
 from routing.venue import (
     Absent,
     Bound,

@@ -7,8 +7,8 @@ import os
 import socket
 import sys
 
-from config.processes import engine
-from config.supervisor import Supervisor
+from config.stack.processes import engine
+from config.stack.supervisor import Supervisor
 
 HANGS = {"web": "after_accept", "worker": "after_claim"}
 

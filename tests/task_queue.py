@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-from orders import bell
+from orders.engine import bell
 
 
 class Queue:

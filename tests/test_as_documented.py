@@ -24,8 +24,8 @@ import yaml
 from django.conf import settings
 from psycopg.conninfo import conninfo_to_dict
 
-from config.child import end_with_parent
-from config.embedded import PROJECT
+from config.environment.data_folder import PROJECT
+from config.stack.child import end_with_parent
 from tests.accounts import make_account
 from tests.confined import confined_as
 from tests.engine import SELL, Engine, processes, wait_for

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded_postgres import PACKAGE, VERSION
+from config.stack.postgres import PACKAGE, VERSION
 from tests.checker import load, violations
 from tests.database import as_owner
 from tests.engine import Engine, engine, wait_for

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 import redis
 
+from orders.api.problems import said_of_order
+from orders.engine.journal import _accept_params
 from orders.events import Event
-from orders.journal import _accept_params
 from orders.lifecycle import Status
-from orders.problems import said_of_order
 from tests.accounts import Account
 from tests.chaos.cases import cases
 from tests.chaos.clients import NOTHING_STORED, Clients, Follower, Told

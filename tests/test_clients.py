@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from config.embedded import PROJECT
-from orders.filters import OrderFilter
-from orders.pages import DEFAULT_LIMIT, FIELDS, LOOKED_AT, MAX_LIMIT
+from config.environment.data_folder import PROJECT
+from orders.api.filters import OrderFilter
+from orders.api.pagination import DEFAULT_LIMIT, FIELDS, LOOKED_AT, MAX_LIMIT
 from orders.urls import entry_paths
 from tests.engine import PATIENCE, Engine, Web, engine, wait_for
 from tests.orders.shapes import assert_told, name_of

@@ -15,7 +15,7 @@ from websockets import Origin
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from config.processes import WEB_OPTIONS
+from config.stack.processes import WEB_OPTIONS
 from orders.urls import probe_paths
 from tests.engine import PATIENCE, Answer, Engine, Web, engine, wait_for
 from tests.nginx import SITE, nginx_before

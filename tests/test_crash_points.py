@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from config.celery import app
-from orders import bell
-from orders.crash_points import CRASH_POINTS
+from orders.engine import bell
+from orders.engine.crash_points import CRASH_POINTS
 from tests.checker import load, violations
 from tests.engine import Engine, Process, Web, engine
 from tests.samples import new_order

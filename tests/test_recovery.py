@@ -22,9 +22,9 @@ from django.conf import settings
 from kombu import Connection
 
 from config.celery import app
-from config.redis_address import RedisAddress
-from orders import bell
-from orders.hints import ACTIVE_ORDERS
+from config.runtime.redis_address import RedisAddress
+from orders.engine import bell
+from orders.engine.hints import ACTIVE_ORDERS
 from tests.checker import Transcript, load, violations
 from tests.engine import (
     PATIENCE,

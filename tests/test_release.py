@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from orders.keys import digest_of
+from orders.access.keys import digest_of
 from tests.engine import SELL, Engine, database_like, processes, wait_for
 
 HOSTS = 3

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orders.crash_points import CRASH_POINTS
-from routing.faults import FAULTS
+from orders.engine.crash_points import CRASH_POINTS
+from routing.simulation.faults import FAULTS
 from tests.chaos.kinds import KINDS
 from tests.chaos.stack import EVERY_NETWORK_FAULT
 from tests.chaos.verdict import Verdict

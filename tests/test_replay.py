@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from config.embedded import PROJECT
+from config.environment.data_folder import PROJECT
 from tests.dialects import as_table, replay
 from tests.engine import engine
 

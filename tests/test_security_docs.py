@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded import PROJECT
-from config.security_log import EVENTS
-from orders.schema.openapi import openapi
+from config.environment.data_folder import PROJECT
+from config.http.security_log import EVENTS
+from orders.api.schema.openapi import openapi
 from tests.orders.test_own_keys import NEEDED
 
 SECURITY = (PROJECT / "docs/security.md").read_text()

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import redis
 
-from orders import bell
-from orders.hints import ACTIVE_ORDERS
+from orders.engine import bell
+from orders.engine.hints import ACTIVE_ORDERS
 from tests.engine import Engine, Process, Server, engine, own_redis, wait_for
 from tests.machine import Watch
 from tests.samples import new_order

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.witness import EXIT_CODE
+from config.runtime.witness import EXIT_CODE
 from tests.engine import PATIENCE, SELL, Engine, Process, Server, Web, engine, own_redis, wait_for
 from tests.machine import Watch
 from tests.proxy import Proxy, proxy_of
@@ -18,7 +18,7 @@ from tests.samples import new_order
 GRACE_SECONDS = 0.5
 STOPS = {"STOP_GRACE_SECONDS": str(GRACE_SECONDS), "SIMULATION_LANDING_LATENCY": "60"}
 WORKER, SCHEDULER, WEB = GRACE_SECONDS + 17, 5.0, 12.0
-"""How long the supervisor waits for each of them (config/processes.py)."""
+"""How long the supervisor waits for each of them (config/stack/processes.py)."""
 
 
 @pytest.fixture

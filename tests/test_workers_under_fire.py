@@ -13,8 +13,8 @@ import pytest
 import redis
 
 from config.celery import app
-from orders import bell
-from orders.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
+from orders.engine import bell
+from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from tests.chaos.switches import POISON
 from tests.checker import load, violations
 from tests.engine import OPEN, Engine, Process, engine, wait_for

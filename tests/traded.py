@@ -2,8 +2,8 @@
 
 import psycopg
 
-from orders.journal import conninfo
-from routing.wallet import base58
+from orders.engine.journal import conninfo
+from routing.simulation.wallet import base58
 
 
 def change(statement: str, *parameters: object) -> None:

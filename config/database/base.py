@@ -12,7 +12,7 @@ from psycopg import IsolationLevel
 from psycopg_pool import PoolTimeout
 
 from config.database.connection import BoundedConnection
-from config.session import answered_within, is_connection_lost, remaining
+from config.runtime.session import answered_within, is_connection_lost, remaining
 
 POOL_SECONDS = 2.0
 CHECK_SECONDS = 0.5

@@ -8,7 +8,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from config.session import (
+from config.runtime.session import (
     LONGEST_WAIT,
     READ_BACK,
     SET,

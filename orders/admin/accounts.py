@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from config.security_log import tell
+from config.http.security_log import tell
 from orders.models import Order
 
 admin.site.unregister(User)

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from orders.keys import (
+from orders.access.keys import (
     MAX_ADDRESSES,
     MAX_KEYS,
     Doer,

@@ -16,13 +16,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
 
-from orders import bell, submission
-from orders.lifecycle import ACTIVE, FINAL
-from orders.models import Heartbeat, Order, OrderTransaction
-from orders.operators import export
-from orders.operators.calendar import calendar
-from orders.operators.case_file import case_file
-from orders.operators.filters import (
+from orders.admin_pages import export
+from orders.admin_pages.bounded_list import BoundedReach
+from orders.admin_pages.case_file import case_file
+from orders.admin_pages.date_hierarchy import calendar
+from orders.admin_pages.filters import (
     OPEN,
     AttemptsFilter,
     AttentionFilter,
@@ -35,9 +33,11 @@ from orders.operators.filters import (
     TypeFilter,
     VenueFilter,
 )
-from orders.operators.reach import BoundedReach
-from orders.operators.words import duration, label_of, limits_text
-from orders.pages import in_index_order
+from orders.admin_pages.wording import duration, label_of, limits_text
+from orders.api.pagination import in_index_order
+from orders.engine import bell, submission
+from orders.lifecycle import ACTIVE, FINAL
+from orders.models import Heartbeat, Order, OrderTransaction
 from orders.representation import executed_price, headline
 from routing.admin import ReadOnlyAdmin
 

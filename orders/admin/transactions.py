@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from orders.admin_pages.bounded_list import BoundedReach
+from orders.admin_pages.filters import OutcomeFilter
+from orders.admin_pages.wording import duration
 from orders.models import TransactionBySignature
-from orders.operators.filters import OutcomeFilter
-from orders.operators.reach import BoundedReach
-from orders.operators.words import duration
 from routing.admin import ReadOnlyAdmin
 
 

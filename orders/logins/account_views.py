@@ -16,7 +16,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from config.security_log import tell
+from config.http.security_log import tell
 from orders.logins import second_factor
 from orders.logins.models import LoginSession
 from orders.logins.refusals import Refused, count_attempt, in_turn

@@ -22,7 +22,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from config.rate import Rate
+from config.runtime.rate import Rate
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp.models import Device
 
-from config.security_log import tell
+from config.http.security_log import tell
 from orders.logins import pending, second_factor
 from orders.logins.codes import new_seed
 from orders.logins.refusals import Refused, count_attempt

@@ -14,10 +14,10 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from orders.accounts import NOBODY
+from orders.access.accounts import NOBODY
+from orders.access.admission import name_of
 from orders.logins.attempts import Attempt, plain_name
 from orders.logins.models import KnownPlace
-from orders.pressure import name_of
 
 COOKIE, COOKIE_PATH = "known_browser", "/"
 SALT = "logins.known"

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from config.security_log import tell
+from config.http.security_log import tell
 from orders.logins.attempts import attempts
 from orders.logins.hashing import RETRY_SECONDS, TooBusy
 from orders.logins.known import attempt_of

@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
 
-from config.security_log import tell
+from config.http.security_log import tell
 from orders.logins import demo
 from orders.logins.models import LoginSession
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, resolve_url
 from django_otp.models import Device
 
-from config.security_log import tell
+from config.http.security_log import tell
 from orders.logins import known, pending, second_factor
 from orders.logins.attempts import attempts
 from orders.logins.hashing import TooBusy, for_stranger

@@ -13,10 +13,10 @@ from django.core.management.base import CommandError, OutputWrapper
 from django.db import Error
 from redis.exceptions import RedisError
 
+from orders.api.problems import is_database_away
 from orders.events import Event, group_of
 from orders.lifecycle import Status
-from orders.problems import is_database_away
-from orders.streams import RESYNC_SECONDS, close_connections, streams_of_this_loop
+from orders.sockets.streams import RESYNC_SECONDS, close_connections, streams_of_this_loop
 
 logger = logging.getLogger(__name__)
 

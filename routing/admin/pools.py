@@ -12,16 +12,17 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from routing import simulated_pool, tokens
+from routing import tokens
 from routing.admin.read_only import ReadOnlyAdmin
 from routing.models import Market, SimulatedPool
 from routing.pools.constant_product import ConstantProductPool
 from routing.pools.pool import Direction
 from routing.pricing import significant
 from routing.registry import looked_up
-from routing.simulated_pool import AnyPool, PoolKey, read_pool
-from routing.simulated_seeding import BIN_STEPS, pool_like
-from routing.simulated_trial import quote_depth_in_atoms, reference_of, tried_pool
+from routing.simulation import pool as simulation
+from routing.simulation.pool import AnyPool, PoolKey, read_pool
+from routing.simulation.seeding import BIN_STEPS, pool_like
+from routing.simulation.trial import quote_depth_in_atoms, reference_of, tried_pool
 from routing.venues import SIMULATED_VENUES
 
 VENUES = {venue.name: venue for venue in SIMULATED_VENUES}
@@ -88,7 +89,7 @@ class PoolForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
             self.add_error("depth", str(fault))
             return
         self.instance.venue, self.instance.base, self.instance.quote = key
-        made = simulated_pool.SimulatedPool(key, reference_of(market), pool, 0)
+        made = simulation.SimulatedPool(key, reference_of(market), pool, 0)
         self.instance.kind = made.kind
         self.instance.state = orjson.loads(orjson.dumps(made.state()))
 

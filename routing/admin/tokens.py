@@ -12,8 +12,8 @@ from django.http import HttpRequest
 from routing import tokens
 from routing.models import Market, Token
 from routing.registry import read_registry, registry
-from routing.simulated_seeding import depth_in_atoms
-from routing.simulated_trial import NotTradable, reference_of, tried_pool
+from routing.simulation.seeding import depth_in_atoms
+from routing.simulation.trial import NotTradable, reference_of, tried_pool
 from routing.tokens import UnknownMarket
 from routing.venue import BPS
 from routing.venues import SIMULATED_VENUES

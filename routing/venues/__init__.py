@@ -2,18 +2,19 @@
 
 To add one: write `routing/venues/<name>.py` with a class that keeps the promises of
 `routing.venue.Venue` (for a simulated one, a few lines beside `SimulatedVenue`), add it to
-`SIMULATED_VENUES` here and to `Venue` in `orders/schema/asyncapi.yaml`, and run `tests/routing`.
+`SIMULATED_VENUES` here and to `Venue` in `orders/api/schema/asyncapi.yaml`, and run
+`tests/routing`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from routing.simulated_arbitrage import PriceRanges
-from routing.simulated_network import SimulatedNetwork
-from routing.simulated_pools import SimulatedPools
-from routing.simulated_price import MILLION
-from routing.simulation import Simulation
+from routing.simulation.arbitrage import PriceRanges
+from routing.simulation.network import SimulatedNetwork
+from routing.simulation.pools import SimulatedPools
+from routing.simulation.price import MILLION
+from routing.simulation.settings import Simulation
 from routing.tokens import REGISTRY, Registry
 from routing.venue import Network, Venue
 from routing.venues.meteora import SimulatedMeteora

@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from routing.simulated_pool import LIQUIDITY_BINS
-from routing.simulated_seeding import STEP_20, liquidity_bins
+from routing.simulation.pool import LIQUIDITY_BINS
+from routing.simulation.seeding import STEP_20, liquidity_bins
 from routing.venues.simulated import SimulatedVenue
 
 

@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from routing.simulated_pool import CONSTANT_PRODUCT
-from routing.simulated_seeding import constant_product
+from routing.simulation.pool import CONSTANT_PRODUCT
+from routing.simulation.seeding import constant_product
 from routing.venues.simulated import SimulatedVenue
 
 

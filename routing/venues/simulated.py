@@ -10,11 +10,11 @@ from typing import ClassVar
 import psycopg
 
 from routing.pricing import MAX_ATOMS, pool_quote
-from routing.simulated_pool import PoolKey, direction
-from routing.simulated_pools import SimulatedPools
-from routing.simulated_seeding import NewPool
-from routing.simulated_transaction import sign_swap
-from routing.simulation import PriceRange, Simulation
+from routing.simulation.pool import PoolKey, direction
+from routing.simulation.pools import SimulatedPools
+from routing.simulation.seeding import NewPool
+from routing.simulation.settings import PriceRange, Simulation
+from routing.simulation.transaction import sign_swap
 from routing.tokens import UnknownMarket
 from routing.venue import (
     Bound,
@@ -42,7 +42,7 @@ class SimulatedVenue:
     name: ClassVar[str]
     label: ClassVar[str]
     kind: ClassVar[str]
-    """Of its pools, as `routing.simulated_pool` names them."""
+    """Of its pools, as `routing.simulation.pool` names them."""
     fee_bps: ClassVar[int]
     """What its pools charge at least."""
     price_range: ClassVar[PriceRange]

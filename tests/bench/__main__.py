@@ -20,9 +20,9 @@ django.setup()
 
 from django.core.management import call_command
 
-from orders.journal import journal_of_this_loop
-from orders.moves import NewOrder
-from orders.submission import new_order_id
+from orders.engine.journal import journal_of_this_loop
+from orders.engine.moves import NewOrder
+from orders.engine.submission import new_order_id
 from tests.bench import client, engine
 from tests.bench.growth import growth_rows
 from tests.bench.landings import landing_rates

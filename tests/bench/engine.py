@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psycopg
 
-from config.listening import listen_on
-from config.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
+from config.environment.listening import listen_on
+from config.stack.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 AT_ONCE = {

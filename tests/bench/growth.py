@@ -16,9 +16,9 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from config.postgres import connect
-from orders import metrics_sql
-from orders.journal import conninfo
+from config.runtime.postgres import connect
+from orders.engine.journal import conninfo
+from orders.monitoring import metrics_sql
 from tests.orders.ended_orders import (
     ANALYZE,
     API_QUERIES,

@@ -8,8 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from multiprocessing import get_context
 
-from routing.simulated_transaction import sign_swap
-from routing.simulation import Simulation
+from routing.simulation.settings import Simulation
+from routing.simulation.transaction import sign_swap
 from routing.tokens import REGISTRY, SOL, USDC
 from routing.venue import Bound, Landed, Leg, Side, Swap
 from routing.venues import simulated_exchange

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from config.embedded import PROJECT
+from config.environment.data_folder import PROJECT
 from tests.browser.chromium import chromium
 from tests.engine import engine, migrated_database
 

@@ -17,7 +17,7 @@ from kombu import Connection
 from redis.exceptions import RedisError
 
 from config.celery import app
-from orders import bell
+from orders.engine import bell
 from tests.chaos.plan import Fault, Kind
 from tests.chaos.servers import full, may_mount
 from tests.chaos.stack import Place, Stack

@@ -9,16 +9,16 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from config import embedded_postgres
-from config.child import Child
-from config.embedded import (
+from config.environment.data_folder import (
     database_url,
     locked,
     make_private,
     outside_directory,
     temporary_data_directory,
 )
-from config.identity import postgres_identity
+from config.stack import postgres
+from config.stack.child import Child
+from config.stack.identity import postgres_identity
 from tests.engine import Server, own_postgres
 
 DISK = "700m"  # PostgreSQL with the log of a long run
@@ -36,8 +36,8 @@ def postgres_on_a_small_disk() -> Iterator[tuple[Server, str, Path]]:
             make_private(home, mode=0o711)
         with small_disk(home), locked(folder) as lock:
             server = Server(
-                lambda: embedded_postgres.postgres(folder, durable=True, lock=lock),
-                lambda child: embedded_postgres.is_ready(folder, child),
+                lambda: postgres.postgres(folder, durable=True, lock=lock),
+                lambda child: postgres.is_ready(folder, child),
             )
             try:
                 server.start()
@@ -107,7 +107,7 @@ async def standby_of(primary: str) -> AsyncIterator[tuple[Server, str]]:
     with temporary_data_directory() as folder, locked(folder) as lock:
         await asyncio.to_thread(_copy_cluster, primary, folder)
         server = Server(
-            lambda: embedded_postgres.postgres(folder, durable=True, lock=lock),
+            lambda: postgres.postgres(folder, durable=True, lock=lock),
             lambda child: _takes_connections(folder, child),
         )
         try:
@@ -122,14 +122,14 @@ async def standby_of(primary: str) -> AsyncIterator[tuple[Server, str]]:
 def _copy_cluster(primary: str, folder: Path) -> None:
     cluster = folder / "postgres"
     identity = postgres_identity(cluster)
-    home = embedded_postgres._home(folder, identity)
-    programs = embedded_postgres._programs(folder, identity)
+    home = postgres._home(folder, identity)
+    programs = postgres._programs(folder, identity)
     copy = home / "postgres"
     copy.mkdir(mode=0o700)
     identity.own(copy)
     command = [str(programs / "pg_basebackup"), "-D", str(copy), "-d", primary]
     command += ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
-    embedded_postgres._run(identity, *command)
+    postgres._run(identity, *command)
     if home != folder.resolve():
         cluster.symlink_to(copy)
 

@@ -36,7 +36,7 @@ class Switches(AppConfig):
 
 def block_loop(*_: object) -> None:
     """Have the loop that carries orders stand still, as a call that blocks would."""
-    from orders.carrier import carrier
+    from orders.engine.carrier import carrier
 
     carrier._loop.call_soon_threadsafe(time.sleep, BLOCK_SECONDS)
 
@@ -50,7 +50,7 @@ def without(text: str, part: str) -> str:
 
 def resync_off() -> None:
     """Sockets live on hints alone."""
-    from orders import streams
+    from orders.sockets import streams
 
     streams.BEHIND = streams.BEHIND.replace(ALL_STREAMS, "false")
     if ALL_STREAMS in streams.BEHIND or "false" not in streams.BEHIND:
@@ -59,7 +59,7 @@ def resync_off() -> None:
 
 def token_off() -> None:
     """The lease's token is not compared: who lost the lease may move, renew and release."""
-    from orders import journal_sql
+    from orders.engine import journal_sql
 
     journal_sql.ADVANCE = without(journal_sql.ADVANCE, HOLDER)
     journal_sql.RENEW = without(journal_sql.RENEW, HELD)
@@ -68,7 +68,7 @@ def token_off() -> None:
 
 def fencing_off() -> None:
     """Neither token nor seq is compared: whoever has the order's id moves it."""
-    from orders import journal_sql
+    from orders.engine import journal_sql
 
     token_off()
     journal_sql.ADVANCE = without(journal_sql.ADVANCE, PLACE)
@@ -76,7 +76,7 @@ def fencing_off() -> None:
 
 def deadline_off() -> None:
     """Whoever asks PostgreSQL waits for its answer, for as long as that takes."""
-    from config import group_commit, postgres, session
+    from config.runtime import group_commit, postgres, session
 
     def remaining(seconds: float) -> float:
         return FOR_EVER
@@ -89,7 +89,7 @@ def deadline_off() -> None:
 
 def fitness_off() -> None:
     """A connection is used as the server made it: nothing is asked for, set or read back."""
-    from config import postgres
+    from config.runtime import postgres
 
     replace(postgres, "startup_options", lambda *_: "")
     replace(postgres, "SET", "SELECT %s::text[], %s::text[]")
@@ -100,8 +100,8 @@ def outcome_off() -> None:
     """Of an order whose outcome nobody knows it is said that nothing was stored."""
     import psycopg
 
-    from config.group_commit import OutcomeUnknown
-    from orders.journal import Journal
+    from config.runtime.group_commit import OutcomeUnknown
+    from orders.engine.journal import Journal
 
     accept: Any = Journal.accept
 
@@ -117,7 +117,7 @@ def outcome_off() -> None:
 
 def look_off() -> None:
     """A worker waits for bells alone, and never looks itself for what is due."""
-    from orders.lookout import Lookout
+    from orders.engine.lookout import Lookout
 
     replace(Lookout, "start", lambda _: None)
 
@@ -130,7 +130,7 @@ def replace(place: Any, name: str, value: Any) -> None:
 
 def poison() -> None:
     """An order for a certain amount kills whoever carries it."""
-    from orders.execution import Execution
+    from orders.engine.execution import Execution
 
     carry = Execution.carry_order
 

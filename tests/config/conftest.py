@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded import PROJECT, is_in_use, remove
-from config.environment import WARNED
+from config.environment.data_folder import PROJECT, is_in_use, remove
+from config.environment.variables import WARNED
 
 Start = Callable[..., subprocess.Popen[str]]
 

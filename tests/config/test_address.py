@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from config.address import client_of, is_spoken_for, parsed, site_of, with_client
-from config.environment import WrongSettings, read_environment
+from config.environment.variables import WrongSettings, read_environment
+from config.http.address import client_of, is_spoken_for, parsed, site_of, with_client
 
 PROXY, STRANGER = "127.0.0.1", "203.0.113.7"
 NEAR = (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48"))

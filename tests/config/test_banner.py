@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from config.banner import banner
-from config.listening import reached_at
+from config.environment.listening import reached_at
+from config.stack.banner import banner
 from tests.accounts import make_account
 from tests.engine import PATIENCE, SELL, Engine, Web, engine
 

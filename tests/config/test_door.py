@@ -22,10 +22,10 @@ from packaging.specifiers import SpecifierSet
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from config import connection, door
-from config.connection import MAX_HEAD, Connection
-from config.embedded import PROJECT
-from config.processes import WEB_FLAGS, WEB_OPTIONS
+from config.environment.data_folder import PROJECT
+from config.http import connection, door
+from config.http.connection import MAX_HEAD, Connection
+from config.stack.processes import WEB_FLAGS, WEB_OPTIONS
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 HANDSHAKE = (
@@ -77,7 +77,7 @@ async def serving(application: Any, **options: Any) -> AsyncIterator[int]:
         config = Config(
             application,
             http=Connection,
-            ws="config.websocket:WebSocket",  # type: ignore[arg-type]  # any name will do
+            ws="config.http.websocket:WebSocket",  # type: ignore[arg-type]  # any name will do
             proxy_headers=False,
             log_config=None,
             **options,
@@ -100,7 +100,7 @@ def websocket() -> Any:
     """Return the module of sockets, whose library warns of its age when it is read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return importlib.import_module("config.websocket")
+        return importlib.import_module("config.http.websocket")
 
 
 async def told(port: int, *sent: bytes, ends: bool = False) -> bytes:

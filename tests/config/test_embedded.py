@@ -14,10 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from config import embedded_redis, identity, processes
-from config.banner import banner
-from config.child import Child
-from config.embedded import (
+from config.environment.data_folder import (
     PROJECT,
     EmbeddedError,
     database_url,
@@ -31,16 +28,19 @@ from config.embedded import (
     runtime_directory,
     secret_key,
 )
-from config.embedded_postgres import cause_of, kept_in
-from config.identity import ACCOUNTS
-from config.supervisor import NotReadyError, Supervisor
+from config.stack import identity, processes, redis
+from config.stack.banner import banner
+from config.stack.child import Child
+from config.stack.identity import ACCOUNTS
+from config.stack.postgres import cause_of, kept_in
+from config.stack.supervisor import NotReadyError, Supervisor
 
 from .conftest import clean_environment, is_gone, wait_for
 
 FAMILY = r"""
 import sys
-from config.child import Child
-from config.supervisor import Supervisor
+from config.stack.child import Child
+from config.stack.supervisor import Supervisor
 
 # One write: unbuffered, print makes two, and those of two children may mix.
 script = "import os, time; os.write(1, b'%d\\n' % os.getpid()); time.sleep(1000)"
@@ -188,7 +188,7 @@ def refuse():
     raise PermissionError("as in a container")
 
 identity.NAMESPACE = identity.Identity(prepare=refuse)
-from config.stack import main
+from config.stack.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -227,7 +227,7 @@ def test_what_root_starts_has_none_of_its_rights(tmp_path: Path) -> None:
     with socket.socket() as listener:
         engine = processes.engine(dict(os.environ), listener)
     found = [*engine, processes.another_worker(os.environ)]
-    found.append(embedded_redis.redis(tmp_path, durable=False, lock=0))
+    found.append(redis.redis(tmp_path, durable=False, lock=0))
     for child in found:
         child.command = ["grep", "-E", "^(Uid|CapEff)", "/proc/self/status"]
         child.log, child.keeps, child.folder = tmp_path / "log", (), tmp_path
@@ -356,7 +356,7 @@ def test_the_cause_is_found_among_the_lines_of_initdb(output: str, code: int, ca
 LIMITED = """
 import os, resource
 from config import stack
-from config.first_cause import CannotStart, check_threads
+from config.environment.first_cause import CannotStart, check_threads
 
 resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
 if os.geteuid() == 0:  # whom it does not bind

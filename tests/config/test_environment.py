@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded import PROJECT
-from config.environment import (
+from config.environment.data_folder import PROJECT
+from config.environment.variables import (
     WARNED,
     Environment,
     WrongSettings,
@@ -19,7 +19,7 @@ from config.environment import (
     read_environment,
     reading_of,
 )
-from config.rate import Rate
+from config.runtime.rate import Rate
 from tests.engine import engine
 from tests.forked import run_program
 
@@ -397,5 +397,5 @@ def test_a_default_market_that_is_not_traded_stops_the_release(
 
 
 def test_what_was_made_can_be_removed_by_a_python_without_our_libraries() -> None:
-    command = [sys.executable, "-S", "-c", "import config.clean"]
+    command = [sys.executable, "-S", "-c", "import config.stack.clean"]
     subprocess.run(command, cwd=PROJECT, check=True)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from psycopg import errors
 from structlog.contextvars import bound_contextvars, get_contextvars
 
-from config import group_commit
-from config.group_commit import Connection, GroupCommit, OutcomeUnknown
-from config.postgres import Link, is_connection_lost
+from config.runtime import group_commit
+from config.runtime.group_commit import Connection, GroupCommit, OutcomeUnknown
+from config.runtime.postgres import Link, is_connection_lost
 from tests.database import ENGINE_ROLE, as_owner
 from tests.proxy import Cut, proxy_of
 

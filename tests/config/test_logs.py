@@ -14,8 +14,8 @@ import uvicorn.config
 from django.core.handlers.exception import convert_exception_to_response
 from django.test import override_settings
 
-from config.counts import counts
-from config.logs import context_of, logging_settings
+from config.runtime.counters import counts
+from config.runtime.logs import context_of, logging_settings
 
 ID = "01a1fc02-2219-7ea8-9f11-ba64b00749af"
 
@@ -52,12 +52,14 @@ def log_as_before() -> Iterator[None]:
 def test_a_json_line_has_time_level_logger_message_and_the_ids_of_its_context() -> None:
     log = Log("json")
     with structlog.contextvars.bound_contextvars(request_id="mine"):
-        logging.getLogger("orders.submission").info("order %s", "accepted", extra={"order_id": ID})
+        logging.getLogger("orders.engine.submission").info(
+            "order %s", "accepted", extra={"order_id": ID}
+        )
     (line,) = log.lines
     assert re.fullmatch(r"2\d{3}-\d\d-\d\dT[\d:.]+Z", line.pop("timestamp"))
     assert line == {
         "level": "info",
-        "logger": "orders.submission",
+        "logger": "orders.engine.submission",
         "message": "order accepted",
         "request_id": "mine",
         "order_id": ID,
@@ -67,9 +69,10 @@ def test_a_json_line_has_time_level_logger_message_and_the_ids_of_its_context() 
 def test_a_console_line_has_the_same_as_words() -> None:
     log = Log("console")
     with structlog.contextvars.bound_contextvars(request_id="mine"):
-        logging.getLogger("orders.submission").info("order accepted", extra={"order_id": ID})
+        logging.getLogger("orders.engine.submission").info("order accepted", extra={"order_id": ID})
     assert re.fullmatch(
-        rf"2\S+Z \[info +\] order accepted \[orders.submission\] request_id=mine order_id={ID}\n",
+        r"2\S+Z \[info +\] order accepted \[orders.engine.submission\] "
+        rf"request_id=mine order_id={ID}\n",
         log.text,
     )
 
@@ -143,10 +146,10 @@ def test_celery_leaves_the_log_as_it_is() -> None:
 
 def test_the_level_is_that_of_our_own_loggers_alone() -> None:
     log = Log("json", "DEBUG")
-    for name in ("orders.bell", "routing.router", "config.stack", "redis", "celery"):
+    for name in ("orders.engine.bell", "routing.router", "config.stack", "redis", "celery"):
         logging.getLogger(name).debug("fine")
     assert [line["logger"] for line in log.lines] == [
-        "orders.bell",
+        "orders.engine.bell",
         "routing.router",
         "config.stack",
     ]
@@ -154,7 +157,7 @@ def test_the_level_is_that_of_our_own_loggers_alone() -> None:
 
 def test_an_order_is_named_in_its_own_context_and_nowhere_else() -> None:
     log = Log("json")
-    logger = logging.getLogger("orders.execution")
+    logger = logging.getLogger("orders.engine.execution")
     context_of(ID).run(logger.info, "inside")
     logger.info("outside")
     assert [line.get("order_id") for line in log.lines] == [ID, None]
@@ -163,7 +166,7 @@ def test_an_order_is_named_in_its_own_context_and_nowhere_else() -> None:
 def test_warnings_and_worse_are_counted_by_logger_and_level() -> None:
     Log("json", "DEBUG")
     before = counts.copy()
-    logger = logging.getLogger("orders.hints")
+    logger = logging.getLogger("orders.engine.hints")
     logger.info("fine")
     logger.warning("not fine")
     logger.error("worse")

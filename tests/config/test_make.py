@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded import PROJECT
+from config.environment.data_folder import PROJECT
 
 from .conftest import clean_environment, wait_for
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.handlers.asgi import ASGIRequest
 from django.test.utils import override_settings
 
-from config.origin import Origin, is_allowed, scheme_of
+from config.http.socket_origin import Origin, is_allowed, scheme_of
 from tests.orders.client import HOST, Refused, connected, get, request
 
 SAME = [

@@ -5,8 +5,8 @@ import asyncio
 import psycopg
 import pytest
 
-from config.postgres import Link
-from config.session import SESSION
+from config.runtime.postgres import Link
+from config.runtime.session import SESSION
 from tests.database import Database
 
 LOCK = 0x70697065

@@ -12,8 +12,8 @@ import redis
 import redis.asyncio
 from django.conf import settings
 
-from config.redis_address import RedisAddress
-from config.redis_listening import listening_pool
+from config.runtime.redis_address import RedisAddress
+from config.runtime.redis_listening import listening_pool
 from tests.engine import own_redis
 from tests.forked import run_program
 

@@ -17,14 +17,14 @@ from django.core.management import call_command
 from django.test import Client
 from structlog.contextvars import bound_contextvars
 
-from config import security_log
-from config.counts import counts
-from config.embedded import PROJECT
-from config.logs import SECURITY_FIELDS, logging_settings
-from config.security_log import EVENTS, LONGEST, Facts, tell
-from orders.account_log import tell_of_command
-from orders.metrics import counted
+from config.environment.data_folder import PROJECT
+from config.http import security_log
+from config.http.security_log import EVENTS, LONGEST, Facts, tell
+from config.runtime.counters import counts
+from config.runtime.logs import SECURITY_FIELDS, logging_settings
+from orders.access.account_log import tell_of_command
 from orders.models import ApiKey
+from orders.monitoring.metrics import counted
 
 FILTER = PROJECT / "docs/deployment/fail2ban/order-engine-filter.conf"
 JAIL = PROJECT / "docs/deployment/fail2ban/order-engine-jail.conf"

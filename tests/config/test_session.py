@@ -11,10 +11,10 @@ from django.db import OperationalError, connection
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
-from config import postgres
 from config.database.connection import BoundedConnection
-from config.postgres import Link
-from config.session import (
+from config.runtime import postgres
+from config.runtime.postgres import Link
+from config.runtime.session import (
     SESSION,
     NotFit,
     answered_within,

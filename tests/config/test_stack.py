@@ -14,10 +14,10 @@ import psycopg
 import pytest
 import redis
 
-from config.embedded import PROJECT, database_url, redis_url, runtime_directory
-from config.environment import WrongSettings
-from config.listening import PortTakenError, is_healthy, is_only_local, listen, url_of
-from config.stack import announced, running_url
+from config.environment.data_folder import PROJECT, database_url, redis_url, runtime_directory
+from config.environment.listening import PortTakenError, is_healthy, is_only_local, listen, url_of
+from config.environment.variables import WrongSettings
+from config.stack.__main__ import announced, running_url
 
 from .conftest import (
     Start,

@@ -1,4 +1,4 @@
-from config.witness import STILL_LOOKS, Witness, past_help
+from config.runtime.witness import STILL_LOOKS, Witness, past_help
 
 
 def looks(witness: Witness, number: int) -> dict[str, int]:

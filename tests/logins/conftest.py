@@ -4,7 +4,7 @@ import pytest
 import redis
 from pytest_django.fixtures import Settings
 
-from config.rate import Rate
+from config.runtime.rate import Rate
 from orders.logins.attempts import attempts
 
 

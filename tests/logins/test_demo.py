@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from config import listening
-from config.environment import Environment
+from config.environment import listening
+from config.environment.variables import Environment
 from orders.logins.demo import MARK, end_demo
 from orders.management.commands.release import keep_demo_local
 from tests.logins.persons import browser, is_logged_in, log_in

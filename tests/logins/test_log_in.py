@@ -12,7 +12,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from config.rate import Rate
+from config.runtime.rate import Rate
 from orders.logins import hashing
 from orders.logins.attempts import Attempts, attempts
 from tests.engine import listen

@@ -5,9 +5,11 @@ The tests of plans explain them; the benchmark times them (`tests/bench/growth.p
 
 from typing import Any, LiteralString, NamedTuple, cast
 
-from orders import accounts, health, metrics, metrics_sql, pressure, standing, streams, tickets
-from orders import journal_sql as sql
-from orders.operators import overview
+from orders.access import accounts, admission, tickets
+from orders.admin_pages import overview
+from orders.engine import journal_sql as sql
+from orders.monitoring import engine_status, health, metrics, metrics_sql
+from orders.sockets import streams
 
 OLD = "2024-03-05 10:00+00"
 ID = "018f0000-0000-7000-8000-000000000001"
@@ -74,7 +76,7 @@ OF_LINKS: dict[str, Asked] = {
     "what was accepted": (sql.ACCEPTED, {"id": [ID]}),
     "what was moved": (sql.ADVANCED, {"moves": MOVES}),
     "keys": (sql.ACCEPTED_BEFORE, {"keys": KEYS}),
-    "the backlog": (pressure.WAITING, (10_000,)),
+    "the backlog": (admission.WAITING, (10_000,)),
     "who is behind": (streams.BEHIND, ([ID], [3])),
     "a log": (streams.HISTORY, (0, ID, False, None)),
     "API keys": (accounts.FIND_KEYS, {"digests": ["x"]}),
@@ -89,8 +91,8 @@ OF_DJANGO: dict[str, Asked] = {
     "old starts": (sql.PRUNE_STARTS, {"window": 40 * 86_400}),
     "old heartbeats": (health.FORGET, None),
     "old tickets": (tickets.PRUNE, None),
-    "the standing": (standing.STANDING, {"window": 60}),
-    "the last hour": (standing.LAST_HOUR, None),
+    "the standing": (engine_status.STANDING, {"window": 60}),
+    "the last hour": (engine_status.LAST_HOUR, None),
     "overview: last hour": (overview.LAST_HOUR, OVERVIEW),
     "overview: begun": (overview.BEGUN, OVERVIEW),
     "overview: waiting": (overview.WAITING, OVERVIEW),

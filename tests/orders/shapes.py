@@ -6,8 +6,8 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
-from orders.schema.openapi import openapi
-from orders.schema.sockets import asyncapi, messages_of
+from orders.api.schema.openapi import openapi
+from orders.api.schema.sockets import asyncapi, messages_of
 
 
 @cache

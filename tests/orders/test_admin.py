@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from orders.bell import QUEUE
+from orders.engine.bell import QUEUE
 from orders.models import Order, OrderEvent, OrderTransaction
 from routing.models import NetworkTransaction
 
@@ -208,7 +208,7 @@ def test_an_operator_asks_for_an_order_to_be_executed_now(
 def test_an_operator_is_told_when_redis_does_not_answer(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orders.bell.ring_for", lambda order_id: False)
+    monkeypatch.setattr("orders.engine.bell.ring_for", lambda order_id: False)
     assert "Redis does not answer" in act(admin_client, "retry_now", make_order())
 
 

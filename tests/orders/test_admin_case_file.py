@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from orders.admin_pages.case_file import case_file
+from orders.admin_pages.wording import FAILURE_MEANINGS, basis_points, duration
 from orders.models import FailureCode, Order, OrderEvent, OrderTransaction
-from orders.operators.case_file import case_file
-from orders.operators.words import FAILURE_MEANINGS, basis_points, duration
 from orders.representation import headline
 
 pytestmark = pytest.mark.django_db

@@ -15,9 +15,9 @@ from django.http import StreamingHttpResponse
 from django.test import AsyncClient
 from django.urls import reverse
 
+from orders.admin_pages import export
+from orders.admin_pages.export import cell
 from orders.models import Order
-from orders.operators import export
-from orders.operators.export import cell
 from tests.accounts import make_account
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -124,7 +124,7 @@ async def test_an_export_has_what_the_filters_show(operator: Any, pieces_read: l
 async def test_what_the_list_does_not_reach_is_exported_all_the_same(
     operator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orders.operators.reach.REACH", 5)
+    monkeypatch.setattr("orders.admin_pages.bounded_list.REACH", 5)
     await sync_to_async(make_orders)(30)
     (old,) = await sync_to_async(make_orders)(1, side="buy")
     await sync_to_async(Order.objects.filter(pk=old).update)(created_at=NOW - timedelta(days=9))

@@ -7,12 +7,12 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from django.utils import timezone
 
-from orders import health
-from orders.journal import Journal
+from orders.admin_pages.overview import Tile, overview
+from orders.engine.journal import Journal
+from orders.engine.moves import ClaimedOrder
 from orders.lifecycle import Status
 from orders.models import Heartbeat, Order
-from orders.moves import ClaimedOrder
-from orders.operators.overview import Tile, overview
+from orders.monitoring import health
 from tests.database import Database
 from tests.samples import move_of, moved, new_order, to_building, to_submitted
 

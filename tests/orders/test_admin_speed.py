@@ -20,9 +20,9 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
-from orders.journal import conninfo
+from orders.admin_pages.overview import orders
+from orders.engine.journal import conninfo
 from orders.models import Order
-from orders.operators.overview import orders
 from tests.database import as_owner, rewrite
 from tests.orders.ended_orders import (
     ANALYZE,
@@ -64,11 +64,11 @@ def full_tables(request: pytest.FixtureRequest, filled: psycopg.Connection) -> N
 
 @pytest.fixture(autouse=True)
 def low_bounds(full_tables: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orders.operators.reach.REACH", REACH)
-    monkeypatch.setattr("orders.pages.LOOKED_AT", REACH)
+    monkeypatch.setattr("orders.admin_pages.bounded_list.REACH", REACH)
+    monkeypatch.setattr("orders.api.pagination.LOOKED_AT", REACH)
     monkeypatch.setattr("routing.admin.read_only.MOST_COUNTED", COUNTED)
-    monkeypatch.setattr("orders.operators.overview.MOST_READ", MOST_READ)
-    monkeypatch.setattr("orders.operators.venues.MOST_READ", MOST_READ)
+    monkeypatch.setattr("orders.admin_pages.overview.MOST_READ", MOST_READ)
+    monkeypatch.setattr("orders.admin_pages.venues.MOST_READ", MOST_READ)
 
 
 Open = Callable[[str], str]
@@ -131,7 +131,7 @@ def test_the_list_of_orders_reads_a_bounded_part_of_an_index(
 def test_orders_that_lie_apart_are_looked_through_less_far(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orders.operators.reach.REACH_APART", 200)  # 301 failed
+    monkeypatch.setattr("orders.admin_pages.bounded_list.REACH_APART", 200)  # 301 failed
     assert "looked through the newest 200 " in open_page(f"{LIST}?status=failed&venue=meteora")
     assert f"looked through the newest {REACH} " in open_page(f"{LIST}?created=day&side=buy")
 

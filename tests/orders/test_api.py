@@ -9,8 +9,8 @@ import pytest
 import redis
 from django.test import override_settings
 
-from orders.hints import ACTIVE_ORDERS, hints_of_this_loop
-from orders.journal import conninfo
+from orders.engine.hints import ACTIVE_ORDERS, hints_of_this_loop
+from orders.engine.journal import conninfo
 from orders.lifecycle import Status
 from orders.urls import entry_paths
 from tests.accounts import make_account
@@ -173,7 +173,7 @@ async def test_every_entry_path_takes_orders_with_and_without_a_slash() -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        {"cookie": "theme=dark"},  # the stock way of config/handler.py
+        {"cookie": "theme=dark"},  # the stock way of config/http/order_entry.py
         {"accept": "application/json"},
         {"accept": "application/json, text/plain, */*"},
         {"content_type": "Application/JSON; charset=UTF-8"},

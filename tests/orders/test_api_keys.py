@@ -8,9 +8,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from orders import accounts
-from orders.accounts import NotAuthenticated
-from orders.keys import digest_of
+from orders.access import accounts
+from orders.access.accounts import NotAuthenticated
+from orders.access.keys import digest_of
 from orders.models import ApiKey
 
 pytestmark = pytest.mark.django_db

@@ -9,11 +9,12 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from orders import consumers, dialects, routes, subscriptions
-from orders.consumers import Close
+from orders import dialects
+from orders.api.schema.sockets import asyncapi
+from orders.api.serializers import ORDER_REQUEST
 from orders.lifecycle import Status
-from orders.schema.sockets import asyncapi
-from orders.serializers import ORDER_REQUEST
+from orders.sockets import consumers, subscriptions, urls
+from orders.sockets.consumers import Close
 from orders.urls import ENTRY_PATHS
 from tests.orders.client import Socket, connected, database_away, get, post, submit
 from tests.orders.shapes import assert_shape, assert_told, has_shape, name_of
@@ -72,7 +73,7 @@ def test_the_schemas_say_no_to_what_is_none_of_them() -> None:
         )
 
 
-NAMED = {  # by constants and by orders/problems.py
+NAMED = {  # by constants and by orders/api/problems.py
     *("invalid_order", "database_unavailable", "account_required", "client_order_id_taken"),
     *("overloaded", "too_many_waiting", "too_many_requests", "outcome_unknown"),
     "invalid_request",
@@ -98,7 +99,7 @@ def test_the_channels_are_the_paths_of_the_sockets() -> None:
         address.partition("?")[0].strip("/").replace("{orderId}", str(uuid4()))
         for address in (*(one["address"] for one in channels), *aliases)
     }
-    patterns = [route.pattern.regex for route in routes.websocket_routes[:-1]]
+    patterns = [route.pattern.regex for route in urls.websocket_routes[:-1]]
     for address in addresses:
         assert any(pattern.match(address) for pattern in patterns), address
     for pattern in patterns:

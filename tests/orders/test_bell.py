@@ -15,9 +15,9 @@ from celery import Celery
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
 
-from config import redis_listening
 from config.celery import app
-from orders import bell
+from config.runtime import redis_listening
+from orders.engine import bell
 from tests.engine import short_folder, wait_for
 from tests.machine import Watch
 from tests.proxy import proxy_of_redis

@@ -15,10 +15,10 @@ from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
 from django.test import Client
 
-from config.session import DEADLINE
+from config.runtime.session import DEADLINE
+from orders.api.renderers import PageRenderer
+from orders.api.serializers import EXAMPLE
 from orders.lifecycle import Status
-from orders.renderers import PageRenderer
-from orders.serializers import EXAMPLE
 from tests.accounts import make_account
 from tests.orders.client import SELL_SOL, Answer, count_stored, get, post, request, submit
 from tests.orders.walker import Walker, confirm

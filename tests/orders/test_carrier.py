@@ -11,16 +11,16 @@ import pytest
 import structlog
 from django.conf import settings
 
-from config.counts import counts
-from orders import bell
-from orders import carrier as carrier_module
-from orders.carrier import Carrier
-from orders.hints import HintPublisher, hints_of_this_loop
-from orders.journal import Journal, conninfo, journal_of_this_loop
-from orders.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
+from config.runtime.counters import counts
+from orders.engine import bell
+from orders.engine import carrier as carrier_module
+from orders.engine.carrier import Carrier
+from orders.engine.hints import HintPublisher, hints_of_this_loop
+from orders.engine.journal import Journal, conninfo, journal_of_this_loop
+from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
+from orders.engine.lookout import PATIENCE, Lookout
+from orders.engine.moves import ClaimedOrder, NewOrder
 from orders.lifecycle import ACTIVE, Status
-from orders.lookout import PATIENCE, Lookout
-from orders.moves import ClaimedOrder, NewOrder
 from routing.venue import SignedTransaction, TransactionStatus
 from tests.checker import load, violations
 from tests.engine import wait_for
@@ -320,7 +320,7 @@ def test_every_line_about_an_order_carries_its_id(
         raise ZeroDivisionError
 
     async def say(order_id: str) -> None:
-        logging.getLogger("orders.execution").error("carrying %s", order_id)
+        logging.getLogger("orders.engine.execution").error("carrying %s", order_id)
 
     ids = store_many(3)
     running = run(ScriptedNetwork())
@@ -438,7 +438,7 @@ def test_a_database_that_is_away_is_an_error_for_celery_to_retry(
     store_many(1)
     running = run(ScriptedNetwork(then=Sending.LANDS))
     with monkeypatch.context() as away:
-        away.setattr("orders.journal.conninfo", lambda: "host=/nowhere dbname=none")
+        away.setattr("orders.engine.journal.conninfo", lambda: "host=/nowhere dbname=none")
         running.carry().join(DEADLINE)
         (error,) = running.errors
         assert isinstance(error, psycopg.OperationalError)

@@ -16,13 +16,13 @@ from django.db import InternalError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import override_settings
 
-from config import group_commit
-from config.rate import Rate
-from orders.journal import Journal
+from config.runtime import group_commit
+from config.runtime.rate import Rate
+from orders.engine.journal import Journal
 from orders.lifecycle import Status
 from orders.management.commands import place_order
 from orders.management.commands.status import lines
-from orders.standing import Standing, standing
+from orders.monitoring.engine_status import Standing, standing
 from tests.orders.client import count_stored, get, submit
 from tests.orders.walker import Walker, confirm
 

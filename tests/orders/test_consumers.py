@@ -9,12 +9,12 @@ from channels.testing import WebsocketCommunicator
 from django.test import override_settings
 
 from config.asgi import application
-from config.redis_listening import listening_options
-from orders import consumers, streams
+from config.runtime.redis_listening import listening_options
+from orders.engine.hints import hints_of_this_loop
 from orders.events import Event
-from orders.hints import hints_of_this_loop
 from orders.lifecycle import Status
-from orders.streams import streams_of_this_loop
+from orders.sockets import consumers, streams
+from orders.sockets.streams import streams_of_this_loop
 from orders.urls import entry_paths
 from tests.accounts import Account
 from tests.database import Database

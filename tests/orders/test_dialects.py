@@ -12,10 +12,11 @@ from uuid import UUID, uuid4
 import pytest
 from django.test import override_settings
 
-from orders import consumers, dialects, subscriptions
+from orders import dialects
 from orders.dialects import NotTaken, canonical
 from orders.lifecycle import Status
-from orders.streams import Streams, streams_of_this_loop
+from orders.sockets import consumers, subscriptions
+from orders.sockets.streams import Streams, streams_of_this_loop
 from tests.accounts import make_account
 from tests.orders.client import (
     HOST,

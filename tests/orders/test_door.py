@@ -9,9 +9,9 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory, override_settings
 
-from config import door
-from config.logs import LONGEST_MESSAGE, formatter
-from orders.probes import may_read_metrics
+from config.http import door
+from config.runtime.logs import LONGEST_MESSAGE, formatter
+from orders.api.probes import may_read_metrics
 from orders.urls import probe_paths
 from tests.accounts import Account, make_account
 from tests.orders.client import (

@@ -11,14 +11,14 @@ import pytest
 from channels.db import database_sync_to_async
 from django.conf import settings
 
-from orders.execution import Execution, backoff
-from orders.journal import Journal
+from orders.api.route_log import route_log
+from orders.api.schema.examples import links
+from orders.engine.execution import Execution, backoff
+from orders.engine.journal import Journal
+from orders.engine.moves import ClaimedOrder, Overtaken
+from orders.engine.stored_route import legs_of, swap_of
 from orders.lifecycle import ACTIVE, Status
 from orders.models import Order
-from orders.moves import ClaimedOrder, Overtaken
-from orders.route_log import route_log
-from orders.schema.examples import links
-from orders.stored_route import legs_of, swap_of
 from routing import registry
 from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pricing import MAX_ATOMS
@@ -422,7 +422,7 @@ async def test_a_later_quote_outside_the_first_bound_is_not_built(
 async def test_a_decision_that_broke_the_bound_is_stored_and_shown_all_the_same(
     journal: Journal, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "orders.execution")
+    caplog.set_level("INFO", "orders.engine.execution")
     network = ScriptedNetwork(then=Sending.REJECTED)
     order_id = await executed(journal, database, network, [Falling()])
 

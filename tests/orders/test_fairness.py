@@ -11,13 +11,13 @@ from django.conf import settings
 from django.db import connections
 from django.test import override_settings
 
-from config.rate import Rate
-from orders.accounts import Principal
-from orders.journal import Journal
+from config.runtime.rate import Rate
+from orders.access.accounts import Principal
+from orders.access.admission import sender_of
+from orders.engine.journal import Journal
+from orders.engine.moves import NewOrder
+from orders.engine.submission import cancel_order
 from orders.lifecycle import Status
-from orders.moves import NewOrder
-from orders.pressure import sender_of
-from orders.submission import cancel_order
 from tests.accounts import make_account
 from tests.database import Database, MakeJournal
 from tests.orders.client import SELL_SOL, connected, count_stored, post

@@ -14,9 +14,10 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 from django.test import override_settings
 
-from config.witness import STILL_LOOKS, Witness
-from orders import bell, health
-from orders.health import beat
+from config.runtime.witness import STILL_LOOKS, Witness
+from orders.engine import bell
+from orders.monitoring import health
+from orders.monitoring.health import beat
 from tests.orders.client import PATIENCE, Answer, database_away, get
 
 pytestmark = pytest.mark.usefixtures("engine_loop")
@@ -117,7 +118,7 @@ async def test_a_worker_of_which_a_part_stands_still_does_not_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stuck = Witness()
-    monkeypatch.setattr("orders.health.witness", stuck)
+    monkeypatch.setattr("orders.monitoring.health.witness", stuck)
     stuck.turned("the consumer of bells")
     for _ in range(12):
         stuck.look()
@@ -196,7 +197,7 @@ async def test_a_worker_that_was_last_seen_long_ago_does_not_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await worker_lives()
-    monkeypatch.setattr("orders.health.ALIVE_SECONDS", -1)
+    monkeypatch.setattr("orders.monitoring.health.ALIVE_SECONDS", -1)
     assert parts(await get("/health"))["worker"] == "down"
 
 

@@ -10,8 +10,8 @@ import redis
 from channels.layers import get_channel_layer
 from django.conf import settings
 
+from orders.engine.hints import ACTIVE_ORDERS, HintPublisher, publish_now
 from orders.events import Event, group_of
-from orders.hints import ACTIVE_ORDERS, HintPublisher, publish_now
 from orders.lifecycle import FINAL, Status
 
 NO_REDIS = "redis://127.0.0.1:1/0"

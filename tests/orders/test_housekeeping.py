@@ -13,12 +13,14 @@ import redis
 from django.conf import settings
 from django.db import connection, connections
 
-from config.rate import Rate
-from orders import bell, health, housekeeping
-from orders.hints import ACTIVE_ORDERS
-from orders.journal import Journal
-from orders.journal_sql import BRING_BACK, SUSPECT_AFTER
+from config.runtime.rate import Rate
+from orders import scheduler
+from orders.engine import bell
+from orders.engine.hints import ACTIVE_ORDERS
+from orders.engine.journal import Journal
+from orders.engine.journal_sql import BRING_BACK, SUSPECT_AFTER
 from orders.lifecycle import ACTIVE, Status
+from orders.monitoring import health
 from tests.database import Database
 from tests.engine import wait_for
 from tests.samples import move_of, moved, new_order, to_building, to_submitted
@@ -62,7 +64,7 @@ async def test_nothing_is_rung_for_when_nothing_is_due(
         "UPDATE orders SET next_check = clock_timestamp() + interval '1 minute',"
         " started_at = created_at WHERE status = 'pending'"
     )
-    await done(housekeeping.ring_for_due)
+    await done(scheduler.ring_for_due)
     assert queue.tasks() == []
 
 
@@ -70,7 +72,7 @@ async def test_an_order_nobody_rang_for_is_rung_for(
     journal: Journal, database: Database, queue: Queue
 ) -> None:
     await accepted(journal)
-    await done(housekeeping.ring_for_due)
+    await done(scheduler.ring_for_due)
     assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
 
 
@@ -85,7 +87,7 @@ async def test_a_submitted_order_is_rung_for_however_many_others_wait(
     await accepted(journal, BACKLOG)
     await put_last(database, order.id)
 
-    await done(housekeeping.ring_for_due)
+    await done(scheduler.ring_for_due)
 
     assert bell.SETTLE_SUBMITTED in queue.tasks()
 
@@ -100,7 +102,7 @@ async def test_a_suspect_is_rung_for_however_many_others_wait(
     await accepted(journal, BACKLOG)
     await put_last(database, order.id)
 
-    await done(housekeeping.ring_for_due)
+    await done(scheduler.ring_for_due)
 
     assert bell.EXECUTE_ONE in queue.tasks()
 
@@ -141,7 +143,7 @@ async def test_active_orders_are_rebuilt_after_redis_forgot_them(
     before = snapshots(redis_client)
     redis_client.flushall()
 
-    await done(housekeeping.rebuild_active_orders)
+    await done(scheduler.rebuild_active_orders)
 
     assert set(before) == set(ids)
     assert snapshots(redis_client) == before
@@ -158,7 +160,7 @@ async def test_an_ended_order_that_redis_still_thinks_active_is_removed(
     await journal.drained()
     redis_client.hset(ACTIVE_ORDERS, mapping=stale)
 
-    await done(housekeeping.rebuild_active_orders)
+    await done(scheduler.rebuild_active_orders)
 
     assert snapshots(redis_client) == {}
 
@@ -177,7 +179,7 @@ async def test_a_snapshot_of_what_a_restored_database_has_forgotten_is_set_right
     lost = "01900000-0000-7000-8000-000000000000"
     redis_client.hset(ACTIVE_ORDERS, lost, future)
 
-    await done(housekeeping.rebuild_active_orders)
+    await done(scheduler.rebuild_active_orders)
 
     found = snapshots(redis_client)
     assert set(found) == {shorter, gone, newer}
@@ -187,7 +189,7 @@ async def test_a_snapshot_of_what_a_restored_database_has_forgotten_is_set_right
 def test_a_snapshot_that_is_told_while_the_others_are_rebuilt_stays(
     redis_client: redis.Redis,
 ) -> None:
-    restore = redis_client.register_script(housekeeping.RESTORE)
+    restore = redis_client.register_script(scheduler.RESTORE)
     redis_client.hset(ACTIVE_ORDERS, "one", '{"seq":7}')
     restore(keys=[ACTIVE_ORDERS], args=["one", 3, '{"seq":3}', 6])  # 6 was there when it was read
     assert redis_client.hget(ACTIVE_ORDERS, "one") == b'{"seq":7}'
@@ -205,17 +207,15 @@ async def test_a_job_that_hangs_leaves_ringing_and_the_other_jobs_alone(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    (pruning,) = (job for job in housekeeping.JOBS if job._name == "pruning")
-    (rebuilding,) = (
-        job for job in housekeeping.JOBS if job._run is housekeeping.rebuild_active_orders
-    )
+    (pruning,) = (job for job in scheduler.JOBS if job._name == "pruning")
+    (rebuilding,) = (job for job in scheduler.JOBS if job._run is scheduler.rebuild_active_orders)
     is_over, begun = threading.Event(), []
     monkeypatch.setattr(pruning, "_run", lambda: begun.append(1) or is_over.wait(120))
     (order_id,) = await accepted(journal)
     try:
         for number in (0, 60):
             redis_client.flushall()
-            await done(lambda number=number: housekeeping.tick(number))  # type: ignore[misc]  # bound now
+            await done(lambda number=number: scheduler.tick(number))  # type: ignore[misc]  # bound now
             assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
             wait_for(lambda: redis_client.hexists(ACTIVE_ORDERS, order_id), what="it is rebuilt")
             rebuilding.wait()
@@ -224,7 +224,7 @@ async def test_a_job_that_hangs_leaves_ringing_and_the_other_jobs_alone(
     finally:
         is_over.set()
         pruning.wait()
-    await done(lambda: housekeeping.tick(120))
+    await done(lambda: scheduler.tick(120))
     assert len(begun) == 2
     pruning.wait()
 
@@ -240,7 +240,7 @@ async def test_orders_of_a_clock_since_set_back_are_due_at_once(
     await journal.release([resumed])
     await database.rows(f"UPDATE orders SET next_check = next_check + {AHEAD}")
     for number in range(3):
-        await done(lambda number=number: housekeeping.tick(number + 1))  # type: ignore[misc]  # bound now
+        await done(lambda number=number: scheduler.tick(number + 1))  # type: ignore[misc]  # bound now
     assert queue.tasks()[0] == bell.ROUTE_AND_EXECUTE
     assert len(await journal.claim(10, ACTIVE)) == 3  # all but the one that is held
     assert await journal.renew([held]) == {held.id}
@@ -254,7 +254,7 @@ async def test_a_lease_of_a_clock_since_set_back_ends_as_any_other(
     await accepted(journal)
     (order,) = await journal.claim(1, ACTIVE)
     await database.rows(f"UPDATE orders SET lease_until = lease_until + {AHEAD}")
-    await done(housekeeping.bring_back)
+    await done(scheduler.bring_back)
     left = "extract(epoch FROM lease_until - clock_timestamp())"
     assert 0 < await database.order(order.id, left) <= settings.LEASE_SECONDS
     assert await database.order(order.id, "lost_leases") == 0
@@ -270,7 +270,7 @@ async def test_what_is_due_later_by_a_rule_stays_so(
     await journal.advance(move_of(later, Status.PENDING, delay=longest))
     query = "SELECT id, next_check, lease_until FROM orders ORDER BY id"
     before = await database.rows(query)
-    await done(housekeeping.bring_back)
+    await done(scheduler.bring_back)
     assert await database.rows(query) == before
     assert caplog.records == []
 
@@ -293,7 +293,7 @@ async def test_starts_of_the_future_hold_up_no_order(
     )
     await accepted(journal, 4)
     assert len(await journal.claim(4, ACTIVE)) == 2
-    await done(housekeeping.prune)
+    await done(scheduler.prune)
     assert await database.rows("SELECT sum(orders) FROM order_starts") == [(3,)]
 
 

@@ -11,9 +11,10 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from orders import serializers, submission
-from orders.journal import conninfo
-from orders.moves import AlreadyAccepted
+from orders.api import serializers
+from orders.engine import submission
+from orders.engine.journal import conninfo
+from orders.engine.moves import AlreadyAccepted
 from routing.tokens import MARKETS, TOKENS, Registry
 from tests.accounts import execute, make_account
 from tests.database import Database, MakeJournal, rewrite

@@ -10,13 +10,13 @@ from django.conf import settings
 from django.db import connections
 from psycopg import errors
 
-from config.rate import Rate
-from orders.execution import Execution
-from orders.journal import Journal, journal_of_this_loop
-from orders.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
+from config.runtime.rate import Rate
+from orders.engine.execution import Execution
+from orders.engine.journal import Journal, journal_of_this_loop
+from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
+from orders.engine.moves import ClaimedOrder, Overtaken
+from orders.engine.submission import NotCancellable, cancel_order
 from orders.lifecycle import IllegalTransition, Status
-from orders.moves import ClaimedOrder, Overtaken
-from orders.submission import NotCancellable, cancel_order
 from tests.checker import load, violations
 from tests.database import Database, MakeJournal
 from tests.proxy import Cut, proxy_of

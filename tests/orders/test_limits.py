@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from config.limits import MAX_BODY, MAX_PAGE_BODY, limit_body
+from config.http.body_limit import MAX_BODY, MAX_PAGE_BODY, limit_body
 from tests.orders.client import request
 
 SCOPE = {"type": "http", "method": "POST", "path": "/execute", "headers": []}

@@ -12,9 +12,9 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
-from orders import pages
-from orders.filters import OrderFilter, wanted
-from orders.journal import conninfo
+from orders.api import pagination
+from orders.api.filters import OrderFilter, wanted
+from orders.engine.journal import conninfo
 from orders.lifecycle import Status
 from orders.models import Order
 from tests.accounts import make_account
@@ -49,7 +49,7 @@ async def walk(url: str | None, way: str = "next") -> tuple[list[list[str]], str
 @pytest.fixture
 def looks_at_two(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a page look through no more than two orders."""
-    monkeypatch.setattr(pages, "LOOKED_AT", 2)
+    monkeypatch.setattr(pagination, "LOOKED_AT", 2)
 
 
 async def set_all_to_one_time() -> None:
@@ -302,7 +302,7 @@ async def test_a_page_of_orders_costs_no_query_for_each(
     def turn() -> int:
         with django_assert_max_num_queries(6):  # one to know the owner, and a transaction
             found = len(
-                pages.page_of(wanted(QueryDict("side=sell"), own_orders()), None, 25).orders
+                pagination.page_of(wanted(QueryDict("side=sell"), own_orders()), None, 25).orders
             )
         connection.close()
         return found
@@ -330,8 +330,8 @@ async def plan(query: str) -> str:
 
     def explain() -> str:
         with CaptureQueriesContext(connection) as seen:
-            page = pages.page_of(wanted(QueryDict(query), own_orders()), None, 2)
-            pages.page_of(wanted(QueryDict(query), own_orders()), page.older, 2)
+            page = pagination.page_of(wanted(QueryDict(query), own_orders()), None, 2)
+            pagination.page_of(wanted(QueryDict(query), own_orders()), page.older, 2)
         of_orders = [one["sql"] for one in seen.captured_queries if 'FROM "orders"' in one["sql"]]
         with psycopg.connect(as_owner(conninfo())) as database:
             database.execute(ENDED_ORDERS)  # few rows would be read whole, or in any order

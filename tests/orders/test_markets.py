@@ -11,7 +11,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 
-from orders.serializers import read_order
+from orders.api.serializers import read_order
 from routing import registry
 from routing.tokens import REGISTRY, TOKENS
 from tests.orders.client import (

@@ -10,11 +10,11 @@ import yaml
 from django.db import connection, transaction
 from prometheus_client.parser import text_string_to_metric_families
 
-from config.counts import counts
-from config.rate import Rate
-from orders import health, metrics
-from orders import metrics_sql as sql
+from config.runtime.counters import counts
+from config.runtime.rate import Rate
 from orders.lifecycle import ACTIVE, Status
+from orders.monitoring import health, metrics
+from orders.monitoring import metrics_sql as sql
 from tests.database import Database
 from tests.orders.client import SELL_SOL, connected, database_away, get, post, submit
 from tests.orders.walker import Walker, cancel_in_silence, confirm
@@ -189,7 +189,7 @@ async def test_every_process_tells_what_it_counted_by_its_heartbeat(database: Da
     worker = {"kind": "worker", "process": "b:1"}
     assert figure(found, "process_orders_carried_total", **worker) == 0
     assert figure(found, "process_orders_carried_total", **WEB) is None
-    lines = {"logger": "orders.hints", "level": "warning"}
+    lines = {"logger": "orders.engine.hints", "level": "warning"}
     assert figure(found, "process_log_lines_total", **lines, **worker) == 3
 
 
@@ -249,7 +249,7 @@ async def test_sockets_hints_and_what_the_resync_finds_are_counted(
         await confirm(order_id)
         await socket.rest()
     order_id = await submit()
-    monkeypatch.setattr("orders.streams.RESYNC_SECONDS", 0.02)
+    monkeypatch.setattr("orders.sockets.streams.RESYNC_SECONDS", 0.02)
     async with connected(f"/ws/orders/{order_id}") as socket:
         await socket.message()
         await cancel_in_silence(order_id)

@@ -11,19 +11,19 @@ import yaml
 from django.core.management import call_command
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
-from config.embedded import PROJECT
+from config.environment.data_folder import PROJECT
 from orders import urls
+from orders.api.filters import OrderFilter
+from orders.api.parsers import parse_json
+from orders.api.problems import CODES
+from orders.api.schema import openapi as declared
+from orders.api.schema.examples import DIALECTS
+from orders.api.schema.openapi import openapi
+from orders.api.schema.shapes import PROBLEM_CODES
+from orders.api.serializers import ORDER_REQUEST, InvalidOrder
 from orders.events import LABELS
-from orders.filters import OrderFilter
 from orders.lifecycle import Status
 from orders.models import FailureCode
-from orders.parsers import parse_json
-from orders.problems import CODES
-from orders.schema import openapi as declared
-from orders.schema.examples import DIALECTS
-from orders.schema.openapi import openapi
-from orders.schema.shapes import PROBLEM_CODES
-from orders.serializers import ORDER_REQUEST, InvalidOrder
 from orders.urls import entry_paths
 from routing.venue import Side
 from tests.orders.client import SELL_SOL, Answer, database_away, get, post, request, submit

@@ -10,13 +10,15 @@ import psycopg
 import pytest
 from django.db import InternalError, OperationalError, connection
 
-from config import group_commit
-from config.rate import Rate
-from orders import authentication, consumers, submission
-from orders.accounts import Accounts
-from orders.journal import Journal, conninfo
-from orders.moves import NewOrder
-from orders.pressure import Backlog, Overloaded
+from config.runtime import group_commit
+from config.runtime.rate import Rate
+from orders.access import authentication
+from orders.access.accounts import Accounts
+from orders.access.admission import Backlog, Overloaded
+from orders.engine import submission
+from orders.engine.journal import Journal, conninfo
+from orders.engine.moves import NewOrder
+from orders.sockets import consumers
 from routing.registry import read_registry
 from tests.accounts import execute, make_account
 from tests.database import Database, MakeJournal

@@ -11,11 +11,11 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
-from config.counts import counts
-from orders import accounts, key_use
-from orders.keys import COMMAND, MAX_KEYS, Wish, is_within, make_key, networks_of, prefix_of
+from config.runtime.counters import counts
+from orders.access import accounts, key_use
+from orders.access.keys import COMMAND, MAX_KEYS, Wish, is_within, make_key, networks_of, prefix_of
+from orders.api.schema.openapi import openapi
 from orders.models import ApiKey
-from orders.schema.openapi import openapi
 from tests.accounts import Account, execute, make_account
 from tests.orders.client import (
     SELL_SOL,

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from orders import async_view
-from orders.journal import conninfo
+from orders.api import base_views
+from orders.engine.journal import conninfo
 from tests.database import Database
 from tests.machine import Watch
 from tests.orders.client import SELL_SOL, Answer, post
@@ -58,13 +58,13 @@ async def is_idle(database: Database) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("seconds", [async_view.ANSWER_SECONDS, 0.2], ids=["usual", "in a hurry"])
+@pytest.mark.parametrize("seconds", [base_views.ANSWER_SECONDS, 0.2], ids=["usual", "in a hurry"])
 async def test_orders_sent_while_their_table_is_locked_are_each_answered_with_the_truth(
     database: Database, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     """In a hurry they are answered while their statement waits: it stores them afterwards."""
     await post("/execute", SELL_SOL)  # the engine was at work before
-    monkeypatch.setattr(async_view, "ANSWER_SECONDS", seconds)
+    monkeypatch.setattr(base_views, "ANSWER_SECONDS", seconds)
     async with orders_locked():
         answers = await asyncio.gather(*(send(number) for number in range(CROWD)))
     await is_idle(database)

@@ -13,10 +13,10 @@ import redis
 from django.conf import settings
 from django.test import override_settings
 
-from config.rate import Rate
-from orders import pressure
-from orders.accounts import Principal
-from orders.pressure import KEY, Backlog, Limiter, Overloaded, OwnCount, name_of
+from config.runtime.rate import Rate
+from orders.access import admission
+from orders.access.accounts import Principal
+from orders.access.admission import KEY, Backlog, Limiter, Overloaded, OwnCount, name_of
 from tests.accounts import make_account
 from tests.engine import SELL, Engine, engine, own_postgres, wait_for
 from tests.machine import Watch
@@ -105,7 +105,7 @@ async def test_a_limit_that_was_reached_by_a_clock_since_set_back_is_over(
     redis_client: redis.Redis,
 ) -> None:
     limiter = Limiter(settings.REDIS_URL, Rate(2, 60))
-    redis_client.set(f"{pressure.KEY}one", f"{time.time() + 600:.6f}")
+    redis_client.set(f"{admission.KEY}one", f"{time.time() + 600:.6f}")
     found = [await limiter.take("one") for _ in range(3)]
     await limiter.close()
     assert [one.wait == 0 for one in found] == [True, True, False]
@@ -130,7 +130,7 @@ async def test_what_was_used_comes_back_with_time(where: str) -> None:
     rate = Rate(20, 1)  # one each 0.05 seconds
     limiter, own = Limiter(settings.REDIS_URL, rate), OwnCount(rate)
 
-    async def take() -> pressure.Allowance:
+    async def take() -> admission.Allowance:
         return own.take("one") if where == "own" else await limiter.take("one")
 
     start = time.monotonic()
@@ -163,7 +163,7 @@ async def test_a_redis_that_hangs_costs_a_moment_and_no_order() -> None:
         watch.assert_within(2)
         watch = Watch()
         rest = await asyncio.gather(*(limiter.take("one") for _ in range(50)))
-        watch.assert_within(pressure.REDIS_SECONDS)
+        watch.assert_within(admission.REDIS_SECONDS)
         await limiter.close()
     assert {one.wait for one in (first, *rest)} == {0.0}
 
@@ -190,7 +190,7 @@ async def test_a_full_backlog_lets_nobody_in_until_it_is_worked_off() -> None:
 
 
 async def test_a_backlog_counts_what_others_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pressure, "BACKLOG_SECONDS", 0.0)
+    monkeypatch.setattr(admission, "BACKLOG_SECONDS", 0.0)
     for _ in range(3):
         await submit()
     backlog = Backlog(4)

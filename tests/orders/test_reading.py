@@ -6,11 +6,11 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from config.counts import counts
-from config.rate import Rate
-from orders import reading
-from orders.accounts import Principal
-from orders.reading import ReadLimit, cost_of_list, limit_of_this_process
+from config.runtime.counters import counts
+from config.runtime.rate import Rate
+from orders.access import read_limits
+from orders.access.accounts import Principal
+from orders.access.read_limits import ReadLimit, cost_of_list, limit_of_this_process
 from tests.accounts import make_account
 from tests.orders.client import SELL_SOL, get, post
 
@@ -97,7 +97,7 @@ def test_what_one_process_counted_holds_for_another() -> None:
 def test_without_a_limit_nothing_is_counted() -> None:
     with override_settings(READ_RATE_LIMIT=None):
         limit_of_this_process.cache_clear()
-        assert reading.allowance_of_read(Principal(), "127.0.0.1", 80) is None
+        assert read_limits.allowance_of_read(Principal(), "127.0.0.1", 80) is None
     limit_of_this_process.cache_clear()
 
 

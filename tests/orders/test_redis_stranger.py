@@ -10,9 +10,9 @@ import pytest
 import redis
 from django.conf import settings
 
-from config.broker import is_bell, is_message
-from config.counts import counts
-from orders import bell
+from config.runtime.broker import is_bell, is_message
+from config.runtime.counters import counts
+from orders.engine import bell
 from tests.accounts import Account
 from tests.orders.client import connected, get, submit
 from tests.orders.walker import confirm

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import structlog
 
-from config.counts import counts
+from config.runtime.counters import counts
 from orders.urls import entry_paths
 from tests.orders.client import SELL_SOL, connected, get, post, request
 
@@ -26,7 +26,7 @@ def ids(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
     monkeypatch.setattr(logging.getLogger("orders"), "handlers", [Keeping()])
     monkeypatch.setattr(logging.getLogger("orders"), "level", logging.INFO)
-    logging.getLogger("orders.submission").manager._clear_cache()  # type: ignore[attr-defined]
+    logging.getLogger("orders.engine.submission").manager._clear_cache()  # type: ignore[attr-defined]
     return found
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from orders.api.parsers import parse_json
+from orders.api.problems import invalid_fields
+from orders.api.serializers import InvalidOrder, OrderRequestSerializer, read_new_order
+from orders.engine.submission import OrderRequest
 from orders.events import LABELS
-from orders.parsers import parse_json
-from orders.problems import invalid_fields
 from orders.representation import decimal
-from orders.serializers import InvalidOrder, OrderRequestSerializer, read_new_order
-from orders.submission import OrderRequest
 from routing.tokens import (
     BONK,
     JUP,
@@ -557,7 +557,7 @@ def test_an_order_whose_value_nobody_can_tell_is_refused_where_orders_have_a_lim
 ) -> None:
     lonely = Token("LONE", "LoneMint", 6)
     known = Registry([SOL, USDC, lonely, RAY], [Market(lonely, RAY, Decimal(1))])
-    monkeypatch.setattr("orders.serializers.registry", lambda: known)
+    monkeypatch.setattr("orders.api.serializers.registry", lambda: known)
     sent = {"tokenIn": "LONE", "tokenOut": "RAY", "amount": 1}
     assert read_new_order(sent).market.base == lonely
     settings.MAX_ORDER_VALUE = Decimal(10**9)

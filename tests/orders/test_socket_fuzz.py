@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from orders.consumers import Close
-from orders.journal import conninfo
+from orders.engine.journal import conninfo
+from orders.sockets.consumers import Close
 from tests.accounts import execute, make_account
 from tests.engine import Web, engine
 from tests.orders.client import SELL_SOL, connected

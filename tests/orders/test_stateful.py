@@ -25,13 +25,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from orders.execution import Execution
-from orders.journal import Journal
-from orders.journal_sql import GIVEN_UP_AFTER
+from orders.engine.execution import Execution
+from orders.engine.journal import Journal
+from orders.engine.journal_sql import GIVEN_UP_AFTER
+from orders.engine.moves import ClaimedOrder, Move, Overtaken
+from orders.engine.submission import NotCancellable, cancel_order
 from orders.lifecycle import ACTIVE, CANCELLABLE, FINAL, Status
-from orders.moves import ClaimedOrder, Move, Overtaken
-from orders.submission import NotCancellable, cancel_order
-from routing.simulated_transaction import sign_swap
+from routing.simulation.transaction import sign_swap
 from routing.venue import (
     InsufficientLiquidity,
     NetworkUnavailable,

@@ -11,9 +11,9 @@ import pytest
 from django.test import override_settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from orders import accounts
-from orders.keys import digest_of
-from orders.routes import websocket_routes
+from orders.access import accounts
+from orders.access.keys import digest_of
+from orders.sockets.urls import websocket_routes
 from orders.urls import entry_paths
 from tests.accounts import Account, execute, make_account
 from tests.orders.client import HOST, SELL_SOL, Answer, connected, count_stored, get, post, request

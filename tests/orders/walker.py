@@ -4,10 +4,10 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from orders.engine.journal import Journal, advance_now, conninfo, journal_of_this_loop
+from orders.engine.moves import Move
 from orders.events import Event
-from orders.journal import Journal, advance_now, conninfo, journal_of_this_loop
 from orders.lifecycle import Status
-from orders.moves import Move
 
 DATA: dict[Status, dict[str, Any]] = {
     Status.BUILDING: {"selectedDex": "meteora"},

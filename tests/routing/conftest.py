@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from routing.faults import Faults
-from routing.simulated_arbitrage import Arbitrage
-from routing.simulated_pool import SimulatedPool
-from routing.simulation import Simulation
+from routing.simulation.arbitrage import Arbitrage
+from routing.simulation.faults import Faults
+from routing.simulation.pool import SimulatedPool
+from routing.simulation.settings import Simulation
 from routing.venue import Network
 from routing.venues import Exchange, simulated_exchange
 from tests.routing.contract import SELL

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from routing.pools.pool import Direction, Pool
 from routing.pricing import net_output, pool_quote, required_input
-from routing.simulated_transaction import sign_swap
+from routing.simulation.transaction import sign_swap
 from routing.venue import (
     Absent,
     Bound,

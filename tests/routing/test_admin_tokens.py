@@ -14,9 +14,9 @@ from django.urls import reverse
 
 from routing import registry
 from routing.models import Market, SimulatedPool, Token
-from routing.simulated_pool import PoolKey, read_pool
+from routing.simulation.pool import PoolKey, read_pool
+from routing.simulation.wallet import base58
 from routing.tokens import JUP, MARKETS, SOL, USDC
-from routing.wallet import base58
 
 pytestmark = pytest.mark.django_db
 MINT = base58(bytes(range(32)))

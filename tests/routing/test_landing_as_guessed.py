@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from routing import ledger
 from routing.pools.pool import Direction
+from routing.simulation import ledger
 from routing.venue import (
     Absent,
     Bound,

@@ -10,8 +10,8 @@ from django.db import DatabaseError, connection, transaction
 
 from routing.models import Market, Token
 from routing.registry import read_registry, registry
+from routing.simulation.wallet import base58
 from routing.tokens import MARKETS, TOKENS
-from routing.wallet import base58
 
 pytestmark = pytest.mark.django_db
 MINT = base58(bytes(range(32)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.embedded import PROJECT
+from config.environment.data_folder import PROJECT
 from routing.quoting import CODES
 from tests.bench.routing import DEPTHS, size_table
 

@@ -6,10 +6,10 @@ from routing.pools.bins import ONE, price_of_bin
 from routing.pools.constant_product import ConstantProductPool
 from routing.pools.liquidity_bins import LiquidityBinPool
 from routing.pools.pool import Direction
-from routing.simulated_arbitrage import MEMORY, STEP, Arbitrage, moments, moved_to
-from routing.simulated_pool import AnyPool, PoolKey, Price, SimulatedPool
-from routing.simulated_price import MILLION, seeded_walk
-from routing.simulated_seeding import STEP_20, constant_product, liquidity_bins
+from routing.simulation.arbitrage import MEMORY, STEP, Arbitrage, moments, moved_to
+from routing.simulation.pool import AnyPool, PoolKey, Price, SimulatedPool
+from routing.simulation.price import MILLION, seeded_walk
+from routing.simulation.seeding import STEP_20, constant_product, liquidity_bins
 
 NOW = 1_760_000_000
 REFERENCE = Price(1, 10)  # 100 USDC for a SOL

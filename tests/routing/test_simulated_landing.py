@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from routing.pools.bins import price_of_bin
 from routing.pools.constant_product import ConstantProductPool
 from routing.pools.pool import Direction
-from routing.simulated_arbitrage import Arbitrage
-from routing.simulated_batch import NETWORK_FEE, Batch, Entry
-from routing.simulated_landing import execute
-from routing.simulated_pool import AnyPool, PoolKey, Price, SimulatedPool, read_pool
-from routing.simulated_price import seeded_walk
-from routing.simulated_seeding import STEP_20, constant_product, liquidity_bins
-from routing.simulated_transaction import Instruction, SwapInstruction
+from routing.simulation.arbitrage import Arbitrage
+from routing.simulation.batch import NETWORK_FEE, Batch, Entry
+from routing.simulation.landing import execute
+from routing.simulation.pool import AnyPool, PoolKey, Price, SimulatedPool, read_pool
+from routing.simulation.price import seeded_walk
+from routing.simulation.seeding import STEP_20, constant_product, liquidity_bins
+from routing.simulation.transaction import Instruction, SwapInstruction
 from routing.tokens import JUP, SOL, USDC
 from routing.venue import Bound, Side
 from tests.routing.pools.samples import bin_pools, constant_product_pools

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
-from routing import ledger
 from routing.pools.pool import Direction
-from routing.simulated_batch import NETWORK_FEE
-from routing.simulated_pool import PoolKey, SimulatedPool, read_pool
-from routing.simulated_transaction import sign_swap
-from routing.simulation import Simulation
+from routing.simulation import ledger
+from routing.simulation.batch import NETWORK_FEE
+from routing.simulation.pool import PoolKey, SimulatedPool, read_pool
+from routing.simulation.settings import Simulation
+from routing.simulation.transaction import sign_swap
 from routing.tokens import SOL, USDC
 from routing.venue import (
     Absent,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.simulated_price import LIMIT, MILLION, deviation, noise, seeded_walk
+from routing.simulation.price import LIMIT, MILLION, deviation, noise, seeded_walk
 
 NOW = 1_760_000_000
 times = st.integers(0, 2**33)

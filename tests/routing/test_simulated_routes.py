@@ -10,7 +10,7 @@ import pytest_asyncio
 from routing.decision import Decision
 from routing.pricing import bound_for
 from routing.router import best_route
-from routing.simulation import Simulation
+from routing.simulation.settings import Simulation
 from routing.tokens import JUP, REGISTRY, SOL, USDC, USDT, Market
 from routing.venue import Landed, Side, Swap, UnsupportedToken
 from routing.venues import Exchange, simulated_exchange

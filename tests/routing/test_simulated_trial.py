@@ -11,9 +11,9 @@ from routing.pools.bins import price_of_bin
 from routing.pools.pool import Direction
 from routing.pricing import pool_quote
 from routing.quoting import check_price
-from routing.simulated_pool import CONSTANT_PRODUCT, LIQUIDITY_BINS, direction
-from routing.simulated_seeding import BIN_STEPS, MOST_ATOMS, STEP_20, bin_ids, pool_like
-from routing.simulated_trial import NotTradable, quote_depth_in_atoms, tried_pool
+from routing.simulation.pool import CONSTANT_PRODUCT, LIQUIDITY_BINS, direction
+from routing.simulation.seeding import BIN_STEPS, MOST_ATOMS, STEP_20, bin_ids, pool_like
+from routing.simulation.trial import NotTradable, quote_depth_in_atoms, tried_pool
 from routing.tokens import SOL, USDC, Market, Token
 from routing.venue import Liquidity, Side, Swap
 from routing.venues import SIMULATED_VENUES

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from routing.faults import Faults
 from routing.pools.pool import Direction
 from routing.pricing import bound_for, execution_price
 from routing.router import best_route
-from routing.simulated_pools import SimulatedPools
-from routing.simulated_seeding import constant_product
-from routing.simulation import Simulation
+from routing.simulation.faults import Faults
+from routing.simulation.pools import SimulatedPools
+from routing.simulation.seeding import constant_product
+from routing.simulation.settings import Simulation
 from routing.tokens import BONK, JUP, REGISTRY, SOL, USDC
 from routing.venue import (
     Bound,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.faults import Faults
-from routing.simulation import VENUES, Simulation, read_faults, read_price_ranges
+from routing.simulation.faults import Faults
+from routing.simulation.settings import VENUES, Simulation, read_faults, read_price_ranges
+from routing.simulation.wallet import base58
 from routing.venues import SIMULATED_VENUES, simulated_exchange
-from routing.wallet import base58
 
 
 def test_faults_are_read_by_name_and_a_venues_own_wins() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from config.embedded import DATABASE
+from config.environment.data_folder import DATABASE
 from tests.engine import engine
 from tests.servers.installed import Servers, make_cluster, servers_in
 

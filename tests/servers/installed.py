@@ -15,9 +15,9 @@ import pytest
 import redis
 from psycopg.conninfo import make_conninfo
 
-from config.child import Child, end_with_parent
-from config.embedded import DATABASE
-from config.identity import Identity, postgres_identity
+from config.environment.data_folder import DATABASE
+from config.stack.child import Child, end_with_parent
+from config.stack.identity import Identity, postgres_identity
 from tests.engine import wait_for
 
 HANDED_TO_NOBODY = range(12_000, 32_000)  # as Linux is shipped, it begins at 32,768

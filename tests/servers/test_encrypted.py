@@ -38,8 +38,8 @@ ACCEPTED = "SELECT count(*) FROM orders"
 TELL = """
 import asyncio
 from django.db import connection
-from config.postgres import Link
-from orders.journal import conninfo
+from config.runtime.postgres import Link
+from orders.engine.journal import conninfo
 
 def tell(info, path):
     found = info.get_parameters()

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from config.embedded import PROJECT
-from config.first_cause import CannotStart, look_at_database, look_at_redis
-from config.redis_address import RedisAddress
+from config.environment.data_folder import PROJECT
+from config.environment.first_cause import CannotStart, look_at_database, look_at_redis
+from config.runtime.redis_address import RedisAddress
 from tests.config.conftest import clean_environment
 from tests.engine import processes
 from tests.servers.installed import Postgres, Redis, free_port, servers_in

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from config.pooler import REFUSAL, shares_sessions
-from config.postgres import Link
+from config.runtime.pooler import REFUSAL, shares_sessions
+from config.runtime.postgres import Link
 from tests.engine import processes
 from tests.servers.installed import Postgres, Servers, pgbouncer, servers_in
 

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from orders.consumers import Close
+from orders.sockets.consumers import Close
 from tests.accounts import Account, make_account
 from tests.checker import load, violations
 from tests.engine import PATIENCE, SELL, Answer, Engine, Web, listen, processes, wait_for

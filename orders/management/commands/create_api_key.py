@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from orders.keys import COMMAND, MAX_KEYS, SCOPES, TooManyKeys, Wish, make_key, read_network
+from orders.access.keys import COMMAND, MAX_KEYS, SCOPES, TooManyKeys, Wish, make_key, read_network
 from orders.management.order_watch import engine_needed
 
 LOST = "If a key was made, nobody knows it: look at list_api_keys, and revoke it."

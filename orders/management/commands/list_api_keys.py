@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from orders.keys import scopes_of
+from orders.access.keys import scopes_of
 from orders.management.order_watch import engine_needed
 from orders.models import ApiKey
 

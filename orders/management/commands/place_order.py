@@ -9,6 +9,10 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
+from orders.access.admission import Overloaded, ShareIsFull
+from orders.api.problems import Problem, invalid_fields, refusal
+from orders.api.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
+from orders.engine.submission import OutcomeUnknown, new_order_id, submit_order
 from orders.events import LABELS, Event
 from orders.management.order_watch import (
     BAD_INPUT,
@@ -20,10 +24,6 @@ from orders.management.order_watch import (
     follow,
     run,
 )
-from orders.pressure import Overloaded, ShareIsFull
-from orders.problems import Problem, invalid_fields, refusal
-from orders.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
-from orders.submission import OutcomeUnknown, new_order_id, submit_order
 from routing.venue import BPS
 
 KNOWN = " or ".join(LABELS)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from orders.keys import COMMAND, revoke_keys
+from orders.access.keys import COMMAND, revoke_keys
 from orders.management.order_watch import engine_needed
 from orders.models import ApiKey
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from orders.keys import (
+from orders.access.keys import (
     COMMAND,
     MOST_OVERLAP_HOURS,
     OVERLAP_HOURS,

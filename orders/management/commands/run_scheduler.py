@@ -9,10 +9,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from config.fitness import refuse_unfit_database
-from config.witness import leave_within, witness
-from orders import health, housekeeping
-from orders.journal import conninfo
+from config.environment.fitness import refuse_unfit_database
+from config.runtime.witness import leave_within, witness
+from orders import scheduler
+from orders.engine.journal import conninfo
+from orders.monitoring import health
 
 TICK_SECONDS = 1.0
 STOP_SECONDS = 4.0  # for a tick under way: nothing is lost that the next scheduler would not do
@@ -37,5 +38,5 @@ class Command(BaseCommand):
         tick = 0
         while not stopped.wait(TICK_SECONDS):
             witness.turned("the scheduler")
-            housekeeping.tick(tick)
+            scheduler.tick(tick)
             tick += 1

@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from orders.health import is_worker_here
 from orders.management.order_watch import FAILED, engine_needed
-from orders.standing import Standing, standing
+from orders.monitoring.engine_status import Standing, standing
+from orders.monitoring.health import is_worker_here
 
 
 class Command(BaseCommand):

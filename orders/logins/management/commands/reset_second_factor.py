@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from config.security_log import tell
+from config.http.security_log import tell
 from orders.logins.management.accounts import account_named, note
 from orders.logins.second_factor import forget
 from orders.logins.sessions import end_sessions

@@ -1,0 +1,139 @@
+"""Where the web process listens, and whether it answers there."""
+
+import errno
+import http.client
+import json
+import socket
+from ipaddress import ip_address
+from itertools import count
+
+from config.environment.values import in_url
+from config.environment.variables import WrongSettings, read_environment
+
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
+"""Addresses that stand for all of the machine, and one that leads to them."""
+LOCAL_NAMES = {"localhost", LOOPBACK, "[::1]"}
+FIRST_PORT = 8000
+
+
+class PortTakenError(Exception):
+    """The port that PORT names is not free."""
+
+
+def listen_host() -> str:
+    """HOST; without it only this machine may connect, unless a platform gives us a PORT."""
+    given = read_environment()
+    return given.HOST or ("0.0.0.0" if given.PORT else LOOPBACK)  # noqa: S104
+
+
+def is_only_local() -> bool:
+    """Whether nobody but this machine can connect, and no setting speaks of anybody else.
+
+    A proxy or a tunnel may stand before a server of this machine alone; then ALLOWED_HOSTS, HTTPS
+    or CSRF_TRUSTED_ORIGINS says so.
+
+    :raises WrongSettings: HOST is nowhere.
+    """
+    found = read_environment()
+    others = set(found.ALLOWED_HOSTS) - LOCAL_NAMES
+    if others or found.HTTPS or found.PROXY_SSL_HEADER or found.CSRF_TRUSTED_ORIGINS:
+        return False
+    return ip_address(_address(listen_host())[1].partition("%")[0]).is_loopback
+
+
+def reached_at(port: int) -> str:
+    """Return at which address others reach us, in words; empty: only this machine does."""
+    if not is_reachable():
+        return ""
+    host = listen_host()
+    if host in EVERYWHERE:
+        return f"at port {port} of every address of this machine"
+    if ip_address(_address(host)[1].partition("%")[0]).is_loopback:
+        return "by a proxy or tunnel of this machine, of which the settings speak"
+    return f"at {in_url(host)}:{port}"
+
+
+def is_reachable() -> bool:
+    """Whether others can connect, or may be able to."""
+    try:
+        return not is_only_local()
+    except WrongSettings:
+        return True
+
+
+def listen() -> socket.socket:
+    """Return a listening socket on PORT, else on the first free port from 8000.
+
+    The socket itself is handed to the web process, so that nobody can take the port in between,
+    and callers wait instead of being refused while that process is started again.
+
+    :raises PortTakenError: PORT is set and not free.
+    :raises WrongSettings: HOST is no address of this machine.
+    """
+    host, wanted = listen_host(), read_environment().PORT
+    for port in [wanted] if wanted else count(FIRST_PORT):
+        try:
+            return listen_on(host, port)
+        except OSError as error:
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise not_ours(host) from None
+            if wanted or port > FIRST_PORT + 1000:
+                raise PortTakenError(f"Port {port} cannot be used: {error.strerror}.") from error
+    raise AssertionError("unreachable: count() has no end")
+
+
+def listen_on(host: str, port: int) -> socket.socket:
+    """Return a listening socket whose connections send at once (TCP_NODELAY, which they inherit).
+
+    Without it each answer on a kept connection would wait 40 ms for the client's acknowledgement
+    of its head: uvicorn takes a socket that it is given for a unix one, and sets nothing itself.
+
+    :raises OSError: the port is taken.
+    :raises WrongSettings: the host has no address.
+    """
+    family, address = _address(host)
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # `::` is everybody
+        listener.bind((address, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def not_ours(host: str) -> WrongSettings:
+    return WrongSettings([f"HOST is {host!r}: it has to be an address or a name of this machine."])
+
+
+def url_of(host: str, port: int) -> str:
+    """Return where somebody on this machine reaches what listens there."""
+    return f"http://{in_url(EVERYWHERE.get(host, host))}:{port}"
+
+
+def is_healthy(port: int, host: str = LOOPBACK) -> bool:
+    """Whether the web process of a local stack answers, and has heard from a worker."""
+    connection = http.client.HTTPConnection(EVERYWHERE.get(host, host), port, timeout=1.0)
+    try:
+        connection.request("GET", "/health", headers={"Host": "localhost"})  # always allowed
+        response = connection.getresponse()
+        return response.status == http.client.OK and json.load(response)["worker"] == "ok"
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return False
+    finally:
+        connection.close()
+
+
+def _address(host: str) -> tuple[socket.AddressFamily, str]:
+    """Return the address of a name, that of IPv4 if it has both."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        raise not_ours(host) from None
+    family, _, _, _, place = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return family, str(place[0])

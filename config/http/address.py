@@ -1,0 +1,192 @@
+"""The client's address: one answer for limits, logs and lists, whoever asks.
+
+A connection has one address, its other end's. Behind proxies that is a proxy's, and the client's
+stands in `X-Forwarded-For`, to which each proxy appends who came to it. Whoever sends a request
+writes that header too, so it is read from the right, and no further than TRUSTED_PROXIES says.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import NamedTuple
+
+from django.conf import settings
+
+from config.http.body_limit import Application
+from config.http.refusal import Message, Receive, Send
+
+Address = IPv4Address | IPv6Address
+Networks = tuple[IPv4Network | IPv6Network, ...]
+Headers = Iterable[tuple[bytes, bytes]]
+
+FORWARDED_FOR = b"x-forwarded-for"
+FORWARDED = b"x-forwarded"  # -for, -host, -port, -proto, -server, and what else begins so
+SPOKEN_FOR = frozenset(
+    (
+        *(b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip"),
+        *(b"cf-connecting-ip", b"cf-connecting-ipv6", b"cf-ray", b"true-client-ip"),
+        *(b"fastly-client-ip", b"fly-client-ip", b"x-appengine-user-ip", b"x-azure-clientip"),
+        *(b"x-envoy-external-address", b"x-original-forwarded-for", b"x-original-host"),
+    )
+)
+"""What a proxy adds; where one of these is, its sender speaks for somebody else."""
+MOST_PROXIES = 32  # in one row; nobody has as many
+MOST_CHARACTERS = 100  # of an address with its port; a zone's name may be long
+MOST_KNOWN = 4096  # addresses that a process need not read again
+SITE = 64  # bits of an IPv6 address that one holder has, at least
+# Where one IPv4 address stands behind so many bits, its holder has all that begins with them.
+NETWORKS_OF_IPV4 = ((IPv6Network("64:ff9b::/96"), 128), (IPv6Network("2002::/16"), 48))
+WRITTEN = re.compile(
+    r"\[(?P<inner>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(%[^\]\s]+)?\](:[0-9]+)?"  # [2001:db8::1%eth0]:80
+    r"|(?P<four>[0-9.]+)(:[0-9]+)?"  # 10.0.0.1:80
+    r"|(?P<six>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(%\S+)?"  # fe80::1%eth0
+).fullmatch
+
+
+class Known(NamedTuple):
+    """What one text says of an address."""
+
+    address: Address | None
+    text: str  # in its one way of writing, empty if it is none
+    site: str  # what is counted together
+
+
+NO_ADDRESS = Known(None, "", "unknown")
+
+
+def client_of(peer: str, headers: Headers) -> str:
+    """Return who sent a request that came from `peer`: an address in its one way of writing.
+
+    What is no address, such as a socket's file or a proxy's `unknown`, counts for nothing: then it
+    is the peer.
+    """
+    values = [value for name, value in headers if name == FORWARDED_FOR]
+    if not values or not is_proxy(peer):
+        return plain(peer)
+    trusted = settings.TRUSTED_PROXIES
+    told = b",".join(values)
+    names = [one.strip() for one in told.decode("latin-1").rsplit(",", MOST_PROXIES)]
+    if told.count(b",") >= MOST_PROXIES:
+        del names[0]  # many more, unread
+    if isinstance(trusted, int):
+        return plain(names[-min(trusted, len(names))], peer)
+    return _first_stranger(names, peer, trusted)
+
+
+def is_proxy(peer: str) -> bool:
+    """Whether the other end of a connection is believed about whom it speaks for."""
+    trusted = settings.TRUSTED_PROXIES
+    if isinstance(trusted, int):
+        return trusted > 0
+    found = parsed(peer)
+    return found is not None and is_within(found, trusted)
+
+
+def is_spoken_for(headers: Headers) -> bool:
+    """Whether a proxy has added a word, so that another than the peer may ask."""
+    return any(name in SPOKEN_FOR or name.startswith(FORWARDED) for name, _ in headers)
+
+
+def site_of(address: str) -> str:
+    """Return what is counted together: an IPv4 address; the /64 network of an IPv6 one.
+
+    Of an IPv6 one that a tunnel made of an IPv4 one: what the holder of the IPv4 one has of it.
+    """
+    return known(address).site
+
+
+def parsed(text: str) -> Address | None:
+    """Return the address in a text such as 10.0.0.1:80 or [2001:db8::1%eth0]:80; None: none is.
+
+    An IPv4 address as sockets for both kinds write it (::ffff:10.0.0.1) is that IPv4 address. No
+    other wrapping counts (NAT64, 6to4): a stranger could be 127.0.0.1 by it.
+    """
+    return known(text).address
+
+
+def plain(text: str, instead: str = "") -> str:
+    """Return an address as all write it; else `instead`'s, else an empty text."""
+    return known(text).text or known(instead).text
+
+
+def known(text: str) -> Known:
+    """Read a text; the same clients come again and again, so it is read once."""
+    return NO_ADDRESS if len(text) > MOST_CHARACTERS else _read(text)
+
+
+@lru_cache(maxsize=MOST_KNOWN)
+def _read(text: str) -> Known:
+    written = WRITTEN(text)
+    if written is None:
+        return NO_ADDRESS
+    try:
+        found = ip_address(written["inner"] or written["four"] or written["six"])
+    except ValueError:
+        return NO_ADDRESS
+    if isinstance(found, IPv6Address):
+        found = found.ipv4_mapped or found
+    return Known(found, str(found), _site(found))
+
+
+def _site(address: Address) -> str:
+    if isinstance(address, IPv4Address):
+        return str(address)
+    bits = next((bits for network, bits in NETWORKS_OF_IPV4 if address in network), SITE)
+    return str(ip_network((int(address), bits), strict=False).network_address)
+
+
+def is_within(address: Address, networks: Networks) -> bool:
+    return any(address in one for one in networks if one.version == address.version)
+
+
+def with_client(application: Application) -> Application:
+    """Wrap an ASGI application: `scope["client"]`, and so REMOTE_ADDR, is the client's address.
+
+    And `scope["scheme"]` is the one that the client used, where its proxy tells.
+    """
+
+    async def named(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await application(scope, receive, send)
+            return
+        peer, port = scope.get("client") or ("", 0)
+        headers = scope["headers"]
+        client = client_of(peer, headers)
+        if client != peer:
+            scope["client"] = (client, port if client == plain(peer) else 0)
+        schemes = [value for name, value in headers if name == b"x-forwarded-proto"]
+        if schemes and is_proxy(peer):
+            scope["scheme"] = _scheme(schemes[-1].strip(), scope)
+        await application(scope, receive, send)
+
+    return named
+
+
+def _first_stranger(names: Sequence[str], peer: str, trusted: Networks) -> str:
+    """Return the first address from the right that is no proxy of ours."""
+    last = peer
+    for name in reversed(names):
+        found = parsed(name)
+        if found is None:
+            break
+        last = name
+        if not is_within(found, trusted):
+            break
+    return plain(last)
+
+
+def _scheme(told: bytes, scope: Message) -> str:
+    is_socket = scope["type"] == "websocket"
+    if told in (b"https", b"wss"):
+        return "wss" if is_socket else "https"
+    if told in (b"http", b"ws"):
+        return "ws" if is_socket else "http"
+    return str(scope.get("scheme", ""))

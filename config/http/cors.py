@@ -1,0 +1,74 @@
+"""Lets pages of the origins in ALLOWED_ORIGINS call the API from their browsers (CORS).
+
+Own lines and no middleware: orders and probes go around Django's, and every answer must have the
+headers, a refused body's as well. Never with credentials: a page that is not ours acts for nobody,
+or by a key of its own.
+"""
+
+from django.conf import settings
+
+from config.http.body_limit import Application
+from config.http.refusal import Message, Receive, Send
+from config.http.socket_origin import is_listed, origin_or_none
+
+METHODS = b"GET, HEAD, POST"
+SENT_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-ID"
+READ_HEADERS = (
+    b"Location, Retry-After, Idempotent-Replayed, ETag, X-Request-ID, RateLimit-Limit,"
+    b" RateLimit-Remaining, RateLimit-Reset, WWW-Authenticate, API-Key-Expires"
+)
+FRESH_SECONDS = b"600"  # for which a browser need not ask again
+Headers = list[tuple[bytes, bytes]]
+
+
+def with_cors(application: Application) -> Application:
+    """Wrap an ASGI application of HTTP."""
+
+    async def shared(scope: Message, receive: Receive, send: Send) -> None:
+        if not settings.ALLOWED_ORIGINS:
+            await application(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin", b"")
+        page = origin_or_none(origin.decode("latin-1"))
+        is_welcome = page is not None and is_listed(page)
+        asked = b"access-control-request-method" in headers
+        if is_welcome and asked and scope["method"] == "OPTIONS":
+            await permit(origin, send)
+            return
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                found = varying(message.get("headers", ()))
+                if is_welcome:
+                    found += [
+                        (b"access-control-allow-origin", origin),
+                        (b"access-control-expose-headers", READ_HEADERS),
+                    ]
+                message = {**message, "headers": found}
+            await send(message)
+
+        await application(scope, receive, answer)
+
+    return shared
+
+
+async def permit(origin: bytes, send: Send) -> None:
+    """Answer a browser that asks whether it may send what a page wants."""
+    headers = [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-methods", METHODS),
+        (b"access-control-allow-headers", SENT_HEADERS),
+        (b"access-control-max-age", FRESH_SECONDS),
+        (b"vary", b"Origin"),
+        (b"content-length", b"0"),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def varying(headers: Headers) -> Headers:
+    """Return the headers, which now say that the answer depends on the origin."""
+    named = [value for name, value in headers if name.lower() == b"vary"]
+    others = [(name, value) for name, value in headers if name.lower() != b"vary"]
+    return [*others, (b"vary", b", ".join([*named, b"Origin"]))]

@@ -1,0 +1,204 @@
+"""How many may stand at the door of one web process: connections and sockets, of each client.
+
+A connection is its peer's: behind a proxy that is the proxy, which counts its clients itself. A
+socket is its client's, by address, until it has said for which account it acts; then the account's.
+"""
+
+import logging
+import resource
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from channels.security.websocket import WebsocketDenier
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from config.http.address import is_proxy, parsed, site_of
+from config.http.refusal import Message, Receive, Refusal, Send
+from config.http.security_log import tell
+from config.http.socket_origin import header
+from config.runtime.counters import counts
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5
+RESERVED = 128  # descriptors: servers, files, and the connections that are being refused
+MOST_DESCRIPTORS = 65_536
+RETRY: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", str(RETRY_SECONDS).encode()),)
+FULL = Refusal(503, "too_many_connections", "The engine has no place left: come again.", RETRY)
+TOO_MANY_CONNECTIONS = Refusal(
+    *(429, "too_many_connections", "So many connections are too many for one client."), RETRY
+)
+TOO_MANY_SOCKETS = Refusal(
+    *(429, "too_many_sockets", "So many WebSockets are too many for one client: close some."),
+    RETRY,
+)
+TOO_MANY = 4429
+STRANGE_HOST = Refusal(400, "bad_request", "This host is not served: ALLOWED_HOSTS has its names.")
+
+
+class Places:
+    """How many each name has taken."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return self._taken.total()
+
+    def take(self, name: str, most: int) -> bool:
+        """Take one of `most` places; False: all are taken."""
+        if self._taken[name] >= most:
+            return False
+        self._taken[name] += 1
+        return True
+
+    def give(self, name: str) -> None:
+        self._taken[name] -= 1
+        if self._taken[name] <= 0:
+            del self._taken[name]
+
+
+connections = Places()
+sockets = Places()
+
+
+def refusal_of_connection(peer: str, open_now: int) -> Refusal | None:
+    """Return why a connection is not served; if None, it has a place that is to be given back."""
+    if open_now > min(settings.MAX_CONNECTIONS, room_for_connections()):
+        found = FULL
+    elif is_proxy(peer) or connections.take(site_of(peer), settings.MAX_ADDRESS_CONNECTIONS):
+        return None
+    else:
+        found = TOO_MANY_CONNECTIONS
+    counts["connections_refused"] += 1
+    tell("limit_hit", {"client": (peer, 0)}, limit="connections")
+    return found
+
+
+def give_back(peer: str) -> None:
+    if not is_proxy(peer):
+        connections.give(site_of(peer))
+
+
+def room_for_connections() -> int:
+    """Return how many connections this process has descriptors for."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_DESCRIPTORS if soft < 0 else max(1, soft - RESERVED)
+
+
+def raise_limit() -> None:
+    """Have as many descriptors as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard < 0 else min(hard, MOST_DESCRIPTORS)
+    if 0 <= soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextmanager
+def place_of_address(client: str) -> Iterator["Place"]:
+    """Hold a socket's place while it is open."""
+    place = Place(f"address:{site_of(client)}")
+    try:
+        yield place
+    finally:
+        place.leave()
+
+
+class Place:
+    """One socket's place; whose it is changes once it is known."""
+
+    def __init__(self, name: str) -> None:
+        self.is_free = sockets.take(name, settings.MAX_SOCKETS)
+        self._name = name if self.is_free else ""
+
+    def move(self, name: str) -> bool:
+        """Count for another from now on; False: that one has as many as may be."""
+        if not sockets.take(name, settings.MAX_SOCKETS):
+            return False
+        self.leave()
+        self._name = name
+        return True
+
+    def leave(self) -> None:
+        if self._name:
+            sockets.give(self._name)
+            self._name = ""
+
+
+class BoundedSockets:
+    """Refuses the sockets that are too many for their address, before any handshake.
+
+    A page cannot read such an answer, so its socket is opened to be told why.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        with place_of_address((scope.get("client") or ("",))[0]) as place:
+            if place.is_free:
+                await self._application({**scope, "place": place}, receive, send)
+                return
+            counts["sockets_refused"] += 1
+            tell("limit_hit", scope, limit="sockets")
+            if header(scope, b"origin") is not None:
+                await send({"type": "websocket.accept"})
+                text = TOO_MANY_SOCKETS.frame(retryAfter=RETRY_SECONDS)
+                await send({"type": "websocket.send", "text": text})
+                await send({"type": "websocket.close", "code": TOO_MANY})
+                return
+            await refuse_handshake(scope, send, TOO_MANY_SOCKETS)
+
+
+class KnownHosts:
+    """Serves the hosts of ALLOWED_HOSTS alone, as Django does for what goes through it.
+
+    Else any page could have its name lead to this machine, and be its own origin here.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if is_served(scope):
+            await self._application(scope, receive, send)
+        else:
+            await refuse_handshake(scope, send, STRANGE_HOST)
+
+
+def is_served(scope: Message) -> bool:
+    """Whether the Host is one of ours; who names none, such as HTTP/1.0, is no browser."""
+    host = header(scope, b"host")
+    if not host:
+        return host is None
+    allowed = settings.ALLOWED_HOSTS
+    if settings.DEBUG and not allowed:
+        allowed = [".localhost", "127.0.0.1", "[::1]"]
+    return validate_host(split_domain_port(host)[0], allowed)
+
+
+def is_by_address(scope: Message) -> bool:
+    """Whether the Host is an address, which no page can have as its name."""
+    host = split_domain_port(header(scope, b"host") or "")[0]
+    return parsed(host) is not None
+
+
+def can_be_told(scope: Message) -> bool:
+    """Whether a handshake may be answered by a status: a browser would not show it to its page."""
+    answers = scope.get("extensions") or {}
+    return "websocket.http.response" in answers and header(scope, b"origin") is None
+
+
+async def refuse_handshake(scope: Message, send: Send, refusal: Refusal) -> None:
+    """Answer a handshake by an HTTP status, with 403 where the server has no word for others."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await WebsocketDenier()(scope, None, send)
+        return
+    body = refusal.body()
+    headers = refusal.all_headers(body)
+    start = {"type": "websocket.http.response.start", "status": refusal.status, "headers": headers}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": body})

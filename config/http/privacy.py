@@ -1,0 +1,56 @@
+"""What is somebody's own: not taken in clear text, and kept by nobody on the way.
+
+Own lines and no middleware: orders go around Django's.
+"""
+
+from django.conf import settings
+from django.utils.crypto import constant_time_compare
+
+from config.http.body_limit import Application
+from config.http.refusal import Message, Receive, Refusal, Send
+from config.http.socket_origin import header, scheme_of
+
+PUBLIC = ("/static/", "/api/markets", "/api/schema", "/api/docs", "/favicon.ico")
+LIVE_PAGE = "/"  # the same for everybody
+METRICS = "/metrics"  # asked from within, by whoever cannot speak TLS
+CLEAR_KEY = Refusal(
+    *(403, "https_required"),
+    "A key came in clear text, where anybody on the way can read it: have it rotated, and use"
+    " https.",
+)
+
+
+def with_privacy(application: Application) -> Application:
+    """Wrap an ASGI application of HTTP.
+
+    With HTTPS on, a request that brings a key in clear text is refused, on every path: a client
+    that is only led to https follows, and sends the key in the clear ever after. What is not
+    public, and says nothing else, is not to be kept: who goes back after a logout sees nothing.
+    """
+
+    async def private(scope: Message, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if settings.SECURE_SSL_REDIRECT and scheme_of(scope) == "http":
+            credential = header(scope, b"authorization")
+            if credential is not None and not _is_for_metrics(path, credential):
+                await CLEAR_KEY.send(send, receive)
+                return
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message.get("headers", ())
+                if b"cache-control" not in [name.lower() for name, _ in headers]:
+                    message = {**message, "headers": [*headers, (b"cache-control", b"no-store")]}
+            await send(message)
+
+        is_public = path == LIVE_PAGE or path.startswith(PUBLIC)
+        await application(scope, receive, send if is_public else answer)
+
+    return private
+
+
+def _is_for_metrics(path: str, credential: str) -> bool:
+    """Whether this is METRICS_TOKEN, which opens nothing else, and where it belongs."""
+    token = settings.METRICS_TOKEN
+    is_token = token and constant_time_compare(credential.rpartition(" ")[2], token)
+    return bool(is_token) and path.rstrip("/") == METRICS

@@ -1,0 +1,89 @@
+"""One WebSocket: uvicorn's own, which lets a client go that is refused and does not hear it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
+from websockets.frames import CTRL_OPCODES
+from websockets.legacy.framing import Frame
+
+from config.runtime.counters import counts
+
+HANDSHAKE_SECONDS = 10.0  # for us to answer
+LAST_WORD_SECONDS = 1.0  # for a refused client to answer a close
+MAX_SMALL_FRAMES = 200  # a second; a client that pings sends one in some
+SMALL = 126  # bytes; a frame of control has fewer
+REFUSED = frozenset((4400, 4401, 4403, 4404, 4429))
+TOO_MUCH = 4429
+
+
+class WebSocket(WebSocketProtocol):
+    """What uvicorn makes for each WebSocket (`--ws config.http.websocket:WebSocket`)."""
+
+    leave: Callable[[], None] = staticmethod(lambda: None)  # gives the connection's place back
+    _ending: asyncio.TimerHandle | None = None
+    _small_frames = 0
+    _second = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._end_within(HANDSHAKE_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._go_on()
+        self.leave()
+        super().connection_lost(exc)
+        if self._reads_no_more():  # what is left is large, and in a circle that is found late
+            self.reader = asyncio.StreamReader(loop=self.loop)
+
+    async def ws_handler(self, protocol: Any, path: str) -> Any:  # type: ignore[override]
+        self._go_on()
+        return await super().ws_handler(protocol, path)
+
+    async def asgi_send(self, message: Any) -> None:
+        kind = message["type"]
+        was_open = self.handshake_started_event.is_set()
+        is_refusal = kind == "websocket.close" and (
+            not was_open or message.get("code", 1000) in REFUSED
+        )
+        if is_refusal and was_open:
+            await self.handshake_completed_event.wait()
+        if is_refusal or kind == "websocket.http.response.start":
+            self._end_within(LAST_WORD_SECONDS)
+        await super().asgi_send(message)
+
+    async def read_frame(self, max_size: int | None) -> Frame:
+        """Read a frame; those that the application never sees are counted.
+
+        These are pings, pongs, and small pieces of a message, of which one can have any number.
+        """
+        frame: Frame = await super().read_frame(max_size)
+        is_piece = not frame.fin and len(frame.data) < SMALL
+        if (is_piece or frame.opcode in CTRL_OPCODES) and self._is_flooding():
+            counts["sockets_flooded"] += 1
+            self._end_within(LAST_WORD_SECONDS)
+            self.fail_connection(TOO_MUCH, "Send less at once.")
+            await asyncio.sleep(0)  # where the reading ends
+        return frame
+
+    def _reads_no_more(self) -> bool:
+        reading = getattr(self, "transfer_data_task", None)
+        return reading is None or reading.done()
+
+    def _is_flooding(self) -> bool:
+        now = time.monotonic()
+        if now - self._second > 1:
+            self._second, self._small_frames = now, 0
+        self._small_frames += 1
+        return self._small_frames > MAX_SMALL_FRAMES
+
+    def _end_within(self, seconds: float) -> None:
+        self._go_on()
+        self._ending = self.loop.call_later(seconds, self.transport.abort)
+
+    def _go_on(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None

@@ -1,0 +1,281 @@
+"""Many callers, one statement: the writes that wait while the last one is under way go together.
+
+A lone caller pays for one statement at once; a crowd shares it. Each caller gets the answer to its
+own item, or its own error, within its own `patience`, whatever the server does meanwhile:
+
+- a constraint or data error: the items run once more, one by one, and only the culprit gets it;
+- a row locked by somebody else (`lock_timeout`) or a cancelled statement: likewise, one by one;
+- a deadlock: the same items again;
+- a lost connection, or one that does not answer: it is thrown away, what had been committed is
+  read back (`recover`), and the rest runs again.
+
+Who could not be answered is told which it was: nothing was written, or nobody knows
+(`OutcomeUnknown`).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import psycopg
+from psycopg import errors
+
+from config.runtime.postgres import LINK_SECONDS, Link, LinkConnection
+from config.runtime.session import is_connection_lost, leaves_doubt, remaining
+
+__all__ = ["Connection", "GroupCommit", "OutcomeUnknown", "is_connection_lost"]
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Connection = LinkConnection
+
+RECONNECT_PAUSE = 0.2
+TRIES = 5  # after deadlocks, and after a statement met what an earlier send of it had left
+SMALL = 64  # items that go together in any case
+ALONE = "SELECT set_config('lock_timeout', '10', false)"  # ms: a crowd waits behind each of them
+TOGETHER = "SELECT set_config('lock_timeout', '500', false)"
+# Other errors are the item's own: an earlier send of it met them as well.
+UNDECIDED = (psycopg.OperationalError, errors.UniqueViolation)
+
+
+class OutcomeUnknown(psycopg.OperationalError):
+    """The statement was sent, and it could not be learnt in time whether it was committed.
+
+    Look later whether it was; it may still be under way for as long as a statement may take.
+    """
+
+
+@dataclass(slots=True, eq=False)
+class Waiter(Generic[Item, Answer]):
+    """A caller: its item, where its answer goes, and until when it waits (`time.monotonic`)."""
+
+    item: Item
+    future: asyncio.Future[Answer]
+    ends_at: float
+    is_sent: bool = False
+    """A statement with it is under way."""
+    is_doubtful: bool = False
+    """A statement with it was sent on a connection that was lost."""
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            doubt = (self.is_sent or self.is_doubtful) and isinstance(error, UNDECIDED)
+            self.future.set_exception(_unknown(error) if doubt else error)
+
+    def take(self, answer: Answer | Exception) -> None:
+        if self.future.done():
+            return
+        if isinstance(answer, Exception):
+            self.future.set_exception(answer)
+        else:
+            self.future.set_result(answer)
+
+
+class GroupCommit(Generic[Item, Answer]):
+    def __init__(
+        self,
+        link: Link,
+        run: Callable[[Connection, Sequence[Item]], Awaitable[Sequence[Answer | Exception]]],
+        recover: Callable[[Connection, Sequence[Item]], Awaitable[Sequence[Answer | None]]],
+        *,
+        patience: float,
+        limit: int = 400,
+        seconds: float = LINK_SECONDS,
+    ) -> None:
+        """Gather items for `run`, which answers each in order, in one transaction.
+
+        An answer that is an exception is raised to the item's own caller.
+        `recover` tells of each item what `run` would have answered had it been committed, or
+        None if it was not. `patience` is how long a caller waits, and `seconds` how long a
+        statement may take before its connection is given up.
+        """
+        self._link = link
+        self._run = run
+        self._recover = recover
+        self._patience = patience
+        self._limit = limit
+        self._seconds = seconds
+        self._waiting: list[Waiter[Item, Answer]] = []
+        self._under_way: Sequence[Waiter[Item, Answer]] = ()
+        self._flushing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_error: Exception | None = None
+
+    async def __call__(self, item: Item) -> Answer:
+        """Return the answer to `item` once it is committed.
+
+        :raises OutcomeUnknown: nobody knows whether it was committed.
+        :raises psycopg.Error: its own constraint or data error, or the server stayed away;
+            nothing was written.
+        """
+        loop = asyncio.get_running_loop()
+        ends_at = time.monotonic() + remaining(self._patience)
+        waiter: Waiter[Item, Answer] = Waiter(item, loop.create_future(), ends_at)
+        self._waiting.append(waiter)
+        if self._flushing is None:
+            # With no caller's request in its log: what it tells of concerns all of them.
+            self._flushing = asyncio.create_task(self._flush(), context=Context())
+        if self._timer is None:
+            self._arm(ends_at)
+        return await waiter.future
+
+    def _arm(self, ends_at: float) -> None:
+        wait = max(0.0, ends_at - time.monotonic())
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(wait, self._give_up_the_late, context=Context())
+
+    def _give_up_the_late(self) -> None:
+        """Answer those whose patience has ended. One timer serves all, and goes off rarely."""
+        self._timer = None
+        now = time.monotonic()
+        left: list[float] = []
+        for waiter in [*self._under_way, *self._waiting]:
+            if waiter.future.done():
+                continue
+            if waiter.ends_at <= now:
+                waiter.fail(self._error_of_the_late())
+            else:
+                left.append(waiter.ends_at)
+        if left:
+            self._arm(min(left))
+
+    def _error_of_the_late(self) -> psycopg.OperationalError:
+        cause = self._last_error or "it did not answer in time"
+        return psycopg.OperationalError(f"the database: {cause}")
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                # Half a crowd at a time: while PostgreSQL writes the one half, the other half's
+                # callers run. All at once, each would wait for the other.
+                size = min(self._limit, max(SMALL, len(self._waiting) // 2))
+                batch, self._waiting = self._waiting[:size], self._waiting[size:]
+                self._under_way = batch
+                await self._settle(batch)
+        except Exception as error:  # a bug of ours must not leave anybody without an answer
+            for waiter in [*self._under_way, *self._waiting]:
+                waiter.fail(error)
+            self._waiting = []
+            raise
+        finally:
+            self._flushing = None
+            self._under_way = ()
+            if self._timer is not None and not self._waiting:
+                self._timer.cancel()
+                self._timer = None
+
+    async def _settle(self, batch: Sequence[Waiter[Item, Answer]]) -> None:
+        """See that each of them is answered, by what the server says or by its patience."""
+        is_resumed = any(waiter.is_doubtful for waiter in batch)
+        tries = 0
+        while batch := [waiter for waiter in batch if not waiter.future.done()]:
+            try:
+                answers = await self._answered(batch, is_resumed=is_resumed)
+            except asyncio.CancelledError:
+                for waiter in batch:
+                    waiter.future.cancel()
+                raise
+            except Exception as error:  # noqa: BLE001  # each waiter gets it, none is lost
+                _note(batch, error)
+                is_resumed = is_resumed or any(waiter.is_doubtful for waiter in batch)
+                if isinstance(error, psycopg.Error) and is_connection_lost(error):
+                    is_resumed, self._last_error = True, error
+                    await asyncio.sleep(RECONNECT_PAUSE)
+                elif tries < TRIES - 1 and _may_go_again(batch, error):
+                    tries += 1
+                elif len(batch) > 1 and isinstance(error, psycopg.Error):
+                    await self._settle_one_by_one(batch, error)
+                    return
+                else:
+                    for waiter in batch:
+                        waiter.fail(error)
+            else:
+                self._last_error = None
+                for waiter, answer in zip(batch, answers, strict=True):
+                    waiter.take(answer)
+
+    async def _settle_one_by_one(
+        self, batch: Sequence[Waiter[Item, Answer]], error: psycopg.Error
+    ) -> None:
+        is_locked = isinstance(error, errors.LockNotAvailable)
+        if is_locked:
+            await self._set(ALONE)
+        for waiter in batch:
+            await self._settle([waiter])
+        if is_locked:
+            await self._set(TOGETHER)
+
+    async def _set(self, statement: str) -> None:
+        """Change the session of this connection; a new one is as `config.runtime.session` says."""
+        try:
+            async with self._link.connection(self._seconds) as connection:
+                await connection.execute(statement)
+        except psycopg.Error as error:
+            logger.info("the session was not changed: %s", error)
+
+    async def _answered(
+        self, batch: Sequence[Waiter[Item, Answer]], *, is_resumed: bool
+    ) -> Sequence[Answer | Exception]:
+        async with self._link.connection(self._seconds) as connection:
+            if is_resumed:
+                return await self._resumed(connection, batch)
+            return await self._sent(connection, batch)
+
+    async def _sent(
+        self, connection: Connection, batch: Sequence[Waiter[Item, Answer]]
+    ) -> Sequence[Answer | Exception]:
+        for waiter in batch:
+            waiter.is_sent = True
+        return await self._run(connection, [waiter.item for waiter in batch])
+
+    async def _resumed(
+        self, connection: Connection, batch: Sequence[Waiter[Item, Answer]]
+    ) -> Sequence[Answer | Exception]:
+        """Run only what the lost connection had not committed, by now.
+
+        It may yet commit, in a server that was frozen: then what runs here finds it there, and is
+        refused. So those are read back once more.
+        """
+        known = await self._recover(connection, [waiter.item for waiter in batch])
+        answers: list[Any] = list(known)
+        missing = [place for place, answer in enumerate(known) if answer is None]
+        if missing:
+            rerun = await self._sent(connection, [batch[place] for place in missing])
+            for place, answer in zip(missing, rerun, strict=True):
+                answers[place] = answer
+        refused = [place for place in missing if isinstance(answers[place], Exception)]
+        if refused:
+            late = await self._recover(connection, [batch[place].item for place in refused])
+            for place, found in zip(refused, late, strict=True):
+                if found is not None:
+                    answers[place] = found
+        return answers
+
+
+def _note(batch: Sequence[Waiter[Item, Answer]], error: Exception) -> None:
+    """Take down whether what had been sent may have been committed in spite of the error."""
+    if not isinstance(error, psycopg.Error):
+        logger.error("a statement's answer could not be read", exc_info=error)
+    for waiter in batch:
+        waiter.is_doubtful = waiter.is_doubtful or (waiter.is_sent and leaves_doubt(error))
+        waiter.is_sent = False
+
+
+def _may_go_again(batch: Sequence[Waiter[Item, Answer]], error: Exception) -> bool:
+    if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
+        return True
+    # An earlier send of the same, which was taken for lost, was committed meanwhile.
+    is_own = len(batch) == 1 and batch[0].is_doubtful
+    return is_own and isinstance(error, errors.UniqueViolation)
+
+
+def _unknown(error: Exception) -> OutcomeUnknown:
+    unknown = OutcomeUnknown(f"the outcome is not known: {error}")
+    unknown.__cause__ = error
+    return unknown

@@ -1,0 +1,152 @@
+"""How every process writes its log: lines for people, or JSON for machines, with ids in both.
+
+All of it goes through the standard library's loggers, those of Django, Celery and uvicorn too.
+What was bound in the context (`request_id`, `order_id`) stands in each line by itself; other
+fields come by `extra=`, and only those named here: nobody can log a cookie by accident.
+"""
+
+import logging
+import sys
+from contextvars import Context, copy_context
+from typing import Any
+
+import orjson
+import structlog
+from structlog.contextvars import bind_contextvars, merge_contextvars
+from structlog.stdlib import ExtraAdder, ProcessorFormatter
+from structlog.typing import EventDict, ProcessorReturnValue, WrappedLogger
+
+from config.runtime.counters import counts
+
+FORMATS = ("console", "json")
+OTHERS = ("django", "django.server", "uvicorn", "uvicorn.error", "uvicorn.access")
+CONSUMER = "celery.worker.consumer.consumer"
+SECURITY = "engine.security"  # its lines are written at every level
+EXTRA_FIELDS = ("order_id", "seq", "status_code")
+# Of config/http/security_log.py. The address stands first: a stranger's words come after it.
+SECURITY_FIELDS = (
+    *("address", "account", "key_prefix", "user_name", "by", "reason", "limit", "changed", "days"),
+)
+LONGEST_MESSAGE = 2_000  # characters; a traceback stands beside it
+ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {9: "\t", 10: "\\n", 13: "\\r"}
+
+
+def logging_settings(level: str, form: str) -> dict[str, Any]:
+    """Return Django's LOGGING: `level` for the engine's own loggers, `form` one of FORMATS.
+
+    :raises ValueError: there is no such level or format.
+    """
+    if level not in logging.getLevelNamesMapping():
+        raise ValueError(f"LOG_LEVEL is DEBUG, INFO, WARNING, ERROR or CRITICAL, not {level}")
+    if form not in FORMATS:
+        raise ValueError(f"LOG_FORMAT is {' or '.join(FORMATS)}, not {form}")
+    passed_on: dict[str, Any] = {"handlers": [], "propagate": True}  # instead of handlers of theirs
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": "config.runtime.logs.formatter", "form": form}},
+        "filters": {
+            "in_one_line": {"()": "config.runtime.logs.InOneLine"},
+            "of_strangers": {"()": "config.runtime.logs.OfStrangers"},
+        },
+        "handlers": {
+            "console": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "filters": ["of_strangers"],
+            },
+            "counter": {"class": "config.runtime.logs.LineCounter", "level": "WARNING"},
+        },
+        "root": {"handlers": ["console", "counter"], "level": "WARNING"},
+        "loggers": {
+            **{name: {"level": level} for name in ("config", "orders", "routing")},
+            **dict.fromkeys(OTHERS, passed_on),
+            CONSUMER: {"filters": ["in_one_line"]},
+            SECURITY: {"level": "INFO"},
+        },
+    }
+
+
+def formatter(form: str) -> ProcessorFormatter:
+    return ProcessorFormatter(
+        foreign_pre_chain=[
+            merge_contextvars,
+            ExtraAdder((*EXTRA_FIELDS, *SECURITY_FIELDS)),
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+        ],
+        processors=[
+            ProcessorFormatter.remove_processors_meta,
+            within_bounds,
+            *((structlog.processors.format_exc_info, as_json) if form == "json" else ()),
+            *((on_one_line, console_renderer()) if form == "console" else ()),
+        ],
+    )
+
+
+def console_renderer() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(),
+        pad_event_to=0,
+        sort_keys=False,
+        exception_formatter=structlog.dev.plain_traceback,  # the others show local variables
+    )
+
+
+def as_json(logger: WrappedLogger, method: str, event: EventDict) -> ProcessorReturnValue:
+    line = {
+        "timestamp": event.pop("timestamp"),
+        "level": event.pop("level"),
+        "logger": event.pop("logger"),
+        "message": event.pop("event"),
+        **event,
+    }
+    return orjson.dumps(line, default=str).decode()
+
+
+def on_one_line(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Escape what would let a client's text start a line of its own, or steer the terminal."""
+    event["event"] = str(event["event"]).strip().translate(ESCAPES)
+    return event
+
+
+def within_bounds(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Cut what anybody can make as long as a request's head: a path, a header."""
+    text = str(event["event"])
+    if len(text) > LONGEST_MESSAGE:
+        event["event"] = f"{text[:LONGEST_MESSAGE]}... ({len(text)} characters)"
+    return event
+
+
+def context_of(order_id: str) -> Context:
+    """Return a copy of the context in which every log line carries the order's id."""
+    context = copy_context()
+    context.run(bind_contextvars, order_id=order_id)
+    return context
+
+
+class InOneLine(logging.Filter):
+    """Puts the error of a warning in its line: Celery has a traceback of each lost connection."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno == logging.WARNING and record.exc_info:
+            record.msg, record.args = f"{record.getMessage()} {record.exc_info[1]}", ()
+            record.exc_info = None
+        return True
+
+
+class OfStrangers(logging.Filter):
+    """Leaves out where a request was refused, such as for its Host: its line says why."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("django.security."):
+            record.exc_info = record.exc_text = None
+        return True
+
+
+class LineCounter(logging.Handler):
+    """Counts lines by logger and level: what goes wrong and is survived is told by these alone."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        counts[f"log_lines:{record.name}/{record.levelname.lower()}"] += 1

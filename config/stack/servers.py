@@ -1,0 +1,74 @@
+"""The two servers of a run: which of them are our own, how they start, and where they are."""
+
+import os
+from pathlib import Path
+
+from config.environment.data_folder import (
+    database_url,
+    redis_url,
+    secret_key,
+    without_libpq_variables,
+)
+from config.environment.listening import is_only_local
+from config.environment.values import truth
+from config.environment.variables import WARNED, read_environment
+from config.stack import postgres, redis
+from config.stack.supervisor import Supervisor
+
+READY_SECONDS = 60.0  # PostgreSQL may have a log to replay, Redis a file to read
+
+
+def uses_embedded_postgres() -> bool:
+    return read_environment().DATABASE_URL is None
+
+
+def uses_embedded_redis() -> bool:
+    return read_environment().REDIS_URL is None
+
+
+def environment(data_dir: Path) -> dict[str, str]:
+    """Return the environment in which the engine finds its servers."""
+    found = dict(os.environ)
+    found.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    found["ENGINE_DATA_DIR"] = str(data_dir)
+    found["PYTHONUNBUFFERED"] = "1"
+    found[WARNED] = "1"
+    # Our installation leaves compiling to the first import, so that one has to be kept.
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    if uses_embedded_redis():
+        found["REDIS_URL"] = redis_url(data_dir)
+    if uses_embedded_postgres():
+        found = without_libpq_variables(found)
+        found["DATABASE_URL"] = database_url(data_dir)
+        found["SECRET_KEY"] = found.get("SECRET_KEY") or secret_key(data_dir)
+    return found
+
+
+def welcome_everybody(found: dict[str, str]) -> None:
+    """Open a local engine of our own: orders without an account, and a demo login."""
+    if uses_embedded_postgres() and is_only_local():
+        found.setdefault("DEMO_LOGIN", "1")
+        found.setdefault("ALLOW_ANONYMOUS_ORDERS", "1")
+
+
+def has_demo_login(found: dict[str, str]) -> bool:
+    return bool(truth().read(found.get("DEMO_LOGIN", "0"))) and is_only_local()
+
+
+def start_servers(supervisor: Supervisor, data_dir: Path, lock: int, *, durable: bool) -> None:
+    """Start the servers that the environment names no other for, and wait until they answer.
+
+    :raises EmbeddedError: one cannot be started here.
+    :raises NotReadyError: one ended or took too long.
+    """
+    if uses_embedded_redis():
+        store = redis.redis(data_dir, durable=durable, lock=lock)
+        supervisor.start(store)
+    if uses_embedded_postgres():
+        database = postgres.postgres(data_dir, durable=durable, lock=lock)
+        supervisor.start(database)
+        supervisor.wait_until(
+            lambda: postgres.is_ready(data_dir, database), database, READY_SECONDS
+        )
+    if uses_embedded_redis():
+        supervisor.wait_until(lambda: redis.is_ready(data_dir), store, READY_SECONDS)

@@ -1,0 +1,246 @@
+"""How requests and sockets say for whom they act.
+
+A credential that does not hold is an error, never the same as none. Who gives none is nobody, and
+nobody may act only where ALLOW_ANONYMOUS_ORDERS says so.
+"""
+
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, cast
+from urllib.parse import parse_qs
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connection
+from rest_framework import authentication, exceptions, permissions
+from rest_framework.request import Request
+
+from config.http.security_log import tell
+from config.http.socket_origin import header, is_own, origin_or_none
+from orders.access.accounts import (
+    NOBODY,
+    NONE,
+    NotAuthenticated,
+    Principal,
+    accounts_of_this_loop,
+    find_api_key,
+    session_principal,
+)
+from orders.access.keys import READ, TRADE
+from orders.logins.sessions import SessionEnded, person_of, session_named
+
+SCHEME = "Bearer"
+CHALLENGE = 'Bearer realm="orders"'
+WHO_ARE_YOU = "Give an API key: Authorization: Bearer KEY, or log in."
+
+
+class ApiKeyAuthentication(authentication.BaseAuthentication):
+    """`Authorization: Bearer KEY`."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Principal] | None:
+        header = request.META.get("HTTP_AUTHORIZATION")
+        if header is None:
+            return None
+        try:
+            key, principal = find_api_key(bearer_secret(header), client_of(request))
+        except NotAuthenticated as refused:
+            tell_of_refusal(refused, request)
+            raise exceptions.AuthenticationFailed(str(refused)) from None
+        return key.owner, principal
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """A person who has logged in; whatever changes something needs the CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        found = super().authenticate(request)
+        if found is None:
+            return None
+        return found[0], session_principal(found[0], request._request.session.session_key)
+
+
+class InsufficientScope(exceptions.PermissionDenied):
+    """The key is not for this: one for `read` looks, one for `trade` sends and cancels."""
+
+    default_code = "insufficient_scope"
+
+    def __init__(self, scope: str) -> None:
+        self.auth_header = challenge_for(scope)
+        super().__init__(said_of_scope(scope))
+
+
+class MayAct(permissions.BasePermission):
+    """An account may what its key is for, and nobody where ALLOW_ANONYMOUS_ORDERS is on."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Ask for `trade` where something is to be done, else for `read`.
+
+        :raises NotAuthenticated: answered with 401.
+        :raises InsufficientScope: answered with 403.
+        """
+        principal = principal_of(request)
+        if principal.owner is None and not settings.ALLOW_ANONYMOUS_ORDERS:
+            raise exceptions.NotAuthenticated(WHO_ARE_YOU)
+        scope = READ if request.method in permissions.SAFE_METHODS else TRADE
+        if not principal.may(scope):
+            raise InsufficientScope(scope)
+        return True
+
+
+class IsAccount(permissions.BasePermission):
+    """What only an account can have."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """:raises NotAuthenticated: answered with 401."""
+        if principal_of(request).owner is None:
+            raise exceptions.NotAuthenticated(WHO_ARE_YOU)
+        return True
+
+
+class KeyHolder:
+    """What DRF takes for the user of a request whose key was looked up without Django's ORM."""
+
+    is_authenticated = is_active = True
+    is_anonymous = is_staff = is_superuser = False
+
+    def __init__(self, owner: int | None) -> None:
+        self.pk = self.id = owner
+
+
+def principal_of(request: Request) -> Principal:
+    """Return for whom the request acts; its credential is looked at if nobody did before.
+
+    :raises AuthenticationFailed: the credential does not hold.
+    """
+    return cast(Principal | None, request.auth) or NOBODY
+
+
+async def authenticate_program(request: Request) -> None:
+    """Look up the key of a request that has no session, without visiting a thread.
+
+    :raises AuthenticationFailed: the key does not hold.
+    :raises psycopg.Error: the database does not answer.
+    """
+    header = request.META.get("HTTP_AUTHORIZATION")
+    if header is None:
+        return
+    try:
+        secret = bearer_secret(header)
+        principal = await accounts_of_this_loop().holder_of(secret, client_of(request))
+    except NotAuthenticated as refused:
+        tell_of_refusal(refused, request)
+        raise exceptions.AuthenticationFailed(str(refused)) from None
+    request.user, request.auth = cast(Any, KeyHolder(principal.owner)), principal
+
+
+async def authenticate_socket(scope: dict[str, Any]) -> Principal:
+    """Return for whom a WebSocket acts: by key, by ticket, or by the session of our own page.
+
+    A cookie counts only beside our own Origin: a browser sends cookies whichever page asks, and
+    always says which. Pages of ALLOWED_ORIGINS bring a key or a ticket, or act for nobody.
+
+    :raises NotAuthenticated: the credential does not hold, or there is none and must be.
+    :raises psycopg.Error: the database does not answer.
+    """
+    try:
+        return await _holder_of_socket(scope)
+    except NotAuthenticated as refused:
+        tell_of_refusal(refused, scope)
+        raise
+
+
+async def _holder_of_socket(scope: dict[str, Any]) -> Principal:
+    client = (scope.get("client") or ("",))[0]
+    headers = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
+    if secrets := [value for name, value in headers if name == b"authorization"]:
+        secret = bearer_secret(",".join(secrets))
+        return await accounts_of_this_loop().holder_of(secret, client)
+    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if tickets := query.get("ticket"):
+        return await accounts_of_this_loop().redeem(tickets[-1], client)
+    principal = NOBODY
+    if is_of_own_page(scope):
+        principal = await session_of(";".join(v for name, v in headers if name == b"cookie"))
+    if principal.owner is None and not settings.ALLOW_ANONYMOUS_ORDERS:
+        raise NotAuthenticated("Give an API key, a ticket, or log in.")
+    return principal
+
+
+def is_of_own_page(scope: dict[str, Any]) -> bool:
+    origin = origin_or_none(header(scope, b"origin") or "")
+    return origin is not None and is_own(origin, header(scope, b"host") or "")
+
+
+async def session_of(cookies: str) -> Principal:
+    """Return for whom the session acts that the cookies name; nobody without one.
+
+    :raises NotAuthenticated: it does not hold.
+    """
+    try:
+        cookie = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
+    except CookieError:
+        return NOBODY
+    if cookie is None:
+        return NOBODY
+    # As rare as people are, so a thread may do it: Django's own rules, all of them.
+    return await sync_to_async(find_session, thread_sensitive=False)(cookie.value)
+
+
+def find_session(session_key: str) -> Principal:
+    """:raises NotAuthenticated: it does not hold."""
+    request = session_named(session_key)
+    try:
+        user = person_of(request)
+    except SessionEnded as ended:
+        raise NotAuthenticated(str(ended)) from None
+    finally:
+        connection.close()  # no signal of a request would
+    return NOBODY if user is None else session_principal(user, request.session.session_key)
+
+
+def bearer_secret(header: str) -> str:
+    """Return the key in an Authorization header.
+
+    :raises NotAuthenticated: it is of another scheme.
+    """
+    scheme, _, secret = header.partition(" ")
+    if scheme.lower() != SCHEME.lower():
+        raise NotAuthenticated(WHO_ARE_YOU, "scheme")
+    return secret.strip()
+
+
+def client_of(request: Request) -> str:
+    """Return the address that a request came from."""
+    found: str = request.META.get("REMOTE_ADDR", "")
+    return found
+
+
+def challenge_for(scope: str) -> str:
+    return f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+
+
+def said_of_scope(scope: str) -> str:
+    return f"This API key is not for this: it needs the scope {scope}."
+
+
+def tell_of_refusal(refused: NotAuthenticated, source: Request | dict[str, Any]) -> None:
+    """Tell the security log of a credential that was refused; not of who brought none."""
+    if refused.reason != NONE:
+        tell(
+            *("key_refused", source),
+            account=refused.account,
+            key_prefix=refused.key_prefix,
+            reason=refused.reason,
+        )
+
+
+def tell_of_limit(limit: str, source: Request | dict[str, Any], principal: Principal) -> None:
+    """Tell the security log that an account, or nobody's address, has come to a limit."""
+    tell(
+        *("limit_hit", source),
+        account=principal.owner,
+        key_prefix=principal.key_prefix,
+        limit=limit,
+    )

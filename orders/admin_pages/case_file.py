@@ -1,0 +1,260 @@
+"""One order as a case file: what was asked, decided and done, and how long each step took."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from orders.admin_pages.wording import (
+    FAILURE_MEANINGS,
+    basis_points,
+    duration,
+    label_of,
+    limits_text,
+)
+from orders.lifecycle import CANCELLABLE, FINAL, Status
+from orders.models import Order, OrderEvent, OrderTransaction
+from orders.representation import decimal, executed_price, headline, tokens_of
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event, `since` the one before it and `offset` from the first."""
+
+    event: OrderEvent
+    since: str
+    offset: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteLine:
+    label: str
+    won: bool
+    price: str
+    fee_bps: int
+    amount_in: str
+    amount_out: str
+    behind_bps: str
+    """How much worse than the winner's, net of fees; empty for the winner."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionInWords:
+    """A stored decision (`orders/engine/stored_route.py`), as people read it."""
+
+    attempt: int
+    at: datetime
+    winner: str
+    reason: str
+    margin: str
+    bound: str
+    quotes: tuple[QuoteLine, ...]
+    dropped: tuple[tuple[str, str, str], ...]
+    """Venue, code and reason of each that took no part."""
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What was executed, against the bound and against the quote it was built on."""
+
+    text: str
+    price: str
+    bound: str
+    better: str
+    is_within: bool
+    against_quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    headline: str
+    asked: str
+    limits: str
+    """What the order asks of its route; empty if nothing."""
+    bound: str
+    venue: str
+    took: str
+    steps: tuple[Step, ...]
+    decisions: tuple[DecisionInWords, ...]
+    transactions: tuple[OrderTransaction, ...]
+    fill: Fill | None
+    failure_meaning: str
+    is_final: bool
+    is_cancellable: bool
+    lost: int
+    """Leases lost in a row, right now."""
+
+
+def case_file(order: Order) -> CaseFile:
+    """Read the order's log and its transactions: two queries."""
+    events = tuple(order.events.order_by("seq"))
+    decisions = tuple(
+        _decision(order, event) for event in events if event.data.get("quotes") is not None
+    )
+    status = Status(order.status)
+    return CaseFile(
+        headline=headline(order),
+        asked=asked_amount(order),
+        limits=limits_text(order),
+        bound=bound_text(order),
+        venue=label_of(order.venue) if order.venue else "",
+        took=duration(order.finished_at - order.created_at) if order.finished_at else "",
+        steps=_steps(events),
+        decisions=decisions,
+        transactions=tuple(order.transactions.defer("payload").order_by("attempt")),
+        fill=_fill(order, events),
+        failure_meaning=FAILURE_MEANINGS.get(order.failure_code or "", ""),
+        is_final=status in FINAL,
+        is_cancellable=status in CANCELLABLE,
+        lost=order.lost_leases,
+    )
+
+
+def asked_amount(order: Order) -> str:
+    token_in, token_out = tokens_of(order)
+    if order.amount_in is not None:
+        return f"{decimal(token_in, order.amount_in)} {token_in.symbol} in"
+    return f"{decimal(token_out, order.amount_out)} {token_out.symbol} out"
+
+
+def bound_text(order: Order) -> str:
+    """Return the worst fill the order accepts; empty before its first quote."""
+    token_in, token_out = tokens_of(order)
+    if order.min_out is not None:
+        return f"at least {decimal(token_out, order.min_out)} {token_out.symbol}"
+    if order.max_in is not None:
+        return f"at most {decimal(token_in, order.max_in)} {token_in.symbol}"
+    return ""
+
+
+def _steps(events: tuple[OrderEvent, ...]) -> tuple[Step, ...]:
+    steps, before = [], None
+    for event in events:
+        since = duration(event.at - before) if before else ""
+        offset = duration(event.at - events[0].at) if before else ""
+        data = json.dumps(event.data, indent=2, ensure_ascii=False) if event.data else ""
+        steps.append(Step(event, since, offset, data))
+        before = event.at
+    return tuple(steps)
+
+
+def _decision(order: Order, event: OrderEvent) -> DecisionInWords:
+    data = event.data
+    token_in, token_out = tokens_of(order)
+    winner = data.get("selectedDex")
+    best = data.get("quote")  # of all legs together, if there are several
+    margin, runner_up = data.get("marginBps"), data.get("runnerUp")
+    bound = ""
+    if least := data.get("minAmountOut"):
+        bound = f"at least {least} {token_out.symbol}"
+    elif most := data.get("maxAmountIn"):
+        bound = f"at most {most} {token_in.symbol}"
+    return DecisionInWords(
+        attempt=event.attempt,
+        at=event.at,
+        winner=_venues_text(winner, data.get("legs", ())),
+        reason=data.get("reason", ""),
+        margin=f"{margin} bps better than {label_of(runner_up)}" if margin and runner_up else "",
+        bound=bound,
+        quotes=tuple(_quote_line(order, quote, best) for quote in data["quotes"]),
+        dropped=tuple(
+            (label_of(dropped.get("dex")), dropped.get("code", ""), dropped.get("reason", ""))
+            for dropped in data.get("dropped", ())
+        ),
+        steps=tuple(_step_text(step) for step in data.get("steps", ())),
+    )
+
+
+def _quote_line(order: Order, quote: dict[str, Any], best: dict[str, Any] | None) -> QuoteLine:
+    token_in, token_out = tokens_of(order)
+    through = f" through {quote['through']}" if "through" in quote else ""
+    return QuoteLine(
+        label=f"{label_of(quote['dex'])}{through}",
+        won=quote == best,
+        price=quote["price"],
+        fee_bps=quote["feeBps"],
+        amount_in=f"{quote['amountIn']} {token_in.symbol}",
+        amount_out=f"{quote['amountOut']} {token_out.symbol}",
+        behind_bps="" if best is None or quote == best else _behind(order, quote, best),
+    )
+
+
+def _venues_text(winner: str | None, legs: Sequence[dict[str, Any]]) -> str:
+    """Return all venues of a route, each once."""
+    names = dict.fromkeys(leg["dex"] for leg in legs) or [winner]
+    return " and ".join(label_of(name) for name in names)
+
+
+def _behind(order: Order, quote: dict[str, Any], best: dict[str, Any]) -> str:
+    """Return in bps of the winner's amount how much less this one gives, or more it takes."""
+    name = "amountOut" if order.amount_in is not None else "amountIn"
+    best_amount = Decimal(best[name])
+    behind = abs(best_amount - Decimal(quote[name])) / best_amount * 10_000
+    return f"{behind:.2f}"
+
+
+def _step_text(step: dict[str, Any]) -> str:
+    match step.get("type"):
+        case "wrap_sol":
+            return f"wrap {step.get('amount')} SOL"
+        case "unwrap_sol":
+            return "unwrap SOL"
+        case "swap":
+            label = label_of(step.get("dex"))
+            market = f" in {step['market']}" if "market" in step else ""
+            return f"swap {step.get('amountIn')} for {step.get('amountOut')} at {label}{market}"
+        case other:
+            return str(other)
+
+
+def _fill(order: Order, events: tuple[OrderEvent, ...]) -> Fill | None:
+    if order.filled_in is None or order.filled_out is None:
+        return None
+    token_in, token_out = tokens_of(order)
+    paid, got = decimal(token_in, order.filled_in), decimal(token_out, order.filled_out)
+    is_within, better = _against_bound(order, order.filled_in, order.filled_out)
+    return Fill(
+        text=f"{paid} {token_in.symbol} → {got} {token_out.symbol}",
+        price=f"{executed_price(order)} {order.quote} per {order.base}",
+        bound=bound_text(order),
+        better=better,
+        is_within=is_within,
+        against_quote=_against_quote(order, events),
+    )
+
+
+def _against_bound(order: Order, paid: int, got: int) -> tuple[bool, str]:
+    """Return whether the fill is within the bound, and by how much, in words."""
+    token_in, token_out = tokens_of(order)
+    if order.min_out:
+        margin, whole, token, more = got - order.min_out, order.min_out, token_out, "more"
+    elif order.max_in:
+        margin, whole, token, more = order.max_in - paid, order.max_in, token_in, "less"
+    else:
+        return True, ""
+    if margin < 0:
+        return False, f"{-basis_points(margin, whole)} bps worse than the bound"
+    share = basis_points(margin, whole)
+    return True, f"{share} bps better: {decimal(token, margin)} {token.symbol} {more}"
+
+
+def _against_quote(order: Order, events: tuple[OrderEvent, ...]) -> str:
+    """Return how the fill differs from the quote it was built on, in words."""
+    quotes = [event.data["quote"] for event in events if event.data.get("quote")]
+    if not quotes:
+        return ""
+    token_in, token_out = tokens_of(order)
+    if order.amount_in is not None:
+        name, token, filled, gain = "amountOut", token_out, order.filled_out, 1
+    else:
+        name, token, filled, gain = "amountIn", token_in, order.filled_in, -1
+    quoted = token.to_atoms(Decimal(quotes[-1][name]))
+    difference = gain * ((filled or 0) - quoted)
+    if difference == 0:
+        return "exactly as quoted"
+    share = basis_points(abs(difference), quoted)
+    return f"{share} bps {'better' if difference > 0 else 'worse'} than quoted"

@@ -1,0 +1,232 @@
+"""The filters of the lists. Their choices are known: Django's own would look for them in all rows.
+
+A filter that `reads_an_index` finds its orders wherever they are; the others look through the
+newest orders (`orders/admin_pages/bounded_list.py`).
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_naive, make_aware
+
+from orders.events import LABELS
+from orders.lifecycle import ACTIVE, Status
+from orders.models import FailureCode, OrderTransaction
+from routing.registry import registry
+from routing.venue import Side
+
+OPEN = "open"
+OPEN_CONDITION = Q(finished_at=None, started_at=None) | Q(
+    finished_at=None, started_at__isnull=False
+)
+BEGUN_CONDITION = Q(finished_at=None, started_at__isnull=False)
+
+
+class ChoiceFilter(admin.SimpleListFilter):
+    """Filters by a column whose values are known; an unknown one is refused."""
+
+    choice_labels: Mapping[str, str]
+    indexed: ClassVar[frozenset[str]] = frozenset()
+    """The values for which `condition` can be answered by an index."""
+
+    def condition(self, value: str) -> Q:
+        return Q(**{str(self.parameter_name): value})
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(self.choice_labels.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return queryset
+        if value not in self.choice_labels:
+            raise IncorrectLookupParameters(f"{self.parameter_name}={value}")
+        return queryset.filter(self.condition(value))
+
+    @property
+    def reads_an_index(self) -> bool:
+        return self.value() in self.indexed
+
+
+class StatusFilter(ChoiceFilter):
+    """By status. What is open, or has failed, has an index of its own, named by the conditions."""
+
+    title = parameter_name = "status"
+    choice_labels = {OPEN: "open (not ended)"} | {s.value: s.value for s in Status}
+    indexed = frozenset({OPEN, Status.FAILED.value, *(status.value for status in ACTIVE)})
+
+    def condition(self, value: str) -> Q:
+        match value:
+            case "open":
+                return OPEN_CONDITION
+            case Status.PENDING:
+                return Q(status=value) & OPEN_CONDITION
+            case Status.FAILED:
+                return Q(status=value, failure_code__isnull=False)
+        return Q(status=value) & BEGUN_CONDITION if value in ACTIVE else Q(status=value)
+
+
+class VenueFilter(ChoiceFilter):
+    title = parameter_name = "venue"
+    choice_labels = LABELS
+
+
+class MarketFilter(ChoiceFilter):
+    """By market; SOL and WSOL are one asset."""
+
+    title = parameter_name = "market"
+
+    @property
+    def choice_labels(self) -> Mapping[str, str]:  # type: ignore[override]  # they grow
+        return {market.name: market.name for market in registry().markets}
+
+    def condition(self, value: str) -> Q:
+        known = registry()
+        market = next(market for market in known.markets if market.name == value)
+        base, quote = (
+            [token.symbol for token in known.tokens if token.same_asset_as(side)]
+            for side in (market.base, market.quote)
+        )
+        return Q(base__in=base, quote__in=quote)
+
+
+class SideFilter(ChoiceFilter):
+    title = parameter_name = "side"
+    choice_labels = {side.value: side.value for side in Side}
+
+
+class TypeFilter(ChoiceFilter):
+    title = parameter_name = "type"
+    choice_labels = {"market": "market"}
+
+
+class AttemptsFilter(ChoiceFilter):
+    title = parameter_name = "attempts"
+    choice_labels = {"0": "none yet", "1": "one", "2": "two", "3": "three or more"}
+
+    def condition(self, value: str) -> Q:
+        return Q(attempts__gte=3) if value == "3" else Q(attempts=int(value))
+
+
+class FailureFilter(ChoiceFilter):
+    title = "failure code"
+    parameter_name = "failure_code"
+    choice_labels = {code: code for code in FailureCode.values}
+    indexed = frozenset(choice_labels)
+
+    def condition(self, value: str) -> Q:
+        return Q(failure_code=value, failure_code__isnull=False)
+
+
+class AttentionFilter(ChoiceFilter):
+    title = "needs attention"
+    parameter_name = "attention"
+    choice_labels = {"yes": "yes", "no": "no"}
+    indexed = frozenset({"yes"})
+
+    def condition(self, value: str) -> Q:
+        return Q(needs_attention=value == "yes")
+
+
+class LeaseFilter(ChoiceFilter):
+    """What a lost worker carried, and nobody has taken up yet."""
+
+    title = parameter_name = "lease"
+    choice_labels = {"expired": "expired", "held": "held"}
+    indexed = frozenset(choice_labels)
+
+    def condition(self, value: str) -> Q:
+        is_held = Q(lease_until__gte=Now())
+        return BEGUN_CONDITION & (is_held if value == "held" else Q(lease_until__lt=Now()))
+
+
+class OutcomeFilter(ChoiceFilter):
+    title = parameter_name = "outcome"
+    choice_labels = {"none": "may still land"} | {
+        outcome.value: outcome.value for outcome in OrderTransaction.Outcome
+    }
+
+    def condition(self, value: str) -> Q:
+        return Q(outcome=None) if value == "none" else Q(outcome=value)
+
+
+class CreatedFilter(admin.ListFilter):
+    """By when the order came: since a while ago, or between two times."""
+
+    title = parameter_name = "created"
+    template = "admin/orders/order/created_filter.html"
+    spans: ClassVar[dict[str, tuple[str, timedelta]]] = {
+        "minute": ("last minute", timedelta(minutes=1)),
+        "hour": ("last hour", timedelta(hours=1)),
+        "day": ("last 24 hours", timedelta(days=1)),
+        "week": ("last 7 days", timedelta(days=7)),
+    }
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        for name in self.expected_parameters():
+            if name in params:
+                self.used_parameters[name] = params.pop(name)[-1]
+
+    reads_an_index = True
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return ["created", "created_from", "created_until"]
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        """Yield the choice of any time, with what the template's form needs, and the spans."""
+        chosen = self.used_parameters.get("created")
+        names = self.expected_parameters()
+        others = [
+            (name, value)
+            for name, values in changelist.filter_params.items()
+            if name not in names and not name.startswith("created_at__")
+            for value in values
+        ]
+        yield {
+            "selected": not self.used_parameters,
+            "query_string": changelist.get_query_string(remove=names),
+            "display": "any time",
+            "from": self.used_parameters.get("created_from", ""),
+            "until": self.used_parameters.get("created_until", ""),
+            "others": others,
+        }
+        for name, (label, _) in self.spans.items():
+            query = changelist.get_query_string({"created": name}, names)
+            yield {"selected": chosen == name, "query_string": query, "display": label}
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if span := self.used_parameters.get("created"):
+            if span not in self.spans:
+                raise IncorrectLookupParameters(f"created={span}")
+            queryset = queryset.filter(created_at__gt=Now() - self.spans[span][1])
+        if begin := self._time("created_from"):
+            queryset = queryset.filter(created_at__gte=begin)
+        if end := self._time("created_until"):
+            queryset = queryset.filter(created_at__lt=end)
+        return queryset
+
+    def _time(self, name: str) -> datetime | None:
+        """:raises IncorrectLookupParameters: it is no time. Times without a zone are UTC."""
+        text = str(self.used_parameters.get(name, ""))
+        if not text:
+            return None
+        try:
+            found = parse_datetime(text)
+        except ValueError:
+            found = None
+        if found is None:
+            raise IncorrectLookupParameters(f"{name}={text}")
+        return make_aware(found) if is_naive(found) else found

@@ -1,0 +1,180 @@
+"""The figures of the start page: what an operator wants to know first.
+
+Every query reads an index, and no more than `MOST_READ` rows of it, however many orders there are.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import connection
+from django.urls import reverse
+
+from orders.admin_pages.wording import duration
+from orders.api.pagination import in_index_order
+from orders.monitoring.health import ALIVE_SECONDS
+
+MOST_READ = 50_000  # orders
+
+# One reading of the newest orders serves all figures about the last hour. A claim, a retry and
+# the end of an order each raise its lease's token by one, so an order that one worker carried at
+# a time ends with twice its attempts; a higher one was taken up again by another worker.
+LAST_HOUR = """
+WITH clock AS MATERIALIZED (SELECT statement_timestamp() AS at),
+recent AS MATERIALIZED (
+  SELECT status, created_at, finished_at - created_at AS took,
+    status IN ('confirmed', 'failed') AND lease_token > 2 * attempts AS was_taken_over
+  FROM orders WHERE created_at > (SELECT at FROM clock) - interval '1 hour'
+  ORDER BY created_at DESC, id DESC LIMIT %(most)s
+)
+SELECT count(created_at) AS orders,
+  count(*) FILTER (WHERE created_at > clock.at - interval '1 minute') AS last_minute,
+  count(*) FILTER (WHERE status = 'confirmed') AS confirmed,
+  count(*) FILTER (WHERE status = 'failed') AS failed,
+  count(*) FILTER (WHERE was_taken_over) AS taken_over,
+  percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY took)
+    FILTER (WHERE status = 'confirmed') AS times,
+  clock.at - min(created_at) AS span
+FROM clock LEFT JOIN recent ON true GROUP BY clock.at
+"""
+BEGUN = """
+SELECT count(*) FILTER (WHERE status <> 'pending') AS carried,
+  count(*) FILTER (WHERE status = 'pending') AS retrying,
+  count(*) FILTER (WHERE lease_until < statement_timestamp()) AS expired
+FROM (
+  SELECT status, lease_until FROM orders
+  WHERE finished_at IS NULL AND started_at IS NOT NULL ORDER BY next_check, id LIMIT %(most)s
+) AS begun
+"""
+WAITING = """
+SELECT count(*) AS waiting FROM (
+  SELECT FROM orders WHERE finished_at IS NULL AND started_at IS NULL
+  ORDER BY turn, next_check, id LIMIT %(most)s
+) AS waiting
+"""
+NEEDING_ATTENTION = """
+SELECT count(*) AS needing_attention FROM (
+  SELECT FROM orders WHERE needs_attention ORDER BY created_at DESC, id DESC LIMIT %(most)s
+) AS flagged
+"""
+ALIVE = """
+SELECT count(*) FILTER (WHERE kind = 'worker') AS workers,
+  count(*) FILTER (WHERE kind = 'scheduler') AS schedulers
+FROM heartbeats WHERE seen_at > statement_timestamp() - %(alive)s * interval '1 second'
+  AND seen_at <= clock_timestamp()
+"""
+QUERIES = (LAST_HOUR, BEGUN, WAITING, NEEDING_ATTENTION, ALIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One figure; `tone` is "good", "bad" or "" where it is neither."""
+
+    label: str
+    figure: str
+    note: str
+    url: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    tiles: tuple[Tile, ...]
+    is_partial: bool
+    """Whether the last hour had more orders than were read."""
+    span: str
+    """How far back the figures about the last hour look."""
+
+
+def overview() -> Overview:
+    found = read()
+    span = min(found["span"] or timedelta(hours=1), timedelta(hours=1))
+    is_partial = found["orders"] >= MOST_READ
+    tiles = (
+        _flow(found, span if is_partial else timedelta(hours=1)),
+        _success(found),
+        _backlog(found),
+        _median(found),
+        _workers(found),
+        _leases(found),
+        _attention(found),
+    )
+    return Overview(tiles, is_partial, duration(span))
+
+
+def read() -> dict[str, Any]:
+    """Return the columns of all queries by their names."""
+    found: dict[str, Any] = {}
+    with in_index_order(), connection.cursor() as cursor:
+        for query in QUERIES:
+            cursor.execute(query, {"most": MOST_READ, "alive": ALIVE_SECONDS})
+            names = [column.name for column in cursor.description]
+            found |= dict(zip(names, cursor.fetchone(), strict=True))
+    return found
+
+
+def _flow(found: dict[str, Any], span: timedelta) -> Tile:
+    per_minute = found["orders"] / max(span.total_seconds() / 60, 1 / 60)
+    note = f"in the last minute; {per_minute:,.1f} a minute over the hour"
+    return Tile("Orders per minute", counted(found["last_minute"]), note, orders(created="minute"))
+
+
+def _success(found: dict[str, Any]) -> Tile:
+    confirmed, failed = found["confirmed"], found["failed"]
+    ended = confirmed + failed
+    note = f"{confirmed:,} confirmed, {failed:,} failed"
+    url = orders(created="hour", status="failed" if failed else "confirmed")
+    if not ended:
+        return Tile("Success rate", "-", "nothing ended in the last hour", url)
+    rate = 100 * confirmed / ended
+    tone = "good" if rate >= 99 else "bad" if rate < 95 else ""
+    # Rounded down: 99.99 % is not all of them.
+    return Tile("Success rate", f"{int(rate * 10) / 10:g} %", note, url, tone)
+
+
+def _backlog(found: dict[str, Any]) -> Tile:
+    note = f"{counted(found['carried'])} in work, {counted(found['retrying'])} wait for a retry"
+    return Tile("Backlog", counted(found["waiting"]), note, orders(status="open"))
+
+
+def _median(found: dict[str, Any]) -> Tile:
+    url = orders(created="hour", status="confirmed")
+    if not found["times"]:
+        return Tile("Median time to confirm", "-", "none confirmed in the last hour", url)
+    median, most = found["times"]
+    note = f"95 of 100 within {duration(most)}"
+    return Tile("Median time to confirm", duration(median), note, url)
+
+
+def _workers(found: dict[str, Any]) -> Tile:
+    workers, schedulers = found["workers"], found["schedulers"]
+    plural = "" if schedulers == 1 else "s"
+    note = f"{schedulers} scheduler{plural}; heard within {ALIVE_SECONDS:g} s"
+    url = reverse("admin:orders_heartbeat_changelist")
+    tone = "good" if workers and schedulers else "bad"
+    return Tile("Workers alive", f"{workers:,}", note, url, tone)
+
+
+def _leases(found: dict[str, Any]) -> Tile:
+    expired, taken_over = found["expired"], found["taken_over"]
+    note = f"right now; {taken_over:,} of the last hour's orders were taken over"
+    url = orders(status="open", lease="expired")
+    return Tile("Leases expired", counted(expired), note, url, "bad" if expired else "")
+
+
+def _attention(found: dict[str, Any]) -> Tile:
+    count = found["needing_attention"]
+    note = "filled outside their bound, or lost too many workers"
+    tone = "bad" if count else "good"
+    return Tile("Needing attention", counted(count), note, orders(attention="yes"), tone)
+
+
+def orders(**filters: str) -> str:
+    """Return the address of the list of orders with these filters."""
+    return f"{reverse('admin:orders_order_changelist')}?{urlencode(filters)}"
+
+
+def counted(count: int) -> str:
+    """Return a count that stopped at `MOST_READ` as what it is."""
+    return f"{count:,}+" if count >= MOST_READ else f"{count:,}"

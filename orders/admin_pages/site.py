@@ -1,0 +1,95 @@
+"""The admin site: its start page with figures, and the page of venues."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db import DataError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+
+from orders.admin_pages.overview import overview
+from orders.admin_pages.venues import venue_records
+from orders.api.problems import UNREADABLE, as_response, problem
+from orders.logins.views import LogIn, LogOut
+
+
+class EngineAdminSite(admin.AdminSite):
+    site_header = site_title = "Order execution engine"
+    site_url = "/"
+    index_title = "Overview"
+    enable_nav_sidebar = False  # the lists need its room, and the start page names them all
+    index_template = "admin/overview.html"
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        venues = path("routing/venues/", self.admin_view(self.venues_view), name="venues")
+        return [venues, *super().get_urls()]
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        return super().admin_view(_readable(view), cacheable)
+
+    # There is one door for everybody: its limits, and the second factor behind it.
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method == "GET" and self.has_permission(request):
+            return redirect("admin:index")
+        return cast(HttpResponse, LogIn.as_view()(request))
+
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        return LogOut.as_view()(request)
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        return redirect("password")
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        figures = overview() if may_see_orders(request) else None
+        return super().index(request, {"overview": figures, **(extra_context or {})})
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Add the venues, which are code and no model, to the lists of `routing`."""
+        apps = super().get_app_list(request, app_label)
+        apps.sort(key=lambda app: app["app_label"] == "auth")  # what the engine is for comes first
+        for app in apps:
+            if app["app_label"] == "routing" and may_see_orders(request):
+                app["models"].append(
+                    {
+                        "name": "Venues",
+                        "object_name": "Venue",
+                        "admin_url": reverse("admin:venues", current_app=self.name),
+                        "add_url": None,
+                        "view_only": True,
+                    }
+                )
+        return apps
+
+    def venues_view(self, request: HttpRequest) -> HttpResponse:
+        if not may_see_orders(request):
+            raise PermissionDenied
+        found = {"title": "Venues", "records": venue_records()}
+        return TemplateResponse(
+            request, "admin/venues.html", {**self.each_context(request), **found}
+        )
+
+
+def may_see_orders(request: HttpRequest) -> bool:
+    return request.user.has_perm("orders.view_order")
+
+
+def _readable(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a view refuse what the database cannot hold: a NUL, a year of eleven digits."""
+
+    @wraps(view)
+    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return view(request, *args, **kwargs)
+        except (DataError, OverflowError):
+            return as_response(problem(400, "bad_request", UNREADABLE))
+
+    return answered

@@ -1,0 +1,125 @@
+"""The fields of an order as clients send them: exact numbers, short words, and its key's header."""
+
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+from orders.dialects import is_computed
+from orders.engine.submission import CLIENT_ORDER_ID
+
+MAX_TEXT = 64
+MAX_WORDS = 20
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+KEY = re.compile(r"[!-+\--~]{1,255}")
+"""No comma: whoever passes on a header that is given twice may have written both into one line."""
+
+
+def idempotency_key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the key among the headers as they came; None if there is none.
+
+    One key is one order however its header is written: white space around it is no part of it,
+    and given more than once it has to be the same.
+
+    :raises ValidationError: it is no key, there are two, or the header is called something else.
+    """
+    given: set[str] = set()
+    for name, value in headers:
+        if b"idempot" not in name.lower():
+            continue
+        called = name.decode("latin-1").lower()
+        if called != IDEMPOTENCY_KEY.lower():
+            raise refuse(called[:MAX_TEXT], "unknown_header", f"Call it {IDEMPOTENCY_KEY}.")
+        given.add(value.decode("latin-1").strip(" \t"))
+    if not given:
+        return None
+    if len(given) > 1 or "," in "".join(given):
+        raise refuse(IDEMPOTENCY_KEY, "given_twice", "Give one key; a comma separates two.")
+    (key,) = given
+    if not KEY.fullmatch(key):
+        text = "1 to 255 visible ASCII characters without a comma."
+        raise refuse(IDEMPOTENCY_KEY, "invalid_text", text)
+    return key
+
+
+def refuse(field: str, code: str, message: str) -> ValidationError:
+    return ValidationError({field: [ErrorDetail(message, code)]})
+
+
+class Computed(Decimal):
+    """A JSON number with as many digits as a double: the last may be noise of a computation."""
+
+
+class NumberField(serializers.Field[Decimal, Any, str, Any]):
+    """A number, exact: a JSON number or a string of one; never a float, a boolean, NaN."""
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if isinstance(data, int | Decimal) and not isinstance(data, bool):
+            number = Decimal(data)
+            if is_computed(number):
+                number = Computed(number)
+        elif (
+            isinstance(data, str)
+            and data.isascii()
+            and len(data) <= MAX_TEXT
+            and NUMBER.fullmatch(data.strip())
+        ):
+            number = Decimal(data.strip())
+        else:
+            raise ValidationError("Not a number.", "invalid_number")
+        if abs(number.adjusted()) > 40:
+            raise ValidationError("Not a sensible number.", "out_of_range")
+        return number
+
+    def to_representation(self, value: Decimal) -> str:
+        return format(value, "f")
+
+
+class WordField(serializers.Field[str, Any, str, Any]):
+    """A short name such as a symbol, a mint address or a side."""
+
+    def to_internal_value(self, data: Any) -> str:
+        # What looks like a letter or a space of ours and is none becomes one when it is folded.
+        if not isinstance(data, str) or not data.isascii() or not 0 < len(data.strip()) <= MAX_TEXT:
+            raise ValidationError(
+                f"Not a text of 1 to {MAX_TEXT} ASCII characters.", "invalid_text"
+            )
+        return data.strip()
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
+class ClientOrderIdField(serializers.Field[str, Any, str, Any]):
+    """The client's own name for an order."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or not CLIENT_ORDER_ID.fullmatch(data):
+            raise ValidationError("1 to 64 of A-Z a-z 0-9 . _ : -", "invalid_text")
+        return data
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
+class WordsField(serializers.Field[list[str], Any, list[str], Any]):
+    """Several short names: a list of texts, or one text with commas between them."""
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        words = data.split(",") if isinstance(data, str) else data
+        if not isinstance(words, list) or not 0 < len(words) <= MAX_WORDS:
+            raise ValidationError(f"Not a list of 1 to {MAX_WORDS} names.", "invalid_list")
+        return [WordField().to_internal_value(word) for word in words]
+
+    def to_representation(self, value: list[str]) -> list[str]:
+        return value
+
+
+def optional(field: Callable[..., Any], help_text: str, **options: Any) -> Any:
+    return field(required=False, allow_null=True, help_text=help_text, **options)

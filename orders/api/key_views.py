@@ -1,0 +1,280 @@
+"""The doors to one's own API keys: a page for people, and the same by API.
+
+A key may look at the account's keys, and rotate or revoke itself. To make keys, and to change
+others, a person has to log in: what a thief makes with a stolen key would outlive its revocation.
+"""
+
+from typing import Any, cast
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+from rest_framework import permissions, status
+from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.runtime.session import answered_within
+from orders.access.authentication import InsufficientScope, IsAccount, principal_of
+from orders.access.keys import (
+    DEFAULT_DAYS,
+    MAX_KEYS,
+    MOST_DAYS,
+    OVERLAP_HOURS,
+    READ,
+    SIGN,
+    Doer,
+    NotRotatable,
+    TooManyKeys,
+    is_soon,
+    make_key,
+    rename_key,
+    revoke_keys,
+    rotate_key,
+    usual_end,
+)
+from orders.api import filters
+from orders.api.base_views import ANSWER_SECONDS, ProblemAPIView
+from orders.api.key_requests import NewKey, NewName, Rotation, key_as_json
+from orders.api.problems import invalid_fields
+from orders.api.schema import openapi
+from orders.models import ApiKey
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class KeyNotFound(NotFound):
+    """The account has no such key; another's is answered as one that does not exist."""
+
+    default_detail = "You have no such API key."
+    default_code = "key_not_found"
+
+
+class SessionRequired(PermissionDenied):
+    """This is for a person who has logged in, and not for a key."""
+
+    default_detail = "Log in for this: a key may rotate and revoke itself, and no more."
+    default_code = "session_required"
+
+
+class KeyNotRotatable(APIException):
+    """It was rotated before, or no longer holds."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "This key was rotated before, or no longer holds: make a new one."
+    default_code = "key_not_rotatable"
+
+
+class KeysFull(APIException):
+    """The account has as many keys as it may. Revoke one, and try again."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = f"An account has at most {MAX_KEYS} keys that hold: revoke one first."
+    default_code = "too_many_keys"
+
+
+class KeysView(ProblemAPIView):
+    """The account's API keys (GET), and new ones (POST)."""
+
+    permission_classes = (IsAccount,)
+
+    def get_view_name(self) -> str:
+        return "API keys"
+
+    @openapi.KEYS
+    def get(self, request: Request) -> Response:
+        filters.check_names(request, set())
+        refuse_keys_without_read(request)
+        found = [key_as_json(key) for key in own_keys(principal_of(request).owner)]
+        return Response({"keys": found}, headers=NO_STORE)
+
+    @openapi.NEW_KEY
+    def post(self, request: Request) -> Response:
+        filters.check_names(request, set())
+        refuse_keys(request)
+        wish, doer = NewKey(data=request.data).wish(), doer_of(request)
+        try:
+            key, secret = make_key(cast(int, request.user.pk), wish, doer)
+        except TooManyKeys:
+            raise KeysFull from None
+        return made(key, secret)
+
+
+class KeyView(ProblemAPIView):
+    """One API key of the account (GET), and its name (PATCH)."""
+
+    permission_classes = (IsAccount,)
+
+    def get_view_name(self) -> str:
+        return "API key"
+
+    @openapi.KEY
+    def get(self, request: Request, prefix: str) -> Response:
+        filters.check_names(request, set())
+        refuse_keys_without_read(request)
+        return Response(key_as_json(find_key(request, prefix)), headers=NO_STORE)
+
+    @openapi.NAME_KEY
+    def patch(self, request: Request, prefix: str) -> Response:
+        filters.check_names(request, set())
+        refuse_keys(request)
+        key = find_key(request, prefix)
+        rename_key(key, NewName(data=request.data).given(), doer_of(request))
+        return Response(key_as_json(find_key(request, prefix)), headers=NO_STORE)
+
+
+class RotateKeyView(ProblemAPIView):
+    """Make the key's successor (POST); the key itself holds for some hours more."""
+
+    permission_classes = (IsAccount,)
+
+    def get_view_name(self) -> str:
+        return "Rotate"
+
+    @openapi.ROTATE_KEY
+    def post(self, request: Request, prefix: str) -> Response:
+        filters.check_names(request, set())
+        key = find_key(request, prefix)
+        refuse_other_keys(request, key)
+        hours = Rotation(data=request.data or {}).hours()
+        try:
+            new, secret = rotate_key(key, hours, doer_of(request))
+        except NotRotatable:
+            raise KeyNotRotatable from None
+        except TooManyKeys:
+            raise KeysFull from None
+        return made(new, secret)
+
+
+class RevokeKeyView(ProblemAPIView):
+    """End the key (POST), at once and for ever. Once more does no harm."""
+
+    permission_classes = (IsAccount,)
+
+    def get_view_name(self) -> str:
+        return "Revoke"
+
+    @openapi.REVOKE_KEY
+    def post(self, request: Request, prefix: str) -> Response:
+        filters.check_names(request, set())
+        key = find_key(request, prefix)
+        refuse_other_keys(request, key)
+        revoke_keys(ApiKey.objects.filter(pk=key.pk), doer_of(request))
+        return Response(key_as_json(find_key(request, prefix)), headers=NO_STORE)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def own_keys_page(request: HttpRequest) -> HttpResponse:
+    """Show a person's own keys; a new one stands in the answer to the POST that made it."""
+    with answered_within(ANSWER_SECONDS):
+        told: dict[str, Any] = {}
+        if request.method == "POST":
+            told = done(request)
+        return render(request, "orders/api/keys.html", told | described(request))
+
+
+def described(request: HttpRequest) -> dict[str, Any]:
+    keys = list(own_keys(request.user.pk))
+    return {
+        "keys": [
+            key_as_json(key) | {"is_soon": is_soon(key.expires_at), "row": key} for key in keys
+        ],
+        "default_days": DEFAULT_DAYS if usual_end() else "",
+        "most_days": MOST_DAYS,
+        "overlap_hours": OVERLAP_HOURS,
+        "is_test": "test" in SIGN,
+    }
+
+
+def done(request: HttpRequest) -> dict[str, Any]:
+    """Do what the form says; return what the page tells of it."""
+    doer = Doer(request.user.pk, request)
+    sent = request.POST
+    deed, prefix = sent.get("deed"), sent.get("prefix", "")
+    try:
+        if deed == "make":
+            wish = NewKey(data=written(request)).wish()
+            key, secret = make_key(cast(int, request.user.pk), wish, doer)
+            return {"secret": secret, "made": key}
+        key = find_own_key(request.user.pk, prefix)
+        if deed == "rotate":
+            new, secret = rotate_key(key, OVERLAP_HOURS, doer)
+            return {"secret": secret, "made": new}
+        if deed == "rename":
+            rename_key(key, NewName(data={"name": sent.get("name", "")}).given(), doer)
+            return {"said": f"{prefix}… has its new name."}
+        if deed == "revoke":
+            revoke_keys(ApiKey.objects.filter(pk=key.pk), doer)
+            return {"said": f"{prefix}… is revoked."}
+    except ValidationError as refused:
+        errors = invalid_fields(refused)["errors"]
+        found = [f"{one['field']}: {one['message']}" for one in errors]
+        return {"refusals": found, "given": written(request)}
+    except NotRotatable:
+        return {"refusals": [KeyNotRotatable.default_detail]}
+    except TooManyKeys:
+        return {"refusals": [KeysFull.default_detail]}
+    except KeyNotFound as refused:
+        return {"refusals": [str(refused)]}
+    return {"refusals": ["That is nothing that can be done to a key."]}
+
+
+def written(request: HttpRequest) -> dict[str, Any]:
+    """Return what the form for a new key has, as the API would have it."""
+    sent = request.POST
+    days = {"expiresInDays": sent["days"]} if sent.get("days") else {}
+    addresses = sent.get("addresses", "").replace(",", " ").split()
+    scopes = sent.getlist("scopes")
+    return {"name": sent.get("name", ""), "scopes": scopes, "addresses": addresses, **days}
+
+
+def own_keys(owner: int | None) -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(owner=owner).select_related("rotated_from", "successor")
+
+
+def find_key(request: Request, prefix: str) -> ApiKey:
+    """:raises KeyNotFound: the account has none of this prefix."""
+    return find_own_key(principal_of(request).owner, prefix)
+
+
+def find_own_key(owner: int | None, prefix: str) -> ApiKey:
+    """:raises KeyNotFound: the account has none of this prefix."""
+    found = None
+    if prefix.isascii() and prefix.isprintable():  # else no text for PostgreSQL, perhaps
+        found = own_keys(owner).filter(prefix=prefix).first()
+    if found is None:
+        raise KeyNotFound
+    return found
+
+
+def doer_of(request: Request) -> Doer:
+    return Doer(principal_of(request).owner, request)
+
+
+def made(key: ApiKey, secret: str) -> Response:
+    """Return the only answer that ever has the key."""
+    found = {"key": secret, **key_as_json(key)}
+    return Response(found, status=status.HTTP_201_CREATED, headers=NO_STORE)
+
+
+def refuse_keys_without_read(request: Request) -> None:
+    """:raises InsufficientScope: the request's key is not for reading."""
+    if request.method in permissions.SAFE_METHODS and not principal_of(request).may_read:
+        raise InsufficientScope(READ)
+
+
+def refuse_keys(request: Request) -> None:
+    """:raises SessionRequired: the request came with a key."""
+    if principal_of(request).key is not None:
+        raise SessionRequired
+
+
+def refuse_other_keys(request: Request, key: ApiKey) -> None:
+    """:raises SessionRequired: the request came with another key than the one it is about."""
+    if principal_of(request).key not in (None, key.pk):
+        raise SessionRequired

@@ -1,0 +1,40 @@
+"""The live page: a person places orders and watches them. It knows no more than the API tells."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from orders.api.markets import markets_as_json
+from orders.api.serializers import DEFAULT_SLIPPAGE_BPS
+from orders.events import LABELS
+from orders.lifecycle import CANCELLABLE, FINAL
+from orders.models import MAX_SLIPPAGE_BPS
+from routing.registry import registry
+
+MOST_JOINED = 100
+"""Pairs in two hops that the page offers; of many tokens there are too many to choose from."""
+
+
+@require_safe
+def live_page(request: HttpRequest) -> HttpResponse:
+    """Return the page. It reads neither session nor user, so that it is the same for everybody."""
+    markets = [one for one in markets_as_json(registry())["markets"] if one["takesOrders"]]
+    joined = [one["market"] for one in markets if one["through"]]
+    return render(
+        request,
+        "orders/live.html",
+        {
+            "markets": [one["market"] for one in markets if not one["through"]],
+            "joined_markets": joined if len(joined) <= MOST_JOINED else [],
+            "default_market": settings.DEFAULT_MARKET,
+            "default_slippage_bps": DEFAULT_SLIPPAGE_BPS,
+            "max_slippage_bps": MAX_SLIPPAGE_BPS,
+            "max_price_impact_bps": settings.MAX_PRICE_IMPACT_BPS,
+            "engine": {
+                "venues": LABELS,
+                "final": sorted(FINAL),
+                "cancellable": sorted(CANCELLABLE),
+            },
+        },
+    )

@@ -1,0 +1,182 @@
+"""Pages of the list of orders, newest first, that stay as they were while orders come in.
+
+A cursor is a place between two orders, their time and id, and no count of orders before it: what
+arrives later moves nothing. Each page is bounded in what it reads, whatever is filtered for.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.request import Request
+from rest_framework.utils.urls import replace_query_param
+
+from orders.api.filters import Wanted
+from orders.models import Order
+
+DEFAULT_LIMIT = 25
+MAX_LIMIT = 200
+LOOKED_AT = 50_000  # orders that one page of filtered ones looks through
+FIELDS = {"cursor", "limit"}
+
+
+@contextmanager
+def in_index_order() -> Iterator[None]:
+    """Have what is newest read from its index, and no further than it is asked for.
+
+    Without statistics the planner would rather sort all rows of a range, or of an account. What
+    two indexes find together, as open orders are, has to be read outside of this.
+    """
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('enable_bitmapscan', 'off', true)")
+        yield
+
+
+class Place(NamedTuple):
+    """Just beyond one order, on the way to older ones or back to newer ones."""
+
+    is_older: bool
+    at: datetime
+    id: UUID
+
+    @classmethod
+    def beyond(cls, order: Order, *, is_older: bool) -> "Place":
+        return cls(is_older, order.created_at, order.id)
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """:raises ValueError, KeyError, OverflowError: it is none of ours."""
+        way, at, order_id = urlsafe_b64decode(text.encode()).decode().split("|")
+        time = datetime.fromisoformat(at)
+        if time.tzinfo is None:
+            raise ValueError(at)
+        return cls({"older": True, "newer": False}[way], time.astimezone(UTC), UUID(order_id))
+
+    def as_cursor(self) -> str:
+        words = ("older" if self.is_older else "newer", self.at.isoformat(), str(self.id))
+        return urlsafe_b64encode("|".join(words).encode()).decode()
+
+
+class Page(NamedTuple):
+    orders: Sequence[Order]
+    older: Place | None
+    newer: Place | None
+
+
+def page_of(wanted: Wanted, place: Place | None, limit: int) -> Page:
+    """Return the page at a place: at most `limit` orders.
+
+    Where orders are looked through for those that are wanted, a page ends after `LOOKED_AT` of
+    them, with fewer orders or none, and the next one goes on from there.
+    """
+    with in_index_order():
+        return _page_of(wanted, place, limit)
+
+
+def _page_of(wanted: Wanted, place: Place | None, limit: int) -> Page:
+    is_older = place.is_older if place else True
+    rows = _beyond(wanted.orders, place)
+    edge = None if wanted.among is None else _edge(_beyond(wanted.among, place), is_older)
+    if edge is not None:
+        rows = rows.filter(_up_to(edge))
+    found = list(_ordered(rows, is_older)[: limit + 1])
+    has_more, found = len(found) > limit, found[:limit]
+    ahead = Place.beyond(found[-1], is_older=is_older) if has_more else edge
+    back = _back(place, found)
+    if is_older:
+        return Page(found, older=ahead, newer=back)
+    return Page(found[::-1], older=back, newer=ahead)
+
+
+def _edge(among: QuerySet[Order], is_older: bool) -> Place | None:
+    """Return where a page has looked through enough; None if nothing lies beyond that."""
+    rows = _ordered(among, is_older).only("created_at", "id")
+    last_and_next = rows[LOOKED_AT - 1 : LOOKED_AT + 1]
+    if len(last_and_next) < 2:
+        return None
+    return Place.beyond(last_and_next[0], is_older=is_older)
+
+
+def _back(place: Place | None, found: list[Order]) -> Place | None:
+    """Return the way back over this page; there is none from the beginning."""
+    if place is None:
+        return None
+    if found:
+        return Place.beyond(found[0], is_older=not place.is_older)
+    return place._replace(is_older=not place.is_older)
+
+
+def _ordered(orders: QuerySet[Order], is_older: bool) -> QuerySet[Order]:
+    return orders.order_by(*(("-created_at", "-id") if is_older else ("created_at", "id")))
+
+
+# The first part of each condition says nothing that the second does not: it is for the index.
+def _beyond(orders: QuerySet[Order], place: Place | None) -> QuerySet[Order]:
+    if place is None:
+        return orders
+    at, order_id = place.at, place.id
+    if place.is_older:
+        return orders.filter(Q(created_at__lte=at), Q(created_at__lt=at) | Q(id__lt=order_id))
+    return orders.filter(Q(created_at__gte=at), Q(created_at__gt=at) | Q(id__gt=order_id))
+
+
+def _up_to(edge: Place) -> Q:
+    at, order_id = edge.at, edge.id
+    if edge.is_older:
+        return Q(created_at__gte=at) & (Q(created_at__gt=at) | Q(id__gte=order_id))
+    return Q(created_at__lte=at) & (Q(created_at__lt=at) | Q(id__lte=order_id))
+
+
+def read_limit(request: Request) -> int:
+    """:raises ValidationError: it is no number of orders that a page may have."""
+    text = request.query_params.get("limit")
+    if text is None:
+        return DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ValidationError({"limit": [ErrorDetail("Not a whole number.", "invalid_number")]})
+    if not 1 <= int(text) <= MAX_LIMIT:
+        raise ValidationError({"limit": [ErrorDetail(f"From 1 to {MAX_LIMIT}.", "out_of_range")]})
+    return int(text)
+
+
+def check_offset(request: Request) -> None:
+    """Take the offset of a first page, which other systems' clients send.
+
+    :raises ValidationError: any other would show some orders twice and others never, as they come.
+    """
+    text = request.query_params.get("offset", "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ValidationError({"offset": [ErrorDetail("Not a whole number.", "invalid_number")]})
+    if int(text):
+        text = "Only 0: go on by the cursor in next."
+        raise ValidationError({"offset": [ErrorDetail(text, "out_of_range")]})
+
+
+def read_place(request: Request) -> Place | None:
+    """:raises ValidationError: the cursor is none of ours."""
+    text = request.query_params.get("cursor")
+    try:
+        return None if text is None else Place.parse(text)
+    except (ValueError, KeyError, OverflowError):
+        text = "Not a cursor of ours: take it from next or previous."
+        raise ValidationError({"cursor": [ErrorDetail(text, "invalid_cursor")]}) from None
+
+
+def link_to(url: str, place: Place | None) -> str | None:
+    """Return the URL of another page; everything else in it stays."""
+    return None if place is None else str(replace_query_param(url, "cursor", place.as_cursor()))
+
+
+def as_json(page: Page, url: str, results: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "next": link_to(url, page.older),
+        "previous": link_to(url, page.newer),
+        "results": results,
+    }

@@ -1,0 +1,90 @@
+"""The doors for those who watch over the processes: does it live, can it serve, what does it do."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from django.conf import settings
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.http import require_safe
+
+from config.http.address import is_spoken_for, parsed
+from config.runtime.per_loop import once_per_loop
+from config.runtime.witness import witness
+from orders.api.problems import problem
+from orders.monitoring.health import Shared, probes_of_this_loop
+from orders.monitoring.metrics import CONTENT_TYPE, as_text, without_database
+
+NEVER_KEPT = {"Cache-Control": "no-store"}
+WHO_MAY_READ = (
+    "The metrics are for METRICS_TOKEN (Authorization: Bearer TOKEN), or for this machine where no"
+    " proxy asks."
+)
+METRICS_SECONDS = 4.0
+# A thread of its own: nobody's request waits for the metrics, and they wait for nobody's.
+_measuring = ThreadPoolExecutor(1, "metrics")
+
+
+@require_safe
+async def live(request: HttpRequest) -> HttpResponse:
+    """Answer as long as this process's event loop runs; asks nobody else.
+
+    503 when another part of the process stands still, so that whoever restarts it need not wait.
+    """
+    if witness.is_stuck():
+        return JsonResponse({"status": "stuck"}, status=503, headers=NEVER_KEPT)
+    return JsonResponse({"status": "ok"}, headers=NEVER_KEPT)
+
+
+@require_safe
+async def ready(request: HttpRequest) -> HttpResponse:
+    """Answer 503 with the reasons while this process cannot take orders."""
+    reasons = await probes_of_this_loop().unready()
+    if reasons:
+        found = {"status": "not_ready", "reasons": reasons}
+        return JsonResponse(found, status=503, headers=NEVER_KEPT)
+    return JsonResponse({"status": "ok"}, headers=NEVER_KEPT)
+
+
+@require_safe
+async def metrics(request: HttpRequest) -> HttpResponse:
+    """Tell Prometheus of the engine and of each of its processes; nobody else."""
+    if not may_read_metrics(request):
+        return JsonResponse(
+            problem(401, "not_authenticated", WHO_MAY_READ),
+            status=401,
+            headers=NEVER_KEPT | {"WWW-Authenticate": 'Bearer realm="metrics"'},
+            content_type="application/problem+json",
+        )
+    try:
+        text = await _metrics_of_this_loop()()
+    except TimeoutError:
+        text = without_database()
+    return HttpResponse(text, content_type=CONTENT_TYPE, headers=NEVER_KEPT)
+
+
+def may_read_metrics(request: HttpRequest) -> bool:
+    """Whether the token was given, or somebody on this machine asks for himself."""
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    known = settings.METRICS_TOKEN
+    if known and scheme.lower() == "bearer":
+        return constant_time_compare(token.strip(), known)
+    client = parsed(request.META.get("REMOTE_ADDR", ""))
+    is_spoken = is_spoken_for((name.lower().encode("latin-1"), b"") for name in request.headers)
+    return client is not None and client.is_loopback and not is_spoken
+
+
+@once_per_loop
+def _metrics_of_this_loop() -> Shared[bytes]:
+    async def measured() -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(_measuring, measure)
+
+    return Shared(measured, METRICS_SECONDS)
+
+
+def measure() -> bytes:
+    try:
+        return as_text()
+    finally:
+        connection.close()  # the short way of config/http/order_entry.py has no signal that would

@@ -1,0 +1,320 @@
+"""Errors as RFC 9457 problem details, each with a stable code in `error`."""
+
+import logging
+import math
+import sys
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.core.exceptions import DisallowedHost, PermissionDenied
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.runtime.session import is_connection_lost
+from orders.access.admission import OVERLOADED_SECONDS, Overloaded, ShareIsFull
+from orders.access.tickets import TICKET_SECONDS, TooManyTickets
+from orders.dialects import CLIENT_ORDER_ID
+from orders.engine.submission import (
+    AccountRequired,
+    ClientOrderIdTaken,
+    IdempotencyKeyReused,
+    OutcomeUnknown,
+)
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+Problem = dict[str, Any]
+AWAY = "The database does not answer, try again."
+LOOK_FIRST = "The database does not answer. Look at /api/orders before you send an order again."
+NOTHING_STORED = "The database does not answer. Nothing was stored, try again."
+MAY_BE_REPEATED = (
+    "The database does not answer, so nobody knows whether this order was stored before. Send the"
+    " same again, with the same key: it stays one order."
+)
+UNREADABLE = "The request cannot be read."
+FOREIGN_HOST = "The engine does not answer to this Host: its operator lists names in ALLOWED_HOSTS."
+MAX_PATH = 200  # characters of a path that are told back
+UNKNOWN_SECONDS = 5  # after which a client should look whether its order is there
+TOO_MANY_READS = "More reading than the limit of an account, or of an address, allows."
+TOO_MANY = "More orders than the limit of an account allows. This request stored nothing."
+
+# As in RFC 9110; Python says so from 3.13 on, and something older before.
+PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+CODES: dict[type[Exception], str] = {
+    exceptions.ParseError: "malformed_json",
+    exceptions.UnsupportedMediaType: "unsupported_media_type",
+    exceptions.NotAcceptable: "not_acceptable",
+    exceptions.MethodNotAllowed: "method_not_allowed",
+    exceptions.NotAuthenticated: "not_authenticated",
+    exceptions.AuthenticationFailed: "not_authenticated",
+    exceptions.PermissionDenied: "permission_denied",
+    exceptions.Throttled: "too_many_requests",
+    exceptions.NotFound: "not_found",
+}
+
+# What the engine refuses: status, code, what is said of it, and when to come again (seconds).
+REFUSALS: dict[type[Exception], tuple[int, str, str, int | None]] = {
+    AccountRequired: (
+        *(400, "account_required"),
+        *("Idempotency-Key and clientOrderId belong to an account: give an API key.", None),
+    ),
+    IdempotencyKeyReused: (
+        *(422, "idempotency_key_reused"),
+        *("Another order was sent under this Idempotency-Key.", None),
+    ),
+    ClientOrderIdTaken: (
+        *(409, "client_order_id_taken"),
+        *("Another order of yours has this clientOrderId.", None),
+    ),
+    Overloaded: (
+        *(503, "overloaded"),
+        "Too many orders wait. This request stored nothing, come again later.",
+        OVERLOADED_SECONDS,
+    ),
+    ShareIsFull: (
+        *(429, "too_many_waiting"),
+        "Too many orders of yours wait. This request stored nothing, come again when some began.",
+        OVERLOADED_SECONDS,
+    ),
+    OutcomeUnknown: (
+        *(503, "outcome_unknown"),
+        "The database did not say whether the order was stored. Ask for it by its orderId: found,"
+        " it is stored; not found ten seconds after the database answers again, it is not. With an"
+        " Idempotency-Key or a clientOrderId, send the same again: it stays one order.",
+        UNKNOWN_SECONDS,
+    ),
+    TooManyTickets: (
+        *(429, "too_many_requests"),
+        *("Too many tickets that were not used.", TICKET_SECONDS),
+    ),
+}
+
+
+class OrderNotFound(exceptions.NotFound):
+    """No order has this id, or it is somebody else's: the answer is the same."""
+
+    default_detail = "There is no such order."
+    default_code = "order_not_found"
+
+
+class NotCancellable(exceptions.APIException):
+    """The order has been submitted or has ended; its status says which."""
+
+    status_code = HTTPStatus.CONFLICT
+    default_code = "not_cancellable"
+
+    def __init__(self, status: str) -> None:
+        self.order_status = status
+        super().__init__(f"The order is {status} and can no longer be cancelled.")
+
+
+class TooManyRequests(exceptions.APIException):
+    """More than the account's limit allows; trying again after `wait` seconds helps."""
+
+    status_code = HTTPStatus.TOO_MANY_REQUESTS
+    default_code = "too_many_requests"
+
+    def __init__(self, wait: float, says: str = TOO_MANY) -> None:
+        self.wait = wait
+        super().__init__(says)
+
+
+class HttpsRequired(exceptions.APIException):
+    """The order came in clear text. It was not taken; send it by HTTPS, and replace the key."""
+
+    status_code = HTTPStatus.FORBIDDEN
+    default_detail = "Orders are taken by HTTPS alone."
+    default_code = "https_required"
+
+
+class DatabaseUnavailable(exceptions.APIException):
+    """The database does not answer, or not as the engine needs it; trying again later helps."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_detail = AWAY
+    default_code = "database_unavailable"
+
+
+class CancellationUnknown(exceptions.APIException):
+    """Nobody knows whether the order was cancelled. Trying again does no harm, and tells."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_detail = (
+        "The database did not say whether the order was cancelled. Cancel it again: that does no"
+        " harm, and tells."
+    )
+    default_code = "outcome_unknown"
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        super().__init__()
+
+
+def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
+    return {
+        "type": "about:blank",
+        "title": PHRASES.get(status) or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "message": detail,  # where most clients look
+        "error": code,
+        **members,
+    }
+
+
+def refusal(error: Exception) -> Problem | None:
+    """Return the problem of what the engine refused; None if it is something else."""
+    found = REFUSALS.get(type(error))
+    if found is None:
+        return None
+    status, code, detail, seconds = found
+    members: dict[str, Any] = {} if seconds is None else {"retryAfter": seconds}
+    if isinstance(error, OutcomeUnknown):
+        members |= {"orderId": error.order_id, "wsUrl": f"/ws/orders/{error.order_id}"}
+    return problem(status, code, detail, **members)
+
+
+def too_many_requests(wait: float, says: str = TOO_MANY) -> Problem:
+    """Return the problem of an account that asks for more than it may; `wait` in seconds."""
+    return problem(429, "too_many_requests", says, retryAfter=math.ceil(wait))
+
+
+def invalid_fields(error: exceptions.ValidationError) -> Problem:
+    """Return the problem of a refused order or query: one entry for each field that is wrong."""
+    details = error.detail if isinstance(error.detail, dict) else {"order": error.detail}
+    errors = [
+        {"field": field, "code": getattr(one, "code", "invalid"), "message": str(one)}
+        for field, reasons in details.items()
+        for one in (reasons if isinstance(reasons, list) else [reasons])
+    ]
+    detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
+    seen = getattr(error, "fields_seen", None)
+    fields = {} if seen is None else {"fields": seen}
+    code = "invalid_request" if seen is None else "invalid_order"
+    return problem(HTTPStatus.BAD_REQUEST, code, detail, errors=errors, **fields)
+
+
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Translate an exception into a problem (DRF's EXCEPTION_HANDLER). None: a bug, let it rise."""
+    headers: dict[str, str] = {}
+    if (refused := refusal(error)) is not None:
+        if "retryAfter" in refused:
+            headers["Retry-After"] = str(refused["retryAfter"])
+        return Response(refused, status=refused["status"], headers=headers)
+    if is_database_away(error):
+        logger.warning("the database does not answer: %s", error)
+        error = DatabaseUnavailable(said_of_absence(context))
+    if isinstance(error, DatabaseUnavailable | CancellationUnknown):
+        headers["Retry-After"] = "1"
+    if isinstance(error, Http404):
+        error = exceptions.NotFound()
+    if isinstance(error, exceptions.MethodNotAllowed) and not names_an_order(context):
+        error = exceptions.NotFound(said_of_path(context["request"].path))
+    if isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    if not isinstance(error, exceptions.APIException):
+        return None
+    if isinstance(error, exceptions.ValidationError):
+        data = invalid_fields(error)
+    elif isinstance(error, TooManyRequests):
+        data = too_many_requests(error.wait, str(error.detail))
+        headers["Retry-After"] = str(data["retryAfter"])
+    else:
+        code = CODES.get(type(error), error.default_code)
+        data = problem(int(error.status_code), code, str(error.detail))
+    if isinstance(error, NotCancellable):
+        data["orderStatus"] = error.order_status
+    if isinstance(error, CancellationUnknown):
+        data["orderId"] = error.order_id
+    if (challenge := getattr(error, "auth_header", None)) is not None:
+        headers["WWW-Authenticate"] = challenge
+    return Response(data, status=error.status_code, headers=headers)
+
+
+def names_an_order(context: dict[str, Any]) -> bool:
+    """Whether what stands in an order's place in the path could be one; true if it has no place."""
+    try:
+        UUID(context["view"].kwargs.get("order_id", UUID(int=0).hex))
+    except ValueError:
+        return False
+    return True
+
+
+def said_of_path(path: str) -> str:
+    return f"Nothing is served at {path[:MAX_PATH]}."
+
+
+def is_database_away(error: BaseException | None) -> bool:
+    """Whether the database does not answer now, or its schema is not where we look for it."""
+    if error is None:
+        return False
+    if isinstance(error, OperationalError | psycopg.OperationalError) or is_connection_lost(error):
+        return True
+    found = error if isinstance(error, psycopg.Error) else error.__cause__
+    return isinstance(found, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
+
+
+def said_of_absence(context: dict[str, Any]) -> str:
+    """Return what is true of a request that the database did not answer.
+
+    What sends orders tells by an error of its own when an order may be stored (OutcomeUnknown).
+    """
+    request, view = context.get("request"), context.get("view")
+    sends_orders = (
+        getattr(view, "stores_orders", False) and getattr(request, "method", "") == "POST"
+    )
+    if not sends_orders:
+        return AWAY
+    if request is None:
+        return NOTHING_STORED
+    return said_of_order(_body_of(request), request.META.get("HTTP_IDEMPOTENCY_KEY"))
+
+
+def _body_of(request: Request) -> Any:
+    """Return what was sent, although the view did not come to read it; None if it is unreadable."""
+    try:
+        return request.data
+    except exceptions.APIException:
+        return None
+
+
+def said_of_order(sent: Any, key: str | None = None) -> str:
+    """Return what is true of an order that was not sent on; under a key it may be stored before."""
+    name = isinstance(sent, dict) and any(sent.get(name) for name in CLIENT_ORDER_ID)
+    return MAY_BE_REPEATED if key or name else NOTHING_STORED
+
+
+def as_response(data: Problem) -> JsonResponse:
+    return JsonResponse(data, status=data["status"], content_type=CONTENT_TYPE)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Answer for URLs that lead nowhere (Django's handler404)."""
+    return as_response(problem(404, "not_found", said_of_path(request.path)))
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """Answer for bugs (Django's handler500); the traceback is in the log.
+
+    Outside of the API's views a database that does not answer is noticed only here.
+    """
+    if is_database_away(sys.exc_info()[1]):
+        # A page may have sent an order before.
+        detail = AWAY if request.method in ("GET", "HEAD") else LOOK_FIRST
+        found = as_response(problem(503, DatabaseUnavailable.default_code, detail))
+        found.headers["Retry-After"] = "1"
+        return found
+    return as_response(problem(500, "internal_error", "Something broke on our side."))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Answer for requests that Django itself refuses, such as a foreign Host (handler400)."""
+    foreign = isinstance(exception, DisallowedHost)
+    return as_response(problem(400, "bad_request", FOREIGN_HOST if foreign else UNREADABLE))

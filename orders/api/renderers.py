@@ -1,0 +1,78 @@
+"""How answers are written: JSON for programs at once, everything else by DRF's rules."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from django.utils.html import format_html
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
+from rest_framework.request import Request
+
+from orders.api.problems import is_database_away
+
+logger = logging.getLogger(__name__)
+
+BARE_PAGE = """<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>Order execution engine</title><pre>{}</pre></html>
+"""
+INDENTED = orjson.OPT_INDENT_2
+PROBLEM = "application/problem+json"
+UNCHOOSY = frozenset(("", "*/*", "application/json"))
+
+
+class PlainJSONRenderer(JSONRenderer):
+    """DRF's, by orjson: our answers hold nothing but plain JSON values."""
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
+    ) -> bytes:
+        is_page = bool(renderer_context and renderer_context.get("indent"))
+        return b"" if data is None else orjson.dumps(data, option=INDENTED if is_page else None)
+
+
+class PageRenderer(BrowsableAPIRenderer):
+    """DRF's page for people, which runs under a Content-Security-Policy of `default-src 'self'`.
+
+    If the database falls silent meanwhile, the answer is shown without the page around it: what
+    was done stays done, and nothing else may be said of it.
+    """
+
+    template = "orders/api/page.html"
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
+    ) -> str:
+        try:
+            page: str = super().render(data, accepted_media_type, renderer_context)
+        except Exception as error:
+            if not is_database_away(error):
+                raise
+            logger.warning("an answer was shown without its page: %s", error)
+            return format_html(BARE_PAGE, orjson.dumps(data, option=INDENTED).decode())
+        return page
+
+
+class ProgramsFirst(DefaultContentNegotiation):
+    """DRF's negotiation, which most programs need not go through: they take the first."""
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Sequence[BaseRenderer],  # type: ignore[override]
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        accept = request.META.get("HTTP_ACCEPT", "")
+        if accept in UNCHOOSY and not request.META.get("QUERY_STRING") and format_suffix is None:
+            return renderers[0], renderers[0].media_type
+        try:
+            found: tuple[BaseRenderer, str] = super().select_renderer(
+                request, renderers, format_suffix
+            )
+        except NotAcceptable:
+            if PROBLEM not in accept.lower():
+                raise
+            return renderers[0], renderers[0].media_type  # errors are of that kind, the rest JSON
+        return found

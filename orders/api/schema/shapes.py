@@ -1,0 +1,285 @@
+"""The shapes of HTTP answers, as JSON Schema; those of events are in `asyncapi.yaml`."""
+
+from typing import Any
+
+from orders.access.keys import MAX_ADDRESSES, MOST_DAYS, MOST_OVERLAP_HOURS, OVERLAP_HOURS, SCOPES
+from orders.api.key_requests import MAX_NAME
+from orders.api.problems import CODES, REFUSALS
+from orders.api.schema.sockets import shared_schemas
+from orders.lifecycle import CANCELLABLE
+
+Schema = dict[str, Any]
+
+REQUESTED: Schema = shared_schemas()["RequestedOrder"]
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def nullable(schema: Schema, description: str = "") -> Schema:
+    found: Schema = {"anyOf": [schema, {"type": "null"}]}
+    return found | {"description": description} if description else found
+
+
+def closed(properties: dict[str, Schema], *optional: str, description: str = "") -> Schema:
+    """Return an object that has these members, all but the optional ones, and no others."""
+    found: Schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [name for name in properties if name not in optional],
+        "properties": properties,
+    }
+    return found | {"description": description} if description else found
+
+
+TEXT: Schema = {"type": "string"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+URL: Schema = {"type": "string", "format": "uri"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+DECIMAL = ref("Decimal")
+
+LINKS = closed(
+    {
+        "order": URL,
+        "events": URL,
+        "route": URL | {"description": "How it was routed, and why."},
+        "stream": URL | {"description": "The order's WebSocket."},
+        "cancel": URL | {"description": f"While it is {', '.join(sorted(CANCELLABLE))}."},
+        "admin": URL | {"description": "For people who may enter the admin."},
+        "orders": URL,
+    },
+    "cancel",
+    "admin",
+)
+ORDER: dict[str, Schema] = {
+    **REQUESTED["properties"],
+    "status": ref("Status"),
+    "seq": {"type": "integer", "minimum": 1, "description": "Of its last event."},
+    "attempts": COUNT,
+    "route": nullable(TEXT, "The venue's name as people write it."),
+    "routedDex": nullable(ref("Venue")),
+    "minAmountOut": nullable(DECIMAL, "The bound of a fixed input."),
+    "maxAmountIn": nullable(DECIMAL, "The bound of a fixed output."),
+    "txHash": nullable(TEXT),
+    "executedPrice": nullable(DECIMAL, "Quote per base, all fees included."),
+    "executedAmountIn": nullable(DECIMAL),
+    "executedAmountOut": nullable(DECIMAL),
+    "failureCode": nullable(ref("FailureCode")),
+    "error": nullable(TEXT, "Why it failed, for people."),
+    "createdAt": TIME,
+    "startedAt": nullable(TIME),
+    "finishedAt": nullable(TIME),
+    "links": ref("Links"),
+}
+CONSTRAINTS = ("maxPriceImpactBps", "venues", "excludeVenues")
+FRAMEWORK_CODES = sorted(set(CODES.values()))
+PROBLEM_CODES = sorted(
+    {
+        *FRAMEWORK_CODES,
+        *("invalid_order", "invalid_request", "bad_request", "order_not_found"),
+        *("not_cancellable", "database_unavailable", "body_too_large", "internal_error"),
+        *(code for _, code, _, _ in REFUSALS.values()),
+        *("https_required", "bad_handshake", "websocket_version", "insufficient_scope"),
+        *("session_required", "key_not_found", "key_not_rotatable", "too_many_keys"),
+    }
+)
+ALIAS: Schema = {"x-alias": True}
+"""Of members that are there for other systems' clients (orders/dialects.py). Examples lack them."""
+NAMES: dict[str, Schema] = {
+    "id": TEXT | ALIAS | {"format": "uuid", "description": "The same as orderId."},
+    "websocketUrl": TEXT | ALIAS | {"description": "The same as wsUrl."},
+}
+ENVELOPE: dict[str, Schema] = {
+    "success": ALIAS | {"const": True},
+    "order": ALIAS | {"allOf": [ref("NamedOrder")], "description": "The order again."},
+    "data": ALIAS | {"allOf": [ref("NamedOrder")], "description": "The order again."},
+}
+SCOPE_LIST: Schema = {
+    "type": "array",
+    "items": {"enum": list(SCOPES)},
+    "minItems": 1,
+    "description": "`read` sees and follows orders; `trade` sends and cancels them.",
+}
+ADDRESSES: Schema = {
+    "type": "array",
+    "items": TEXT | {"maxLength": 64},
+    "maxItems": MAX_ADDRESSES,
+    "description": "Addresses and networks from which alone it may be used; none: from anywhere.",
+}
+KEY_NAME: Schema = TEXT | {"maxLength": MAX_NAME, "description": "For people."}
+KEY: dict[str, Schema] = {
+    "prefix": TEXT | {"description": "The first characters, by which the key is named."},
+    "name": KEY_NAME,
+    "scopes": SCOPE_LIST,
+    "addresses": ADDRESSES,
+    "standing": {"enum": ["holds", "expired", "revoked"]},
+    "createdAt": TIME,
+    "expiresAt": nullable(TIME),
+    "revokedAt": nullable(TIME),
+    "lastUsedAt": nullable(TIME, "To the minute."),
+    "lastUsedFrom": nullable(TEXT, "The address; of IPv6 its /64."),
+    "rotatedFrom": nullable(TEXT, "The prefix of the key whose place it takes."),
+    "rotatedTo": nullable(TEXT, "The prefix of the key that takes its place."),
+}
+IGNORED: Schema = {
+    "type": "array",
+    "items": TEXT,
+    "description": "Fields that say who sends it, such as userId: not read, and no credential.",
+}
+SCHEMAS: dict[str, Schema] = {
+    "Key": closed(KEY),
+    "KeyList": closed({"keys": {"type": "array", "items": ref("Key")}}),
+    "MadeKey": closed(
+        {"key": TEXT | {"description": "The key itself. It is in no other answer."}, **KEY}
+    ),
+    "NewKey": closed(
+        {
+            **{"name": KEY_NAME, "scopes": SCOPE_LIST, "addresses": ADDRESSES},
+            "expiresInDays": {"type": "integer", "minimum": 1, "maximum": MOST_DAYS},
+        },
+        *("name", "addresses", "expiresInDays"),
+    ),
+    "NewName": closed({"name": KEY_NAME}),
+    "Rotation": closed(
+        {
+            "overlapHours": {
+                **{"type": "integer", "minimum": 0, "maximum": MOST_OVERLAP_HOURS},
+                **{"default": OVERLAP_HOURS, "description": "For which the old key holds on."},
+            }
+        },
+        "overlapHours",
+    ),
+    "Links": LINKS,
+    "NamedOrder": closed(
+        {**ORDER, **NAMES}, *CONSTRAINTS, *NAMES, description="An order in a list or an answer."
+    ),
+    "Order": closed(
+        {**ORDER, **NAMES, **ENVELOPE},
+        *(*CONSTRAINTS, *NAMES, *ENVELOPE),
+        description="An order as it stands; null where nothing is known yet.",
+    ),
+    "AcceptedOrder": closed(
+        {"message": TEXT, **ORDER, "ignored": IGNORED, **NAMES, **ENVELOPE},
+        *(*CONSTRAINTS, "ignored", *NAMES, *ENVELOPE),
+    ),
+    "OrderPage": closed(
+        {
+            "next": nullable(URL, "Older orders; null at the end."),
+            "previous": nullable(URL, "Newer orders; null at the beginning."),
+            "results": {"type": "array", "items": ref("NamedOrder")},
+            "orders": ALIAS
+            | {
+                "type": "array",
+                "items": ref("NamedOrder"),
+                "description": "The same as results.",
+            },
+        },
+        "orders",
+        description=(
+            "Newest first. A page may hold fewer orders than the limit, or none, while `next` is"
+            " there: it has then looked through as many as it may, and `next` goes on from there."
+        ),
+    ),
+    "SocketTicket": closed({"ticket": ref("Ticket"), "expiresAt": TIME}),
+    "EventLog": closed(
+        {
+            "orderId": {"type": "string", "format": "uuid"},
+            "status": ref("Status"),
+            "events": {"type": "array", "items": ref("Event")},
+            "links": ref("Links"),
+        }
+    ),
+    "RouteLog": closed(
+        {
+            "orderId": {"type": "string", "format": "uuid"},
+            "status": ref("Status"),
+            "route": nullable(ref("DecisionData"), "The latest decision."),
+            "attempts": {"type": "array", "items": ref("RoutedAttempt")},
+            "links": ref("Links"),
+        }
+    ),
+    "RoutedAttempt": closed(
+        {
+            "attempt": COUNT,
+            "startedAt": TIME,
+            "decidedAt": nullable(TIME),
+            "decision": nullable(ref("DecisionData"), "None if no venue was chosen."),
+            "dropped": {"type": "array", "items": ref("DroppedQuote")},
+            "failureCode": nullable(ref("FailureCode"), "Why the attempt came to nothing."),
+            "reason": nullable(TEXT, "The same for people."),
+        }
+    ),
+    "Event": {
+        "description": "One step of an order: the same as a message of its stream.",
+        "oneOf": [ref(f"{status.title()}Event") for status in shared_schemas()["Status"]["enum"]],
+    },
+    "MarketList": closed(
+        {
+            "tokens": {"type": "array", "items": ref("TradedToken")},
+            "markets": {"type": "array", "items": ref("TradedMarket")},
+        }
+    ),
+    "TradedToken": closed(
+        {
+            "symbol": TEXT,
+            "mint": TEXT | {"description": "Its address, in base58."},
+            "decimals": COUNT | {"description": "Amounts may have as many."},
+        }
+    ),
+    "TradedMarket": closed(
+        {
+            "market": TEXT | {"description": "Base and quote: `SOL/USDC`."},
+            "baseToken": TEXT,
+            "quoteToken": TEXT,
+            "referencePrice": DECIMAL,
+            "takesOrders": {
+                "type": "boolean",
+                "description": "If not, new orders are refused with `market_closed`.",
+            },
+            "through": {
+                "type": "array",
+                "items": TEXT,
+                "description": "Of two hops, the tokens in the middle. Empty: it has pools.",
+            },
+            "venues": {"type": "array", "items": ref("Venue")},
+        }
+    ),
+    "Health": closed(
+        {
+            "status": {"enum": ["ok", "degraded", "failed"]},
+            "database": {"enum": ["ok", "read_only", "down"]},
+            "redis": {"enum": ["ok", "refuses", "down"]},
+            "worker": {"enum": ["ok", "stuck", "down", "unknown"]},
+            "workers": nullable(COUNT, "That are alive."),
+            "since": closed(
+                {"database": TIME, "redis": TIME, "worker": TIME},
+                *("database", "redis", "worker"),
+                description="Of each part that fails: from when on this process has known it.",
+            ),
+        }
+    ),
+    "Problem": closed(
+        {
+            "type": {"const": "about:blank"},
+            "title": TEXT,
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": TEXT | {"description": "For people."},
+            "message": TEXT | {"description": "The same as `detail`."},
+            "error": {"enum": PROBLEM_CODES, "description": "A stable code, for programs."},
+            "errors": {"type": "array", "items": ref("FieldError")},
+            "fields": {"type": "array", "items": TEXT, "description": "Those that were seen."},
+            "orderStatus": ref("Status"),
+            "retryAfter": COUNT | {"description": "Seconds after which to come again."},
+            "orderId": TEXT | {"description": "Of an order of which the outcome is unknown."},
+            "wsUrl": TEXT | {"description": "The path of its stream, if it was stored."},
+        },
+        "errors",
+        "fields",
+        "orderStatus",
+        "retryAfter",
+        "orderId",
+        "wsUrl",
+        description="RFC 9457, with a stable code in `error`.",
+    ),
+}

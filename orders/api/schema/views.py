@@ -1,0 +1,134 @@
+"""The doors to what describes the API: its schemas, and pages that show them."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from drf_spectacular.renderers import (
+    OpenApiJsonRenderer,
+    OpenApiJsonRenderer2,
+    OpenApiYamlRenderer,
+    OpenApiYamlRenderer2,
+)
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orders.access.read_limits import SCHEMA_COST
+from orders.api.base_views import ProblemAPIView
+from orders.api.schema.openapi import openapi
+from orders.api.schema.sockets import DOCUMENT, asyncapi, messages_of
+
+
+class Kept:
+    """A renderer of the schema, which is the same for as long as the process runs."""
+
+    def render(self, data: Any, *context: Any) -> Any:
+        if data is openapi():
+            return written(type(self))  # type: ignore[arg-type]  # classes are hashable
+        kind: Any = super()
+        return kind.render(data, *context)
+
+
+@cache
+def written(kind: Any) -> Any:
+    """Return the schema as this renderer writes it."""
+    return super(Kept, kind()).render(openapi(), None, {})
+
+
+class KeptJson2(Kept, OpenApiJsonRenderer2):
+    pass
+
+
+class KeptJson(Kept, OpenApiJsonRenderer):
+    pass
+
+
+class KeptYaml2(Kept, OpenApiYamlRenderer2):
+    pass
+
+
+class KeptYaml(Kept, OpenApiYamlRenderer):
+    pass
+
+
+class SchemaView(ProblemAPIView):
+    """The OpenAPI schema, as JSON or as YAML (`?format=yaml`)."""
+
+    authentication_classes = permission_classes = ()  # it is the same for everybody
+    renderer_classes = (KeptJson2, KeptJson, KeptYaml2, KeptYaml)
+    read_cost = SCHEMA_COST
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        return Response(openapi())
+
+
+class SwaggerView(SpectacularSwaggerSplitView):
+    """Swagger, from our own static files and without inline scripts or styles."""
+
+    authentication_classes = permission_classes = ()
+    template_name = "orders/api/swagger.html"
+    url_name = "api-schema"
+
+
+def asyncapi_document(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(DOCUMENT.read_bytes(), content_type="application/yaml")
+
+
+def sockets_page(request: HttpRequest) -> HttpResponse:
+    """Show the AsyncAPI document as a page for people."""
+    document = asyncapi()
+    channels = [
+        {
+            **channel,
+            "description": as_html(channel["description"]),
+            "query": channel["bindings"]["ws"]["query"]["properties"],
+            "takes": messages_of(name, "receive").values(),
+            "sends": messages_of(name, "send"),
+        }
+        for name, channel in document["channels"].items()
+    ]
+    told = {
+        "title": document["info"]["title"],
+        "description": as_html(document["info"]["description"]),
+        "channels": channels,
+        "messages": [
+            {
+                "name": name,
+                "summary": as_html(message.get("summary", message["title"])),
+                "shown": [as_text(one) for one in message["examples"]],
+            }
+            for name, message in document["components"]["messages"].items()
+        ],
+        "codes": {code: as_html(text) for code, text in document["x-close-codes"].items()},
+        "host": request.get_host(),
+        "scheme": "wss" if request.is_secure() else "ws",
+    }
+    return render(request, "orders/api/sockets.html", told)
+
+
+def as_text(example: dict[str, Any]) -> str:
+    return json.dumps(example["payload"], indent=2)
+
+
+def as_html(text: str) -> SafeString:
+    """Return the document's prose with its paragraphs and its `words of code`."""
+    paragraphs = [
+        format_html_join("", "{}", ((part,) for part in coded(paragraph)))
+        for paragraph in text.strip().split("\n\n")
+    ]
+    if len(paragraphs) == 1:
+        return paragraphs[0]
+    return format_html_join("", "<p>{}</p>", ((paragraph,) for paragraph in paragraphs))
+
+
+def coded(text: str) -> Iterator[str | SafeString]:
+    for number, part in enumerate(text.split("`")):
+        yield format_html("<code>{}</code>", part) if number % 2 else part

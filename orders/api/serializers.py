@@ -1,0 +1,565 @@
+"""The one tolerant serializer of orders: all five dialects in, one canonical form out."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from decimal import ROUND_UP, Context, Decimal
+from typing import Any, TypeVar, cast
+
+import psycopg
+from django.conf import settings
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+from config.runtime.session import remaining
+from orders import dialects
+from orders.api.fields import (
+    MAX_TEXT,
+    ClientOrderIdField,
+    Computed,
+    NumberField,
+    WordField,
+    WordsField,
+    optional,
+    refuse,
+)
+from orders.dialects import Canonical, NotTaken
+from orders.engine.moves import AlreadyAccepted
+from orders.engine.submission import OrderRequest, conflict_with
+from orders.events import LABELS
+from orders.models import MAX_SLIPPAGE_BPS
+from routing.constraints import Constraints
+from routing.pricing import MAX_ATOMS
+from routing.registry import is_read, read_again, registry
+from routing.tokens import USDC, Market, Token, UnknownMarket, UnknownToken
+from routing.venue import BPS, Side, Swap
+
+DEFAULT_SLIPPAGE_BPS = 100
+MAX_SLIPPAGE_FRACTION = Decimal("0.1")
+"""Who writes more means percent: of all that is sent to such engines, 0.3 is the least of those."""
+_SHOWN = Context(prec=12, rounding=ROUND_UP)
+EXAMPLE = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5", "slippageBps": "100"}
+"""What the form is filled in with; it can be sent as it is."""
+TOKEN_FIELDS = ("baseToken", "quoteToken", "tokenIn", "tokenOut")
+AMOUNT_FIELDS = ("amountIn", "amount", "amountOut")
+TokenNames = tuple[str, str]
+"""Of a market: base and quote."""
+HINTS: dict[tuple[str, ...], str] = {
+    ("slippage", "tolerance"): "Give slippageBps: 100 is 1 %.",
+    ("impact",): "Give maxPriceImpactBps: 100 is 1 %.",
+    ("amount", "quantity", "lamports", "size"): (
+        "Give amountIn, what leaves the wallet, or amountOut, what must arrive; in whole tokens."
+    ),
+    ("idempot",): "Give the header Idempotency-Key, or the field clientOrderId.",
+}
+"""By what is in the name of a field that does not exist: what may be meant, and in which unit."""
+Value = TypeVar("Value")
+
+
+class InvalidOrder(ValidationError):
+    """The request is not an order. Its `detail` has the errors by field; try another request."""
+
+    def __init__(self, detail: Any, fields_seen: list[str]) -> None:
+        super().__init__(detail)
+        self.fields_seen = fields_seen
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes of all its errors."""
+        errors = cast("dict[str, list[ErrorDetail]]", self.detail)
+        return {str(error.code) for reasons in errors.values() for error in reasons}
+
+
+class OrderRequestSerializer(serializers.Serializer[Any]):
+    """An order as clients send it; `read` returns what they mean."""
+
+    filled_in: dict[str, Any] = EXAMPLE
+    """What a form for people shows."""
+
+    tokenIn = optional(WordField, "What you give: a symbol or a mint address.")
+    tokenOut = optional(WordField, "What you get. With tokenIn, the side follows.")
+    baseToken = optional(WordField, "Or: the token you trade, with quoteToken and side.")
+    quoteToken = optional(WordField, "The token its price is in.")
+    side = optional(WordField, "buy or sell; tokenIn and tokenOut say it, too.")
+    amountIn = optional(NumberField, "What leaves the wallet, in the input token.")
+    amount = optional(
+        NumberField,
+        "The same as amountIn. Beside a side alone: in the base token, so that a buy gets it.",
+    )
+    amountOut = optional(NumberField, "Or: what must arrive, in the output token.")
+    slippageBps = optional(
+        NumberField, f"0 to {MAX_SLIPPAGE_BPS}; {DEFAULT_SLIPPAGE_BPS} if left out, which is 1 %."
+    )
+    slippage = optional(
+        NumberField, f"Or as a fraction, 0 to {MAX_SLIPPAGE_FRACTION}: 0.01 is 100 bps, or 1 %."
+    )
+    type = optional(WordField, "market, which is the default.")
+    orderType = optional(WordField, "The same as type.")
+    clientOrderId = optional(
+        ClientOrderIdField, "Your own id: sent again, it finds the same order. Needs an account."
+    )
+    maxPriceImpactBps = optional(
+        NumberField,
+        f"0 to {BPS}, 100 is 1 %: quotes that move the price further are dropped. Left out:"
+        " what the engine allows, usually 500.",
+    )
+    venues = optional(WordsField, "Trade at these only, such as raydium; commas between several.")
+    excludeVenues = optional(WordsField, "Trade at none of these.")
+
+    def get_fields(self) -> dict[str, Any]:
+        """Label each field with the name that clients write."""
+        fields = super().get_fields()
+        for name, field in fields.items():
+            field.label = name
+        return fields
+
+    def get_initial(self) -> dict[str, Any]:
+        """Return what a form shows: several words with commas between them, as it takes them."""
+        return {
+            name: ",".join(map(str, value)) if isinstance(value, list) else value
+            for name, value in self.filled_in.items()
+        }
+
+    def read(self, data: Any, default_market: TokenNames | None = None) -> OrderRequest:
+        """Return the order that is meant; `default_market`: of one that names no token.
+
+        :raises InvalidOrder: with an error for every field that is wrong.
+        """
+        if not isinstance(data, dict):
+            raise InvalidOrder(
+                refuse("order", "not_an_object", "An order is a JSON object.").detail, []
+            )
+        # Null and, from a form, an empty field both mean "not given".
+        given = {name: value for name, value in data.items() if value is not None}
+        seen = sorted(given)[:50]
+        unknown = [name for name in seen if name not in self.fields]
+        if unknown:
+            raise unknown_fields(unknown, given)
+        try:
+            return self._read(self._values(given), default_market or named_default_market())
+        except ValidationError as error:
+            raise InvalidOrder(error.detail, seen) from None
+
+    def _values(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the given fields' values: as `run_validation`, but only of those that are there.
+
+        :raises ValidationError: with an error for every field that cannot be read.
+        """
+        values, errors = {}, {}
+        for name, value in given.items():
+            try:
+                values[name] = self.fields[name].run_validation(value)
+            except ValidationError as error:
+                errors[name] = error.detail
+        if errors:
+            raise ValidationError(errors)
+        return values
+
+    def _read(self, given: dict[str, Any], default_market: TokenNames) -> OrderRequest:
+        """Read each part by itself, so that one wrong field does not hide another.
+
+        :raises ValidationError: with the errors of all parts.
+        """
+        errors: dict[str, Any] = {}
+        order_type = part(errors, self._type, given)
+        slippage_bps = part(errors, self._slippage_bps, given)
+        market_and_side = part(errors, self._market_and_side, given, default_market)
+        amounts = part(errors, self._amounts, given, market_and_side)
+        constraints = part(errors, read_constraints, given)
+        if errors or not (order_type and market_and_side and amounts) or slippage_bps is None:
+            raise ValidationError(errors)
+        return OrderRequest(
+            *(order_type, *market_and_side, *amounts, slippage_bps),
+            given.get("clientOrderId"),
+            constraints,
+        )
+
+    def _type(self, given: dict[str, Any]) -> str:
+        field, value = one_of(given, "type", "orderType")
+        if value is not None and value.lower() != "market":
+            raise refuse(field, "unsupported_type", "Only market orders are taken so far.")
+        return "market"
+
+    def _market_and_side(
+        self, given: dict[str, Any], default_market: TokenNames
+    ) -> tuple[Market, Side]:
+        by_base = "baseToken" in given or "quoteToken" in given
+        by_flow = "tokenIn" in given or "tokenOut" in given
+        if by_base and by_flow:
+            raise refuse(
+                "tokenIn", "conflict", "Give tokenIn and tokenOut, or baseToken and quoteToken."
+            )
+        side = self._side(given)
+        if by_flow:
+            return self._market_of_flow(given, side)
+        if by_base:
+            base, quote = token(given, "baseToken"), token(given, "quoteToken")
+            market = self._market("baseToken", base, quote, registry().market)
+        else:
+            market = self._default_market(default_market)
+        if side is None:
+            raise refuse("side", "required", f"Is {market.name} to be bought or sold?")
+        return market, side
+
+    def _default_market(self, names: TokenNames) -> Market:
+        try:
+            base, quote = map(registry().token, names)
+        except UnknownToken:
+            raise refuse("baseToken", "required", "Name the tokens: no market is set up.") from None
+        return self._market("baseToken", base, quote, registry().market)
+
+    def _market_of_flow(self, given: dict[str, Any], side: Side | None) -> tuple[Market, Side]:
+        token_in, token_out = token(given, "tokenIn"), token(given, "tokenOut")
+        market = self._market("tokenIn", token_in, token_out, registry().market_of)
+        meant = Side.SELL if market.base == token_in else Side.BUY
+        if side not in (None, meant):
+            raise refuse(
+                "side", "conflict", f"{token_in.symbol} to {token_out.symbol} is a {meant}."
+            )
+        return market, meant
+
+    def _market(
+        self, field: str, one: Token, other: Token, find: Callable[[Token, Token], Market]
+    ) -> Market:
+        if one.same_asset_as(other):
+            raise refuse(
+                field, "same_asset", f"{one.symbol} and {other.symbol} are the same asset."
+            )
+        try:
+            market = find(one, other)
+        except UnknownMarket:
+            known = ", ".join(market.name for market in registry().markets)
+            raise refuse(
+                field,
+                "unknown_market",
+                f"{one.symbol}/{other.symbol} is not traded here. Markets: {known}; other pairs of"
+                " their tokens in two hops.",
+            ) from None
+        return market
+
+    def _side(self, given: dict[str, Any]) -> Side | None:
+        if "side" not in given:
+            return None
+        try:
+            return Side(given["side"].lower())
+        except ValueError:
+            raise refuse("side", "invalid_side", "The side is buy or sell.") from None
+
+    def _amounts(
+        self, given: dict[str, Any], market_and_side: tuple[Market, Side] | None
+    ) -> tuple[int | None, int | None]:
+        field, amount = one_of(given, "amountIn", "amount")
+        if amount is None and "amountOut" not in given:
+            raise refuse("amountIn", "required", "Give amountIn or amountOut.")
+        if amount is not None and "amountOut" in given:
+            raise refuse("amountOut", "conflict", f"Give {field} or amountOut, not both.")
+        if field == "amount" and is_purchase(given):
+            if "baseToken" in given or "quoteToken" in given:
+                raise refuse("amount", "ambiguous", amount_of_purchase(market_and_side))
+            if not any(name in given for name in TOKEN_FIELDS):
+                return None, atoms(field, amount, token_of(market_and_side, Side.BUY))
+        if amount is not None:
+            return atoms(field, amount, token_of(market_and_side, Side.SELL)), None
+        return None, atoms("amountOut", given["amountOut"], token_of(market_and_side, Side.BUY))
+
+    def _slippage_bps(self, given: dict[str, Any]) -> int:
+        bps, fraction = given.get("slippageBps"), given.get("slippage")
+        if bps is not None and fraction is not None:
+            raise refuse("slippage", "conflict", "Give slippage or slippageBps, not both.")
+        if fraction is not None:
+            if not 0 <= fraction <= MAX_SLIPPAGE_FRACTION:
+                raise refuse("slippage", "out_of_range", not_a_fraction(fraction))
+            exact = int(fraction * BPS)
+            if Decimal(exact) / BPS != fraction:  # a product of many digits would be rounded
+                raise refuse("slippage", "too_precise", "At most four decimals: 0.0001 is 1 bps.")
+            return exact
+        if bps is None:
+            return DEFAULT_SLIPPAGE_BPS
+        if not 0 <= bps <= MAX_SLIPPAGE_BPS:
+            raise refuse(
+                "slippageBps", "out_of_range", f"From 0 to {MAX_SLIPPAGE_BPS} bps: 100 is 1 %."
+            )
+        if bps != int(bps):
+            raise refuse("slippageBps", "too_precise", "A whole number of bps: 100 is 1 %.")
+        return int(bps)
+
+
+ORDER_REQUEST = OrderRequestSerializer()
+"""Shared: reading keeps nothing in it, and making one costs more than reading an order."""
+
+
+LEARN_SECONDS = 2.0
+OUTDATED = {"unknown_token", "unknown_market", "market_closed", "value_unknown"}
+"""What an older copy of the registry refuses, and a newer one may not."""
+CHANGEABLE = OUTDATED | {
+    *("unknown_venue", "conflict", "out_of_range", "too_precise", "ambiguous", "too_large"),
+}
+"""What is refused now, and may not have been before."""
+
+
+async def read_order(data: Any) -> OrderRequest:
+    """Return the order that is meant, going by tokens and markets no older than the order.
+
+    :raises InvalidOrder: with an error for every field that is wrong.
+    :raises psycopg.OperationalError, django.db.Error: it may name something new, and the database
+        does not answer.
+    """
+    return await _read_order(data, read_new_order)
+
+
+async def read_repeated_order(data: Any, before: AlreadyAccepted) -> OrderRequest:
+    """Return what is meant by an order under the key of one that is stored, in other words.
+
+    Its market may be closed by now. Older releases kept no fingerprint, so that of their orders
+    the default market may have been meant.
+
+    :raises InvalidOrder, psycopg.OperationalError, django.db.Error: as `read_order`.
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: it may have been an order once.
+    """
+    stored = before.event.data
+    is_old = "fingerprint" not in stored
+    market = (stored["order"]["baseToken"], stored["order"]["quoteToken"]) if is_old else None
+    try:
+        return await _read_order(data, lambda sent: ORDER_REQUEST.read(sent, market))
+    except InvalidOrder as refused:
+        if is_old or not refused.codes <= CHANGEABLE:
+            raise
+        raise conflict_with(before) from None
+
+
+def read_new_order(data: Any) -> OrderRequest:
+    """:raises InvalidOrder: also for a market that takes no orders, and for too large an amount."""
+    request = ORDER_REQUEST.read(data)
+    if not request.market.is_open:
+        field = "tokenIn" if data.get("tokenIn") else "baseToken"
+        text = f"{request.market.name} takes no new orders for now."
+        refused = refuse(field, "market_closed", text)
+        raise InvalidOrder(refused.detail, sorted(data)[:50])
+    try:
+        check_value(data, request)
+    except ValidationError as refused:
+        raise InvalidOrder(refused.detail, sorted(data)[:50]) from None
+    return request
+
+
+def check_value(data: dict[str, Any], request: OrderRequest) -> None:
+    """:raises ValidationError: it is worth more than MAX_ORDER_VALUE, or nobody can tell."""
+    most = settings.MAX_ORDER_VALUE
+    if most is None:
+        return
+    field = next(name for name in AMOUNT_FIELDS if data.get(name) is not None)
+    swap = Swap(request.market, request.side, request.amount_in, request.amount_out)
+    token, amount = (
+        (swap.token_out, swap.amount_out or 0)
+        if swap.amount_in is None
+        else (swap.token_in, swap.amount_in)
+    )
+    try:
+        value = registry().value_of(token, amount, registry().token(USDC.symbol))
+    except (UnknownToken, UnknownMarket):
+        text = f"What {token.symbol} is worth in USDC is not known, and orders have a limit here."
+        raise refuse(field, "value_unknown", text) from None
+    if value > most:
+        text = (
+            f"It is worth {plain(value)} USDC by the reference price, more than the {plain(most)}"
+        )
+        raise refuse(field, "too_large", f"{text} USDC that an order may be worth here.")
+
+
+async def _read_order(data: Any, read: Callable[[Any], OrderRequest]) -> OrderRequest:
+    if not is_read():
+        await _learn_what_is_traded()
+    try:
+        return read(data)
+    except InvalidOrder as refused:
+        if not refused.codes <= OUTDATED:
+            raise
+    await _learn_what_is_traded()
+    return read(data)
+
+
+async def _learn_what_is_traded() -> None:
+    try:
+        async with asyncio.timeout(remaining(LEARN_SECONDS)):
+            await read_again()
+    except TimeoutError:
+        raise psycopg.OperationalError("what is traded could not be read in time") from None
+
+
+CONSTRAINTS = ("maxPriceImpactBps", "venues", "excludeVenues")
+
+
+def read_constraints(given: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the order asks of its route, as it is stored; None if nothing is.
+
+    :raises ValidationError: with the errors of all three fields.
+    """
+    if not any(name in given for name in CONSTRAINTS):
+        return None
+    errors: dict[str, Any] = {}
+    impact = part(errors, _price_impact, given)
+    wanted = part(errors, _venues, given, "venues")
+    unwanted = part(errors, _venues, given, "excludeVenues")
+    if not errors and not set(wanted or LABELS).difference(unwanted or ()):
+        text = "That leaves no venue to trade at."
+        raise refuse("excludeVenues", "conflict", text)
+    if errors:
+        raise ValidationError(errors)
+    return Constraints(wanted or (), unwanted or (), impact).to_json()
+
+
+def _price_impact(given: dict[str, Any]) -> int | None:
+    bps: Decimal | None = given.get("maxPriceImpactBps")
+    if bps is None:
+        return None
+    if not 0 <= bps <= BPS:
+        raise refuse("maxPriceImpactBps", "out_of_range", f"From 0 to {BPS} bps: 100 is 1 %.")
+    if bps != int(bps):
+        raise refuse("maxPriceImpactBps", "too_precise", "A whole number of bps: 100 is 1 %.")
+    return int(bps)
+
+
+def _venues(given: dict[str, Any], field: str) -> tuple[str, ...]:
+    names = dict.fromkeys(word.lower() for word in given.get(field, ()))
+    unknown = [name for name in names if name not in LABELS]
+    if unknown:
+        text = f"No venue {', '.join(unknown)}. Known: {', '.join(LABELS)}."
+        raise refuse(field, "unknown_venue", text)
+    return tuple(names)
+
+
+def named_default_market() -> TokenNames:
+    base, _, quote = settings.DEFAULT_MARKET.partition("/")
+    return base, quote
+
+
+def unknown_fields(names: Iterable[str], given: Iterable[str]) -> InvalidOrder:
+    """Return the refusal of fields that do not exist, among those that were given."""
+    errors = {
+        name[:MAX_TEXT]: [ErrorDetail(no_such_field(name), "unknown_field")]
+        for name in sorted(names)[:50]
+    }
+    return InvalidOrder(errors, sorted(given)[:50])
+
+
+def no_such_field(name: str) -> str:
+    """Return why a field is refused, with what it may have meant and in which unit."""
+    hints = [hint for words, hint in HINTS.items() if any(w in name.lower() for w in words)]
+    return " ".join(["There is no such field.", *hints[:1]])
+
+
+def not_a_fraction(sent: Decimal) -> str:
+    """Return why a slippage is refused, made from what was sent: it may be meant as a percent."""
+    text = f"A fraction from 0 to {MAX_SLIPPAGE_FRACTION}."
+    if sent < 0:
+        return f"{text} 0.01 is 1 %."
+    shown, percent = plain(sent), plain(_SHOWN.multiply(sent, Decimal(100)))
+    return f"{text} {shown} would be {percent} % here; give slippageBps: 100 is 1 %."
+
+
+def plain(number: Decimal) -> str:
+    """Return a number for people to read, without an exponent; of many digits only the first."""
+    return f"{_SHOWN.plus(number).normalize():f}"
+
+
+def is_purchase(given: dict[str, Any]) -> bool:
+    return str(given.get("side", "")).lower() == Side.BUY
+
+
+def amount_of_purchase(market_and_side: tuple[Market, Side] | None) -> str:
+    """Return why the amount of a purchase is refused where it may be of either token."""
+    if market_and_side is None:
+        return "Of which token? Give amountIn, what you pay, or amountOut, what you get."
+    market, _ = market_and_side
+    return (
+        f"Of which token? Give amountIn, the {market.quote.symbol} that you pay, or amountOut, the"
+        f" {market.base.symbol} that you get."
+    )
+
+
+def one_of(given: dict[str, Any], name: str, alias: str) -> tuple[str, Any]:
+    """Return the field that was given and its value, None if neither was."""
+    if name in given and alias in given:
+        raise refuse(alias, "conflict", f"Give {name} or {alias}, not both.")
+    field = alias if alias in given else name
+    return field, given.get(field)
+
+
+def token(given: dict[str, Any], field: str) -> Token:
+    if field not in given:
+        raise refuse(field, "required", "Both tokens are needed.")
+    try:
+        return registry().token(given[field])
+    except UnknownToken:
+        known = ", ".join(token.symbol for token in registry().tokens)
+        raise refuse(field, "unknown_token", f"Not a known token. Known: {known}.") from None
+
+
+def part(errors: dict[str, Any], read: Callable[..., Value], *arguments: Any) -> Value | None:
+    """Return what `read` reads; None, with its errors added to the others, if it cannot."""
+    try:
+        return read(*arguments)
+    except ValidationError as error:
+        errors.update(cast("dict[str, Any]", error.detail))
+        return None
+
+
+def token_of(market_and_side: tuple[Market, Side] | None, base_side: Side) -> Token | None:
+    """Return the token of an amount: the base token on `base_side`, the quote token on the other.
+
+    None if the market could not be read, which is an error of its own.
+    """
+    if market_and_side is None:
+        return None
+    market, side = market_and_side
+    return market.base if side is base_side else market.quote
+
+
+def atoms(field: str, amount: Decimal, of: Token | None) -> int:
+    """:raises ValidationError: no positive amount, or none that this token can have."""
+    if amount <= 0:
+        raise refuse(field, "out_of_range", "The amount must be above zero.")
+    if of is None:
+        return 0
+    try:
+        found = of.to_atoms(nearest(amount, of) if isinstance(amount, Computed) else amount)
+    except ValueError:
+        raise refuse(
+            field, "too_precise", f"{of.symbol} has at most {of.decimals} decimals."
+        ) from None
+    if found > MAX_ATOMS:
+        raise refuse(field, "out_of_range", f"No one has that much {of.symbol}.")
+    return found
+
+
+def nearest(amount: Computed, of: Token) -> Decimal:
+    """Return the amount without digits that are less than half an atom, if they may be noise."""
+    if of.decimals + int(amount.as_tuple().exponent) >= 0:
+        return amount
+    rounded = amount.quantize(Decimal(1).scaleb(-of.decimals))
+    return rounded if abs(rounded - amount) <= dialects.NOISE * amount else amount
+
+
+def translated(sent: Any) -> Canonical:
+    """Return a request in our names.
+
+    :raises InvalidOrder: it says one thing in two spellings, or what cannot be had.
+    """
+    try:
+        return dialects.canonical(sent)
+    except NotTaken as refused:
+        detail = refuse(refused.field, refused.code, str(refused)).detail
+        raise InvalidOrder(detail, names_in(sent)) from None
+
+
+def as_written(refused: InvalidOrder, sent: Any, meant: Canonical) -> InvalidOrder:
+    """Return the refusal with the names of fields that the client wrote."""
+    if meant.body is sent:
+        return refused
+    detail: dict[str, Any] = {}
+    for name, reasons in cast("dict[str, Any]", refused.detail).items():
+        detail.setdefault(meant.spelled.get(name, name), []).extend(reasons)
+    return InvalidOrder(detail, names_in(sent))
+
+
+def names_in(sent: dict[str, Any]) -> list[str]:
+    return sorted(name for name, value in sent.items() if value is not None)[:50]

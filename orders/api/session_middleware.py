@@ -1,0 +1,71 @@
+"""Answers a request whose session no longer holds: with 401, and the cookie is taken away."""
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.db import Error
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.decorators import sync_and_async_middleware
+
+from orders.api.problems import as_response, is_database_away, problem
+from orders.logins.sessions import NO_LONGER, SessionEnded, new_session, person_of
+
+ASKED_BY_ANYBODY = ("/health", "/api/health", "/livez", "/readyz", "/metrics", "/favicon.ico")
+
+
+@sync_and_async_middleware
+def held_sessions(get_response):  # type: ignore[no-untyped-def]  # two kinds, as Django wants it
+    """Let pass who has no session, or one that holds. Stands behind Django's of accounts."""
+    if iscoroutinefunction(get_response):
+
+        async def asynchronous(request: HttpRequest) -> HttpResponseBase:
+            if settings.SESSION_COOKIE_NAME in request.COOKIES:
+                refused = await sync_to_async(refusal_of)(request)
+                if refused is not None:
+                    return refused
+            answer: HttpResponseBase = await get_response(request)
+            return answer
+
+        return asynchronous
+
+    def synchronous(request: HttpRequest) -> HttpResponseBase:
+        answer: HttpResponseBase = refusal_of(request) or get_response(request)
+        return answer
+
+    return synchronous
+
+
+def refusal_of(request: HttpRequest) -> HttpResponseBase | None:
+    """Return the answer to a session that no longer holds; None: there is none, or it holds.
+
+    Who logs in or out begins anew. Beside an Authorization header such a session is as none: a key
+    counts then, and on pages, which take no key, nobody. Where the database does not answer,
+    whoever asks for the person next is told so.
+    """
+    if request.path.rstrip("/") in ASKED_BY_ANYBODY:
+        return None
+    try:
+        person_of(request)
+    except SessionEnded:
+        anew = (reverse("login"), reverse("logout"), reverse("admin:login"))
+        if request.path in anew or "HTTP_AUTHORIZATION" in request.META:
+            request.session, request.user = new_session(), AnonymousUser()
+            return None
+        return _refusal(request)
+    except Error as error:
+        if not is_database_away(error):
+            raise
+    return None
+
+
+def _refusal(request: HttpRequest) -> HttpResponseBase:
+    answer: HttpResponseBase
+    if "text/html" in request.headers.get("Accept", ""):
+        answer = render(request, "logins/ended.html", status=401)
+    else:
+        answer = as_response(problem(401, "not_authenticated", NO_LONGER))
+    answer["WWW-Authenticate"] = 'Bearer realm="orders"'
+    answer["Cache-Control"] = "no-store"
+    return answer

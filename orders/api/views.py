@@ -1,0 +1,416 @@
+"""The REST doors: translate in, one call, translate out."""
+
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import Error
+from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.http import parse_etags
+from rest_framework import status
+from rest_framework.exceptions import ErrorDetail, UnsupportedMediaType, ValidationError
+from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orders import dialects
+from orders.access.accounts import Principal
+from orders.access.admission import ShareIsFull, allowance_of, sender_of
+from orders.access.authentication import (
+    IsAccount,
+    SessionAuthentication,
+    principal_of,
+    tell_of_limit,
+)
+from orders.access.read_limits import cost_of_list
+from orders.access.tickets import TooManyTickets, issue_ticket
+from orders.api import filters, pagination
+from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
+from orders.api.fields import idempotency_key_of
+from orders.api.markets import etag_of, markets_as_json
+from orders.api.parsers import ExactJSONParser
+from orders.api.problems import (
+    CancellationUnknown,
+    HttpsRequired,
+    NotCancellable,
+    OrderNotFound,
+    TooManyRequests,
+    is_database_away,
+)
+from orders.api.route_log import route_log
+from orders.api.schema import openapi
+from orders.api.serializers import (
+    InvalidOrder,
+    OrderRequestSerializer,
+    as_written,
+    read_order,
+    read_repeated_order,
+    translated,
+)
+from orders.engine import submission
+from orders.events import timestamp
+from orders.lifecycle import CANCELLABLE, Status
+from orders.models import Order, OrderEvent
+from orders.monitoring import health
+from orders.representation import event_of, order_as_json
+from routing.registry import registry
+
+JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
+FRESH_SECONDS = 3  # as often as a process reads them anew
+LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pagination.FIELDS
+
+
+@openapi.ORDERS
+class OrdersView(AsyncAPIView):
+    """Send an order (POST), or list the newest (GET).
+
+    An order names what it trades by tokenIn and tokenOut, or by baseToken, quoteToken and
+    side; how much by amountIn or amountOut; and what it tolerates by slippageBps or
+    slippage. The answer carries the order's id and the path of its stream, wsUrl.
+    """
+
+    parser_classes = (ExactJSONParser, FormParser, MultiPartParser)
+    about = "orders/api/orders.html"
+    stores_orders = True
+    sent: dict[str, Any] | None = None
+
+    def get_view_name(self) -> str:
+        return "Orders"
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> OrderRequestSerializer:
+        """Give the browsable page its form, filled in with what was sent, or with an example."""
+        form = OrderRequestSerializer(*args, **kwargs)
+        form.filled_in = self.sent or form.filled_in
+        return form
+
+    async def get(self, request: Request) -> Response:
+        return await sync_to_async(self._list)(request)
+
+    async def post(self, request: Request) -> Response:
+        refuse_clear_text(request)
+        filters.check_names(request, set())
+        key = idempotency_key_of(headers_of(request))
+        sent = await self._read(request)
+        meant = translated(sent)
+        self.sent = meant.body if isinstance(meant.body, dict) else None
+        site = site_of(request)  # before anything is stored: refuses a Host that is not ours
+        try:
+            order, _, is_replay = await self._submit(request, meant.body, key)
+        except InvalidOrder as refused:
+            raise as_written(refused, sent, meant) from None
+        marker = {"Idempotent-Replayed": "true"} if is_replay else {}
+        answer = order | {"links": links(request, site, order["orderId"], Status.PENDING)}
+        return Response(
+            told(request, answer, meant.ignored),
+            status=status.HTTP_200_OK if is_replay else status.HTTP_201_CREATED,
+            headers={"Location": f"/api/orders/{order['orderId']}", **marker},
+        )
+
+    async def _read(self, request: Request) -> Any:
+        if not is_form(request):
+            return request.data
+        if hasattr(request._request, "session"):
+            return await sync_to_async(read_form)(request)
+        raise UnsupportedMediaType(request.content_type or "none", JSON_WANTED)
+
+    async def _submit(self, request: Request, sent: Any, key: str | None) -> submission.Submitted:
+        """Find the order that is repeated, or take a new one, if as many may be sent."""
+        principal = principal_of(request)
+        name = (self.sent or {}).get("clientOrderId")
+        before = await submission.accepted_before(principal.owner, key, name)
+        if before is not None:
+            if (known := submission.recognised(sent, before)) is not None:
+                return known
+            repeated = await read_repeated_order(sent, before)
+            return submission.repeat_order(repeated, principal.owner, key, before)
+        await self._admit(request, principal)
+        try:
+            return await submission.submit_order(
+                await read_order(sent),
+                principal.owner,
+                stranger=sender_of(principal, request.META.get("REMOTE_ADDR", "")),
+                idempotency_key=key,
+                sent=sent,
+            )
+        except ShareIsFull:
+            tell_of_limit("waiting", request, principal)
+            raise
+
+    async def _admit(self, request: Request, principal: Principal) -> None:
+        """:raises TooManyRequests: the limit of the account is reached."""
+        allowance = await allowance_of(principal, request.META.get("REMOTE_ADDR", ""))
+        if allowance is not None:
+            self.headers |= allowance.headers()
+            if allowance.wait:
+                tell_of_limit("orders", request, principal)
+                raise TooManyRequests(allowance.wait)
+
+    def cost_of(self, request: Request) -> int:
+        return cost_of_list(request.query_params.dict())
+
+    def _list(self, request: Request) -> Response:
+        filters.check_names(request, LIST_PARAMETERS | {"offset"})
+        pagination.check_offset(request)
+        if "clientOrderId" in request.query_params and principal_of(request).owner is None:
+            raise submission.AccountRequired  # an empty list would say that it did not arrive
+        limit, place = pagination.read_limit(request), pagination.read_place(request)
+        wanted = filters.wanted(request.query_params, own_orders(request))
+        page = pagination.page_of(wanted, place, limit)
+        results = [shown(request, order) for order in page.orders]
+        found = pagination.as_json(page, request.build_absolute_uri(), results)
+        return Response(dialects.as_list(found) if is_for_programs(request) else found)
+
+
+class OrderView(ProblemAPIView):
+    """One order as it stands, with links to its log, its stream and its cancellation."""
+
+    about = "orders/api/order.html"
+
+    def get_view_name(self) -> str:
+        return "Order"
+
+    @openapi.ORDER
+    def get(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, set())
+        return Response(told(request, shown(request, find_order(request, order_id))))
+
+
+class EventsView(ProblemAPIView):
+    """The order's log: what its stream sends, from ?after=SEQ on."""
+
+    about = "orders/api/events.html"
+
+    def get_view_name(self) -> str:
+        return "Events"
+
+    @openapi.EVENTS
+    def get(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, {"after"})
+        order = find_order(request, order_id)
+        events = OrderEvent.objects.filter(order=order, seq__gt=read_after(request)).order_by("seq")
+        return Response(
+            {
+                "orderId": str(order.id),
+                "status": order.status,
+                "events": [event_of(row).as_message() for row in events],
+                "links": links(request, site_of(request), str(order.id), Status(order.status)),
+            }
+        )
+
+
+class RouteView(ProblemAPIView):
+    """How each attempt was routed: all quotes, the choice, by how much and why."""
+
+    about = "orders/api/route.html"
+
+    def get_view_name(self) -> str:
+        return "Route"
+
+    @openapi.ROUTE
+    def get(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, set())
+        order = find_order(request, order_id)
+        found = links(request, site_of(request), str(order.id), Status(order.status))
+        return Response(route_log(order) | {"links": found})
+
+
+class CancelView(ProblemAPIView):
+    """Cancel the order (POST) unless it was submitted: it is cancelled or executed, never both."""
+
+    parser_classes = (ExactJSONParser, FormParser)
+    about = "orders/api/cancel.html"
+
+    def get_view_name(self) -> str:
+        return "Cancel"
+
+    @openapi.CANCEL
+    def post(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, set())
+        if is_form(request):
+            refuse_forgery(request)
+        order = find_order(request, order_id)
+        try:
+            submission.cancel_order(order.id)
+            cancelled = find_order(request, order_id)
+        except submission.NotCancellable as refused:
+            raise NotCancellable(refused.status) from None
+        except Error as error:
+            if not is_database_away(error):
+                raise
+            raise CancellationUnknown(str(order.id)) from error
+        return Response(told(request, shown(request, cancelled)))
+
+
+class MarketsView(ProblemAPIView):
+    """The tokens that orders may name, and the markets of them: with pools, or in two hops."""
+
+    authentication_classes = permission_classes = ()  # it is the same for everybody
+    about = "orders/api/markets.html"
+
+    def get_view_name(self) -> str:
+        return "Markets"
+
+    @openapi.MARKETS
+    def get(self, request: Request) -> HttpResponseBase:
+        filters.check_names(request, set())
+        known = registry()
+        headers = {"ETag": etag_of(known), "Cache-Control": f"public, max-age={FRESH_SECONDS}"}
+        # A proxy that compresses answers marks their tags as weak.
+        held = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", "").replace("W/", ""))
+        if headers["ETag"] in held:
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(markets_as_json(known), headers=headers)
+
+
+class TicketsView(ProblemAPIView):
+    """Give a ticket (POST) that opens one WebSocket, once, within 30 seconds: `?ticket=`.
+
+    For pages, which can give a WebSocket no header. Programs send their key with the handshake.
+    """
+
+    permission_classes = (IsAccount,)
+
+    def get_view_name(self) -> str:
+        return "Tickets for WebSockets"
+
+    @openapi.TICKETS
+    def post(self, request: Request) -> Response:
+        filters.check_names(request, set())
+        principal = principal_of(request)
+        try:
+            ticket, expires_at = issue_ticket(principal)
+        except TooManyTickets:
+            tell_of_limit("tickets", request, principal)
+            raise
+        return Response(
+            {"ticket": ticket, "expiresAt": timestamp(expires_at)},
+            status=status.HTTP_201_CREATED,
+            headers={"Cache-Control": "no-store"},
+        )
+
+
+class HealthView(AsyncAPIView):
+    """Whether the database takes orders, Redis bells, and a worker moves; what fails, since when.
+
+    503 only when orders cannot be taken.
+    """
+
+    authentication_classes = ()
+    permission_classes = ()
+    read_cost = 0
+    about = "orders/api/health.html"
+
+    def get_view_name(self) -> str:
+        return "Health"
+
+    @openapi.HEALTH
+    async def get(self, request: Request) -> HttpResponseBase:
+        report = await health.probes_of_this_loop().check()
+        failed = report["database"] != "ok"
+        code = status.HTTP_503_SERVICE_UNAVAILABLE if failed else status.HTTP_200_OK
+        return Response(report, status=code)
+
+
+def refuse_clear_text(request: Request) -> None:
+    """:raises HttpsRequired: an order came in clear text, and may not."""
+    if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+        raise HttpsRequired
+
+
+def own_orders(request: Request) -> QuerySet[Order]:
+    """Return the orders of the account; nobody has any."""
+    owner = principal_of(request).owner
+    return Order.objects.none() if owner is None else Order.objects.filter(owner=owner)
+
+
+def find_order(request: Request, order_id: str) -> Order:
+    """Return an order of the account, or one that is nobody's.
+
+    :raises OrderNotFound: no order has this id, it is another's, or it is no id at all.
+    """
+    try:
+        found = Order.objects.get(pk=UUID(order_id))
+        if found.owner_id not in (None, principal_of(request).owner):
+            raise OrderNotFound
+        return found
+    except (ValueError, Order.DoesNotExist):
+        raise OrderNotFound from None
+
+
+def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
+    """Return the headers as they came; of what Django tells, some are dropped, others joined."""
+    asgi: Any = request._request
+    headers: list[tuple[bytes, bytes]] = asgi.scope["headers"]
+    return headers
+
+
+def read_after(request: Request) -> int:
+    text = request.query_params.get("after", "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        detail = ErrorDetail("A seq: a whole number, 0 or more.", "invalid_number")
+        raise ValidationError({"after": [detail]})
+    return int(text)
+
+
+def shown(request: Request, order: Order) -> dict[str, Any]:
+    found = links(request, site_of(request), str(order.id), Status(order.status))
+    return order_as_json(order) | {"links": found}
+
+
+def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return an answer about one order, for programs with the names that others read."""
+    return dialects.enveloped(answer, ignored) if is_for_programs(request) else answer
+
+
+def site_of(request: Request) -> str:
+    """:raises DisallowedHost: answered with 400."""
+    asked = request._request  # DRF's own looks each name up twice
+    return f"{asked.scheme}://{asked.get_host()}"
+
+
+def links(request: Request, site: str, order_id: str, order_status: Status) -> dict[str, str]:
+    """Return where an order's reader may go on, as whole URLs; to the admin, if they may enter."""
+    order = f"{site}/api/orders/{order_id}"
+    stream = f"{site.replace('http', 'ws', 1)}/ws/orders/{order_id}"
+    found = {
+        "order": order,
+        "events": f"{order}/events",
+        "route": f"{order}/route",
+        "stream": stream,
+    }
+    if order_status in CANCELLABLE:
+        found["cancel"] = f"{order}/cancel"
+    if request.user.is_staff:
+        found["admin"] = site + reverse("admin:orders_order_change", args=[order_id])
+    return found | {"orders": f"{site}/api/orders"}
+
+
+def is_form(request: Request) -> bool:
+    """Whether it is said to be anything but JSON. Without a type, no body is read at all."""
+    content_type = (request.content_type or "").lower()
+    return content_type != "" and not content_type.startswith("application/json")
+
+
+def read_form(request: Request) -> dict[str, Any]:
+    """Return the fields that a person filled in on the browsable page."""
+    sent: Any = request.data  # an unknown content type is refused here
+    refuse_forgery(request)
+    twice = [name for name, values in sent.lists() if len(values) > 1]
+    if twice:
+        raise ValidationError(
+            {name: [ErrorDetail("Give it once.", "given_twice")] for name in twice}
+        )
+    fields = {name: value for name, value in sent.items() if value != ""}
+    fields.pop("csrfmiddlewaretoken", None)
+    return fields
+
+
+def refuse_forgery(request: Request) -> None:
+    """Ask for the CSRF token. Other sites can make a browser send a form, but never JSON.
+
+    :raises PermissionDenied: the form is not from our own page.
+    """
+    SessionAuthentication().enforce_csrf(request)

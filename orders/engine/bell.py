@@ -1,0 +1,229 @@
+"""Rings the bell: tells the workers that there is work, not which.
+
+A bell is a Celery task in a Redis list. Best effort and bounded in time: one that is lost costs a
+second: the scheduler rings for every order that is due, and each worker looks for itself.
+"""
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from contextvars import Context
+from functools import cache
+from typing import Any, cast
+
+import redis
+import redis.asyncio
+from django.conf import settings
+from kombu import Connection
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from config.celery import app
+from config.runtime.per_loop import once_per_loop
+from config.runtime.redis_listening import listening_pool
+from orders.engine.crash_points import passing
+
+logger = logging.getLogger(__name__)
+
+ROUTE_AND_EXECUTE = "orders.tasks.route_and_execute_orders"
+SETTLE_SUBMITTED = "orders.tasks.settle_submitted_orders"
+EXECUTE_ONE = "orders.tasks.route_and_execute_order"
+QUEUE = settings.REDIS_PREFIX + settings.CELERY_TASK_DEFAULT_QUEUE  # a Redis list of this name
+GUARD = settings.REDIS_PREFIX + "bell:"
+LISTENERS = settings.REDIS_PREFIX + "bell"  # the channel of carriers that linger
+GUARD_SECONDS = 1
+FULL = 3  # bells that wait: one of each kind; more of them would say nothing new
+REDIS_SECONDS = 1.0
+CARRIER_SECONDS = 0.25  # in which a carrier waits for Redis: orders are due meanwhile
+LISTEN_SECONDS = 1.0  # between two looks at whether the connection still lives
+SILENT_SECONDS = 2.0  # after Redis failed us
+
+# One bell of a kind in the air is enough. It is rung only once the last one has been heard (who
+# hears it deletes the guard before claiming, so no wake-up is lost), and while few wait in the
+# queue: nobody may be there to take them. A bell of another kind does not keep it from ringing.
+# A carrier that lingers hears of it directly, and Celery is left in peace. Only who subscribed to
+# that very channel is a carrier: PUBLISH would also count a stranger who listens to everything.
+RING = """
+if ARGV[4] and redis.call('PUBSUB', 'NUMSUB', ARGV[4])[2] > 0 then
+  redis.call('PUBLISH', ARGV[4], '')
+  return 1
+end
+if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[3]) then return 0 end
+if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[2]) then return 0 end
+redis.call('LPUSH', KEYS[2], ARGV[1])
+return 1
+"""
+
+_client = redis.Redis.from_url(
+    settings.REDIS_URL,
+    socket_timeout=REDIS_SECONDS,
+    socket_connect_timeout=REDIS_SECONDS,
+    retry_on_timeout=False,
+)
+
+
+def ring(task: str = ROUTE_AND_EXECUTE) -> bool:
+    """Wake a worker; return whether a bell was sent. Never raises for a Redis that is away."""
+    try:
+        return bool(_client.register_script(RING)(keys=[guard_of(task), QUEUE], args=_bell(task)))
+    except (RedisError, OSError) as error:
+        logger.warning("The bell was not rung, the scheduler will: %s", error)
+        return False
+
+
+def ring_soon() -> None:
+    """Ring from an event loop without waiting for it."""
+    ringer_of_this_loop().ring_soon()
+
+
+def ring_for(order_id: str, *, alone: bool = False) -> bool:
+    """Ask for one named order to be carried, alone if it is suspected of killing its workers."""
+    try:
+        app.send_task(EXECUTE_ONE, kwargs={"order_id": order_id, "alone": alone}, retry=False)
+    except (RedisError, OperationalError, OSError) as error:
+        logger.warning("The bell for order %s was not rung: %s", order_id, error)
+        return False
+    return True
+
+
+def is_quiet() -> bool:
+    """Whether few bells wait to be heard; False if Redis does not tell."""
+    try:
+        return cast(int, _client.llen(QUEUE)) < FULL
+    except RedisError:
+        return False
+
+
+def guard_of(task: str) -> str:
+    return GUARD + task.rpartition(".")[2]
+
+
+class Listener:
+    """Hears the bell in a carrier's own loop, which takes a fifth of the way through Celery."""
+
+    def __init__(self, on_bell: Callable[[], None]) -> None:
+        self._on_bell = on_bell
+        self._redis = redis.asyncio.Redis.from_pool(
+            listening_pool(settings.REDIS_URL, connect_seconds=REDIS_SECONDS)
+        )
+        self._listening: asyncio.Task[None] | None = None
+
+    async def start(self) -> bool:
+        """Listen from now on; return whether that is new, so that work may have been missed."""
+        if self._listening is not None and not self._listening.done():
+            return False
+        bells = self._redis.pubsub(ignore_subscribe_messages=True)
+        try:
+            async with asyncio.timeout(CARRIER_SECONDS):
+                await bells.subscribe(LISTENERS)
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("Bells are heard through Celery only: %s", error or "no answer")
+            await bells.aclose()  # type: ignore[no-untyped-call]  # redis-py's
+            return False
+        self._listening = asyncio.create_task(self._listen(bells))
+        return True
+
+    async def stop(self) -> None:
+        """Leave the bells to Celery. Look for work once more after this: one may have rung."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+            self._listening = None
+        await self._redis.aclose()
+
+    async def _listen(self, bells: redis.asyncio.client.PubSub) -> None:
+        async with bells:
+            try:
+                while True:  # waits in turns, so that a silent connection is found out
+                    if await bells.get_message(timeout=LISTEN_SECONDS) is not None:
+                        self._on_bell()
+            except (RedisError, OSError) as error:
+                logger.warning("Bells are heard through Celery only: %s", error)
+
+
+class Ringer:
+    """Rings from one event loop; orders that come while a ring is under way share the next."""
+
+    def __init__(self) -> None:
+        self._redis = redis.asyncio.Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+            retry_on_timeout=False,
+        )
+        self._ring = self._redis.register_script(RING)
+        self._is_wanted = False
+        self._is_for_others = False
+        self._ringing: asyncio.Task[None] | None = None
+        self._silent_until = 0.0
+
+    def ring_soon(self, *, for_others: bool = False) -> None:
+        """Ring; `for_others` means through Celery alone, as it would be the caller who lingers."""
+        self._is_wanted = True
+        self._is_for_others |= for_others
+        if self._ringing is None:
+            self._ringing = asyncio.create_task(self._ring_while_wanted(), context=Context())
+
+    async def heard(self) -> None:
+        """Let the next bell ring. Awaited before a claim, so that no wake-up is lost."""
+        if time.monotonic() < self._silent_until:
+            return
+        try:
+            async with asyncio.timeout(CARRIER_SECONDS):
+                await self._redis.delete(guard_of(ROUTE_AND_EXECUTE), guard_of(SETTLE_SUBMITTED))
+        except (RedisError, OSError, TimeoutError) as error:
+            self._silent_until = time.monotonic() + SILENT_SECONDS
+            logger.warning("The bell's guard stays, and ends by itself: %s", error or "no answer")
+
+    async def close(self) -> None:
+        if self._ringing is not None:
+            await asyncio.wait([self._ringing])
+        await self._redis.aclose()
+
+    async def _ring_while_wanted(self) -> None:
+        try:
+            while self._is_wanted:
+                self._is_wanted = False
+                if time.monotonic() >= self._silent_until:
+                    await self._ring_once()
+        finally:
+            self._ringing = None
+
+    async def _ring_once(self) -> None:
+        bell = _bell(ROUTE_AND_EXECUTE) + ([] if self._is_for_others else [LISTENERS])
+        self._is_for_others = False
+        try:
+            await self._ring(keys=[guard_of(ROUTE_AND_EXECUTE), QUEUE], args=bell)
+            passing("after_ring")
+        except (RedisError, OSError) as error:
+            self._silent_until = time.monotonic() + SILENT_SECONDS
+            logger.warning("The bell was not rung, the scheduler will: %s", error)
+
+
+def _bell(task: str) -> list[str | int]:
+    """Return the script's arguments: a message of its own, and the guard's seconds."""
+    text, task_id, tag = _message(task)
+    fresh = text.replace(task_id, str(uuid.uuid4())).replace(tag, str(uuid.uuid4()))
+    return [fresh, GUARD_SECONDS, FULL]
+
+
+@cache
+def _message(task: str) -> tuple[str, str, str]:
+    """Return what Celery sends for this task, its id, and its delivery tag.
+
+    Celery writes it, to a broker in memory. Having it at hand makes a ring one command, decided
+    and sent within Redis, instead of a millisecond of Kombu for each order.
+    """
+    with Connection("memory://") as connection:
+        app.send_task(task, connection=connection)
+        message = cast(Any, connection.default_channel)._get(settings.CELERY_TASK_DEFAULT_QUEUE)
+    return json.dumps(message), message["headers"]["id"], message["properties"]["delivery_tag"]
+
+
+@once_per_loop
+def ringer_of_this_loop() -> Ringer:
+    """Return the running loop's ringer, made at the first call."""
+    return Ringer()

@@ -1,0 +1,399 @@
+"""Carries one claimed order to its end: route, build and submit, settle.
+
+Every step may run twice, in two processes at once: a move that comes second is refused by the
+journal (`Overtaken`), sending the same bytes again is harmless by contract of the network, and
+whatever was quoted, decided or built without being recorded is thrown away.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from orders.engine.crash_points import passing
+from orders.engine.journal import Journal
+from orders.engine.moves import ClaimedOrder, Move
+from orders.engine.stored_route import decision_data, legs_of, swap_of
+from orders.lifecycle import Status
+from orders.models import FailureCode, OrderTransaction
+from routing.constraints import UNCONSTRAINED, Constraints
+from routing.decision import Decision, dropped_to_json
+from routing.pricing import MAX_ATOMS, bound_for, execution_price
+from routing.quoting import PriceImpactTooHigh
+from routing.registry import read_again
+from routing.router import NoRoute, best_route
+from routing.tokens import SOL, UnknownMarket, UnknownToken
+from routing.venue import (
+    Absent,
+    Bound,
+    InsufficientLiquidity,
+    Landed,
+    Leg,
+    NetworkUnavailable,
+    Quote,
+    Rejected,
+    SignedTransaction,
+    Swap,
+    TransactionRefused,
+    TransactionStatus,
+    UnsupportedToken,
+    Venue,
+    VenueUnavailable,
+)
+from routing.venues import Exchange
+
+logger = logging.getLogger(__name__)
+
+Outcome = OrderTransaction.Outcome
+HOW_TO_ALLOW_MORE = (
+    "A larger maxPriceImpactBps (100 is 1 %) in the order would allow more; a smaller amount"
+    " moves the price less"
+)
+
+# A venue that has to ask anew may find that what it offered is gone: the next attempt will tell.
+NOT_BUILT = (VenueUnavailable, NetworkUnavailable, InsufficientLiquidity, UnsupportedToken)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an attempt, or the whole order, failed."""
+
+    code: FailureCode
+    reason: str
+    is_final: bool = False
+    network_fee: int | None = None
+    """Lamports that the network took for it."""
+    routing: dict[str, Any] | None = None
+    """What is stored of a routing that led to no transaction."""
+
+
+class AttemptFailed(Exception):
+    """Nothing was sent, and this attempt is over; another one may succeed unless it is final."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(fault.reason)
+
+
+class Execution:
+    """Executes orders on one exchange, writing through one journal, in one asyncio loop."""
+
+    def __init__(self, journal: Journal, exchange: Exchange) -> None:
+        self._journal = journal
+        self._network = exchange.network
+        self._venues: dict[str, Venue] = {venue.name: venue for venue in exchange.venues}
+
+    async def carry_order(self, order: ClaimedOrder) -> None:
+        """Move the order on from wherever it stands, until it ends or waits for another attempt.
+
+        What it trades may be younger than this process's copy of the registry: then that is read
+        anew and the order carried again. What was not found was looked for before anything is done.
+
+        :raises Overtaken: somebody else moved it; it is theirs.
+        :raises psycopg.Error, django.db.Error: the database stayed away; the lease will end by
+            itself.
+        """
+        passing("after_claim")
+        try:
+            await self._carry(order)
+        except (UnknownToken, UnknownMarket):
+            await read_again()
+            await self._carry(order)
+
+    async def _carry(self, order: ClaimedOrder) -> None:
+        legs: Sequence[Leg] = ()
+        try:
+            if order.status is Status.ROUTING:
+                order, legs = await self._route(order)
+            if order.status is Status.BUILDING:
+                order = await self._build_and_submit(order, legs)
+        except AttemptFailed as failed:
+            await self._end_attempt(order, failed.fault)
+            return
+        if order.status is Status.SUBMITTED:
+            await self._settle(order)
+
+    async def give_up(self, order: ClaimedOrder) -> None:
+        """End an order that took down every worker that carried it, unless it may have filled."""
+        if order.status is Status.SUBMITTED:
+            await self._settle(order)
+            return
+        reason = f"{order.lost_leases} workers in a row were lost while they carried this order"
+        await self._fail(order, Fault(FailureCode.WORKER_LOST, reason, is_final=True))
+
+    async def _route(self, order: ClaimedOrder) -> tuple[ClaimedOrder, Sequence[Leg]]:
+        """Compare the venues, record the decision and the bound; nothing else was done yet."""
+        swap = swap_of(order)
+        decision = await self._decide(swap, order.constraints)
+        bound = self._bound(order, swap, decision.quote)
+        passing("after_quotes")
+        if not bound.admits(decision.quote.amount_in, decision.quote.amount_out):
+            reason = f"{decision.reason}, which is outside the bound of the first quote"
+            logger.info("order %s: %s", order.id, reason)
+            unused = {"decision": decision_data(swap, decision, bound)}
+            raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason, routing=unused))
+        venue = decision.quote.venue
+        await self._journal.advance(
+            _move(
+                order,
+                Status.BUILDING,
+                f"Building the transaction for {self._labels(decision.legs)}",
+                decision_data(swap, decision, bound),
+                venue=venue,
+                min_out=bound.min_out,
+                max_in=bound.max_in,
+            )
+        )
+        logger.info("order %s: %s", order.id, decision.reason)
+        passing("after_building")
+        routed = order._replace(
+            status=Status.BUILDING,
+            seq=order.seq + 1,
+            venue=venue,
+            min_out=bound.min_out,
+            max_in=bound.max_in,
+        )
+        return routed, decision.legs
+
+    async def _decide(self, swap: Swap, asked: dict[str, Any] | None) -> Decision:
+        try:
+            return await best_route(
+                swap,
+                tuple(self._venues.values()),
+                quote_timeout=settings.QUOTE_TIMEOUT,
+                max_deviation_bps=settings.MAX_QUOTE_DEVIATION_BPS,
+                max_price_impact_bps=settings.MAX_PRICE_IMPACT_BPS,
+                split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
+                constraints=Constraints.from_json(asked) if asked else UNCONSTRAINED,
+            )
+        except NoRoute as found:
+            dropped = {"dropped": dropped_to_json(found.dropped)}
+            code = no_route_code(found)
+            is_final = code is not FailureCode.VENUES_UNAVAILABLE
+            reason = str(found)
+            if code is FailureCode.PRICE_IMPACT_TOO_HIGH:
+                reason = f"{reason}. {HOW_TO_ALLOW_MORE}"
+            fault = Fault(code, reason, is_final, routing=dropped)
+            raise AttemptFailed(fault) from found
+
+    def _labels(self, legs: Sequence[Leg]) -> str:
+        """Return the venues of these legs as people write them, each once."""
+        return " and ".join(
+            self._venues[name].label for name in dict.fromkeys(leg.venue for leg in legs)
+        )
+
+    def _bound(self, order: ClaimedOrder, swap: Swap, quote: Quote) -> Bound:
+        """Return the bound of the first winning quote; a retry never loosens it."""
+        if order.min_out is not None or order.max_in is not None:
+            return Bound(order.min_out, order.max_in)
+        bound = bound_for(swap, quote, order.slippage_bps)
+        if bound.max_in is not None:
+            return Bound(max_in=min(bound.max_in, MAX_ATOMS))
+        return bound
+
+    async def _build_and_submit(self, order: ClaimedOrder, legs: Sequence[Leg]) -> ClaimedOrder:
+        """Sign a transaction and store it; it is sent only after that (`_settle`)."""
+        swap = swap_of(order)
+        if not legs:  # taken over from another worker: its decision stands in the log
+            legs = legs_of(swap, await self._journal.last_data(order.id, Status.BUILDING))
+        # One venue builds the whole transaction: those that share an amount take each other's legs.
+        venue = self._venues[legs[0].venue]
+        try:
+            transaction = await venue.build(swap, legs, Bound(order.min_out, order.max_in))
+        except NOT_BUILT as fault:
+            raise AttemptFailed(Fault(FailureCode.VENUES_UNAVAILABLE, str(fault))) from fault
+        passing("after_build")
+        await self._journal.advance(
+            _move(
+                order,
+                Status.SUBMITTED,
+                f"Transaction sent to the network through {self._labels(legs)}",
+                {"selectedDex": order.venue, "txHash": transaction.signature},
+                signature=transaction.signature,
+                payload=transaction.payload,
+                expires_at_height=transaction.expires_at_height,
+            )
+        )
+        passing("after_submitted")
+        return order._replace(
+            status=Status.SUBMITTED,
+            seq=order.seq + 1,
+            signature=transaction.signature,
+            payload=transaction.payload,
+            expires_at_height=transaction.expires_at_height,
+        )
+
+    async def _settle(self, order: ClaimedOrder) -> None:
+        """Find out what became of the transaction, sending the same bytes until it is known."""
+        transaction = transaction_of(order)
+        status = await self._send(transaction)
+        passing("after_send")
+        clock = asyncio.get_running_loop().time
+        sent_at = clock()
+        while True:
+            match status:
+                case Landed():
+                    passing("after_fill_seen")
+                    await self._confirm(order, status)
+                    return
+                case Rejected(code, reason, network_fee):
+                    fault = Fault(failure_code(code), reason, network_fee=network_fee)
+                    await self._end_attempt(order, fault, Outcome.REJECTED)
+                    return
+                case Absent(height) if height > transaction.expires_at_height:
+                    reason = (
+                        f"expired at height {transaction.expires_at_height}, absent at {height}"
+                    )
+                    fault = Fault(FailureCode.NEVER_LANDED, reason)
+                    await self._end_attempt(order, fault, Outcome.EXPIRED)
+                    return
+            await asyncio.sleep(settings.STATUS_POLL_SECONDS)
+            if clock() - sent_at >= settings.RESEND_SECONDS:
+                status, sent_at = await self._send(transaction), clock()
+            else:
+                status = await self._look_up(transaction)
+
+    async def _send(self, transaction: SignedTransaction) -> TransactionStatus | None:
+        try:
+            return await self._network.send(transaction)
+        except TransactionRefused:
+            return await self._look_up(transaction)  # an earlier send may have been taken
+        except NetworkUnavailable as error:
+            logger.info("send of %s: %s", transaction.signature, error)
+            return None
+
+    async def _look_up(self, transaction: SignedTransaction) -> TransactionStatus | None:
+        try:
+            return await self._network.status(transaction.signature)
+        except NetworkUnavailable as error:
+            logger.info("status of %s: %s", transaction.signature, error)
+            return None
+
+    async def _confirm(self, order: ClaimedOrder, fill: Landed) -> None:
+        swap = swap_of(order)
+        bound = Bound(order.min_out, order.max_in)
+        is_within = bound.admits(fill.amount_in, fill.amount_out)
+        if not is_within:
+            # It has happened and cannot be undone: say so loudly rather than deny it.
+            logger.error("order %s: filled outside its bound (%s, %s)", order.id, bound, fill)
+        price = execution_price(swap.market, swap.side, fill.amount_in, fill.amount_out)
+        await self._journal.advance(
+            _move(
+                order,
+                Status.CONFIRMED,
+                f"Order executed at {price:f}",
+                {
+                    "selectedDex": order.venue,
+                    "txHash": order.signature,
+                    "executedPrice": f"{price:f}",
+                    "amountIn": swap.token_in.to_text(fill.amount_in),
+                    "amountOut": swap.token_out.to_text(fill.amount_out),
+                    **_fee_data(fill.network_fee),
+                    **({} if is_within else {"boundBroken": True}),
+                },
+                outcome=Outcome.LANDED.value,
+                filled_in=fill.amount_in,
+                filled_out=fill.amount_out,
+                needs_attention=not is_within,
+            )
+        )
+        passing("after_confirmed")
+
+    async def _end_attempt(
+        self, order: ClaimedOrder, fault: Fault, proof: Outcome | None = None
+    ) -> None:
+        """Send the order back for another attempt, or fail it after the last.
+
+        `proof` tells how the transaction of a submitted order is known to be dead.
+        """
+        passing("after_fault")
+        if fault.is_final or order.attempts >= settings.ORDER_ATTEMPTS:
+            await self._fail(order, fault, proof)
+            return
+        delay = backoff(order.attempts)
+        await self._journal.advance(
+            _move(
+                order,
+                Status.PENDING,
+                f"Attempt {order.attempts} of {settings.ORDER_ATTEMPTS} failed: {fault.reason}",
+                _fault_data(order, fault, proof) | {"retryInSeconds": f"{delay:.3f}"},
+                delay=delay,
+                outcome=proof.value if proof else None,
+            )
+        )
+        passing("after_attempt")
+
+    async def _fail(self, order: ClaimedOrder, fault: Fault, proof: Outcome | None = None) -> None:
+        await self._journal.advance(
+            _move(
+                order,
+                Status.FAILED,
+                f"Order failed: {fault.reason}",
+                _fault_data(order, fault, proof) | {"error": fault.reason},
+                outcome=proof.value if proof else None,
+                failure_code=fault.code.value,
+                failure_reason=fault.reason,
+            )
+        )
+        logger.warning("order %s failed: %s: %s", order.id, fault.code.value, fault.reason)
+
+
+def backoff(attempts: int) -> float:
+    """Return the seconds to wait after this many attempts: doubled each time, +- 20 %."""
+    return float(settings.RETRY_BACKOFF * 2 ** (attempts - 1) * random.uniform(0.8, 1.2))
+
+
+def transaction_of(order: ClaimedOrder) -> SignedTransaction:
+    """Return the stored transaction of an order in `submitted`."""
+    if order.signature is None or order.payload is None or order.expires_at_height is None:
+        raise LookupError(f"order {order.id} is submitted and has no transaction")
+    return SignedTransaction(order.signature, order.payload, order.expires_at_height)
+
+
+def no_route_code(found: NoRoute) -> FailureCode:
+    """Return our code for why there is no route; all but `venues_unavailable` are final."""
+    if isinstance(found, PriceImpactTooHigh):
+        return FailureCode.PRICE_IMPACT_TOO_HIGH
+    if isinstance(found, InsufficientLiquidity):
+        return FailureCode.INSUFFICIENT_LIQUIDITY
+    if isinstance(found, UnsupportedToken):
+        return FailureCode.UNSUPPORTED_TOKEN
+    return FailureCode.VENUES_UNAVAILABLE
+
+
+def failure_code(code: str) -> FailureCode:
+    """Return our code for a network's reason to reject a transaction."""
+    if code == FailureCode.SLIPPAGE_EXCEEDED:
+        return FailureCode.SLIPPAGE_EXCEEDED
+    return FailureCode.NETWORK_REJECTED
+
+
+def _move(
+    order: ClaimedOrder, status: Status, message: str, data: dict[str, Any], **columns: Any
+) -> Move:
+    return Move(
+        order_id=order.id,
+        lease_token=order.lease_token,
+        seq=order.seq,
+        before=order.status,
+        status=status,
+        message=message,
+        data=data,
+        **columns,
+    )
+
+
+def _fault_data(order: ClaimedOrder, fault: Fault, proof: Outcome | None) -> dict[str, Any]:
+    data: dict[str, Any] = {"failureCode": fault.code.value, "reason": fault.reason}
+    if proof is not None:
+        data |= {"txHash": order.signature, "proof": proof.value}
+    return data | _fee_data(fault.network_fee) | (fault.routing or {})
+
+
+def _fee_data(lamports: int | None) -> dict[str, str]:
+    """Return what the network took, in SOL, if it told."""
+    return {} if lamports is None else {"networkFee": SOL.to_text(lamports)}

@@ -1,0 +1,322 @@
+"""The only code that moves orders: accept, claim, advance, renew, release.
+
+A `Journal` belongs to one asyncio loop (the web process has one, a worker's carrier has one).
+Writes of many coroutines share statements (`config/runtime/group_commit.py`); sync doors run the
+same statement through Django's connection (`advance_now`). Every move is a compare-and-set on the
+lease's token and on `seq`: who comes second moves nothing.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, LiteralString
+
+import orjson
+import psycopg
+from django.conf import settings
+from django.db import connection as django_connection
+from psycopg.conninfo import make_conninfo
+
+from config.runtime.group_commit import Connection, GroupCommit, OutcomeUnknown
+from config.runtime.per_loop import once_per_loop
+from config.runtime.postgres import LIBPQ_NAMES, Link
+from orders.engine import journal_sql as sql
+from orders.engine.hints import HintPublisher, hints_of_this_loop
+from orders.engine.moves import AlreadyAccepted, ClaimedOrder, Move, NewOrder, Overtaken
+from orders.events import Event
+from orders.lifecycle import Status, check_transition
+from routing.venue import Side
+
+logger = logging.getLogger(__name__)
+
+ACCEPT_PATIENCE = 1.5  # seconds; then the client is told to come again
+ACCEPT_SECONDS = 0.8  # for one try, so that there is time for another on a new connection
+FIND_PATIENCE = 1.0
+FIND_SECONDS = 0.5
+DJANGO_OWN = ("pool", "application_name")  # of its options, which libpq or our links have not
+COMPARING = "Comparing prices"
+KEPT_SHARE = 20  # one in so many starts of a window is for senders of whom none started in it
+MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
+
+
+Keys = tuple[int | None, str | None, str | None]
+"""An owner, an idempotency key and a client order id."""
+
+Recorded = tuple[int, datetime]
+"""Attempts of the order and the time of its new event."""
+
+
+class Journal:
+    def __init__(self, conninfo: str, hints: HintPublisher) -> None:
+        self._hints = hints
+        self._moves_link = Link(conninfo, "engine journal")
+        self._claims_link = Link(conninfo, "engine claims")
+        self._accept = GroupCommit(
+            self._moves_link,
+            *(_run_accept, _recover_accept),
+            patience=ACCEPT_PATIENCE,
+            seconds=ACCEPT_SECONDS,
+        )
+        self._find: GroupCommit[Keys, None] = GroupCommit(
+            self._claims_link, _run_find, _find_again, patience=FIND_PATIENCE, seconds=FIND_SECONDS
+        )
+        self._advance = GroupCommit(
+            self._moves_link, _run_advance, _recover_advance, patience=MOVE_PATIENCE
+        )
+
+    async def accept(self, order: NewOrder) -> Event:
+        """Store the order and its first event, and return that event.
+
+        :raises AlreadyAccepted: the owner has an order under one of its keys; nothing is stored.
+        :raises OutcomeUnknown: nobody knows whether it is stored; look for it by its id.
+        :raises psycopg.Error: the database stayed away, or refused the row; nothing is stored.
+        """
+        try:
+            at = await self._accept(order)
+        except (psycopg.Error, AlreadyAccepted):
+            raise
+        except Exception as error:  # in reading what PostgreSQL answered, say
+            raise OutcomeUnknown(f"the order's storing was not confirmed: {error}") from error
+        event = Event(order.id, 1, Status.PENDING, 0, order.message, at, order.data)
+        self._hints.publish(event)
+        return event
+
+    async def accepted_before(
+        self, owner: int, idempotency_key: str | None, client_order_id: str | None
+    ) -> AlreadyAccepted | None:
+        """Return the owner's order under one of these keys, if there is one.
+
+        :raises psycopg.Error: the database stayed away.
+        """
+        try:
+            await self._find((owner, idempotency_key, client_order_id))
+        except AlreadyAccepted as before:
+            return before
+        return None
+
+    async def advance(self, move: Move) -> Event:
+        """Move one order and log it in one statement; safe to repeat, as the second finds no row.
+
+        :raises Overtaken: the order was moved by somebody else.
+        :raises psycopg.Error: a constraint refused the move, or the database stayed away.
+        """
+        check_transition(move.before, move.status)
+        event = _event(move, await self._advance(move))
+        self._hints.publish(event)
+        return event
+
+    async def claim(self, room: int, statuses: Iterable[Status]) -> list[ClaimedOrder]:
+        """Take at most `room` due orders: what was begun, then senders in turns.
+
+        Pending ones are moved to routing.
+        """
+        wanted = [status.value for status in statuses]
+        return await self._claim(sql.CLAIM_DUE, {"room": room, "statuses": wanted})
+
+    async def claim_named(self, order_id: str) -> list[ClaimedOrder]:
+        """Take this one order if its lease is free, due or not; an empty list if it is not."""
+        return await self._claim(sql.CLAIM_NAMED, {"only": order_id})
+
+    async def _claim(self, statement: LiteralString, who: dict[str, Any]) -> list[ClaimedOrder]:
+        rate = settings.ORDER_RATE_LIMIT
+        params = {
+            **who,
+            "lease": settings.LEASE_SECONDS,
+            "message": COMPARING,
+            "data": "{}",
+            "is_limited": rate is not None,
+            "limit": rate.count if rate else 0,
+            "kept": rate.count // KEPT_SHARE if rate else 0,
+            "window": rate.seconds if rate else 0,
+        }
+        async with (
+            self._claims_link.connection() as connection,
+            connection.cursor() as cursor,
+        ):
+            if rate is None:
+                await cursor.execute(statement, params)
+            else:
+                async with connection.pipeline(), connection.transaction():
+                    await connection.execute(sql.LOCK_BUDGET)
+                    await cursor.execute(statement, params)
+            rows = await cursor.fetchall()
+        orders = [_claimed(row) for row in rows]
+        for order, row in zip(orders, rows, strict=True):
+            was_pending, at = row[-2:]
+            if was_pending:
+                self._hints.publish(
+                    Event(order.id, order.seq, order.status, order.attempts, COMPARING, at, {})
+                )
+        return orders
+
+    async def renew(self, orders: Sequence[ClaimedOrder]) -> set[str]:
+        """Extend the leases that are still ours, and return whose those are."""
+        return await self._leases(sql.RENEW, orders)
+
+    async def release(self, orders: Sequence[ClaimedOrder]) -> set[str]:
+        """Give the leases back, so that another worker may go on at once."""
+        return await self._leases(sql.RELEASE, orders)
+
+    async def _leases(self, statement: str, orders: Sequence[ClaimedOrder]) -> set[str]:
+        # On the connection of the moves, between two of their batches: from a second one the
+        # rows would be locked in another order, and the two deadlock.
+        async with self._moves_link.connection() as connection:
+            cursor = await connection.execute(
+                statement,
+                {
+                    "order_id": [order.id for order in orders],
+                    "lease_token": [order.lease_token for order in orders],
+                    "lease": settings.LEASE_SECONDS,
+                },
+            )
+            return {row[0] for row in await cursor.fetchall()}
+
+    async def last_data(self, order_id: str, status: Status) -> dict[str, Any]:
+        """Return the data of the order's last event with this status; empty if there is none."""
+        rows = await self._claims_link.fetch(sql.LAST_DATA, (order_id, status.value))
+        return rows[0][0] if rows else {}
+
+    async def connect(self) -> None:
+        """Open the connection of the moves before the first of them.
+
+        :raises psycopg.Error: the database does not answer.
+        """
+        async with self._moves_link.connection():
+            pass
+
+    async def drained(self) -> None:
+        """Wait until the hints of everything written so far are out, or given up."""
+        await self._hints.drained()
+
+    async def close(self) -> None:
+        await self._moves_link.close()
+        await self._claims_link.close()
+        await self._hints.close()
+
+
+@once_per_loop
+def journal_of_this_loop() -> Journal:
+    """Return the running loop's journal, made at the first call."""
+    return Journal(conninfo(), hints_of_this_loop())
+
+
+def conninfo() -> str:
+    """Return libpq's form of Django's default database, as it is named now (tests rename it)."""
+    database = django_connection.settings_dict
+    parts = {libpq: database[django] for libpq, django in LIBPQ_NAMES.items() if database[django]}
+    extra = {name: value for name, value in database["OPTIONS"].items() if name not in DJANGO_OWN}
+    return make_conninfo(**parts, **extra)
+
+
+def advance_now(move: Move) -> Event:
+    """Move one order through Django's connection, for sync doors. Publish the event yourself.
+
+    :raises Overtaken: the order was moved by somebody else.
+    """
+    check_transition(move.before, move.status)
+    with django_connection.cursor() as cursor:
+        cursor.execute(sql.ADVANCE, _advance_params([move]))
+        row = cursor.fetchone()
+    if row is None:
+        raise Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
+    return _event(move, (row[1], row[2]))
+
+
+def _event(move: Move, recorded: Recorded) -> Event:
+    attempts, at = recorded
+    return Event(move.order_id, move.seq + 1, move.status, attempts, move.message, at, move.data)
+
+
+def _claimed(row: Sequence[Any]) -> ClaimedOrder:
+    order = ClaimedOrder._make(row[:-2])
+    return order._replace(status=Status(order.status), side=Side(order.side))
+
+
+async def _run_accept(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> Sequence[datetime | Exception]:
+    is_keyed = any(order.idempotency_key or order.client_order_id for order in orders)
+    statement = sql.ACCEPT_KEYED if is_keyed else sql.ACCEPT
+    cursor = await connection.execute(statement, _accept_params(orders))
+    found: dict[str, datetime | Exception] = {row[0]: row[1] for row in await cursor.fetchall()}
+    if len(found) < len(orders):
+        found |= await _accepted_before(connection, [one for one in orders if one.id not in found])
+    return [found[order.id] for order in orders]
+
+
+async def _accepted_before(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> dict[str, datetime | Exception]:
+    """Return, by the id of each order that was not stored now, why it was not, or when it was."""
+    found: dict[str, datetime | Exception] = {
+        order.id: psycopg.errors.UniqueViolation(f"there is an order {order.id}")
+        for order in orders
+    }
+    keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]
+    for order, before in zip(orders, await _run_find(connection, keys), strict=True):
+        if before is not None:
+            # Under its own id: an earlier send of it, which was taken for lost, was committed.
+            is_own = before.event.order_id == order.id
+            found[order.id] = before.event.at if is_own else before
+    return found
+
+
+async def _run_find(connection: Connection, keys: Sequence[Keys]) -> list[AlreadyAccepted | None]:
+    """Return of each its order as the exception that is raised to its caller, or None."""
+    rows = [
+        {"ordinal": ordinal, "owner": owner, "idempotency_key": key, "client_order_id": name}
+        for ordinal, (owner, key, name) in enumerate(keys)
+    ]
+    cursor = await connection.execute(sql.ACCEPTED_BEFORE, {"keys": orjson.dumps(rows).decode()})
+    found: list[AlreadyAccepted | None] = [None] * len(keys)
+    for ordinal, by_key, order_id, attempt, message, at, data in await cursor.fetchall():
+        event = Event(order_id, 1, Status.PENDING, attempt, message, at, data)
+        found[ordinal] = AlreadyAccepted(event, by_idempotency_key=by_key)
+    return found
+
+
+async def _find_again(connection: Connection, keys: Sequence[Keys]) -> Sequence[None]:
+    """Nothing was written, so after a lost connection all is looked up once more."""
+    return [None] * len(keys)
+
+
+async def _recover_accept(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> Sequence[datetime | None]:
+    cursor = await connection.execute(sql.ACCEPTED, {"id": [order.id for order in orders]})
+    at: dict[str, datetime] = {row[0]: row[1] for row in await cursor.fetchall()}
+    return [at.get(order.id) for order in orders]
+
+
+async def _run_advance(
+    connection: Connection, moves: Sequence[Move]
+) -> Sequence[Recorded | Overtaken]:
+    cursor = await connection.execute(sql.ADVANCE, _advance_params(moves))
+    moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+    return [
+        moved.get(ordinal) or Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
+        for ordinal, move in enumerate(moves, start=1)
+    ]
+
+
+async def _recover_advance(
+    connection: Connection, moves: Sequence[Move]
+) -> Sequence[Recorded | None]:
+    cursor = await connection.execute(sql.ADVANCED, _advance_params(moves))
+    moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+    return [moved.get(ordinal) for ordinal in range(1, len(moves) + 1)]
+
+
+def _accept_params(orders: Sequence[NewOrder]) -> dict[str, Any]:
+    rows = [order.as_row() for order in orders]
+    sent: Counter[int] = Counter()
+    for row in rows:  # how many of the same sender are ahead of it in this statement
+        row["behind"] = sent[row["sender"]]
+        sent[row["sender"]] += 1
+    return {"orders": orjson.dumps(rows).decode()}
+
+
+def _advance_params(moves: Sequence[Move]) -> dict[str, Any]:
+    rows = [move.as_row(ordinal) for ordinal, move in enumerate(moves, start=1)]
+    return {"moves": orjson.dumps(rows).decode(), "lease": settings.LEASE_SECONDS}

@@ -1,0 +1,142 @@
+"""What travels between the engine and its journal: an order to store, to carry, to move.
+
+Named tuples, because thousands are made a second and frozen dataclasses take three times as long.
+Ids are text here, as in JSON and in hints.
+"""
+
+from base64 import b64encode
+from typing import Any, NamedTuple
+
+from orders.events import Event
+from orders.lifecycle import FINAL, Status
+from routing.venue import Side
+
+
+class NewOrder(NamedTuple):
+    """An order as it is accepted; the amount that is not None is fixed, in atoms."""
+
+    id: str
+    type: str
+    side: str
+    base: str
+    quote: str
+    amount_in: int | None
+    amount_out: int | None
+    slippage_bps: int
+    message: str
+    data: dict[str, Any]
+    owner: int | None = None
+    client_order_id: str | None = None
+    idempotency_key: str | None = None
+    constraints: dict[str, Any] | None = None
+    """What it asks of its route (`routing.constraints`); None if nothing."""
+    stranger: int = 0
+    """Who sends it if no account does (`orders.access.admission.sender_of`); 0 if not known."""
+
+    @property
+    def sender(self) -> int:
+        return self.stranger if self.owner is None else self.owner
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the order as the journal's statement reads it: a JSON object."""
+        return {
+            "id": self.id,
+            "owner": self.owner,
+            "sender": self.sender,
+            "client_order_id": self.client_order_id,
+            "idempotency_key": self.idempotency_key,
+            "type": self.type,
+            "side": self.side,
+            "base": self.base,
+            "quote": self.quote,
+            "amount_in": self.amount_in,
+            "amount_out": self.amount_out,
+            "slippage_bps": self.slippage_bps,
+            "constraints": self.constraints,
+            "message": self.message,
+            "data": self.data,
+        }
+
+
+class ClaimedOrder(NamedTuple):
+    """An order that this process may move for as long as its lease lasts."""
+
+    id: str
+    lease_token: int
+    seq: int
+    status: Status
+    attempts: int
+    lost_leases: int
+    side: Side
+    base: str
+    quote: str
+    amount_in: int | None
+    amount_out: int | None
+    slippage_bps: int
+    venue: str | None
+    min_out: int | None
+    max_in: int | None
+    constraints: dict[str, Any] | None
+    signature: str | None
+    payload: bytes | None
+    expires_at_height: int | None
+
+
+class Move(NamedTuple):
+    """One step of one order. Columns that are None keep what they hold.
+
+    `delay` (seconds) gives the lease back and has the order looked at again after it.
+    """
+
+    order_id: str
+    lease_token: int
+    seq: int
+    before: Status
+    status: Status
+    message: str
+    data: dict[str, Any]
+    delay: float | None = None
+    venue: str | None = None
+    min_out: int | None = None
+    max_in: int | None = None
+    signature: str | None = None
+    payload: bytes | None = None
+    expires_at_height: int | None = None
+    outcome: str | None = None
+    filled_in: int | None = None
+    filled_out: int | None = None
+    failure_code: str | None = None
+    failure_reason: str | None = None
+    needs_attention: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+    def as_row(self, ordinal: int) -> dict[str, Any]:
+        """Return the move as the journal's statement reads it; what is None is left out."""
+        row = {name: value for name, value in zip(COLUMNS, self, strict=True) if value is not None}
+        row["ordinal"] = ordinal
+        row["is_final"] = self.is_final
+        if self.payload is not None:
+            row["payload"] = b64encode(self.payload).decode()
+        return row
+
+
+COLUMNS = Move._fields
+
+
+class Overtaken(Exception):
+    """Somebody else moved this order, so it is theirs now. Do not try again: stop carrying it."""
+
+
+class AlreadyAccepted(Exception):
+    """The account has an order under this key already. Trying again finds the same order.
+
+    `event` is that order's first one.
+    """
+
+    def __init__(self, event: Event, *, by_idempotency_key: bool) -> None:
+        self.event = event
+        self.by_idempotency_key = by_idempotency_key
+        super().__init__(f"order {event.order_id} was accepted under the same key")

@@ -1,0 +1,275 @@
+"""What clients ask of the engine: take this order, cancel that one."""
+
+import hashlib
+import logging
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from config.runtime import group_commit
+from config.runtime.counters import counts
+from orders.access.admission import backlog_of_this_loop
+from orders.engine import bell
+from orders.engine.crash_points import passing
+from orders.engine.hints import publish_now
+from orders.engine.journal import advance_now, journal_of_this_loop
+from orders.engine.moves import AlreadyAccepted, Move, NewOrder, Overtaken
+from orders.events import Event
+from orders.lifecycle import CANCELLABLE, Status
+from orders.models import Order
+from orders.representation import accepted_as_json, request_as_json
+from routing.tokens import Market
+from routing.venue import Side
+
+logger = logging.getLogger(__name__)
+
+CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+RECEIVED = "Order received and queued"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """A valid request; the amount that is not None is fixed, in atoms."""
+
+    type: str
+    market: Market
+    side: Side
+    amount_in: int | None
+    amount_out: int | None
+    slippage_bps: int
+    client_order_id: str | None = None
+    constraints: dict[str, Any] | None = None
+    """What it asks of its route, as `routing.constraints` writes it."""
+
+
+class Submitted(NamedTuple):
+    """An order for its client, with its first event; `is_replay`: it was accepted before."""
+
+    order: dict[str, Any]
+    event: Event
+    is_replay: bool = False
+
+
+class AccountRequired(Exception):
+    """Nobody gave a key for the order; strangers would share them. Try without, or log in."""
+
+
+class IdempotencyKeyReused(Exception):
+    """The account sent another order under this key. Trying again does not help."""
+
+
+class ClientOrderIdTaken(Exception):
+    """The account has another order of this client order id. Trying again does not help."""
+
+
+class OutcomeUnknown(Exception):
+    """Nobody knows whether the order was stored. Look for it by its id, or repeat it by its key.
+
+    It may still be stored for as long as a statement may take, so look again after some seconds.
+    """
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        super().__init__(f"it is not known whether order {order_id} is stored")
+
+
+class NotCancellable(Exception):
+    """The order may have filled, or has ended. Trying again does not help."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+        super().__init__(f"the order is {status}")
+
+
+async def submit_order(
+    request: OrderRequest,
+    owner: int | None = None,
+    *,
+    stranger: int = 0,
+    order_id: str | None = None,
+    idempotency_key: str | None = None,
+    sent: object = None,
+) -> Submitted:
+    """Store the order of an account or of nobody, ring the bell, and return the order.
+
+    The order is safe once this returns: the bell is best effort, and the scheduler rings for
+    whoever was not rung for. Sent again under the same key it is the same order, and its answer
+    the same as the first time: order and key are stored together or not at all. `sent` is the
+    request as it came: by it one that comes again is known, whatever would be read in it by then.
+    `stranger` says who sends what no account does (`orders.access.admission.sender_of`).
+
+    :raises AccountRequired: nobody gave a key.
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: the key belongs to another order.
+    :raises Overloaded, ShareIsFull: too many orders wait, of all or of this sender; nothing is
+        stored.
+    :raises OutcomeUnknown: the database did not say whether it stored the order.
+    :raises psycopg.OperationalError: the database does not answer; nothing is stored.
+    """
+    if owner is None and (idempotency_key or request.client_order_id):
+        raise AccountRequired
+    order = _new_order(request, owner, order_id or new_order_id(), idempotency_key)
+    asked = request_as_json(order)
+    data: dict[str, Any] = {"order": asked}
+    if idempotency_key or request.client_order_id:
+        data |= fingerprint_of(sent)
+    order = order._replace(stranger=stranger, data=data)
+    try:
+        async with backlog_of_this_loop().room(order.sender):
+            event = await journal_of_this_loop().accept(order)
+    except AlreadyAccepted as before:
+        return recognised(sent, before) or replayed(asked, before)
+    except group_commit.OutcomeUnknown as error:
+        logger.warning("an order may be stored: %s", error, extra={"order_id": order.id})
+        raise OutcomeUnknown(order.id) from error
+    passing("after_accept")
+    counts["orders_accepted"] += 1
+    logger.info("order accepted", extra={"order_id": order.id})
+    bell.ring_soon()
+    return Submitted(answer_of(event), event)
+
+
+async def accepted_before(
+    owner: int | None, idempotency_key: str | None, client_order_id: object
+) -> AlreadyAccepted | None:
+    """Return the order that a request repeats, if one of its keys is known.
+
+    Asked before anything else is judged: a repeated order is found whatever markets, limits and
+    the backlog say by now.
+
+    :raises psycopg.OperationalError: the database does not answer.
+    """
+    is_name = isinstance(client_order_id, str) and CLIENT_ORDER_ID.fullmatch(client_order_id)
+    name = str(client_order_id) if is_name else None
+    if owner is None or not (idempotency_key or name):
+        return None
+    return await journal_of_this_loop().accepted_before(owner, idempotency_key, name)
+
+
+def recognised(sent: object, before: AlreadyAccepted) -> Submitted | None:
+    """Return the order that was accepted before if it was sent in these very words, else None.
+
+    Nothing is read in them: tokens, venues, bounds and defaults may have changed since.
+    """
+    fingerprint = fingerprint_of(sent)
+    if not fingerprint or not fingerprint.items() <= before.event.data.items():
+        return None
+    return Submitted(answer_of(before.event), before.event, is_replay=True)
+
+
+def fingerprint_of(sent: object) -> dict[str, str]:
+    """Return the SHA-256 of a request's fields, in whichever order; empty if it is no order."""
+    if not isinstance(sent, dict):
+        return {}
+    given = {name: value for name, value in sent.items() if value is not None}
+    try:
+        text = orjson.dumps(given, default=str, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # nested too deep, say
+        return {}
+    return {"fingerprint": hashlib.sha256(text).hexdigest()}
+
+
+def repeat_order(
+    request: OrderRequest, owner: int | None, idempotency_key: str | None, before: AlreadyAccepted
+) -> Submitted:
+    """Return the order that this request repeats.
+
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
+    """
+    order = _new_order(request, owner, before.event.order_id, idempotency_key)
+    return replayed(request_as_json(order), before)
+
+
+def _new_order(
+    request: OrderRequest, owner: int | None, order_id: str, idempotency_key: str | None
+) -> NewOrder:
+    return NewOrder(
+        id=order_id,
+        type=request.type,
+        side=request.side.value,
+        base=request.market.base.symbol,
+        quote=request.market.quote.symbol,
+        amount_in=request.amount_in,
+        amount_out=request.amount_out,
+        slippage_bps=request.slippage_bps,
+        constraints=request.constraints,
+        message=RECEIVED,
+        data={},
+        owner=owner,
+        client_order_id=request.client_order_id,
+        idempotency_key=idempotency_key,
+    )
+
+
+def replayed(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
+    """Return the order that was accepted before, as it was answered then.
+
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
+    """
+    if meaning(asked) == meaning(before.event.data["order"]):
+        # Those that an older release took have no summary; of the same request it is the same.
+        said = {"summary": asked["summary"]}
+        return Submitted(said | answer_of(before.event), before.event, is_replay=True)
+    raise conflict_with(before)
+
+
+def conflict_with(before: AlreadyAccepted) -> IdempotencyKeyReused | ClientOrderIdTaken:
+    """Return what is raised of something else that was sent under the key of this order."""
+    return IdempotencyKeyReused() if before.by_idempotency_key else ClientOrderIdTaken()
+
+
+def meaning(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells one request from another: all that was said but the order's own name."""
+    own = ("orderId", "wsUrl", "summary")
+    return {name: value for name, value in asked.items() if value is not None and name not in own}
+
+
+def answer_of(event: Event) -> dict[str, Any]:
+    """Return what the client is told of an order when it is accepted; `event` is its first."""
+    return {"message": event.message, **accepted_as_json(event.data["order"], event.at)}
+
+
+def cancel_order(order_id: UUID) -> Event:
+    """Cancel the order unless it was submitted, and return the event.
+
+    A compare-and-set: the worker that carries it either moved it before, and then this looks
+    again, or finds itself overtaken. So an order is cancelled or executed, never both.
+
+    :raises Order.DoesNotExist: there is no such order.
+    :raises NotCancellable: it was submitted or has ended.
+    """
+    while True:
+        order = Order.objects.only("status", "seq", "lease_token").get(pk=order_id)
+        status = Status(order.status)
+        if status not in CANCELLABLE:
+            raise NotCancellable(status)
+        try:
+            event = advance_now(
+                Move(
+                    order_id=str(order.id),
+                    lease_token=order.lease_token,
+                    seq=order.seq,
+                    before=status,
+                    status=Status.CANCELLED,
+                    message="Order cancelled",
+                    data={},
+                )
+            )
+        except Overtaken:
+            continue  # at most once for each step the order can still take
+        passing("after_cancel")
+        publish_now(event)
+        return event
+
+
+def new_order_id() -> str:
+    """Return a UUID of version 7 (RFC 9562): in order of time, so that indexes grow at one end."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds << 80) | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    text = f"{value & ~(0x3 << 62) | (0x2 << 62):032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

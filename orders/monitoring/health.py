@@ -1,0 +1,393 @@
+"""Whether the parts of the engine answer, and the heartbeats that tell.
+
+A heartbeat also carries what its process has counted, so that whichever web process is asked for
+/metrics can tell of all processes, those without a port as well.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import orjson
+import psycopg
+import redis
+import redis.asyncio
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.migrations.loader import MigrationLoader
+from psycopg import errors
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    RedisError,
+    ResponseError,
+)
+
+from config.runtime.counters import counts
+from config.runtime.per_loop import once_per_loop
+from config.runtime.postgres import Link
+from config.runtime.session import ReadOnly
+from config.runtime.witness import Excuses, watch, witness
+from orders.engine import bell
+from orders.engine.journal import conninfo
+from orders.events import timestamp
+from routing.registry import read_registry
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT = "the heartbeat"
+BEAT_SECONDS = 3.0
+ALIVE_SECONDS = 10.0
+LOOK_SECONDS = 0.8  # for a look at the database or at Redis
+MIGRATING_SECONDS = 0.9  # for such a look and what is read from our own files
+BEAT = """
+INSERT INTO heartbeats (process, kind, seen_at, counts) VALUES (%s, %s, clock_timestamp(), %s)
+ON CONFLICT (process)
+DO UPDATE SET kind = excluded.kind, seen_at = excluded.seen_at, counts = excluded.counts
+"""
+WRITABLE = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
+APPLIED = "SELECT app::text, name::text FROM django_migrations"
+ALIVE = """
+SELECT count(*), count(*) FILTER (WHERE coalesce((counts ->> 'still_seconds')::float8, 0) <= %s)
+FROM heartbeats
+WHERE kind = 'worker' AND seen_at > clock_timestamp() - %s * interval '1 second'
+  AND seen_at <= clock_timestamp()
+"""
+HERE = """
+SELECT EXISTS (
+    SELECT FROM heartbeats WHERE kind = 'worker' AND starts_with(process, %s)
+        AND seen_at > clock_timestamp() - %s * interval '1 second' AND seen_at <= clock_timestamp()
+        AND coalesce((counts ->> 'still_seconds')::float8, 0) <= %s
+)
+"""
+FORGET = "DELETE FROM heartbeats WHERE seen_at < statement_timestamp() - interval '1 day'"
+
+# What a bell needs of Redis: a script that writes, tells, and looks at the queue.
+TRY = """
+redis.call('SET', KEYS[1], '1', 'EX', 5)
+redis.call('PUBLISH', KEYS[1], '')
+redis.call('LLEN', KEYS[2])
+redis.call('LPUSH', KEYS[3], '1')
+redis.call('EXPIRE', KEYS[3], 5)
+redis.call('LTRIM', KEYS[3], 0, 0)
+"""
+TRIED = (settings.REDIS_PREFIX + "health", settings.REDIS_PREFIX + "health:list")
+REFUSALS = (ResponseError, AuthenticationError, BusyLoadingError)
+
+Migration = tuple[str, str]
+Found = TypeVar("Found")
+
+_stopped = threading.Event()
+_is_migrated = False
+_failing_since: dict[str, datetime] = {}
+
+
+class Seen(NamedTuple):
+    """What a look at the database found."""
+
+    state: str
+    """"ok", "read_only" or "down"."""
+    missing: list[str] = []
+    """Migrations that were not applied."""
+    alive: int | None = None
+    """Workers with a fresh heartbeat; None if it is not known."""
+    moving: int = 0
+    """Of them, those of which no part stands still."""
+
+
+class Shared(Generic[Found]):
+    """A look that all share who ask while it is under way, each for `seconds` at the most.
+
+    One that takes longer is given up, so that the next to ask begins anew.
+    """
+
+    def __init__(self, look: Callable[[], Coroutine[Any, Any, Found]], seconds: float) -> None:
+        self._look = look
+        self._seconds = seconds
+        self._looking: asyncio.Task[Found] | None = None
+
+    async def __call__(self) -> Found:
+        """:raises TimeoutError: it took too long, and be it for who had begun it."""
+        looking = self._looking
+        if looking is None or looking.done():
+            looking = self._looking = asyncio.create_task(self._look(), context=Context())
+        await asyncio.wait([looking], timeout=self._seconds)
+        if not looking.done() or looking.cancelled():
+            self.give_up(looking)
+            raise TimeoutError
+        return looking.result()
+
+    def give_up(self, looking: asyncio.Task[Found] | None = None) -> None:
+        """Let go of the look under way; nobody has to wait for its end."""
+        looking = looking or self._looking
+        if looking is not None and not looking.done():
+            looking.cancel()
+            looking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if looking is self._looking:
+            self._looking = None
+
+
+class Probes:
+    """Looks at what orders need, on connections made as theirs are; one for each asyncio loop."""
+
+    def __init__(self) -> None:
+        self._link: Link | None = None
+        self._client: redis.asyncio.Redis | None = None
+        self._database = Shared(self._look_at_database, MIGRATING_SECONDS)
+        self._redis = Shared(self._look_at_redis, LOOK_SECONDS)
+
+    async def check(self) -> dict[str, Any]:
+        """Return `status` ("ok", "degraded" or "failed"), the state of each part, and `since`.
+
+        `since` has the time from which on this process has known a part to fail.
+        """
+        seen, redis_state = await asyncio.gather(self.database(), self.redis())
+        parts = {"database": seen.state, "redis": redis_state, "worker": worker_state(seen)}
+        for part in ("redis", "worker"):
+            note(part, is_well=parts[part] in ("ok", "unknown"))
+        well = all(state == "ok" for state in parts.values())
+        status = "failed" if seen.state != "ok" else "ok" if well else "degraded"
+        since = {
+            part: timestamp(_failing_since.get(part) or datetime.now(UTC))
+            for part, state in parts.items()
+            if state not in ("ok", "unknown")
+        }
+        return {"status": status, **parts, "workers": seen.alive, "since": since}
+
+    async def unready(self) -> list[str]:
+        """Return why this process cannot serve yet; an empty list if it can.
+
+        Redis and workers are no reason: orders are taken, and are safe, without them.
+        """
+        seen = await self.database()
+        if seen.state == "read_only":
+            return ["the database takes no writes"]
+        if seen.state != "ok":
+            return ["the database does not answer"]
+        return [f"migrations are missing: {', '.join(seen.missing)}"] if seen.missing else []
+
+    async def database(self) -> Seen:
+        try:
+            seen = await self._database()
+        except (psycopg.Error, TimeoutError) as error:
+            logger.warning("probe: the database does not answer: %s", error)
+            seen = Seen(
+                "read_only"
+                if isinstance(error, errors.ReadOnlySqlTransaction | ReadOnly)
+                else "down"
+            )
+            await self._forget_link()
+        note("database", is_well=seen.state == "ok")
+        return seen
+
+    async def redis(self) -> str:
+        try:
+            return await self._redis()
+        except REFUSALS as error:
+            logger.warning("probe: Redis refuses: %s", error)
+            state = "refuses"
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("probe: Redis does not answer: %s", error)
+            state = "down"
+        await self._forget_client()
+        return state
+
+    async def close(self) -> None:
+        self._database.give_up()
+        self._redis.give_up()
+        await self._forget_client()
+        await self._forget_link()
+
+    async def _forget_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _forget_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def _look_at_database(self) -> Seen:
+        link = self._link = self._link or Link(conninfo(), "engine probes")
+        ((is_writable,),) = await link.fetch(WRITABLE, (), seconds=LOOK_SECONDS)
+        if not is_writable:
+            return Seen("read_only")
+        missing = await _missing_migrations(link)
+        if missing:
+            return Seen("ok", missing)
+        limits = (ALIVE_SECONDS, ALIVE_SECONDS)
+        ((alive, moving),) = await link.fetch(ALIVE, limits, seconds=LOOK_SECONDS)
+        return Seen("ok", [], alive, moving)
+
+    async def _look_at_redis(self) -> str:
+        """Do what a bell does. The client is closed elsewhere: a look is given up anywhere, and
+        one that closes its connection in that moment would leave it open.
+
+        :raises redis.exceptions.RedisError: it cannot be done.
+        """
+        client = self._client = self._client or redis.asyncio.Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=LOOK_SECONDS,
+            socket_connect_timeout=LOOK_SECONDS,
+            retry_on_timeout=False,
+        )
+        key, queue = TRIED
+        await client.register_script(TRY)(keys=[key, bell.QUEUE, queue])
+        return "ok"
+
+
+@once_per_loop
+def probes_of_this_loop() -> Probes:
+    """Return the running loop's probes, made at the first call."""
+    return Probes()
+
+
+def check_now() -> dict[str, Any]:
+    """Return what `Probes.check` does, for sync doors."""
+
+    async def check() -> dict[str, Any]:
+        probes = Probes()
+        try:
+            return await probes.check()
+        finally:
+            await probes.close()
+
+    return asyncio.run(check())
+
+
+def is_redis_away() -> bool:
+    """Whether a new connection to Redis would be answered as little as an old one."""
+    client = redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=LOOK_SECONDS, socket_connect_timeout=LOOK_SECONDS
+    )
+    try:
+        client.ping()
+    except (RedisError, OSError):
+        return True
+    finally:
+        client.close()
+    return False
+
+
+def worker_state(seen: Seen) -> str:
+    """Return "stuck" if workers live, and in each of them a part stands still."""
+    if seen.alive is None:
+        return "unknown"
+    if seen.moving:
+        return "ok"
+    return "stuck" if seen.alive else "down"
+
+
+def note(part: str, *, is_well: bool) -> None:
+    """Remember since when a part has failed."""
+    if is_well:
+        _failing_since.pop(part, None)
+    else:
+        _failing_since.setdefault(part, datetime.now(UTC))
+
+
+@cache
+def known_migrations() -> frozenset[Migration]:
+    """Return the migrations of our own files, which takes a moment to read."""
+    return frozenset(MigrationLoader(None).graph.nodes)
+
+
+async def _missing_migrations(link: Link) -> list[str]:
+    """Return the migrations that were not applied; looked for until there are none."""
+    global _is_migrated
+    if _is_migrated:
+        return []
+    known = await asyncio.to_thread(known_migrations)
+    try:
+        applied = {(row[0], row[1]) for row in await link.fetch(APPLIED, (), seconds=LOOK_SECONDS)}
+    except errors.UndefinedTable:
+        applied = set()
+    missing = known - applied
+    _is_migrated = not missing
+    return sorted(f"{app}.{name}" for app, name in missing)
+
+
+def is_worker_here() -> bool:
+    """Whether a worker of this host, or container, lives, and no part of it stands still."""
+    with connection.cursor() as cursor:
+        cursor.execute(HERE, [f"{socket.gethostname()}:", ALIVE_SECONDS, ALIVE_SECONDS])
+        (is_here,) = cursor.fetchone()
+    return bool(is_here)
+
+
+def beat(kind: str) -> None:
+    """Say that this process lives, and what it has counted."""
+    process = f"{socket.gethostname()}:{os.getpid()}"
+    still = {"still_seconds": witness.still_seconds()}
+    told = orjson.dumps({**counts, **usage(), **still}).decode()
+    with connection.cursor() as cursor:
+        cursor.execute(BEAT, [process, kind, told])
+
+
+def usage() -> dict[str, float]:
+    """Return this process's CPU seconds so far and its resident memory in bytes, where known."""
+    found: dict[str, float] = {"cpu_seconds": round(time.process_time(), 3)}
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        found["resident_memory_bytes"] = pages * os.sysconf("SC_PAGE_SIZE")
+    return found
+
+
+def keep_beating(kind: str, excuses: Excuses = MappingProxyType({})) -> None:
+    """Beat from a thread of its own until `stop_beating`, whatever the database does.
+
+    With each beat the process also learns what is traded by now. And from now on it is ended when
+    a part of it stands still; this thread does when the database brings neither answer nor error.
+    """
+
+    def run() -> None:
+        while not _stopped.is_set():
+            try:
+                witness.turned(HEARTBEAT)
+                beat(kind)
+                note("database", is_well=True)
+                witness.turned(HEARTBEAT)
+                read_registry()
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("heartbeat: %s", error)
+                note("database", is_well=False)
+                connection.close()
+            witness.rests(HEARTBEAT)
+            _stopped.wait(BEAT_SECONDS)
+        connection.close()
+
+    threading.Thread(target=run, name="heartbeat", daemon=True).start()
+    watch(_stopped, excuses)
+
+
+def stop_beating() -> bool:
+    """Beat no more, and let parts of the process stand still: it is about to end.
+
+    Return whether this was said for the first time.
+    """
+    was_stopped = _stopped.is_set()
+    _stopped.set()
+    return not was_stopped
+
+
+def keep_turning(part: str) -> None:
+    """Have the running loop say once a second that it turns, as long as it does."""
+    loop = asyncio.get_running_loop()
+
+    def turn() -> None:
+        witness.turned(part)
+        loop.call_later(1.0, turn)
+
+    turn()

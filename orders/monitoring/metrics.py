@@ -1,0 +1,237 @@
+"""What /metrics tells: the engine as the database knows it, and every process by its heartbeat.
+
+All of it is read from the database, so every web process tells the same and any one of them may
+be asked; take `max` over instances, never `sum`. Each query looks at a bounded number of rows
+through an index, however many orders there are, and what was read is kept for a moment, so that
+no number of scrapes can be a load. Why so: docs/decisions/0015-metrics-from-the-database.md.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from config.http.security_log import EVENTS
+from orders.lifecycle import ACTIVE
+from orders.monitoring import metrics_sql as sql
+from orders.monitoring.health import ALIVE_SECONDS
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+FRESH_SECONDS = 2.0  # for which a reading is told again
+HEARD_SECONDS = 60.0  # after its last heartbeat a process is told of
+QUANTILES = (0.5, 0.95, 0.99)
+KINDS = ("web", "worker", "scheduler")
+PROCESS = ("kind", "process")  # the labels of everything that is one process's
+
+Row = Sequence[Any]
+
+
+class Count(NamedTuple):
+    """A figure of a heartbeat; `labels` name what its own name has after the colon.
+
+    `kind` is the kind of process that counts it; without one, all do.
+    """
+
+    name: str
+    says: str
+    kind: str = ""
+    labels: tuple[str, ...] = ()
+    only_grows: bool = True
+
+
+COUNTS = {
+    count.name: count
+    for count in (
+        Count("http_requests", "HTTP requests answered, by class of status.", labels=("code",)),
+        Count("orders_accepted", "Orders stored, over HTTP or a socket.", "web"),
+        Count("sockets_opened", "WebSockets opened.", "web"),
+        Count("sockets_open", "WebSockets open now.", "web", only_grows=False),
+        Count("connections_refused", "Connections that were too many.", "web"),
+        Count("sockets_refused", "WebSockets that were too many for one client.", "web"),
+        Count("hints_received", "Hints of events that came for open sockets.", "web"),
+        Count("hints_missed", "Events whose hint was lost, as a later one told.", "web"),
+        Count("messages_passed_over", "What came by Redis, or to a socket, and is not ours."),
+        Count("events_resynced", "Events found by resync, before any hint of them.", "web"),
+        Count("orders_carried", "Claimed orders that the worker began to carry.", "worker"),
+        Count("leases_taken_over", "Of them, those that an earlier worker had lost.", "worker"),
+        Count("security_events", "What an attack would leave behind.", labels=("event",)),
+        Count("log_lines", "Log lines, warnings and worse.", labels=("logger", "level")),
+        Count("cpu_seconds", "CPU time used."),
+        Count("resident_memory_bytes", "Resident memory.", only_grows=False),
+        Count("still_seconds", "Since the last move of what moved least.", only_grows=False),
+    )
+}
+
+
+def as_text() -> bytes:
+    """Return the metrics in Prometheus' text format."""
+    return generate_latest(registry)
+
+
+def without_database() -> bytes:
+    """Return what there is to tell while the database does not answer."""
+    return generate_latest(silence)
+
+
+class EngineCollector(Collector):
+    """Reads the database at most once in FRESH_SECONDS, whoever asks."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._read_at = float("-inf")
+        self._found: list[Metric] = []
+
+    def collect(self) -> Iterator[Metric]:
+        with self._turn:
+            if time.monotonic() - self._read_at > FRESH_SECONDS:
+                self._found = read()
+                self._read_at = time.monotonic()
+            found = self._found
+        yield from found
+
+
+class Silence(Collector):
+    def collect(self) -> list[Metric]:
+        return unanswered()
+
+
+def unanswered() -> list[Metric]:
+    return [gauge("database_up", "Whether the database answered.", 0)]
+
+
+def read() -> list[Metric]:
+    """Return what the database tells; if it does not answer, just that."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(sql.PLANS)
+            found = [*orders(cursor), *recent(cursor), *budget(cursor), *processes(cursor)]
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("metrics: the database does not answer: %s", error)
+        connection.close()
+        return unanswered()
+    return [gauge("database_up", "Whether the database answered.", 1), *found]
+
+
+def orders(cursor: Any) -> Iterator[Metric]:
+    """Tell of the orders that have not ended."""
+    most = {"most": sql.MOST_OPEN}
+    told = f" Counted up to {sql.MOST_OPEN}."
+    by_status = gauge("orders_open", f"Orders that have not ended.{told}", labels=("status",))
+    numbers = dict.fromkeys(sorted(ACTIVE), 0)
+    numbers.update((status, number) for status, number in fetch(cursor, sql.OPEN, most))
+    for status, number in numbers.items():
+        by_status.add_metric([status], number)
+    yield by_status
+    ((waiting, oldest),) = fetch(cursor, sql.WAITING, most)
+    yield gauge("orders_waiting", f"Orders due that no worker has begun.{told}", waiting)
+    yield gauge("oldest_waiting_seconds", "How long the first of them has been due.", oldest)
+    ((held, expired, suspected, flagged),) = fetch(cursor, sql.LEASES, most)
+    leases = gauge("leases", "Leases of orders, by whether they run.", labels=("state",))
+    leases.add_metric(["held"], held)
+    leases.add_metric(["expired"], expired)
+    yield leases
+    yield gauge("orders_lost", "Open orders whose last worker was lost.", suspected)
+    yield gauge("orders_flagged", "Open orders that need a person's attention.", flagged)
+
+
+def recent(cursor: Any) -> Iterator[Metric]:
+    """Tell what became of the newest orders that were begun, and how long each step took."""
+    window = {"most": sql.MOST_RECENT, "window": sql.RECENT_SECONDS}
+    newest = f"the newest {sql.MOST_RECENT} orders that workers have reached"
+    labels = ("status", "venue", "failure_code")
+    outcomes = gauge("recent_orders", f"What became of {newest}.", labels=labels)
+    for status, venue, failure_code, number in fetch(cursor, sql.RECENT, window):
+        outcomes.add_metric([status, venue, failure_code], number)
+    yield outcomes
+    ((seconds,),) = fetch(cursor, sql.RECENT_SPAN, window)
+    yield gauge("recent_seconds", f"Age of the oldest of {newest}.", seconds)
+    took = gauge(
+        "recent_step_seconds",
+        f"How long {newest} stood in each status; `total`: until confirmed.",
+        labels=("status", "quantile"),
+    )
+    steps = gauge("recent_steps", "How many steps that is of.", labels=("status",))
+    for status, number, quantiles in fetch(
+        cursor, sql.STEPS, {**window, "quantiles": list(QUANTILES)}
+    ):
+        steps.add_metric([status], number)
+        for quantile, figure in zip(QUANTILES, quantiles, strict=True):
+            took.add_metric([status, f"{quantile:g}"], figure)
+    yield took
+    yield steps
+
+
+def budget(cursor: Any) -> Iterator[Metric]:
+    """Tell how many orders may still be started; nothing if that is not limited."""
+    rate = settings.ORDER_RATE_LIMIT
+    if rate is None:
+        return
+    ((used,),) = fetch(cursor, sql.STARTED, {"window": rate.seconds})
+    yield gauge("budget_window_seconds", "Length of the window that limits starts.", rate.seconds)
+    yield gauge("budget_used", "Orders started in the last window.", used)
+    yield gauge("budget_left", "Orders that may be started now.", max(rate.count - used, 0))
+
+
+def processes(cursor: Any) -> Iterator[Metric]:
+    """Tell what each process that was heard of lately has counted since it started."""
+    alive = gauge("processes_alive", "Processes with a fresh heartbeat.", labels=("kind",))
+    age = gauge("process_heartbeat_age_seconds", "Since its last heartbeat.", labels=PROCESS)
+    families = {name: _family(count) for name, count in COUNTS.items()}
+    numbers = dict.fromkeys(KINDS, 0)
+    for process, kind, seconds, text in fetch(cursor, sql.HEARTBEATS, {"heard": HEARD_SECONDS}):
+        numbers[kind] = numbers.get(kind, 0) + (seconds <= ALIVE_SECONDS)
+        age.add_metric([kind, process], seconds)
+        for name, values, number in counted(kind, orjson.loads(text)):
+            families[name].add_metric([kind, process, *values], number)
+    for kind, number in numbers.items():
+        alive.add_metric([kind], number)
+    yield from (alive, age, *families.values())
+
+
+def counted(kind: str, told: dict[str, float]) -> Iterator[tuple[str, list[str], float]]:
+    """Return name, values of labels and number of each figure in a heartbeat, zeros as well."""
+    zeros = {name: 0.0 for name, count in COUNTS.items() if count.kind == kind}
+    if kind == "web":
+        zeros |= {f"security_events:{event}": 0.0 for event in EVENTS}
+        told["sockets_open"] = told.get("sockets_opened", 0) - told.get("sockets_closed", 0)
+    for key, number in (zeros | told).items():
+        name, *values = re.split("[:/]", key)
+        count = COUNTS.get(name)
+        if count is not None and len(values) == len(count.labels):  # else of another version
+            yield name, values, number
+
+
+def _family(count: Count) -> Any:
+    says = f"{count.says} Since the process started." if count.only_grows else count.says
+    family = CounterMetricFamily if count.only_grows else GaugeMetricFamily
+    return family(f"engine_process_{count.name}", says, labels=(*PROCESS, *count.labels))
+
+
+def gauge(
+    name: str, says: str, value: float | None = None, labels: Sequence[str] | None = None
+) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"engine_{name}", says, value=value, labels=labels)
+
+
+def fetch(cursor: Any, query: str, parameters: dict[str, Any]) -> list[Row]:
+    cursor.execute(query, parameters)
+    found: list[Row] = cursor.fetchall()
+    return found
+
+
+registry = CollectorRegistry()
+registry.register(EngineCollector())
+silence = CollectorRegistry()
+silence.register(Silence())

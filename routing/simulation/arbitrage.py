@@ -1,0 +1,143 @@
+"""Arbitrage and other people's trades: how the simulated pools follow the market by themselves.
+
+A pool stands as it was stored, with the second up to which it has followed. From that to any
+later second it comes by swaps that this module alone decides: a quote and a landing in the same
+second see the same pool, whoever computes it, and between landings nothing has to be stored.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isqrt
+
+from routing.pools.bins import Bin, price_of_bin
+from routing.pools.constant_product import MILLION as FEE_UNIT
+from routing.pools.constant_product import ConstantProductPool
+from routing.pools.liquidity_bins import LiquidityBinPool
+from routing.pools.pool import Direction, SwapRefused
+from routing.simulation.pool import AnyPool, Price, SimulatedPool
+from routing.simulation.price import MILLION, PriceSource, deviation, noise
+
+STEP = 30
+"""Seconds from one arbitrage to the next when several are made up for, each full step."""
+MEMORY = 600
+"""Seconds after which a pool has forgotten how its price moved: before that one swap will do."""
+
+PriceRanges = Mapping[str, tuple[int, int]]
+"""By venue: the least and the most of its price, in millionths of the market's."""
+
+UNMOVED = (MILLION, MILLION)
+
+
+@dataclass(frozen=True, slots=True)
+class Arbitrage:
+    """What moves the pools when no order does."""
+
+    seed: str
+    price_of: PriceSource
+    ranges: PriceRanges
+    flow: int
+    """The largest trade of others in a second, in millionths of a reserve."""
+
+    def target(self, held: SimulatedPool, now: int) -> Price:
+        """Return the price to which arbitrage brings this pool at `now`."""
+        venue, base, quote = held.key
+        least, most = self.ranges.get(venue, UNMOVED)
+        off = deviation(f"{self.seed}:{venue}:{base}:{quote}", least, most, now)
+        return Price(
+            held.reference.quote_atoms * self.price_of(base, now) * off,
+            held.reference.base_atoms * self.price_of(quote, now) * MILLION,
+        )
+
+    def followed(self, held: SimulatedPool, now: int) -> SimulatedPool:
+        """Return the pool as it stands in the second `now`, if nothing landed in between."""
+        if now <= held.tick:
+            return held
+        pool = held.pool
+        for moment in moments(held.tick, now):
+            pool = moved_to(pool, self.target(held, moment), moment)
+            pool = self._traded(held, pool, moment)
+        return replace(held, pool=pool, tick=now)
+
+    def _traded(self, held: SimulatedPool, pool: AnyPool, now: int) -> AnyPool:
+        if not self.flow:
+            return pool
+        drawn = noise(f"{self.seed}:flow:{held.key}", 1, now) * self.flow
+        way = Direction.X_TO_Y if drawn > 0 else Direction.Y_TO_X
+        reserve = pool.vault_x if drawn > 0 else pool.vault_y
+        return _swapped_in(pool, reserve * abs(drawn) // (MILLION * MILLION), way, now)
+
+
+def moments(tick: int, now: int) -> Sequence[int]:
+    """Return when a pool that followed up to `tick` is traded until `now`, in order."""
+    start = max(tick, now - MEMORY)
+    steps = range(start // STEP + 1, -(-now // STEP))
+    return [*([start] if start > tick else []), *(number * STEP for number in steps), now]
+
+
+def moved_to(pool: AnyPool, target: Price, now: int) -> AnyPool:
+    """Return the pool after the swap that brings its price to the target, as near as it gets."""
+    if isinstance(pool, ConstantProductPool):
+        return _product_moved_to(pool, target, now)
+    return _bins_moved_to(pool, target, now)
+
+
+def nearest_bin(bin_step: int, ids: Sequence[int], price: int) -> int:
+    """Return that of the ids whose price is nearest; `price` in 64.64 fixed point."""
+    above = bisect_left(ids, price, key=lambda bin_id: price_of_bin(bin_step, bin_id))
+    around = ids[max(above - 1, 0) : above + 1]
+    return min(around, key=lambda bin_id: abs(price_of_bin(bin_step, bin_id) - price))
+
+
+def _product_moved_to(pool: ConstantProductPool, target: Price, now: int) -> AnyPool:
+    """Both reserves of a price follow from their product; the missing one is swapped in."""
+    x, y = pool.reserve_x, pool.reserve_y
+    product = x * y
+    more_x = isqrt(product * target.base_atoms // target.quote_atoms) - x
+    if more_x > 0:
+        return _swapped_in(pool, _with_fee(pool, more_x), Direction.X_TO_Y, now)
+    more_y = isqrt(product * target.quote_atoms // target.base_atoms) - y
+    return _swapped_in(pool, _with_fee(pool, more_y), Direction.Y_TO_X, now)
+
+
+def _with_fee(pool: ConstantProductPool, net: int) -> int:
+    return -(-net * FEE_UNIT // (FEE_UNIT - pool.rates.trade))
+
+
+def _bins_moved_to(pool: LiquidityBinPool, target: Price, now: int) -> AnyPool:
+    """Buy all up to the bin of that price, and half of what is in there."""
+    ids = range(pool.bins[0].id, pool.bins[-1].id + 1)
+    price = (target.quote_atoms << 64) // target.base_atoms
+    bin_id = nearest_bin(pool.parameters.bin_step, ids, price)
+    if bin_id > pool.active_id:
+        on_the_way = pool.bins[bisect_left(pool.bins, (pool.active_id,)) :]
+        amounts = [bin_.amount_x for bin_ in on_the_way if bin_.id < bin_id]
+        last = _amounts(pool, bin_id).amount_x
+        return _swapped_out(pool, sum(amounts) + (last + 1) // 2, Direction.Y_TO_X, now)
+    if bin_id < pool.active_id:
+        on_the_way = pool.bins[: bisect_left(pool.bins, (pool.active_id + 1,))]
+        amounts = [bin_.amount_y for bin_ in on_the_way if bin_.id > bin_id]
+        last = _amounts(pool, bin_id).amount_y
+        return _swapped_out(pool, sum(amounts) + (last + 1) // 2, Direction.X_TO_Y, now)
+    return pool
+
+
+def _amounts(pool: LiquidityBinPool, bin_id: int) -> Bin:
+    position = bisect_left(pool.bins, (bin_id,))
+    found = pool.bins[position]
+    return found if found.id == bin_id else Bin(bin_id, 0, 0)
+
+
+def _swapped_in(pool: AnyPool, amount: int, way: Direction, now: int) -> AnyPool:
+    """Return the pool after the swap; as it was if the swap is refused, as then nobody trades."""
+    try:
+        return pool.swap_exact_in(amount, way, now)[1] if amount > 0 else pool
+    except SwapRefused:
+        return pool
+
+
+def _swapped_out(pool: AnyPool, amount: int, way: Direction, now: int) -> AnyPool:
+    try:
+        return pool.swap_exact_out(amount, way, now)[1] if amount > 0 else pool
+    except SwapRefused:
+        return pool

@@ -1,0 +1,324 @@
+"""The simulated network's record of transactions, in PostgreSQL, and its clock.
+
+Any number of processes may use it at once: everything is decided by the database's clock, the
+primary key and the locks of the pools. Sends and lookups share one group commit, so a crowd of
+them is one or two transactions.
+
+A transaction swaps when it lands, in the pools as they stand then. One that lands at once does so
+before it is recorded, in the same database transaction; one with a latency is recorded without an
+outcome, and whoever looks after it is due settles all that are due, in the order of their landing.
+The pools are locked from before the rows are read until all is committed, so nothing lands twice:
+neither the same bytes sent by two processes, nor one row settled by two.
+
+Who knows how the pools stand need not ask: it works the landings out beforehand, and one call
+locks the pools and writes all of it, or nothing. It writes only what would have come out behind
+the locks: the pools still have the versions it was worked out on, it is still the second that
+the pools were brought to, nobody recorded one of the signatures, none has expired, and nothing is
+due that would land before. Locks and clock are the database's there, too, in the same order.
+
+A lookup that finds nothing may be the proof that a transaction is dead, so it must not miss one
+that is being recorded in this moment. Recording holds a shared advisory lock from before it
+reads the clock until it is committed; a lookup that found nothing looks again under the
+exclusive lock. What comes after it reads a later clock, and is refused once expired.
+
+That clock may be set back, by minutes. Then what was recorded before lands at once, and what would
+never have landed is told as expired: nobody waits until the clock is there again.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from config.runtime.group_commit import GroupCommit
+from config.runtime.postgres import Link
+from routing.simulation import ledger_sql as sql
+from routing.simulation.batch import Arrival, Batch, Entry
+from routing.simulation.landing import NO_SUCH_POOL, SLIPPAGE_EXCEEDED
+from routing.simulation.pool import PoolKey
+from routing.simulation.pools import SimulatedPools
+from routing.simulation.transaction import instruction_of
+from routing.venue import Absent, Landed, Rejected, TransactionStatus
+
+logger = logging.getLogger(__name__)
+
+Connection = AsyncConnection[TupleRow]
+
+PATIENCE = 2.0
+"""Seconds to wait for a database that went away."""
+
+CLOCK_AGE = 1.0
+"""For how many seconds a reading of the database's clock is carried on by this machine's."""
+
+SET_BACK = 5.0
+"""Seconds by which the database's clock must be behind what it was, to be worth a word."""
+
+CONTENTION = 0.1
+"""For how many seconds a pool that another process moved is taken for one that it moves again."""
+
+MOST_SETTLED = 500
+"""Landings that one transaction settles."""
+REASONS = {
+    SLIPPAGE_EXCEEDED: "the price moved beyond the order's bound before it landed",
+    NO_SUCH_POOL: "a pool that it names does not exist",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row of the ledger, or none (no signature), and the database's clock when it was read."""
+
+    epoch: float
+    signature: str | None
+    is_due: bool
+    amount_in: int | None
+    amount_out: int | None
+    rejection: str | None
+    network_fee: int | None
+    payload: str | None
+    """What is to be executed, of a row that awaits its landing."""
+    is_ahead: bool = False
+    """Whether it was recorded at a time that, by the clock, is still to come."""
+    never_lands: bool = False
+    expires_at_height: int = 0
+
+    @property
+    def is_to_be_settled(self) -> bool:
+        return self.is_due and self.payload is not None
+
+    @property
+    def is_to_be_brought_back(self) -> bool:
+        return self.is_ahead and not self.never_lands
+
+
+class Ledger:
+    def __init__(self, conninfo: str, block_seconds: float, pools: SimulatedPools) -> None:
+        self._link = Link(conninfo, "simulated-network")
+        self._block_seconds = block_seconds
+        self._pools = pools
+        self._commit: GroupCommit[Entry | str, TransactionStatus] = GroupCommit(
+            self._link, self._run, self._recover, patience=PATIENCE
+        )
+        self._contended: dict[PoolKey, float] = {}
+        """When this process last found pools that another had moved, by `time.monotonic`."""
+        self._epoch = 0.0
+        self._read_at = float("-inf")
+
+    async def record(self, entry: Entry) -> TransactionStatus:
+        """Record the transaction unless it is known or expired; return what is known of it then.
+
+        Absent above its expiry height means that it was not recorded, by this call at least.
+
+        :raises psycopg.Error: the database cannot be reached, or is too slow.
+        """
+        return await self._commit(entry)
+
+    async def find(self, signature: str) -> TransactionStatus:
+        """:raises psycopg.Error: the database cannot be reached, or is too slow."""
+        return await self._commit(signature)
+
+    async def height(self) -> int:
+        """Return the block height, never ahead of the database's clock, at most 1 s old.
+
+        :raises psycopg.Error: the database cannot be reached, or is too slow.
+        """
+        if self._clock_is_old():
+            await self._read_clock()
+        return self._height_at(self._now())
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def _read_clock(self) -> None:
+        ((microseconds,),) = await self._link.fetch(sql.CLOCK, ())
+        self._set_clock(microseconds / 1e6)
+
+    def _clock_is_old(self) -> bool:
+        return time.monotonic() - self._read_at > CLOCK_AGE
+
+    def _now(self) -> float:
+        """Return the database's clock, carried on from its last reading: never ahead of it."""
+        return self._epoch + time.monotonic() - self._read_at
+
+    def _set_clock(self, epoch: float) -> None:
+        back = self._now() - epoch
+        if SET_BACK < back < inf:  # infinite before the first reading
+            logger.warning("the database's clock was set back by %.1f s", back)
+        self._epoch, self._read_at = epoch, time.monotonic()
+
+    def _height_at(self, epoch: float) -> int:
+        return int(epoch // self._block_seconds)
+
+    async def _run(
+        self, connection: Connection, items: Sequence[Entry | str]
+    ) -> Sequence[TransactionStatus]:
+        """Recording twice is harmless: the second finds what the first recorded."""
+        entries = {item.signature: item for item in items if isinstance(item, Entry)}
+        known: dict[str, TransactionStatus] = {}
+        if entries:
+            known = await self._record(connection, list(entries.values()))
+        sought = {item for item in items if isinstance(item, str)} - known.keys()
+        if sought:
+            known |= await self._find(connection, sought)
+        nothing = Absent(self._height_at(self._epoch))
+        signatures = [item.signature if isinstance(item, Entry) else item for item in items]
+        return [known.get(signature, nothing) for signature in signatures]
+
+    async def _recover(
+        self, connection: Connection, items: Sequence[Entry | str]
+    ) -> Sequence[TransactionStatus | None]:
+        return [None] * len(items)
+
+    async def _record(
+        self, connection: Connection, entries: list[Entry]
+    ) -> dict[str, TransactionStatus]:
+        """Record what is neither known nor expired, and return the status of each."""
+        keys = {key for entry in entries if entry.lands_at_once for key in entry.pools}
+        found = await self._guess(connection, keys, entries)
+        if found is None:
+            found = await self._land(connection, keys, entries)
+        # Recorded earlier, and due by now.
+        if any(row.is_to_be_settled or row.is_to_be_brought_back for row in found):
+            return await self._find(connection, {entry.signature for entry in entries})
+        return self._statuses(found)
+
+    async def _find(
+        self, connection: Connection, signatures: set[str]
+    ) -> dict[str, TransactionStatus]:
+        """Look the signatures up, settle what is due, and be sure of what there is not.
+
+        The last look decides, so that no absence is told with a later clock than its own.
+        """
+        while True:
+            found = await self._look(connection, signatures)
+            if len(found) < len(signatures):
+                found = await self._look_surely(connection, signatures)
+            if any(row.is_to_be_brought_back for row in found):
+                await self._bring_back(connection, signatures)
+                continue
+            if not any(row.is_to_be_settled for row in found):
+                return self._statuses(found)
+            # With the pools of all that are due first, so that each turn settles some of them.
+            due = await connection.execute(sql.DUE, [MOST_SETTLED])
+            payloads = [payload for _, _, payload in await due.fetchall()]
+            await self._land(connection, {key for one in payloads for key in _pools_of(one)})
+
+    async def _bring_back(self, connection: Connection, signatures: set[str]) -> None:
+        """Have what was recorded before the clock was set back land now.
+
+        Twice is harmless: the second finds nothing of the future. Settling it needs the locks of
+        its pools as ever, so it lands once.
+        """
+        cursor = await connection.execute(sql.BRING_BACK, [sorted(signatures)])
+        if cursor.rowcount:
+            logger.warning(
+                "%d transactions had been recorded in what is now the future: the database's clock"
+                " was set back; they land now",
+                cursor.rowcount,
+            )
+
+    async def _look_surely(self, connection: Connection, signatures: set[str]) -> list[Found]:
+        async with connection.transaction():
+            await connection.execute(sql.CLOSE_GATE, [sql.GATE])
+            return await self._look(connection, signatures)
+
+    async def _look(self, connection: Connection, signatures: set[str]) -> list[Found]:
+        cursor = await connection.execute(sql.FIND, [sorted(signatures)])
+        return self._read(await cursor.fetchall())
+
+    def _read(self, rows: Sequence[tuple[Any, ...]]) -> list[Found]:
+        epoch = rows[0][0] / 1e6
+        self._set_clock(epoch)
+        return [Found(epoch, *values) for _, *values in rows if values[0] is not None]
+
+    async def _guess(
+        self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry]
+    ) -> list[Found] | None:
+        """Record the entries on the pools as this process knows them, in one statement.
+
+        None: nothing was done, for this process does not know enough.
+
+        :raises SerializationFailure: nothing was done.
+        """
+        pools = self._pools.held(keys)
+        if pools is None or self._is_any_contended(keys) or self._clock_is_old():
+            return None
+        arbitrage = await self._pools.arbitrage()
+        batch = Batch(arbitrage, keys, pools, self._now(), self._block_seconds)
+        for entry in entries:
+            batch.record(entry)
+        rows = [*batch.recorded()]
+        if len(rows) < len(entries):  # one has expired, and may be known for all that
+            return None
+        cursor = await connection.execute(sql.GUESS, {"gate": sql.GATE, **batch.parameters()})
+        ((microseconds,),) = await cursor.fetchall()
+        if microseconds is None:
+            return None
+        epoch = microseconds / 1e6
+        self._set_clock(epoch)
+        self._pools.learn(batch.moved)
+        return [Found(epoch, *values) for values in rows]
+
+    async def _land(
+        self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry] = ()
+    ) -> list[Found]:
+        """Settle what is due in these pools and record new entries; return what is known of them.
+
+        One transaction: a crash leaves all of it or nothing.
+
+        :raises SerializationFailure: nothing was done.
+        """
+        arbitrage = await self._pools.arbitrage()
+        async with connection.pipeline(), connection.transaction():
+            await connection.execute(sql.SHARE_GATE, [sql.GATE])
+            locked = await connection.execute(sql.LOCK_POOLS, _columns(keys))
+            looked = await connection.execute(
+                sql.FIND, [sorted(entry.signature for entry in entries)]
+            )
+            waiting = await connection.execute(sql.DUE, [MOST_SETTLED if keys else 0])
+            pools, moved_by_others = self._pools.take(await locked.fetchall())
+            self._contended |= dict.fromkeys(moved_by_others, time.monotonic())
+            found = self._read(await looked.fetchall())
+            batch = Batch(arbitrage, keys, pools, self._epoch, self._block_seconds)
+            for signature, lands_at, payload in await waiting.fetchall():
+                batch.settle(Arrival(signature, lands_at / 1e6, instruction_of(payload)))
+            known = {row.signature for row in found}
+            for entry in entries:
+                if entry.signature not in known:
+                    batch.record(entry)
+            if batch.changes:
+                written = await connection.execute(sql.WRITE, batch.parameters())
+                await written.fetchall()  # before the commit, which is not sent if this failed
+        self._pools.learn(batch.moved)
+        return found + [Found(self._epoch, *values) for values in batch.recorded()]
+
+    def _is_any_contended(self, keys: set[PoolKey]) -> bool:
+        """Whether another process moves one of these pools just now: a guess would be in vain."""
+        now = time.monotonic()
+        return any(now - self._contended.get(key, -inf) < CONTENTION for key in keys)
+
+    def _statuses(self, found: Iterable[Found]) -> dict[str, TransactionStatus]:
+        return {row.signature: self._status(row) for row in found if row.signature is not None}
+
+    def _status(self, row: Found) -> TransactionStatus:
+        if row.is_ahead and row.never_lands:  # by what the height was when it was recorded
+            return Absent(max(self._height_at(row.epoch), row.expires_at_height + 1))
+        if not row.is_due or row.payload is not None:
+            return Absent(self._height_at(row.epoch))
+        if row.rejection:
+            reason = REASONS.get(row.rejection, f"a pool refused its part: {row.rejection}")
+            return Rejected(row.rejection, reason, row.network_fee)
+        return Landed(row.amount_in or 0, row.amount_out or 0, row.network_fee)
+
+
+def _columns(keys: set[PoolKey]) -> list[list[str]]:
+    return [[key[column] for key in keys] for column in range(3)]
+
+
+def _pools_of(payload: str) -> set[PoolKey]:
+    return instruction_of(payload).pools

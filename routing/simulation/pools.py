@@ -1,0 +1,206 @@
+"""The simulated pools as this process knows them: read from PostgreSQL at most a block ago.
+
+What the database says is the truth, also where it is older than what is held: a backup may have
+been restored, or a standby promoted that had not heard the last second.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from config.runtime.postgres import Link
+from routing.pricing import atoms_ratio
+from routing.simulation.arbitrage import Arbitrage, PriceRanges
+from routing.simulation.pool import PoolKey, Price, SimulatedPool, read_pool
+from routing.simulation.price import seeded_walk
+from routing.simulation.seeding import NewPool, depth_in_atoms
+from routing.simulation.settings import Simulation
+from routing.tokens import REGISTRY, USDC, USDT, Market, Registry
+
+logger = logging.getLogger(__name__)
+
+STABLE = frozenset((USDC.mint, USDT.mint))
+
+_READ = """
+SELECT pool.venue, pool.base, pool.quote, pool.kind, pool.tick, pool.version,
+    CASE WHEN (known.version, known.tick) = (pool.version, pool.tick) THEN NULL
+        ELSE pool.state::text END,
+    (SELECT seed FROM simulated_seeds), (extract(epoch FROM now) * 1000000)::bigint
+FROM (SELECT clock_timestamp() AS now) AS clock
+LEFT JOIN simulated_pools AS pool ON true
+LEFT JOIN json_to_recordset(%s::json) AS known (
+    venue text, base text, quote text, version bigint, tick bigint) USING (venue, base, quote)
+"""
+_SEED_POOL = """
+INSERT INTO simulated_pools (venue, base, quote, kind, state, tick, version)
+VALUES (%s, %s, %s, %s, %s, %s, 0) ON CONFLICT DO NOTHING RETURNING version
+"""
+_MAKE_SEED = "INSERT INTO simulated_seeds VALUES (1, %s) ON CONFLICT DO NOTHING RETURNING seed"
+_READ_SEED = "SELECT seed FROM simulated_seeds"
+
+
+class SimulatedPools:
+    """For one asyncio loop. All methods may raise `psycopg.Error`: the database is away."""
+
+    def __init__(
+        self,
+        conninfo: str,
+        simulation: Simulation,
+        ranges: PriceRanges,
+        registry: Callable[[], Registry] = lambda: REGISTRY,
+    ) -> None:
+        self.registry = registry
+        """Returns what is traded."""
+        self._link = Link(conninfo, "simulated-pools")
+        self._simulation = simulation
+        self._ranges = ranges
+        self._held: dict[PoolKey, SimulatedPool] = {}
+        self._followed: dict[PoolKey, tuple[SimulatedPool, SimulatedPool]] = {}
+        """How a held pool stands when it has followed the prices, beside the one that is held."""
+        self._arbitrage: Arbitrage | None = None
+        self._drawn_from: str | None = None
+        self._tasks: dict[Hashable, asyncio.Future[None]] = {}
+        self._epoch = 0.0
+        self._read_at = float("-inf")
+
+    async def current(
+        self, key: PoolKey, market: Market, new_pool: NewPool
+    ) -> tuple[SimulatedPool, int]:
+        """Return the pool as it stands, and the unix second; made with `new_pool` if there is none.
+
+        What other processes landed is in it after a block at most, what this one did at once.
+        """
+        arbitrage = await self.arbitrage()
+        if self._is_old():
+            await self._shared("read", self._read)
+        while key not in self._held:
+            await self._shared(key, lambda: self._seed(key, market, new_pool, arbitrage))
+        held = self._held[key]
+        now = max(self._now(), held.tick)
+        stored, followed = self._followed.get(key, (None, held))
+        if stored is not held or followed.tick != now:
+            followed = arbitrage.followed(held, now)
+            self._followed[key] = held, followed
+        return followed, now
+
+    async def arbitrage(self) -> Arbitrage:
+        """Return what moves the pools, with the seed that all processes share."""
+        while self._arbitrage is None:
+            await self._shared("arbitrage", self._find_arbitrage)
+        return self._arbitrage
+
+    def held(self, keys: Iterable[PoolKey]) -> list[SimulatedPool] | None:
+        """Return these pools as they were stored when this process last knew them, or none."""
+        try:
+            return [self._held[key] for key in keys]
+        except KeyError:
+            return None
+
+    def take(self, rows: Iterable[Sequence[Any]]) -> tuple[list[SimulatedPool], set[PoolKey]]:
+        """Return the pools of `ledger_sql.LOCK_POOLS`, and which of them others have moved.
+
+        Nobody else moves a locked pool, so its row is the truth.
+        """
+        pools = [self._pool_of(row) for row in rows]
+        moved = {pool.key for pool in pools if self._held.get(pool.key, pool) is not pool}
+        self._tell_of_going_back(pools)
+        self.learn(pools)
+        return pools, moved
+
+    def learn(self, pools: Iterable[SimulatedPool]) -> None:
+        """Take note of how pools stand that were just stored."""
+        self._held.update((pool.key, pool) for pool in pools)
+
+    async def close(self) -> None:
+        for task in [*self._tasks.values()]:
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._link.close()
+
+    async def _shared(self, what: Hashable, act: Callable[[], Awaitable[None]]) -> None:
+        """Have one act for all who want the same now; who is cancelled does not stop it.
+
+        Venues have a time limit: a slow read that began anew for each quote would never end.
+        """
+        task = self._tasks.get(what)
+        if task is None:
+            task = self._tasks[what] = asyncio.ensure_future(act())
+            task.add_done_callback(lambda done: self._end(what, done))
+        await asyncio.shield(task)
+
+    def _end(self, what: Hashable, done: asyncio.Future[None]) -> None:
+        del self._tasks[what]
+        if not done.cancelled():
+            done.exception()  # known, even if nobody waits for it any more
+
+    async def _find_arbitrage(self) -> None:
+        simulation = self._simulation
+        seed = str(simulation.seed) if simulation.seed is not None else await self._drawn_seed()
+        self._drawn_from, self._followed = seed, {}
+        volatility = int(simulation.volatility_bps * 100)
+        walk = seeded_walk(seed, volatility, STABLE)
+        self._arbitrage = Arbitrage(seed, walk, self._ranges, flow=volatility // 2)
+
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._read_at > self._simulation.block_seconds
+
+    def _now(self) -> int:
+        return int(self._epoch + time.monotonic() - self._read_at)
+
+    async def _read(self) -> None:
+        known = dict(self._held)
+        told = [
+            {**key._asdict(), "version": pool.version, "tick": pool.tick}
+            for key, pool in known.items()
+        ]
+        rows = await self._link.fetch(_READ, [orjson.dumps(told).decode()])
+        *_, seed, microseconds = rows[0]
+        self._epoch, self._read_at = microseconds / 1e6, time.monotonic()
+        if self._simulation.seed is None and seed != self._drawn_from:
+            self._arbitrage = None  # of another database than the one that is there now
+        # What was learnt meanwhile was read behind a lock, or written: this reading may be older.
+        learnt = {key: pool for key, pool in self._held.items() if known.get(key) is not pool}
+        found = [self._pool_of(row[:-2]) for row in rows if row[0] is not None]
+        self._tell_of_going_back(pool for pool in found if pool.key not in learnt)
+        self._held = {pool.key: pool for pool in found} | learnt
+
+    def _pool_of(self, row: Sequence[Any]) -> SimulatedPool:
+        venue, base, quote, kind, tick, version, state = row
+        key = PoolKey(venue, base, quote)
+        held = self._held.get(key)
+        if held is not None and (state is None or (held.version, held.tick) == (version, tick)):
+            return held
+        return read_pool(key, kind, orjson.loads(state), tick, version)
+
+    def _tell_of_going_back(self, found: Iterable[SimulatedPool]) -> None:
+        back = sum(pool.version < self._held.get(pool.key, pool).version for pool in found)
+        if back:
+            logger.warning(
+                "%d simulated pools stand at an older version than they did: the database went"
+                " back in time; they are taken as they stand",
+                back,
+            )
+
+    async def _seed(
+        self, key: PoolKey, market: Market, new_pool: NewPool, arbitrage: Arbitrage
+    ) -> None:
+        """Store a new pool at its price of this moment, unless another process was quicker."""
+        reference = Price(*atoms_ratio(market, market.reference_price))
+        now = self._now()
+        seeded = SimulatedPool(key, reference, new_pool(1, 1), now)
+        price = arbitrage.target(seeded, now)
+        depth = depth_in_atoms(market, self.registry().markets, price, self._simulation.depth)
+        seeded = replace(seeded, pool=new_pool(*depth))
+        state = orjson.dumps(seeded.state()).decode()
+        await self._link.fetch(_SEED_POOL, [*key, seeded.kind, state, now])
+        await self._read()
+
+    async def _drawn_seed(self) -> str:
+        await self._link.fetch(_MAKE_SEED, [os.urandom(8).hex()])
+        return str((await self._link.fetch(_READ_SEED, ()))[0][0])

@@ -31,6 +31,8 @@ QUERY_PATHS = ("ws/orders",)
 """Followed by `?orderId=` alone (1 system): without it, the path is the account's own stream."""
 ID_PARAMETERS = ("orderId", "id")
 """How the queries of these sockets name the order; `id` on `/orders/ws` (1 system)."""
+ENTRY_PATHS = ("api/orders/execute", "api/orders", "orders/execute", "orders", "execute")
+"""Orders are sent on each; the first two are our own."""
 HEALTH_PATHS = ("api/health",)  # 7 systems
 
 # --- bodies ----------------------------------------------------------------------------------

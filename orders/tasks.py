@@ -21,13 +21,13 @@ from django.conf import settings
 from django.db import OperationalError
 
 from config.celery import app
+from config.database.conninfo import conninfo
 from config.environment.fitness import refuse_unfit_database
 from config.runtime import garbage_collector
 from config.runtime.witness import leave_within, witness
 from orders.engine import bell
 from orders.engine.carrier import carrier
 from orders.engine.crash_points import passing
-from orders.engine.journal import conninfo
 from orders.engine.lookout import Lookout
 from orders.lifecycle import Status
 from orders.monitoring import health

@@ -7,11 +7,10 @@ from django.views.generic import RedirectView
 from orders.api import key_views, probes, views
 from orders.api.live_page import live_page
 from orders.api.schema import views as schema_views
-from orders.dialects import HEALTH_PATHS
+from orders.dialects import ENTRY_PATHS, HEALTH_PATHS
 
 ORDER_ID = r"(?P<order_id>[^/]+)"
 PREFIX = r"(?P<prefix>[^/]+)"
-ENTRY_PATHS = ("api/orders/execute", "api/orders", "orders/execute", "orders", "execute")
 PROBE_PATHS = ("livez", "readyz", "metrics")
 
 

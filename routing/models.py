@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Greatest, Least
 
-from routing.simulation.wallet import bytes_of_base58
+from routing.base58 import bytes_of_base58
 from routing.tokens import WSOL
 
 SYMBOL = r"^[A-Z0-9][A-Z0-9.$_-]{0,15}$"

@@ -12,7 +12,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 
-from orders.engine.journal import conninfo
+from config.database.conninfo import conninfo
 
 USER = """
 INSERT INTO auth_user (username, password, first_name, last_name, email, is_superuser, is_staff,

@@ -15,10 +15,11 @@ from django.db import connection
 from django.test.utils import setup_databases
 from pytest_django.plugin import DjangoDbBlocker
 
+from config.database.conninfo import conninfo
 from config.runtime import garbage_collector
 from orders.engine.hints import hints_of_this_loop
-from orders.engine.journal import Journal, conninfo
-from orders.sockets.streams import close_connections
+from orders.engine.journal import Journal
+from orders.lifespan import close_connections
 from routing.registry import read_registry
 from tests.database import (
     ENGINE_ROLE,

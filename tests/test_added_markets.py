@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from routing.simulation.wallet import base58
+from routing.base58 import base58
 from tests.checker import load, violations
 from tests.database import restore_registry
 from tests.engine import Engine, Web, engine, wait_for

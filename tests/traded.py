@@ -2,8 +2,8 @@
 
 import psycopg
 
-from orders.engine.journal import conninfo
-from routing.simulation.wallet import base58
+from config.database.conninfo import conninfo
+from routing.base58 import base58
 
 
 def change(statement: str, *parameters: object) -> None:

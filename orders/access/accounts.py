@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import psycopg
 from django.contrib.auth.models import AbstractBaseUser
 
+from config.database.conninfo import ACCEPT_PATIENCE, conninfo
 from config.runtime.group_commit import Connection, GroupCommit
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
@@ -30,7 +31,6 @@ from orders.access.keys import (
     networks_of,
     prefix_of,
 )
-from orders.engine.journal import ACCEPT_PATIENCE, conninfo
 from orders.models import ApiKey
 
 logger = logging.getLogger(__name__)

@@ -23,13 +23,13 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 from redis.exceptions import RedisError
 
+from config.database.conninfo import conninfo
 from config.http.address import site_of
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
 from config.runtime.rate import Rate
 from config.runtime.session import remaining
 from orders.access.accounts import Principal
-from orders.engine.journal import conninfo
 
 logger = logging.getLogger(__name__)
 

@@ -17,13 +17,14 @@ import psycopg
 import uvloop
 from django.conf import settings
 
+from config.database.conninfo import conninfo
 from config.runtime.counters import counts
 from config.runtime.logs import context_of
 from config.runtime.witness import witness
 from orders.engine import bell
 from orders.engine.crash_points import passing
 from orders.engine.execution import Execution
-from orders.engine.journal import Journal, conninfo, journal_of_this_loop
+from orders.engine.journal import Journal, journal_of_this_loop
 from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from orders.engine.moves import ClaimedOrder, Overtaken
 from orders.lifecycle import Status

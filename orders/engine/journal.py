@@ -16,11 +16,11 @@ import orjson
 import psycopg
 from django.conf import settings
 from django.db import connection as django_connection
-from psycopg.conninfo import make_conninfo
 
+from config.database.conninfo import ACCEPT_PATIENCE, conninfo
 from config.runtime.group_commit import Connection, GroupCommit, OutcomeUnknown
 from config.runtime.per_loop import once_per_loop
-from config.runtime.postgres import LIBPQ_NAMES, Link
+from config.runtime.postgres import Link
 from orders.engine import journal_sql as sql
 from orders.engine.hints import HintPublisher, hints_of_this_loop
 from orders.engine.moves import AlreadyAccepted, ClaimedOrder, Move, NewOrder, Overtaken
@@ -30,11 +30,9 @@ from routing.venue import Side
 
 logger = logging.getLogger(__name__)
 
-ACCEPT_PATIENCE = 1.5  # seconds; then the client is told to come again
 ACCEPT_SECONDS = 0.8  # for one try, so that there is time for another on a new connection
 FIND_PATIENCE = 1.0
 FIND_SECONDS = 0.5
-DJANGO_OWN = ("pool", "application_name")  # of its options, which libpq or our links have not
 COMPARING = "Comparing prices"
 KEPT_SHARE = 20  # one in so many starts of a window is for senders of whom none started in it
 MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
@@ -199,14 +197,6 @@ class Journal:
 def journal_of_this_loop() -> Journal:
     """Return the running loop's journal, made at the first call."""
     return Journal(conninfo(), hints_of_this_loop())
-
-
-def conninfo() -> str:
-    """Return libpq's form of Django's default database, as it is named now (tests rename it)."""
-    database = django_connection.settings_dict
-    parts = {libpq: database[django] for libpq, django in LIBPQ_NAMES.items() if database[django]}
-    extra = {name: value for name, value in database["OPTIONS"].items() if name not in DJANGO_OWN}
-    return make_conninfo(**parts, **extra)
 
 
 def advance_now(move: Move) -> Event:

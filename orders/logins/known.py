@@ -14,8 +14,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from orders.access.accounts import NOBODY
-from orders.access.admission import name_of
+from config.http.address import site_of
 from orders.logins.attempts import Attempt, plain_name
 from orders.logins.models import KnownPlace
 
@@ -73,7 +72,7 @@ def browser_of(request: HttpRequest) -> dict[str, Any]:
 
 def address_of(request: HttpRequest) -> str:
     """Return what counts as one address: of IPv6 a network."""
-    return name_of(NOBODY, request.META.get("REMOTE_ADDR", ""))
+    return f"address:{site_of(request.META.get('REMOTE_ADDR', ''))}"
 
 
 def digest_of(*words: str) -> str:

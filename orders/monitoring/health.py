@@ -34,13 +34,13 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from config.database.conninfo import conninfo
 from config.runtime.counters import counts
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
 from config.runtime.session import ReadOnly
 from config.runtime.witness import Excuses, watch, witness
 from orders.engine import bell
-from orders.engine.journal import conninfo
 from orders.events import timestamp
 from routing.registry import read_registry
 

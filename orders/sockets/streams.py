@@ -6,35 +6,22 @@ that was lost costs a second and never an event.
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
 import psycopg
-from django.db import DatabaseError, InterfaceError
 from redis.exceptions import RedisError
 
-from config.environment.first_cause import CannotStart
-from config.environment.fitness import check_fitness
-from config.http.door import raise_limit
-from config.runtime import garbage_collector
+from config.database.conninfo import conninfo
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
-from config.runtime.sentences import WRONG, say
-from orders.access.accounts import accounts_of_this_loop
-from orders.access.admission import backlog_of_this_loop, limiter_of_this_loop
-from orders.engine.bell import ringer_of_this_loop
-from orders.engine.journal import conninfo, journal_of_this_loop
 from orders.events import Event
 from orders.lifecycle import Status
-from orders.monitoring import health
-from routing.registry import read_again
 
 logger = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 1.0
-CLOSE_SECONDS = 1.0  # at the end of a web process, after those who asked had theirs
 # The last one is uvloop's, for a connection to Redis that was reset in this very moment.
 LAYER_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
 HISTORY = """
@@ -173,69 +160,3 @@ class Streams:
 def streams_of_this_loop() -> Streams:
     """Return the running loop's streams, made at the first call."""
     return Streams()
-
-
-async def warm_up() -> None:
-    """Open the connections that the first order would otherwise wait for, if there is a server.
-
-    And learn what is traded.
-    """
-    try:
-        await read_again()
-        await streams_of_this_loop().connect()
-        await journal_of_this_loop().connect()
-    except (psycopg.Error, DatabaseError, InterfaceError) as error:
-        logger.warning("the database does not answer yet: %s", error)
-
-
-async def close_connections() -> None:
-    """Close all that this loop has opened to take orders and to follow them."""
-    await streams_of_this_loop().close()
-    await ringer_of_this_loop().close()
-    await journal_of_this_loop().close()
-    await accounts_of_this_loop().close()
-    await health.probes_of_this_loop().close()
-    await backlog_of_this_loop().close()
-    if (limiter := limiter_of_this_loop()) is not None:
-        await limiter.close()
-
-
-async def close_in_time() -> None:
-    """Close what can be closed within the server's grace; the end of the process closes all."""
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await close_connections()
-    except TimeoutError:
-        logger.warning("connections were not closed in time, they end with the process")
-
-
-async def end_if_unfit() -> None:
-    """End this process with a sentence if the database will never serve it.
-
-    At once, as nothing was begun: uvicorn would say a second sentence, and end with its own code.
-    """
-    try:
-        await check_fitness(conninfo())
-    except CannotStart as error:
-        say(str(error))
-        os._exit(WRONG)
-
-
-async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Beat while the server runs, close its connections when it stops (ASGI's lifespan)."""
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            await end_if_unfit()
-            raise_limit()
-            await warm_up()
-            await asyncio.to_thread(health.known_migrations)
-            garbage_collector.settle()
-            health.keep_turning("the event loop")
-            health.keep_beating("web")
-            await send({"type": "lifespan.startup.complete"})
-        if message["type"] == "lifespan.shutdown":
-            health.stop_beating()
-            await close_in_time()
-            await send({"type": "lifespan.shutdown.complete"})
-            return

@@ -5,9 +5,8 @@ from urllib.parse import parse_qs
 
 from django.urls import re_path
 
-from orders.dialects import QUERY_PATHS, STREAM_PATHS, SUBSCRIBE_PATHS
+from orders.dialects import ENTRY_PATHS, QUERY_PATHS, STREAM_PATHS, SUBSCRIBE_PATHS
 from orders.sockets import consumers, subscriptions
-from orders.urls import ENTRY_PATHS
 
 nowhere = consumers.NoSuchPath.as_asgi()
 subscribing = subscriptions.Subscriptions.as_asgi()

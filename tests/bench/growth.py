@@ -16,8 +16,8 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
+from config.database.conninfo import conninfo
 from config.runtime.postgres import connect
-from orders.engine.journal import conninfo
 from orders.monitoring import metrics_sql
 from tests.orders.ended_orders import (
     ANALYZE,

@@ -14,8 +14,8 @@ from channels.testing import WebsocketCommunicator
 from django.db import connections
 
 from config.asgi import application
+from config.database.conninfo import conninfo
 from orders.engine import journal
-from orders.engine.journal import conninfo
 
 PATIENCE = 60.0  # seconds for any one answer; only a failing test ever waits so long
 HOST = "testserver"

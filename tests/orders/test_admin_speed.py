@@ -20,8 +20,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
+from config.database.conninfo import conninfo
 from orders.admin_pages.overview import orders
-from orders.engine.journal import conninfo
 from orders.models import Order
 from tests.database import as_owner, rewrite
 from tests.orders.ended_orders import (

@@ -9,8 +9,8 @@ import pytest
 import redis
 from django.test import override_settings
 
+from config.database.conninfo import conninfo
 from orders.engine.hints import ACTIVE_ORDERS, hints_of_this_loop
-from orders.engine.journal import conninfo
 from orders.lifecycle import Status
 from orders.urls import entry_paths
 from tests.accounts import make_account

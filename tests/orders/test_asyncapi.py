@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator
 from orders import dialects
 from orders.api.schema.sockets import asyncapi
 from orders.api.serializers import ORDER_REQUEST
+from orders.dialects import ENTRY_PATHS
 from orders.lifecycle import Status
 from orders.sockets import consumers, subscriptions, urls
 from orders.sockets.consumers import Close
-from orders.urls import ENTRY_PATHS
 from tests.orders.client import Socket, connected, database_away, get, post, submit
 from tests.orders.shapes import assert_shape, assert_told, has_shape, name_of
 from tests.orders.walker import Walker

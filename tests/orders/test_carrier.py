@@ -11,12 +11,13 @@ import pytest
 import structlog
 from django.conf import settings
 
+from config.database.conninfo import conninfo
 from config.runtime.counters import counts
 from orders.engine import bell
 from orders.engine import carrier as carrier_module
 from orders.engine.carrier import Carrier
 from orders.engine.hints import HintPublisher, hints_of_this_loop
-from orders.engine.journal import Journal, conninfo, journal_of_this_loop
+from orders.engine.journal import Journal, journal_of_this_loop
 from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from orders.engine.lookout import PATIENCE, Lookout
 from orders.engine.moves import ClaimedOrder, NewOrder
@@ -438,7 +439,7 @@ def test_a_database_that_is_away_is_an_error_for_celery_to_retry(
     store_many(1)
     running = run(ScriptedNetwork(then=Sending.LANDS))
     with monkeypatch.context() as away:
-        away.setattr("orders.engine.journal.conninfo", lambda: "host=/nowhere dbname=none")
+        away.setattr("config.database.conninfo.conninfo", lambda: "host=/nowhere dbname=none")
         running.carry().join(DEADLINE)
         (error,) = running.errors
         assert isinstance(error, psycopg.OperationalError)

@@ -10,9 +10,9 @@ import pytest
 from psycopg.sql import SQL, Literal
 from pytest_django.plugin import DjangoDbBlocker
 
+from config.database.conninfo import conninfo
 from config.runtime.session import PLANS, startup_options
 from orders.engine import journal_sql as sql
-from orders.engine.journal import conninfo
 from orders.engine.submission import new_order_id
 from tests.database import as_owner, rewrite
 from tests.orders.ended_orders import ANALYZE, CLAIM, FORGET_STATISTICS, fill

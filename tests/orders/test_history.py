@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from orders.engine.journal import conninfo
+from config.database.conninfo import conninfo
 from tests.accounts import execute
 from tests.database import ENGINE_ROLE, Database
 from tests.orders.client import submit

@@ -11,9 +11,9 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
+from config.database.conninfo import conninfo
 from orders.api import serializers
 from orders.engine import submission
-from orders.engine.journal import conninfo
 from orders.engine.moves import AlreadyAccepted
 from routing.tokens import MARKETS, TOKENS, Registry
 from tests.accounts import execute, make_account

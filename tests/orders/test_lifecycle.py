@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orders.engine.journal import conninfo
+from config.database.conninfo import conninfo
 from orders.lifecycle import (
     ACTIVE,
     CANCELLABLE,

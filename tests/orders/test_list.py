@@ -12,9 +12,9 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
+from config.database.conninfo import conninfo
 from orders.api import pagination
 from orders.api.filters import OrderFilter, wanted
-from orders.engine.journal import conninfo
 from orders.lifecycle import Status
 from orders.models import Order
 from tests.accounts import make_account

@@ -147,7 +147,7 @@ async def test_answers_have_the_shapes_that_are_promised() -> None:
     headers = operation("placeOrder")["responses"]["201"]["headers"]
     assert {name.lower() for name in headers} <= set(accepted.headers)
     order_id = accepted.json["orderId"]
-    for path in urls.ENTRY_PATHS:
+    for path in ENTRY_PATHS:
         assert_promised(await get(f"/{path}"), "listOrders")
     for status in (Status.ROUTING, Status.CANCELLED):
         assert_promised(await get(f"/api/orders/{order_id}"), "getOrder")

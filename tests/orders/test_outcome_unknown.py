@@ -10,13 +10,14 @@ import psycopg
 import pytest
 from django.db import InternalError, OperationalError, connection
 
+from config.database.conninfo import conninfo
 from config.runtime import group_commit
 from config.runtime.rate import Rate
 from orders.access import authentication
 from orders.access.accounts import Accounts
 from orders.access.admission import Backlog, Overloaded
 from orders.engine import submission
-from orders.engine.journal import Journal, conninfo
+from orders.engine.journal import Journal
 from orders.engine.moves import NewOrder
 from orders.sockets import consumers
 from routing.registry import read_registry

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from config.database.conninfo import conninfo
 from orders.api import base_views
-from orders.engine.journal import conninfo
 from tests.database import Database
 from tests.machine import Watch
 from tests.orders.client import SELL_SOL, Answer, post

@@ -12,8 +12,8 @@ import pytest
 from django.db import connection, transaction
 from pytest_django.plugin import DjangoDbBlocker
 
+from config.database.conninfo import conninfo
 from config.runtime.postgres import connect
-from orders.engine.journal import conninfo
 from orders.monitoring import metrics_sql
 from tests.database import as_owner, rewrite
 from tests.orders.ended_orders import (

@@ -7,11 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from config.database.conninfo import conninfo
 from config.runtime.witness import STILL_LOOKS, Witness
 from orders.api import probes
-from orders.engine.journal import conninfo
+from orders.lifespan import close_connections
 from orders.monitoring import health, metrics
-from orders.sockets.streams import close_connections
 from orders.urls import probe_paths
 from tests.database import as_owner
 from tests.machine import Watch

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from orders.engine.journal import conninfo
+from config.database.conninfo import conninfo
 from orders.sockets.consumers import Close
 from tests.accounts import execute, make_account
 from tests.engine import Web, engine

@@ -4,7 +4,8 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from orders.engine.journal import Journal, advance_now, conninfo, journal_of_this_loop
+from config.database.conninfo import conninfo
+from orders.engine.journal import Journal, advance_now, journal_of_this_loop
 from orders.engine.moves import Move
 from orders.events import Event
 from orders.lifecycle import Status

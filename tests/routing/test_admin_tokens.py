@@ -13,9 +13,9 @@ from django.test import Client
 from django.urls import reverse
 
 from routing import registry
+from routing.base58 import base58
 from routing.models import Market, SimulatedPool, Token
 from routing.simulation.pool import PoolKey, read_pool
-from routing.simulation.wallet import base58
 from routing.tokens import JUP, MARKETS, SOL, USDC
 
 pytestmark = pytest.mark.django_db

@@ -8,9 +8,9 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
 
+from routing.base58 import base58
 from routing.models import Market, Token
 from routing.registry import read_registry, registry
-from routing.simulation.wallet import base58
 from routing.tokens import MARKETS, TOKENS
 
 pytestmark = pytest.mark.django_db

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routing.base58 import base58
 from routing.simulation.faults import Faults
 from routing.simulation.settings import VENUES, Simulation, read_faults, read_price_ranges
-from routing.simulation.wallet import base58
 from routing.venues import SIMULATED_VENUES, simulated_exchange
 
 

@@ -39,7 +39,7 @@ TELL = """
 import asyncio
 from django.db import connection
 from config.runtime.postgres import Link
-from orders.engine.journal import conninfo
+from config.database.conninfo import conninfo
 
 def tell(info, path):
     found = info.get_parameters()

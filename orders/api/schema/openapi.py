@@ -26,14 +26,14 @@ from orders.api.problems import CONTENT_TYPE
 from orders.api.schema import examples, security
 from orders.api.schema.shapes import SCHEMAS, ref
 from orders.api.schema.sockets import shared_schemas
-from orders.dialects import HEALTH_PATHS
+from orders.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.lifecycle import Status
 
 __all__ = ("security",)  # its classes are found by being there
 JSON = "application/json"
 NAMES = {("GET", "/api/orders"): "listOrders", ("POST", "/api/orders/execute"): "placeOrder"}
-ENTRY_PATHS = ("/api/orders/execute", "/api/orders", "/orders/execute", "/orders", "/execute")
-OLD_PATHS = ENTRY_PATHS[2:]
+ENTRIES = tuple(f"/{path}" for path in ENTRY_PATHS)
+OLD_PATHS = ENTRIES[2:]
 """The same views, for clients of systems A, D and E."""
 
 
@@ -41,14 +41,14 @@ class NamedOperations(AutoSchema):
     """Names the operations of the entry paths, which share a view, by their path."""
 
     def get_operation_id(self) -> str:
-        if self.path not in ENTRY_PATHS:
+        if self.path not in ENTRIES:
             return super().get_operation_id()
         words = [word.title() for word in self.path.strip("/").split("/")]
         alias = {"GET": "listOrdersAt", "POST": "placeOrderAt"}[self.method] + "".join(words)
         return NAMES.get((self.method, self.path), alias)
 
     def get_tags(self) -> list[str]:
-        is_alias = self.path in ENTRY_PATHS and (self.method, self.path) not in NAMES
+        is_alias = self.path in ENTRIES and (self.method, self.path) not in NAMES
         return ["aliases" if is_alias else "orders"]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from config.database.conninfo import conninfo
 from config.environment.fitness import refuse_unfit_database
 from config.runtime.witness import leave_within, witness
 from orders import scheduler
-from orders.engine.journal import conninfo
 from orders.monitoring import health
 
 TICK_SECONDS = 1.0

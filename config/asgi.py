@@ -19,7 +19,7 @@ from config.http.privacy import with_privacy
 from config.http.request_ids import with_request_id
 from config.http.socket_origin import OwnOrigins, PlainNames
 from config.http.static_files import StaticFiles
-from orders.lifespan import lifespan
+from orders.processes.web import lifespan
 from orders.sockets.urls import websocket_routes
 from orders.urls import entry_paths, probe_paths
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from orders.dialects import MESSAGE_TYPE
 from orders.lifecycle import FINAL, Status
-from routing.venues import SIMULATED_VENUES
+from routing.venues import LABELS
 
-LABELS = {venue.name: venue.label for venue in SIMULATED_VENUES}
+MESSAGE_TYPE = "status_update"
+"""The `type` of every event (3 systems wait for it); errors and answers to frames have others."""
 
 
 class Event(NamedTuple):

@@ -4,13 +4,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from orders.events import LABELS, Event, timestamp
+from orders.events import Event, timestamp
 from orders.lifecycle import Status
 from orders.models import Order, OrderEvent
 from routing.pricing import execution_price
 from routing.registry import looked_up
 from routing.tokens import Token
 from routing.venue import Side
+from routing.venues import LABELS
 
 
 class Requested(Protocol):

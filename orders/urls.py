@@ -5,9 +5,9 @@ from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
 
 from orders.api import key_views, probes, views
+from orders.api.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.live_page import live_page
 from orders.api.schema import views as schema_views
-from orders.dialects import ENTRY_PATHS, HEALTH_PATHS
 
 ORDER_ID = r"(?P<order_id>[^/]+)"
 PREFIX = r"(?P<prefix>[^/]+)"

@@ -19,7 +19,7 @@ from config.database.conninfo import conninfo
 from config.runtime import garbage_collector
 from orders.engine.hints import hints_of_this_loop
 from orders.engine.journal import Journal
-from orders.lifespan import close_connections
+from orders.processes.web import close_connections
 from routing.registry import read_registry
 from tests.database import (
     ENGINE_ROLE,

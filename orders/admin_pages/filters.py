@@ -16,11 +16,11 @@ from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive, make_aware
 
-from orders.events import LABELS
 from orders.lifecycle import ACTIVE, Status
 from orders.models import FailureCode, OrderTransaction
 from routing.registry import registry
 from routing.venue import Side
+from routing.venues import LABELS
 
 OPEN = "open"
 OPEN_CONDITION = Q(finished_at=None, started_at=None) | Q(

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from orders.events import LABELS
 from orders.models import FailureCode, Order
 from routing.constraints import Constraints
+from routing.venues import LABELS
 
 # What happened, and what an operator can do about it.
 FAILURE_MEANINGS: dict[str, str] = {

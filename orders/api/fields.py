@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from orders.dialects import is_computed
+from orders.api.dialects import is_computed
 from orders.engine.submission import CLIENT_ORDER_ID
 
 MAX_TEXT = 64

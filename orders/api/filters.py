@@ -20,12 +20,12 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from orders.engine.submission import CLIENT_ORDER_ID
-from orders.events import LABELS
 from orders.lifecycle import ACTIVE, FINAL, Status
 from orders.models import Order
 from routing.registry import looked_up_if_due, registry
 from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import Side
+from routing.venues import LABELS
 
 TYPES = ("market",)
 STATES = {"active": ACTIVE, "closed": FINAL}

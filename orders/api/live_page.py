@@ -7,10 +7,10 @@ from django.views.decorators.http import require_safe
 
 from orders.api.markets import markets_as_json
 from orders.api.serializers import DEFAULT_SLIPPAGE_BPS
-from orders.events import LABELS
 from orders.lifecycle import CANCELLABLE, FINAL
 from orders.models import MAX_SLIPPAGE_BPS
 from routing.registry import registry
+from routing.venues import LABELS
 
 MOST_JOINED = 100
 """Pairs in two hops that the page offers; of many tokens there are too many to choose from."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from orders.events import LABELS
 from routing.pricing import significant
 from routing.tokens import Market, Registry
+from routing.venues import LABELS
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from config.runtime.session import is_connection_lost
 from orders.access.admission import OVERLOADED_SECONDS, Overloaded, ShareIsFull
 from orders.access.tickets import TICKET_SECONDS, TooManyTickets
-from orders.dialects import CLIENT_ORDER_ID
+from orders.api.dialects import CLIENT_ORDER_ID
 from orders.engine.submission import (
     AccountRequired,
     ClientOrderIdTaken,

@@ -11,7 +11,8 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from config.runtime.session import remaining
-from orders import dialects
+from orders.api import dialects
+from orders.api.dialects import Canonical, NotTaken
 from orders.api.fields import (
     MAX_TEXT,
     ClientOrderIdField,
@@ -22,16 +23,15 @@ from orders.api.fields import (
     optional,
     refuse,
 )
-from orders.dialects import Canonical, NotTaken
 from orders.engine.moves import AlreadyAccepted
 from orders.engine.submission import OrderRequest, conflict_with
-from orders.events import LABELS
 from orders.models import MAX_SLIPPAGE_BPS
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
 from routing.registry import is_read, read_again, registry
 from routing.tokens import USDC, Market, Token, UnknownMarket, UnknownToken
 from routing.venue import BPS, Side, Swap
+from routing.venues import LABELS
 
 DEFAULT_SLIPPAGE_BPS = 100
 MAX_SLIPPAGE_FRACTION = Decimal("0.1")

@@ -16,7 +16,6 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders import dialects
 from orders.access.accounts import Principal
 from orders.access.admission import ShareIsFull, allowance_of, sender_of
 from orders.access.authentication import (
@@ -27,7 +26,7 @@ from orders.access.authentication import (
 )
 from orders.access.read_limits import cost_of_list
 from orders.access.tickets import TooManyTickets, issue_ticket
-from orders.api import filters, pagination
+from orders.api import dialects, filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
 from orders.api.fields import idempotency_key_of
 from orders.api.markets import etag_of, markets_as_json

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from orders.api.problems import is_database_away
 from orders.events import Event, group_of
 from orders.lifecycle import Status
-from orders.lifespan import close_connections
+from orders.processes.web import close_connections
 from orders.sockets.streams import RESYNC_SECONDS, streams_of_this_loop
 
 logger = logging.getLogger(__name__)

@@ -41,6 +41,7 @@ from orders.access.authentication import (
     tell_of_limit,
 )
 from orders.access.keys import READ, TRADE
+from orders.api.dialects import PONG, is_ping
 from orders.api.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
 from orders.api.filters import check_query
 from orders.api.parsers import MalformedJSON, parse_json
@@ -63,7 +64,6 @@ from orders.api.serializers import (
     translated,
     unknown_fields,
 )
-from orders.dialects import PONG, is_ping
 from orders.engine.submission import (
     OrderRequest,
     accepted_before,

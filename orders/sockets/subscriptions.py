@@ -1,14 +1,14 @@
 """WebSockets that only clients of other systems open, in their form: decimals are numbers.
 
-Which paths these are, and why, stands in `orders/dialects.py`.
+Which paths these are, and why, stands in `orders/api/dialects.py`.
 """
 
 import logging
 from typing import Any
 from uuid import UUID
 
+from orders.api.dialects import ID_PARAMETERS, order_named_in, with_numbers, word_of
 from orders.api.problems import problem
-from orders.dialects import ID_PARAMETERS, order_named_in, with_numbers, word_of
 from orders.sockets.consumers import (
     DATABASE_AWAY,
     DATABASE_ERRORS,

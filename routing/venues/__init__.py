@@ -24,6 +24,8 @@ from routing.venues.simulated import SimulatedVenue
 TRADES_FOR_REAL = False
 """Whether what is traded here is worth anything; API keys say so in their first characters."""
 SIMULATED_VENUES: tuple[type[SimulatedVenue], ...] = (SimulatedRaydium, SimulatedMeteora)
+LABELS = {venue.name: venue.label for venue in SIMULATED_VENUES}
+"""Their names for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from orders import dialects
+from orders.api.dialects import ENTRY_PATHS
 from orders.api.schema.sockets import asyncapi
 from orders.api.serializers import ORDER_REQUEST
-from orders.dialects import ENTRY_PATHS
 from orders.lifecycle import Status
 from orders.sockets import consumers, subscriptions, urls
 from orders.sockets.consumers import Close

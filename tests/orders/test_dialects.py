@@ -1,4 +1,4 @@
-"""What clients of other systems send, open and read: all of `orders/dialects.py`, door by door.
+"""What clients of other systems send, open and read: all of `orders/api/dialects.py`, door by door.
 
 The whole of it, on every path and a real engine, is replayed by tests/test_replay.py.
 """
@@ -13,7 +13,7 @@ import pytest
 from django.test import override_settings
 
 from orders import dialects
-from orders.dialects import NotTaken, canonical
+from orders.api.dialects import NotTaken, canonical
 from orders.lifecycle import Status
 from orders.sockets import consumers, subscriptions
 from orders.sockets.streams import Streams, streams_of_this_loop

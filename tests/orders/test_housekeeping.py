@@ -14,13 +14,13 @@ from django.conf import settings
 from django.db import connection, connections
 
 from config.runtime.rate import Rate
-from orders import scheduler
 from orders.engine import bell
 from orders.engine.hints import ACTIVE_ORDERS
 from orders.engine.journal import Journal
 from orders.engine.journal_sql import BRING_BACK, SUSPECT_AFTER
 from orders.lifecycle import ACTIVE, Status
 from orders.monitoring import health
+from orders.processes import scheduler
 from tests.database import Database
 from tests.engine import wait_for
 from tests.samples import move_of, moved, new_order, to_building, to_submitted

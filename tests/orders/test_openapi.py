@@ -12,7 +12,7 @@ from django.core.management import call_command
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
 from config.environment.data_folder import PROJECT
-from orders import urls
+from orders.api.dialects import ENTRY_PATHS
 from orders.api.filters import OrderFilter
 from orders.api.parsers import parse_json
 from orders.api.problems import CODES
@@ -21,11 +21,11 @@ from orders.api.schema.examples import DIALECTS
 from orders.api.schema.openapi import openapi
 from orders.api.schema.shapes import PROBLEM_CODES
 from orders.api.serializers import ORDER_REQUEST, InvalidOrder
-from orders.events import LABELS
 from orders.lifecycle import Status
 from orders.models import FailureCode
 from orders.urls import entry_paths
 from routing.venue import Side
+from routing.venues import LABELS
 from tests.orders.client import SELL_SOL, Answer, database_away, get, post, request, submit
 from tests.orders.shapes import assert_shape, has_shape
 from tests.orders.walker import Walker, confirm

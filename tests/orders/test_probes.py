@@ -10,8 +10,8 @@ import pytest
 from config.database.conninfo import conninfo
 from config.runtime.witness import STILL_LOOKS, Witness
 from orders.api import probes
-from orders.lifespan import close_connections
 from orders.monitoring import health, metrics
+from orders.processes.web import close_connections
 from orders.urls import probe_paths
 from tests.database import as_owner
 from tests.machine import Watch

@@ -10,7 +10,6 @@ from orders.api.parsers import parse_json
 from orders.api.problems import invalid_fields
 from orders.api.serializers import InvalidOrder, OrderRequestSerializer, read_new_order
 from orders.engine.submission import OrderRequest
-from orders.events import LABELS
 from orders.representation import decimal
 from routing.tokens import (
     BONK,
@@ -27,6 +26,7 @@ from routing.tokens import (
     Token,
 )
 from routing.venue import Side
+from routing.venues import LABELS
 
 MOST_ATOMS = 2**63 - 1
 SERIALIZER = OrderRequestSerializer()

@@ -20,13 +20,13 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
+from orders.api.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.filters import STATES, TYPES, OrderFilter
 from orders.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from orders.api.problems import CONTENT_TYPE
 from orders.api.schema import examples, security
 from orders.api.schema.shapes import SCHEMAS, ref
 from orders.api.schema.sockets import shared_schemas
-from orders.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.lifecycle import Status
 
 __all__ = ("security",)  # its classes are found by being there

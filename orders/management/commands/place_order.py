@@ -13,7 +13,7 @@ from orders.access.admission import Overloaded, ShareIsFull
 from orders.api.problems import Problem, invalid_fields, refusal
 from orders.api.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
 from orders.engine.submission import OutcomeUnknown, new_order_id, submit_order
-from orders.events import LABELS, Event
+from orders.events import Event
 from orders.management.order_watch import (
     BAD_INPUT,
     FAILED,
@@ -25,6 +25,7 @@ from orders.management.order_watch import (
     run,
 )
 from routing.venue import BPS
+from routing.venues import LABELS
 
 KNOWN = " or ".join(LABELS)
 NOTHING_STORED = "Nothing was stored."

@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand
 from config.database.conninfo import conninfo
 from config.environment.fitness import refuse_unfit_database
 from config.runtime.witness import leave_within, witness
-from orders import scheduler
 from orders.monitoring import health
+from orders.processes import scheduler
 
 TICK_SECONDS = 1.0
 STOP_SECONDS = 4.0  # for a tick under way: nothing is lost that the next scheduler would not do

@@ -186,8 +186,6 @@ def as_list(page: dict[str, Any]) -> dict[str, Any]:
 
 # --- messages --------------------------------------------------------------------------------
 
-MESSAGE_TYPE = "status_update"
-"""The `type` of every event (3 systems wait for it); errors and answers to frames have others."""
 NUMBERS = frozenset(
     (
         *("executedPrice", "price", "minAcceptablePrice", "maxAcceptablePrice"),

@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from config.http.security_log import tell
-from orders.logins.management.accounts import account_named, note
 from orders.logins.second_factor import forget
 from orders.logins.sessions import end_sessions
+from orders.management.named_accounts import account_named, note
 from orders.management.order_watch import engine_needed
 
 AGAIN = "Run it again: that does no harm."

@@ -486,7 +486,7 @@ async def test_pings_that_keep_a_socket_open_are_answered() -> None:
 SCRIPT = """
 import asyncio, resource, sys
 import uvloop
-from config import door
+from config.http import door
 from tests.config.test_door import Reader, serving
 
 async def main():

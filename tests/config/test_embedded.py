@@ -182,7 +182,7 @@ def test_children_end_with_a_supervisor_that_is_asked_to_stop(
 
 WITHOUT_NAMESPACES = """
 import sys
-from config import identity
+from config.stack import identity
 
 def refuse():
     raise PermissionError("as in a container")

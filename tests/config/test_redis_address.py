@@ -27,7 +27,7 @@ django.setup()
 from channels.layers import get_channel_layer
 from django.conf import settings
 from config.celery import app
-from orders import bell
+from orders.engine import bell
 
 async def ask():
     client = redis.asyncio.Redis.from_url(settings.REDIS_URL)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from orders import dialects
+from orders.api import dialects
 from orders.api.dialects import ENTRY_PATHS
 from orders.api.schema.sockets import asyncapi
 from orders.api.serializers import ORDER_REQUEST

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.test import override_settings
 
-from orders import dialects
+from orders.api import dialects
 from orders.api.dialects import NotTaken, canonical
 from orders.lifecycle import Status
 from orders.sockets import consumers, subscriptions

@@ -1,8 +1,8 @@
 """What an order needs of the outside: venues that quote and build, a network that executes.
 
-Simulated and live implementations keep the same promises; `tests/routing/contract.py` holds them
-to it. All amounts are integer atoms (the smallest unit of a token), all prices are quote per base
-in whole tokens, all methods are coroutines.
+Simulated and live implementations keep the same promises; `tests/support/venue_contract.py` holds
+them to it. All amounts are integer atoms (the smallest unit of a token), all prices are quote per
+base in whole tokens, all methods are coroutines.
 """
 
 from collections.abc import Sequence

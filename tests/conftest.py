@@ -21,7 +21,7 @@ from orders.engine.hints import hints_of_this_loop
 from orders.engine.journal import Journal
 from orders.processes.web import close_connections
 from routing.registry import read_registry
-from tests.database import (
+from tests.support.database import (
     ENGINE_ROLE,
     Database,
     Emptied,
@@ -31,8 +31,8 @@ from tests.database import (
     grant,
     restore_registry,
 )
-from tests.engine import database_like, own_postgres, own_redis
-from tests.task_queue import Queue
+from tests.support.engine import database_like, own_postgres, own_redis
+from tests.support.task_queue import Queue
 
 # A busy machine is no fault: tests wait for the thing, not for the clock.
 hypothesis.settings.register_profile("engine", deadline=None)
@@ -53,10 +53,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """With `-n`, begin with what takes longest: the live page, then files of real processes."""
     if config.getoption("numprocesses") or hasattr(config, "workerinput"):
         tests = config.rootpath / "tests"
-        first = [tests / "browser/test_live_page.py", tests, tests / "browser", tests / "config"]
+        slow = ("browser/test_live_page.py", "processes", "docs", "browser", "config")
+        first = [tests / name for name in slow]
 
         def turn(item: pytest.Item) -> int:
-            places = [item.path, item.path.parent]
+            places = [item.path, *item.path.parents]
             return next((n for n, place in enumerate(first) if place in places), len(first))
 
         items.sort(key=turn)

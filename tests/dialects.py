@@ -3,7 +3,7 @@
     .venv/bin/python -m tests.dialects 127.0.0.1:8000
 
 The requests are written anew from what those systems' documents say; docs/dialects.md has the
-counts of the last replay, and tests/test_replay.py repeats it.
+counts of the last replay, and tests/orders/api/test_replay.py repeats it.
 """
 
 import asyncio

@@ -57,7 +57,7 @@ def arguments(events: Iterable[Event]) -> list[str | bytes]:
 
 
 # How the channel layer names a group in Redis. Private to channels-redis, as is the form of its
-# messages; `tests/orders/test_hints.py` holds both to the real layer.
+# messages; `tests/orders/engine/test_hints.py` holds both to the real layer.
 CHANNEL = f"{settings.CHANNEL_PREFIX}__group__{GROUP}"
 
 

@@ -11,7 +11,7 @@ import websockets
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.abuse.attacks import ORDER, Target
-from tests.accounts import Account
+from tests.support.accounts import Account
 
 PATIENCE = 60.0  # seconds for one order, from its POST to `confirmed`
 AGAIN = 0.5

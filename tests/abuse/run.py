@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.abuse.honest import Honest, Order
-from tests.accounts import make_account
-from tests.engine import Web, own_postgres, own_redis, processes
-from tests.nginx import nginx_before
+from tests.support.accounts import make_account
+from tests.support.engine import Web, own_postgres, own_redis, processes
+from tests.support.nginx import nginx_before
 
 HONEST, HOSTILE = "127.0.0.10", "127.0.0.66"
 ACCOUNTS = 5

@@ -19,7 +19,7 @@ from django.urls import reverse
 from config.database.conninfo import conninfo
 from config.runtime.postgres import connect
 from orders.monitoring import metrics_sql
-from tests.orders.ended_orders import (
+from tests.support.ended_orders import (
     ANALYZE,
     API_QUERIES,
     FORGET_STATISTICS,

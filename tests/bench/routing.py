@@ -19,7 +19,7 @@ from routing.pools.volatility import BinParameters, Volatility
 from routing.router import best_route
 from routing.tokens import REGISTRY, SOL, USDC
 from routing.venue import Quote, Side, Swap
-from tests.routing.stubs import PoolVenue
+from tests.support.venue_stubs import PoolVenue
 
 MARKET = REGISTRY.market(SOL, USDC)
 PRICE = 100

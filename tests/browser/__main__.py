@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 
 from config.environment.data_folder import PROJECT
 from tests.browser.chromium import chromium
-from tests.engine import engine, migrated_database
+from tests.support.engine import engine, migrated_database
 
 PICTURE = PROJECT / "docs/picture.png"
 AS_DEFAULT = {"SIMULATION_QUOTE_LATENCY": "0.2", "SIMULATION_LANDING_LATENCY": "2-3"}

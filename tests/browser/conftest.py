@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.chromium import CHROMIUM, Complaints, chromium
-from tests.database import rewrite
-from tests.engine import PATIENCE, Engine, Process, Web, engine
+from tests.support.database import rewrite
+from tests.support.engine import PATIENCE, Engine, Process, Web, engine
 
 PASSWORD = "only-for-tests"
 LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}

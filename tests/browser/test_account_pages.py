@@ -5,8 +5,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import Complaints
 from tests.browser.conftest import PASSWORD, SCREENS, TOO_WIDE, keep_picture
-from tests.engine import Engine, Process, Web
 from tests.logins.persons import code_of
+from tests.support.engine import Engine, Process, Web
 
 pytestmark = pytest.mark.usefixtures("complaints")
 

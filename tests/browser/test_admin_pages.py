@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SCREENS, TOO_WIDE, keep_picture, log_in
-from tests.engine import Engine, Web, wait_for
+from tests.support.engine import Engine, Web, wait_for
 
 LIST = "/admin/orders/order/"
 LEAST_CONTRAST = 4.5  # WCAG AA for text of this size

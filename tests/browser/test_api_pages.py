@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import SCREENS, TOO_WIDE, keep_picture
-from tests.engine import Engine, Web, engine
+from tests.support.engine import Engine, Web, engine
 
 POLICY = "default-src 'self'; form-action 'self'; base-uri 'none'"
 pytestmark = pytest.mark.usefixtures("complaints")

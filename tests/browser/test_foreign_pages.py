@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.engine import PATIENCE, Engine, Process, Web
+from tests.support.engine import PATIENCE, Engine, Process, Web
 
 PAGES = Path(__file__).with_name("pages")
 STEPS = ["PENDING", "ROUTING", "BUILDING", "SUBMITTED", "CONFIRMED"]

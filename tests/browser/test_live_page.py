@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, WebSocket, WebSocketRoute, expect
 
 from tests.browser.chromium import Complaints
 from tests.browser.conftest import SCREENS, TOO_WIDE, held, keep_picture, log_in
-from tests.engine import PATIENCE, Engine, Process, Web, wait_for
+from tests.support.engine import PATIENCE, Engine, Process, Web, wait_for
 
 STEPS = ["pending", "routing", "building", "submitted", "confirmed"]
 MADE_UP = "01a1fc02-2219-7ea8-9f11-ba64b00749af"

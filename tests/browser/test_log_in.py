@@ -11,7 +11,7 @@ from tests.browser.conftest import (
     keep_picture,
     log_in,
 )
-from tests.engine import Engine, Process, Web
+from tests.support.engine import Engine, Process, Web
 
 pytestmark = pytest.mark.usefixtures("complaints")
 REFUSED = "Failed to load resource: the server responded with a status of"

@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import Complaints
 from tests.browser.conftest import TOO_WIDE, keep_picture, log_in
-from tests.engine import Engine, Web
+from tests.support.engine import Engine, Web
 
 
 @pytest.mark.parametrize("screen", ["laptop", "phone", "dark"])

@@ -12,9 +12,9 @@ from typing import Any
 
 import websockets
 
-from tests.accounts import Account
 from tests.chaos.plan import Errand
-from tests.checker import Transcript
+from tests.support.accounts import Account
+from tests.support.checker import Transcript
 
 NOTHING_STORED = "Nothing was stored"  # of a refusal
 OUTCOME_UNKNOWN = "outcome_unknown"

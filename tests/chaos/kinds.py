@@ -22,8 +22,8 @@ from tests.chaos.plan import Fault, Kind
 from tests.chaos.servers import full, may_mount
 from tests.chaos.stack import Place, Stack
 from tests.chaos.switches import BLOCK_SECONDS
-from tests.engine import Server
-from tests.proxy import Connections, Cut, Proxy
+from tests.support.engine import Server
+from tests.support.proxy import Connections, Cut, Proxy
 
 Deed = Callable[[Stack, Fault], Awaitable[None]]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import psycopg
 
-from tests.accounts import make_account
 from tests.chaos.clients import Clients
 from tests.chaos.kinds import DEEDS, kinds_without
 from tests.chaos.plan import Fault, Options, errands_of, faults_of
 from tests.chaos.stack import Stack, running
 from tests.chaos.verdict import Done, Verdict, judge
-from tests.engine import PATIENCE
+from tests.support.accounts import make_account
+from tests.support.engine import PATIENCE
 
 UNDONE_WITHIN = (
     60.0  # seconds without the end of any fault, after which those under way have failed

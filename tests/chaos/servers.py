@@ -19,7 +19,7 @@ from config.environment.data_folder import (
 from config.stack import postgres
 from config.stack.child import Child
 from config.stack.identity import postgres_identity
-from tests.engine import Server, own_postgres
+from tests.support.engine import Server, own_postgres
 
 DISK = "700m"  # PostgreSQL with the log of a long run
 FILLING = "filling"  # the file that takes what is left

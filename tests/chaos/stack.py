@@ -10,14 +10,14 @@ from pathlib import Path
 
 from tests.chaos.plan import Options
 from tests.chaos.servers import some_postgres, standby_of
-from tests.engine import (
+from tests.support.engine import (
     Engine,
     Process,
     Server,
     listen,
     own_redis,
 )
-from tests.proxy import Connections, Proxy, proxy_of, proxy_of_port, proxy_of_redis
+from tests.support.proxy import Connections, Proxy, proxy_of, proxy_of_port, proxy_of_redis
 
 WORKERS, WEBS, SCHEDULERS = 3, 2, 2
 LEASE_SECONDS = 2.0

@@ -16,7 +16,14 @@ from orders.lifecycle import FINAL
 from tests.chaos.clients import Clients, name_of
 from tests.chaos.plan import Options
 from tests.chaos.stack import Stack
-from tests.checker import LANDED, OrderFacts, Orders, load, order_violations, transcript_violations
+from tests.support.checker import (
+    LANDED,
+    OrderFacts,
+    Orders,
+    load,
+    order_violations,
+    transcript_violations,
+)
 
 REFUSED = re.compile(r"ERROR: .*(?:violates|may not go from|never deleted).*")
 """What PostgreSQL's constraints and triggers say: the wall behind the journal was hit."""

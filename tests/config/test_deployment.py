@@ -9,9 +9,9 @@ from django.conf import settings
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.accounts import make_account
-from tests.engine import SELL, Web, engine
-from tests.forked import Ended, run_program
+from tests.support.accounts import make_account
+from tests.support.engine import SELL, Web, engine
+from tests.support.forked import Ended, run_program
 
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings",

@@ -15,8 +15,8 @@ from pytest_django.fixtures import Settings
 from config.runtime.rate import Rate
 from orders.logins import hashing
 from orders.logins.attempts import Attempts, attempts
-from tests.engine import listen
 from tests.logins.persons import PASSWORD, browser, is_logged_in, later, log_in, make_person
+from tests.support.engine import listen
 
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="[^"]+"')
 

@@ -12,9 +12,9 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from orders.logins.models import LoginSession
-from tests.accounts import make_account
 from tests.logins.persons import PASSWORD, browser, is_logged_in, later, log_in, make_person
-from tests.orders.client import HOST, SELL_SOL, connected, count_stored, get, post
+from tests.support.accounts import make_account
+from tests.support.client import HOST, SELL_SOL, connected, count_stored, get, post
 
 NEW_PASSWORD = "quite another password"
 ORIGIN = {"origin": f"http://{HOST}"}

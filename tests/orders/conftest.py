@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.accounts import Account, make_account
-from tests.orders.client import CREDENTIALS
+from tests.support.accounts import Account, make_account
+from tests.support.client import CREDENTIALS
 
 
 @pytest.fixture

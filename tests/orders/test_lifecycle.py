@@ -24,7 +24,7 @@ from orders.lifecycle import (
     check_transition,
 )
 from orders.models import Order
-from tests.database import as_owner
+from tests.support.database import as_owner
 
 PROMISED = {  # product.md, section 3
     "pending": {"routing", "cancelled", "expired"},

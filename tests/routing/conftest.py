@@ -14,7 +14,7 @@ from routing.simulation.pool import SimulatedPool
 from routing.simulation.settings import Simulation
 from routing.venue import Network
 from routing.venues import Exchange, simulated_exchange
-from tests.routing.contract import SELL
+from tests.support.venue_contract import SELL
 
 Join = Callable[..., Network]
 

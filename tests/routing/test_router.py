@@ -17,7 +17,7 @@ from routing.venue import (
     UnsupportedToken,
     VenueUnavailable,
 )
-from tests.routing.stubs import StubVenue
+from tests.support.venue_stubs import StubVenue
 
 MARKET = REGISTRY.market(SOL, USDC)
 SELL = Swap(MARKET, Side.SELL, amount_in=1_500_000_000)

@@ -25,7 +25,7 @@ from routing.venue import (
     Venue,
     VenueUnavailable,
 )
-from tests.routing.stubs import PoolVenue, StubVenue
+from tests.support.venue_stubs import PoolVenue, StubVenue
 
 MARKET = REGISTRY.market(SOL, USDC)
 ATOMS = 10**9

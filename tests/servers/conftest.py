@@ -8,8 +8,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from config.environment.data_folder import DATABASE
-from tests.engine import engine
-from tests.servers.installed import Servers, make_cluster, servers_in
+from tests.support.engine import engine
+from tests.support.installed import Servers, make_cluster, servers_in
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 import redis
 
-from tests.engine import engine, processes, wait_for
-from tests.servers.installed import (
+from tests.support.engine import engine, processes, wait_for
+from tests.support.installed import (
     Certificates,
     Postgres,
     Redis,

@@ -15,8 +15,8 @@ from config.environment.data_folder import PROJECT
 from config.environment.first_cause import CannotStart, look_at_database, look_at_redis
 from config.runtime.redis_address import RedisAddress
 from tests.config.conftest import clean_environment
-from tests.engine import processes
-from tests.servers.installed import Postgres, Redis, free_port, servers_in
+from tests.support.engine import processes
+from tests.support.installed import Postgres, Redis, free_port, servers_in
 
 PASSWORD = "geheim-9"
 RULES = "host all postgres all trust\nhost all all all scram-sha-256\n"

@@ -10,8 +10,8 @@ import pytest
 
 from config.runtime.pooler import REFUSAL, shares_sessions
 from config.runtime.postgres import Link
-from tests.engine import processes
-from tests.servers.installed import Postgres, Servers, pgbouncer, servers_in
+from tests.support.engine import processes
+from tests.support.installed import Postgres, Servers, pgbouncer, servers_in
 
 ONE_SERVER = {"default_pool_size": "1"}
 TURNS = {"server_round_robin": "1", "min_pool_size": "5"}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import redis
 
-from tests.engine import SELL, engine, wait_for
-from tests.servers.installed import Redis, Servers
+from tests.support.engine import SELL, engine, wait_for
+from tests.support.installed import Redis, Servers
 
 AT_ONCE = 2.0  # seconds
 

@@ -12,11 +12,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from orders.sockets.consumers import Close
-from tests.accounts import Account, make_account
-from tests.checker import load, violations
-from tests.engine import PATIENCE, SELL, Answer, Engine, Web, listen, processes, wait_for
-from tests.machine import Watch
-from tests.servers.installed import Postgres, Servers
+from tests.support.accounts import Account, make_account
+from tests.support.checker import load, violations
+from tests.support.engine import PATIENCE, SELL, Answer, Engine, Web, listen, processes, wait_for
+from tests.support.installed import Postgres, Servers
+from tests.support.machine import Watch
 
 ON_WITHIN = 10.0  # seconds after the promotion
 IN_STEP = {"synchronous_standby_names": "standby", "synchronous_commit": "on"}

@@ -1,0 +1,363 @@
+"""`GET /api/orders`: which orders are listed, and how its pages are turned."""
+
+from base64 import urlsafe_b64encode
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
+from django.db.models import QuerySet
+from django.http import QueryDict
+from django.test.utils import CaptureQueriesContext
+
+from config.database.conninfo import conninfo
+from orders.api import pagination
+from orders.api.filters import OrderFilter, wanted
+from orders.lifecycle import Status
+from orders.models import Order
+from tests.support.accounts import make_account
+from tests.support.client import CREDENTIALS, SELL_SOL, get, submit
+from tests.support.database import as_owner
+from tests.support.walker import Walker, confirm
+
+pytestmark = pytest.mark.usefixtures("engine_loop", "account")
+
+BUY_JUP = {"baseToken": "JUP", "quoteToken": "USDC", "side": "buy", "amountIn": "10"}
+
+
+async def ids(query: str = "") -> list[str]:
+    """Return the orders of one page."""
+    answer = await get(f"/api/orders?{query}")
+    assert answer.status == 200, answer.text
+    return [order["orderId"] for order in answer.json["results"]]
+
+
+async def walk(url: str | None, way: str = "next") -> tuple[list[list[str]], str]:
+    """Turn pages to their end; return the ids on each, and the last page's URL."""
+    found: list[list[str]] = []
+    last = ""
+    while url:
+        last = url.removeprefix("http://testserver")
+        page = (await get(last)).json
+        found.append([order["orderId"] for order in page["results"]])
+        url = page[way]
+    return found, last
+
+
+@pytest.fixture
+def looks_at_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a page look through no more than two orders."""
+    monkeypatch.setattr(pagination, "LOOKED_AT", 2)
+
+
+async def set_all_to_one_time() -> None:
+    """Let all orders have been stored at one time, as those that share a statement are."""
+    async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as database:
+        await database.execute("UPDATE orders SET created_at = '2026-11-21T10:00:00Z'")
+
+
+async def test_a_list_shows_orders_as_they_are_shown_alone() -> None:
+    order_id = await submit()
+    await confirm(order_id)
+    page = (await get("/orders/")).json
+    alone = (await get(f"/api/orders/{order_id}")).json
+    assert page["results"] == page["orders"] == [alone["order"]]
+    assert (page["next"], page["previous"]) == (None, None)
+
+
+@pytest.mark.parametrize("is_one_time", [False, True])
+async def test_pages_go_back_from_the_newest_and_forth_again(is_one_time: bool) -> None:
+    made = [await submit() for _ in range(5)]
+    if is_one_time:
+        await set_all_to_one_time()
+    newest_first = sorted(made, reverse=True)
+    found, last = await walk("/api/orders?limit=2")
+    assert found == [newest_first[:2], newest_first[2:4], newest_first[4:]]
+    again, _ = await walk(last, "previous")
+    assert again == found[::-1]
+
+
+async def test_orders_that_come_in_between_move_no_page() -> None:
+    made = [await submit() for _ in range(4)]
+    first = (await get("/api/orders?limit=2")).json
+    late = [await submit() for _ in range(3)]
+    second = (await get(first["next"].removeprefix("http://testserver"))).json
+    assert [order["orderId"] for order in second["results"]] == made[1::-1]
+    back, _ = await walk(second["previous"], "previous")
+    assert back == [made[:1:-1], late[1::-1], [late[2]]]
+
+
+async def test_pages_keep_what_was_asked_for() -> None:
+    for _ in range(3):
+        await submit(BUY_JUP)
+        await submit(SELL_SOL)
+    found, last = await walk("/api/orders?limit=2&side=buy&market=JUP/USDC")
+    assert [len(page) for page in found] == [2, 1]
+    assert "side=buy" in last
+    assert len({order for page in found for order in page}) == 3
+
+
+@pytest.mark.usefixtures("looks_at_two")
+async def test_a_page_that_looked_through_enough_goes_on_from_there() -> None:
+    made = [await submit(BUY_JUP), *[await submit() for _ in range(5)]]
+    found, last = await walk("/api/orders?side=buy")
+    assert found == [[], [], made[:1]]
+    again, _ = await walk(last, "previous")
+    assert [order for page in again for order in page] == made[:1]
+    unfiltered, _ = await walk("/api/orders")
+    assert unfiltered == [made[::-1]]
+
+
+@pytest.mark.usefixtures("looks_at_two")
+async def test_active_orders_are_found_however_old_they_are() -> None:
+    oldest = await submit()
+    for _ in range(4):
+        await confirm(await submit())
+    assert await ids("state=active") == [oldest]
+    assert await ids("status=pending,routing") == [oldest]
+
+
+async def test_each_filter_finds_what_it_names() -> None:
+    pending = await submit()
+    bought = await submit(BUY_JUP)
+    await Walker(bought).walk(Status.ROUTING)
+    confirmed = await submit()
+    await confirm(confirmed)
+    failed = await submit()
+    await Walker(failed).walk(Status.ROUTING, Status.FAILED)
+    everything = [failed, confirmed, bought, pending]
+    assert await ids() == everything
+    for query, found in {
+        "status=pending": [pending],
+        "status=Confirmed": [confirmed],
+        "status=pending,failed": [failed, pending],
+        "status=routing, failed": [failed, bought],
+        "status=expired": [],
+        "state=active": [bought, pending],
+        "state=closed": [failed, confirmed],
+        "state=closed&status=pending": [],
+        "market=JUP/USDC": [bought],
+        "market=sol/usdc": [failed, confirmed, pending],
+        "side=buy": [bought],
+        "side=SELL": [failed, confirmed, pending],
+        "type=market": everything,
+        "venue=meteora": [confirmed],
+        "venue=raydium": [],
+        "side=sell&state=active": [pending],
+    }.items():
+        assert await ids(quote(query, safe="=&")) == found, query
+
+
+async def test_a_range_of_time_holds_its_beginning_and_not_its_end() -> None:
+    made = [await submit() for _ in range(3)]
+    times = [(await get(f"/api/orders/{order_id}")).json["createdAt"] for order_id in made]
+    assert await ids(f"createdAfter={times[1]}") == made[:0:-1]
+    assert await ids(f"createdBefore={times[1]}") == made[:1]
+    assert await ids(f"createdAfter={times[0]}&createdBefore={times[2]}") == made[1::-1]
+    assert await ids(f"createdAfter={times[1]}&createdBefore={times[1]}") == []
+    in_india = "2026-11-21T05:30:00+05:30"  # whose + is a space unless a client escapes it
+    assert await ids(f"createdAfter={in_india}") == await ids(f"createdAfter={quote(in_india)}")
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "code"),
+    [
+        ("status=done", "status", "invalid_choice"),
+        ("status=pending,", "status", "invalid_choice"),
+        ("status=pending,done", "status", "invalid_choice"),
+        ("state=open", "state", "invalid_choice"),
+        ("side=long", "side", "invalid_choice"),
+        ("side=buy,sell", "side", "invalid_choice"),
+        ("type=limit", "type", "invalid_choice"),
+        ("venue=nowhere", "venue", "invalid_choice"),
+        ("market=SOL", "market", "unknown_market"),
+        ("market=USDC/SOL", "market", "unknown_market"),
+        ("market=SOL/SOL", "market", "unknown_market"),
+        ("market=%00/%00", "market", "unknown_market"),
+        ("createdAfter=yesterday", "createdAfter", "invalid_time"),
+        ("createdAfter=2026-11-21", "createdAfter", "invalid_time"),
+        ("createdAfter=2026-11-21T10:00:00", "createdAfter", "invalid_time"),
+        ("createdAfter=2026-02-30T10:00:00Z", "createdAfter", "invalid_time"),
+        ("createdAfter=0001-01-01T00:00:00%2B10:00", "createdAfter", "invalid_time"),
+        ("createdBefore=1763719200", "createdBefore", "invalid_time"),
+        ("limit=0", "limit", "out_of_range"),
+        ("limit=201", "limit", "out_of_range"),
+        ("limit=-1", "limit", "invalid_number"),
+        ("limit=x", "limit", "invalid_number"),
+        ("limit=%C2%B2", "limit", "invalid_number"),
+        ("limit=99999999999", "limit", "invalid_number"),
+        ("statsu=pending", "statsu", "unknown_parameter"),
+        ("STATUS=pending", "STATUS", "unknown_parameter"),
+        ("offset=10", "offset", "out_of_range"),
+        ("offset=-1", "offset", "invalid_number"),
+        ("offset=0&offset=0", "offset", "given_twice"),
+        ("%00=1", "\x00", "unknown_parameter"),
+        ("status=", "status", "required"),
+        ("cursor=", "cursor", "required"),
+        ("side=buy&side=sell", "side", "given_twice"),
+    ],
+)
+async def test_a_query_that_means_nothing_is_refused_by_name(
+    query: str, field: str, code: str
+) -> None:
+    for path in ("/api/orders", "/execute/"):
+        answer = await get(f"{path}?{query}")
+        assert (answer.status, answer.json["error"]) == (400, "invalid_request"), answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [(field, code)]
+
+
+async def test_all_that_is_wrong_with_a_query_is_told_at_once() -> None:
+    answer = await get("/api/orders?status=done&createdAfter=x&side=up")
+    assert {one["field"] for one in answer.json["errors"]} == {"status", "createdAfter", "side"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "junk",
+        "older",
+        "older|2026-01-01T00:00:00+00:00|1",
+        "older|2026-01-01T00:00:00|01a1fc02-2219-7ea8-9f11-ba64b00749af",
+        "older|today|01a1fc02-2219-7ea8-9f11-ba64b00749af",
+        "older|0001-01-01T00:00:00+10:00|01a1fc02-2219-7ea8-9f11-ba64b00749af",
+        "sideways|2026-01-01T00:00:00+00:00|01a1fc02-2219-7ea8-9f11-ba64b00749af",
+        "\x00|\x00|\x00",
+    ],
+)
+async def test_a_cursor_that_is_not_ours_is_refused(text: str) -> None:
+    for cursor in (urlsafe_b64encode(text.encode()).decode(), quote(text), "%FF"):
+        answer = await get(f"/api/orders?cursor={cursor}")
+        assert answer.status == 400, answer.text
+        (wrong,) = answer.json["errors"]
+        assert (wrong["field"], wrong["code"]) == ("cursor", "invalid_cursor")
+
+
+async def test_whether_an_order_has_arrived_can_be_asked_without_sending_it() -> None:
+    assert await ids("clientOrderId=mine-1") == []
+    mine = await submit(SELL_SOL | {"clientOrderId": "mine-1"})
+    await submit(SELL_SOL | {"clientOrderId": "MINE-1"})
+    await submit(BUY_JUP | {"clientOrderId": "mine-11"})
+    await submit()
+    assert await ids("clientOrderId=mine-1") == [mine]
+    assert await ids("clientOrderId=mine-1&status=pending&side=sell&limit=1") == [mine]
+    assert await ids("clientOrderId=mine-1&side=buy") == []
+    assert await ids("clientOrderId=mine-1&createdBefore=2020-01-01T00:00:00Z") == []
+    page = (await get("/api/orders?clientOrderId=mine-1&limit=1")).json
+    assert (page["next"], page["previous"]) == (None, None)
+
+
+async def test_an_order_is_found_by_its_id_among_more_than_a_page_looks_through(
+    looks_at_two: None,
+) -> None:
+    mine = await submit(SELL_SOL | {"clientOrderId": "mine-1"})
+    for _ in range(4):
+        await submit()
+    assert await ids("clientOrderId=mine-1") == [mine]
+
+
+async def test_whether_an_order_has_arrived_is_for_its_account_and_nobody_hears_no_false_no(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await submit(SELL_SOL | {"clientOrderId": "mine-1"})
+    other = await get("/api/orders?clientOrderId=mine-1", **make_account().headers)
+    assert (other.status, other.json["results"]) == (200, [])
+    monkeypatch.delitem(CREDENTIALS, "authorization")
+    nobody = await get("/api/orders?clientOrderId=mine-1")
+    assert (nobody.status, nobody.json["error"]) == (400, "account_required")
+
+
+@pytest.mark.parametrize("name", ["a%20b", "x" * 65, "a/b", "%C3%A4", "a%00", "a,b", " mine-1"])
+async def test_what_can_be_no_id_of_a_client_is_refused(name: str) -> None:
+    answer = await get(f"/api/orders?clientOrderId={name.replace(' ', '%20')}")
+    assert answer.status == 400
+    (wrong,) = answer.json["errors"]
+    assert (wrong["field"], wrong["code"]) == ("clientOrderId", "invalid_text")
+
+
+async def test_other_paths_refuse_parameters_they_do_not_know() -> None:
+    order_id = await submit()
+    for path in (f"/api/orders/{order_id}?", f"/api/orders/{order_id}/events?after=0&"):
+        answer = await get(f"{path}since=1")
+        assert answer.status == 400
+        assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [
+            ("since", "unknown_parameter")
+        ]
+
+
+async def test_every_filter_is_among_the_parameters_that_are_told() -> None:
+    (wrong,) = (await get("/api/orders?x=1")).json["errors"]
+    told = wrong["message"].rpartition("Known: ")[2].rstrip(".").split(", ")
+    assert set(told) == {*OrderFilter.base_filters, "limit", "cursor", "offset"}
+
+
+async def test_a_page_of_orders_costs_no_query_for_each(
+    django_assert_max_num_queries: Any,
+) -> None:
+    for _ in range(4):
+        await submit()
+
+    def turn() -> int:
+        with django_assert_max_num_queries(6):  # one to know the owner, and a transaction
+            found = len(
+                pagination.page_of(wanted(QueryDict("side=sell"), own_orders()), None, 25).orders
+            )
+        connection.close()
+        return found
+
+    assert await sync_to_async(turn)() == 4
+
+
+ENDED_ORDERS = """
+INSERT INTO orders (id, owner_id, type, side, base, quote, amount_in, slippage_bps, status, seq,
+  attempts, lease_token, lost_leases, needs_attention, created_at, started_at, finished_at,
+  next_check)
+SELECT gen_random_uuid(), CASE WHEN n % 10 = 0 THEN (SELECT owner_id FROM orders LIMIT 1) END,
+  'market', 'sell', 'SOL', 'USDC', 1, 100, 'cancelled', 2, 0, 1, 0, false, at, at, at, at
+FROM generate_series(1, 20000) AS n, LATERAL (SELECT now() - n * interval '1 second' AS at) AS made
+"""
+
+
+def own_orders() -> QuerySet[Order]:
+    """Return the orders of the test's one account."""
+    return Order.objects.filter(owner=Order.objects.values_list("owner", flat=True)[0])
+
+
+async def plan(query: str) -> str:
+    """Return how PostgreSQL would run the last statement of a page."""
+
+    def explain() -> str:
+        with CaptureQueriesContext(connection) as seen:
+            page = pagination.page_of(wanted(QueryDict(query), own_orders()), None, 2)
+            pagination.page_of(wanted(QueryDict(query), own_orders()), page.older, 2)
+        of_orders = [one["sql"] for one in seen.captured_queries if 'FROM "orders"' in one["sql"]]
+        with psycopg.connect(as_owner(conninfo())) as database:
+            database.execute(ENDED_ORDERS)  # few rows would be read whole, or in any order
+            database.execute("SET LOCAL enable_seqscan = off")
+            database.execute("ANALYZE orders")
+            rows = database.execute(f"EXPLAIN {of_orders[-1]}").fetchall()
+            database.rollback()
+        connection.close()
+        return "\n".join(row[0] for row in rows)
+
+    return await sync_to_async(explain)()
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("", "orders_of_owner"),
+        ("createdAfter=2020-01-01T00:00:00Z", "orders_of_owner"),
+        ("status=confirmed", "orders_of_owner"),
+        ("market=SOL/USDC", "orders_of_owner"),
+        ("state=active", "orders_in_line"),
+        ("clientOrderId=mine-1", "orders_client_order_id_once"),
+        ("status=submitted", "orders_begun"),
+    ],
+)
+async def test_every_page_is_found_by_an_index(query: str, index: str) -> None:
+    for _ in range(5):
+        await submit()
+    assert index in await plan(query)

@@ -1,0 +1,822 @@
+"""Execution against venues and a network that do as they are told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from channels.db import database_sync_to_async
+from django.conf import settings
+
+from orders.api.route_log import route_log
+from orders.api.schema.examples import links
+from orders.engine.execution import Execution, backoff
+from orders.engine.journal import Journal
+from orders.engine.moves import ClaimedOrder, Overtaken
+from orders.engine.stored_route import legs_of, swap_of
+from orders.lifecycle import ACTIVE, Status
+from orders.models import Order
+from routing import registry
+from routing.pools.constant_product import ConstantProductPool, FeeRates
+from routing.pricing import MAX_ATOMS
+from routing.tokens import JUP, USDT, Market, Registry
+from routing.venue import (
+    InsufficientLiquidity,
+    Quote,
+    Swap,
+    UnsupportedToken,
+    Venue,
+    VenueUnavailable,
+)
+from routing.venues import Exchange, simulated_exchange
+from tests.support.database import Database, MakeJournal
+from tests.support.samples import move_of, new_order
+from tests.support.shapes import assert_shape
+from tests.support.stubs import ScriptedNetwork, Sending, VenueOn, exchange_of
+from tests.support.traded import add_market, add_token, change
+from tests.support.venue_stubs import PoolVenue, StubVenue
+
+DEADLINE = 120.0
+CONFIRMED = ["pending", "routing", "building", "submitted", "confirmed"]
+DIRECT = Market(JUP, USDT, Decimal("0.5"))
+REFUSAL = VenueUnavailable("refuses, as the test wants it")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for a clock longer than it must."""
+    monkeypatch.setattr(settings, "RETRY_BACKOFF", 0.02)
+    monkeypatch.setattr(settings, "STATUS_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(settings, "RESEND_SECONDS", 0.05)
+
+
+class FaultyVenue(StubVenue):
+    """Raises these faults one after the other, then quotes."""
+
+    def __init__(self, *faults: Exception, name: str = "raydium", price: str = "100") -> None:
+        super().__init__(name, price)
+        self._faults = list(faults)
+        self.asked = 0
+
+    async def quote(self, swap: Swap) -> Quote:
+        self.asked += 1
+        if self._faults:
+            raise self._faults.pop(0)
+        return await super().quote(swap)
+
+
+class Falling(StubVenue):
+    """Quotes 100 once, then 90."""
+
+    async def quote(self, swap: Swap) -> Quote:
+        quote = await super().quote(swap)
+        self._price = Decimal("90")
+        return quote
+
+
+@database_sync_to_async
+def routes_of(order_id: str) -> dict[str, Any]:
+    return route_log(Order.objects.get(pk=order_id))
+
+
+async def accepted(journal: Journal, **changes: Any) -> str:
+    order = new_order(**changes)
+    await journal.accept(order)
+    return order.id
+
+
+async def claim(journal: Journal) -> ClaimedOrder:
+    """Claim what is due next, as soon as it is."""
+    async with asyncio.timeout(DEADLINE):
+        while not (orders := await journal.claim(1, ACTIVE)):
+            await asyncio.sleep(0.01)
+    return orders[0]
+
+
+async def carry_to_the_end(journal: Journal, execution: Execution, database: Database) -> None:
+    """Do as a carrier would with the only order there is."""
+    async with asyncio.timeout(DEADLINE):
+        while await database.rows("SELECT 1 FROM orders WHERE finished_at IS NULL"):
+            await execution.carry_order(await claim(journal))
+
+
+async def executed(
+    journal: Journal,
+    database: Database,
+    network: ScriptedNetwork,
+    venues: Sequence[Venue] = (),
+    **changes: Any,
+) -> str:
+    """Execute a new order to its end and return its id."""
+    order_id = await accepted(journal, **changes)
+    execution = Execution(journal, exchange_of(network, venues))
+    await carry_to_the_end(journal, execution, database)
+    assert await database.violations(network.landings.elements()) == []
+    return order_id
+
+
+async def statuses(database: Database, order_id: str) -> list[str]:
+    return [status for status, _ in await database.log(order_id)]
+
+
+def lands() -> ScriptedNetwork:
+    return ScriptedNetwork(then=Sending.LANDS)
+
+
+async def test_an_order_goes_from_pending_to_confirmed_with_one_landing(
+    journal: Journal, database: Database
+) -> None:
+    network = lands()
+    order_id = await executed(journal, database, network)
+
+    assert await statuses(database, order_id) == CONFIRMED
+    assert list(network.landings.values()) == [1]
+    stored = await database.rows("SELECT signature, outcome, settled_at FROM order_transactions")
+    assert [row[:2] for row in stored] == [(network.sent[0].signature, "landed")]
+    assert await database.order(order_id, "filled_in") == 1_500_000_000
+
+
+async def test_the_better_venue_after_fees_is_chosen_and_the_reasons_are_stored(
+    journal: Journal, database: Database
+) -> None:
+    venues = [StubVenue("raydium", "100.20", 30), StubVenue("meteora", "100.15", 20)]
+    order_id = await executed(journal, database, lands(), venues)
+
+    data = (await database.log(order_id))[2][1]
+    assert data["selectedDex"] == "meteora"
+    assert {quote["dex"]: quote["amountOut"] for quote in data["quotes"]} == {
+        "raydium": "149.8491",
+        "meteora": "149.92455",
+    }
+    assert await database.order(order_id, "venue") == "meteora"
+
+
+async def test_the_signature_and_the_bytes_are_stored_before_they_are_sent(
+    journal: Journal, database: Database
+) -> None:
+    stored: list[Any] = []
+
+    class Watching(ScriptedNetwork):
+        async def send(self, transaction: Any) -> Any:
+            stored.extend(
+                await database.rows("SELECT signature, payload, outcome FROM order_transactions")
+            )
+            return await super().send(transaction)
+
+    network = Watching(then=Sending.LANDS)
+    await executed(journal, database, network)
+
+    sent = network.sent[0]
+    assert stored == [(sent.signature, sent.payload, None)]
+
+
+# Passing and final faults of venues
+
+
+async def test_venues_that_refuse_twice_cost_two_attempts_and_no_more(
+    journal: Journal, database: Database
+) -> None:
+    venue = FaultyVenue(REFUSAL, REFUSAL)
+    order_id = await executed(journal, database, lands(), [venue])
+
+    assert await statuses(database, order_id) == [
+        *("pending", "routing", "pending", "routing", "pending"),
+        *("routing", "building", "submitted", "confirmed"),
+    ]
+    assert await database.order(order_id, "attempts") == 3
+
+
+async def test_venues_that_refuse_three_times_fail_the_order_with_growing_pauses(
+    journal: Journal, database: Database
+) -> None:
+    venue = FaultyVenue(*[REFUSAL] * 9)
+    order_id = await executed(journal, database, lands(), [venue])
+
+    log = await database.log(order_id)
+    assert [status for status, _ in log] == [*["pending", "routing"] * 3, "failed"]
+    assert venue.asked == 3
+    assert await database.order(order_id, "failure_code") == "venues_unavailable"
+    assert "refuses" in await database.order(order_id, "failure_reason")
+    assert log[-1][1]["failureCode"] == "venues_unavailable"
+    pauses = [float(data["retryInSeconds"]) for _, data in log if "retryInSeconds" in data]
+    assert len(pauses) == 2
+    assert pauses[0] < pauses[1]
+    due = await database.rows(
+        "SELECT later.at - earlier.at FROM order_events earlier JOIN order_events later"
+        " ON later.seq = earlier.seq + 1 AND later.status = 'routing' AND earlier.seq > 1"
+        " ORDER BY later.seq"
+    )
+    assert all(
+        waited[0].total_seconds() >= pause - 0.001
+        for waited, pause in zip(due, pauses, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (InsufficientLiquidity("too much"), "insufficient_liquidity"),
+        (UnsupportedToken("not here"), "unsupported_token"),
+    ],
+)
+async def test_a_final_fault_of_all_venues_fails_the_order_at_the_first_attempt(
+    journal: Journal, database: Database, fault: Exception, code: str
+) -> None:
+    venues = [FaultyVenue(fault, name="raydium"), FaultyVenue(fault, name="meteora")]
+    order_id = await executed(journal, database, lands(), venues)
+
+    assert await statuses(database, order_id) == ["pending", "routing", "failed"]
+    assert await database.order(order_id, "failure_code") == code
+    assert await database.order(order_id, "attempts") == 1
+
+
+async def test_a_venue_that_does_not_answer_in_time_leaves_the_order_to_the_other(
+    journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "QUOTE_TIMEOUT", 0.05)
+    venues = [StubVenue("raydium", "110", latency=60), StubVenue("meteora")]
+    order_id = await executed(journal, database, lands(), venues)
+
+    assert await statuses(database, order_id) == CONFIRMED
+    assert await database.order(order_id, "venue") == "meteora"
+    (dropped,) = (await database.log(order_id))[2][1]["dropped"]
+    assert "raydium" in str(dropped)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda quote: replace(quote, price=Decimal("NaN")),
+        lambda quote: replace(quote, price=-quote.price),
+        lambda quote: replace(quote, amount_out=-1),
+        lambda quote: replace(quote, price=quote.price * 10, amount_out=quote.amount_out * 10),
+    ],
+    ids=["nan", "negative-price", "negative-amount", "tenfold"],
+)
+async def test_an_absurd_quote_is_never_traded_on(
+    journal: Journal, database: Database, change: Any
+) -> None:
+    venues = [StubVenue("raydium", change=change), StubVenue("meteora", "90")]
+    order_id = await executed(journal, database, lands(), venues)
+
+    assert await database.order(order_id, "status") == "confirmed"
+    assert await database.order(order_id, "venue") == "meteora"
+
+
+class Unbuilding(StubVenue):
+    """Quotes, and cannot build the first time."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self.faults = [fault]
+
+    async def build(self, swap: Any, legs: Any, bound: Any) -> Any:
+        if self.faults:
+            raise self.faults.pop()
+        return await super().build(swap, legs, bound)
+
+
+@pytest.mark.parametrize("fault", [REFUSAL, InsufficientLiquidity("gone"), UnsupportedToken("too")])
+async def test_a_transaction_that_cannot_be_built_costs_an_attempt(
+    journal: Journal, database: Database, fault: Exception
+) -> None:
+    order_id = await executed(journal, database, lands(), [Unbuilding(fault)])
+    assert await statuses(database, order_id) == [
+        *("pending", "routing", "building", "pending"),
+        *("routing", "building", "submitted", "confirmed"),
+    ]
+
+
+# The network: ambiguity is never an attempt and never a failure
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [Sending.DROPPED],
+        [Sending.DROPPED, Sending.DROPPED, Sending.DROPPED],
+        [Sending.UNREACHABLE],
+        [Sending.UNREACHABLE, Sending.DROPPED, Sending.REFUSED],
+        [Sending.REFUSED],
+    ],
+    ids=lambda script: "+".join(sending.name.lower() for sending in script),
+)
+async def test_bytes_that_were_not_taken_are_sent_again_unchanged_and_land_once(
+    journal: Journal, database: Database, script: list[Sending]
+) -> None:
+    network = ScriptedNetwork(*script, then=Sending.LANDS)
+    order_id = await executed(journal, database, network)
+
+    assert await statuses(database, order_id) == CONFIRMED
+    # Once more each time that a slow machine looks late; what is taken by then lands once.
+    assert len(network.sent) > len(script)
+    assert len(set(network.sent)) == 1, "the same bytes each time"
+    assert list(network.landings.values()) == [1]
+    assert await database.order(order_id, "attempts") == 1
+
+
+async def test_a_reply_lost_after_the_landing_is_looked_up_and_lands_once(
+    journal: Journal, database: Database
+) -> None:
+    network = ScriptedNetwork(Sending.REPLY_LOST)
+    order_id = await executed(journal, database, network)
+
+    assert await statuses(database, order_id) == CONFIRMED
+    assert list(network.landings.values()) == [1]
+    assert network.lookups
+
+
+async def test_a_signature_that_may_still_land_is_waited_for_and_never_routed_again(
+    journal: Journal, database: Database
+) -> None:
+    network = ScriptedNetwork()
+    venue = FaultyVenue()
+    order_id = await accepted(journal)
+    execution = Execution(journal, exchange_of(network, [venue]))
+    carrying = asyncio.create_task(carry_to_the_end(journal, execution, database))
+    async with asyncio.timeout(DEADLINE):
+        while len(network.sent) < 4:
+            await asyncio.sleep(0.01)
+        network.height_now = network.sent[0].expires_at_height  # it may land in this very block
+        while len(network.sent) < 8:
+            await asyncio.sleep(0.01)
+    assert await database.order(order_id, "status") == "submitted"
+
+    network.land(network.sent[0].signature)
+    await carrying
+
+    assert venue.asked == 1
+    assert len(set(network.sent)) == 1
+    assert await statuses(database, order_id) == CONFIRMED
+
+
+async def test_a_transaction_proven_dead_by_its_expiry_is_followed_by_another_attempt(
+    journal: Journal, database: Database
+) -> None:
+    network = ScriptedNetwork()
+    order_id = await accepted(journal)
+    execution = Execution(journal, exchange_of(network, [VenueOn(network)]))
+    carrying = asyncio.create_task(carry_to_the_end(journal, execution, database))
+    async with asyncio.timeout(DEADLINE):
+        while not network.sent:
+            await asyncio.sleep(0.01)
+        network.expire()
+        first = network.sent[0].signature
+        network.then = Sending.LANDS
+        await carrying
+
+    log = await database.log(order_id)
+    assert [status for status, _ in log] == [*CONFIRMED[:4], *CONFIRMED]
+    proof = log[4][1]
+    assert (proof["failureCode"], proof["proof"], proof["txHash"]) == (
+        "never_landed",
+        "expired",
+        first,
+    )
+    rows = await database.rows("SELECT signature, outcome FROM order_transactions ORDER BY attempt")
+    assert rows == [(first, "expired"), (network.sent[-1].signature, "landed")]
+
+
+async def test_a_price_moved_beyond_the_bound_is_tried_again_within_the_same_bound(
+    journal: Journal, database: Database
+) -> None:
+    network = ScriptedNetwork(Sending.REJECTED, then=Sending.LANDS)
+    order_id = await executed(journal, database, network, slippage_bps=50)
+
+    log = await database.log(order_id)
+    assert [status for status, _ in log] == [*CONFIRMED[:4], *CONFIRMED]
+    assert log[4][1]["proof"] == "rejected"
+    first, second = log[2][1], log[6][1]
+    assert first["minAmountOut"] == second["minAmountOut"]
+    assert len({transaction.signature for transaction in network.sent}) == 2
+
+
+async def test_a_price_that_stays_beyond_the_bound_fails_the_order_after_three_attempts(
+    journal: Journal, database: Database
+) -> None:
+    network = ScriptedNetwork(then=Sending.REJECTED)
+    order_id = await executed(journal, database, network)
+
+    assert await database.order(order_id, "status") == "failed"
+    assert await database.order(order_id, "failure_code") == "slippage_exceeded"
+    assert await database.order(order_id, "attempts") == 3
+    assert not network.landings
+    outcomes = await database.rows("SELECT outcome FROM order_transactions")
+    assert outcomes == [("rejected",)] * 3
+
+
+async def test_a_later_quote_outside_the_first_bound_is_not_built(
+    journal: Journal, database: Database
+) -> None:
+    network = ScriptedNetwork(then=Sending.REJECTED)
+    order_id = await executed(journal, database, network, [Falling()])
+
+    assert len(set(network.sent)) == 1, "the same bytes, however often they were sent"
+    assert await database.order(order_id, "failure_code") == "slippage_exceeded"
+    assert await database.order(order_id, "attempts") == 3
+
+
+async def test_a_decision_that_broke_the_bound_is_stored_and_shown_all_the_same(
+    journal: Journal, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "orders.engine.execution")
+    network = ScriptedNetwork(then=Sending.REJECTED)
+    order_id = await executed(journal, database, network, [Falling()])
+
+    nets = [message for message in caplog.messages if message.startswith(f"order {order_id}: ")]
+    assert len(nets) == 3  # a line for each
+
+    found = await routes_of(order_id)
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
+    decisions = [attempt["decision"] for attempt in found["attempts"]]
+    assert [decision["quote"]["price"] for decision in decisions] == ["100", "90", "90"]
+    assert found["route"] == decisions[0]
+
+
+async def test_a_fill_outside_the_bound_is_confirmed_and_flagged(
+    journal: Journal, database: Database
+) -> None:
+    network = ScriptedNetwork()
+    order_id = await accepted(journal)
+    execution = Execution(journal, exchange_of(network))
+    carrying = asyncio.create_task(carry_to_the_end(journal, execution, database))
+    async with asyncio.timeout(DEADLINE):
+        while not network.sent:
+            await asyncio.sleep(0.01)
+        network.land(network.sent[0].signature, amount_out=1)
+        await carrying
+
+    assert await database.order(order_id, "status") == "confirmed"
+    assert await database.order(order_id, "needs_attention")
+    assert (await database.log(order_id))[-1][1]["boundBroken"] is True
+
+
+async def test_an_order_for_a_fixed_output_is_bounded_by_its_input(
+    journal: Journal, database: Database
+) -> None:
+    order_id = await executed(
+        journal, database, lands(), side="buy", amount_in=None, amount_out=2_000_000_000
+    )
+    assert await database.order(order_id, "status") == "confirmed"
+    assert await database.order(order_id, "filled_out") == 2_000_000_000
+    most = await database.order(order_id, "max_in")
+    assert await database.order(order_id, "filled_in") <= most <= MAX_ATOMS
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("reached", ["routing", "building", "submitted"])
+async def test_an_order_found_in_any_status_is_carried_on_from_there(
+    make_journal: MakeJournal, database: Database, reached: str
+) -> None:
+    lost, journal, network = make_journal(), make_journal(), lands()
+    order_id = await accepted(lost)
+    order = await claim(lost)
+    venues = [StubVenue("raydium"), StubVenue("meteora")]
+    execution = Execution(lost, exchange_of(network, venues))
+    if reached != "routing":
+        routed, legs = await execution._route(order)
+        if reached == "submitted":
+            await execution._build_and_submit(routed, legs)
+    before = await database.log(order_id)
+    await database.expire_lease(order_id)
+
+    again = await claim(journal)
+    await Execution(journal, exchange_of(network, venues)).carry_order(again)
+
+    log = await database.log(order_id)
+    assert log[: len(before)] == before
+    assert [status for status, _ in log] == CONFIRMED
+    assert list(network.landings.values()) == [1]
+
+
+async def test_a_decision_once_stored_is_kept_by_whoever_takes_over(
+    make_journal: MakeJournal, database: Database
+) -> None:
+    journal, network = make_journal(), lands()
+    order_id = await accepted(journal)
+    order = await claim(journal)
+    best = [StubVenue("raydium", "101"), StubVenue("meteora", "100")]
+    await Execution(journal, exchange_of(network, best))._route(order)
+    await database.expire_lease(order_id)
+
+    other = [StubVenue("raydium", "100"), StubVenue("meteora", "101")]
+    await Execution(journal, exchange_of(network, other)).carry_order(await claim(journal))
+
+    assert await database.order(order_id, "venue") == "raydium"
+    assert await database.order(order_id, "status") == "confirmed"
+
+
+async def test_two_holders_of_one_order_at_once_execute_it_once(
+    make_journal: MakeJournal, database: Database
+) -> None:
+    network = lands()
+    stale, current = make_journal(), make_journal()
+    order_id = await accepted(stale)
+    first = await claim(stale)
+    await database.expire_lease(order_id)
+    second = await claim(current)
+
+    found = await asyncio.gather(
+        Execution(stale, exchange_of(network)).carry_order(first),
+        Execution(current, exchange_of(network)).carry_order(second),
+        return_exceptions=True,
+    )
+
+    assert isinstance(found[0], Overtaken)
+    assert found[1] is None
+    assert await statuses(database, order_id) == CONFIRMED
+    assert list(network.landings.values()) == [1]
+
+
+async def test_two_who_settle_one_transaction_send_the_same_bytes_and_one_confirms(
+    make_journal: MakeJournal, database: Database
+) -> None:
+    network = ScriptedNetwork()
+    stale, current = make_journal(), make_journal()
+    order_id = await accepted(stale)
+    order = await claim(stale)
+    execution = Execution(stale, exchange_of(network))
+    routed, legs = await execution._route(order)
+    submitted = await execution._build_and_submit(routed, legs)
+    await database.expire_lease(order_id)
+    again = await claim(current)
+    network.then = Sending.LANDS
+
+    found = await asyncio.gather(
+        execution.carry_order(submitted),
+        Execution(current, exchange_of(network)).carry_order(again),
+        return_exceptions=True,
+    )
+
+    assert sum(isinstance(one, Overtaken) for one in found) == 1
+    assert len(set(network.sent)) == 1
+    assert list(network.landings.values()) == [1]
+    assert await statuses(database, order_id) == CONFIRMED
+
+
+async def test_a_cancelled_order_is_not_built(journal: Journal, database: Database) -> None:
+    network = lands()
+    order_id = await accepted(journal)
+    order = await claim(journal)
+    await journal.advance(move_of(order, Status.CANCELLED))
+
+    with pytest.raises(Overtaken):
+        await Execution(journal, exchange_of(network)).carry_order(order)
+
+    assert not network.sent
+    assert await statuses(database, order_id) == ["pending", "routing", "cancelled"]
+
+
+async def test_a_cancelled_order_in_building_is_never_sent(
+    journal: Journal, database: Database
+) -> None:
+    network = lands()
+    order_id = await accepted(journal)
+    order = await claim(journal)
+    execution = Execution(journal, exchange_of(network))
+    routed, legs = await execution._route(order)
+    await journal.advance(move_of(routed, Status.CANCELLED))
+
+    with pytest.raises(Overtaken):
+        await execution._build_and_submit(routed, legs)
+
+    assert not network.sent
+    assert await database.order(order_id, "status") == "cancelled"
+
+
+def test_pauses_between_attempts_double_within_their_jitter() -> None:
+    for _ in range(100):
+        first, second, third = backoff(1), backoff(2), backoff(3)
+        assert 0.8 <= first / settings.RETRY_BACKOFF <= 1.2
+        assert 1.6 <= second / settings.RETRY_BACKOFF <= 2.4
+        assert 3.2 <= third / settings.RETRY_BACKOFF <= 4.8
+
+
+def venues_with_pools() -> list[PoolVenue]:
+    depths = {"raydium": 66_667, "meteora": 20_000}
+    return [
+        PoolVenue(
+            name,
+            {
+                "SOL/USDC": ConstantProductPool(
+                    depth * 10**9, depth * 100 * 10**6, FeeRates(2_500, 120_000, 40_000)
+                )
+            },
+        )
+        for name, depth in depths.items()
+    ]
+
+
+LARGE = 1_000 * 10**9
+
+
+async def test_a_split_order_is_one_transaction_of_several_legs(
+    journal: Journal, database: Database
+) -> None:
+    network = lands()
+    order_id = await executed(journal, database, network, venues_with_pools(), amount_in=LARGE)
+
+    log = await database.log(order_id)
+    decision = log[2][1]
+    assert [leg["dex"] for leg in decision["legs"]] == ["raydium", "meteora"]
+    assert decision["selectedDex"] == "raydium"
+    assert await database.order(order_id, "venue") == "raydium"
+    (sent,) = set(network.sent)
+    legs = orjson.loads(sent.payload)["legs"]
+    assert [leg[0] for leg in legs] == ["raydium", "meteora"]
+    assert sum(leg[1] for leg in legs) == LARGE
+    assert await database.order(order_id, "filled_in") == LARGE
+    messages = await database.rows(
+        "SELECT message FROM order_events WHERE order_id = %s AND seq IN (3, 4) ORDER BY seq",
+        order_id,
+    )
+    assert messages == [
+        ("Building the transaction for Raydium and Meteora",),
+        ("Transaction sent to the network through Raydium and Meteora",),
+    ]
+
+
+async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
+    journal: Journal, make_journal: MakeJournal, database: Database
+) -> None:
+    network = lands()
+    order_id = await accepted(journal, amount_in=LARGE)
+    order = await claim(journal)
+    exchange = exchange_of(network, venues_with_pools())
+    _, legs = await Execution(journal, exchange)._route(order)
+    await database.expire_lease(order_id)
+
+    other = make_journal()
+    await Execution(other, exchange).carry_order(await claim(other))
+
+    (sent,) = set(network.sent)
+    assert [leg[1:3] for leg in orjson.loads(sent.payload)["legs"]] == [
+        [leg.quote.amount_in, leg.quote.amount_out] for leg in legs
+    ]
+    stored = legs_of(swap_of(order), await journal.last_data(order_id, Status.BUILDING))
+    assert stored == legs
+
+
+async def test_what_an_order_asks_of_its_route_holds_for_every_attempt(
+    journal: Journal, database: Database
+) -> None:
+    network = ScriptedNetwork(Sending.REJECTED, then=Sending.LANDS)
+    venues = [StubVenue("raydium", "99"), StubVenue("meteora", "100")]
+    order_id = await executed(
+        journal, database, network, venues, constraints={"excludeVenues": ["meteora"]}
+    )
+
+    decisions = [data for status, data in await database.log(order_id) if status == "building"]
+    assert [data["selectedDex"] for data in decisions] == ["raydium", "raydium"]
+    assert all(data["dropped"][0]["code"] == "excluded" for data in decisions)
+
+
+SIZES: list[dict[str, Any]] = [
+    {"amount_in": LARGE},
+    {"amount_in": None, "amount_out": 90_000 * 10**6},
+    {"side": "buy", "amount_in": 100_000 * 10**6},
+    {"side": "buy", "amount_in": None, "amount_out": LARGE},
+]
+
+
+@pytest.mark.parametrize("asked", SIZES)
+async def test_too_much_price_impact_ends_an_order_at_once(
+    asked: dict[str, Any], journal: Journal, database: Database
+) -> None:
+    order_id = await executed(
+        *(journal, database, lands(), venues_with_pools()),
+        **asked,
+        constraints={"maxPriceImpactBps": 1},
+    )
+
+    log = await database.log(order_id)
+    assert [status for status, _ in log] == ["pending", "routing", "failed"]
+    assert log[-1][1]["failureCode"] == "price_impact_too_high"
+    assert "price impact of" in log[-1][1]["reason"]
+
+
+@pytest.mark.parametrize("asked", SIZES)
+async def test_an_order_beyond_what_all_may_move_a_price_is_told_how_to_ask_for_more(
+    asked: dict[str, Any], journal: Journal, database: Database, settings: Any
+) -> None:
+    settings.MAX_PRICE_IMPACT_BPS = 10
+    unlimited, patient = [
+        await executed(
+            *(journal, database, lands(), venues_with_pools()), **asked, constraints=constraints
+        )
+        for constraints in (None, {"maxPriceImpactBps": 500})
+    ]
+    assert await database.order(unlimited, "failure_code") == "price_impact_too_high"
+    assert await database.order(unlimited, "attempts") == 1
+    reason = await database.order(unlimited, "failure_reason")
+    assert "above 10 bps" in reason
+    assert "A larger maxPriceImpactBps" in reason
+    assert await database.order(patient, "status") == "confirmed"
+
+
+async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database: Database) -> None:
+    network = ScriptedNetwork(Sending.REJECTED, then=Sending.LANDS)
+    split = await executed(journal, database, network, venues_with_pools(), amount_in=LARGE)
+    unlucky = FaultyVenue(REFUSAL, REFUSAL, REFUSAL)
+    lost = await executed(journal, database, network, [unlucky])
+
+    found = await routes_of(split)
+    first, second = found["attempts"]
+    assert (first["attempt"], second["attempt"]) == (1, 2)
+    assert first["failureCode"] == "slippage_exceeded"
+    assert second["failureCode"] is None
+    assert found["route"] == second["decision"]
+    assert len(second["decision"]["legs"]) == 2
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
+
+    found = await routes_of(lost)
+    assert found["route"] is None
+    assert [attempt["decision"] for attempt in found["attempts"]] == [None, None, None]
+    assert found["attempts"][0]["reason"] == "raydium: refuses, as the test wants it"
+    why = {"code": "venue_unavailable", "reason": "refuses, as the test wants it"}
+    assert [attempt["dropped"] for attempt in found["attempts"]] == [[{"dex": "raydium"} | why]] * 3
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
+
+
+async def test_a_route_of_one_leg_shows_it_too(journal: Journal, database: Database) -> None:
+    order_id = await executed(journal, database, lands())
+    assert "legs" not in (await database.log(order_id))[2][1]
+    found = await routes_of(order_id)
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
+    (leg,) = found["route"]["legs"]
+    assert (leg["market"], leg["side"], leg["dex"]) == ("SOL/USDC", "sell", "raydium")
+
+
+@pytest.fixture
+async def exchange(database: Database) -> AsyncIterator[Exchange]:
+    """The simulated venues, that know what this process knows."""
+    simulation = replace(settings.SIMULATION, block_seconds=0.05)
+    made = simulated_exchange(database.conninfo, simulation, registry.registry)
+    yield made
+    await made.close()
+
+
+@pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize("decimals", [0, 3, 18])
+async def test_an_order_for_a_token_that_this_process_does_not_know_yet_is_executed(
+    journal: Journal, database: Database, exchange: Exchange, decimals: int
+) -> None:
+    """Also when the process has just read the tables, and before the first order of the token."""
+    await registry.read_again()
+    add_token("NEW", decimals)
+    add_market("NEW", "USDC")
+    amount = 7 * 10**decimals if decimals < 18 else 7 * 10**14  # no pool has room for more
+    order_id = await accepted(journal, base="NEW", quote="USDC", amount_in=amount)
+    await carry_to_the_end(journal, Execution(journal, exchange), database)
+    assert await statuses(database, order_id) == CONFIRMED
+    assert await database.order(order_id, "filled_in") == amount
+
+
+@pytest.mark.usefixtures("own_registry")
+async def test_an_order_goes_on_when_its_market_is_closed(
+    journal: Journal, database: Database, exchange: Exchange
+) -> None:
+    direct = await accepted(journal)
+    hops = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
+    change("UPDATE markets SET takes_orders = false")
+    await registry.read_again()
+    await carry_to_the_end(journal, Execution(journal, exchange), database)
+    assert await statuses(database, direct) == await statuses(database, hops) == CONFIRMED
+
+
+@pytest.mark.usefixtures("own_registry")
+async def test_an_order_keeps_its_two_hops_when_its_pair_gets_pools_the_other_way_round(
+    journal: Journal, database: Database, exchange: Exchange
+) -> None:
+    order_id = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
+    add_market("USDT", "JUP", "2")
+    await registry.read_again()
+    await carry_to_the_end(journal, Execution(journal, exchange), database)
+    assert await statuses(database, order_id) == CONFIRMED
+    route = (await database.log(order_id))[2][1]
+    assert {leg["market"] for leg in route["legs"]} <= {
+        "JUP/USDC",
+        "USDT/USDC",
+        "JUP/SOL",
+        "SOL/USDT",
+    }
+
+
+async def test_an_order_of_two_hops_that_is_taken_over_knows_its_legs(
+    journal: Journal, database: Database, exchange: Exchange
+) -> None:
+    """The decision stands in the log, and its markets may be younger than our copy."""
+    order_id = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
+    order = await claim(journal)
+    taken, _ = await Execution(journal, exchange)._route(order)
+    whole, registry._copy = registry._copy, registry.Copy(Registry([JUP, USDT], [DIRECT]), ())
+    try:
+        await Execution(journal, exchange).carry_order(taken)
+    finally:
+        registry._copy = whole
+    assert await statuses(database, order_id) == CONFIRMED

@@ -1,0 +1,250 @@
+"""The AsyncAPI document says what the sockets take and tell, and how they close."""
+
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from orders.api import dialects
+from orders.api.dialects import ENTRY_PATHS
+from orders.api.schema.sockets import asyncapi
+from orders.api.serializers import ORDER_REQUEST
+from orders.lifecycle import Status
+from orders.sockets import consumers, subscriptions, urls
+from orders.sockets.consumers import Close
+from tests.support.client import Socket, connected, database_away, get, post, submit
+from tests.support.shapes import assert_shape, assert_told, has_shape, name_of
+from tests.support.walker import Walker
+
+pytestmark = pytest.mark.usefixtures("redis_client")
+
+SCHEMAS = asyncapi()["components"]["schemas"]
+MESSAGES = asyncapi()["components"]["messages"]
+
+
+def references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        return own + [found for one in value.values() for found in references(one)]
+    if isinstance(value, list):
+        return [found for one in value for found in references(one)]
+    return []
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_one() -> None:
+    for reference in references(asyncapi()):
+        found = asyncapi()
+        for word in reference.removeprefix("#/").split("/"):
+            found = found[word]
+    for schema in SCHEMAS.values():
+        Draft202012Validator.check_schema(schema)
+    assert asyncapi()["asyncapi"] == "3.0.0"
+
+
+def test_every_example_has_the_shape_it_illustrates() -> None:
+    for name, message in MESSAGES.items():
+        assert message["examples"]
+        for example in message["examples"]:
+            shape = message["payload"]["$ref"].rpartition("/")[2]
+            assert_shape(example["payload"], shape, of_sockets=True)
+            if name in set(Status):
+                assert example["payload"]["status"] == name
+
+
+def test_the_schemas_say_no_to_what_is_none_of_them() -> None:
+    confirmed = MESSAGES["confirmed"]["examples"][0]["payload"]
+    assert has_shape(confirmed, "ConfirmedEvent")
+    for change in (
+        {"seq": 0},
+        {"status": "pending"},
+        {"executedPrice": 98.7},
+        {"more": 1},
+        {"data": confirmed["data"] | {"more": 1}},
+        {"timestamp": None},
+    ):
+        assert not has_shape(confirmed | change, "ConfirmedEvent"), change
+    for member in confirmed:
+        assert not has_shape(
+            {name: value for name, value in confirmed.items() if name != member}, "ConfirmedEvent"
+        )
+
+
+NAMED = {  # by constants and by orders/api/problems.py
+    *("invalid_order", "database_unavailable", "account_required", "client_order_id_taken"),
+    *("overloaded", "too_many_waiting", "too_many_requests", "outcome_unknown"),
+    "invalid_request",
+}
+
+
+def test_close_codes_and_words_are_those_of_the_code() -> None:
+    codes = {int(code) for code in asyncapi()["x-close-codes"]}
+    assert codes == {*Close, 1012}
+    for channel in asyncapi()["channels"].values():
+        assert set(channel["x-close-codes"]) == codes
+    code = "".join(Path(one.__file__).read_text() for one in (consumers, subscriptions))
+    sent = set(re.findall(r'problem\(\d+, "([a-z_]+)"', code))
+    assert set(SCHEMAS["SocketError"]["properties"]["error"]["enum"]) == sent | NAMED
+    assert set(SCHEMAS["Status"]["enum"]) == set(Status) == set(MESSAGES) & set(Status)
+    assert set(SCHEMAS["OrderRequest"]["properties"]) == set(ORDER_REQUEST.fields)
+
+
+def test_the_channels_are_the_paths_of_the_sockets() -> None:
+    channels = asyncapi()["channels"].values()
+    aliases = [path for one in channels for path in one.get("x-aliases", ())]
+    addresses = {
+        address.partition("?")[0].strip("/").replace("{orderId}", str(uuid4()))
+        for address in (*(one["address"] for one in channels), *aliases)
+    }
+    patterns = [route.pattern.regex for route in urls.websocket_routes[:-1]]
+    for address in addresses:
+        assert any(pattern.match(address) for pattern in patterns), address
+    for pattern in patterns:
+        assert any(pattern.match(address) for address in (*addresses, *ENTRY_PATHS)), pattern
+    taken = asyncapi()["components"]["schemas"]["OrderRequest"]
+    assert {*taken["x-aliases"]} == {*dialects.SPELLINGS, dialects.PAIR}
+    assert {*taken["x-ignored"]} == dialects.DROPPED
+    told = asyncapi()["channels"]["orderEntry"]["description"]
+    assert all(f"/{path}" in told or path in addresses for path in ENTRY_PATHS)
+
+
+def decimals(value: Any, name: str = "") -> set[str]:
+    """Return the names of all members that are decimals."""
+    if isinstance(value, list):
+        return {found for one in value for found in decimals(one, name)}
+    if not isinstance(value, dict):
+        return set()
+    if value.get("$ref", "").endswith(("/Decimal", "/NetworkFee")):
+        return {name}
+    return {
+        found
+        for key, one in value.items()
+        for found in decimals(one, name if key in ("anyOf", "allOf") else key)
+    }
+
+
+def test_every_decimal_of_an_event_is_a_number_where_other_systems_listen() -> None:
+    names = {name for name in SCHEMAS if name.endswith(("Event", "Data", "Order"))}
+    names |= {"Quote", "Leg", "Hop"}
+    assert set().union(*(decimals(SCHEMAS[name]) for name in names)) == dialects.NUMBERS
+
+
+@pytest.mark.usefixtures("engine_loop")
+@pytest.mark.parametrize(
+    "way",
+    [
+        (Status.ROUTING, Status.CANCELLED),
+        (Status.ROUTING, Status.EXPIRED),
+        (Status.CANCELLED,),
+    ],
+)
+async def test_streams_that_end_early_tell_what_is_promised(way: tuple[Status, ...]) -> None:
+    order_id = await submit()
+    if way == (Status.CANCELLED,):
+        assert (await post(f"/api/orders/{order_id}/cancel", {})).status == 200
+    else:
+        await Walker(order_id).walk(*way)
+    async with connected(f"/ws/orders/{order_id}") as socket:
+        messages, code = await socket.rest()
+    assert code == Close.DONE
+    assert_told(messages, "orderStream")
+    assert [message["status"] for message in messages] == ["pending", *way]
+
+
+@pytest.mark.usefixtures("engine_loop")
+async def test_a_socket_that_follows_by_query_greets_as_promised() -> None:
+    order_id = await submit()
+    async with connected(f"/execute?orderId={order_id}&after=0") as socket:
+        messages = await socket.messages(2)
+    assert_told(messages, "orderEntry")
+    assert [message["status"] for message in messages] == ["connected", "pending"]
+
+
+async def provoke_unknown_action(socket: Socket) -> None:
+    await socket.send({"action": "dance"})
+
+
+async def provoke_invalid_order(socket: Socket) -> None:
+    await socket.send({"action": "execute", "order": {"side": "up"}})
+
+
+async def provoke_junk(socket: Socket) -> None:
+    await socket.send_text("{")
+
+
+async def provoke_flood(socket: Socket) -> None:
+    for _ in range(consumers.MAX_FRAMES + 1):
+        await socket.send({"action": "dance"})
+
+
+@pytest.mark.usefixtures("engine_loop")
+@pytest.mark.parametrize(
+    ("path", "provoke", "error", "code"),
+    [
+        ("/execute", provoke_unknown_action, "unknown_action", None),
+        ("/execute", provoke_invalid_order, "invalid_order", None),
+        ("/execute", provoke_junk, "malformed_json", Close.JUNK),
+        ("/execute", provoke_flood, "too_many_frames", Close.TOO_MUCH),
+        ("/ws/orders/{id}", provoke_unknown_action, "unexpected_frame", None),
+        ("/ws/orders/{id}", provoke_junk, "malformed_json", Close.JUNK),
+        ("/ws/orders/{id}?after=x", None, "invalid_after", Close.JUNK),
+        ("/execute?orderId={id}&after=-1", None, "invalid_after", Close.JUNK),
+        ("/ws/orders/{id}?since=4", None, "invalid_request", Close.JUNK),
+        ("/execute?orderid={id}", None, "invalid_request", Close.JUNK),
+        (
+            "/ws/orders/0194a7de-0000-7000-8000-000000000001",
+            None,
+            "order_not_found",
+            Close.NO_SUCH_ORDER,
+        ),
+        ("/execute?orderId=1", None, "order_not_found", Close.NO_SUCH_ORDER),
+    ],
+)
+async def test_errors_and_close_codes_are_those_that_are_promised(
+    path: str, provoke: Any, error: str, code: Close | None
+) -> None:
+    order_id = await submit()
+    channel = "orderStream" if path.startswith("/ws") else "orderEntry"
+    async with connected(path.format(id=order_id)) as socket:
+        if provoke:
+            await provoke(socket)
+        if code is None:
+            messages = [await socket.message()]
+            while name_of(messages[-1]) != "error":
+                messages.append(await socket.message())
+        else:
+            messages, closed = await socket.rest()
+            assert closed == code
+    assert_told(messages, channel)
+    assert error in [message.get("error") for message in messages]
+
+
+@pytest.mark.usefixtures("engine_loop")
+async def test_a_database_that_is_away_is_told_as_promised() -> None:
+    with database_away():
+        async with connected(f"/ws/orders/{uuid4()}") as socket:
+            messages, code = await socket.rest()
+    assert code == Close.TRY_AGAIN_LATER
+    assert_told(messages, "orderStream")
+
+
+async def test_the_document_is_served_as_it_is() -> None:
+    answer = await get("/api/schema/sockets")
+    assert answer.headers["content-type"] == "application/yaml"
+    assert yaml.safe_load(answer.text) == asyncapi()
+
+
+async def test_the_page_tells_every_channel_message_and_close_code() -> None:
+    page = await get("/api/docs/sockets", accept="text/html")
+    assert page.status == 200
+    for channel in asyncapi()["channels"].values():
+        assert channel["address"] in page.text
+    for name in MESSAGES:
+        assert f'id="{name}"' in page.text
+    for code in asyncapi()["x-close-codes"]:
+        assert f"<th>{code}</th>" in page.text
+    for inline in ("<style", "<script", "style=", "http://", "https://"):
+        assert inline not in page.text

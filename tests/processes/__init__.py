@@ -1,0 +1,1 @@
+"""The engine as real processes, which are killed, frozen and cut off."""

@@ -1,0 +1,250 @@
+"""`manage.py demo` shows five orders to their end, and its exit code tells how they ended."""
+
+import asyncio
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import websockets
+
+from config.environment.data_folder import PROJECT
+from orders.management import demo_client
+from orders.management.demo_board import short
+from orders.management.demo_client import NotKnown, Refused, SentOrder, follow, send_order
+from tests.support.engine import PATIENCE, Engine, engine
+from tests.support.forked import Ended, run_program
+
+WAY = "pending > routing > building > submitted > confirmed"
+
+
+@pytest.fixture
+def running(process_database: str, tmp_path: Path) -> Iterator[Engine]:
+    with engine(process_database, tmp_path) as found:
+        yield found
+
+
+def without_servers() -> dict[str, str]:
+    """An environment in which neither database nor Redis can be reached."""
+    nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/no", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    key = {"SECRET_KEY": "not-a-secret-in-tests"}
+    return {**os.environ, **nowhere, **key, "DJANGO_SETTINGS_MODULE": "config.settings"}
+
+
+def run_demo(folder: Path, *options: str) -> Ended:
+    return run_program(["manage.py", "demo", *options], without_servers(), folder)
+
+
+def run_demo_on_a_terminal(*options: str) -> tuple[int, str]:
+    """Return its exit code and what it wrote."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "manage.py", "demo", *options]
+    with subprocess.Popen(command, cwd=PROJECT, env=without_servers(), stdout=theirs) as running:
+        os.close(theirs)
+        written = b""
+        try:
+            while part := os.read(ours, 65536):
+                written += part
+        except OSError:  # how Linux says that the other end is closed
+            pass
+        os.close(ours)
+        return running.wait(), written.decode()
+
+
+def test_five_orders_are_shown_from_pending_to_confirmed(running: Engine, tmp_path: Path) -> None:
+    running.worker()
+    url = f"http://{running.web().address}"
+    ended = run_demo(tmp_path, "--url", url)
+    assert ended.returncode == 0, ended.stderr
+    assert running.statuses() == {"confirmed": 5}
+    for status in WAY.split(" > "):
+        assert sum(f"  {status:<9}  " in line for line in ended.stdout.splitlines()) == 5
+    table = ended.stdout.partition("order  ")[2].splitlines()
+    assert len([line for line in table if "Raydium" in line or "Meteora" in line]) == 5
+    assert ended.stdout.endswith("All 5 orders were confirmed.\n")
+
+    code, written = run_demo_on_a_terminal("--url", url + "/")
+    assert code == 0
+    assert running.statuses() == {"confirmed": 10}
+    screen = written.rpartition("\x1b[5F")[2]
+    assert screen.count("\x1b[2K") == 5
+    assert all(line.isprintable() for line in screen.replace("\x1b[2K", "").splitlines())
+
+
+def test_orders_that_do_not_end_as_they_should_are_told(running: Engine, tmp_path: Path) -> None:
+    url = f"http://{running.web().address}"
+    for within in ("0.5", "3", "30"):
+        late = run_demo(tmp_path, "--url", url, "--within", within)
+        if "did not take the orders" not in late.stderr:
+            break  # a busy machine had the time to take them
+    assert late.returncode == 1
+    assert f"Only 0 of 5 orders were confirmed; 5 had not ended after {within} s." in late.stderr
+
+    running.worker(SIMULATION_FAULTS="quote_refused=1", ORDER_ATTEMPTS="1")
+    failed = run_demo(tmp_path, "--url", url)
+    assert failed.returncode == 1
+    assert "Only 0 of 5 orders were confirmed.\n" in failed.stderr
+    assert failed.stdout.count("failed: ") >= 5
+    assert "refuses to quote for now" in failed.stdout
+
+
+def test_a_url_where_nothing_answers_is_told(tmp_path: Path) -> None:
+    ended = run_demo(tmp_path, "--url", "http://127.0.0.1:1")
+    assert ended.returncode == 1
+    assert "No engine answers at http://127.0.0.1:1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_url_that_is_none_is_told(tmp_path: Path) -> None:
+    ended = run_demo(tmp_path, "--url", "localhost:8000")
+    assert ended.returncode == 1
+    assert "is not a URL" in ended.stderr
+
+
+def test_a_server_that_is_no_engine_is_told(tmp_path: Path) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        ended = run_demo(tmp_path, "--url", f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert ended.returncode == 1
+    assert "is no order execution engine (status 200)" in ended.stderr
+
+
+TAKEN = {"orderId": "1", "wsUrl": "/ws/orders/1"}
+UNKNOWN = {"error": "outcome_unknown", "detail": "?"} | TAKEN
+AWAY = {"error": "database_unavailable", "detail": "away"}
+ABSENT = {"error": "order_not_found", "detail": "no"}
+
+
+@contextmanager
+def answering(*answers: tuple[int, Any] | None) -> Iterator[tuple[str, list[str]]]:
+    """Give these answers in turn, the last of them for ever; None hangs up instead."""
+    asked: list[str] = []
+
+    class Scripted(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            found = answers[min(len(asked), len(answers) - 1)]
+            asked.append(f"{self.command} {self.path}")
+            if found is not None:
+                self.send_response(found[0])
+                self.end_headers()
+                self.wfile.write(json.dumps(found[1]).encode())
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Scripted) as server:
+        Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that looks for a second instead of ten."""
+    monkeypatch.setattr(demo_client, "LOOK_SECONDS", 1.0)
+    monkeypatch.setattr(demo_client, "LOOK_PAUSE", 0.05)
+
+
+@pytest.mark.parametrize("code", [200, 201])
+async def test_an_order_that_is_taken_now_or_was_before_is_followed(code: int) -> None:
+    with answering((code, TAKEN)) as (url, _):
+        assert (await send_order(url, {})).answer == TAKEN
+
+
+async def test_an_order_that_may_be_stored_is_looked_for_and_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo_client, "LOOK_SECONDS", PATIENCE)
+    monkeypatch.setattr(demo_client, "LOOK_PAUSE", 0.05)
+    looks = [(503, AWAY), None, (404, ABSENT), (404, ABSENT), (200, TAKEN)]
+    with answering((503, UNKNOWN), *looks) as (url, asked):
+        assert (await send_order(url, {})).answer == TAKEN
+    assert asked == ["POST /api/orders/execute", *["GET /api/orders/1"] * 5]
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("look", "told", "said"),
+    [
+        ((404, ABSENT), Refused, "/api/orders/1 was not stored"),
+        ((503, AWAY), NotKnown, "Nobody knows whether an order was stored. Ask later: http"),
+        (None, NotKnown, "Nobody knows whether an order was stored. Ask later: http"),
+    ],
+)
+async def test_an_order_that_is_not_found_is_told_as_what_is_known_of_it(
+    look: tuple[int, Any] | None, told: type[Exception], said: str
+) -> None:
+    with answering((503, UNKNOWN), look) as (url, asked), pytest.raises(told, match=said):
+        await send_order(url, {})
+    assert len(asked) > 3
+
+
+async def test_an_answer_that_is_lost_is_no_engine_that_is_not_there() -> None:
+    with answering(None) as (url, _), pytest.raises(NotKnown, match="no answer came"):
+        await send_order(url, {})
+
+
+def test_the_demo_tells_of_an_order_that_nobody_knows_of(tmp_path: Path) -> None:
+    with answering(None) as (url, _):
+        ended = run_demo(tmp_path, "--url", url)
+    assert ended.returncode == 1
+    assert "Nobody knows whether" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+async def test_a_stream_that_breaks_is_resumed_where_it_was() -> None:
+    asked = []
+
+    async def serve(socket: websockets.ServerConnection) -> None:
+        assert socket.request is not None
+        asked.append(socket.request.path)
+        statuses = ["pending", "routing", "building"] if len(asked) == 1 else ["building", "failed"]
+        first = {1: 1, 2: 3, 3: 4}[len(asked)]
+        for seq, status in enumerate(statuses, first):
+            await socket.send(json.dumps({"seq": seq, "status": status}))
+        await socket.close(1012 if len(asked) < 3 else 1000)
+
+    order, told = SentOrder({"orderId": "1", "wsUrl": "/ws/orders/1"}, 0.0), []
+    async with asyncio.timeout(PATIENCE), websockets.serve(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await follow(f"http://127.0.0.1:{port}", order, lambda one: told.append(one.status))
+    assert asked == ["/ws/orders/1?after=0", "/ws/orders/1?after=3"]
+    assert told == ["pending", "routing", "building", "failed"]
+
+
+async def test_a_stream_that_is_refused_is_not_asked_again() -> None:
+    async def serve(socket: websockets.ServerConnection) -> None:
+        await socket.send(json.dumps({"type": "error", "httpStatus": 404}))
+        await socket.close(4404)
+
+    order = SentOrder({"orderId": "1", "wsUrl": "/ws/orders/1"}, 0.0)
+    async with asyncio.timeout(PATIENCE), websockets.serve(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Refused, match="4404"):
+            await follow(f"http://127.0.0.1:{port}", order, lambda _: None)
+
+
+def test_a_signature_is_shown_by_its_ends() -> None:
+    assert short("5" * 40 + "abcdef") == "555555...abcdef"
+    assert short("-") == "-"

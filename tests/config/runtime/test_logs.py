@@ -171,8 +171,8 @@ def test_warnings_and_worse_are_counted_by_logger_and_level() -> None:
     logger.warning("not fine")
     logger.error("worse")
     assert dict(counts - before) == {
-        "log_lines:orders.hints/warning": 1,
-        "log_lines:orders.hints/error": 1,
+        "log_lines:orders.engine.hints/warning": 1,
+        "log_lines:orders.engine.hints/error": 1,
     }
 
 

@@ -439,7 +439,7 @@ def test_a_database_that_is_away_is_an_error_for_celery_to_retry(
     store_many(1)
     running = run(ScriptedNetwork(then=Sending.LANDS))
     with monkeypatch.context() as away:
-        away.setattr("config.database.conninfo.conninfo", lambda: "host=/nowhere dbname=none")
+        away.setattr("orders.engine.journal.conninfo", lambda: "host=/nowhere dbname=none")
         running.carry().join(DEADLINE)
         (error,) = running.errors
         assert isinstance(error, psycopg.OperationalError)

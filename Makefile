@@ -12,14 +12,16 @@ INSTALL := install --quiet --quiet --disable-pip-version-check --no-input --no-c
 LOCK := .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(LOCK_ARGS)
 
-.PHONY: help up demo worker test chaos abuse bench picture lock clean
+.PHONY: help up demo worker format check test chaos abuse bench picture lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make up      run the engine (API, worker, scheduler, PostgreSQL, Redis); Ctrl-C stops it"
 	@echo "make demo    send five orders at once and watch them"
 	@echo "make worker  one more worker for the engine that runs"
-	@echo "make test    format, lint, types, imports, migrations, tests"
+	@echo "make check   format, lint, types, what may import what: seconds"
+	@echo "make format  have the code formatted, and mended where that is sure"
+	@echo "make test    make check, migrations, tests"
 	@echo "make chaos   break a running engine for 90 seconds (SEED=7 CHAOS_ARGS=--help)"
 	@echo "make abuse   attack a running engine beside honest clients, three minutes (SEED=7 ABUSE_ARGS=--help)"
 	@echo "make bench   measure"
@@ -36,11 +38,17 @@ demo: .venv/runtime
 worker: .venv/runtime
 	@$(PYTHON) -m config.stack worker
 
-test: .venv/development
+format: .venv/development
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+check: .venv/development
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
+
+test: check
 	$(PYTHON) -m config.stack run --temporary -- sh -e -c '\
 		"$$0" manage.py makemigrations --check --dry-run; \
 		"$$0" manage.py check; \

@@ -32,6 +32,7 @@ from routing.simulation.settings import MOST_VOLATILE, PriceRange, read_faults, 
 WARNED = "ENGINE_WARNED"
 """Set for our own children: the names that are like settings have been told."""
 ALIKE = 0.85
+UNITS = frozenset(("SECOND", "SEC", "MS", "MINUTE", "USD", "USDC", "BP", "PERCENT", "COUNT"))
 
 
 def setting(default: str | None, description: str, unset: str = "none") -> Any:
@@ -450,10 +451,22 @@ def look_alikes(names: Iterable[str]) -> Iterator[str]:
         bare = re.sub(r"^(DJANGO|ENGINE)_(?=.)", "", name.upper())
         meant = get_close_matches(plain(name), known, 1, ALIKE)
         meant = meant or get_close_matches(plain(bare), known, 1, ALIKE)
+        if not meant:
+            best = max(known, key=lambda key: likeness(bare, known[key]))
+            meant = [best] if likeness(bare, known[best]) else []
         if not meant and name.startswith("SIMULATION_"):
             meant = get_close_matches(plain(name), known, 1, 0)
         if meant:
             yield f"{name} is no setting and has no effect: {known[meant[0]]} is probably meant."
+
+
+def likeness(name: str, setting: str) -> int:
+    """Return how many words are shared; 0 where more differs than order, a unit or one word."""
+    ours, theirs = ({word.rstrip("S") for word in one.split("_")} for one in (setting, name))
+    shared = len(ours & theirs)
+    is_same = ours == theirs - UNITS and shared >= 2
+    is_one_off = shared == len(ours) - 1 == len(theirs) - 1 and shared >= 2
+    return 2 * shared if is_same else shared if is_one_off else 0
 
 
 def plain(name: str) -> str:

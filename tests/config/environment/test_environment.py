@@ -322,6 +322,9 @@ def test_settings_that_contradict_each_other_are_refused(
         *(("LOGLEVEL", "LOG_LEVEL"), ("DJANGO_SECRET_KEY", "SECRET_KEY"), ("https", "HTTPS")),
         *(("SIMULATION_FAULT_RATES", "SIMULATION_FAULTS"), ("DATABASE_URI", "DATABASE_URL")),
         ("CORS_ALLOWED_ORIGINS", "ALLOWED_ORIGINS"),
+        *(("ORDER_MAX_VALUE", "MAX_ORDER_VALUE"), ("MAX_ORDER_USD", "MAX_ORDER_VALUE")),
+        *(("QUOTE_TIMEOUT_SECONDS", "QUOTE_TIMEOUT"), ("MAX_BACKLOGS", "MAX_BACKLOG")),
+        *(("TIMEOUT_QUOTES", "QUOTE_TIMEOUT"), ("RATE_LIMIT_ACCOUNT", "ACCOUNT_RATE_LIMIT")),
     ],
 )
 def test_a_name_that_looks_like_a_setting_is_warned_of(name: str, meant: str) -> None:
@@ -342,6 +345,7 @@ def test_names_of_others_are_not_warned_of() -> None:
         ),
         *("DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY", "LOG_FILE", WARNED),
         *("SSH_CONNECTION", "KUBERNETES_PORT", "DATABASE_PUBLIC_URL", "SHELL"),
+        *("AWS_SECRET_ACCESS_KEY", "API_RATE_LIMIT_WINDOW"),
     }
     assert list(look_alikes([*others, *Environment.model_fields])) == []
 

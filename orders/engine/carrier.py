@@ -63,7 +63,8 @@ class Carrier:
     def carry(self, statuses: Iterable[Status] = (), named: Named | None = None) -> None:
         """Carry what is due in these statuses, and the named order; return when all is done.
 
-        Returns at once if another thread is the carrier: then that one was woken.
+        Returns at once if another thread is the carrier: then that one was woken. If it hangs, no
+        order waits for it: other workers look for themselves, and the witness ends this process.
 
         :raises psycopg.Error: the database is away; nothing is lost, ring again later.
         """

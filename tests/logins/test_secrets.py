@@ -1,6 +1,8 @@
 """No page, log line, metric or error has a seed, a recovery code, a password or a session's key."""
 
 import logging
+import secrets
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from config.database.conninfo import conninfo
 from orders.logins.models import Authenticator
 from tests.logins.persons import PASSWORD, browser, code_of, enrol, log_in, make_person
+from tests.support.accounts import make_account
 
 PAGES = [
     *("/", "/api/orders", "/health", "/metrics", "/api/schema", "/api/docs", "/nothing"),
@@ -48,18 +52,32 @@ def test_no_page_or_line_has_a_secret_of_a_person(
 ) -> None:
     caplog.set_level(level)
     settings.REQUIRE_STAFF_MFA = True
+    settings.METRICS_TOKEN = secrets.token_urlsafe(32)
     user = make_person("root", is_staff=True, is_superuser=True)
     client = browser()
     log_in(client, "root")
     seed, codes = enrol(client)
     session = client.cookies["sessionid"].value
+    key = make_account(conninfo()).key
+    for sent in (key, settings.METRICS_TOKEN):
+        assert (
+            client.get("/metrics", headers={"authorization": f"Bearer {sent}x"}).status_code != 500
+        )
+        client.get("/api/orders?clientOrderId=" + sent, headers={"authorization": f"Bearer {sent}"})
     used = codes[0]
     told = walk(client, user, "wrong-code") + walk(browser(), user, "wrong-code")
     client.post("/accounts/second-factor/", {"code": code_of(seed, ahead=1)})
     call_command("reset_second_factor", "root")
     told += walk(client, user, used) + caplog.text
     stored = " ".join(Authenticator.objects.values_list("sealed_seed", flat=True))
-    for secret in (seed, *codes, session, stored or "no seed", f"wrong-{PASSWORD}"):
+    of_the_engine = (
+        settings.METRICS_TOKEN,
+        settings.SECRET_KEY,
+        key,
+        sha256(key.encode()).hexdigest(),
+    )
+    of_a_person = (seed, *codes, session, stored or "no seed", f"wrong-{PASSWORD}")
+    for secret in of_a_person + of_the_engine:
         assert secret not in told
         assert secret.replace("-", "") not in told
 

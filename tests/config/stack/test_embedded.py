@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -217,6 +218,22 @@ def test_root_without_user_namespaces_runs_postgres_as_an_account_and_leaves_no_
     owner, data_dir = run.stdout.split()
     assert owner in ACCOUNTS
     assert not outside_directory(Path(data_dir)).exists()
+
+
+def test_no_command_line_has_a_secret(tmp_path: Path) -> None:
+    """Whoever lists the machine's processes reads them."""
+    words = {name: secrets.token_hex(16) for name in ("SECRET_KEY", "METRICS_TOKEN", "password")}
+    environment = dict(os.environ) | {
+        **words,
+        "DATABASE_URL": f"postgresql://engine:{words['password']}@db.example/engine",
+        "REDIS_URL": f"redis://:{words['password']}@redis.example/0",
+    }
+    with socket.socket() as listener:
+        found = [*processes.engine(environment, listener), processes.another_worker(environment)]
+    found.append(redis.redis(tmp_path, durable=False, lock=0))
+    for child in found:
+        for secret in words.values():
+            assert secret not in " ".join(child.command), child.name
 
 
 @only_root

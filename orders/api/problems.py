@@ -62,7 +62,7 @@ CODES: dict[type[Exception], str] = {
 }
 
 
-class Refused(NamedTuple):
+class ProblemType(NamedTuple):
     """How a refusal of the engine is answered. `{name}` in the detail is a member of the answer."""
 
     status: int
@@ -72,47 +72,47 @@ class Refused(NamedTuple):
     """Seconds, if trying again then helps."""
 
 
-REFUSALS: dict[type[Exception], Refused] = {
-    AccountRequired: Refused(
+REFUSALS: dict[type[Exception], ProblemType] = {
+    AccountRequired: ProblemType(
         400,
         "account_required",
         "Idempotency-Key and clientOrderId belong to an account: give an API key.",
     ),
-    IdempotencyKeyReused: Refused(
+    IdempotencyKeyReused: ProblemType(
         422, "idempotency_key_reused", "Another order was sent under this Idempotency-Key."
     ),
-    ClientOrderIdTaken: Refused(
+    ClientOrderIdTaken: ProblemType(
         409, "client_order_id_taken", "Another order of yours has this clientOrderId."
     ),
-    NotCancellable: Refused(
+    NotCancellable: ProblemType(
         409, "not_cancellable", "The order is {orderStatus} and can no longer be cancelled."
     ),
-    NotRotatable: Refused(
+    NotRotatable: ProblemType(
         409,
         "key_not_rotatable",
         "This key was rotated before, or no longer holds: make a new one.",
     ),
-    TooManyKeys: Refused(
+    TooManyKeys: ProblemType(
         409,
         "too_many_keys",
         f"An account has at most {MAX_KEYS} keys that hold: revoke one first.",
     ),
-    TooManyTickets: Refused(
+    TooManyTickets: ProblemType(
         429, "too_many_requests", "Too many tickets that were not used.", TICKET_SECONDS
     ),
-    ShareIsFull: Refused(
+    ShareIsFull: ProblemType(
         429,
         "too_many_waiting",
         "Too many orders of yours wait. This request stored nothing, come again when some began.",
         OVERLOADED_SECONDS,
     ),
-    Overloaded: Refused(
+    Overloaded: ProblemType(
         503,
         "overloaded",
         "Too many orders wait. This request stored nothing, come again later.",
         OVERLOADED_SECONDS,
     ),
-    OutcomeUnknown: Refused(
+    OutcomeUnknown: ProblemType(
         503,
         "outcome_unknown",
         "The database did not say whether the order was stored. Ask for it by its orderId: found,"

@@ -267,11 +267,11 @@ async def test_an_order_that_nobody_sent_is_not_found(end: str) -> None:
 
 async def test_rest_and_a_socket_say_of_a_missing_order_the_same() -> None:
     order_id = uuid4()
-    answer = await get(f"/api/orders/{order_id}")
+    problem = (await get(f"/api/orders/{order_id}")).json
     async with connected(f"/ws/orders/{order_id}") as socket:
         frame = await socket.message()
-    status = answer.json.pop("status")
-    assert frame == answer.json | {"type": "error", "httpStatus": status}
+    status = problem.pop("status")
+    assert frame == problem | {"type": "error", "httpStatus": status}
 
 
 @pytest.mark.parametrize("kind", REFUSALS)

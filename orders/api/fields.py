@@ -52,6 +52,16 @@ def refuse(field: str, code: str, message: str) -> ValidationError:
     return ValidationError({field: [ErrorDetail(message, code)]})
 
 
+def whole_number(text: str, field: str, message: str = "Not a whole number.") -> int:
+    """Return the number that a query has in this field; PostgreSQL's integers hold it.
+
+    :raises ValidationError: it is not written in one to nine digits.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise refuse(field, "invalid_number", message)
+    return int(text)
+
+
 class Computed(Decimal):
     """A JSON number with as many digits as a double: the last may be noise of a computation."""
 

@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from rest_framework import permissions, status
-from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
+from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,7 +21,6 @@ from config.runtime.session import answered_within
 from orders.access.authentication import InsufficientScope, IsAccount, principal_of
 from orders.access.keys import (
     DEFAULT_DAYS,
-    MAX_KEYS,
     MOST_DAYS,
     OVERLAP_HOURS,
     READ,
@@ -39,7 +38,7 @@ from orders.access.keys import (
 from orders.api import filters
 from orders.api.base_views import ANSWER_SECONDS, ProblemAPIView
 from orders.api.key_requests import NewKey, NewName, Rotation, key_as_json
-from orders.api.problems import invalid_fields
+from orders.api.problems import REFUSALS, invalid_fields
 from orders.api.schema import openapi
 from orders.models import ApiKey
 
@@ -60,29 +59,11 @@ class SessionRequired(PermissionDenied):
     default_code = "session_required"
 
 
-class KeyNotRotatable(APIException):
-    """It was rotated before, or no longer holds."""
-
-    status_code = status.HTTP_409_CONFLICT
-    default_detail = "This key was rotated before, or no longer holds: make a new one."
-    default_code = "key_not_rotatable"
-
-
-class KeysFull(APIException):
-    """The account has as many keys as it may. Revoke one, and try again."""
-
-    status_code = status.HTTP_409_CONFLICT
-    default_detail = f"An account has at most {MAX_KEYS} keys that hold: revoke one first."
-    default_code = "too_many_keys"
-
-
 class KeysView(ProblemAPIView):
     """The account's API keys (GET), and new ones (POST)."""
 
+    name = "API keys"
     permission_classes = (IsAccount,)
-
-    def get_view_name(self) -> str:
-        return "API keys"
 
     @openapi.KEYS
     def get(self, request: Request) -> Response:
@@ -96,20 +77,15 @@ class KeysView(ProblemAPIView):
         filters.check_names(request, set())
         refuse_keys(request)
         wish, doer = NewKey(data=request.data).wish(), doer_of(request)
-        try:
-            key, secret = make_key(cast(int, request.user.pk), wish, doer)
-        except TooManyKeys:
-            raise KeysFull from None
+        key, secret = make_key(cast(int, request.user.pk), wish, doer)
         return made(key, secret)
 
 
 class KeyView(ProblemAPIView):
     """One API key of the account (GET), and its name (PATCH)."""
 
+    name = "API key"
     permission_classes = (IsAccount,)
-
-    def get_view_name(self) -> str:
-        return "API key"
 
     @openapi.KEY
     def get(self, request: Request, prefix: str) -> Response:
@@ -129,10 +105,8 @@ class KeyView(ProblemAPIView):
 class RotateKeyView(ProblemAPIView):
     """Make the key's successor (POST); the key itself holds for some hours more."""
 
+    name = "Rotate"
     permission_classes = (IsAccount,)
-
-    def get_view_name(self) -> str:
-        return "Rotate"
 
     @openapi.ROTATE_KEY
     def post(self, request: Request, prefix: str) -> Response:
@@ -140,22 +114,15 @@ class RotateKeyView(ProblemAPIView):
         key = find_key(request, prefix)
         refuse_other_keys(request, key)
         hours = Rotation(data=request.data or {}).hours()
-        try:
-            new, secret = rotate_key(key, hours, doer_of(request))
-        except NotRotatable:
-            raise KeyNotRotatable from None
-        except TooManyKeys:
-            raise KeysFull from None
+        new, secret = rotate_key(key, hours, doer_of(request))
         return made(new, secret)
 
 
 class RevokeKeyView(ProblemAPIView):
     """End the key (POST), at once and for ever. Once more does no harm."""
 
+    name = "Revoke"
     permission_classes = (IsAccount,)
-
-    def get_view_name(self) -> str:
-        return "Revoke"
 
     @openapi.REVOKE_KEY
     def post(self, request: Request, prefix: str) -> Response:
@@ -215,10 +182,8 @@ def done(request: HttpRequest) -> dict[str, Any]:
         errors = invalid_fields(refused)["errors"]
         found = [f"{one['field']}: {one['message']}" for one in errors]
         return {"refusals": found, "given": written(request)}
-    except NotRotatable:
-        return {"refusals": [KeyNotRotatable.default_detail]}
-    except TooManyKeys:
-        return {"refusals": [KeysFull.default_detail]}
+    except (NotRotatable, TooManyKeys) as refused:
+        return {"refusals": [REFUSALS[type(refused)].detail]}
     except KeyNotFound as refused:
         return {"refusals": [str(refused)]}
     return {"refusals": ["That is nothing that can be done to a key."]}

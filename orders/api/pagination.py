@@ -13,10 +13,10 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
-from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
+from orders.api.fields import refuse, whole_number
 from orders.api.filters import Wanted
 from orders.models import Order
 
@@ -136,14 +136,10 @@ def _up_to(edge: Place) -> Q:
 
 def read_limit(request: Request) -> int:
     """:raises ValidationError: it is no number of orders that a page may have."""
-    text = request.query_params.get("limit")
-    if text is None:
-        return DEFAULT_LIMIT
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise ValidationError({"limit": [ErrorDetail("Not a whole number.", "invalid_number")]})
-    if not 1 <= int(text) <= MAX_LIMIT:
-        raise ValidationError({"limit": [ErrorDetail(f"From 1 to {MAX_LIMIT}.", "out_of_range")]})
-    return int(text)
+    limit = whole_number(request.query_params.get("limit", str(DEFAULT_LIMIT)), "limit")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise refuse("limit", "out_of_range", f"From 1 to {MAX_LIMIT}.")
+    return limit
 
 
 def check_offset(request: Request) -> None:
@@ -151,12 +147,8 @@ def check_offset(request: Request) -> None:
 
     :raises ValidationError: any other would show some orders twice and others never, as they come.
     """
-    text = request.query_params.get("offset", "0")
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise ValidationError({"offset": [ErrorDetail("Not a whole number.", "invalid_number")]})
-    if int(text):
-        text = "Only 0: go on by the cursor in next."
-        raise ValidationError({"offset": [ErrorDetail(text, "out_of_range")]})
+    if whole_number(request.query_params.get("offset", "0"), "offset"):
+        raise refuse("offset", "out_of_range", "Only 0: go on by the cursor in next.")
 
 
 def read_place(request: Request) -> Place | None:
@@ -166,7 +158,7 @@ def read_place(request: Request) -> Place | None:
         return None if text is None else Place.parse(text)
     except (ValueError, KeyError, OverflowError):
         text = "Not a cursor of ours: take it from next or previous."
-        raise ValidationError({"cursor": [ErrorDetail(text, "invalid_cursor")]}) from None
+        raise refuse("cursor", "invalid_cursor", text) from None
 
 
 def link_to(url: str, place: Place | None) -> str | None:

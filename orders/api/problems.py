@@ -4,7 +4,7 @@ import logging
 import math
 import sys
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -17,12 +17,14 @@ from rest_framework.response import Response
 
 from config.runtime.session import is_connection_lost
 from orders.access.admission import OVERLOADED_SECONDS, Overloaded, ShareIsFull
+from orders.access.keys import MAX_KEYS, NotRotatable, TooManyKeys
 from orders.access.tickets import TICKET_SECONDS, TooManyTickets
 from orders.api.dialects import CLIENT_ORDER_ID
 from orders.engine.submission import (
     AccountRequired,
     ClientOrderIdTaken,
     IdempotencyKeyReused,
+    NotCancellable,
     OutcomeUnknown,
 )
 
@@ -59,40 +61,64 @@ CODES: dict[type[Exception], str] = {
     exceptions.NotFound: "not_found",
 }
 
-# What the engine refuses: status, code, what is said of it, and when to come again (seconds).
-REFUSALS: dict[type[Exception], tuple[int, str, str, int | None]] = {
-    AccountRequired: (
-        *(400, "account_required"),
-        *("Idempotency-Key and clientOrderId belong to an account: give an API key.", None),
+
+class ProblemType(NamedTuple):
+    """How a refusal of the engine is answered. `{name}` in the detail is a member of the answer."""
+
+    status: int
+    code: str
+    detail: str
+    retry_after: int | None = None
+    """Seconds, if trying again then helps."""
+
+
+REFUSALS: dict[type[Exception], ProblemType] = {
+    AccountRequired: ProblemType(
+        400,
+        "account_required",
+        "Idempotency-Key and clientOrderId belong to an account: give an API key.",
     ),
-    IdempotencyKeyReused: (
-        *(422, "idempotency_key_reused"),
-        *("Another order was sent under this Idempotency-Key.", None),
+    IdempotencyKeyReused: ProblemType(
+        422, "idempotency_key_reused", "Another order was sent under this Idempotency-Key."
     ),
-    ClientOrderIdTaken: (
-        *(409, "client_order_id_taken"),
-        *("Another order of yours has this clientOrderId.", None),
+    ClientOrderIdTaken: ProblemType(
+        409, "client_order_id_taken", "Another order of yours has this clientOrderId."
     ),
-    Overloaded: (
-        *(503, "overloaded"),
-        "Too many orders wait. This request stored nothing, come again later.",
-        OVERLOADED_SECONDS,
+    NotCancellable: ProblemType(
+        409, "not_cancellable", "The order is {orderStatus} and can no longer be cancelled."
     ),
-    ShareIsFull: (
-        *(429, "too_many_waiting"),
+    NotRotatable: ProblemType(
+        409,
+        "key_not_rotatable",
+        "This key was rotated before, or no longer holds: make a new one.",
+    ),
+    TooManyKeys: ProblemType(
+        409,
+        "too_many_keys",
+        f"An account has at most {MAX_KEYS} keys that hold: revoke one first.",
+    ),
+    TooManyTickets: ProblemType(
+        429, "too_many_requests", "Too many tickets that were not used.", TICKET_SECONDS
+    ),
+    ShareIsFull: ProblemType(
+        429,
+        "too_many_waiting",
         "Too many orders of yours wait. This request stored nothing, come again when some began.",
         OVERLOADED_SECONDS,
     ),
-    OutcomeUnknown: (
-        *(503, "outcome_unknown"),
+    Overloaded: ProblemType(
+        503,
+        "overloaded",
+        "Too many orders wait. This request stored nothing, come again later.",
+        OVERLOADED_SECONDS,
+    ),
+    OutcomeUnknown: ProblemType(
+        503,
+        "outcome_unknown",
         "The database did not say whether the order was stored. Ask for it by its orderId: found,"
         " it is stored; not found ten seconds after the database answers again, it is not. With an"
         " Idempotency-Key or a clientOrderId, send the same again: it stays one order.",
         UNKNOWN_SECONDS,
-    ),
-    TooManyTickets: (
-        *(429, "too_many_requests"),
-        *("Too many tickets that were not used.", TICKET_SECONDS),
     ),
 }
 
@@ -102,17 +128,6 @@ class OrderNotFound(exceptions.NotFound):
 
     default_detail = "There is no such order."
     default_code = "order_not_found"
-
-
-class NotCancellable(exceptions.APIException):
-    """The order has been submitted or has ended; its status says which."""
-
-    status_code = HTTPStatus.CONFLICT
-    default_code = "not_cancellable"
-
-    def __init__(self, status: str) -> None:
-        self.order_status = status
-        super().__init__(f"The order is {status} and can no longer be cancelled.")
 
 
 class TooManyRequests(exceptions.APIException):
@@ -174,11 +189,19 @@ def refusal(error: Exception) -> Problem | None:
     found = REFUSALS.get(type(error))
     if found is None:
         return None
-    status, code, detail, seconds = found
+    seconds = found.retry_after
     members: dict[str, Any] = {} if seconds is None else {"retryAfter": seconds}
     if isinstance(error, OutcomeUnknown):
         members |= {"orderId": error.order_id, "wsUrl": f"/ws/orders/{error.order_id}"}
-    return problem(status, code, detail, **members)
+    if isinstance(error, NotCancellable):
+        members["orderStatus"] = error.status
+    return problem(found.status, found.code, found.detail.format(**members), **members)
+
+
+def problem_of(error: exceptions.APIException, **members: Any) -> Problem:
+    """Return the problem of an error that REST raises; sockets say it in the same words."""
+    code = CODES.get(type(error), error.default_code)
+    return problem(int(error.status_code), code, str(error.detail), **members)
 
 
 def too_many_requests(wait: float, says: str = TOO_MANY) -> Problem:
@@ -227,10 +250,7 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
         data = too_many_requests(error.wait, str(error.detail))
         headers["Retry-After"] = str(data["retryAfter"])
     else:
-        code = CODES.get(type(error), error.default_code)
-        data = problem(int(error.status_code), code, str(error.detail))
-    if isinstance(error, NotCancellable):
-        data["orderStatus"] = error.order_status
+        data = problem_of(error)
     if isinstance(error, CancellationUnknown):
         data["orderId"] = error.order_id
     if (challenge := getattr(error, "auth_header", None)) is not None:
@@ -308,7 +328,7 @@ def server_error(request: HttpRequest) -> JsonResponse:
     if is_database_away(sys.exc_info()[1]):
         # A page may have sent an order before.
         detail = AWAY if request.method in ("GET", "HEAD") else LOOK_FIRST
-        found = as_response(problem(503, DatabaseUnavailable.default_code, detail))
+        found = as_response(problem_of(DatabaseUnavailable(detail)))
         found.headers["Retry-After"] = "1"
         return found
     return as_response(problem(500, "internal_error", "Something broke on our side."))

@@ -28,13 +28,12 @@ from orders.access.read_limits import cost_of_list
 from orders.access.tickets import TooManyTickets, issue_ticket
 from orders.api import dialects, filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
-from orders.api.fields import idempotency_key_of
+from orders.api.fields import idempotency_key_of, whole_number
 from orders.api.markets import etag_of, markets_as_json
 from orders.api.parsers import ExactJSONParser
 from orders.api.problems import (
     CancellationUnknown,
     HttpsRequired,
-    NotCancellable,
     OrderNotFound,
     TooManyRequests,
     is_database_away,
@@ -75,9 +74,6 @@ class OrdersView(AsyncAPIView):
     about = "orders/api/orders.html"
     stores_orders = True
     sent: dict[str, Any] | None = None
-
-    def get_view_name(self) -> str:
-        return "Orders"
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> OrderRequestSerializer:
         """Give the browsable page its form, filled in with what was sent, or with an example."""
@@ -168,9 +164,6 @@ class OrderView(ProblemAPIView):
 
     about = "orders/api/order.html"
 
-    def get_view_name(self) -> str:
-        return "Order"
-
     @openapi.ORDER
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
@@ -182,14 +175,13 @@ class EventsView(ProblemAPIView):
 
     about = "orders/api/events.html"
 
-    def get_view_name(self) -> str:
-        return "Events"
-
     @openapi.EVENTS
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, {"after"})
         order = find_order(request, order_id)
-        events = OrderEvent.objects.filter(order=order, seq__gt=read_after(request)).order_by("seq")
+        text = "A seq: a whole number, 0 or more."
+        after = whole_number(request.query_params.get("after", "0"), "after", text)
+        events = OrderEvent.objects.filter(order=order, seq__gt=after).order_by("seq")
         return Response(
             {
                 "orderId": str(order.id),
@@ -205,9 +197,6 @@ class RouteView(ProblemAPIView):
 
     about = "orders/api/route.html"
 
-    def get_view_name(self) -> str:
-        return "Route"
-
     @openapi.ROUTE
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
@@ -222,9 +211,6 @@ class CancelView(ProblemAPIView):
     parser_classes = (ExactJSONParser, FormParser)
     about = "orders/api/cancel.html"
 
-    def get_view_name(self) -> str:
-        return "Cancel"
-
     @openapi.CANCEL
     def post(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
@@ -234,8 +220,6 @@ class CancelView(ProblemAPIView):
         try:
             submission.cancel_order(order.id)
             cancelled = find_order(request, order_id)
-        except submission.NotCancellable as refused:
-            raise NotCancellable(refused.status) from None
         except Error as error:
             if not is_database_away(error):
                 raise
@@ -248,9 +232,6 @@ class MarketsView(ProblemAPIView):
 
     authentication_classes = permission_classes = ()  # it is the same for everybody
     about = "orders/api/markets.html"
-
-    def get_view_name(self) -> str:
-        return "Markets"
 
     @openapi.MARKETS
     def get(self, request: Request) -> HttpResponseBase:
@@ -270,10 +251,8 @@ class TicketsView(ProblemAPIView):
     For pages, which can give a WebSocket no header. Programs send their key with the handshake.
     """
 
+    name = "Tickets for WebSockets"
     permission_classes = (IsAccount,)
-
-    def get_view_name(self) -> str:
-        return "Tickets for WebSockets"
 
     @openapi.TICKETS
     def post(self, request: Request) -> Response:
@@ -301,9 +280,6 @@ class HealthView(AsyncAPIView):
     permission_classes = ()
     read_cost = 0
     about = "orders/api/health.html"
-
-    def get_view_name(self) -> str:
-        return "Health"
 
     @openapi.HEALTH
     async def get(self, request: Request) -> HttpResponseBase:
@@ -344,14 +320,6 @@ def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
     asgi: Any = request._request
     headers: list[tuple[bytes, bytes]] = asgi.scope["headers"]
     return headers
-
-
-def read_after(request: Request) -> int:
-    text = request.query_params.get("after", "0")
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        detail = ErrorDetail("A seq: a whole number, 0 or more.", "invalid_number")
-        raise ValidationError({"after": [detail]})
-    return int(text)
 
 
 def shown(request: Request, order: Order) -> dict[str, Any]:

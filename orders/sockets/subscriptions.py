@@ -8,16 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from orders.api.dialects import ID_PARAMETERS, order_named_in, with_numbers, word_of
-from orders.api.problems import problem
-from orders.sockets.consumers import (
-    DATABASE_AWAY,
-    DATABASE_ERRORS,
-    MAX_OPEN_ORDERS,
-    Close,
-    Ended,
-    OrderEntry,
-    OrderStream,
-)
+from orders.api.problems import DatabaseUnavailable, OrderNotFound, problem, problem_of
+from orders.sockets.consumers import OrderEntry, OrderStream
+from orders.sockets.protocol import DATABASE_ERRORS, Close, Ended
 from orders.sockets.streams import UnknownOrder, Watch
 
 logger = logging.getLogger(__name__)
@@ -51,7 +44,7 @@ class Subscriptions(InNumbers, OrderEntry):
 
     async def connect(self) -> None:
         await self.admit()
-        named = [self._query()[name] for name in ID_PARAMETERS if name in self._query()]
+        named = [self.query()[name] for name in ID_PARAMETERS if name in self.query()]
         self._only_follows = bool(named)
         known = {*ID_PARAMETERS, "ticket"}
         await self.check_query(known | {"after"} if self._only_follows else known)
@@ -59,7 +52,7 @@ class Subscriptions(InNumbers, OrderEntry):
         await self.identify()
         if len(named) > 1:
             detail = f"Give one of {' and '.join(ID_PARAMETERS)}."
-            await self._end(Close.JUNK, problem(400, "invalid_request", detail))
+            await self.end(Close.JUNK, problem(400, "invalid_request", detail))
         if named:
             await self.follow(named[0])
         else:
@@ -73,10 +66,10 @@ class Subscriptions(InNumbers, OrderEntry):
         try:
             await self.subscribe(str(UUID(named)) if isinstance(named, str) else "")
         except (ValueError, UnknownOrder):
-            await self.say_problem(problem(404, "order_not_found", "There is no such order."))
+            await self.say_problem(problem_of(OrderNotFound()))
         except DATABASE_ERRORS as error:
             logger.warning("an order cannot be followed: %s", error)
-            await self.say_problem(problem(503, *DATABASE_AWAY))
+            await self.say_problem(problem_of(DatabaseUnavailable()))
 
     async def subscribe(self, order_id: str) -> None:
         """Follow an order from its beginning, unless this socket does already.
@@ -88,9 +81,7 @@ class Subscriptions(InNumbers, OrderEntry):
         """
         if order_id in self.watches:
             return
-        if len(self.watches) >= MAX_OPEN_ORDERS:
-            detail = f"One socket follows at most {MAX_OPEN_ORDERS} orders."
-            await self._end(Close.TOO_MUCH, problem(429, "too_many_orders", detail))
+        await self.refuse_one_too_many()
         if not order_id:
             raise UnknownOrder
         await self.streams.history(order_id, END_OF_LOG, self.principal.owner)

@@ -22,7 +22,7 @@ from orders.api.problems import CODES, REFUSALS
 from orders.api.serializers import ORDER_REQUEST, InvalidOrder
 from orders.lifecycle import Status
 from orders.models import FailureCode
-from orders.sockets.consumers import Close
+from orders.sockets.protocol import Close
 from orders.urls import entry_paths
 from routing.tokens import TOKENS
 
@@ -118,7 +118,7 @@ def test_every_status_is_explained() -> None:
 
 def test_every_error_code_of_the_framework_is_listed() -> None:
     listed = set(re.findall(r"`([a-z_]+)`", README))
-    refusals = {code for _, code, _, _ in REFUSALS.values()}
+    refusals = {refused.code for refused in REFUSALS.values()}
     assert {*CODES.values(), *refusals, "https_required"} <= listed
 
 

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from orders.sockets.consumers import Close
+from orders.sockets.protocol import Close
 from tests.support.accounts import Account, make_account
 from tests.support.checker import load, violations
 from tests.support.engine import PATIENCE, SELL, Answer, Engine, Web, listen, processes, wait_for

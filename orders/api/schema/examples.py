@@ -4,17 +4,25 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample
 
+from orders.access.admission import Overloaded
 from orders.api.problems import (
-    AWAY,
     NOTHING_STORED,
-    REFUSALS,
     CancellationUnknown,
+    DatabaseUnavailable,
+    OrderNotFound,
     problem,
+    problem_of,
     refusal,
     too_many_requests,
 )
 from orders.api.schema.sockets import asyncapi
-from orders.engine.submission import OutcomeUnknown
+from orders.engine.submission import (
+    AccountRequired,
+    ClientOrderIdTaken,
+    IdempotencyKeyReused,
+    NotCancellable,
+    OutcomeUnknown,
+)
 from orders.lifecycle import Status
 from routing.tokens import JUP, SOL, USDC, USDT
 
@@ -224,17 +232,10 @@ INVALID_AFTER = OpenApiExample(
         "invalid_request", "after", "invalid_number", "A seq: a whole number, 0 or more."
     ),
 )
-UNKNOWN_ORDER = OpenApiExample(
-    "No such order", value=problem(404, "order_not_found", "There is no such order.")
-)
+UNKNOWN_ORDER = OpenApiExample("No such order", value=problem_of(OrderNotFound()))
 NOT_CANCELLABLE = OpenApiExample(
     "Submitted",
-    value=problem(
-        409,
-        "not_cancellable",
-        "The order is submitted and can no longer be cancelled.",
-        orderStatus="submitted",
-    ),
+    value=refusal(NotCancellable(Status.SUBMITTED)),
 )
 WHO_ARE_YOU = OpenApiExample(
     "No API key",
@@ -244,30 +245,29 @@ WHO_ARE_YOU = OpenApiExample(
 )
 
 
-def _raised(kind: type[Exception]) -> Exception:
-    return OutcomeUnknown(ORDER_ID) if kind is OutcomeUnknown else kind()
-
-
+ORDERS_REFUSED = (
+    AccountRequired(),
+    IdempotencyKeyReused(),
+    ClientOrderIdTaken(),
+    Overloaded(),
+    OutcomeUnknown(ORDER_ID),
+)
 REFUSED = {
     status: [
-        OpenApiExample(code, value=found)
-        for error, (its_status, code, _, _) in REFUSALS.items()
-        if its_status == status and (found := refusal(_raised(error)))
+        OpenApiExample(found["error"], value=found)
+        for found in filter(None, map(refusal, ORDERS_REFUSED))
+        if found["status"] == status
     ]
     for status in (400, 409, 422, 503)
 }
 TOO_MANY = OpenApiExample("Too many", value=too_many_requests(7))
-NO_DATABASE_PROBLEM = OpenApiExample(
-    "No database", value=problem(503, "database_unavailable", AWAY)
-)
+NO_DATABASE_PROBLEM = OpenApiExample("No database", value=problem_of(DatabaseUnavailable()))
 NOTHING_STORED_PROBLEM = OpenApiExample(
-    "No database", value=problem(503, "database_unavailable", NOTHING_STORED)
+    "No database", value=problem_of(DatabaseUnavailable(NOTHING_STORED))
 )
 CANCELLATION_UNKNOWN = OpenApiExample(
     "Outcome unknown",
-    value=problem(
-        503, "outcome_unknown", str(CancellationUnknown.default_detail), orderId=ORDER_ID
-    ),
+    value=problem_of(CancellationUnknown(ORDER_ID), orderId=ORDER_ID),
 )
 
 KEY: dict[str, Any] = {

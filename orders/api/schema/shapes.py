@@ -78,10 +78,10 @@ PROBLEM_CODES = sorted(
     {
         *FRAMEWORK_CODES,
         *("invalid_order", "invalid_request", "bad_request", "order_not_found"),
-        *("not_cancellable", "database_unavailable", "body_too_large", "internal_error"),
-        *(code for _, code, _, _ in REFUSALS.values()),
+        *("database_unavailable", "body_too_large", "internal_error"),
+        *(refused.code for refused in REFUSALS.values()),
         *("https_required", "bad_handshake", "websocket_version", "insufficient_scope"),
-        *("session_required", "key_not_found", "key_not_rotatable", "too_many_keys"),
+        *("session_required", "key_not_found"),
     }
 )
 ALIAS: Schema = {"x-alias": True}

@@ -182,6 +182,7 @@ def test_a_person_does_the_same_by_the_api(browser: Client) -> None:
         found_key(made["key"])
     again = send(browser, f"{path}/rotate")
     assert (again.status_code, again.json()["error"]) == (409, "key_not_rotatable")
+    assert again.json()["detail"].endswith("no longer holds: make a new one.")
     ended = send(browser, f"{API}/{new['prefix']}/revoke").json()
     assert ended["standing"] == "revoked"
     assert send(browser, f"{API}/{new['prefix']}/revoke").json() == ended
@@ -242,6 +243,7 @@ def test_an_account_has_not_keys_without_end(browser: Client, alice: User) -> No
     )
     answer = send(browser, API, {"scopes": ["read"]})
     assert (answer.status_code, answer.json()["error"]) == (409, "too_many_keys")
+    assert answer.json()["detail"].endswith("keys that hold: revoke one first.")
     assert "revoke one first" in submit(browser, deed="make", scopes="read")
     assert send(browser, f"{API}/oee_0/revoke").status_code == 200
     assert send(browser, API, {"scopes": ["read"]}).status_code == 201

@@ -10,7 +10,9 @@ import redis
 from django.test import override_settings
 
 from config.database.conninfo import conninfo
+from orders.api.problems import REFUSALS, refusal
 from orders.engine.hints import ACTIVE_ORDERS, hints_of_this_loop
+from orders.engine.submission import NotCancellable, OutcomeUnknown
 from orders.lifecycle import Status
 from orders.urls import entry_paths
 from tests.support.accounts import make_account
@@ -231,6 +233,7 @@ async def test_an_order_that_was_not_submitted_is_cancelled_once(way: tuple[Stat
     again = await post(f"/api/orders/{order_id}/cancel/", {})
     assert_problem(again, 409, "not_cancellable")
     assert again.json["orderStatus"] == "cancelled"
+    assert again.json["detail"] == "The order is cancelled and can no longer be cancelled."
     events = (await get(f"/api/orders/{order_id}/events")).json["events"]
     assert [event["status"] for event in events] == ["pending", *way, "cancelled"]
 
@@ -260,6 +263,27 @@ async def test_an_order_that_nobody_sent_is_not_found(end: str) -> None:
     for order_id in (str(uuid4()), "1", "null", "%00", "%F0%9F%92%A5", "0" * 31 + "-", "9" * 5_000):
         answer = await request(method, f"/api/orders/{order_id}{end}")
         assert_problem(answer, 404, "order_not_found")
+
+
+async def test_rest_and_a_socket_say_of_a_missing_order_the_same() -> None:
+    order_id = uuid4()
+    problem = (await get(f"/api/orders/{order_id}")).json
+    async with connected(f"/ws/orders/{order_id}") as socket:
+        frame = await socket.message()
+    status = problem.pop("status")
+    assert frame == problem | {"type": "error", "httpStatus": status}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_no_refusal_leaves_a_blank_in_what_it_says(kind: type[Exception]) -> None:
+    about: dict[type[Exception], tuple[Any, ...]] = {
+        OutcomeUnknown: (str(uuid4()),),
+        NotCancellable: (Status.FAILED,),
+    }
+    found = refusal(kind(*about.get(kind, ())))
+    assert found is not None
+    assert (found["status"], found["error"]) == (REFUSALS[kind].status, REFUSALS[kind].code)
+    assert not {"{", "}"} & set(found["detail"])
 
 
 @pytest.mark.parametrize("path", ["/api/orders/quote", "/api/orders/batch/", "/api/orders/x/route"])

@@ -16,6 +16,8 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from config.runtime.session import DEADLINE
+from orders.api import key_views, views
+from orders.api.base_views import ProblemAPIView
 from orders.api.renderers import PageRenderer
 from orders.api.serializers import EXAMPLE
 from orders.lifecycle import Status
@@ -415,3 +417,24 @@ async def test_whatever_was_sent_in_json_is_shown_on_the_page_unharmed(sent: Any
     assert set(EXAMPLE) < set(Page(answer).order_form.fields)
     assert "<b>" not in answer.text.partition("invalid_order")[2]
     assert "<script>" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("view", "name"),
+    [
+        (views.OrdersView, "Orders"),
+        (views.OrderView, "Order"),
+        (views.EventsView, "Events"),
+        (views.RouteView, "Route"),
+        (views.CancelView, "Cancel"),
+        (views.MarketsView, "Markets"),
+        (views.HealthView, "Health"),
+        (views.TicketsView, "Tickets for WebSockets"),
+        (key_views.KeysView, "API keys"),
+        (key_views.KeyView, "API key"),
+        (key_views.RotateKeyView, "Rotate"),
+        (key_views.RevokeKeyView, "Revoke"),
+    ],
+)
+def test_a_page_is_headed_by_what_it_shows(view: type[ProblemAPIView], name: str) -> None:
+    assert view().get_view_name() == name

@@ -460,7 +460,7 @@ async def test_a_socket_whose_orders_have_ended_waits_and_is_closed(
 
 
 async def test_so_many_orders_are_followed_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriptions, "MAX_OPEN_ORDERS", 2)
+    monkeypatch.setattr(consumers, "MAX_OPEN_ORDERS", 2)
     async with connected("/ws") as socket:
         for _ in range(2):
             assert (await told_of(socket, await submit()))["status"] == "pending"

@@ -5,7 +5,9 @@ import orjson
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
+from rest_framework.exceptions import ValidationError
 
+from orders.api.fields import whole_number
 from orders.api.parsers import parse_json
 from orders.api.problems import invalid_fields
 from orders.api.serializers import InvalidOrder, OrderRequestSerializer, read_new_order
@@ -570,3 +572,13 @@ def test_a_pair_without_pools_is_taken_where_a_third_token_joins_it() -> None:
     swap = read({"tokenIn": "USDT", "tokenOut": "jup", "amountIn": 1})
     assert (swap.market.name, swap.side) == ("JUP/USDT", Side.BUY)
     assert {path.through.symbol for path in swap.market.paths} == {"SOL", "USDC"}
+
+
+def test_a_whole_number_of_a_query_has_one_to_nine_digits() -> None:
+    for text in ("0", "7", "007", "9" * 9):
+        assert whole_number(text, "after") == int(text)
+    for text in ("", "-1", "+1", "1.0", " 1", "1_0", "\u00b2", "\uff11", "x", "1" * 10):
+        with pytest.raises(ValidationError) as refused:
+            whole_number(text, "after", "No seq.")
+        assert refused.value.detail == {"after": ["No seq."]}
+        assert refused.value.get_codes() == {"after": ["invalid_number"]}

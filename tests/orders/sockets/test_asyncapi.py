@@ -14,8 +14,8 @@ from orders.api.dialects import ENTRY_PATHS
 from orders.api.schema.sockets import asyncapi
 from orders.api.serializers import ORDER_REQUEST
 from orders.lifecycle import Status
-from orders.sockets import consumers, subscriptions, urls
-from orders.sockets.consumers import Close
+from orders.sockets import consumers, protocol, subscriptions, urls
+from orders.sockets.protocol import Close
 from tests.support.client import Socket, connected, database_away, get, post, submit
 from tests.support.shapes import assert_shape, assert_told, has_shape, name_of
 from tests.support.walker import Walker
@@ -76,7 +76,7 @@ def test_the_schemas_say_no_to_what_is_none_of_them() -> None:
 NAMED = {  # by constants and by orders/api/problems.py
     *("invalid_order", "database_unavailable", "account_required", "client_order_id_taken"),
     *("overloaded", "too_many_waiting", "too_many_requests", "outcome_unknown"),
-    "invalid_request",
+    *("invalid_request", "insufficient_scope", "order_not_found"),
 }
 
 
@@ -85,7 +85,7 @@ def test_close_codes_and_words_are_those_of_the_code() -> None:
     assert codes == {*Close, 1012}
     for channel in asyncapi()["channels"].values():
         assert set(channel["x-close-codes"]) == codes
-    code = "".join(Path(one.__file__).read_text() for one in (consumers, subscriptions))
+    code = "".join(Path(one.__file__).read_text() for one in (protocol, consumers, subscriptions))
     sent = set(re.findall(r'problem\(\d+, "([a-z_]+)"', code))
     assert set(SCHEMAS["SocketError"]["properties"]["error"]["enum"]) == sent | NAMED
     assert set(SCHEMAS["Status"]["enum"]) == set(Status) == set(MESSAGES) & set(Status)
@@ -176,7 +176,7 @@ async def provoke_junk(socket: Socket) -> None:
 
 
 async def provoke_flood(socket: Socket) -> None:
-    for _ in range(consumers.MAX_FRAMES + 1):
+    for _ in range(protocol.MAX_FRAMES + 1):
         await socket.send({"action": "dance"})
 
 

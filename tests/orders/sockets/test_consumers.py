@@ -13,7 +13,7 @@ from config.runtime.redis_listening import listening_options
 from orders.engine.hints import hints_of_this_loop
 from orders.events import Event
 from orders.lifecycle import Status
-from orders.sockets import consumers, streams
+from orders.sockets import consumers, protocol, streams
 from orders.sockets.streams import streams_of_this_loop
 from orders.urls import entry_paths
 from tests.support.accounts import Account
@@ -450,7 +450,7 @@ async def test_an_order_sent_to_a_stream_is_not_taken_and_the_stream_goes_on() -
 
 
 async def test_a_flood_of_frames_is_closed_with_4429(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "MAX_FRAMES", 5)
+    monkeypatch.setattr(protocol, "MAX_FRAMES", 5)
     before = count_stored()
     async with connected("/execute") as socket:
         for _ in range(6):
@@ -623,7 +623,7 @@ async def test_without_redis_a_socket_still_tells_all(
 ) -> None:
     layers = deepcopy(settings.CHANNEL_LAYERS)
     layers["default"]["CONFIG"]["hosts"] = [listening_options(NO_REDIS, connect_seconds=1)]
-    monkeypatch.setattr(consumers, "LAYER_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "LAYER_SECONDS", 0.2)
     settings.CHANNEL_LAYERS, settings.REDIS_URL = layers, NO_REDIS
     order_id = await submit()
     async with stream(order_id) as socket:

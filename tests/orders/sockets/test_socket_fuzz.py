@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 
 from config.database.conninfo import conninfo
-from orders.sockets.consumers import Close
+from orders.sockets.protocol import Close
 from tests.support.accounts import execute, make_account
 from tests.support.client import SELL_SOL, connected
 from tests.support.engine import Web, engine

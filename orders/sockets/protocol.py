@@ -1,0 +1,337 @@
+"""How a socket opens, hears, says and closes, whatever is followed on it (`consumers.py`)."""
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from enum import IntEnum
+from typing import Any, NoReturn, cast
+from urllib.parse import parse_qs
+
+import msgpack
+import orjson
+import psycopg
+from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
+from channels.utils import await_many_dispatch
+from django.db import InterfaceError, OperationalError
+from rest_framework.exceptions import ValidationError
+
+from config.http.door import RETRY, RETRY_SECONDS, TOO_MANY_SOCKETS, can_be_told, refuse_handshake
+from config.http.refusal import Refusal
+from config.runtime.counters import counts
+from orders.access.accounts import NOBODY, NotAuthenticated, accounts_of_this_loop
+from orders.access.authentication import (
+    CHALLENGE,
+    InsufficientScope,
+    authenticate_socket,
+    tell_of_limit,
+)
+from orders.access.keys import READ
+from orders.api.dialects import PONG, is_ping
+from orders.api.filters import check_query
+from orders.api.parsers import MalformedJSON, parse_json
+from orders.api.problems import (
+    DatabaseUnavailable,
+    Problem,
+    invalid_fields,
+    problem,
+    problem_of,
+)
+from orders.sockets.streams import LAYER_FAULTS, streams_of_this_loop
+
+logger = logging.getLogger(__name__)
+
+SEND_SECONDS = 10.0  # for one message, to a client that does not read
+LAYER_SECONDS = 1.0  # for Redis to answer; without it the resync serves
+LAST_WORD_SECONDS = 1.0  # to say why a socket is closed
+HEARING_SECONDS = 1.0  # for the client to hear it
+MAX_FRAMES = 200  # a second
+DATABASE_ERRORS = (psycopg.Error, OperationalError, InterfaceError)
+
+
+class Close(IntEnum):
+    DONE = 1000
+    TRY_AGAIN_LATER = 1013
+    JUNK = 4400
+    WHO_ARE_YOU = 4401
+    NOT_FOR_THIS = 4403
+    NO_SUCH_ORDER = 4404
+    TOO_SLOW = 4408
+    TOO_MUCH = 4429
+
+
+# What a socket takes from where. Who can write to Redis names no other method of it.
+FROM_SERVER = frozenset({"websocket.connect", "websocket.receive", "websocket.disconnect"})
+FROM_OURSELVES = frozenset({"order.behind", "order.idle", "credential.withdrawn"})
+FROM_REDIS = frozenset({"order.event"})
+HINT = {"type": str, "order_id": str, "seq": int, "is_final": bool, "text": str}
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+def is_hint(message: Any) -> bool:
+    """Whether a message of the layer has the form of a hint (`orders/engine/hints.py`)."""
+    return (
+        isinstance(message, dict)
+        and message.keys() == HINT.keys()
+        and all(type(message[name]) is kind for name, kind in HINT.items())
+        and message["seq"] > 0
+    )
+
+
+def encode_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def error_frame(found: Problem) -> str:
+    """Return the problem as a frame: its type tells it from an event.
+
+    No number in `status`: clients take it for an order's, which is a word.
+    """
+    members = {name: value for name, value in found.items() if name != "status"}
+    return encode_json(members | {"type": "error", "httpStatus": found["status"]})
+
+
+class Ended(StopConsumer):  # type: ignore[misc]  # Channels has no types
+    """The socket is to be closed with this code; nothing more is read or told."""
+
+    def __init__(self, code: Close) -> None:
+        self.code = code
+        super().__init__(code)
+
+
+class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
+    """One WebSocket: for whom it acts, what it takes from where, and how it ends."""
+
+    principal = NOBODY
+    _is_open = _is_known = _has_gone = False
+    _frames, _second = 0, 0.0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Channels' own loop, for a layer that may be away, and with our own nudges as a source."""
+        self.scope, self.base_send = scope, self._send_if_there
+        self._receive, self._send = receive, send
+        self.nudges: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        sources = [
+            functools.partial(self._next, FROM_SERVER, self._hear),
+            functools.partial(self._next, FROM_OURSELVES, self.nudges.get),
+        ]
+        self.channel_layer = await self._reach_layer()
+        if self.channel_layer is not None:
+            sources.append(functools.partial(self._next, FROM_REDIS, self._hear_redis))
+        counts["sockets_opened"] += 1
+        try:
+            await await_many_dispatch(sources, self.dispatch)
+        except Ended as ended:
+            await self._close(ended.code)
+        except StopConsumer:
+            pass
+        finally:
+            counts["sockets_closed"] += 1
+            accounts_of_this_loop().unwatch(self.principal, self._withdraw)
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Channels' own would visit the one thread that all sockets share, for every message, to
+        # close Django connections that these handlers never open.
+        await getattr(self, get_handler_name(message))(message)
+
+    async def accept(self, *args: Any, **options: Any) -> None:
+        """Accept the socket, unless a server that was asked to stop has just refused it."""
+        try:
+            await super().accept(*args, **options)
+        except RuntimeError as error:  # "got 'websocket.accept'": ASGI has no other word for it
+            logger.info("a socket was refused before it was accepted: %s", error)
+            raise StopConsumer from error
+        self._is_open = True
+
+    async def admit(self, scope: str = READ) -> None:
+        """Open the socket; a program that may not have it is told by a status instead."""
+        if can_be_told(self.scope):
+            await self.identify(scope)
+        await self.accept()
+
+    async def identify(self, scope: str = READ) -> None:
+        """Learn for whom this socket acts, for as long as its credential holds.
+
+        A key that is not for `scope` is refused.
+        """
+        if not self._is_known:
+            await self._learn_for_whom()
+        if not self.principal.may(scope):
+            refused = InsufficientScope(scope)
+            await self.end(Close.NOT_FOR_THIS, problem_of(refused), refused.auth_header)
+
+    async def check_query(self, known: set[str]) -> None:
+        """Refuse what the query has beside these, so that nothing is dropped in silence."""
+        try:
+            check_query(self._query_lists().items(), known)
+        except ValidationError as refused:
+            await self.end(Close.JUNK, invalid_fields(refused))
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        frame = await self._read_frame(text_data)
+        if is_ping(frame):
+            await self.say(encode_json({"type": PONG}))
+        else:
+            await self.handle_frame(frame)
+
+    async def handle_frame(self, frame: dict[str, Any]) -> None:
+        """Do what a frame asks for; pings are answered before."""
+        raise NotImplementedError
+
+    async def say(self, text: str) -> None:
+        """Send a message; a client that does not take it in time is let go."""
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self.send(text)
+        except TimeoutError:
+            logger.info("a client was too slow")
+            raise Ended(Close.TOO_SLOW) from None
+
+    async def say_problem(self, found: Problem) -> None:
+        await self.say(error_frame(found))
+
+    async def end(self, code: Close, found: Problem, challenge: str = CHALLENGE) -> NoReturn:
+        """Say why, and close; a client that reads nothing is not waited for."""
+        if not self._is_open and can_be_told(self.scope):
+            asked = ((b"www-authenticate", challenge.encode()),)
+            headers = RETRY if code == Close.TOO_MUCH else asked
+            said = Refusal(found["status"], found["error"], found["detail"], headers)
+            await refuse_handshake(self.scope, self._send, said)
+            raise StopConsumer
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await self.send(error_frame(found))
+        raise Ended(code)
+
+    async def credential_withdrawn(self, nudge: dict[str, Any]) -> None:
+        detail = "The credential of this socket no longer holds."
+        await self.end(Close.WHO_ARE_YOU, problem(401, "not_authenticated", detail))
+
+    async def enter_group(self, group: str) -> None:
+        """:raises LAYER_FAULTS: Redis does not answer."""
+        if self.channel_layer is not None:
+            async with asyncio.timeout(LAYER_SECONDS):
+                await self.channel_layer.group_add(group, self.channel_name)
+
+    async def leave_group(self, group: str) -> None:
+        """:raises LAYER_FAULTS: Redis does not answer."""
+        if self.channel_layer is not None:
+            async with asyncio.timeout(LAYER_SECONDS):
+                await self.channel_layer.group_discard(group, self.channel_name)
+
+    def query(self) -> dict[str, str]:
+        return {name: values[-1] for name, values in self._query_lists().items()}
+
+    async def _learn_for_whom(self) -> None:
+        try:
+            self.principal = await authenticate_socket(self.scope)
+        except NotAuthenticated as refused:
+            found = problem(401, "not_authenticated", str(refused))
+            await self.end(Close.WHO_ARE_YOU, found)
+        except DATABASE_ERRORS:
+            if not self._is_open:
+                await self.accept()
+            await self.end(Close.TRY_AGAIN_LATER, problem_of(DatabaseUnavailable()))
+        self._is_known = True
+        place = self.scope.get("place")
+        if place and self.principal.owner and not place.move(f"account:{self.principal.owner}"):
+            counts["sockets_refused"] += 1
+            tell_of_limit("sockets", self.scope, self.principal)
+            found = problem(
+                429, "too_many_sockets", TOO_MANY_SOCKETS.detail, retryAfter=RETRY_SECONDS
+            )
+            await self.end(Close.TOO_MUCH, found)
+        accounts_of_this_loop().watch(self.principal, self._withdraw)
+
+    def _withdraw(self) -> None:
+        self.nudges.put_nowait({"type": "credential.withdrawn"})
+
+    async def _reach_layer(self) -> Any:
+        layer = get_channel_layer()
+        try:
+            async with asyncio.timeout(LAYER_SECONDS):
+                self.channel_name = await streams_of_this_loop().new_channel(layer)
+        except LAYER_FAULTS as error:
+            logger.warning("the channel layer is away, the resync serves: %s", error)
+            return None
+        return layer
+
+    async def _next(self, taken: frozenset[str], receive: Receive) -> dict[str, Any]:
+        """Return the next message of a source that may come from it; count the others."""
+        while True:
+            message = await receive()
+            if message["type"] in taken:
+                return message
+            counts["messages_passed_over"] += 1
+
+    async def _hear(self) -> dict[str, Any]:
+        message: dict[str, Any] = await self._receive()
+        self._has_gone = message["type"] == "websocket.disconnect"
+        return message
+
+    async def _hear_redis(self) -> dict[str, Any]:
+        """Return the next message of the layer that is in our form; count the others."""
+        while True:
+            try:
+                message = await self.channel_layer.receive(self.channel_name)
+            except (ValueError, msgpack.UnpackException):
+                message = None  # no msgpack
+            if is_hint(message):
+                return cast(dict[str, Any], message)
+            counts["messages_passed_over"] += 1
+
+    def _query_lists(self) -> dict[str, list[str]]:
+        return parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+
+    async def _read_frame(self, text: str | None) -> dict[str, Any]:
+        """Return the JSON object in a frame; anything else ends the socket."""
+        if self._is_flooding():
+            await self.end(Close.TOO_MUCH, problem(429, "too_many_frames", "Send less at once."))
+        try:
+            if text is None:
+                raise MalformedJSON("binary frames are not read")
+            frame = parse_json(text)
+            if not isinstance(frame, dict):
+                raise MalformedJSON("a frame is a JSON object")
+        except MalformedJSON as error:
+            await self.end(Close.JUNK, problem(400, "malformed_json", f"Not readable: {error}."))
+        return frame
+
+    def _is_flooding(self) -> bool:
+        now = time.monotonic()
+        if now - self._second > 1:
+            self._second, self._frames = now, 0
+        self._frames += 1
+        return self._frames > MAX_FRAMES
+
+    async def _close(self, code: Close) -> None:
+        """Close, and meanwhile drop what still comes.
+
+        A client that is busy sending sees the code only if it gets rid of its frames; and what
+        is left unread when the connection ends takes the code with it.
+        """
+        dropping = asyncio.create_task(self._drop_frames())
+        try:
+            with suppress(StopConsumer):
+                await self.close(code)
+        finally:
+            dropping.cancel()
+            await asyncio.gather(dropping, return_exceptions=True)
+
+    async def _drop_frames(self) -> None:
+        """Read for a while, or until the client has gone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEARING_SECONDS):
+                while not self._has_gone:
+                    await self._hear()
+
+    async def _send_if_there(self, message: dict[str, Any]) -> None:
+        """Send; to a client known to have gone, the server would not let us."""
+        if self._has_gone:
+            raise StopConsumer
+        await self._send(message)

@@ -42,6 +42,7 @@ NOT_RUN = {  # the first words of commands that are not run here, and why
     "pg_dump": "test_backup.py types it",
     "pg_restore": "test_backup.py types it",
     "make up": "config/test_make.py types it",
+    "make demo": "processes/test_demo.py runs it",
     "make test": "takes minutes",
     "make chaos": "takes minutes",
     "make bench": "takes minutes",

@@ -33,6 +33,13 @@ OURS = {
     *("sender", "share", "turn", "door", "witness", "lookout", "case file", "route limits"),
     *("crash point", "dialect"),
 }
+MISLEADING = [
+    r"\bnobody\b",  # an anonymous sender is "anonymous", and a program is no person
+    r"\b(?:told|tells?|telling) of\b",
+    r"\bwhoever\b",
+    r"(?:^|[.;:] )Who (?!may do what)(?![^.]*\?)",  # "Who asks is answered": say what asks
+    r"\bhimself\b",
+]
 IN_CODE = {"route limits": "constraints"}
 """Words that the code spells differently."""
 
@@ -109,6 +116,13 @@ def test_every_promise_of_the_readme_leads_to_the_test_that_holds_it() -> None:
         named = [target for target, title in LINK.findall(line) if title.startswith("test_")]
         assert named, line
         assert all(target.startswith("tests/") for target in named), line
+
+
+@pytest.mark.parametrize("page", [one for one in PAGES if one.name != "CHANGELOG.md"], ids=name_of)
+def test_no_page_uses_a_word_that_says_the_opposite_or_nothing(page: Path) -> None:
+    prose = re.sub(r"`[^`\n]*`", "", FENCED.sub("", page.read_text()))
+    found = [re.findall(words, prose, re.MULTILINE | re.IGNORECASE) for words in MISLEADING]
+    assert found == [[] for _ in MISLEADING]
 
 
 def glossary() -> dict[str, Path]:

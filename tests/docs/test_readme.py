@@ -44,7 +44,7 @@ NOT_DEFAULTS = {  # examples of what might be said, and what differs from machin
     *("SIMULATION_PRICE_RANGES", "SIMULATION_FAULTS", "MAX_ORDER_VALUE"),
 }
 NOT_SETTINGS = {"DJANGO_SETTINGS_MODULE"}
-TO_COME = {"routing/venues/orca.py"}  # the example of docs/venues.md
+TO_COME = {"routing/venues/orca.py"}  # the example of a venue that somebody adds
 
 
 def first_cells(page: str, heading: str) -> list[str]:

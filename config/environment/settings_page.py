@@ -15,7 +15,7 @@ BEFORE = """\
 Read from the environment once, when a process starts. A value that cannot be read, is out of bounds
 or contradicts another stops the process before it has started anything: with code 2, and with one
 sentence for each such setting, which says what is wrong and what would be right. No sentence
-repeats a password. A name that nobody knows and that looks like one of these is warned of.
+repeats a password. An unknown name that looks like one of these is warned of.
 
 Numbers are written with digits alone, with a point where they may have one: `1e3`, `2m` and `+5`
 are refused. An empty value is one only where the default is none. Nothing is put in the place of

@@ -118,7 +118,7 @@ class Environment(BaseSettings):
     ] = setting(
         "",
         "Origins of other sites whose pages may call the API (CORS) and open our WebSockets. Never"
-        " with the visitor's session: they bring a key or a ticket, or act for nobody, which places"
+        " with the visitor's session: they bring a key or a ticket, or are anonymous, which places"
         " orders where `ALLOW_ANONYMOUS_ORDERS` is on. Our own pages may, and programs, which send"
         " no `Origin`. With `HTTPS`, only `https://` and this machine's.",
     )
@@ -143,9 +143,9 @@ class Environment(BaseSettings):
     TRUSTED_PROXIES: Annotated[int | tuple[IPv4Network | IPv6Network, ...], values.proxies()] = (
         setting(
             "127.0.0.1,::1",
-            "Who is believed about the client's address (`X-Forwarded-For`) and scheme"
+            "Which proxies are believed about the client's address (`X-Forwarded-For`) and scheme"
             " (`X-Forwarded-Proto`): where your proxies are; or how many stand in a row before each"
-            " request: the n-th address from the right is then the client's. `0`, empty: nobody.",
+            " request: the n-th address from the right is then the client's. `0`, empty: none.",
         )
     )
     FORWARDED_ALLOW_IPS: Annotated[
@@ -166,7 +166,7 @@ class Environment(BaseSettings):
     MAX_SOCKETS: Annotated[int, values.whole(1, 60_000)] = setting(
         "200",
         "WebSockets that an account has open in a web process, and so many again an address for"
-        " nobody: more are refused with 429, pages with 4429.",
+        " anonymous clients: more are refused with 429, pages with 4429.",
     )
     METRICS_TOKEN: Annotated[
         str,
@@ -201,7 +201,7 @@ class Environment(BaseSettings):
     )
     DEMO_LOGIN: Annotated[bool, values.truth()] = setting(
         "false",
-        "On: who sits at this machine may log in as `demo` / `demo`, and do everything. Without"
+        "On: a person at this machine may log in as `demo` / `demo`, and do everything. Without"
         " effect where others can connect, or where `ALLOWED_HOSTS`, `HTTPS` or"
         " `CSRF_TRUSTED_ORIGINS` say that they may. `make up` sets it when it runs its own"
         " PostgreSQL and only this machine can connect.",
@@ -209,7 +209,7 @@ class Environment(BaseSettings):
     REQUIRE_STAFF_MFA: Annotated[bool | None, values.truth()] = setting(
         None,
         "Whether staff need a second factor: a code of an authenticator app besides the password."
-        " Who has none sets one up at the next log-in.",
+        " A person without one sets it up at the next log-in.",
         "where others can connect: `true`",
     )
     LOGIN_RATE_LIMIT: Annotated[Rate | None, values.rate()] = setting(
@@ -254,13 +254,14 @@ class Environment(BaseSettings):
     )
     ACCOUNT_RATE_LIMIT: Annotated[Rate | None, values.rate()] = setting(
         "600/m",
-        "Orders that an account may send, over all web processes: as `ORDER_RATE_LIMIT`. Nobody is"
-        " counted by address. All of it may be used at once, and comes back with time.",
+        "Orders that an account may send, over all web processes: as `ORDER_RATE_LIMIT`."
+        " Anonymous orders are counted by address. All of it may be used at once, and comes back"
+        " with time.",
     )
     READ_RATE_LIMIT: Annotated[Rate | None, values.rate()] = setting(
         "6000/m",
-        "What an account, or an address of nobody, may read: an order costs 1, a list 10 and 1 for"
-        " every 5 orders, a list that is searched for 30 more.",
+        "What an account, or an address of anonymous clients, may read: an order costs 1, a list"
+        " 10 and 1 for every 5 orders, a list that is searched for 30 more.",
     )
     MAX_BACKLOG: Annotated[int, values.whole(1, 10_000_000)] = setting(
         "10000", "Orders that may wait for their first start; more are answered with 503."
@@ -279,7 +280,7 @@ class Environment(BaseSettings):
     )
     QUOTE_TIMEOUT: Annotated[float, values.seconds("0.01", "300")] = setting(
         "2.0",
-        "Seconds each venue has to quote; all are asked at once, and who is late is left out.",
+        "Seconds each venue has to quote; all are asked at once, and a late one is left out.",
     )
     MAX_ORDER_VALUE: Annotated[
         Decimal | None, values.number("0.01", "1000000000000", "USDC", Decimal)

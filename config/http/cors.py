@@ -1,8 +1,8 @@
 """Lets pages of the origins in ALLOWED_ORIGINS call the API from their browsers (CORS).
 
 Own lines and no middleware: orders and probes go around Django's, and every answer must have the
-headers, a refused body's as well. Never with credentials: a page that is not ours acts for nobody,
-or by a key of its own.
+headers, a refused body's as well. Never with credentials: a page that is not ours is anonymous,
+or has a key of its own.
 """
 
 from django.conf import settings

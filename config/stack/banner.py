@@ -47,7 +47,7 @@ def banner(url: str, login: str, kept: str = "", where: str = "") -> str:
     `login`: what opens its admin. `kept`: where its orders lie, if that is a folder of ours.
     `where`: at which address others reach it, if they do.
     """
-    # An order that is empty and nobody's is refused, in a way that tells; so is a page in clear.
+    # An empty, anonymous order is refused, in a way that tells; so is a page in clear.
     needs_key = _answer_to("POST", f"{url}/api/orders/execute") == HTTPStatus.UNAUTHORIZED
     needs_tls = _answer_to("GET", f"{url}/") == HTTPStatus.MOVED_PERMANENTLY
     headers = ["authorization: Bearer KEY"] * needs_key + [BY_TLS] * needs_tls
@@ -84,7 +84,7 @@ def python() -> str:
 
 
 def _answer_to(method: str, url: str) -> int:
-    """Return the status of the answer to nobody's request; zero if there is none."""
+    """Return the status of the answer to an anonymous request; zero if there is none."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=5)
     said = {"Host": "localhost", "Content-Type": "application/json"}

@@ -1,7 +1,7 @@
 """For whom a request acts: API keys, and whether what a socket was opened with still holds.
 
 An account is a Django user. A request acts for a `Principal`: an account, by a key or a session,
-or nobody. Keys are looked up without a thread and kept for two seconds, with what they may do and
+or anonymous. Keys are looked up without a thread and kept for two seconds, with what they may do and
 from where; what open sockets rest on is asked again each second, in one query for all of them.
 """
 
@@ -74,7 +74,7 @@ WHERE NOT EXISTS (
 
 
 class Principal(NamedTuple):
-    """For whom a request acts, and by which credential. `owner` None is nobody.
+    """For whom a request acts, and by which credential. `owner` None is anonymous.
 
     `proof` is the fingerprint of the password with which a session began. `ends_at` is when a key
     expires, if that is soon.
@@ -94,7 +94,7 @@ class Principal(NamedTuple):
         return self.may_read if scope == READ else self.may_trade
 
 
-NOBODY = Principal()
+ANONYMOUS = Principal()
 
 
 class Known(NamedTuple):
@@ -113,7 +113,7 @@ class Known(NamedTuple):
         return self.principal
 
 
-NOT_KNOWN = (0.0, Known(NOBODY))
+NOT_KNOWN = (0.0, Known(ANONYMOUS))
 
 
 class NotAuthenticated(Exception):
@@ -122,7 +122,7 @@ class NotAuthenticated(Exception):
     `reason`, `account` and `key_prefix` are for the log: the answer has none of them.
     """
 
-    def __init__(self, says: str, reason: str = NONE, holder: Principal = NOBODY) -> None:
+    def __init__(self, says: str, reason: str = NONE, holder: Principal = ANONYMOUS) -> None:
         self.reason, self.account, self.key_prefix = reason, holder.owner, holder.key_prefix
         super().__init__(says)
 

@@ -280,7 +280,7 @@ GROUP BY sender
 
 
 async def allowance_of(principal: Principal, client: str) -> Allowance | None:
-    """Count one order sent by the account, or by nobody from this address; None: no limit."""
+    """Count one order sent by the account, or anonymously from this address; None: no limit."""
     limiter = limiter_of_this_loop()
     return None if limiter is None else await limiter.take(name_of(principal, client))
 
@@ -295,7 +295,7 @@ def name_of(principal: Principal, client: str) -> str:
 def sender_of(principal: Principal, client: str) -> int:
     """Return who takes turns with whom: an account's number, or below 0 one for an address.
 
-    That is a short digest with a secret key: it tells two strangers apart and nobody's address.
+    That is a short digest with a secret key: it tells two strangers apart, and no address.
     """
     if principal.owner is not None:
         return principal.owner

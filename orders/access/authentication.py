@@ -1,7 +1,7 @@
 """How requests and sockets say for whom they act.
 
-A credential that does not hold is an error, never the same as none. Who gives none is nobody, and
-nobody may act only where ALLOW_ANONYMOUS_ORDERS says so.
+A credential that does not hold is an error, never the same as none. A request without one is
+anonymous, and may act only where ALLOW_ANONYMOUS_ORDERS says so.
 """
 
 from http.cookies import CookieError, SimpleCookie
@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from config.http.security_log import tell
 from config.http.socket_origin import header, is_own, origin_or_none
 from orders.access.accounts import (
-    NOBODY,
+    ANONYMOUS,
     NONE,
     NotAuthenticated,
     Principal,
@@ -72,7 +72,7 @@ class InsufficientScope(exceptions.PermissionDenied):
 
 
 class MayAct(permissions.BasePermission):
-    """An account may what its key is for, and nobody where ALLOW_ANONYMOUS_ORDERS is on."""
+    """An account may what its key is for; anonymous requests need ALLOW_ANONYMOUS_ORDERS."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Ask for `trade` where something is to be done, else for `read`.
@@ -114,7 +114,7 @@ def principal_of(request: Request) -> Principal:
 
     :raises AuthenticationFailed: the credential does not hold.
     """
-    return cast(Principal | None, request.auth) or NOBODY
+    return cast(Principal | None, request.auth) or ANONYMOUS
 
 
 async def authenticate_program(request: Request) -> None:
@@ -139,7 +139,7 @@ async def authenticate_socket(scope: dict[str, Any]) -> Principal:
     """Return for whom a WebSocket acts: by key, by ticket, or by the session of our own page.
 
     A cookie counts only beside our own Origin: a browser sends cookies whichever page asks, and
-    always says which. Pages of ALLOWED_ORIGINS bring a key or a ticket, or act for nobody.
+    always says which. Pages of ALLOWED_ORIGINS bring a key or a ticket, or are anonymous.
 
     :raises NotAuthenticated: the credential does not hold, or there is none and must be.
     :raises psycopg.Error: the database does not answer.
@@ -160,7 +160,7 @@ async def _holder_of_socket(scope: dict[str, Any]) -> Principal:
     query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     if tickets := query.get("ticket"):
         return await accounts_of_this_loop().redeem(tickets[-1], client)
-    principal = NOBODY
+    principal = ANONYMOUS
     if is_of_own_page(scope):
         principal = await session_of(";".join(v for name, v in headers if name == b"cookie"))
     if principal.owner is None and not settings.ALLOW_ANONYMOUS_ORDERS:
@@ -174,16 +174,16 @@ def is_of_own_page(scope: dict[str, Any]) -> bool:
 
 
 async def session_of(cookies: str) -> Principal:
-    """Return for whom the session acts that the cookies name; nobody without one.
+    """Return for whom the session acts that the cookies name; without one it is anonymous.
 
     :raises NotAuthenticated: it does not hold.
     """
     try:
         cookie = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
     except CookieError:
-        return NOBODY
+        return ANONYMOUS
     if cookie is None:
-        return NOBODY
+        return ANONYMOUS
     # As rare as people are, so a thread may do it: Django's own rules, all of them.
     return await sync_to_async(find_session, thread_sensitive=False)(cookie.value)
 
@@ -197,7 +197,7 @@ def find_session(session_key: str) -> Principal:
         raise NotAuthenticated(str(ended)) from None
     finally:
         connection.close()  # no signal of a request would
-    return NOBODY if user is None else session_principal(user, request.session.session_key)
+    return ANONYMOUS if user is None else session_principal(user, request.session.session_key)
 
 
 def bearer_secret(header: str) -> str:
@@ -237,7 +237,7 @@ def tell_of_refusal(refused: NotAuthenticated, source: Request | dict[str, Any])
 
 
 def tell_of_limit(limit: str, source: Request | dict[str, Any], principal: Principal) -> None:
-    """Tell the security log that an account, or nobody's address, has come to a limit."""
+    """Tell the security log that an account, or an anonymous address, has come to a limit."""
     tell(
         *("limit_hit", source),
         account=principal.owner,

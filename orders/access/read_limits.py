@@ -1,4 +1,4 @@
-"""How much may be read: so many units from each account, and from each address of nobody.
+"""How much may be read: so many units from each account, and from each address without one.
 
 What a read costs is what it makes the database do: a list is dearer than an order. Counted in
 Redis over all web processes, by the same rule as orders; without Redis by each process.
@@ -73,7 +73,7 @@ class ReadLimit:
 
 
 def allowance_of_read(principal: Principal, client: str, cost: int) -> Allowance | None:
-    """Count one read by the account, or by nobody from this address; None: no limit."""
+    """Count one read by the account, or anonymously from this address; None: no limit."""
     limit = limit_of_this_process()
     return None if limit is None else limit.take(name_of(principal, client), cost)
 

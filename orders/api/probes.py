@@ -22,7 +22,7 @@ WHO_MAY_READ = (
     " proxy asks."
 )
 METRICS_SECONDS = 4.0
-# A thread of its own: nobody's request waits for the metrics, and they wait for nobody's.
+# A thread of its own: no request waits for the metrics, and they wait for none.
 _measuring = ThreadPoolExecutor(1, "metrics")
 
 

@@ -296,13 +296,13 @@ def refuse_clear_text(request: Request) -> None:
 
 
 def own_orders(request: Request) -> QuerySet[Order]:
-    """Return the orders of the account; nobody has any."""
+    """Return the orders of the account; anonymous senders see no list."""
     owner = principal_of(request).owner
     return Order.objects.none() if owner is None else Order.objects.filter(owner=owner)
 
 
 def find_order(request: Request, order_id: str) -> Order:
-    """Return an order of the account, or one that is nobody's.
+    """Return an order of the account, or an anonymous one.
 
     :raises OrderNotFound: no order has this id, it is another's, or it is no id at all.
     """

@@ -56,7 +56,7 @@ class Submitted(NamedTuple):
 
 
 class AccountRequired(Exception):
-    """Nobody gave a key for the order; strangers would share them. Try without, or log in."""
+    """An anonymous order has a key, which strangers would share. Try without, or log in."""
 
 
 class IdempotencyKeyReused(Exception):
@@ -95,7 +95,7 @@ async def submit_order(
     idempotency_key: str | None = None,
     sent: object = None,
 ) -> Submitted:
-    """Store the order of an account or of nobody, ring the bell, and return the order.
+    """Store the order of an account or an anonymous one, ring the bell, and return the order.
 
     The order is safe once this returns: the bell is best effort, and the scheduler rings for
     whoever was not rung for. Sent again under the same key it is the same order, and its answer
@@ -103,7 +103,7 @@ async def submit_order(
     request as it came: by it one that comes again is known, whatever would be read in it by then.
     `stranger` says who sends what no account does (`orders.access.admission.sender_of`).
 
-    :raises AccountRequired: nobody gave a key.
+    :raises AccountRequired: an anonymous order has a key.
     :raises IdempotencyKeyReused, ClientOrderIdTaken: the key belongs to another order.
     :raises Overloaded, ShareIsFull: too many orders wait, of all or of this sender; nothing is
         stored.

@@ -1,4 +1,4 @@
-"""Who has given the right password, and not the second factor yet: a session that is nobody's."""
+"""Who has given the right password, and not the second factor yet: a session without a person."""
 
 import time
 from typing import Any

@@ -36,7 +36,7 @@ class SessionEnded(Exception):
 
 
 def person_of(request: HttpRequest) -> User | None:
-    """Return whose session the request's cookie names; None: it has none, or it is nobody's yet.
+    """Return whose session the request's cookie names; None: it has none, or nobody logged in.
 
     :raises SessionEnded: it does not hold. What there was of it is deleted.
     """

@@ -24,7 +24,7 @@ from rest_framework.exceptions import ValidationError
 from config.http.door import RETRY, RETRY_SECONDS, TOO_MANY_SOCKETS, can_be_told, refuse_handshake
 from config.http.refusal import Refusal
 from config.runtime.counters import counts
-from orders.access.accounts import NOBODY, NotAuthenticated, accounts_of_this_loop
+from orders.access.accounts import ANONYMOUS, NotAuthenticated, accounts_of_this_loop
 from orders.access.authentication import (
     CHALLENGE,
     InsufficientScope,
@@ -107,7 +107,7 @@ class Ended(StopConsumer):  # type: ignore[misc]  # Channels has no types
 class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
     """One WebSocket: for whom it acts, what it takes from where, and how it ends."""
 
-    principal = NOBODY
+    principal = ANONYMOUS
     _is_open = _is_known = _has_gone = False
     _frames, _second = 0, 0.0
 

@@ -63,7 +63,7 @@ class Streams:
     async def history(
         self, order_id: str, after: int, owner: int | None = None, *, is_operator: bool = False
     ) -> list[Event]:
-        """Return the events after this seq, in order, of an order of `owner` or of nobody.
+        """Return the events after this seq, in order, of an order of `owner` or an anonymous one.
 
         Operators see every order.
 

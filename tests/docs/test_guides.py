@@ -31,6 +31,7 @@ PRINTED_ADDRESS = "127.0.0.1:8000"
 ORDER_ID = "ORDER_ID"
 API_KEY = "oee_test_Tb3k91Qx"
 NOT_RUN = {  # the first words of commands that are not run here, and why
+    "make demo": "processes/test_demo.py runs it",
     "npx wscat": "needs Node and a package of a foreign host",
     "docker compose": "needs a Docker engine; what it would run, test_as_documented.py runs",
     "cp .env.example .env": "the file is for docker compose",

@@ -44,7 +44,7 @@ SHORT = Options(  # patient with slow machines
 )
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ID = "0194a7de-0000-7000-8000-000000000001"
-NOBODY = Account(0, "", "", "")
+ANONYMOUS = Account(0, "", "", "")
 GOOD = ("pending", "routing", "building", "submitted", "confirmed")
 
 
@@ -117,7 +117,7 @@ def test_an_ablation_has_the_faults_that_show_it(without: list[str], kinds: set[
 
 def test_of_an_order_without_a_key_it_is_said_that_nothing_was_stored() -> None:
     """Else what was said of them, and whether it was true, could not be compared."""
-    clients = Clients(0, NOBODY)
+    clients = Clients(0, ANONYMOUS)
     for side in ("sell", "buy"):
         errands = [one for one in errands_of(SHORT) if one.order["side"] == side]
         sent = [clients._with_a_name(errand.order) for errand in errands for _ in range(2)]
@@ -284,7 +284,7 @@ def judged(
     cancelled: tuple[str, ...] = (),
     closes: tuple[int, ...] = (),
 ) -> Verdict:
-    clients = Clients(0, NOBODY)
+    clients = Clients(0, ANONYMOUS)
     clients.answered.append(ID)
     clients.followers += followers
     clients.cancelled += cancelled
@@ -316,7 +316,7 @@ NAME = "mine"
 def test_what_was_said_of_an_order_is_compared_with_what_is_stored(
     said: Told, stored: dict[str, str], mis_told: int
 ) -> None:
-    clients = Clients(0, NOBODY)
+    clients = Clients(0, ANONYMOUS)
     clients.told.append(said)
     verdict = Verdict(seed=0, drain_seconds=1.0, accepted=len(stored))
     broken = judge_answers(verdict, facts(*GOOD), clients, stored)
@@ -325,7 +325,7 @@ def test_what_was_said_of_an_order_is_compared_with_what_is_stored(
 
 
 def test_orders_whose_outcome_nobody_knew_are_looked_up() -> None:
-    clients = Clients(0, NOBODY)
+    clients = Clients(0, ANONYMOUS)
     clients.unknown += [ID, "0194a7de-0000-7000-8000-000000000002"]
     verdict = Verdict(seed=0)
     judge_answers(verdict, facts(*GOOD), clients, {})
@@ -336,7 +336,7 @@ def test_the_evidence_tells_when_an_order_that_has_not_ended_moved_last() -> Non
     broken = judge_orders(
         Verdict(seed=0),
         facts("pending", "routing"),
-        Clients(0, NOBODY),
+        Clients(0, ANONYMOUS),
         NOON + timedelta(seconds=9),
     )
     assert [one.sentence for one in broken] == [

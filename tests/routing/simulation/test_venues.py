@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("transactional_db")
 
 MakeVenue = Callable[..., SimulatedVenue]
 
-README = PROJECT / "README.md"
+GUIDE = PROJECT / "docs/venues.md"
 DEEP = 10**11
 STILL: dict[str, Any] = {"volatility_bps": Decimal(0), "depth": DEEP}
 
@@ -69,18 +69,18 @@ async def simulated(database_conninfo: str) -> AsyncIterator[MakeVenue]:
         await pools.close()
 
 
-def venue_of_the_readme() -> type[SimulatedVenue]:
-    """The class that the README shows to whom wants to add a venue."""
+def venue_of_the_guide() -> type[SimulatedVenue]:
+    """The class that the guide to adding a venue shows."""
     names: dict[str, Any] = {"Decimal": Decimal, "SimulatedVenue": SimulatedVenue}
     names["constant_product"] = constant_product
-    (code,) = re.findall(r"```python\n(# routing/venues/.*?)```", README.read_text(), re.DOTALL)
+    (code,) = re.findall(r"```python\n(# routing/venues/.*?)```", GUIDE.read_text(), re.DOTALL)
     exec(code, names)
     kind: type[SimulatedVenue] = names["SimulatedOrca"]
     return kind
 
 
 @pytest.mark.parametrize(
-    "kind", [*SIMULATED_VENUES, venue_of_the_readme()], ids=lambda kind: kind.name
+    "kind", [*SIMULATED_VENUES, venue_of_the_guide()], ids=lambda kind: kind.name
 )
 class TestSimulatedVenues(VenueContract):
     @pytest.fixture

@@ -1,8 +1,8 @@
 """For whom a request acts: API keys, and whether what a socket was opened with still holds.
 
 An account is a Django user. A request acts for a `Principal`: an account, by a key or a session,
-or anonymous. Keys are looked up without a thread and kept for two seconds, with what they may do and
-from where; what open sockets rest on is asked again each second, in one query for all of them.
+or anonymous. Keys are looked up without a thread and kept for two seconds, with what they may do
+and from where; what open sockets rest on is asked again each second, in one query for all of them.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What exists for the sake of clients of other systems, and for whom: the one place that knows it.
 
-The engine has one form (`docs/orders.md`). A foreign body becomes that form before it is read, and an
-answer gets its foreign names after it was made, so nothing in between knows of them. Each entry
+The engine has one form (`docs/orders.md`). A foreign body becomes that form before it is read, and
+an answer gets its foreign names after it was made, so nothing in between knows of them. Each entry
 has its reason: how many of the 95 public systems of the same brief need it.
 """
 

@@ -18,7 +18,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import psycopg
-import redis.asyncio
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 from redis.exceptions import RedisError
@@ -28,6 +27,7 @@ from config.http.address import site_of
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
 from config.runtime.rate import Rate
+from config.runtime.redis_client import async_redis_client
 from config.runtime.session import remaining
 from orders.access.accounts import Principal
 
@@ -103,12 +103,7 @@ class Limiter:
 
     def __init__(self, redis_url: str, rate: Rate) -> None:
         self._rate = rate
-        self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
-            redis_url,
-            socket_timeout=REDIS_SECONDS,
-            socket_connect_timeout=REDIS_SECONDS,
-            retry_on_timeout=False,
-        )
+        self._redis = async_redis_client(redis_url, REDIS_SECONDS)
         self._take = self._redis.register_script(TAKE)
         self._own = OwnCount(rate)
         self._waiting: list[tuple[str, asyncio.Future[Allowance]]] = []

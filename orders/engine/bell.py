@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from config.celery import app
 from config.runtime.per_loop import once_per_loop
+from config.runtime.redis_client import async_redis_client, redis_client
 from config.runtime.redis_listening import listening_pool
 from orders.engine.crash_points import passing
 
@@ -57,18 +58,12 @@ redis.call('LPUSH', KEYS[2], ARGV[1])
 return 1
 """
 
-_client = redis.Redis.from_url(
-    settings.REDIS_URL,
-    socket_timeout=REDIS_SECONDS,
-    socket_connect_timeout=REDIS_SECONDS,
-    retry_on_timeout=False,
-)
-
 
 def ring(task: str = ROUTE_AND_EXECUTE) -> bool:
     """Wake a worker; return whether a bell was sent. Never raises for a Redis that is away."""
     try:
-        return bool(_client.register_script(RING)(keys=[guard_of(task), QUEUE], args=_bell(task)))
+        ring = client_of_this_process().register_script(RING)
+        return bool(ring(keys=[guard_of(task), QUEUE], args=_bell(task)))
     except (RedisError, OSError) as error:
         logger.warning("The bell was not rung, the scheduler will: %s", error)
         return False
@@ -92,7 +87,7 @@ def ring_for(order_id: str, *, alone: bool = False) -> bool:
 def is_quiet() -> bool:
     """Whether few bells wait to be heard; False if Redis does not tell."""
     try:
-        return cast(int, _client.llen(QUEUE)) < FULL
+        return cast(int, client_of_this_process().llen(QUEUE)) < FULL
     except RedisError:
         return False
 
@@ -148,12 +143,7 @@ class Ringer:
     """Rings from one event loop; orders that come while a ring is under way share the next."""
 
     def __init__(self) -> None:
-        self._redis = redis.asyncio.Redis.from_url(
-            settings.REDIS_URL,
-            socket_timeout=REDIS_SECONDS,
-            socket_connect_timeout=REDIS_SECONDS,
-            retry_on_timeout=False,
-        )
+        self._redis = async_redis_client(settings.REDIS_URL, REDIS_SECONDS)
         self._ring = self._redis.register_script(RING)
         self._is_wanted = False
         self._is_for_others = False
@@ -221,6 +211,12 @@ def _message(task: str) -> tuple[str, str, str]:
         app.send_task(task, connection=connection)
         message = cast(Any, connection.default_channel)._get(settings.CELERY_TASK_DEFAULT_QUEUE)
     return json.dumps(message), message["headers"]["id"], message["properties"]["delivery_tag"]
+
+
+@cache
+def client_of_this_process() -> redis.Redis:
+    """Return the client for threads, made at the first call."""
+    return redis_client(settings.REDIS_URL, REDIS_SECONDS)
 
 
 @once_per_loop

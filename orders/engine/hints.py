@@ -10,18 +10,18 @@ from collections.abc import Iterable
 from contextvars import Context
 
 import msgpack
-import redis.asyncio
 from django.conf import settings
 from redis.exceptions import RedisError
 
 from config.runtime.per_loop import once_per_loop
+from config.runtime.redis_client import async_redis_client, redis_client
 from orders.events import GROUP, Event
 
 logger = logging.getLogger(__name__)
 
 ACTIVE_ORDERS = "active_orders"  # Redis hash: order id -> the message of its last event
 MAX_WAITING = 10_000
-REDIS_TIMEOUT = 1.0  # seconds
+REDIS_SECONDS = 1.0
 PAUSE_AFTER_FAILURE = 1.0  # seconds in which hints are dropped at once
 
 # KEYS: the hash. ARGV: the channels' prefix, and a msgpack list of [id, seq, is_final, message].
@@ -65,12 +65,7 @@ class HintPublisher:
     """Publishes events in the background: those that wait go out together, in one command."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
-            redis_url,
-            socket_timeout=REDIS_TIMEOUT,
-            socket_connect_timeout=REDIS_TIMEOUT,
-            retry_on_timeout=False,
-        )
+        self._redis = async_redis_client(redis_url, REDIS_SECONDS)
         self._tell = self._redis.register_script(TELL)
         self._waiting: list[Event] = []
         self._publishing: asyncio.Task[None] | None = None
@@ -123,9 +118,7 @@ def hints_of_this_loop() -> HintPublisher:
 
 def publish_now(event: Event) -> None:
     """Tell of one event from sync code, after its commit."""
-    client = redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT
-    )
+    client = redis_client(settings.REDIS_URL, REDIS_SECONDS)
     try:
         client.register_script(TELL)(keys=[ACTIVE_ORDERS], args=arguments([event]))
     except RedisError as error:

@@ -21,7 +21,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 import psycopg
-import redis
 import redis.asyncio
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
@@ -38,6 +37,7 @@ from config.database.conninfo import conninfo
 from config.runtime.counters import counts
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
+from config.runtime.redis_client import async_redis_client, redis_client
 from config.runtime.session import ReadOnly
 from config.runtime.witness import Excuses, watch, witness
 from orders.engine import bell
@@ -237,12 +237,8 @@ class Probes:
 
         :raises redis.exceptions.RedisError: it cannot be done.
         """
-        client = self._client = self._client or redis.asyncio.Redis.from_url(
-            settings.REDIS_URL,
-            socket_timeout=LOOK_SECONDS,
-            socket_connect_timeout=LOOK_SECONDS,
-            retry_on_timeout=False,
-        )
+        client = self._client or async_redis_client(settings.REDIS_URL, LOOK_SECONDS)
+        self._client = client
         key, queue = TRIED
         await client.register_script(TRY)(keys=[key, bell.QUEUE, queue])
         return "ok"
@@ -269,9 +265,7 @@ def check_now() -> dict[str, Any]:
 
 def is_redis_away() -> bool:
     """Whether a new connection to Redis would be answered as little as an old one."""
-    client = redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=LOOK_SECONDS, socket_connect_timeout=LOOK_SECONDS
-    )
+    client = redis_client(settings.REDIS_URL, LOOK_SECONDS)
     try:
         client.ping()
     except (RedisError, OSError):

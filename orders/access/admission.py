@@ -30,6 +30,7 @@ from config.runtime.rate import Rate
 from config.runtime.redis_client import async_redis_client
 from config.runtime.session import remaining
 from orders.access.accounts import Principal
+from orders.models import IS_WAITING
 
 logger = logging.getLogger(__name__)
 
@@ -267,11 +268,10 @@ class Room:
         self._backlog.let_out(self._sender, is_stored=kind is None)
 
 
-WAITING = """
-SELECT sender, count(*) FROM (
-  SELECT sender FROM orders WHERE finished_at IS NULL AND started_at IS NULL LIMIT %s) AS waiting
+WAITING = f"""
+SELECT sender, count(*) FROM (SELECT sender FROM orders WHERE {IS_WAITING} LIMIT %s) AS waiting
 GROUP BY sender
-"""
+"""  # noqa: S608  # our own words
 
 
 async def allowance_of(principal: Principal, client: str) -> Allowance | None:

@@ -21,12 +21,6 @@ from tests.support.proxy import proxy_of
 pytestmark = pytest.mark.usefixtures("engine_loop")
 
 
-@pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the migrations looked for anew, as in a process that has just started."""
-    monkeypatch.setattr(health, "_is_migrated", False)
-
-
 @pytest.fixture
 def one_migration_missing(transactional_db: None) -> Any:
     with psycopg.connect(conninfo(), autocommit=True) as database:

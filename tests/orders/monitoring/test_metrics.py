@@ -176,7 +176,9 @@ async def test_every_process_tells_what_it_counted_by_its_heartbeat(database: Da
     told = {"http_requests:2xx": 7, "orders_accepted": 5, "sockets_opened": 4, "sockets_closed": 1}
     told |= {"connections_refused": 6, "sockets_refused": 2}
     await heartbeat(database, "a:1", "web", **told)
-    await heartbeat(database, "b:1", "worker", **{"log_lines:orders.hints/warning": 3, "x:y": 1})
+    await heartbeat(
+        database, "b:1", "worker", **{"log_lines:orders.engine.hints/warning": 3, "x:y": 1}
+    )
     found = await scrape()
     assert figure(found, "processes_alive", kind="web") == 1
     assert figure(found, "processes_alive", kind="worker") == 1

@@ -13,7 +13,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextvars import Context
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from redis.exceptions import RedisError
 
 from config.database.conninfo import conninfo
 from config.http.address import site_of
+from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
 from config.runtime.rate import Rate
@@ -108,32 +108,27 @@ class Limiter:
         self._take = self._redis.register_script(TAKE)
         self._own = OwnCount(rate)
         self._waiting: list[tuple[str, asyncio.Future[Allowance]]] = []
-        self._asking: asyncio.Task[None] | None = None
+        self._asking = Background(self._ask)
         self._silent_until = 0.0
 
     async def take(self, name: str) -> Allowance:
         """Count one request of `name`; never raises for a Redis that is away."""
         future: asyncio.Future[Allowance] = asyncio.get_running_loop().create_future()
         self._waiting.append((name, future))
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask(), context=Context())
+        self._asking.begin()
         return await future
 
     async def close(self) -> None:
-        if self._asking is not None:
-            await asyncio.wait([self._asking])
+        await self._asking.ended()
         await self._redis.aclose()
 
     async def _ask(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                allowed = await self._allowances([name for name, _ in batch])
-                for (_, future), allowance in zip(batch, allowed, strict=True):
-                    if not future.done():
-                        future.set_result(allowance)
-        finally:
-            self._asking = None
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            allowed = await self._allowances([name for name, _ in batch])
+            for (_, future), allowance in zip(batch, allowed, strict=True):
+                if not future.done():
+                    future.set_result(allowance)
 
     async def _allowances(self, names: Sequence[str]) -> list[Allowance]:
         clock = asyncio.get_running_loop().time
@@ -194,7 +189,7 @@ class Backlog:
         self._let_in: Counter[int] = Counter()  # and not stored yet
         self._let_in_in_all = 0
         self._read_at = -math.inf
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = Background(self._read)
 
     def room(self, sender: int) -> "Room":
         """Return what lets one order of the sender in, to be stored within.
@@ -207,10 +202,9 @@ class Backlog:
     async def let_in(self, sender: int) -> None:
         """:raises Overloaded, ShareIsFull: there is no room."""
         if asyncio.get_running_loop().time() - self._read_at > BACKLOG_SECONDS:
-            if self._reading is None:
-                self._reading = asyncio.create_task(self._read(), context=Context())
+            self._reading.begin()
             if self._refusal_of(sender):  # it was full; now it may not be any more
-                await asyncio.wait([self._reading], timeout=remaining(BACKLOG_SECONDS))
+                await self._reading.ended(remaining(BACKLOG_SECONDS))
         if (refusal := self._refusal_of(sender)) is not None:
             raise refusal
         self._let_in_in_all += 1
@@ -226,8 +220,7 @@ class Backlog:
             self._stored_in_all += 1
 
     async def close(self) -> None:
-        if self._reading is not None:
-            await asyncio.wait([self._reading])
+        await self._reading.ended()
         await self._link.close()
 
     def _refusal_of(self, sender: int) -> Exception | None:
@@ -250,7 +243,6 @@ class Backlog:
             self._waiting_in_all = self._waiting.total()
         finally:
             self._read_at = asyncio.get_running_loop().time()
-            self._reading = None
 
 
 class Room:

@@ -10,7 +10,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from contextvars import Context
 from functools import cache
 from typing import Any, cast
 
@@ -22,6 +21,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config.celery import app
+from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
 from config.runtime.redis_client import async_redis_client, redis_client
 from config.runtime.redis_listening import listening_pool
@@ -147,15 +147,14 @@ class Ringer:
         self._ring = self._redis.register_script(RING)
         self._is_wanted = False
         self._is_for_others = False
-        self._ringing: asyncio.Task[None] | None = None
+        self._ringing = Background(self._ring_while_wanted)
         self._silent_until = 0.0
 
     def ring_soon(self, *, for_others: bool = False) -> None:
         """Ring; `for_others` means through Celery alone, as it would be the caller who lingers."""
         self._is_wanted = True
         self._is_for_others |= for_others
-        if self._ringing is None:
-            self._ringing = asyncio.create_task(self._ring_while_wanted(), context=Context())
+        self._ringing.begin()
 
     async def heard(self) -> None:
         """Let the next bell ring. Awaited before a claim, so that no wake-up is lost."""
@@ -169,18 +168,14 @@ class Ringer:
             logger.warning("The bell's guard stays, and ends by itself: %s", error or "no answer")
 
     async def close(self) -> None:
-        if self._ringing is not None:
-            await asyncio.wait([self._ringing])
+        await self._ringing.ended()
         await self._redis.aclose()
 
     async def _ring_while_wanted(self) -> None:
-        try:
-            while self._is_wanted:
-                self._is_wanted = False
-                if time.monotonic() >= self._silent_until:
-                    await self._ring_once()
-        finally:
-            self._ringing = None
+        while self._is_wanted:
+            self._is_wanted = False
+            if time.monotonic() >= self._silent_until:
+                await self._ring_once()
 
     async def _ring_once(self) -> None:
         bell = _bell(ROUTE_AND_EXECUTE) + ([] if self._is_for_others else [LISTENERS])

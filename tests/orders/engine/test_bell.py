@@ -109,8 +109,7 @@ async def test_a_redis_that_is_away_is_no_error_and_is_left_alone_for_a_while(
     ringer = bell.Ringer()
     for _ in range(3):
         ringer.ring_soon()
-        while ringer._ringing is not None:
-            await asyncio.sleep(0.01)
+        await ringer._ringing.ended()
     await ringer.heard()
     await ringer.close()
 

@@ -234,9 +234,6 @@ CHANNEL_LAYERS = {
 # Celery: bells that say "there is work"; they may all be lost, too
 CELERY_BROKER_URL = "engine://redis"  # config/runtime/broker.py, which connects to REDIS_URL
 CELERY_TASK_DEFAULT_QUEUE = "bells"
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

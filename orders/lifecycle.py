@@ -42,10 +42,3 @@ def check_transition(before: Status, after: Status) -> None:
     """:raises IllegalTransition: `after` may not follow `before`."""
     if after not in TRANSITIONS[before]:
         raise IllegalTransition(f"{before} may not be followed by {after}")
-
-
-def allowed_pairs() -> list[tuple[str, str]]:
-    """Return every (before, after) of the table, sorted, as plain text."""
-    return sorted(
-        (before.value, after.value) for before in TRANSITIONS for after in TRANSITIONS[before]
-    )

@@ -5,6 +5,7 @@ and the table of `orders/lifecycle.py` is a trigger of the first migration.
 """
 
 import uuid
+from typing import Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -17,6 +18,13 @@ from orders.lifecycle import FINAL, Status
 MAX_SLIPPAGE_BPS = 5000
 FINAL_VALUES = sorted(status.value for status in FINAL)
 
+# An order waits until a worker begins it, and is begun until it ends: in Django's language and in
+# SQL. Each has an index, which PostgreSQL finds by these very words.
+WAITING = Q(finished_at=None, started_at=None)
+IS_WAITING = "finished_at IS NULL AND started_at IS NULL"
+BEGUN = Q(finished_at=None, started_at__isnull=False)
+IS_BEGUN = "finished_at IS NULL AND started_at IS NOT NULL"
+
 
 class FailureCode(models.TextChoices):
     SLIPPAGE_EXCEEDED = "slippage_exceeded"
@@ -28,6 +36,12 @@ class FailureCode(models.TextChoices):
     NEVER_LANDED = "never_landed"
     WORKER_LOST = "worker_lost"
     EXPIRED = "expired"
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    def visible_to(self, owner: int | None) -> Self:
+        """Return the orders of an account, and those that are nobody's."""
+        return self.filter(Q(owner=None) | Q(owner=owner))
 
 
 class Order(models.Model):
@@ -78,6 +92,8 @@ class Order(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    objects = OrderQuerySet.as_manager()
+
     class Meta:
         db_table = "orders"
         ordering = ("-created_at", "-id")
@@ -87,19 +103,19 @@ class Order(models.Model):
             models.Index(
                 fields=["turn", "next_check", "id"],
                 name="orders_in_line",
-                condition=Q(finished_at=None, started_at=None),
+                condition=WAITING,
             ),
             models.Index(
                 fields=["sender", "turn"],
                 name="orders_of_sender",
                 # All turns are. Who asks for the line does not say so: without statistics the
                 # planner would rather read this index whole, and sort.
-                condition=Q(finished_at=None, started_at=None, turn__gte=0),
+                condition=WAITING & Q(turn__gte=0),
             ),
             models.Index(
                 fields=["next_check", "id"],
                 name="orders_begun",
-                condition=Q(finished_at=None, started_at__isnull=False),
+                condition=BEGUN,
             ),
             models.Index(fields=["-created_at", "-id"], name="orders_newest"),
             # What operators look for among all orders. No move but the last touches these columns.

@@ -18,18 +18,6 @@ SIGNIFICANT_DIGITS = 8
 _WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
-def net_output(swap: Swap, price: Decimal, fee_bps: int, amount_in: int) -> int:
-    """Return the atoms paid out for `amount_in` atoms: floor(gross * (1 - fee))."""
-    atoms_out, atoms_in = _exchange_rate(swap, price)
-    return amount_in * atoms_out * (BPS - fee_bps) // (atoms_in * BPS)
-
-
-def required_input(swap: Swap, price: Decimal, fee_bps: int, amount_out: int) -> int:
-    """Return the fewest atoms in that pay out `amount_out` atoms: ceil(gross / (1 - fee))."""
-    atoms_out, atoms_in = _exchange_rate(swap, price)
-    return -(-amount_out * atoms_in * BPS // (atoms_out * (BPS - fee_bps)))
-
-
 def pool_quote(venue: str, swap: Swap, liquidity: Liquidity) -> Quote:
     """Return what a pool offers for `swap`, with its price before fees and all fees together.
 
@@ -97,9 +85,3 @@ def atoms_ratio(market: Market, price: Decimal) -> tuple[int, int]:
     """Return `price` as quote atoms for base atoms, exactly."""
     quote, base = price.as_integer_ratio()
     return quote * 10**market.quote.decimals, base * 10**market.base.decimals
-
-
-def _exchange_rate(swap: Swap, price: Decimal) -> tuple[int, int]:
-    """Return how many atoms come out for how many atoms in, before fees."""
-    quote, base = atoms_ratio(swap.market, price)
-    return (quote, base) if swap.side is Side.SELL else (base, quote)

@@ -17,9 +17,9 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from config.database.conninfo import conninfo
 from config.runtime import garbage_collector
+from config.runtime.per_loop import close_all
 from orders.engine.hints import hints_of_this_loop
 from orders.engine.journal import Journal
-from orders.processes.web import close_connections
 from routing.registry import read_registry
 from tests.support.database import (
     ENGINE_ROLE,
@@ -157,8 +157,7 @@ def queue(redis_client: redis.Redis) -> Queue:
 async def engine_loop(transactional_db: None) -> AsyncIterator[None]:
     """For tests of coroutines that use the journal, hints or streams: closes them at the end."""
     yield
-    await close_connections()
-    await hints_of_this_loop().close()
+    await close_all()
 
 
 @pytest_asyncio.fixture

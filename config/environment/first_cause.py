@@ -137,16 +137,10 @@ async def look_at_database(conninfo: str) -> None:
 async def look_at_redis(address: "RedisAddress") -> None:
     """:raises CannotStart: Redis does not take us."""
     import redis
-    import redis.asyncio
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
 
-    client = redis.asyncio.Redis.from_url(
-        address.url,
-        socket_timeout=LOOK_SECONDS,
-        socket_connect_timeout=LOOK_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    from config.runtime.redis_client import async_redis_client
+
+    client = async_redis_client(address.url, LOOK_SECONDS)
     try:
         await client.ping()
     except redis.TimeoutError:

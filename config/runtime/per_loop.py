@@ -1,17 +1,24 @@
 """One object for each event loop: connections belong to the loop that opened them."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 1.0  # the grace of a process that ends, after those who asked had theirs
 Made = TypeVar("Made")
+
+_all_kept: list[WeakKeyDictionary[asyncio.AbstractEventLoop, Any]] = []
 
 
 def once_per_loop(make: Callable[[], Made]) -> Callable[[], Made]:
     """Have `make` called once in each running loop, and its answer kept as long as the loop."""
     kept: WeakKeyDictionary[asyncio.AbstractEventLoop, Made] = WeakKeyDictionary()
+    _all_kept.append(kept)
 
     @wraps(make)
     def found() -> Made:
@@ -22,3 +29,23 @@ def once_per_loop(make: Callable[[], Made]) -> Callable[[], Made]:
             return kept.setdefault(loop, make())
 
     return found
+
+
+async def close_all(seconds: float = CLOSE_SECONDS) -> None:
+    """Close at once all that was made for the running loop and has a `close`.
+
+    None of them keeps another open: what fails, or is not done after so many seconds, is told of
+    and left to the end of the process. What was closed opens again for whoever uses it.
+    """
+    loop = asyncio.get_running_loop()
+    made = [kept[loop] for kept in _all_kept if loop in kept]
+    closing = {loop.create_task(one.close()): one for one in made if hasattr(one, "close")}
+    if not closing:
+        return
+    await asyncio.wait(closing, timeout=seconds)
+    for task, one in closing.items():
+        if not task.done():
+            task.cancel()
+            logger.warning("%s was not closed in time", type(one).__name__)
+        elif not task.cancelled() and (error := task.exception()):
+            logger.warning("%s was not closed: %s", type(one).__name__, error, exc_info=error)

@@ -8,7 +8,6 @@ and from where; what open sockets rest on is asked again each second, in one que
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextvars import Context
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import psycopg
 from django.contrib.auth.models import AbstractBaseUser
 
 from config.database.conninfo import ACCEPT_PATIENCE, conninfo
+from config.runtime.background import Background
 from config.runtime.group_commit import Connection, GroupCommit
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
@@ -183,7 +183,7 @@ class Accounts:
         self._known: dict[str, tuple[float, Known]] = {}
         self._use = KeyUse(self._link)
         self._sockets: dict[Principal, set[Callable[[], None]]] = {}
-        self._checking: asyncio.Task[None] | None = None
+        self._checking = Background(self._check_for_ever)
 
     async def holder_of(self, secret: str, client: str) -> Principal:
         """Return for whom the API key acts that came from this address.
@@ -236,8 +236,7 @@ class Accounts:
         if principal.owner is None:
             return
         self._sockets.setdefault(principal, set()).add(expel)
-        if self._checking is None:
-            self._checking = asyncio.create_task(self._check_for_ever(), context=Context())
+        self._checking.begin()
 
     def unwatch(self, principal: Principal, expel: Callable[[], None]) -> None:
         sockets = self._sockets.get(principal, set())
@@ -246,10 +245,7 @@ class Accounts:
             self._sockets.pop(principal, None)
 
     async def close(self) -> None:
-        if self._checking is not None:
-            self._checking.cancel()
-            await asyncio.gather(self._checking, return_exceptions=True)
-            self._checking = None
+        await self._checking.stop()
         await self._use.close()
         await self._link.close()
 

@@ -13,23 +13,24 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextvars import Context
 from functools import lru_cache
 from typing import NamedTuple
 
 import psycopg
-import redis.asyncio
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 from redis.exceptions import RedisError
 
 from config.database.conninfo import conninfo
 from config.http.address import site_of
+from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
 from config.runtime.rate import Rate
+from config.runtime.redis_client import async_redis_client
 from config.runtime.session import remaining
 from orders.access.accounts import Principal
+from orders.models import IS_WAITING
 
 logger = logging.getLogger(__name__)
 
@@ -103,41 +104,31 @@ class Limiter:
 
     def __init__(self, redis_url: str, rate: Rate) -> None:
         self._rate = rate
-        self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
-            redis_url,
-            socket_timeout=REDIS_SECONDS,
-            socket_connect_timeout=REDIS_SECONDS,
-            retry_on_timeout=False,
-        )
+        self._redis = async_redis_client(redis_url, REDIS_SECONDS)
         self._take = self._redis.register_script(TAKE)
         self._own = OwnCount(rate)
         self._waiting: list[tuple[str, asyncio.Future[Allowance]]] = []
-        self._asking: asyncio.Task[None] | None = None
+        self._asking = Background(self._ask)
         self._silent_until = 0.0
 
     async def take(self, name: str) -> Allowance:
         """Count one request of `name`; never raises for a Redis that is away."""
         future: asyncio.Future[Allowance] = asyncio.get_running_loop().create_future()
         self._waiting.append((name, future))
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask(), context=Context())
+        self._asking.begin()
         return await future
 
     async def close(self) -> None:
-        if self._asking is not None:
-            await asyncio.wait([self._asking])
+        await self._asking.ended()
         await self._redis.aclose()
 
     async def _ask(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                allowed = await self._allowances([name for name, _ in batch])
-                for (_, future), allowance in zip(batch, allowed, strict=True):
-                    if not future.done():
-                        future.set_result(allowance)
-        finally:
-            self._asking = None
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            allowed = await self._allowances([name for name, _ in batch])
+            for (_, future), allowance in zip(batch, allowed, strict=True):
+                if not future.done():
+                    future.set_result(allowance)
 
     async def _allowances(self, names: Sequence[str]) -> list[Allowance]:
         clock = asyncio.get_running_loop().time
@@ -198,7 +189,7 @@ class Backlog:
         self._let_in: Counter[int] = Counter()  # and not stored yet
         self._let_in_in_all = 0
         self._read_at = -math.inf
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = Background(self._read)
 
     def room(self, sender: int) -> "Room":
         """Return what lets one order of the sender in, to be stored within.
@@ -211,10 +202,9 @@ class Backlog:
     async def let_in(self, sender: int) -> None:
         """:raises Overloaded, ShareIsFull: there is no room."""
         if asyncio.get_running_loop().time() - self._read_at > BACKLOG_SECONDS:
-            if self._reading is None:
-                self._reading = asyncio.create_task(self._read(), context=Context())
+            self._reading.begin()
             if self._refusal_of(sender):  # it was full; now it may not be any more
-                await asyncio.wait([self._reading], timeout=remaining(BACKLOG_SECONDS))
+                await self._reading.ended(remaining(BACKLOG_SECONDS))
         if (refusal := self._refusal_of(sender)) is not None:
             raise refusal
         self._let_in_in_all += 1
@@ -230,8 +220,7 @@ class Backlog:
             self._stored_in_all += 1
 
     async def close(self) -> None:
-        if self._reading is not None:
-            await asyncio.wait([self._reading])
+        await self._reading.ended()
         await self._link.close()
 
     def _refusal_of(self, sender: int) -> Exception | None:
@@ -254,7 +243,6 @@ class Backlog:
             self._waiting_in_all = self._waiting.total()
         finally:
             self._read_at = asyncio.get_running_loop().time()
-            self._reading = None
 
 
 class Room:
@@ -272,11 +260,10 @@ class Room:
         self._backlog.let_out(self._sender, is_stored=kind is None)
 
 
-WAITING = """
-SELECT sender, count(*) FROM (
-  SELECT sender FROM orders WHERE finished_at IS NULL AND started_at IS NULL LIMIT %s) AS waiting
+WAITING = f"""
+SELECT sender, count(*) FROM (SELECT sender FROM orders WHERE {IS_WAITING} LIMIT %s) AS waiting
 GROUP BY sender
-"""
+"""  # noqa: S608  # our own words
 
 
 async def allowance_of(principal: Principal, client: str) -> Allowance | None:

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from contextvars import Context
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 from config.http.address import site_of
 from config.http.security_log import tell
+from config.runtime.background import Background
 from config.runtime.postgres import Link
 from orders.access.keys import SOON
 
@@ -69,7 +69,7 @@ class KeyUse:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._uses: list[Use] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._writing = Background(self._write_soon)
 
     def note(self, key: int | None, client: str) -> None:
         """Have it written that the key is used, unless that was noted a moment ago."""
@@ -77,27 +77,21 @@ class KeyUse:
         if use is None:
             return
         self._uses.append(use)
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_soon(), context=Context())
+        self._writing.begin()
 
     async def close(self) -> None:
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
+        await self._writing.stop()
 
     async def _write_soon(self) -> None:
-        try:
-            while self._uses:
-                await asyncio.sleep(GATHER_SECONDS)
-                batch, self._uses = first_of_each(self._uses)
-                try:
-                    rows = await self._link.fetch(USED, columns_of(batch), WRITE_SECONDS)
-                except psycopg.Error as error:
-                    logger.warning("the use of %s keys was not written: %s", len(batch), error)
-                else:
-                    tell_of(rows, batch)
-        finally:
-            self._writing = None
+        while self._uses:
+            await asyncio.sleep(GATHER_SECONDS)
+            batch, self._uses = first_of_each(self._uses)
+            try:
+                rows = await self._link.fetch(USED, columns_of(batch), WRITE_SECONDS)
+            except psycopg.Error as error:
+                logger.warning("the use of %s keys was not written: %s", len(batch), error)
+            else:
+                tell_of(rows, batch)
 
 
 def write_use(key: int, client: str) -> None:

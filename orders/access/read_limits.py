@@ -9,13 +9,11 @@ import time
 from functools import cache
 from typing import Any
 
-import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from config.runtime.rate import Rate
+from config.runtime.redis_client import redis_client
 from orders.access.accounts import Principal
 from orders.access.admission import (
     KEY,
@@ -39,13 +37,7 @@ class ReadLimit:
 
     def __init__(self, redis_url: str, rate: Rate) -> None:
         self._rate = rate
-        client = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=REDIS_SECONDS,
-            socket_connect_timeout=REDIS_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._take: Any = client.register_script(TAKE)
+        self._take: Any = redis_client(redis_url, REDIS_SECONDS).register_script(TAKE)
         self._own = OwnCount(rate)
         self._silent_until = 0.0
 

@@ -17,16 +17,12 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive, make_aware
 
 from orders.lifecycle import ACTIVE, Status
-from orders.models import FailureCode, OrderTransaction
+from orders.models import BEGUN, WAITING, FailureCode, OrderTransaction
 from routing.registry import registry
 from routing.venue import Side
 from routing.venues import LABELS
 
 OPEN = "open"
-OPEN_CONDITION = Q(finished_at=None, started_at=None) | Q(
-    finished_at=None, started_at__isnull=False
-)
-BEGUN_CONDITION = Q(finished_at=None, started_at__isnull=False)
 
 
 class ChoiceFilter(admin.SimpleListFilter):
@@ -65,12 +61,12 @@ class StatusFilter(ChoiceFilter):
     def condition(self, value: str) -> Q:
         match value:
             case "open":
-                return OPEN_CONDITION
+                return WAITING | BEGUN
             case Status.PENDING:
-                return Q(status=value) & OPEN_CONDITION
+                return Q(status=value) & (WAITING | BEGUN)
             case Status.FAILED:
                 return Q(status=value, failure_code__isnull=False)
-        return Q(status=value) & BEGUN_CONDITION if value in ACTIVE else Q(status=value)
+        return Q(status=value) & BEGUN if value in ACTIVE else Q(status=value)
 
 
 class VenueFilter(ChoiceFilter):
@@ -144,7 +140,7 @@ class LeaseFilter(ChoiceFilter):
 
     def condition(self, value: str) -> Q:
         is_held = Q(lease_until__gte=Now())
-        return BEGUN_CONDITION & (is_held if value == "held" else Q(lease_until__lt=Now()))
+        return BEGUN & (is_held if value == "held" else Q(lease_until__lt=Now()))
 
 
 class OutcomeFilter(ChoiceFilter):

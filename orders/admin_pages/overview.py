@@ -13,7 +13,9 @@ from django.urls import reverse
 
 from orders.admin_pages.wording import duration
 from orders.api.pagination import in_index_order
-from orders.monitoring.health import ALIVE_SECONDS
+from orders.engine.journal_sql import IN_LINE
+from orders.models import IS_BEGUN, IS_WAITING
+from orders.monitoring.health import ALIVE_SECONDS, IS_HEARD
 
 MOST_READ = 50_000  # orders
 
@@ -38,32 +40,30 @@ SELECT count(created_at) AS orders,
   clock.at - min(created_at) AS span
 FROM clock LEFT JOIN recent ON true GROUP BY clock.at
 """
-BEGUN = """
+BEGUN = f"""
 SELECT count(*) FILTER (WHERE status <> 'pending') AS carried,
   count(*) FILTER (WHERE status = 'pending') AS retrying,
   count(*) FILTER (WHERE lease_until < statement_timestamp()) AS expired
 FROM (
   SELECT status, lease_until FROM orders
-  WHERE finished_at IS NULL AND started_at IS NOT NULL ORDER BY next_check, id LIMIT %(most)s
+  WHERE {IS_BEGUN} ORDER BY next_check, id LIMIT %(most)s
 ) AS begun
-"""
-WAITING = """
+"""  # noqa: S608  # our own words
+WAITING = f"""
 SELECT count(*) AS waiting FROM (
-  SELECT FROM orders WHERE finished_at IS NULL AND started_at IS NULL
-  ORDER BY turn, next_check, id LIMIT %(most)s
+  SELECT FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT %(most)s
 ) AS waiting
-"""
+"""  # noqa: S608
 NEEDING_ATTENTION = """
 SELECT count(*) AS needing_attention FROM (
   SELECT FROM orders WHERE needs_attention ORDER BY created_at DESC, id DESC LIMIT %(most)s
 ) AS flagged
 """
-ALIVE = """
+ALIVE = f"""
 SELECT count(*) FILTER (WHERE kind = 'worker') AS workers,
   count(*) FILTER (WHERE kind = 'scheduler') AS schedulers
-FROM heartbeats WHERE seen_at > statement_timestamp() - %(alive)s * interval '1 second'
-  AND seen_at <= clock_timestamp()
-"""
+FROM heartbeats WHERE {IS_HEARD}
+"""  # noqa: S608
 QUERIES = (LAST_HOUR, BEGUN, WAITING, NEEDING_ATTENTION, ALIVE)
 
 
@@ -108,7 +108,7 @@ def read() -> dict[str, Any]:
     found: dict[str, Any] = {}
     with in_index_order(), connection.cursor() as cursor:
         for query in QUERIES:
-            cursor.execute(query, {"most": MOST_READ, "alive": ALIVE_SECONDS})
+            cursor.execute(query, {"most": MOST_READ, "heard": ALIVE_SECONDS})
             names = [column.name for column in cursor.description]
             found |= dict(zip(names, cursor.fetchone(), strict=True))
     return found

@@ -21,7 +21,7 @@ from rest_framework.settings import api_settings
 
 from orders.engine.submission import CLIENT_ORDER_ID
 from orders.lifecycle import ACTIVE, FINAL, Status
-from orders.models import Order
+from orders.models import IS_BEGUN, IS_WAITING, Order
 from routing.registry import looked_up_if_due, registry
 from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import Side
@@ -171,11 +171,11 @@ class OrderFilter(django_filters.FilterSet):
 RANGE = {"createdAfter", "createdBefore"}
 # An array is planned by itself and made first. Otherwise, without statistics, the planner looks
 # through all orders of an account for the open ones.
-IS_OPEN = """orders.id = ANY(ARRAY(
-  SELECT id FROM orders AS open WHERE open.finished_at IS NULL AND open.started_at IS NULL
+IS_OPEN = f"""orders.id = ANY(ARRAY(
+  SELECT id FROM orders AS open WHERE {IS_WAITING}
   UNION ALL
-  SELECT id FROM orders AS open WHERE open.finished_at IS NULL AND open.started_at IS NOT NULL
-))"""
+  SELECT id FROM orders AS open WHERE {IS_BEGUN}
+))"""  # noqa: S608  # our own words
 
 
 class Wanted(NamedTuple):

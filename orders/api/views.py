@@ -307,10 +307,7 @@ def find_order(request: Request, order_id: str) -> Order:
     :raises OrderNotFound: no order has this id, it is another's, or it is no id at all.
     """
     try:
-        found = Order.objects.get(pk=UUID(order_id))
-        if found.owner_id not in (None, principal_of(request).owner):
-            raise OrderNotFound
-        return found
+        return Order.objects.visible_to(principal_of(request).owner).get(pk=UUID(order_id))
     except (ValueError, Order.DoesNotExist):
         raise OrderNotFound from None
 

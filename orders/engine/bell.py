@@ -10,7 +10,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from contextvars import Context
 from functools import cache
 from typing import Any, cast
 
@@ -22,7 +21,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config.celery import app
+from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
+from config.runtime.redis_client import async_redis_client, redis_client
 from config.runtime.redis_listening import listening_pool
 from orders.engine.crash_points import passing
 
@@ -57,18 +58,12 @@ redis.call('LPUSH', KEYS[2], ARGV[1])
 return 1
 """
 
-_client = redis.Redis.from_url(
-    settings.REDIS_URL,
-    socket_timeout=REDIS_SECONDS,
-    socket_connect_timeout=REDIS_SECONDS,
-    retry_on_timeout=False,
-)
-
 
 def ring(task: str = ROUTE_AND_EXECUTE) -> bool:
     """Wake a worker; return whether a bell was sent. Never raises for a Redis that is away."""
     try:
-        return bool(_client.register_script(RING)(keys=[guard_of(task), QUEUE], args=_bell(task)))
+        ring = client_of_this_process().register_script(RING)
+        return bool(ring(keys=[guard_of(task), QUEUE], args=_bell(task)))
     except (RedisError, OSError) as error:
         logger.warning("The bell was not rung, the scheduler will: %s", error)
         return False
@@ -92,7 +87,7 @@ def ring_for(order_id: str, *, alone: bool = False) -> bool:
 def is_quiet() -> bool:
     """Whether few bells wait to be heard; False if Redis does not tell."""
     try:
-        return cast(int, _client.llen(QUEUE)) < FULL
+        return cast(int, client_of_this_process().llen(QUEUE)) < FULL
     except RedisError:
         return False
 
@@ -148,24 +143,18 @@ class Ringer:
     """Rings from one event loop; orders that come while a ring is under way share the next."""
 
     def __init__(self) -> None:
-        self._redis = redis.asyncio.Redis.from_url(
-            settings.REDIS_URL,
-            socket_timeout=REDIS_SECONDS,
-            socket_connect_timeout=REDIS_SECONDS,
-            retry_on_timeout=False,
-        )
+        self._redis = async_redis_client(settings.REDIS_URL, REDIS_SECONDS)
         self._ring = self._redis.register_script(RING)
         self._is_wanted = False
         self._is_for_others = False
-        self._ringing: asyncio.Task[None] | None = None
+        self._ringing = Background(self._ring_while_wanted)
         self._silent_until = 0.0
 
     def ring_soon(self, *, for_others: bool = False) -> None:
         """Ring; `for_others` means through Celery alone, as it would be the caller who lingers."""
         self._is_wanted = True
         self._is_for_others |= for_others
-        if self._ringing is None:
-            self._ringing = asyncio.create_task(self._ring_while_wanted(), context=Context())
+        self._ringing.begin()
 
     async def heard(self) -> None:
         """Let the next bell ring. Awaited before a claim, so that no wake-up is lost."""
@@ -179,18 +168,14 @@ class Ringer:
             logger.warning("The bell's guard stays, and ends by itself: %s", error or "no answer")
 
     async def close(self) -> None:
-        if self._ringing is not None:
-            await asyncio.wait([self._ringing])
+        await self._ringing.ended()
         await self._redis.aclose()
 
     async def _ring_while_wanted(self) -> None:
-        try:
-            while self._is_wanted:
-                self._is_wanted = False
-                if time.monotonic() >= self._silent_until:
-                    await self._ring_once()
-        finally:
-            self._ringing = None
+        while self._is_wanted:
+            self._is_wanted = False
+            if time.monotonic() >= self._silent_until:
+                await self._ring_once()
 
     async def _ring_once(self) -> None:
         bell = _bell(ROUTE_AND_EXECUTE) + ([] if self._is_for_others else [LISTENERS])
@@ -221,6 +206,12 @@ def _message(task: str) -> tuple[str, str, str]:
         app.send_task(task, connection=connection)
         message = cast(Any, connection.default_channel)._get(settings.CELERY_TASK_DEFAULT_QUEUE)
     return json.dumps(message), message["headers"]["id"], message["properties"]["delivery_tag"]
+
+
+@cache
+def client_of_this_process() -> redis.Redis:
+    """Return the client for threads, made at the first call."""
+    return redis_client(settings.REDIS_URL, REDIS_SECONDS)
 
 
 @once_per_loop

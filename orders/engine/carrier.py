@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -358,13 +359,10 @@ async def _within(seconds: float, step: Coroutine[Any, Any, None], otherwise: st
     taking.result()
 
 
-_exchange: Exchange | None = None
 carrier = Carrier()
 
 
+@cache
 def exchange() -> Exchange:
     """Return this process's venues and network, made at the first call."""
-    global _exchange
-    if _exchange is None:
-        _exchange = simulated_exchange(conninfo(), settings.SIMULATION, registry)
-    return _exchange
+    return simulated_exchange(conninfo(), settings.SIMULATION, registry)

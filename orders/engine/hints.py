@@ -7,21 +7,21 @@ cannot be told in time is dropped, and the streams find it by their resync.
 import asyncio
 import logging
 from collections.abc import Iterable
-from contextvars import Context
 
 import msgpack
-import redis.asyncio
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
+from config.runtime.redis_client import async_redis_client, redis_client
 from orders.events import GROUP, Event
 
 logger = logging.getLogger(__name__)
 
 ACTIVE_ORDERS = "active_orders"  # Redis hash: order id -> the message of its last event
 MAX_WAITING = 10_000
-REDIS_TIMEOUT = 1.0  # seconds
+REDIS_SECONDS = 1.0
 PAUSE_AFTER_FAILURE = 1.0  # seconds in which hints are dropped at once
 
 # KEYS: the hash. ARGV: the channels' prefix, and a msgpack list of [id, seq, is_final, message].
@@ -65,15 +65,10 @@ class HintPublisher:
     """Publishes events in the background: those that wait go out together, in one command."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
-            redis_url,
-            socket_timeout=REDIS_TIMEOUT,
-            socket_connect_timeout=REDIS_TIMEOUT,
-            retry_on_timeout=False,
-        )
+        self._redis = async_redis_client(redis_url, REDIS_SECONDS)
         self._tell = self._redis.register_script(TELL)
         self._waiting: list[Event] = []
-        self._publishing: asyncio.Task[None] | None = None
+        self._publishing = Background(self._publish_waiting)
         self._silent_until = 0.0
         self._are_snapshots_refused = False
 
@@ -81,12 +76,10 @@ class HintPublisher:
         if len(self._waiting) >= MAX_WAITING:
             return
         self._waiting.append(event)
-        if self._publishing is None:
-            self._publishing = asyncio.create_task(self._publish_waiting(), context=Context())
+        self._publishing.begin()
 
     async def drained(self) -> None:
-        if self._publishing is not None:
-            await asyncio.wait([self._publishing])
+        await self._publishing.ended()
 
     async def close(self) -> None:
         await self.drained()
@@ -94,19 +87,16 @@ class HintPublisher:
 
     async def _publish_waiting(self) -> None:
         clock = asyncio.get_running_loop().time
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                if clock() < self._silent_until:
-                    continue
-                try:
-                    failed = await self._tell(keys=[ACTIVE_ORDERS], args=arguments(batch))
-                    self._warn_of_snapshots(failed)
-                except (RedisError, OSError, TimeoutError) as error:
-                    self._silent_until = clock() + PAUSE_AFTER_FAILURE
-                    logger.warning("%d hints were not published: %s", len(batch), error)
-        finally:
-            self._publishing = None
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            if clock() < self._silent_until:
+                continue
+            try:
+                failed = await self._tell(keys=[ACTIVE_ORDERS], args=arguments(batch))
+                self._warn_of_snapshots(failed)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._silent_until = clock() + PAUSE_AFTER_FAILURE
+                logger.warning("%d hints were not published: %s", len(batch), error)
 
     def _warn_of_snapshots(self, failed: bytes) -> None:
         """Say, once as long as it lasts, that Redis does not keep the active orders."""
@@ -123,9 +113,7 @@ def hints_of_this_loop() -> HintPublisher:
 
 def publish_now(event: Event) -> None:
     """Tell of one event from sync code, after its commit."""
-    client = redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT
-    )
+    client = redis_client(settings.REDIS_URL, REDIS_SECONDS)
     try:
         client.register_script(TELL)(keys=[ACTIVE_ORDERS], args=arguments([event]))
     except RedisError as error:

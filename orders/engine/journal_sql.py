@@ -4,7 +4,8 @@ Every statement is one transaction by itself: the status, its event and its tran
 or fall together.
 """
 
-WAITS = "finished_at IS NULL AND started_at IS NULL"
+from orders.models import IS_BEGUN, IS_WAITING
+
 IN_LINE = "turn, next_check, id"
 """The order in which waiting orders are started: senders in turns, and who came first."""
 
@@ -19,12 +20,12 @@ new AS MATERIALIZED (
     type text, side text, base text, quote text, amount_in bigint, amount_out bigint,
     slippage_bps int, constraints jsonb, message text, data jsonb)
 ),
-line AS MATERIALIZED (SELECT turn FROM orders WHERE {WAITS} ORDER BY {IN_LINE} LIMIT 1),
+line AS MATERIALIZED (SELECT turn FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT 1),
 turns AS MATERIALIZED (
   SELECT sender, greatest(
     (SELECT turn FROM line),
     (SELECT max(turn) + 1 FROM orders
-     WHERE orders.sender = new.sender AND {WAITS} AND turn >= 0),  -- as its index says
+     WHERE orders.sender = new.sender AND {IS_WAITING} AND turn >= 0),  -- as its index says
     0) AS turn
   FROM new WHERE behind = 0
 ),
@@ -179,13 +180,13 @@ resumed AS MATERIALIZED (
   ORDER BY next_check, id LIMIT %(room)s FOR UPDATE SKIP LOCKED
 ),
 fresh AS MATERIALIZED (
-  {CANDIDATE} AND {WAITS} ORDER BY {IN_LINE}
+  {CANDIDATE} AND {IS_WAITING} ORDER BY {IN_LINE}
   LIMIT least(%(room)s - (SELECT count(*) FROM resumed), (SELECT for_all FROM budget))
   FOR UPDATE SKIP LOCKED
 ),
 newcomers AS MATERIALIZED (
   SELECT DISTINCT ON (sender) id, turn, next_check FROM (
-    SELECT id, sender, turn, next_check FROM orders WHERE {WAITS} ORDER BY {IN_LINE}
+    SELECT id, sender, turn, next_check FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE}
     LIMIT (SELECT CASE WHEN for_all = (SELECT count(*) FROM fresh) AND free > for_all
       THEN {LOOK_AHEAD} ELSE 0 END FROM budget)
   ) AS first
@@ -193,7 +194,7 @@ newcomers AS MATERIALIZED (
   ORDER BY sender, {IN_LINE}
 ),
 kept AS MATERIALIZED (
-  {CANDIDATE} AND {WAITS} AND id = ANY(ARRAY(
+  {CANDIDATE} AND {IS_WAITING} AND id = ANY(ARRAY(
     SELECT id FROM newcomers ORDER BY {IN_LINE} LIMIT least(
       %(room)s - (SELECT count(*) FROM resumed) - (SELECT count(*) FROM fresh),
       (SELECT free - for_all FROM budget))
@@ -285,7 +286,7 @@ LOCK_BUDGET = "SELECT pg_advisory_xact_lock(20261121)"
 # Is an order due that was never begun; one to go on with; one in `submitted`; and which suspect.
 # Begun orders have an index of their own, so a long queue hides none of them.
 DUE_KINDS = f"""
-SELECT EXISTS (SELECT FROM orders WHERE {WAITS})
+SELECT EXISTS (SELECT FROM orders WHERE {IS_WAITING})
     OR coalesce(bool_or(status <> 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
   coalesce(bool_or(status = 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
   (array_agg(id::text) FILTER (WHERE lost_leases >= {SUSPECT_AFTER}))[1]
@@ -302,12 +303,12 @@ WHERE at < statement_timestamp() - %(window)s * interval '1 second'
 # An order is due, or leased, no further ahead than the rules set it; one that never began is due
 # whatever the clock says. What lies beyond was written before the clock was set back. Whoever holds
 # the lease has as long as ever to renew it.
-BRING_BACK = """
+BRING_BACK = f"""
 WITH begun AS MATERIALIZED (
   SELECT id, next_check > statement_timestamp() + %(delay)s * interval '1 second' AS is_check,
     lease_until > statement_timestamp() + 2 * %(lease)s * interval '1 second' AS is_lease
   FROM orders
-  WHERE finished_at IS NULL AND started_at IS NOT NULL
+  WHERE {IS_BEGUN}
     AND (next_check > statement_timestamp() + %(delay)s * interval '1 second'
       OR lease_until > statement_timestamp() + 2 * %(lease)s * interval '1 second')
   ORDER BY next_check DESC, id DESC LIMIT %(most)s FOR UPDATE SKIP LOCKED
@@ -322,9 +323,8 @@ WHERE orders.id = ahead.id
 
 # Each half reads an index of its own: the whole condition implies neither of the two.
 OPEN = f"""
-(SELECT id, seq FROM orders WHERE finished_at IS NULL AND started_at IS NOT NULL
- ORDER BY next_check, id LIMIT %(most)s)
+(SELECT id, seq FROM orders WHERE {IS_BEGUN} ORDER BY next_check, id LIMIT %(most)s)
 UNION ALL
-(SELECT id, seq FROM orders WHERE {WAITS} ORDER BY {IN_LINE} LIMIT %(most)s)
+(SELECT id, seq FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT %(most)s)
 LIMIT %(most)s
 """

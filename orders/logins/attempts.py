@@ -23,6 +23,7 @@ from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from config.runtime.rate import Rate
+from config.runtime.redis_client import redis_client
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +64,7 @@ class Attempts:
 
     def __init__(self, redis_url: str, prefix: str, rate: Rate | None) -> None:
         self._windows = windows_of(rate)
-        pool = redis.ConnectionPool.from_url(
-            redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
-        )
+        pool = redis_client(redis_url, REDIS_SECONDS).connection_pool
         storage = RedisStorage(
             "redis://", connection_pool=pool, key_prefix=prefix, wrap_exceptions=True
         )

@@ -13,10 +13,10 @@ from django.core.management.base import CommandError, OutputWrapper
 from django.db import Error
 from redis.exceptions import RedisError
 
+from config.runtime.per_loop import close_all
 from orders.api.problems import is_database_away
 from orders.events import Event, group_of
 from orders.lifecycle import Status
-from orders.processes.web import close_connections
 from orders.sockets.streams import RESYNC_SECONDS, streams_of_this_loop
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def run(work: Coroutine[Any, Any, Found], known: Callable[[], str] = str) -> Fou
         try:
             return await work
         finally:
-            await close_connections()
+            await close_all()
             await layer_of_this_process().flush()
 
     with engine_needed(known):

@@ -7,17 +7,18 @@ from django.conf import settings
 from django.db import connection
 
 from orders.lifecycle import Status
+from orders.models import IS_BEGUN, IS_WAITING
 from orders.monitoring import health
 
-STANDING = """
+STANDING = f"""
 SELECT
-  (SELECT count(*) FROM orders WHERE finished_at IS NULL AND started_at IS NULL),
-  (SELECT count(*) FROM orders WHERE finished_at IS NULL AND started_at IS NOT NULL),
-  (SELECT min(created_at) FROM orders WHERE finished_at IS NULL AND started_at IS NULL),
+  (SELECT count(*) FROM orders WHERE {IS_WAITING}),
+  (SELECT count(*) FROM orders WHERE {IS_BEGUN}),
+  (SELECT min(created_at) FROM orders WHERE {IS_WAITING}),
   (SELECT coalesce(sum(orders), 0) FROM order_starts
    WHERE at > statement_timestamp() - %(window)s * interval '1 second'),
   statement_timestamp()
-"""
+"""  # noqa: S608  # our own words
 LAST_HOUR = """
 SELECT status, count(*) FROM orders
 WHERE created_at > statement_timestamp() - interval '1 hour' GROUP BY status

@@ -21,7 +21,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 import psycopg
-import redis
 import redis.asyncio
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
@@ -38,6 +37,7 @@ from config.database.conninfo import conninfo
 from config.runtime.counters import counts
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
+from config.runtime.redis_client import async_redis_client, redis_client
 from config.runtime.session import ReadOnly
 from config.runtime.witness import Excuses, watch, witness
 from orders.engine import bell
@@ -58,19 +58,20 @@ DO UPDATE SET kind = excluded.kind, seen_at = excluded.seen_at, counts = exclude
 """
 WRITABLE = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
 APPLIED = "SELECT app::text, name::text FROM django_migrations"
-ALIVE = """
-SELECT count(*), count(*) FILTER (WHERE coalesce((counts ->> 'still_seconds')::float8, 0) <= %s)
-FROM heartbeats
-WHERE kind = 'worker' AND seen_at > clock_timestamp() - %s * interval '1 second'
-  AND seen_at <= clock_timestamp()
-"""
-HERE = """
-SELECT EXISTS (
-    SELECT FROM heartbeats WHERE kind = 'worker' AND starts_with(process, %s)
-        AND seen_at > clock_timestamp() - %s * interval '1 second' AND seen_at <= clock_timestamp()
-        AND coalesce((counts ->> 'still_seconds')::float8, 0) <= %s
+# A heartbeat of the future was written before the clock was set back.
+IS_HEARD = (
+    "seen_at > clock_timestamp() - %(heard)s * interval '1 second' AND seen_at <= clock_timestamp()"
 )
-"""
+IS_MOVING = "coalesce((counts ->> 'still_seconds')::float8, 0) <= %(heard)s"
+ALIVE = f"""
+SELECT count(*), count(*) FILTER (WHERE {IS_MOVING}) FROM heartbeats
+WHERE kind = 'worker' AND {IS_HEARD}
+"""  # noqa: S608  # our own words
+HERE = f"""
+SELECT EXISTS (
+  SELECT FROM heartbeats WHERE kind = 'worker' AND starts_with(process, %(here)s)
+    AND {IS_HEARD} AND {IS_MOVING})
+"""  # noqa: S608
 FORGET = "DELETE FROM heartbeats WHERE seen_at < statement_timestamp() - interval '1 day'"
 
 # What a bell needs of Redis: a script that writes, tells, and looks at the queue.
@@ -89,7 +90,6 @@ Migration = tuple[str, str]
 Found = TypeVar("Found")
 
 _stopped = threading.Event()
-_is_migrated = False
 _failing_since: dict[str, datetime] = {}
 
 
@@ -144,6 +144,7 @@ class Probes:
     def __init__(self) -> None:
         self._link: Link | None = None
         self._client: redis.asyncio.Redis | None = None
+        self._is_migrated = False
         self._database = Shared(self._look_at_database, MIGRATING_SECONDS)
         self._redis = Shared(self._look_at_redis, LOOK_SECONDS)
 
@@ -224,12 +225,24 @@ class Probes:
         ((is_writable,),) = await link.fetch(WRITABLE, (), seconds=LOOK_SECONDS)
         if not is_writable:
             return Seen("read_only")
-        missing = await _missing_migrations(link)
-        if missing:
+        if missing := await self._missing_migrations(link):
             return Seen("ok", missing)
-        limits = (ALIVE_SECONDS, ALIVE_SECONDS)
-        ((alive, moving),) = await link.fetch(ALIVE, limits, seconds=LOOK_SECONDS)
+        heard = {"heard": ALIVE_SECONDS}
+        ((alive, moving),) = await link.fetch(ALIVE, heard, seconds=LOOK_SECONDS)
         return Seen("ok", [], alive, moving)
+
+    async def _missing_migrations(self, link: Link) -> list[str]:
+        """Return the migrations that were not applied; looked for until there are none."""
+        if self._is_migrated:
+            return []
+        known = await asyncio.to_thread(known_migrations)
+        try:
+            rows = await link.fetch(APPLIED, (), seconds=LOOK_SECONDS)
+        except errors.UndefinedTable:
+            rows = []
+        missing = known - {(app, name) for app, name in rows}
+        self._is_migrated = not missing
+        return sorted(f"{app}.{name}" for app, name in missing)
 
     async def _look_at_redis(self) -> str:
         """Do what a bell does. The client is closed elsewhere: a look is given up anywhere, and
@@ -237,12 +250,8 @@ class Probes:
 
         :raises redis.exceptions.RedisError: it cannot be done.
         """
-        client = self._client = self._client or redis.asyncio.Redis.from_url(
-            settings.REDIS_URL,
-            socket_timeout=LOOK_SECONDS,
-            socket_connect_timeout=LOOK_SECONDS,
-            retry_on_timeout=False,
-        )
+        client = self._client or async_redis_client(settings.REDIS_URL, LOOK_SECONDS)
+        self._client = client
         key, queue = TRIED
         await client.register_script(TRY)(keys=[key, bell.QUEUE, queue])
         return "ok"
@@ -269,9 +278,7 @@ def check_now() -> dict[str, Any]:
 
 def is_redis_away() -> bool:
     """Whether a new connection to Redis would be answered as little as an old one."""
-    client = redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=LOOK_SECONDS, socket_connect_timeout=LOOK_SECONDS
-    )
+    client = redis_client(settings.REDIS_URL, LOOK_SECONDS)
     try:
         client.ping()
     except (RedisError, OSError):
@@ -304,25 +311,10 @@ def known_migrations() -> frozenset[Migration]:
     return frozenset(MigrationLoader(None).graph.nodes)
 
 
-async def _missing_migrations(link: Link) -> list[str]:
-    """Return the migrations that were not applied; looked for until there are none."""
-    global _is_migrated
-    if _is_migrated:
-        return []
-    known = await asyncio.to_thread(known_migrations)
-    try:
-        applied = {(row[0], row[1]) for row in await link.fetch(APPLIED, (), seconds=LOOK_SECONDS)}
-    except errors.UndefinedTable:
-        applied = set()
-    missing = known - applied
-    _is_migrated = not missing
-    return sorted(f"{app}.{name}" for app, name in missing)
-
-
 def is_worker_here() -> bool:
     """Whether a worker of this host, or container, lives, and no part of it stands still."""
     with connection.cursor() as cursor:
-        cursor.execute(HERE, [f"{socket.gethostname()}:", ALIVE_SECONDS, ALIVE_SECONDS])
+        cursor.execute(HERE, {"here": f"{socket.gethostname()}:", "heard": ALIVE_SECONDS})
         (is_here,) = cursor.fetchone()
     return bool(is_here)
 

@@ -4,6 +4,10 @@ Conditions compare with `statement_timestamp()`: `clock_timestamp()` may not be 
 index, as it might change from row to row.
 """
 
+from orders.engine.journal_sql import IN_LINE
+from orders.models import IS_BEGUN, IS_WAITING
+from orders.monitoring.health import IS_HEARD
+
 MOST_OPEN = 50_000
 MOST_RECENT = 2_000
 RECENT_SECONDS = 600
@@ -16,43 +20,43 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 
   set_config('jit', 'off', true), set_config('statement_timeout', '2000', true)
 """
 
-OPEN = """
+OPEN = f"""
 SELECT status, count(*) FROM (
-  (SELECT status FROM orders WHERE finished_at IS NULL AND started_at IS NULL LIMIT %(most)s)
+  (SELECT status FROM orders WHERE {IS_WAITING} LIMIT %(most)s)
   UNION ALL
-  (SELECT status FROM orders WHERE finished_at IS NULL AND started_at IS NOT NULL LIMIT %(most)s)
+  (SELECT status FROM orders WHERE {IS_BEGUN} LIMIT %(most)s)
 ) AS open GROUP BY status ORDER BY status
 """
 
-WAITING = """
+WAITING = f"""
 SELECT count(*),
   coalesce(greatest(extract(epoch FROM clock_timestamp() - min(next_check)), 0), 0)
 FROM (
   SELECT next_check FROM orders
-  WHERE finished_at IS NULL AND started_at IS NULL AND next_check <= statement_timestamp()
-  ORDER BY turn, next_check, id LIMIT %(most)s
+  WHERE {IS_WAITING} AND next_check <= statement_timestamp()
+  ORDER BY {IN_LINE} LIMIT %(most)s
 ) AS waiting
 """
 
-LEASES = """
+LEASES = f"""
 SELECT count(*) FILTER (WHERE lease_until >= clock_timestamp()),
   count(*) FILTER (WHERE lease_until < clock_timestamp()),
   count(*) FILTER (WHERE lost_leases > 0),
   count(*) FILTER (WHERE needs_attention)
 FROM (
   SELECT lease_until, lost_leases, needs_attention FROM orders
-  WHERE finished_at IS NULL AND started_at IS NOT NULL LIMIT %(most)s
+  WHERE {IS_BEGUN} LIMIT %(most)s
 ) AS begun
 """
 
 # The newest orders that workers have reached: those that came before the one that is next in line.
 # With a long queue the very newest have nothing to tell yet.
-NEWEST = """
+NEWEST = f"""
 reached AS MATERIALIZED (
   SELECT coalesce(min(next_check), statement_timestamp()) AS at FROM (
     SELECT next_check FROM orders
-    WHERE finished_at IS NULL AND started_at IS NULL AND next_check <= statement_timestamp()
-    ORDER BY turn, next_check, id LIMIT 1
+    WHERE {IS_WAITING} AND next_check <= statement_timestamp()
+    ORDER BY {IN_LINE} LIMIT 1
   ) AS first
 ),
 newest AS MATERIALIZED (
@@ -99,10 +103,8 @@ SELECT coalesce(sum(orders), 0) FROM order_starts
 WHERE at > statement_timestamp() - %(window)s * interval '1 second' AND at <= statement_timestamp()
 """
 
-HEARTBEATS = """
+HEARTBEATS = f"""
 SELECT process, kind, extract(epoch FROM clock_timestamp() - seen_at), counts::text
 FROM heartbeats
-WHERE seen_at > statement_timestamp() - %(heard)s * interval '1 second'
-  AND seen_at <= clock_timestamp()  -- the clock may have been set back
-ORDER BY kind, process LIMIT 1000
+WHERE {IS_HEARD} ORDER BY kind, process LIMIT 1000
 """

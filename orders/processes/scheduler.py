@@ -13,11 +13,12 @@ from django.conf import settings
 from django.db import connection
 from redis.exceptions import RedisError
 
+from config.runtime.redis_client import redis_client
 from config.runtime.session import is_connection_lost
 from orders.access import tickets
 from orders.engine import bell
 from orders.engine import journal_sql as sql
-from orders.engine.hints import ACTIVE_ORDERS, REDIS_TIMEOUT
+from orders.engine.hints import ACTIVE_ORDERS, REDIS_SECONDS
 from orders.lifecycle import FINAL
 from orders.models import Order, OrderEvent
 from orders.monitoring import health
@@ -127,12 +128,7 @@ def ring_for_due() -> None:
 
 def rebuild_active_orders() -> None:
     """Make the Redis hash of active orders true again, after a flush or lost hints."""
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=REDIS_TIMEOUT,
-        socket_connect_timeout=REDIS_TIMEOUT,
-        decode_responses=True,
-    )
+    client = redis_client(settings.REDIS_URL, REDIS_SECONDS, decode_responses=True)
     try:
         snapshots = cast(dict[str, str], client.hgetall(ACTIVE_ORDERS))
         known = {

@@ -13,18 +13,14 @@ from config.environment.first_cause import CannotStart
 from config.environment.fitness import check_fitness
 from config.http.door import raise_limit
 from config.runtime import garbage_collector
+from config.runtime.per_loop import close_all
 from config.runtime.sentences import WRONG, say
-from orders.access.accounts import accounts_of_this_loop
-from orders.access.admission import backlog_of_this_loop, limiter_of_this_loop
-from orders.engine.bell import ringer_of_this_loop
 from orders.engine.journal import journal_of_this_loop
 from orders.monitoring import health
 from orders.sockets.streams import streams_of_this_loop
 from routing.registry import read_again
 
 logger = logging.getLogger(__name__)
-
-CLOSE_SECONDS = 1.0  # at the end of a web process, after those who asked had theirs
 
 
 async def warm_up() -> None:
@@ -38,27 +34,6 @@ async def warm_up() -> None:
         await journal_of_this_loop().connect()
     except (psycopg.Error, DatabaseError, InterfaceError) as error:
         logger.warning("the database does not answer yet: %s", error)
-
-
-async def close_connections() -> None:
-    """Close all that this loop has opened to take orders and to follow them."""
-    await streams_of_this_loop().close()
-    await ringer_of_this_loop().close()
-    await journal_of_this_loop().close()
-    await accounts_of_this_loop().close()
-    await health.probes_of_this_loop().close()
-    await backlog_of_this_loop().close()
-    if (limiter := limiter_of_this_loop()) is not None:
-        await limiter.close()
-
-
-async def close_in_time() -> None:
-    """Close what can be closed within the server's grace; the end of the process closes all."""
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await close_connections()
-    except TimeoutError:
-        logger.warning("connections were not closed in time, they end with the process")
 
 
 async def end_if_unfit() -> None:
@@ -88,6 +63,6 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
             await send({"type": "lifespan.startup.complete"})
         if message["type"] == "lifespan.shutdown":
             health.stop_beating()
-            await close_in_time()
+            await close_all()
             await send({"type": "lifespan.shutdown.complete"})
             return

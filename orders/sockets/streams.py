@@ -7,13 +7,13 @@ that was lost costs a second and never an event.
 import asyncio
 import logging
 from collections.abc import Callable
-from contextvars import Context
 from typing import Any
 
 import psycopg
 from redis.exceptions import RedisError
 
 from config.database.conninfo import conninfo
+from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
 from orders.events import Event
@@ -57,7 +57,7 @@ class Streams:
     def __init__(self) -> None:
         self._link = Link(conninfo(), "engine streams")
         self._watches: set[Watch] = set()
-        self._resync: asyncio.Task[None] | None = None
+        self._resync = Background(self._resync_for_ever)
         self._is_listening = False
 
     async def history(
@@ -103,18 +103,13 @@ class Streams:
     def watch(self, watch: Watch) -> None:
         """Have the socket told whenever the order's log is longer than what it sent."""
         self._watches.add(watch)
-        if self._resync is None:
-            # In a context of its own: it serves all sockets, not the one that came first.
-            self._resync = asyncio.create_task(self._resync_for_ever(), context=Context())
+        self._resync.begin()
 
     def unwatch(self, watch: Watch) -> None:
         self._watches.discard(watch)
 
     async def close(self) -> None:
-        if self._resync is not None:
-            self._resync.cancel()
-            await asyncio.gather(self._resync, return_exceptions=True)
-            self._resync = None
+        await self._resync.stop()
         await self._link.close()
 
     async def _new_channel(self, layer: Any) -> str:

@@ -134,6 +134,7 @@ class LiquidityBinPool:
         for position in self._positions_ahead(to_y):
             bin_id, amount_x, amount_y = self.bins[position]
             accumulator = start.accumulator_in(bin_id, parameters)
+            # `_fee_rate`, spelt out for speed: this is where a quote spends its time.
             rate = min(base_rate + parameters.variable_fee_rate(accumulator), MAX_FEE_RATE)
             price = price_of_bin(parameters.bin_step, bin_id)
             liquidity = amount_y if to_y else amount_x

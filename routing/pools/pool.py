@@ -113,7 +113,3 @@ class Pool(Protocol):
     def swap_exact_out(
         self, amount_out: int, direction: Direction, now: int
     ) -> tuple[Fill, Self]: ...
-
-
-def ceil_div(number: int, divisor: int) -> int:
-    return -(-number // divisor)

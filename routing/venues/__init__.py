@@ -35,13 +35,6 @@ class Exchange:
     venues: tuple[Venue, ...]
     network: Network
 
-    def venue(self, name: str) -> Venue:
-        """:raises LookupError: no venue has this name."""
-        for venue in self.venues:
-            if venue.name == name:
-                return venue
-        raise LookupError(f"no venue {name!r}")
-
     async def close(self) -> None:
         await self.network.close()
 

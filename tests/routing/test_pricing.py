@@ -6,46 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.pools.pool import Fill
-from routing.pricing import bound_for, execution_price, fees_bps, net_output, required_input
+from routing.pricing import bound_for, execution_price, fees_bps
 from routing.tokens import BONK, MARKETS, REGISTRY, SOL, USDC
 from routing.venue import Quote, Side, Swap
 
 markets = st.sampled_from(MARKETS)
 sides = st.sampled_from(Side)
 amounts = st.integers(1, 2**63 - 1)
-fees = st.integers(0, 1_000)
-factors = st.integers(500_000, 2_000_000).map(lambda millionths: Decimal(millionths).scaleb(-6))
 slippages = st.integers(0, 5_000)
-
-
-def gross(swap: Swap, price: Decimal, amount_in: int) -> Fraction:
-    """The exact output before fees, by the book."""
-    whole_in = Fraction(amount_in, 10**swap.token_in.decimals)
-    rate = Fraction(price) if swap.side is Side.SELL else 1 / Fraction(price)
-    return whole_in * rate * Fraction(10**swap.token_out.decimals)
-
-
-@given(markets, sides, amounts, fees, factors)
-def test_a_net_output_is_the_gross_one_less_the_fee_rounded_down(
-    market: object, side: Side, amount: int, fee_bps: int, factor: Decimal
-) -> None:
-    swap = Swap(market, side, amount_in=amount)  # type: ignore[arg-type]  # sampled_from of a tuple
-    price = swap.market.reference_price * factor
-    net = net_output(swap, price, fee_bps, amount)
-    exact = gross(swap, price, amount) * (10_000 - fee_bps) / 10_000
-    assert net <= exact < net + 1
-    assert net <= gross(swap, price, amount)
-
-
-@given(markets, sides, amounts, fees, factors)
-def test_a_required_input_is_just_enough(
-    market: object, side: Side, amount: int, fee_bps: int, factor: Decimal
-) -> None:
-    swap = Swap(market, side, amount_out=amount)  # type: ignore[arg-type]  # as above
-    price = swap.market.reference_price * factor
-    needed = required_input(swap, price, fee_bps, amount)
-    assert net_output(swap, price, fee_bps, needed) >= amount
-    assert net_output(swap, price, fee_bps, needed - 1) < amount
 
 
 @given(amounts, slippages)

@@ -64,7 +64,7 @@ RECENT = {
     "quantiles": list(metrics.QUANTILES),
 }
 OPEN = {"most": metrics_sql.MOST_OPEN}
-OVERVIEW = {"most": overview.MOST_READ, "alive": health.ALIVE_SECONDS}
+OVERVIEW = {"most": overview.MOST_READ, "heard": health.ALIVE_SECONDS}
 
 Asked = tuple[str, Any]
 OF_LINKS: dict[str, Asked] = {
@@ -82,7 +82,7 @@ OF_LINKS: dict[str, Asked] = {
     "API keys": (accounts.FIND_KEYS, {"digests": ["x"]}),
     "readiness: writable": (health.WRITABLE, None),
     "readiness: migrations": (health.APPLIED, None),
-    "living workers": (health.ALIVE, (10, 10)),
+    "living workers": (health.ALIVE, {"heard": 10}),
 }
 OF_DJANGO: dict[str, Asked] = {
     "what is due": (sql.DUE_KINDS, None),

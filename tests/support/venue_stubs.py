@@ -6,9 +6,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from routing.pools.pool import Direction, Pool
-from routing.pricing import net_output, pool_quote, required_input
+from routing.pricing import atoms_ratio, pool_quote
 from routing.simulation.transaction import sign_swap
 from routing.venue import (
+    BPS,
     Absent,
     Bound,
     Leg,
@@ -71,15 +72,20 @@ class StubVenue:
             raise
         if self._fault:
             raise self._fault
-        if swap.amount_in is not None:
-            amounts = swap.amount_in, net_output(swap, self._price, self._fee_bps, swap.amount_in)
-        else:
-            out = swap.amount_out or 0
-            amounts = required_input(swap, self._price, self._fee_bps, out), out
-        return self._change(Quote(self.name, *amounts, self._price, self._fee_bps))
+        return self._change(Quote(self.name, *self._amounts(swap), self._price, self._fee_bps))
 
     async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
         return sign_swap(swap, legs, bound, height=1000, expiry_blocks=150)
+
+    def _amounts(self, swap: Swap) -> tuple[int, int]:
+        """Return the atoms in and out, rounded against the order."""
+        quote, base = atoms_ratio(swap.market, self._price)
+        atoms_out, atoms_in = (quote, base) if swap.side is Side.SELL else (base, quote)
+        paid, taken = atoms_out * (BPS - self._fee_bps), atoms_in * BPS
+        if swap.amount_in is not None:
+            return swap.amount_in, swap.amount_in * paid // taken
+        out = swap.amount_out or 0
+        return -(-out * taken // paid), out
 
 
 class PoolVenue:

@@ -195,8 +195,7 @@ async def test_a_backlog_counts_what_others_let_in(monkeypatch: pytest.MonkeyPat
         await submit()
     backlog = Backlog(4)
     async with backlog.room(1):  # and looks, while it goes on
-        if backlog._reading is not None:
-            await asyncio.wait([backlog._reading])
+        await backlog._reading.ended()
         with pytest.raises(Overloaded):
             await fail_within(backlog)
     await backlog.close()

@@ -486,9 +486,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def uses_written() -> None:
     """Wait until what was noted is written."""
-    writing = accounts.accounts_of_this_loop()._use._writing
-    if writing is not None:
-        await writing
+    await accounts.accounts_of_this_loop()._use._writing.ended()
 
 
 def facts(account: Account) -> Any:

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from config.database.conninfo import conninfo
+from config.runtime.per_loop import close_all
 from config.runtime.witness import STILL_LOOKS, Witness
 from orders.api import probes
 from orders.monitoring import health, metrics
-from orders.processes.web import close_connections
 from orders.urls import probe_paths
 from tests.support.client import PATIENCE, Answer, database_away, get, request
 from tests.support.database import as_owner
@@ -19,12 +19,6 @@ from tests.support.machine import Watch
 from tests.support.proxy import proxy_of
 
 pytestmark = pytest.mark.usefixtures("engine_loop")
-
-
-@pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the migrations looked for anew, as in a process that has just started."""
-    monkeypatch.setattr(health, "_is_migrated", False)
 
 
 @pytest.fixture
@@ -137,7 +131,7 @@ async def test_readiness_is_answered_within_a_second_by_a_database_that_is_silen
             assert (report.status, report.json["database"]) == (503, "down")
             proxy.is_silent = False
             await answered("/readyz", 200)
-            await close_connections()
+            await close_all()
 
 
 async def test_metrics_that_do_not_come_are_told_as_a_database_that_does_not_answer(

@@ -17,6 +17,7 @@ from django.conf import settings
 
 from config.celery import app
 from config.runtime import redis_listening
+from config.runtime.redis_client import redis_client
 from orders.engine import bell
 from tests.support.engine import short_folder, wait_for
 from tests.support.machine import Watch
@@ -103,12 +104,12 @@ async def test_a_redis_that_is_away_is_no_error_and_is_left_alone_for_a_while(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "unix:///nowhere/redis.sock")
-    monkeypatch.setattr(bell, "_client", redis.Redis.from_url(settings.REDIS_URL))
+    client = redis_client(settings.REDIS_URL, bell.REDIS_SECONDS)
+    monkeypatch.setattr(bell, "client_of_this_process", lambda: client)
     ringer = bell.Ringer()
     for _ in range(3):
         ringer.ring_soon()
-        while ringer._ringing is not None:
-            await asyncio.sleep(0.01)
+        await ringer._ringing.ended()
     await ringer.heard()
     await ringer.close()
 

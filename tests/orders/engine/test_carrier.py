@@ -13,11 +13,12 @@ from django.conf import settings
 
 from config.database.conninfo import conninfo
 from config.runtime.counters import counts
+from config.runtime.per_loop import close_all
 from orders.engine import bell
 from orders.engine import carrier as carrier_module
 from orders.engine.carrier import Carrier
-from orders.engine.hints import HintPublisher, hints_of_this_loop
-from orders.engine.journal import Journal, journal_of_this_loop
+from orders.engine.hints import HintPublisher
+from orders.engine.journal import Journal
 from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from orders.engine.lookout import PATIENCE, Lookout
 from orders.engine.moves import ClaimedOrder, NewOrder
@@ -89,13 +90,8 @@ class Running:
             thread.join(DEADLINE)
             assert not thread.is_alive()
         wait_for(lambda: self.carrier.is_idle, what="the carrier of a look is done")
-        self.carrier._loop.run_until_complete(self._close())
+        self.carrier._loop.run_until_complete(close_all())
         self.carrier._loop.close()
-
-    async def _close(self) -> None:
-        await journal_of_this_loop().close()
-        await hints_of_this_loop().close()
-        await bell.ringer_of_this_loop().close()
 
 
 Run = Callable[[ScriptedNetwork], Running]

@@ -309,7 +309,7 @@ async def test_a_heartbeat_of_the_future_is_no_sign_of_life(database: Database) 
 def workers_alive() -> int:
     try:
         with connection.cursor() as cursor:
-            cursor.execute(health.ALIVE, [health.ALIVE_SECONDS] * 2)
+            cursor.execute(health.ALIVE, {"heard": health.ALIVE_SECONDS})
             return int(cursor.fetchone()[0])
     finally:
         connections.close_all()

@@ -37,8 +37,8 @@ async def exchange(database_conninfo: str) -> AsyncIterator[Exchange]:
 async def executed(exchange: Exchange, swap: Swap) -> tuple[Decision, Landed]:
     decision = await best_route(swap, exchange.venues, quote_timeout=5)
     bound = bound_for(swap, decision.quote, 100)
-    venue = exchange.venue(decision.legs[0].venue)
-    transaction = await venue.build(swap, decision.legs, bound)
+    venues = {venue.name: venue for venue in exchange.venues}
+    transaction = await venues[decision.legs[0].venue].build(swap, decision.legs, bound)
     await exchange.network.send(transaction)
     return decision, await landed(exchange.network, transaction)
 

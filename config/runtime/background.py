@@ -1,0 +1,29 @@
+"""Work that a loop does besides its callers', begun when there is some: one task at a time."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+
+class Background:
+    """Work for many callers. Its context is its own, so that no one's request is in its log."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """See that the work is under way; what failed, or has ended, begins anew."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work(), context=Context())
+
+    async def ended(self, seconds: float | None = None) -> None:
+        """Return when nothing is under way, or after so many seconds."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=seconds)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])

@@ -17,15 +17,15 @@ from django.conf import settings
 from orders.engine.crash_points import passing
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder, Move
-from orders.engine.stored_route import decision_data, legs_of, swap_of
 from orders.lifecycle import Status
 from orders.models import FailureCode, OrderTransaction
 from routing.constraints import UNCONSTRAINED, Constraints
-from routing.decision import Decision, dropped_to_json
+from routing.decision import Decision
 from routing.pricing import MAX_ATOMS, bound_for, execution_price
 from routing.quoting import PriceImpactTooHigh
-from routing.registry import read_again
+from routing.registry import read_again, registry
 from routing.router import NoRoute, best_route
+from routing.stored_decision import StoredDecision, decision_data, dropped_to_json
 from routing.tokens import SOL, UnknownMarket, UnknownToken
 from routing.venue import (
     Absent,
@@ -134,7 +134,7 @@ class Execution:
         if not bound.admits(decision.quote.amount_in, decision.quote.amount_out):
             reason = f"{decision.reason}, which is outside the bound of the first quote"
             logger.info("order %s: %s", order.id, reason)
-            unused = {"decision": decision_data(swap, decision, bound)}
+            unused = {"decision": decision_data(decision, bound)}
             raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason, routing=unused))
         venue = decision.quote.venue
         await self._journal.advance(
@@ -142,7 +142,7 @@ class Execution:
                 order,
                 Status.BUILDING,
                 f"Building the transaction for {self._labels(decision.legs)}",
-                decision_data(swap, decision, bound),
+                decision_data(decision, bound),
                 venue=venue,
                 min_out=bound.min_out,
                 max_in=bound.max_in,
@@ -199,7 +199,9 @@ class Execution:
         """Sign a transaction and store it; it is sent only after that (`_settle`)."""
         swap = swap_of(order)
         if not legs:  # taken over from another worker: its decision stands in the log
-            legs = legs_of(swap, await self._journal.last_data(order.id, Status.BUILDING))
+            stored = await self._journal.last_data(order.id, Status.BUILDING)
+            decision = StoredDecision(stored, order.base, order.quote, order.side)
+            legs = decision.route(swap, registry())
         # One venue builds the whole transaction: those that share an amount take each other's legs.
         venue = self._venues[legs[0].venue]
         try:
@@ -340,6 +342,13 @@ class Execution:
             )
         )
         logger.warning("order %s failed: %s: %s", order.id, fault.code.value, fault.reason)
+
+
+def swap_of(order: ClaimedOrder) -> Swap:
+    """:raises LookupError: what it trades is not in this process's copy of the registry."""
+    known = registry()
+    market = known.market_of_order(known.token(order.base), known.token(order.quote))
+    return Swap(market, order.side, order.amount_in, order.amount_out)
 
 
 def backoff(attempts: int) -> float:

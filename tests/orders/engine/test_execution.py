@@ -13,17 +13,19 @@ from django.conf import settings
 
 from orders.api.route_log import route_log
 from orders.api.schema.examples import links
-from orders.engine.execution import Execution, backoff
+from orders.engine.execution import Execution, backoff, swap_of
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder, Overtaken
-from orders.engine.stored_route import legs_of, swap_of
 from orders.lifecycle import ACTIVE, Status
 from orders.models import Order
 from routing import registry
 from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pricing import MAX_ATOMS
+from routing.router import best_route
+from routing.stored_decision import StoredDecision, decision_data
 from routing.tokens import JUP, USDT, Market, Registry
 from routing.venue import (
+    Bound,
     InsufficientLiquidity,
     Quote,
     Swap,
@@ -33,7 +35,7 @@ from routing.venue import (
 )
 from routing.venues import Exchange, simulated_exchange
 from tests.support.database import Database, MakeJournal
-from tests.support.samples import move_of, new_order
+from tests.support.samples import move_of, new_order, to_building
 from tests.support.shapes import assert_shape
 from tests.support.stubs import ScriptedNetwork, Sending, VenueOn, exchange_of
 from tests.support.traded import add_market, add_token, change
@@ -658,8 +660,9 @@ async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
     assert [leg[1:3] for leg in orjson.loads(sent.payload)["legs"]] == [
         [leg.quote.amount_in, leg.quote.amount_out] for leg in legs
     ]
-    stored = legs_of(swap_of(order), await journal.last_data(order_id, Status.BUILDING))
-    assert stored == legs
+    data = await journal.last_data(order_id, Status.BUILDING)
+    stored = StoredDecision(data, order.base, order.quote, order.side)
+    assert stored.route(swap_of(order), registry.registry()) == legs
 
 
 async def test_what_an_order_asks_of_its_route_holds_for_every_attempt(
@@ -743,13 +746,40 @@ async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database:
     assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
 
 
-async def test_a_route_of_one_leg_shows_it_too(journal: Journal, database: Database) -> None:
+async def test_a_route_of_one_leg_is_stored_and_shown_with_it(
+    journal: Journal, database: Database
+) -> None:
     order_id = await executed(journal, database, lands())
-    assert "legs" not in (await database.log(order_id))[2][1]
-    found = await routes_of(order_id)
-    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
-    (leg,) = found["route"]["legs"]
+
+    (leg,) = (await database.log(order_id))[2][1]["legs"]
     assert (leg["market"], leg["side"], leg["dex"]) == ("SOL/USDC", "sell", "raydium")
+    found = await routes_of(order_id)
+    assert found["route"]["legs"] == [leg]
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
+
+
+async def test_an_order_that_an_older_release_decided_is_executed_and_shown_as_decided(
+    journal: Journal, database: Database
+) -> None:
+    """It stored no leg where there was one."""
+    network = lands()
+    order_id = await accepted(journal)
+    order = await claim(journal)
+    venues = [StubVenue("raydium", "100"), StubVenue("meteora", "101")]
+    decision = await best_route(swap_of(order), venues[:1], quote_timeout=1)
+    data = decision_data(decision, Bound(min_out=140_000_000))
+    (leg,) = data.pop("legs")
+    await journal.advance(to_building(order, data=data))
+    await database.expire_lease(order_id)
+
+    await Execution(journal, exchange_of(network, venues)).carry_order(await claim(journal))
+
+    (sent,) = network.sent
+    assert [leg[0] for leg in orjson.loads(sent.payload)["legs"]] == ["raydium"]
+    assert await statuses(database, order_id) == CONFIRMED
+    found = await routes_of(order_id)
+    assert found["route"]["legs"] == [leg]
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
 
 
 @pytest.fixture

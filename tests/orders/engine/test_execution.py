@@ -481,9 +481,9 @@ async def test_an_order_found_in_any_status_is_carried_on_from_there(
     venues = [StubVenue("raydium"), StubVenue("meteora")]
     execution = Execution(lost, exchange_of(network, venues))
     if reached != "routing":
-        routed, legs = await execution._route(order)
+        routed, legs = await execution._route(order, swap_of(order))
         if reached == "submitted":
-            await execution._build_and_submit(routed, legs)
+            await execution._build_and_submit(routed, swap_of(order), legs)
     before = await database.log(order_id)
     await database.expire_lease(order_id)
 
@@ -503,7 +503,7 @@ async def test_a_decision_once_stored_is_kept_by_whoever_takes_over(
     order_id = await accepted(journal)
     order = await claim(journal)
     best = [StubVenue("raydium", "101"), StubVenue("meteora", "100")]
-    await Execution(journal, exchange_of(network, best))._route(order)
+    await Execution(journal, exchange_of(network, best))._route(order, swap_of(order))
     await database.expire_lease(order_id)
 
     other = [StubVenue("raydium", "100"), StubVenue("meteora", "101")]
@@ -543,8 +543,8 @@ async def test_two_who_settle_one_transaction_send_the_same_bytes_and_one_confir
     order_id = await accepted(stale)
     order = await claim(stale)
     execution = Execution(stale, exchange_of(network))
-    routed, legs = await execution._route(order)
-    submitted = await execution._build_and_submit(routed, legs)
+    routed, legs = await execution._route(order, swap_of(order))
+    submitted = await execution._build_and_submit(routed, swap_of(order), legs)
     await database.expire_lease(order_id)
     again = await claim(current)
     network.then = Sending.LANDS
@@ -581,11 +581,11 @@ async def test_a_cancelled_order_in_building_is_never_sent(
     order_id = await accepted(journal)
     order = await claim(journal)
     execution = Execution(journal, exchange_of(network))
-    routed, legs = await execution._route(order)
+    routed, legs = await execution._route(order, swap_of(order))
     await journal.advance(move_of(routed, Status.CANCELLED))
 
     with pytest.raises(Overtaken):
-        await execution._build_and_submit(routed, legs)
+        await execution._build_and_submit(routed, swap_of(order), legs)
 
     assert not network.sent
     assert await database.order(order_id, "status") == "cancelled"
@@ -650,7 +650,7 @@ async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
     order_id = await accepted(journal, amount_in=LARGE)
     order = await claim(journal)
     exchange = exchange_of(network, venues_with_pools())
-    _, legs = await Execution(journal, exchange)._route(order)
+    _, legs = await Execution(journal, exchange)._route(order, swap_of(order))
     await database.expire_lease(order_id)
 
     other = make_journal()
@@ -843,7 +843,7 @@ async def test_an_order_of_two_hops_that_is_taken_over_knows_its_legs(
     """The decision stands in the log, and its markets may be younger than our copy."""
     order_id = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
     order = await claim(journal)
-    taken, _ = await Execution(journal, exchange)._route(order)
+    taken, _ = await Execution(journal, exchange)._route(order, swap_of(order))
     whole, registry._copy = registry._copy, registry.Copy(Registry([JUP, USDT], [DIRECT]), ())
     try:
         await Execution(journal, exchange).carry_order(taken)

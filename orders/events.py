@@ -1,19 +1,30 @@
 """Events of an order: the line of its log, the message of its stream, the hint between processes.
 
 An event is a fact of PostgreSQL. What travels through Redis is a hint of it, with the message
-ready to be sent: losing it costs a second, never an event.
+ready to be sent: losing it costs a second, never an event. The engine hands over what happened;
+how an event tells it, in words and as JSON, is decided here alone.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from orders.lifecycle import FINAL, Status
+from routing.decision import Decision, DroppedQuote
+from routing.pricing import execution_price
+from routing.stored_decision import decision_data, dropped_to_json
+from routing.tokens import SOL
+from routing.venue import Bound, Landed, Leg, Swap
 from routing.venues import LABELS
 
 MESSAGE_TYPE = "status_update"
 """The `type` of every event (3 systems wait for it); errors and answers to frames have others."""
+
+RECEIVED = "Order received and queued"
+COMPARING = "Comparing prices"
+CANCELLED = "Order cancelled"
 
 
 class Event(NamedTuple):
@@ -66,3 +77,141 @@ GROUP = "order."
 def group_of(order_id: str) -> str:
     """Return the name of the channel layer's group for one order's hints."""
     return f"{GROUP}{order_id}"
+
+
+Words = tuple[str, dict[str, Any]]
+"""What an event says: to people, and as JSON."""
+
+
+class Fact(Protocol):
+    """What happened to an order."""
+
+    def words(self) -> Words: ...
+
+
+class Routed(NamedTuple):
+    """A route was chosen, for which a transaction is built next."""
+
+    decision: Decision
+    bound: Bound
+
+    def words(self) -> Words:
+        message = f"Building the transaction for {_labels(self.decision.legs)}"
+        return message, decision_data(self.decision, self.bound)
+
+
+class Built(NamedTuple):
+    """The transaction is signed and stored, and sent as soon as that is known."""
+
+    legs: Sequence[Leg]
+    venue: str | None
+    signature: str
+
+    def words(self) -> Words:
+        message = f"Transaction sent to the network through {_labels(self.legs)}"
+        return message, {"selectedDex": self.venue, "txHash": self.signature}
+
+
+class Filled(NamedTuple):
+    """The transaction landed; `is_within`: as the order's bound allows."""
+
+    swap: Swap
+    venue: str | None
+    signature: str | None
+    fill: Landed
+    is_within: bool
+
+    def words(self) -> Words:
+        swap, fill = self.swap, self.fill
+        price = execution_price(swap.market, swap.side, fill.amount_in, fill.amount_out)
+        data: dict[str, Any] = {
+            "selectedDex": self.venue,
+            "txHash": self.signature,
+            "executedPrice": f"{price:f}",
+            "amountIn": swap.token_in.to_text(fill.amount_in),
+            "amountOut": swap.token_out.to_text(fill.amount_out),
+            **_fee(fill.network_fee),
+        }
+        if not self.is_within:
+            data["boundBroken"] = True
+        return f"Order executed at {price:f}", data
+
+
+class Fault(NamedTuple):
+    """Why an attempt, or the whole order, failed; `code` is one of `FailureCode`."""
+
+    code: str
+    reason: str
+    is_final: bool = False
+    dropped: Sequence[DroppedQuote] | None = None
+    """All venues, if none of them was usable."""
+    unused: Routed | None = None
+    """A route that was chosen, and is not carried out."""
+    signature: str | None = None
+    """Of its transaction, if that was sent."""
+    proof: str | None = None
+    """How the transaction is known to be dead: an `OrderTransaction.Outcome`."""
+    network_fee: int | None = None
+    """Lamports that the network took for it all the same."""
+
+    def as_data(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"failureCode": self.code, "reason": self.reason}
+        if self.dropped is not None:
+            data["dropped"] = dropped_to_json(self.dropped)
+        if self.unused is not None:
+            data["decision"] = decision_data(*self.unused)
+        if self.proof is not None:
+            data |= {"txHash": self.signature, "proof": self.proof}
+        return data | _fee(self.network_fee)
+
+
+class SentBack(NamedTuple):
+    """One of `most` attempts failed, and another one follows after `delay` seconds."""
+
+    fault: Fault
+    attempt: int
+    most: int
+    delay: float
+
+    def words(self) -> Words:
+        message = f"Attempt {self.attempt} of {self.most} failed: {self.fault.reason}"
+        return message, self.fault.as_data() | {"retryInSeconds": f"{self.delay:.3f}"}
+
+
+class Failed(NamedTuple):
+    """No other attempt follows."""
+
+    fault: Fault
+
+    def words(self) -> Words:
+        reason = self.fault.reason
+        return f"Order failed: {reason}", self.fault.as_data() | {"error": reason}
+
+
+def outside_bound(decision: Decision) -> str:
+    return f"{decision.reason}, which is outside the bound of the first quote"
+
+
+def price_impact_too_high(reason: str) -> str:
+    return (
+        f"{reason}. A larger maxPriceImpactBps (100 is 1 %) in the order would allow more; a"
+        " smaller amount moves the price less"
+    )
+
+
+def workers_lost(count: int) -> str:
+    return f"{count} workers in a row were lost while they carried this order"
+
+
+def expired(expires_at_height: int, height: int) -> str:
+    return f"expired at height {expires_at_height}, absent at {height}"
+
+
+def _labels(legs: Sequence[Leg]) -> str:
+    """Return the venues of these legs as people write them, each once."""
+    return " and ".join(LABELS.get(name, name) for name in dict.fromkeys(leg.venue for leg in legs))
+
+
+def _fee(lamports: int | None) -> dict[str, str]:
+    """Return what the network took, in SOL, if it told."""
+    return {} if lamports is None else {"networkFee": SOL.to_text(lamports)}

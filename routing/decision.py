@@ -1,9 +1,8 @@
-"""Which route won, by how much, and why: what is stored and logged of a routing."""
+"""Which route won, by how much, and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 
 from routing.tokens import Token
 from routing.venue import BPS, Leg, Quote, Swap
@@ -46,63 +45,6 @@ class Decision:
 
     def older_by(self, milliseconds: int) -> "Decision":
         return replace(self, ages=tuple(age + milliseconds for age in self.ages))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the decision ready for JSON, amounts and prices as strings in whole tokens."""
-        quotes, chosen = [], None
-        for place, quote in enumerate(self.quotes):
-            one = quote_to_json(self.swap, quote)
-            if self.ages:
-                one["ageMs"] = self.ages[place]
-            if self.through and (middle := self.through[place]):
-                one["through"] = middle.symbol
-            quotes.append(one)
-            if quote is self.quote:
-                chosen = one
-        found: dict[str, Any] = {
-            "selectedDex": self.quote.venue,
-            "runnerUp": self.runner_up,
-            "marginBps": None if self.margin_bps is None else str(self.margin_bps),
-            "reason": self.reason,
-            "quote": chosen or quote_to_json(self.swap, self.quote),
-            "quotes": quotes,
-            "dropped": dropped_to_json(self.dropped),
-        }
-        if len(self.legs) > 1:
-            found["legs"] = [leg_to_json(self.swap, leg) for leg in self.legs]
-        if self.is_split:
-            found["splitGainBps"] = found["marginBps"]
-            found["bestSingle"] = self.single and quote_to_json(self.swap, self.single)
-        if self.hops:
-            found["hops"] = [
-                {"market": hop.swap.market.name, "side": hop.swap.side.value} | hop.to_json()
-                for hop in self.hops
-            ]
-        return found
-
-
-def quote_to_json(swap: Swap, quote: Quote) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "dex": quote.venue,
-        "price": plain(quote.price),
-        "feeBps": quote.fee_bps,
-        "amountIn": swap.token_in.to_text(quote.amount_in),
-        "amountOut": swap.token_out.to_text(quote.amount_out),
-    }
-    if quote.price_impact_bps is not None:
-        found["priceImpactBps"] = f"{quote.price_impact_bps:f}"
-    return found
-
-
-def dropped_to_json(dropped: Sequence[DroppedQuote]) -> list[dict[str, str]]:
-    return [{"dex": one.venue, "code": one.code, "reason": one.reason} for one in dropped]
-
-
-def leg_to_json(swap: Swap, leg: Leg) -> dict[str, Any]:
-    """Return what one leg trades, from which `orders/engine/stored_route.py` reads it back."""
-    own = leg.swap or swap
-    found = {"market": own.market.name, "side": own.side.value} | quote_to_json(own, leg.quote)
-    return found | {"pool": leg.pool} if leg.pool else found
 
 
 def decide(
@@ -225,11 +167,6 @@ def sum_of(legs: Sequence[Leg]) -> Quote:
         fees,
         impact.quantize(Decimal("0.01")),
     )
-
-
-def plain(number: Decimal) -> str:
-    """Return the number without exponent and without trailing zeros."""
-    return f"{number.normalize():f}"
 
 
 def _output_descending(quote: Quote) -> int:

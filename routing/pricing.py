@@ -57,11 +57,11 @@ def bound_for(swap: Swap, quote: Quote, slippage_bps: int) -> Bound:
     """Return the worst fill accepted when `quote` may slip by `slippage_bps`.
 
     Fixed input: ceil(quotedOut * (10000 - bps) / 10000) is the least output. Fixed output:
-    floor(quotedIn * (10000 + bps) / 10000) is the most input.
+    floor(quotedIn * (10000 + bps) / 10000) is the most input, or all that an account can hold.
     """
     if swap.is_exact_in:
         return Bound(min_out=-(-quote.amount_out * (BPS - slippage_bps) // BPS))
-    return Bound(max_in=quote.amount_in * (BPS + slippage_bps) // BPS)
+    return Bound(max_in=min(quote.amount_in * (BPS + slippage_bps) // BPS, MAX_ATOMS))
 
 
 def execution_price(market: Market, side: Side, amount_in: int, amount_out: int) -> Decimal:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from orders.admin_pages.wording import (
     FAILURE_MEANINGS,
@@ -17,6 +16,7 @@ from orders.admin_pages.wording import (
 from orders.lifecycle import CANCELLABLE, FINAL, Status
 from orders.models import Order, OrderEvent, OrderTransaction
 from orders.representation import decimal, executed_price, headline, tokens_of
+from routing.stored_decision import StoredDecision, StoredQuote
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class QuoteLine:
 
 @dataclass(frozen=True, slots=True)
 class DecisionInWords:
-    """A stored decision (`orders/engine/stored_route.py`), as people read it."""
+    """A stored decision, as people read it."""
 
     attempt: int
     at: datetime
@@ -92,9 +92,11 @@ class CaseFile:
 def case_file(order: Order) -> CaseFile:
     """Read the order's log and its transactions: two queries."""
     events = tuple(order.events.order_by("seq"))
-    decisions = tuple(
-        _decision(order, event) for event in events if event.data.get("quotes") is not None
-    )
+    decided = [
+        (event, StoredDecision(event.data, order.base, order.quote, order.side))
+        for event in events
+        if event.data.get("quotes") is not None
+    ]
     status = Status(order.status)
     return CaseFile(
         headline=headline(order),
@@ -104,9 +106,9 @@ def case_file(order: Order) -> CaseFile:
         venue=label_of(order.venue) if order.venue else "",
         took=duration(order.finished_at - order.created_at) if order.finished_at else "",
         steps=_steps(events),
-        decisions=decisions,
+        decisions=tuple(_in_words(order, *one) for one in decided),
         transactions=tuple(order.transactions.defer("payload").order_by("attempt")),
-        fill=_fill(order, events),
+        fill=_fill(order, [decision.quote for _, decision in decided if decision.quote]),
         failure_meaning=FAILURE_MEANINGS.get(order.failure_code or "", ""),
         is_final=status in FINAL,
         is_cancellable=status in CANCELLABLE,
@@ -142,62 +144,54 @@ def _steps(events: tuple[OrderEvent, ...]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _decision(order: Order, event: OrderEvent) -> DecisionInWords:
-    data = event.data
+def _in_words(order: Order, event: OrderEvent, decision: StoredDecision) -> DecisionInWords:
     token_in, token_out = tokens_of(order)
-    winner = data.get("selectedDex")
-    best = data.get("quote")  # of all legs together, if there are several
-    margin, runner_up = data.get("marginBps"), data.get("runnerUp")
+    margin, runner_up = decision.margin_bps, decision.runner_up
     bound = ""
-    if least := data.get("minAmountOut"):
-        bound = f"at least {least} {token_out.symbol}"
-    elif most := data.get("maxAmountIn"):
-        bound = f"at most {most} {token_in.symbol}"
+    if decision.least_out:
+        bound = f"at least {decision.least_out} {token_out.symbol}"
+    elif decision.most_in:
+        bound = f"at most {decision.most_in} {token_in.symbol}"
     return DecisionInWords(
         attempt=event.attempt,
         at=event.at,
-        winner=_venues_text(winner, data.get("legs", ())),
-        reason=data.get("reason", ""),
+        winner=" and ".join(label_of(venue) for venue in decision.venues),
+        reason=decision.reason,
         margin=f"{margin} bps better than {label_of(runner_up)}" if margin and runner_up else "",
         bound=bound,
-        quotes=tuple(_quote_line(order, quote, best) for quote in data["quotes"]),
-        dropped=tuple(
-            (label_of(dropped.get("dex")), dropped.get("code", ""), dropped.get("reason", ""))
-            for dropped in data.get("dropped", ())
-        ),
-        steps=tuple(_step_text(step) for step in data.get("steps", ())),
+        quotes=tuple(_quote_line(order, quote, decision.quote) for quote in decision.quotes),
+        dropped=tuple((label_of(one.venue), one.code, one.reason) for one in decision.dropped),
+        steps=tuple(_step_text(step) for step in decision.steps),
     )
 
 
-def _quote_line(order: Order, quote: dict[str, Any], best: dict[str, Any] | None) -> QuoteLine:
+def _quote_line(order: Order, quote: StoredQuote, best: StoredQuote | None) -> QuoteLine:
     token_in, token_out = tokens_of(order)
-    through = f" through {quote['through']}" if "through" in quote else ""
+    through = f" through {quote.through}" if quote.through else ""
     return QuoteLine(
-        label=f"{label_of(quote['dex'])}{through}",
+        label=f"{label_of(quote.venue)}{through}",
         won=quote == best,
-        price=quote["price"],
-        fee_bps=quote["feeBps"],
-        amount_in=f"{quote['amountIn']} {token_in.symbol}",
-        amount_out=f"{quote['amountOut']} {token_out.symbol}",
+        price=quote.price,
+        fee_bps=quote.fee_bps,
+        amount_in=f"{quote.amount_in} {token_in.symbol}",
+        amount_out=f"{quote.amount_out} {token_out.symbol}",
         behind_bps="" if best is None or quote == best else _behind(order, quote, best),
     )
 
 
-def _venues_text(winner: str | None, legs: Sequence[dict[str, Any]]) -> str:
-    """Return all venues of a route, each once."""
-    names = dict.fromkeys(leg["dex"] for leg in legs) or [winner]
-    return " and ".join(label_of(name) for name in names)
-
-
-def _behind(order: Order, quote: dict[str, Any], best: dict[str, Any]) -> str:
+def _behind(order: Order, quote: StoredQuote, best: StoredQuote) -> str:
     """Return in bps of the winner's amount how much less this one gives, or more it takes."""
-    name = "amountOut" if order.amount_in is not None else "amountIn"
-    best_amount = Decimal(best[name])
-    behind = abs(best_amount - Decimal(quote[name])) / best_amount * 10_000
+    best_amount = Decimal(_compared(order, best))
+    behind = abs(best_amount - Decimal(_compared(order, quote))) / best_amount * 10_000
     return f"{behind:.2f}"
 
 
-def _step_text(step: dict[str, Any]) -> str:
+def _compared(order: Order, quote: StoredQuote) -> str:
+    """Return the amount that venues compete for."""
+    return quote.amount_out if order.amount_in is not None else quote.amount_in
+
+
+def _step_text(step: dict[str, str]) -> str:
     match step.get("type"):
         case "wrap_sol":
             return f"wrap {step.get('amount')} SOL"
@@ -211,7 +205,7 @@ def _step_text(step: dict[str, Any]) -> str:
             return str(other)
 
 
-def _fill(order: Order, events: tuple[OrderEvent, ...]) -> Fill | None:
+def _fill(order: Order, quotes: Sequence[StoredQuote]) -> Fill | None:
     if order.filled_in is None or order.filled_out is None:
         return None
     token_in, token_out = tokens_of(order)
@@ -223,7 +217,7 @@ def _fill(order: Order, events: tuple[OrderEvent, ...]) -> Fill | None:
         bound=bound_text(order),
         better=better,
         is_within=is_within,
-        against_quote=_against_quote(order, events),
+        against_quote=_against_quote(order, quotes[-1]) if quotes else "",
     )
 
 
@@ -242,17 +236,14 @@ def _against_bound(order: Order, paid: int, got: int) -> tuple[bool, str]:
     return True, f"{share} bps better: {decimal(token, margin)} {token.symbol} {more}"
 
 
-def _against_quote(order: Order, events: tuple[OrderEvent, ...]) -> str:
+def _against_quote(order: Order, quote: StoredQuote) -> str:
     """Return how the fill differs from the quote it was built on, in words."""
-    quotes = [event.data["quote"] for event in events if event.data.get("quote")]
-    if not quotes:
-        return ""
     token_in, token_out = tokens_of(order)
     if order.amount_in is not None:
-        name, token, filled, gain = "amountOut", token_out, order.filled_out, 1
+        token, filled, gain = token_out, order.filled_out, 1
     else:
-        name, token, filled, gain = "amountIn", token_in, order.filled_in, -1
-    quoted = token.to_atoms(Decimal(quotes[-1][name]))
+        token, filled, gain = token_in, order.filled_in, -1
+    quoted = token.to_atoms(Decimal(_compared(order, quote)))
     difference = gain * ((filled or 0) - quoted)
     if difference == 0:
         return "exactly as quoted"

@@ -9,24 +9,25 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 
+from orders import events
 from orders.engine.crash_points import passing
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder, Move
-from orders.engine.stored_route import decision_data, legs_of, swap_of
+from orders.events import Fact, Fault
 from orders.lifecycle import Status
 from orders.models import FailureCode, OrderTransaction
 from routing.constraints import UNCONSTRAINED, Constraints
-from routing.decision import Decision, dropped_to_json
-from routing.pricing import MAX_ATOMS, bound_for, execution_price
+from routing.decision import Decision
+from routing.pricing import bound_for
 from routing.quoting import PriceImpactTooHigh
-from routing.registry import read_again
+from routing.registry import read_again, registry
 from routing.router import NoRoute, best_route
-from routing.tokens import SOL, UnknownMarket, UnknownToken
+from routing.stored_decision import StoredDecision
+from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import (
     Absent,
     Bound,
@@ -34,7 +35,6 @@ from routing.venue import (
     Landed,
     Leg,
     NetworkUnavailable,
-    Quote,
     Rejected,
     SignedTransaction,
     Swap,
@@ -49,26 +49,9 @@ from routing.venues import Exchange
 logger = logging.getLogger(__name__)
 
 Outcome = OrderTransaction.Outcome
-HOW_TO_ALLOW_MORE = (
-    "A larger maxPriceImpactBps (100 is 1 %) in the order would allow more; a smaller amount"
-    " moves the price less"
-)
 
 # A venue that has to ask anew may find that what it offered is gone: the next attempt will tell.
 NOT_BUILT = (VenueUnavailable, NetworkUnavailable, InsufficientLiquidity, UnsupportedToken)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why an attempt, or the whole order, failed."""
-
-    code: FailureCode
-    reason: str
-    is_final: bool = False
-    network_fee: int | None = None
-    """Lamports that the network took for it."""
-    routing: dict[str, Any] | None = None
-    """What is stored of a routing that led to no transaction."""
 
 
 class AttemptFailed(Exception):
@@ -105,58 +88,50 @@ class Execution:
             await self._carry(order)
 
     async def _carry(self, order: ClaimedOrder) -> None:
+        swap = swap_of(order)
         legs: Sequence[Leg] = ()
         try:
             if order.status is Status.ROUTING:
-                order, legs = await self._route(order)
+                order, legs = await self._route(order, swap)
             if order.status is Status.BUILDING:
-                order = await self._build_and_submit(order, legs)
+                order = await self._build_and_submit(order, swap, legs)
         except AttemptFailed as failed:
             await self._end_attempt(order, failed.fault)
             return
         if order.status is Status.SUBMITTED:
-            await self._settle(order)
+            await self._settle(order, swap)
 
     async def give_up(self, order: ClaimedOrder) -> None:
         """End an order that took down every worker that carried it, unless it may have filled."""
         if order.status is Status.SUBMITTED:
-            await self._settle(order)
+            await self._settle(order, swap_of(order))
             return
-        reason = f"{order.lost_leases} workers in a row were lost while they carried this order"
+        reason = events.workers_lost(order.lost_leases)
         await self._fail(order, Fault(FailureCode.WORKER_LOST, reason, is_final=True))
 
-    async def _route(self, order: ClaimedOrder) -> tuple[ClaimedOrder, Sequence[Leg]]:
+    async def _route(self, order: ClaimedOrder, swap: Swap) -> tuple[ClaimedOrder, Sequence[Leg]]:
         """Compare the venues, record the decision and the bound; nothing else was done yet."""
-        swap = swap_of(order)
         decision = await self._decide(swap, order.constraints)
-        bound = self._bound(order, swap, decision.quote)
+        quote = decision.quote
+        bound = Bound(order.min_out, order.max_in)
+        if bound == Bound():  # that of the first winning quote: a retry never loosens it
+            bound = bound_for(swap, quote, order.slippage_bps)
+        route = events.Routed(decision, bound)
         passing("after_quotes")
-        if not bound.admits(decision.quote.amount_in, decision.quote.amount_out):
-            reason = f"{decision.reason}, which is outside the bound of the first quote"
+        if not bound.admits(quote.amount_in, quote.amount_out):
+            reason = events.outside_bound(decision)
             logger.info("order %s: %s", order.id, reason)
-            unused = {"decision": decision_data(swap, decision, bound)}
-            raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason, routing=unused))
-        venue = decision.quote.venue
-        await self._journal.advance(
-            _move(
-                order,
-                Status.BUILDING,
-                f"Building the transaction for {self._labels(decision.legs)}",
-                decision_data(swap, decision, bound),
-                venue=venue,
-                min_out=bound.min_out,
-                max_in=bound.max_in,
-            )
-        )
-        logger.info("order %s: %s", order.id, decision.reason)
-        passing("after_building")
-        routed = order._replace(
-            status=Status.BUILDING,
-            seq=order.seq + 1,
-            venue=venue,
+            raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason, unused=route))
+        routed = await self._advance(
+            order,
+            Status.BUILDING,
+            route,
+            venue=quote.venue,
             min_out=bound.min_out,
             max_in=bound.max_in,
         )
+        logger.info("order %s: %s", order.id, decision.reason)
+        passing("after_building")
         return routed, decision.legs
 
     async def _decide(self, swap: Swap, asked: dict[str, Any] | None) -> Decision:
@@ -171,35 +146,21 @@ class Execution:
                 constraints=Constraints.from_json(asked) if asked else UNCONSTRAINED,
             )
         except NoRoute as found:
-            dropped = {"dropped": dropped_to_json(found.dropped)}
             code = no_route_code(found)
             is_final = code is not FailureCode.VENUES_UNAVAILABLE
             reason = str(found)
             if code is FailureCode.PRICE_IMPACT_TOO_HIGH:
-                reason = f"{reason}. {HOW_TO_ALLOW_MORE}"
-            fault = Fault(code, reason, is_final, routing=dropped)
-            raise AttemptFailed(fault) from found
+                reason = events.price_impact_too_high(reason)
+            raise AttemptFailed(Fault(code, reason, is_final, found.dropped)) from found
 
-    def _labels(self, legs: Sequence[Leg]) -> str:
-        """Return the venues of these legs as people write them, each once."""
-        return " and ".join(
-            self._venues[name].label for name in dict.fromkeys(leg.venue for leg in legs)
-        )
-
-    def _bound(self, order: ClaimedOrder, swap: Swap, quote: Quote) -> Bound:
-        """Return the bound of the first winning quote; a retry never loosens it."""
-        if order.min_out is not None or order.max_in is not None:
-            return Bound(order.min_out, order.max_in)
-        bound = bound_for(swap, quote, order.slippage_bps)
-        if bound.max_in is not None:
-            return Bound(max_in=min(bound.max_in, MAX_ATOMS))
-        return bound
-
-    async def _build_and_submit(self, order: ClaimedOrder, legs: Sequence[Leg]) -> ClaimedOrder:
+    async def _build_and_submit(
+        self, order: ClaimedOrder, swap: Swap, legs: Sequence[Leg]
+    ) -> ClaimedOrder:
         """Sign a transaction and store it; it is sent only after that (`_settle`)."""
-        swap = swap_of(order)
         if not legs:  # taken over from another worker: its decision stands in the log
-            legs = legs_of(swap, await self._journal.last_data(order.id, Status.BUILDING))
+            stored = await self._journal.last_data(order.id, Status.BUILDING)
+            decision = StoredDecision(stored, order.base, order.quote, order.side)
+            legs = decision.route(swap, registry())
         # One venue builds the whole transaction: those that share an amount take each other's legs.
         venue = self._venues[legs[0].venue]
         try:
@@ -207,27 +168,18 @@ class Execution:
         except NOT_BUILT as fault:
             raise AttemptFailed(Fault(FailureCode.VENUES_UNAVAILABLE, str(fault))) from fault
         passing("after_build")
-        await self._journal.advance(
-            _move(
-                order,
-                Status.SUBMITTED,
-                f"Transaction sent to the network through {self._labels(legs)}",
-                {"selectedDex": order.venue, "txHash": transaction.signature},
-                signature=transaction.signature,
-                payload=transaction.payload,
-                expires_at_height=transaction.expires_at_height,
-            )
-        )
-        passing("after_submitted")
-        return order._replace(
-            status=Status.SUBMITTED,
-            seq=order.seq + 1,
+        submitted = await self._advance(
+            order,
+            Status.SUBMITTED,
+            events.Built(legs, order.venue, transaction.signature),
             signature=transaction.signature,
             payload=transaction.payload,
             expires_at_height=transaction.expires_at_height,
         )
+        passing("after_submitted")
+        return submitted
 
-    async def _settle(self, order: ClaimedOrder) -> None:
+    async def _settle(self, order: ClaimedOrder, swap: Swap) -> None:
         """Find out what became of the transaction, sending the same bytes until it is known."""
         transaction = transaction_of(order)
         status = await self._send(transaction)
@@ -238,16 +190,14 @@ class Execution:
             match status:
                 case Landed():
                     passing("after_fill_seen")
-                    await self._confirm(order, status)
+                    await self._confirm(order, swap, status)
                     return
                 case Rejected(code, reason, network_fee):
                     fault = Fault(failure_code(code), reason, network_fee=network_fee)
                     await self._end_attempt(order, fault, Outcome.REJECTED)
                     return
                 case Absent(height) if height > transaction.expires_at_height:
-                    reason = (
-                        f"expired at height {transaction.expires_at_height}, absent at {height}"
-                    )
+                    reason = events.expired(transaction.expires_at_height, height)
                     fault = Fault(FailureCode.NEVER_LANDED, reason)
                     await self._end_attempt(order, fault, Outcome.EXPIRED)
                     return
@@ -273,33 +223,20 @@ class Execution:
             logger.info("status of %s: %s", transaction.signature, error)
             return None
 
-    async def _confirm(self, order: ClaimedOrder, fill: Landed) -> None:
-        swap = swap_of(order)
+    async def _confirm(self, order: ClaimedOrder, swap: Swap, fill: Landed) -> None:
         bound = Bound(order.min_out, order.max_in)
         is_within = bound.admits(fill.amount_in, fill.amount_out)
         if not is_within:
             # It has happened and cannot be undone: say so loudly rather than deny it.
             logger.error("order %s: filled outside its bound (%s, %s)", order.id, bound, fill)
-        price = execution_price(swap.market, swap.side, fill.amount_in, fill.amount_out)
-        await self._journal.advance(
-            _move(
-                order,
-                Status.CONFIRMED,
-                f"Order executed at {price:f}",
-                {
-                    "selectedDex": order.venue,
-                    "txHash": order.signature,
-                    "executedPrice": f"{price:f}",
-                    "amountIn": swap.token_in.to_text(fill.amount_in),
-                    "amountOut": swap.token_out.to_text(fill.amount_out),
-                    **_fee_data(fill.network_fee),
-                    **({} if is_within else {"boundBroken": True}),
-                },
-                outcome=Outcome.LANDED.value,
-                filled_in=fill.amount_in,
-                filled_out=fill.amount_out,
-                needs_attention=not is_within,
-            )
+        await self._advance(
+            order,
+            Status.CONFIRMED,
+            events.Filled(swap, order.venue, order.signature, fill, is_within),
+            outcome=Outcome.LANDED,
+            filled_in=fill.amount_in,
+            filled_out=fill.amount_out,
+            needs_attention=not is_within,
         )
         passing("after_confirmed")
 
@@ -311,35 +248,42 @@ class Execution:
         `proof` tells how the transaction of a submitted order is known to be dead.
         """
         passing("after_fault")
+        if proof is not None:
+            fault = fault._replace(signature=order.signature, proof=proof)
         if fault.is_final or order.attempts >= settings.ORDER_ATTEMPTS:
-            await self._fail(order, fault, proof)
+            await self._fail(order, fault)
             return
         delay = backoff(order.attempts)
-        await self._journal.advance(
-            _move(
-                order,
-                Status.PENDING,
-                f"Attempt {order.attempts} of {settings.ORDER_ATTEMPTS} failed: {fault.reason}",
-                _fault_data(order, fault, proof) | {"retryInSeconds": f"{delay:.3f}"},
-                delay=delay,
-                outcome=proof.value if proof else None,
-            )
-        )
+        fact = events.SentBack(fault, order.attempts, settings.ORDER_ATTEMPTS, delay)
+        await self._advance(order, Status.PENDING, fact, delay=delay, outcome=fault.proof)
         passing("after_attempt")
 
-    async def _fail(self, order: ClaimedOrder, fault: Fault, proof: Outcome | None = None) -> None:
-        await self._journal.advance(
-            _move(
-                order,
-                Status.FAILED,
-                f"Order failed: {fault.reason}",
-                _fault_data(order, fault, proof) | {"error": fault.reason},
-                outcome=proof.value if proof else None,
-                failure_code=fault.code.value,
-                failure_reason=fault.reason,
-            )
+    async def _fail(self, order: ClaimedOrder, fault: Fault) -> None:
+        await self._advance(
+            order,
+            Status.FAILED,
+            events.Failed(fault),
+            outcome=fault.proof,
+            failure_code=fault.code,
+            failure_reason=fault.reason,
         )
-        logger.warning("order %s failed: %s: %s", order.id, fault.code.value, fault.reason)
+        logger.warning("order %s failed: %s: %s", order.id, fault.code, fault.reason)
+
+    async def _advance(
+        self, order: ClaimedOrder, status: Status, fact: Fact, **columns: Any
+    ) -> ClaimedOrder:
+        """Move the order to `status` because of this fact, and return it as it stands then."""
+        identity = order.id, order.lease_token, order.seq, order.status
+        await self._journal.advance(Move(*identity, status, *fact.words(), **columns))
+        known = {name: value for name, value in columns.items() if name in order._fields}
+        return order._replace(status=status, seq=order.seq + 1, **known)
+
+
+def swap_of(order: ClaimedOrder) -> Swap:
+    """:raises LookupError: what it trades is not in this process's copy of the registry."""
+    known = registry()
+    market = known.market_of_order(known.token(order.base), known.token(order.quote))
+    return Swap(market, order.side, order.amount_in, order.amount_out)
 
 
 def backoff(attempts: int) -> float:
@@ -370,30 +314,3 @@ def failure_code(code: str) -> FailureCode:
     if code == FailureCode.SLIPPAGE_EXCEEDED:
         return FailureCode.SLIPPAGE_EXCEEDED
     return FailureCode.NETWORK_REJECTED
-
-
-def _move(
-    order: ClaimedOrder, status: Status, message: str, data: dict[str, Any], **columns: Any
-) -> Move:
-    return Move(
-        order_id=order.id,
-        lease_token=order.lease_token,
-        seq=order.seq,
-        before=order.status,
-        status=status,
-        message=message,
-        data=data,
-        **columns,
-    )
-
-
-def _fault_data(order: ClaimedOrder, fault: Fault, proof: Outcome | None) -> dict[str, Any]:
-    data: dict[str, Any] = {"failureCode": fault.code.value, "reason": fault.reason}
-    if proof is not None:
-        data |= {"txHash": order.signature, "proof": proof.value}
-    return data | _fee_data(fault.network_fee) | (fault.routing or {})
-
-
-def _fee_data(lamports: int | None) -> dict[str, str]:
-    """Return what the network took, in SOL, if it told."""
-    return {} if lamports is None else {"networkFee": SOL.to_text(lamports)}

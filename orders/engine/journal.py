@@ -24,7 +24,7 @@ from config.runtime.postgres import Link
 from orders.engine import journal_sql as sql
 from orders.engine.hints import HintPublisher, hints_of_this_loop
 from orders.engine.moves import AlreadyAccepted, ClaimedOrder, Move, NewOrder, Overtaken
-from orders.events import Event
+from orders.events import COMPARING, Event
 from orders.lifecycle import Status, check_transition
 from routing.venue import Side
 
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 ACCEPT_SECONDS = 0.8  # for one try, so that there is time for another on a new connection
 FIND_PATIENCE = 1.0
 FIND_SECONDS = 0.5
-COMPARING = "Comparing prices"
 KEPT_SHARE = 20  # one in so many starts of a window is for senders of whom none started in it
 MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
 

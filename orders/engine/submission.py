@@ -19,7 +19,7 @@ from orders.engine.crash_points import passing
 from orders.engine.hints import publish_now
 from orders.engine.journal import advance_now, journal_of_this_loop
 from orders.engine.moves import AlreadyAccepted, Move, NewOrder, Overtaken
-from orders.events import Event
+from orders.events import CANCELLED, RECEIVED, Event
 from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order
 from orders.representation import accepted_as_json, request_as_json
@@ -29,7 +29,6 @@ from routing.venue import Side
 logger = logging.getLogger(__name__)
 
 CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
-RECEIVED = "Order received and queued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +254,7 @@ def cancel_order(order_id: UUID) -> Event:
                     seq=order.seq,
                     before=status,
                     status=Status.CANCELLED,
-                    message="Order cancelled",
+                    message=CANCELLED,
                     data={},
                 )
             )

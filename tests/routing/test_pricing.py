@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.pools.pool import Fill
-from routing.pricing import bound_for, execution_price, fees_bps
+from routing.pricing import MAX_ATOMS, bound_for, execution_price, fees_bps
 from routing.tokens import BONK, MARKETS, REGISTRY, SOL, USDC
-from routing.venue import Quote, Side, Swap
+from routing.venue import Bound, Quote, Side, Swap
 
 markets = st.sampled_from(MARKETS)
 sides = st.sampled_from(Side)
@@ -40,6 +40,13 @@ def test_the_most_input_is_the_tolerance_rounded_down(amount: int, bps: int) -> 
     assert bound.admits(amount, 1)
     assert bound.admits(bound.max_in, 1)
     assert not bound.admits(bound.max_in + 1, 1)
+
+
+def test_the_most_input_is_never_more_than_an_account_can_hold() -> None:
+    swap = Swap(MARKETS[0], Side.BUY, amount_out=1)
+    quote = Quote("raydium", MAX_ATOMS - 1, 1, Decimal(1), 0)
+
+    assert bound_for(swap, quote, 100) == Bound(max_in=MAX_ATOMS)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from routing.decision import Decision
 from routing.router import NoQuotes, best_route
+from routing.stored_decision import decision_to_json
 from routing.tokens import REGISTRY, SOL, USDC
 from routing.venue import (
     InsufficientLiquidity,
@@ -32,7 +33,7 @@ async def route(*venues: StubVenue, swap: Swap = SELL, timeout: float = 5) -> De
 
 async def test_the_worked_example_holds_exactly() -> None:
     decision = await route(RAYDIUM, METEORA)
-    stored = decision.to_json()
+    stored = decision_to_json(decision)
     assert [quote.pop("ageMs") >= 0 for quote in stored["quotes"]] == [True, True]
     assert stored == {
         "selectedDex": "meteora",
@@ -57,6 +58,17 @@ async def test_the_worked_example_holds_exactly() -> None:
             },
         ],
         "dropped": [],
+        "legs": [
+            {
+                "market": "SOL/USDC",
+                "side": "sell",
+                "dex": "meteora",
+                "price": "100.15",
+                "feeBps": 20,
+                "amountIn": "1.5",
+                "amountOut": "149.92455",
+            }
+        ],
     }
 
 
@@ -100,7 +112,7 @@ async def test_a_slow_venue_is_left_out_and_let_go() -> None:
     assert decision.legs[0].venue == "meteora"
     assert decision.runner_up is None
     assert decision.margin_bps is None
-    assert decision.to_json()["dropped"] == [
+    assert decision_to_json(decision)["dropped"] == [
         {"dex": "raydium", "code": "quote_timeout", "reason": "no answer within 0.02 s"}
     ]
     await asyncio.sleep(0)

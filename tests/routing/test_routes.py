@@ -14,6 +14,7 @@ from routing.pools.pool import Pool
 from routing.pricing import execution_price
 from routing.quoting import PriceImpactTooHigh
 from routing.router import NoQuotes, best_route
+from routing.stored_decision import decision_to_json
 from routing.tokens import BONK, JUP, RAY, REGISTRY, SOL, USDC, USDT, Token
 from routing.venue import (
     BPS,
@@ -75,7 +76,7 @@ async def test_a_large_order_is_split_and_says_why() -> None:
     best = max(quote.amount_out for quote in decision.quotes)
     assert decision.margin_bps == Decimal((decision.quote.amount_out - best) * 10**6 // best) / 100
     assert decision.margin_bps > 40
-    stored = decision.to_json()
+    stored = decision_to_json(decision)
     assert stored["selectedDex"] == stored["runnerUp"] == stored["bestSingle"]["dex"] == "raydium"
     assert stored["splitGainBps"] == stored["marginBps"]
     assert [leg["dex"] for leg in stored["legs"]] == ["raydium", "meteora"]
@@ -149,11 +150,11 @@ async def test_prices_that_moved_since_the_quotes_are_no_gain_of_the_split() -> 
 
 async def test_quotes_tell_their_price_impact_and_their_age() -> None:
     decision = await route(sell(100), RAYDIUM, StubVenue("orca", "99"))
-    quotes = decision.to_json()["quotes"]
+    quotes = decision_to_json(decision)["quotes"]
     assert quotes[0]["priceImpactBps"] == "14.95"  # 100 less its fee, of 66,667 and that
     assert "priceImpactBps" not in quotes[1]  # it does not tell
     slow = await route(sell(1), StubVenue("early"), StubVenue("late", latency=0.05))
-    early, late = (quote["ageMs"] for quote in slow.to_json()["quotes"])
+    early, late = (quote["ageMs"] for quote in decision_to_json(slow)["quotes"])
     assert early >= 40
     assert late <= early
 
@@ -321,7 +322,7 @@ async def test_a_market_without_pools_is_traded_in_two_hops(side: Side, exact_in
 
 async def test_the_better_way_through_wins_and_the_other_is_kept() -> None:
     decision = await route(Swap(REGISTRY.market(JUP, USDT), Side.SELL, 100 * 10**6), *HOPS)
-    stored = decision.to_json()
+    stored = decision_to_json(decision)
     assert {quote["through"] for quote in stored["quotes"]} == {"USDC", "SOL"}
     assert stored["quote"]["through"] == "USDC"
     assert stored["reason"].startswith("through USDC (Meteora, then Raydium) nets 50.8")
@@ -340,7 +341,7 @@ async def test_quotes_of_a_hop_are_as_old_as_the_last_decision_finds_them(exact_
 
     market, amount = REGISTRY.market(JUP, USDT), 10**8
     swap = Swap(market, Side.SELL, amount) if exact_in else Swap(market, Side.SELL, None, amount)
-    stored = (await route(swap, Slow("raydium", HOPS[0].pools))).to_json()
+    stored = decision_to_json(await route(swap, Slow("raydium", HOPS[0].pools)))
     ages = [hop["quotes"][0]["ageMs"] for hop in stored["hops"]]
     assert (ages if exact_in else ages[::-1])[0] >= 20
     assert stored["quote"]["ageMs"] == max(ages)
@@ -407,7 +408,7 @@ async def test_a_venue_that_knows_a_way_by_itself_is_asked_for_the_whole() -> No
     assert [leg.venue for leg in decision.legs] == ["jupiter"]
     assert decision.legs[0].swap is None
     assert decision.runner_up == "meteora"
-    assert "through" not in decision.to_json()["quote"]
+    assert "through" not in decision_to_json(decision)["quote"]
 
 
 async def test_a_bug_on_the_way_is_not_hidden() -> None:

@@ -133,10 +133,7 @@ LOG = {
     "events": [events_of(name) for name in WAY],
     "links": links(is_cancellable=False),
 }
-DECISION = {
-    **events_of("building")["data"],
-    "legs": [{"market": "SOL/USDC", "side": "sell", **events_of("building")["data"]["quote"]}],
-}
+DECISION = events_of("building")["data"]
 ROUTE = {
     "orderId": ORDER_ID,
     "status": "confirmed",

@@ -31,7 +31,7 @@ export function rowsOf(order, { quotes, dropped, quote, legs = [], hops = [], ma
   const isChosen = ({ dex, through }) =>
     through === quote.through && (hops.length || [quote, ...legs].some((leg) => leg.dex === dex));
   const rows = [
-    ...(legs.length ? legs.map((leg) => legRow(order, leg, legs, hops)) : [winnerRow(order, quote, marginBps)]),
+    ...(legs.length > 1 ? legs.map((leg) => legRow(order, leg, legs, hops)) : [winnerRow(order, quote, marginBps)]),
     ...quotes.filter((one) => !isChosen(one)).map((one) => quoteRow(order, one, "beaten")),
     ...dropped.filter((one) => !isChosen(one)).map(droppedRow),
   ];

@@ -13,17 +13,19 @@ from django.conf import settings
 
 from orders.api.route_log import route_log
 from orders.api.schema.examples import links
-from orders.engine.execution import Execution, backoff
+from orders.engine.execution import Execution, backoff, swap_of
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder, Overtaken
-from orders.engine.stored_route import legs_of, swap_of
 from orders.lifecycle import ACTIVE, Status
 from orders.models import Order
 from routing import registry
 from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pricing import MAX_ATOMS
+from routing.router import best_route
+from routing.stored_decision import StoredDecision, decision_data
 from routing.tokens import JUP, USDT, Market, Registry
 from routing.venue import (
+    Bound,
     InsufficientLiquidity,
     Quote,
     Swap,
@@ -33,7 +35,7 @@ from routing.venue import (
 )
 from routing.venues import Exchange, simulated_exchange
 from tests.support.database import Database, MakeJournal
-from tests.support.samples import move_of, new_order
+from tests.support.samples import move_of, new_order, to_building
 from tests.support.shapes import assert_shape
 from tests.support.stubs import ScriptedNetwork, Sending, VenueOn, exchange_of
 from tests.support.traded import add_market, add_token, change
@@ -479,9 +481,9 @@ async def test_an_order_found_in_any_status_is_carried_on_from_there(
     venues = [StubVenue("raydium"), StubVenue("meteora")]
     execution = Execution(lost, exchange_of(network, venues))
     if reached != "routing":
-        routed, legs = await execution._route(order)
+        routed, legs = await execution._route(order, swap_of(order))
         if reached == "submitted":
-            await execution._build_and_submit(routed, legs)
+            await execution._build_and_submit(routed, swap_of(order), legs)
     before = await database.log(order_id)
     await database.expire_lease(order_id)
 
@@ -501,7 +503,7 @@ async def test_a_decision_once_stored_is_kept_by_whoever_takes_over(
     order_id = await accepted(journal)
     order = await claim(journal)
     best = [StubVenue("raydium", "101"), StubVenue("meteora", "100")]
-    await Execution(journal, exchange_of(network, best))._route(order)
+    await Execution(journal, exchange_of(network, best))._route(order, swap_of(order))
     await database.expire_lease(order_id)
 
     other = [StubVenue("raydium", "100"), StubVenue("meteora", "101")]
@@ -541,8 +543,8 @@ async def test_two_who_settle_one_transaction_send_the_same_bytes_and_one_confir
     order_id = await accepted(stale)
     order = await claim(stale)
     execution = Execution(stale, exchange_of(network))
-    routed, legs = await execution._route(order)
-    submitted = await execution._build_and_submit(routed, legs)
+    routed, legs = await execution._route(order, swap_of(order))
+    submitted = await execution._build_and_submit(routed, swap_of(order), legs)
     await database.expire_lease(order_id)
     again = await claim(current)
     network.then = Sending.LANDS
@@ -579,11 +581,11 @@ async def test_a_cancelled_order_in_building_is_never_sent(
     order_id = await accepted(journal)
     order = await claim(journal)
     execution = Execution(journal, exchange_of(network))
-    routed, legs = await execution._route(order)
+    routed, legs = await execution._route(order, swap_of(order))
     await journal.advance(move_of(routed, Status.CANCELLED))
 
     with pytest.raises(Overtaken):
-        await execution._build_and_submit(routed, legs)
+        await execution._build_and_submit(routed, swap_of(order), legs)
 
     assert not network.sent
     assert await database.order(order_id, "status") == "cancelled"
@@ -648,7 +650,7 @@ async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
     order_id = await accepted(journal, amount_in=LARGE)
     order = await claim(journal)
     exchange = exchange_of(network, venues_with_pools())
-    _, legs = await Execution(journal, exchange)._route(order)
+    _, legs = await Execution(journal, exchange)._route(order, swap_of(order))
     await database.expire_lease(order_id)
 
     other = make_journal()
@@ -658,8 +660,9 @@ async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
     assert [leg[1:3] for leg in orjson.loads(sent.payload)["legs"]] == [
         [leg.quote.amount_in, leg.quote.amount_out] for leg in legs
     ]
-    stored = legs_of(swap_of(order), await journal.last_data(order_id, Status.BUILDING))
-    assert stored == legs
+    data = await journal.last_data(order_id, Status.BUILDING)
+    stored = StoredDecision(data, order.base, order.quote, order.side)
+    assert stored.route(swap_of(order), registry.registry()) == legs
 
 
 async def test_what_an_order_asks_of_its_route_holds_for_every_attempt(
@@ -743,13 +746,40 @@ async def test_the_log_of_routes_tells_every_attempt(journal: Journal, database:
     assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
 
 
-async def test_a_route_of_one_leg_shows_it_too(journal: Journal, database: Database) -> None:
+async def test_a_route_of_one_leg_is_stored_and_shown_with_it(
+    journal: Journal, database: Database
+) -> None:
     order_id = await executed(journal, database, lands())
-    assert "legs" not in (await database.log(order_id))[2][1]
-    found = await routes_of(order_id)
-    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
-    (leg,) = found["route"]["legs"]
+
+    (leg,) = (await database.log(order_id))[2][1]["legs"]
     assert (leg["market"], leg["side"], leg["dex"]) == ("SOL/USDC", "sell", "raydium")
+    found = await routes_of(order_id)
+    assert found["route"]["legs"] == [leg]
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
+
+
+async def test_an_order_that_an_older_release_decided_is_executed_and_shown_as_decided(
+    journal: Journal, database: Database
+) -> None:
+    """It stored no leg where there was one."""
+    network = lands()
+    order_id = await accepted(journal)
+    order = await claim(journal)
+    venues = [StubVenue("raydium", "100"), StubVenue("meteora", "101")]
+    decision = await best_route(swap_of(order), venues[:1], quote_timeout=1)
+    data = decision_data(decision, Bound(min_out=140_000_000))
+    (leg,) = data.pop("legs")
+    await journal.advance(to_building(order, data=data))
+    await database.expire_lease(order_id)
+
+    await Execution(journal, exchange_of(network, venues)).carry_order(await claim(journal))
+
+    (sent,) = network.sent
+    assert [leg[0] for leg in orjson.loads(sent.payload)["legs"]] == ["raydium"]
+    assert await statuses(database, order_id) == CONFIRMED
+    found = await routes_of(order_id)
+    assert found["route"]["legs"] == [leg]
+    assert_shape(found | {"links": links(is_cancellable=False)}, "RouteLog")
 
 
 @pytest.fixture
@@ -813,7 +843,7 @@ async def test_an_order_of_two_hops_that_is_taken_over_knows_its_legs(
     """The decision stands in the log, and its markets may be younger than our copy."""
     order_id = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
     order = await claim(journal)
-    taken, _ = await Execution(journal, exchange)._route(order)
+    taken, _ = await Execution(journal, exchange)._route(order, swap_of(order))
     whole, registry._copy = registry._copy, registry.Copy(Registry([JUP, USDT], [DIRECT]), ())
     try:
         await Execution(journal, exchange).carry_order(taken)

@@ -9,7 +9,7 @@ class OrdersConfig(AppConfig):
     name = "orders"
 
     def ready(self) -> None:
-        """Have those commands of Django told of that touch accounts."""
+        """Log those commands of Django that touch accounts."""
         if sys.argv[1:2] and sys.argv[1] in ACCOUNT_COMMANDS:
             from django.db.models.signals import post_save
 

@@ -108,7 +108,7 @@ class Order(models.Model):
             models.Index(
                 fields=["sender", "turn"],
                 name="orders_of_sender",
-                # All turns are. Who asks for the line does not say so: without statistics the
+                # All turns are. A query for the line does not say so: without statistics the
                 # planner would rather read this index whole, and sort.
                 condition=WAITING & Q(turn__gte=0),
             ),

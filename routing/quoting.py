@@ -134,7 +134,7 @@ async def _gather(answers: Sequence[asyncio.Task[tuple[Quote, float]]], timeout:
 def check_impact(quote: Quote, rules: Rules) -> None:
     """Hold a quote to the order's limit, or else to that of orders that have none.
 
-    Who does not tell the price impact passes.
+    A quote without a price impact passes.
 
     :raises PriceImpactTooHigh: it moves the price further than that.
     """

@@ -101,7 +101,7 @@ def looked_up_if_due(look: Callable[[Registry], Found]) -> Found:
 
 
 async def read_again() -> None:
-    """Return when the copy is younger than this call; all who wait share a read.
+    """Return when the copy is younger than this call; all callers that wait share a read.
 
     :raises django.db.Error: the database does not answer; the copy stays.
     """

@@ -1,8 +1,8 @@
 """What keeps the engine from starting, said in one sentence before anything is started.
 
 Servers that it was given may be away, or refuse it for ever: a password is wrong, a database is not
-there, its data are of a newer version. Who runs alone waits for a server that is away, and ends for
-one that refuses. No sentence repeats a password.
+there, its data are of a newer version. A process alone waits for a server that is away, and
+ends for one that refuses. No sentence repeats a password.
 """
 
 import asyncio

@@ -170,7 +170,7 @@ class KnownHosts:
 
 
 def is_served(scope: Message) -> bool:
-    """Whether the Host is one of ours; who names none, such as HTTP/1.0, is no browser."""
+    """Whether the Host is one of ours; a request without one, as of HTTP/1.0, is no browser's."""
     host = header(scope, b"host")
     if not host:
         return host is None

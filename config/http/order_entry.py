@@ -31,7 +31,7 @@ class EntryHandler(ASGIHandler):
 
     The rest goes to `stock`.
 
-    Not served here: whoever hangs up is not listened for, as an order that was sent is stored.
+    A client that hangs up is not listened for here: an order that was sent is stored.
     """
 
     def __init__(

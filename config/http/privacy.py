@@ -12,7 +12,7 @@ from config.http.socket_origin import header, scheme_of
 
 PUBLIC = ("/static/", "/api/markets", "/api/schema", "/api/docs", "/favicon.ico")
 LIVE_PAGE = "/"  # the same for everybody
-METRICS = "/metrics"  # asked from within, by whoever cannot speak TLS
+METRICS = "/metrics"  # asked from within, by scrapers that cannot speak TLS
 CLEAR_KEY = Refusal(
     *(403, "https_required"),
     "A key came in clear text, where anybody on the way can read it: have it rotated, and use"

@@ -72,7 +72,7 @@ def origin_or_none(text: str) -> Origin | None:
 class OwnOrigins:
     """Opens sockets for programs, and for pages that may.
 
-    Other than Channels' validator, which turns away whoever sends no Origin.
+    Channels' own validator turns away clients that send no Origin.
     """
 
     def __init__(self, application: Any) -> None:

@@ -9,7 +9,7 @@ own item, or its own error, within its own `patience`, whatever the server does 
 - a lost connection, or one that does not answer: it is thrown away, what had been committed is
   read back (`recover`), and the rest runs again.
 
-Who could not be answered is told which it was: nothing was written, or nobody knows
+A caller without an answer learns which it was: nothing was written, or nobody knows
 (`OutcomeUnknown`).
 """
 

@@ -34,8 +34,8 @@ def once_per_loop(make: Callable[[], Made]) -> Callable[[], Made]:
 async def close_all(seconds: float = CLOSE_SECONDS) -> None:
     """Close at once all that was made for the running loop and has a `close`.
 
-    None of them keeps another open: what fails, or is not done after so many seconds, is told of
-    and left to the end of the process. What was closed opens again for whoever uses it.
+    None of them keeps another open: what fails, or takes longer than that, is logged and left
+    to the end of the process. What was closed opens again when it is used.
     """
     loop = asyncio.get_running_loop()
     made = [kept[loop] for kept in _all_kept if loop in kept]

@@ -51,7 +51,7 @@ _without_options: set[str] = set()  # addresses whose pooler takes no startup op
 
 
 class LinkConnection(AsyncConnection[TupleRow]):
-    """A connection each of whose waits ends at the deadline of whoever has borrowed it."""
+    """A connection whose waits end at the deadline of the caller that has borrowed it."""
 
     ends_at = float("inf")
     """By `time.monotonic`."""

@@ -30,7 +30,7 @@ ENCODE = "write / ? # @ % and : in a user's name or password as %2F %3F %23 %40 
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """A server, a database in it, and who we are to it."""
+    """A server, a database in it, and the user that we are to it."""
 
     scheme: str
     host: str = ""

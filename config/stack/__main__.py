@@ -167,7 +167,7 @@ def open_environment(data_dir: Path) -> dict[str, str]:
 
 
 def show_demo(supervisor: Supervisor, url: str, found: dict[str, str]) -> int:
-    """Show the demo of an engine; who stops it with Ctrl-C did nothing wrong."""
+    """Show the demo of an engine; Ctrl-C ends it without an error."""
     code = run_in_foreground(supervisor, manage("demo", "--url", url), found)
     return 0 if supervisor.stop_signal == signal.SIGINT else code
 

@@ -1,7 +1,7 @@
 """As whom our servers and processes run: not with root's rights, where that can be.
 
 PostgreSQL refuses root, and a fresh container has nobody else. It also refuses a user without a
-name. A normal user runs it as himself. Root, and a user whom the system does not know, run it in a
+name. A normal user runs it directly. Root, and a user whom the system does not know, run it in a
 user namespace, where our files belong to an ordinary user: no account, chown or copy is needed.
 Where the kernel forbids that (Docker does by default), root runs it as an unprivileged account.
 """

@@ -38,7 +38,7 @@ CELERY_OPTIONS = ("--quiet", "--skip-checks", "-A", "config")
 WORKER_OPTIONS = ("--without-mingle", "--without-gossip", "--loglevel", "WARNING")
 # Chosen because its memory stays flat while a client floods it; its successor is not measured.
 NO_WEBSOCKETS_WARNING = "ignore:The `websockets` implementation is deprecated"
-# Celery says that to root, and to who has no name; its danger is pickle, which we do not accept.
+# Celery says that to root, and to users without a name; we accept no pickle, its danger.
 NO_ROOT_WARNING = "ignore:You're running the worker with superuser"
 NO_NAME_WARNING = "ignore:An entry for the specified gid or egid was not found"
 

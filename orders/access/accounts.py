@@ -36,7 +36,7 @@ from orders.models import ApiKey
 logger = logging.getLogger(__name__)
 
 NO_SUCH_KEY = "This API key is unknown, expired or revoked, or not for your address."
-NONE = "none"  # the reason of who gave no credential
+NONE = "none"  # the reason of a request without a credential
 KNOWN_SECONDS = 2.0  # for which a key that was revoked may still open a door
 CHECK_SECONDS = 1.0
 MAX_KNOWN = 10_000

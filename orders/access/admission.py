@@ -39,7 +39,7 @@ SILENT_SECONDS = 1.0  # after Redis failed us; each process counts for itself me
 MAX_COUNTED = 10_000  # accounts that a process counts by itself
 BACKLOG_SECONDS = 1.0
 OVERLOADED_SECONDS = 5  # after which a refused client should come again
-STRANGER_BYTES = 6  # of the digest of an address; who shares one, shares turns
+STRANGER_BYTES = 6  # of the digest of an address; those who share one share turns
 KEY = settings.REDIS_PREFIX + "limit:"
 
 # The generic cell rate algorithm: each key holds the time at which its bucket is full again.

@@ -226,7 +226,7 @@ def said_of_scope(scope: str) -> str:
 
 
 def tell_of_refusal(refused: NotAuthenticated, source: Request | dict[str, Any]) -> None:
-    """Tell the security log of a credential that was refused; not of who brought none."""
+    """Tell the security log of a credential that was refused; not of a request without one."""
     if refused.reason != NONE:
         tell(
             *("key_refused", source),

@@ -165,7 +165,9 @@ def rotate_key(key: ApiKey, hours: int, doer: Doer) -> tuple[ApiKey, str]:
     :raises TooManyKeys: the account has rotated more than anybody needs.
     """
     with transaction.atomic():
-        _refuse_more(key.owner_id, 2 * MAX_KEYS)  # who has all keys may still rotate each
+        _refuse_more(
+            key.owner_id, 2 * MAX_KEYS
+        )  # an account with all its keys may still rotate each
         old = ApiKey.objects.select_for_update().filter(HOLDS, pk=key.pk).first()
         if old is None or ApiKey.objects.filter(rotated_from=old).exists():
             raise NotRotatable

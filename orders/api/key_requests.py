@@ -1,4 +1,4 @@
-"""API keys as clients ask for them, and as they are told of."""
+"""API keys as clients ask for them, and as answers show them."""
 
 from datetime import timedelta
 from typing import Any

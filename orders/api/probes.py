@@ -30,7 +30,7 @@ _measuring = ThreadPoolExecutor(1, "metrics")
 async def live(request: HttpRequest) -> HttpResponse:
     """Answer as long as this process's event loop runs; asks nobody else.
 
-    503 when another part of the process stands still, so that whoever restarts it need not wait.
+    503 when another part of the process stands still, so that a supervisor need not wait.
     """
     if witness.is_stuck():
         return JsonResponse({"status": "stuck"}, status=503, headers=NEVER_KEPT)
@@ -65,7 +65,7 @@ async def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_read_metrics(request: HttpRequest) -> bool:
-    """Whether the token was given, or somebody on this machine asks for himself."""
+    """Whether the token was given, or a program of this machine asks, without a proxy."""
     scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     known = settings.METRICS_TOKEN
     if known and scheme.lower() == "bearer":

@@ -17,7 +17,7 @@ ASKED_BY_ANYBODY = ("/health", "/api/health", "/livez", "/readyz", "/metrics", "
 
 @sync_and_async_middleware
 def held_sessions(get_response):  # type: ignore[no-untyped-def]  # two kinds, as Django wants it
-    """Let pass who has no session, or one that holds. Stands behind Django's of accounts."""
+    """Let requests pass that have no session, or one that holds. Stands behind Django's own."""
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> HttpResponseBase:

@@ -45,8 +45,8 @@ SILENT_SECONDS = 2.0  # after Redis failed us
 # One bell of a kind in the air is enough. It is rung only once the last one has been heard (who
 # hears it deletes the guard before claiming, so no wake-up is lost), and while few wait in the
 # queue: nobody may be there to take them. A bell of another kind does not keep it from ringing.
-# A carrier that lingers hears of it directly, and Celery is left in peace. Only who subscribed to
-# that very channel is a carrier: PUBLISH would also count a stranger who listens to everything.
+# A carrier that lingers hears of it directly, and Celery is left in peace. Only a subscriber of
+# that very channel is a carrier: PUBLISH would also count a stranger that listens to everything.
 RING = """
 if ARGV[4] and redis.call('PUBSUB', 'NUMSUB', ARGV[4])[2] > 0 then
   redis.call('PUBLISH', ARGV[4], '')
@@ -151,7 +151,7 @@ class Ringer:
         self._silent_until = 0.0
 
     def ring_soon(self, *, for_others: bool = False) -> None:
-        """Ring; `for_others` means through Celery alone, as it would be the caller who lingers."""
+        """Ring; `for_others` means through Celery alone, as it would be the caller that lingers."""
         self._is_wanted = True
         self._is_for_others |= for_others
         self._ringing.begin()

@@ -107,7 +107,7 @@ class Carrier:
                 when_done()
 
     def _has_work(self) -> bool:
-        """Look once more before the role is let go: who rings after this becomes the carrier."""
+        """Look for work once more before giving up the role; a later bell makes a new carrier."""
         with self._role:
             if not self._is_stopping.is_set() and (self._wanted or self._named):
                 return True
@@ -192,7 +192,7 @@ class Round:
     async def _lingers(self) -> bool:
         """Wait a while for the next bell; return whether there is work again.
 
-        Who finds nothing after a bell leaves the bells to the other worker that lingers.
+        A carrier that finds nothing after a bell leaves the bells to the other one that lingers.
         """
         if await self._listener.start():
             self._wanted |= UNSUBMITTED  # what was rung for just before
@@ -301,7 +301,7 @@ class Round:
         if not task.cancelled() and (error := task.exception()) is not None:
             if isinstance(error, Overtaken):
                 logger.info("%s", error)
-            else:  # the lease ends by itself, and whoever finds the order goes on
+            else:  # the lease ends by itself, and the next carrier goes on
                 logger.error("order %s was put down by an error", order.id, exc_info=error)
         if self._wanted or self._named or not self._carried:
             self.wake()

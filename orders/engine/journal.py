@@ -3,7 +3,7 @@
 A `Journal` belongs to one asyncio loop (the web process has one, a worker's carrier has one).
 Writes of many coroutines share statements (`config/runtime/group_commit.py`); sync doors run the
 same statement through Django's connection (`advance_now`). Every move is a compare-and-set on the
-lease's token and on `seq`: who comes second moves nothing.
+lease's token and on `seq`: the second of two moves nothing.
 """
 
 import logging

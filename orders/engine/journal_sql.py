@@ -7,7 +7,7 @@ or fall together.
 from orders.models import IS_BEGUN, IS_WAITING
 
 IN_LINE = "turn, next_check, id"
-"""The order in which waiting orders are started: senders in turns, and who came first."""
+"""The order in which waiting orders are started: senders in turns, the first to come first."""
 
 # Each order gets its turn here: the one after its sender's last that waits, or, of a sender of
 # whom none waits, the turn that is next. So nobody counts, and nothing has to be kept: what waits

@@ -26,7 +26,7 @@ BY_PROXY = (
 
 
 class DemoBackend(ModelBackend):
-    """Knows demo / demo, for who sits at this machine."""
+    """Knows demo / demo, for the person at this machine."""
 
     def authenticate(
         self,

@@ -2,7 +2,7 @@
 
 A hash is half a second of a core, and anybody may ask for one. So at most two are under way in a
 process, wherever they are asked for: strangers who log in wait for each other alone, and those who
-are known for each other. Who would wait for long is refused.
+are known for each other. A long wait is refused.
 """
 
 from collections.abc import Iterator

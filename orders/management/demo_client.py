@@ -40,7 +40,7 @@ KEY = "make one with `manage.py create_api_key`, and give it as ENGINE_API_KEY o
 
 @dataclass(slots=True)
 class SentOrder:
-    """An order that the engine took, and what its stream told of it so far."""
+    """An order that the engine took, and what its stream said so far."""
 
     answer: dict[str, Any]
     """The order as it was answered."""

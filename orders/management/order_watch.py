@@ -51,7 +51,7 @@ def run(work: Coroutine[Any, Any, Found], known: Callable[[], str] = str) -> Fou
 
 @contextmanager
 def engine_needed(known: Callable[[], str] = str) -> Iterator[None]:
-    """Have whoever ran the command told of a database that is away, and what is `known` by then.
+    """Say that the database is away, and what is `known` by then, to the command's user.
 
     :raises CommandError: the database does not answer.
     """

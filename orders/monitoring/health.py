@@ -107,7 +107,7 @@ class Seen(NamedTuple):
 
 
 class Shared(Generic[Found]):
-    """A look that all share who ask while it is under way, each for `seconds` at the most.
+    """A look that all callers share while it is under way, each for `seconds` at the most.
 
     One that takes longer is given up, so that the next to ask begins anew.
     """
@@ -118,7 +118,7 @@ class Shared(Generic[Found]):
         self._looking: asyncio.Task[Found] | None = None
 
     async def __call__(self) -> Found:
-        """:raises TimeoutError: it took too long, and be it for who had begun it."""
+        """:raises TimeoutError: it took too long, if only for the caller that began it."""
         looking = self._looking
         if looking is None or looking.done():
             looking = self._looking = asyncio.create_task(self._look(), context=Context())

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 FRESH_SECONDS = 2.0  # for which a reading is told again
-HEARD_SECONDS = 60.0  # after its last heartbeat a process is told of
+SHOWN_SECONDS = 60.0  # that a process is shown after its last heartbeat
 QUANTILES = (0.5, 0.95, 0.99)
 KINDS = ("web", "worker", "scheduler")
 PROCESS = ("kind", "process")  # the labels of everything that is one process's
@@ -190,7 +190,7 @@ def processes(cursor: Any) -> Iterator[Metric]:
     age = gauge("process_heartbeat_age_seconds", "Since its last heartbeat.", labels=PROCESS)
     families = {name: _family(count) for name, count in COUNTS.items()}
     numbers = dict.fromkeys(KINDS, 0)
-    for process, kind, seconds, text in fetch(cursor, sql.HEARTBEATS, {"heard": HEARD_SECONDS}):
+    for process, kind, seconds, text in fetch(cursor, sql.HEARTBEATS, {"heard": SHOWN_SECONDS}):
         numbers[kind] = numbers.get(kind, 0) + (seconds <= ALIVE_SECONDS)
         age.add_metric([kind, process], seconds)
         for name, values, number in counted(kind, orjson.loads(text)):

@@ -65,7 +65,7 @@ class Close(IntEnum):
     TOO_MUCH = 4429
 
 
-# What a socket takes from where. Who can write to Redis names no other method of it.
+# What a socket takes from where. A writer of Redis can name no other method of it.
 FROM_SERVER = frozenset({"websocket.connect", "websocket.receive", "websocket.disconnect"})
 FROM_OURSELVES = frozenset({"order.behind", "order.idle", "credential.withdrawn"})
 FROM_REDIS = frozenset({"order.event"})

@@ -91,7 +91,7 @@ class Streams:
         it is needed, and the first hints of the next socket would wait for that.
 
         Asks twice, because a connection that was reset is only found out, and opened anew, by
-        the next who uses it.
+        the next user.
 
         :raises LAYER_FAULTS: Redis does not answer.
         """

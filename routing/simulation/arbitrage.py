@@ -2,7 +2,7 @@
 
 A pool stands as it was stored, with the second up to which it has followed. From that to any
 later second it comes by swaps that this module alone decides: a quote and a landing in the same
-second see the same pool, whoever computes it, and between landings nothing has to be stored.
+second see the same pool, in whichever process, and between landings nothing has to be stored.
 """
 
 from bisect import bisect_left

@@ -6,15 +6,15 @@ them is one or two transactions.
 
 A transaction swaps when it lands, in the pools as they stand then. One that lands at once does so
 before it is recorded, in the same database transaction; one with a latency is recorded without an
-outcome, and whoever looks after it is due settles all that are due, in the order of their landing.
+outcome, and the first look after it is due settles all that are due, in the order of their landing.
 The pools are locked from before the rows are read until all is committed, so nothing lands twice:
 neither the same bytes sent by two processes, nor one row settled by two.
 
-Who knows how the pools stand need not ask: it works the landings out beforehand, and one call
-locks the pools and writes all of it, or nothing. It writes only what would have come out behind
-the locks: the pools still have the versions it was worked out on, it is still the second that
-the pools were brought to, nobody recorded one of the signatures, none has expired, and nothing is
-due that would land before. Locks and clock are the database's there, too, in the same order.
+A process that knows how the pools stand need not ask: it works the landings out beforehand, and one
+call locks the pools and writes all of it, or nothing. It writes only what would have come out
+behind the locks: the pools still have the versions it was worked out on, it is still the second
+that the pools were brought to, nobody recorded one of the signatures, none has expired, and nothing
+is due that would land before. Locks and clock are the database's there, too, in the same order.
 
 A lookup that finds nothing may be the proof that a transaction is dead, so it must not miss one
 that is being recorded in this moment. Recording holds a shared advisory lock from before it

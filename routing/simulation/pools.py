@@ -124,7 +124,7 @@ class SimulatedPools:
         await self._link.close()
 
     async def _shared(self, what: Hashable, act: Callable[[], Awaitable[None]]) -> None:
-        """Have one act for all who want the same now; who is cancelled does not stop it.
+        """Have one act for all that want the same now; a caller that is cancelled stops nothing.
 
         Venues have a time limit: a slow read that began anew for each quote would never end.
         """

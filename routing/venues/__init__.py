@@ -30,7 +30,7 @@ LABELS = {venue.name: venue.label for venue in SIMULATED_VENUES}
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Where orders trade: who quotes and builds, and who executes. For one asyncio loop."""
+    """Venues that quote and build, and the network that executes. For one asyncio loop."""
 
     venues: tuple[Venue, ...]
     network: Network

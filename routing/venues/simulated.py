@@ -37,7 +37,7 @@ _NEVER = 3600.0
 
 
 class SimulatedVenue:
-    """Quotes what its pool of the market pays, and shows that pool to who wants to calculate."""
+    """Quotes what its pool of the market pays, and shows that pool to the router."""
 
     name: ClassVar[str]
     label: ClassVar[str]

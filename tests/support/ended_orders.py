@@ -107,7 +107,7 @@ OF_METRICS: dict[str, Asked] = {
     "metrics: recent span": (metrics_sql.RECENT_SPAN, RECENT),
     "metrics: steps": (metrics_sql.STEPS, RECENT),
     "metrics: started": (metrics_sql.STARTED, {"window": 60}),
-    "metrics: heartbeats": (metrics_sql.HEARTBEATS, {"heard": metrics.HEARD_SECONDS}),
+    "metrics: heartbeats": (metrics_sql.HEARTBEATS, {"heard": metrics.SHOWN_SECONDS}),
 }
 
 

@@ -128,6 +128,7 @@ def test_an_operator_cancels_an_order_by_the_button(page: Page, running: Engine,
     expect(page.locator(".messagelist")).to_contain_text("was cancelled")
     expect(page.locator("h1 .status")).to_have_text("cancelled")
     expect(page.get_by_text("Cancel…")).to_have_count(0)
+
     assert running.value("SELECT status FROM orders WHERE id = %s", order_id) == "cancelled"
 
 
@@ -147,6 +148,7 @@ def test_the_filters_keep_each_other(page: Page) -> None:
     filters.locator("input[name=created_from]").fill("2020-01-01T00:00:00")
     filters.get_by_role("button", name="Show").click()
     page.wait_for_url("**created_from=2020-01-01**")
+
     assert "status=confirmed" in page.url
     expect(page.locator("#result_list tbody tr")).to_have_count(2)
     filters.get_by_role("link", name="last minute").click()
@@ -164,6 +166,7 @@ def test_exports_arrive_whole_from_the_real_server(page: Page, tmp_path: Path) -
     with (tmp_path / "csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     exact = json.loads((tmp_path / "json").read_text())
+
     assert [row["orderId"] for row in table] == [row["orderId"] for row in exact]
     assert {row["status"] for row in table} == {"confirmed"}
     assert len(table) == 2

@@ -63,6 +63,7 @@ def test_the_form_is_filled_in_and_one_press_sends_it(page: Page, idle: Engine) 
     before = idle.value("SELECT count(*) FROM orders")
     page.locator("#post-object-form").get_by_role("button", name="POST").click()
     expect(page.locator(".response-info")).to_contain_text("HTTP 201 Created")
+
     assert idle.value("SELECT count(*) FROM orders") == before + 1
     link = page.locator(".response-info a").filter(has_text=re.compile(r"/api/orders/[\w-]{36}$"))
     link.first.click()
@@ -85,6 +86,7 @@ def test_an_order_is_tried_out_in_swagger(page: Page) -> None:
     place = page.locator("#operations-orders-placeOrder")
     place.locator(".opblock-summary-control").click()
     place.get_by_role("button", name="Try it out").click()
+
     assert place.get_by_label("Examples").or_(place.locator("select")).first.is_visible()
     place.get_by_role("button", name="Execute", exact=True).click()
     expect(place.locator(".live-responses-table tbody .response-col_status").first).to_contain_text(

@@ -55,6 +55,7 @@ def test_the_page_of_system_a_buys_and_sees_every_step(page: Page, host: str, we
     lines = page.locator("#log > li")
     expect(lines.last).to_have_text("closed 1000")
     told = lines.all_text_contents()
+
     assert told[0].startswith("Order received and queued: ")
     steps = [line[1:].partition("]") for line in told if line.startswith("[")]
     assert [status for status, _, _ in steps] == STEPS
@@ -88,5 +89,6 @@ def test_a_page_that_no_operator_listed_places_no_order(
     page.goto(f"{host}/c.html?engine={closed.address}")
     with page.expect_event("pageerror") as refused:
         page.get_by_role("button", name="Swap").click()
+
     assert "fetch" in str(refused.value)
     assert running.value("SELECT count(*) FROM orders") == before

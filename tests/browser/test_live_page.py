@@ -105,6 +105,7 @@ def test_five_at_once_are_five_orders_each_seen_to_its_end(page: Page) -> None:
     expect(page.locator("#tally")).to_have_text("0 under way, 5 ended")
     for order in orders(page).all():
         assert log_of(order) == list(enumerate(STEPS, start=1))
+
     assert len(set(remembered(page))) == 5
 
 
@@ -366,6 +367,7 @@ def assert_nothing_sticks_out(page: Page) -> None:
 def test_a_page_keeps_to_the_strict_policy(path: str, page: Page) -> None:
     log_in(page, "/")
     answer = page.goto(path)
+
     assert answer is not None
     assert answer.status == 200
     policy = answer.headers["content-security-policy"]
@@ -398,6 +400,7 @@ def test_limits_are_out_of_the_way_until_they_are_wanted(page: Page) -> None:
     expect(page.get_by_label("Raydium")).to_be_hidden()
     with page.expect_request("**/api/orders/execute") as sent:
         press(page, "Place order")
+
     assert set(sent.value.post_data_json) == {
         *("side", "baseToken", "quoteToken", "amountIn", "slippageBps")
     }
@@ -415,6 +418,7 @@ def test_an_order_is_limited_by_keyboard_and_its_card_says_so(page: Page, runnin
     order = orders(page)
     wait_for_status(order, "confirmed")
     (order_id,) = remembered(page)
+
     assert running.value("SELECT constraints FROM orders WHERE id = %s", order_id) == {
         "excludeVenues": ["meteora"],
         "maxPriceImpactBps": 500,
@@ -475,6 +479,7 @@ def test_what_no_venue_may_fill_fails_and_says_why(page: Page) -> None:
         )
     )
     rows = order.locator("[data-part=venues] > li")
+
     assert part(rows, "net").all_text_contents() == ["", "the order leaves it out"]  # none is asked
 
 
@@ -500,6 +505,7 @@ def test_a_split_is_shown_leg_by_leg_with_its_shares(
     wait_for_status(order, "confirmed")
     decision = stored(running, remembered(page)[0], "building")
     legs = sorted(decision["legs"], key=lambda leg: leg["dex"] == "meteora")
+
     assert [leg["dex"] for leg in legs] == ["raydium", "meteora"]
     rows = order.locator("[data-part=venues] > li")
     expect(rows).to_have_count(2)
@@ -520,6 +526,7 @@ def test_a_pair_in_two_hops_is_chosen_like_any_other(page: Page) -> None:
     press(page, "Place order")
     order = orders(page)
     wait_for_status(order, "confirmed")
+
     assert part(order, "title").text_content() == "Sell 200 JUP for USDT"
     assert order.locator("[data-state=winner]").count() == 2
 
@@ -536,6 +543,7 @@ def test_two_hops_are_shown_leg_by_leg_beside_the_way_that_lost(
     order = orders(page)
     wait_for_status(order, "confirmed")
     decision = stored(running, order_id, "building")
+
     assert len(decision["hops"]) == len(decision["legs"]) == 2
     legs = order.locator("[data-state=winner]")
     assert part(legs, "venue").all_text_contents() == [

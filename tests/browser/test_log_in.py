@@ -75,6 +75,7 @@ def test_the_log_in_page_looks_like_the_other_pages(page: Page, screen: str) -> 
     """
     page.goto("/accounts/login/")
     keep_picture(page, f"log-in-{screen}")
+
     assert page.evaluate(TOO_WIDE) <= 0
     form, bar = page.locator("form").bounding_box(), page.locator(".navbar").bounding_box()
     assert form is not None

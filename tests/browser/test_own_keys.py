@@ -20,6 +20,7 @@ def test_a_person_makes_a_key_and_revokes_it(
     page.get_by_role("button", name="Make the key").click()
     secret = page.locator(".new-key").inner_text()
     answer = web.request("/api/orders", authorization=f"Bearer {secret}")
+
     assert answer.status == 200
     keep_picture(page, f"keys-made-{screen}")
     assert page.evaluate(TOO_WIDE) <= 0

@@ -58,6 +58,7 @@ def web(process_database: str, tmp_path: Path) -> Any:
 def test_nothing_of_value_is_taken_in_clear_text(web: Web, process_database: str) -> None:
     owner = make_account(process_database)
     refused = web.request("/execute", SELL, **owner.headers)
+
     assert (refused.status, refused.body["error"]) == (403, "https_required")
     assert web.request("/execute", SELL, **owner.headers, **BY_TLS).status == 201
     assert web.request("/health").status == 200
@@ -93,6 +94,7 @@ def test_behind_two_proxies_an_order_and_its_socket_are_taken_alike(
 
 def test_pages_carry_the_headers_of_a_careful_site(web: Web) -> None:
     answer = web.request("/api/orders", **BY_TLS)
+
     assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "DENY"

@@ -56,4 +56,5 @@ def test_every_room_says_what_it_is_for() -> None:
     silent = [
         str(room) for room in rooms if not (PROJECT / room / "__init__.py").read_text().strip()
     ]
+
     assert silent == []

@@ -243,6 +243,7 @@ def test_one_process_for_a_platform_carries_an_order(
         host.start("up", command, PORT=str(host.port), **own)
         follow_an_order(host, stored)
         shown = host.said("up")
+
     assert "create_api_key" in shown
     assert "kept in" not in shown
     assert not (tmp_path / "data/postgres").exists()

@@ -23,6 +23,7 @@ def test_each_room_has_its_tests() -> None:
         for path in (PROJECT / house).glob("*/__init__.py")
     ]
     untested = {str(room) for room in rooms if not (PROJECT / "tests" / room).is_dir()}
+
     assert untested <= ELSEWHERE.keys()
     assert [path for path in ELSEWHERE.values() if not (PROJECT / path).exists()] == []
 

@@ -77,6 +77,7 @@ def test_images_are_named_by_an_exact_version() -> None:
 @pytest.mark.parametrize("name", COMPOSE["services"])
 def test_a_service_can_write_nowhere_gain_nothing_and_take_its_part_alone(name: str) -> None:
     service = COMPOSE["services"][name]
+
     assert service["read_only"]
     assert "/tmp" in service["tmpfs"]
     assert service["cap_drop"] == ["ALL"]
@@ -136,6 +137,7 @@ def test_the_store_of_compose_wants_its_password_and_shows_it_to_nobody(
     stranger = redis.Redis(port=client.connection_pool.connection_kwargs["port"])
     with stranger, pytest.raises(redis.AuthenticationError):
         stranger.set("key", "value")
+
     assert client.config_get("save") == {"save": ""}
     assert b"of-nobody-9" not in Path(f"/proc/{process_id}/cmdline").read_bytes()
     assert (tmp_path / "valkey.conf").stat().st_mode & 0o077 == 0
@@ -144,6 +146,7 @@ def test_the_store_of_compose_wants_its_password_and_shows_it_to_nobody(
 @pytest.mark.parametrize("name", COMPOSE["services"])
 def test_every_service_is_restarted_and_watched(name: str) -> None:
     service = COMPOSE["services"][name]
+
     assert service["restart"] == ("on-failure" if name == "migrate" else "unless-stopped")
     own = service.get("healthcheck", {})
     assert own.get("test") or name in ("web", "migrate", "scheduler")  # web: the image's
@@ -159,6 +162,7 @@ def test_every_process_waits_for_healthy_servers_and_the_migration(name: str) ->
     expected = {"postgres": "service_healthy"}
     if name != "migrate":
         expected |= {"redis": "service_healthy", "migrate": "service_completed_successfully"}
+
     assert waits == expected
 
 
@@ -173,6 +177,7 @@ def test_volumes_and_urls_lead_to_what_compose_makes() -> None:
             assert volume.split(":")[0] in COMPOSE["volumes"]
     environment = engine_services()["worker"]["environment"]
     database = COMPOSE["services"]["postgres"]["environment"]
+
     assert environment["DATABASE_URL"] == (
         f"postgresql://{database['POSTGRES_USER']}:{database['POSTGRES_PASSWORD']}"
         f"@postgres:5432/{database['POSTGRES_DB']}"
@@ -219,6 +224,7 @@ def test_a_worker_is_healthy_only_by_a_fresh_heartbeat_of_its_own_host(
     process: str, kind: str, age: int, still: int
 ) -> None:
     words = engine_services()["worker"]["healthcheck"]["test"]
+
     assert words[:3] == ["CMD", "python", "manage.py"]
     with connection.cursor() as cursor:
         cursor.execute(BEATS, [process, kind, age, json.dumps({"still_seconds": still})])
@@ -247,6 +253,7 @@ def test_one_process_needs_no_embedded_servers() -> None:
     script += "start_servers(None, None, 0, durable=True)"
     urls = {"DATABASE_URL": "postgresql://db/engine", "REDIS_URL": "redis://redis"}
     ended = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, env=os.environ | urls)
+
     assert ended.returncode == 0
 
 
@@ -255,6 +262,7 @@ def test_what_the_blueprint_refers_to_is_in_it() -> None:
     databases = {one["name"] for one in RENDER["databases"]}
     (web,) = [one for one in RENDER["services"] if one["type"] == "web"]
     variables = {one.pop("key"): one for one in web["envVars"]}
+
     assert variables["DATABASE_URL"]["fromDatabase"]["name"] in databases
     redis = variables["REDIS_URL"]["fromService"]
     assert names[redis["name"]] == redis["type"] == "keyvalue"
@@ -271,6 +279,7 @@ def test_every_variable_that_the_files_set_exists() -> None:
     for path in UNITS:
         for line in re.findall(r"^Environment=(.*)$", path.read_text(), re.MULTILINE):
             found |= {word.partition("=")[0] for word in shlex.split(line)}
+
     assert {"DATABASE_URL", "LOG_FORMAT", "PYTHONWARNINGS", "ENGINE_DATA_DIR"} <= found
     assert found - SETTINGS - OTHERS == set()
 
@@ -289,6 +298,7 @@ def test_every_path_command_and_file_that_a_guide_names_exists(guide: Path) -> N
     text = guide.read_text()
     for path in re.findall(r"https?://(?:127\.0\.0\.1:8000|YOUR-[\w.-]+)(/\w+)", text):
         resolve(path)
+
     assert set(re.findall(r"manage\.py (\w+)", text)) <= set(get_commands())
     assert set(re.findall(r"python -m (config\.\w+ \w+)", text)) <= {"config.stack up"}
     named = re.findall(r"`((?:[\w-]+/)*[\w-]+(?:/|\.yml|\.yaml|\.json|\.py|\.conf))`", text)
@@ -310,6 +320,7 @@ def test_the_units_run_the_commands_of_the_procfile() -> None:
         "order-engine-worker@.service": f"{PROCFILE['worker']} --hostname worker-%i@%%h",
         "order-engine-scheduler.service": PROCFILE["scheduler"],
     }
+
     assert {*commands, "order-engine.target"} == {path.name for path in UNITS}
     for name, command in commands.items():
         assert unit(name)["ExecStart"] == command.replace("python", UNIT_PYTHON, 1)
@@ -317,6 +328,7 @@ def test_the_units_run_the_commands_of_the_procfile() -> None:
 
 def test_a_stopping_worker_has_longer_than_it_takes() -> None:
     default = 8
+
     assert int(unit("order-engine-worker@.service")["TimeoutStopSec"]) > default
     assert int(engine_services()["worker"]["stop_grace_period"].removesuffix("s")) > default
     assert RAILWAY["deploy"]["drainingSeconds"] > default
@@ -339,6 +351,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", *asked], capture_output=True, text=True
     )
     said = [line for line in ended.stderr.splitlines() if "order-engine" in line]
+
     assert (ended.returncode, said) == (0, []), ended.stderr
 
 
@@ -348,6 +361,7 @@ SERVICES = [path for path in UNITS if path.suffix == ".service"]
 @pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.name)
 def test_a_unit_bounds_what_its_process_may_use_up(path: Path) -> None:
     found = unit(path.name)
+
     assert int(found["LimitNOFILE"]) >= (65_536 if "web" in path.name else 1024)
     assert found["MemoryMax"]
     assert int(found["TasksMax"]) <= 256
@@ -370,6 +384,7 @@ def test_systemd_finds_a_unit_little_exposed(path: Path) -> None:
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
 def test_a_guide_leads_to_an_order_that_is_taken(guide: Path) -> None:
     text = " ".join(guide.read_text().split())
+
     assert "no accounts yet" not in text
     assert "FORWARDED_ALLOW_IPS" not in text
     assert "HTTPS" in text

@@ -102,6 +102,7 @@ def typed_and_shown(guide: Path, block: str) -> Iterator[Command]:
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
 def test_every_block_says_what_it_is_so_that_no_command_is_passed_over(guide: Path) -> None:
     fences = re.findall(r"^ *```(.*)$", guide.read_text(), re.MULTILINE)
+
     assert len(fences) % 2 == 0
     assert set(fences[::2]) <= TYPED | READ
     assert set(fences[1::2]) <= {""}
@@ -196,6 +197,7 @@ def expanded(word: str) -> list[str]:
 )
 def test_what_a_make_command_leads_to_exists(line: str) -> None:
     target, *variables = shlex.split(line)[1:]
+
     assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
     for variable in variables:
         name, _, value = variable.partition("=")
@@ -239,6 +241,7 @@ def test_the_example_in_python_follows_an_order_to_its_end(
         check=True,
     )
     lines = [line.split()[:2] for line in ended.stdout.splitlines()]
+
     assert lines[0] == ["1", "pending"]
     assert lines[-1] == ["5", "confirmed"]
 

@@ -82,6 +82,7 @@ def test_the_orders_of_the_curl_lines_are_taken() -> None:
             ORDER_REQUEST.read(body)
         except InvalidOrder:
             refused.append(body)
+
     assert len(bodies) == 3
     assert [sorted(body) for body in refused] == [["amount", "slipage", "tokenIn", "tokenOut"]]
 
@@ -130,6 +131,7 @@ def test_the_settings_page_is_made_from_the_declarations() -> None:
 
 def test_no_setting_is_read_but_where_it_is_declared() -> None:
     read = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE))
+
     assert read <= set(Environment.model_fields)
     elsewhere = set()
     for path in [
@@ -207,5 +209,6 @@ def test_every_test_that_the_security_page_names_exists() -> None:
     files = list((PROJECT / "tests").rglob("test_*.py"))
     defined = {name for file in files for name in re.findall(r"def (test_\w+)\(", file.read_text())}
     named = set(re.findall(r"`(?:tests/[\w/]*)?(test_\w+(?:\.py)?)`", text))
+
     assert len(named) > 40
     assert named - defined - {file.name for file in files} == set()

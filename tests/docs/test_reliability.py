@@ -59,6 +59,7 @@ def test_no_test_is_named_without_its_file() -> None:
 def test_every_promise_is_one_sentence_with_the_test_that_holds_it() -> None:
     (table,) = re.findall(r"^\| promise \| held by \|\n\|[-|]+\|\n((?:\|.*\n)+)", PROMISES, re.M)
     rows = str(table).splitlines()
+
     assert len(rows) >= len(rows_under("promise | how it is kept | held by"))
     for row in rows:
         _, promise, held, _ = row.split("|")
@@ -107,6 +108,7 @@ def test_every_fault_of_the_network_is_on_in_a_run() -> None:
 
 def test_the_runs_that_are_shown_were_long_and_broke_nothing() -> None:
     whole = [line for line in LINES if not line["without"]]
+
     assert len({line["seed"] for line in whole}) >= 7
     for line in whole:
         assert Verdict(**line).broken == []
@@ -117,6 +119,7 @@ def test_the_runs_that_are_shown_were_long_and_broke_nothing() -> None:
 
 def test_the_ablations_that_are_shown_broke_something() -> None:
     ablated = [line for line in LINES if line["without"]]
+
     assert {name for line in ablated for name in line["without"]} >= {
         "scheduler",
         "fencing",

@@ -50,6 +50,7 @@ def test_the_events_that_are_shown_are_those_of_the_code_with_their_levels() -> 
         for names, level in rows
         for name in re.findall(r"`(\w+)`", names)
     }
+
     assert shown == EVENTS
 
 

@@ -42,6 +42,7 @@ def test_a_password_that_is_reset_lets_in_and_ends_sessions() -> None:
     client = browser()
     log_in(client)
     password = run("reset_password", "alice")
+
     assert len(password) >= 20
     assert not is_logged_in(client)
     assert log_in(browser()).status_code == 200
@@ -53,6 +54,7 @@ def test_a_second_factor_that_is_reset_is_set_up_anew() -> None:
     client = browser()
     log_in(client, "root")
     seed, codes = enrol(client)
+
     assert "has no second factor any more" in run("reset_second_factor", "root")
     assert not is_logged_in(client)
     fresh = browser()
@@ -97,6 +99,7 @@ def test_a_change_of_the_secret_key_by_the_book_loses_no_second_factor(
     client = browser()
     log_in(client)
     answer = client.post("/accounts/second-factor/", {"code": code_of(seed, ahead=1)})
+
     assert answer.status_code == 302
     before = Authenticator.objects.get().sealed_seed
     assert run("reseal_second_factors").startswith("1 second factors")
@@ -118,5 +121,6 @@ def test_a_secret_key_that_was_thrown_away_leaves_recovery_codes_and_is_told(
     fresh = browser()
     log_in(fresh)
     wrong = fresh.post("/accounts/second-factor/", {"code": code_of(seed, ahead=1)})
+
     assert wrong.status_code == 403
     assert fresh.post("/accounts/second-factor/", {"code": codes[0]}).status_code == 302

@@ -29,6 +29,7 @@ def log_in_as_demo(client: Client, **more: Any) -> bool:
 
 def test_the_demo_may_do_everything_and_its_row_nothing() -> None:
     client = browser()
+
     assert log_in_as_demo(client)
     assert client.get("/admin/auth/user/add/").status_code == 200
     row = User.objects.get()
@@ -43,6 +44,7 @@ def test_the_demo_has_a_name_in_the_admins_log() -> None:
     sent = {"username": "carol", "usable_password": "true"}
     sent |= {"password1": "quite a password", "password2": "quite a password"}
     answer = client.post("/admin/auth/user/add/", sent)
+
     assert answer.status_code == 302, answer.content.decode()
     assert User.objects.filter(username="carol").exists()
     assert "carol" in client.get("/admin/").content.decode()
@@ -105,6 +107,7 @@ def test_a_local_start_takes_the_password_of_an_older_version_away(
     old_version()
     keep_demo_local()
     row = User.objects.get()
+
     assert (row.is_staff, row.is_superuser, row.has_usable_password()) == (False, False, False)
     assert log_in_as_demo(browser())
     assert capsys.readouterr().err == ""
@@ -126,6 +129,7 @@ def test_a_reachable_start_ends_what_an_older_version_made_and_says_so(
     client.force_login(User.objects.get())
     keep_demo_local()
     row = User.objects.get()
+
     assert (row.is_active, row.is_staff, row.is_superuser) == (False, False, False)
     assert "demo" in capsys.readouterr().err
     assert client.get("/admin/").status_code == 401
@@ -175,5 +179,6 @@ def test_settings_that_speak_of_others_make_an_engine_reachable(
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
+
     assert listening.is_only_local() is is_local
     assert listening.is_reachable() is not is_local

@@ -34,6 +34,7 @@ def test_an_address_that_guesses_has_to_wait_after_ten_attempts(path: str, addre
     for number in range(10):
         assert guess(browser(address), 1, f"name-{number}", path) == 200
     refused = browser(address).post(path, {"username": "another", "password": "x"})
+
     assert refused.status_code == 429
     assert 1 <= int(refused["Retry-After"]) <= 60
     assert "Too many attempts" in refused.content.decode()
@@ -63,6 +64,7 @@ def test_a_stranger_does_not_lock_out_a_browser_that_is_known() -> None:
     for number in range(12):
         guess(browser(f"198.51.100.{number}"), 1)
     own.defaults["REMOTE_ADDR"] = "192.0.2.9"  # the same browser, on a journey
+
     assert log_in(own).status_code == 302
     assert is_logged_in(own)
 
@@ -80,6 +82,7 @@ def test_a_neighbour_behind_the_same_address_does_not_lock_out_a_known_browser()
     own = browser("203.0.113.1")
     log_in(own)
     own.post("/accounts/logout/")
+
     assert guess(browser("203.0.113.1"), 12) == 429
     assert log_in(own).status_code == 302
 
@@ -99,6 +102,7 @@ def test_a_cookie_that_is_not_ours_makes_no_browser_known(cookie: str) -> None:
         guess(browser(f"198.51.100.{number}"), 1)
     forger = browser("203.0.113.1")
     forger.cookies["known_browser"] = cookie
+
     assert log_in(forger).status_code == 429
 
 
@@ -110,6 +114,7 @@ def test_a_browser_that_one_name_made_known_is_a_stranger_to_another() -> None:
     mallorys.post("/accounts/logout/")
     for number in range(10):
         guess(browser(f"198.51.100.{number}"), 1)
+
     assert log_in(mallorys).status_code == 429
 
 
@@ -121,6 +126,7 @@ def test_whoever_goes_on_has_to_wait_for_ever_longer(monkeypatch: pytest.MonkeyP
             guess(browser(), 10)
             answer = log_in(browser())
             waits.append(int(answer["Retry-After"]))
+
     assert all(wait <= 60 for wait in waits[:5])
     assert waits[6] > 600
 
@@ -146,6 +152,7 @@ def test_wrong_unknown_and_inactive_are_answered_alike() -> None:
         TOKEN.sub("", answer.content.decode()).replace(name, "NAME")
         for (name, _), answer in zip(tries, answers, strict=True)
     }
+
     assert {answer.status_code for answer in answers} == {200}
     assert len(pages) == 1
 
@@ -164,6 +171,7 @@ def test_every_name_costs_one_hash(name: str, monkeypatch: pytest.MonkeyPatch) -
         lambda self, *given: hashed.append(1) or encode(hashing.PBKDF2InTurns(), *given[:2], 1),
     )
     log_in(browser(), name, "wrong")
+
     assert len(hashed) == 1
 
 
@@ -174,6 +182,7 @@ def test_a_redis_that_is_away_leaves_each_process_to_count(
         port = nobody.getsockname()[1]
     own = Attempts(f"redis://127.0.0.1:{port}/0", "x", Rate(10, 60))
     monkeypatch.setattr("orders.logins.views.attempts", lambda: own)
+
     assert guess(browser(), 10) == 200
     assert guess(browser(), 1) == 429
     assert "each process counts log-ins by itself" in caplog.text
@@ -293,6 +302,7 @@ def test_log_ins_leave_lines_with_name_and_address(caplog: pytest.LogCaptureFixt
     guess(own, 12)
     lines = [vars(record) for record in caplog.records if record.name == "engine.security"]
     events = [line["message"] for line in lines]
+
     assert events[:3] == ["login_failed", "login", "logout"]
     assert events[-1] == "login_locked"
     assert {line["address"] for line in lines} == {"198.51.100.7"}

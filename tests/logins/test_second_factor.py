@@ -54,6 +54,7 @@ def test_staff_without_a_second_factor_set_one_up_before_they_are_in(
     make_person("root", **rights)
     client = browser()
     answer = client.post(path, {"username": "root", "password": PASSWORD})
+
     assert answer["location"] == ENROL
     assert not is_logged_in(client)
     assert client.get("/admin/").status_code == 302
@@ -65,6 +66,7 @@ def test_staff_without_a_second_factor_set_one_up_before_they_are_in(
 def test_who_is_no_staff_needs_none_and_may_have_one() -> None:
     make_person()
     client = browser()
+
     assert log_in(client)["location"] == "/api/orders"
     seed, _ = enrol(client)
     client.post("/accounts/logout/")
@@ -79,6 +81,7 @@ def test_a_code_lets_in_and_leads_where_one_wanted_to_go(staff: User) -> None:
     client.post("/accounts/logout/")
     log_in(client, "root", next="/admin/")
     client.post("/accounts/login/?next=/admin/", {"username": "root", "password": PASSWORD})
+
     assert give(client, code_of(seed, ahead=1)).status_code == 302
     assert client.get("/admin/").status_code == 200
 
@@ -108,6 +111,7 @@ def test_a_code_is_taken_once(staff: User) -> None:
     log_in(one, "root")
     log_in(other, "root")
     code = code_of(seed, ahead=1)
+
     assert give(one, code).status_code == 302
     assert give(other, code).status_code == 403
     assert give(other, code_of(seed)).status_code == 403  # older than what was taken
@@ -123,6 +127,7 @@ def test_a_recovery_code_lets_in_once_however_it_is_typed(staff: User) -> None:
         assert is_logged_in(client)
     client = browser()
     log_in(client, "root")
+
     assert give(client, codes[0]).status_code == 403
     assert len(RecoveryCodes.objects.get().digests) == 7
 
@@ -132,6 +137,7 @@ def test_codes_are_guessed_at_ten_times_a_minute_at_most(staff: User) -> None:
     client = browser("198.51.100.1")
     log_in(client, "root")
     answers = [give(client, f"{number:06}").status_code for number in range(12)]
+
     assert answers[:8] == [403] * 8
     assert answers[-1] == 429
 
@@ -154,6 +160,7 @@ def test_a_password_that_was_changed_meanwhile_lets_nobody_in(staff: User) -> No
     staff.set_password("another one")
     staff.save()
     give(client, codes[0])
+
     assert not is_logged_in(client)
 
 
@@ -168,6 +175,7 @@ def test_who_gave_a_password_cannot_set_up_anew_what_there_is(staff: User) -> No
     before = Authenticator.objects.get().sealed_seed
     client = browser()
     log_in(client, "root")
+
     assert client.get(ENROL)["location"] == CODE
     assert client.post(ENROL, {"code": "123456"})["location"] == CODE
     assert Authenticator.objects.get().sealed_seed == before
@@ -179,6 +187,7 @@ def test_of_two_who_set_up_at_once_one_does(staff: User) -> None:
     log_in(other, "root")
     other.get(ENROL)
     enrol(one)
+
     assert other.post(ENROL, {"code": "123456"})["location"] == CODE
     assert not is_logged_in(other)
 
@@ -190,6 +199,7 @@ def test_another_app_is_set_up_by_who_shows_the_former_factor(staff: User) -> No
     page = client.get(ENROL).content.decode()
     new = page[page.index("<code>") + 6 :].partition("</code>")[0]
     wrong = client.post(ENROL, {"code": code_of(new), "current": "123456"})
+
     assert wrong.status_code == 403
     done = client.post(ENROL, {"code": code_of(new), "current": codes[0]})
     assert "Recovery codes" in done.content.decode()
@@ -202,6 +212,7 @@ def test_another_app_is_set_up_by_who_shows_the_former_factor(staff: User) -> No
 def test_new_recovery_codes_end_the_old_ones(staff: User) -> None:
     client, seed, codes = enrolled_browser()
     page = give(client, code_of(seed, ahead=1)).content.decode()
+
     assert "cannot be shown again" in page
     assert codes[0] not in page
     fresh = browser()
@@ -215,6 +226,7 @@ def test_a_session_of_staff_without_the_second_factor_holds_no_longer(
     settings.REQUIRE_STAFF_MFA = False
     client = browser()
     log_in(client, "root")
+
     assert client.get("/admin/").status_code == 200
     settings.REQUIRE_STAFF_MFA = True
     for path in ("/admin/", "/api/orders", "/accounts/sessions/"):
@@ -243,6 +255,7 @@ def test_seeds_and_recovery_codes_are_not_in_the_database(staff: User) -> None:
         assert seed not in session
     for secret in (seed, other, *codes, *(code.replace("-", "") for code in codes)):
         assert secret not in stored
+
     assert Authenticator.objects.get().sealed_seed in stored
 
 
@@ -250,6 +263,7 @@ def test_seeds_and_recovery_codes_are_not_in_the_database(staff: User) -> None:
 def test_the_pages_are_kept_by_no_cache_and_run_nothing_inline(staff: User, path: str) -> None:
     client, _, _ = enrolled_browser()
     answer = client.get(path)
+
     assert "no-store" in answer["Cache-Control"]
     page = answer.content.decode()
     assert "<style" not in page

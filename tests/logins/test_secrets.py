@@ -93,6 +93,7 @@ def test_a_seed_that_cannot_be_opened_is_told_by_its_account_alone(
     settings.SECRET_KEY = "a new key"
     with pytest.raises(CommandError) as refused:
         call_command("reseal_second_factors")
+
     assert "alice" in str(refused.value)
     assert seed not in str(refused.value)
     assert sealed not in str(refused.value)

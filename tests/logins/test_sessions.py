@@ -70,6 +70,7 @@ async def test_a_request_by_a_session_that_no_longer_holds_is_refused(
         assert answer.json["error"] == "not_authenticated"
         assert answer.headers["www-authenticate"]
         assert 'sessionid=""' in answer.headers["set-cookie"]
+
     assert count_stored() == 0
 
 
@@ -79,6 +80,7 @@ async def test_a_cookie_that_names_no_session_is_refused(engine_loop: None, cook
         answer = await get(path, cookie=cookie)
         assert answer.status == 401, path
         assert 'sessionid=""' in answer.headers["set-cookie"]
+
     assert (await post("/execute", SELL_SOL, cookie=cookie)).status == 401
     assert count_stored() == 0
 
@@ -145,6 +147,7 @@ def test_who_logs_in_or_out_with_an_old_cookie_begins_anew(path: str) -> None:
     client = browser()
     client.cookies["sessionid"] = "a" * 32
     answer = client.post(path, {"username": "alice", "password": PASSWORD})
+
     assert answer.status_code == 302
     assert is_logged_in(client) == (path != "/accounts/logout/")
 
@@ -153,6 +156,7 @@ def test_a_person_is_told_on_a_page_and_led_to_the_log_in() -> None:
     client = browser()
     client.cookies["sessionid"] = "a" * 32
     answer = client.get("/api/orders?limit=5")
+
     assert answer.status_code == 401
     assert "Your session has ended" in answer.content.decode()
     assert "/accounts/login/?next=/api/orders%3Flimit%3D5" in answer.content.decode()
@@ -193,6 +197,7 @@ def test_a_used_session_is_written_at_most_once_a_minute(monkeypatch: pytest.Mon
     make_person()
     client = browser()
     log_in(client)
+
     assert "sessionid" not in client.get("/accounts/sessions/").cookies
     with later(monkeypatch, 61):
         assert "sessionid" in client.get("/accounts/sessions/").cookies
@@ -207,6 +212,7 @@ def test_people_see_their_own_sessions_and_none_by_its_key() -> None:
     for client, name in ((here, "alice"), (there, "alice"), (bobs, "bob")):
         log_in(client, name)
     page = here.get("/accounts/sessions/").content.decode()
+
     assert "198.51.100.7" in page
     assert "&lt;b&gt;Lynx" in page
     assert "203.0.113.9" not in page
@@ -221,6 +227,7 @@ def test_people_end_one_of_their_sessions() -> None:
     log_in(there)
     record = LoginSession.objects.get(address="198.51.100.7")
     here.post("/accounts/sessions/end/", {"session": record.pk})
+
     assert there.get("/accounts/sessions/").status_code == 401
     assert is_logged_in(here)
 
@@ -231,6 +238,7 @@ def test_people_end_all_sessions_but_the_one_they_use() -> None:
     for client in (here, *others):
         log_in(client)
     here.post("/accounts/sessions/end/", {"session": "others"})
+
     assert [is_logged_in(client) for client in (here, *others)] == [True, False, False]
 
 
@@ -243,6 +251,7 @@ def test_nobody_ends_anothers_session(wanted: str) -> None:
     log_in(bobs, "bob")
     other = LoginSession.objects.get(owner__username="bob").pk
     answer = own.post("/accounts/sessions/end/", {"session": wanted.format(other=other)})
+
     assert answer.status_code == 302
     assert is_logged_in(bobs)
 
@@ -267,6 +276,7 @@ def test_everybody_changes_the_own_password_and_other_sessions_end(rights: dict[
     here, there = browser(), browser()
     log_in(here)
     log_in(there)
+
     assert change_password(here).status_code == 302
     assert [is_logged_in(client) for client in (here, there)] == [True, False]
     assert LoginSession.objects.count() == 1
@@ -291,6 +301,7 @@ def test_the_old_password_is_guessed_at_ten_times_a_minute_at_most() -> None:
     log_in(client)
     for _ in range(10):
         change_password(client, "wrong")
+
     assert change_password(client).status_code == 429
 
 
@@ -299,6 +310,7 @@ def test_what_is_noted_of_a_session_goes_with_it_however_that_goes() -> None:
     client = browser()
     client.force_login(make_person())
     log_in(client)
+
     assert LoginSession.objects.count() == 1
     account.log_out()  # plain SQL
     assert LoginSession.objects.count() == 0

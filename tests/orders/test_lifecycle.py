@@ -111,6 +111,7 @@ def test_no_walk_leaves_a_final_status(wishes: list[Status]) -> None:
         assert ended_as is None
         if status in FINAL:
             ended_as = status
+
     assert ended_as in (None, status)
 
 
@@ -192,6 +193,7 @@ def test_the_diagram_in_the_documents_is_the_table() -> None:
     page = Path(settings.BASE_DIR, "docs/orders.md").read_text()
     (diagram,) = re.findall(r"```mermaid\n\s*stateDiagram-v2\n(.*?)```", page, re.DOTALL)
     arrows = re.findall(r"^\s*(\S+) *--> *(\S+?)(?: *:.*)?$", diagram, re.MULTILINE)
+
     assert ("[*]", "pending") in arrows
     pairs = [(before, after) for before, following in TRANSITIONS.items() for after in following]
     assert sorted(arrow for arrow in arrows if "[*]" not in arrow) == sorted(pairs)

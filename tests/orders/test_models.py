@@ -33,6 +33,7 @@ def test_what_waits_and_what_was_begun_is_the_same_in_django_and_in_sql(
         "ended": make_order(started_at=NOW, **ENDED),
         "ended before it began": make_order(**ENDED),
     }
+
     assert [*Order.objects.filter(condition)] == [made[expected]]
     assert [*Order.objects.extra(where=[words])] == [made[expected]]
 

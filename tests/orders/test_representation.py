@@ -60,6 +60,7 @@ def test_a_purchase_shows_its_price_in_the_quote_token_too() -> None:
     bought = {"side": "buy", "amount_in": None, "amount_out": 1_500_000_000, "min_out": None}
     filled = {"max_in": 151_500_000, "filled_in": 150_000_000, "filled_out": 1_500_000_000}
     shown = order_as_json(confirmed(**bought, **filled))
+
     assert (shown["tokenIn"], shown["tokenOut"]) == ("USDC", "SOL")
     assert (shown["amountIn"], shown["amountOut"]) == (None, "1.5")
     assert (shown["executedAmountIn"], shown["executedAmountOut"]) == ("150", "1.5")
@@ -98,6 +99,7 @@ def test_a_time_is_told_to_the_microsecond() -> None:
 def test_a_message_of_an_event_without_data_has_every_field_all_the_same() -> None:
     event = Event(ORDER_ID, 2, Status.ROUTING, 1, "Comparing prices", NOON, {})
     message = event.as_message()
+
     assert [name for name, value in message.items() if value is None] == [
         *("route", "routedDex", "txHash", "executedPrice", "error"),
     ]

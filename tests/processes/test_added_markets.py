@@ -153,6 +153,7 @@ def test_a_pool_of_an_operator_is_the_one_that_is_traded_in(
         webs[1].request(f"/api/orders/{order_id}/route").body["route"]["quote"]["feeBps"]
         for order_id in sent
     ]
+
     assert fees[0] == 100
     assert 40 <= fees[1] <= 60  # more while the price moves
 

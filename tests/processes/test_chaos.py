@@ -65,6 +65,7 @@ async def test_a_short_run_breaks_no_promise(tmp_path: Path) -> None:
 
 def test_what_a_run_does_follows_from_its_seed_alone() -> None:
     options = Options(seed=7)
+
     assert faults_of(options, KINDS) == faults_of(options, KINDS)
     assert errands_of(options) == errands_of(options)
     other = replace(options, seed=8)
@@ -320,6 +321,7 @@ def test_what_was_said_of_an_order_is_compared_with_what_is_stored(
     clients.told.append(said)
     verdict = Verdict(seed=0, drain_seconds=1.0, accepted=len(stored))
     broken = judge_answers(verdict, facts(*GOOD), clients, stored)
+
     assert verdict.mis_told == len(broken) == mis_told
     assert verdict.broken == ["mis_told"] * mis_told
 
@@ -339,6 +341,7 @@ def test_the_evidence_tells_when_an_order_that_has_not_ended_moved_last() -> Non
         Clients(0, ANONYMOUS),
         NOON + timedelta(seconds=9),
     )
+
     assert [one.sentence for one in broken] == [
         f"order {ID}: still routing; it moved last 9.0 s before the end"
     ]

@@ -96,6 +96,7 @@ def test_an_order_is_limited_from_the_command_line(running: Engine, web: Web) ->
 
 def test_an_order_is_placed_without_waiting_for_it(running: Engine) -> None:
     ended = running.command("place_order", "sell", "1", "JUP/USDC", "--json")
+
     assert ended.returncode == 0
     (order,) = as_lines(ended.stdout)
     watched = running.command("watch_order", order["orderId"])
@@ -137,6 +138,7 @@ def test_orders_are_placed_and_watched_without_redis(running: Engine) -> None:
 def test_the_status_command_tells_how_the_engine_stands(running: Engine) -> None:
     running.command("place_order", "sell", "1.5", "SOL/USDC", "--watch")
     ended = running.command("status", "--json", ORDER_RATE_LIMIT="100/m")
+
     assert ended.returncode == 0, ended.stderr
     (found,) = as_lines(ended.stdout)
     assert (found["status"], found["workers"], found["inFlight"]) == ("ok", 1, 0)
@@ -151,6 +153,7 @@ def test_the_status_command_tells_how_the_engine_stands(running: Engine) -> None
 def test_every_command_of_the_guide_does_what_it_says(running: Engine, web: Web) -> None:
     shown = re.findall(r"^\.venv/bin/python manage\.py (.*)$", GUIDE, re.MULTILINE)
     commands = [shlex.split(line) for line in shown if not line.startswith("spectacular ")]
+
     assert {words[0] for words in commands} == {"place_order", "watch_order", "status"}
     order_id = web.post()
     for words in commands:
@@ -160,6 +163,7 @@ def test_every_command_of_the_guide_does_what_it_says(running: Engine, web: Web)
 
 def test_the_list_of_the_guide_is_a_list_and_its_table_has_every_parameter(web: Web) -> None:
     (path,) = re.findall(r"curl -s 'http://127\.0\.0\.1:8000(\S+)'", GUIDE)
+
     assert set(web.request(path).body) == {"next", "previous", "results", "orders"}
     table = GUIDE.partition("| parameter |")[2].partition("\n\n")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
@@ -170,6 +174,7 @@ def test_the_list_of_the_guide_is_a_list_and_its_table_has_every_parameter(web: 
 
 def test_every_request_of_the_postman_collection_is_answered_as_it_says(web: Web) -> None:
     recipes, variables = postman(COLLECTION)
+
     assert variables == {"baseUrl": "http://127.0.0.1:8000"}
     cook = Cook({"baseUrl": f"http://{web.address}"})
     for recipe in recipes:
@@ -199,6 +204,7 @@ def test_newman_runs_the_postman_collection(web: Web) -> None:
         timeout=4 * PATIENCE,
         check=False,
     )
+
     assert ended.returncode == 0, ended.stdout
 
 
@@ -206,6 +212,7 @@ def test_newman_runs_the_postman_collection(web: Web) -> None:
 def test_the_files_of_requests_show_all_that_the_api_can_do(read: Any) -> None:
     recipes, _ = read()
     paths = {recipe.url.removeprefix("{{baseUrl}}").partition("?")[0] for recipe in recipes}
+
     assert {"/health", "/api/orders"} < paths
     assert {f"/{name}" for name in ("orders", "orders/execute", "execute")} < paths
     ends = {path.rpartition("/")[2] for path in paths}
@@ -247,6 +254,7 @@ def _parameters(url: str) -> list[str]:
 async def test_streams_of_executed_orders_tell_what_is_promised(web: Web) -> None:
     order_id = await asyncio.to_thread(web.post)
     messages = await transcript(web.stream_url(order_id))
+
     assert [message["status"] for message in messages] == WAY
     assert_told(messages, "orderStream")
     followed = await transcript(f"ws://{web.address}/execute?orderId={order_id}")
@@ -266,6 +274,7 @@ async def test_orders_of_every_kind_sent_as_frames_tell_what_is_promised(web: We
         {"action": "dance"},
     )
     assert_told(messages, "orderEntry")
+
     assert [message.get("status") for message in messages].count("confirmed") == 3
     assert [message["error"] for message in messages if name_of(message) == "error"] == [
         "unknown_action"

@@ -133,6 +133,7 @@ def test_a_form_in_chunks_is_read_as_any_other(client: Wire, path: str) -> None:
     form = urlencode({"csrfmiddlewaretoken": token, "username": "nobody", "password": "x"})
     client.send(head(f"POST {path}", FORM, IN_CHUNKS, cookie), chunked(form.encode(), 50))
     answer = client.answer()
+
     assert answer.status == 200, answer.body
     assert 'value="nobody"' in answer.body
 
@@ -151,6 +152,7 @@ def test_what_stands_behind_the_chunks_is_no_header(client: Wire, stored: Stored
     trailer = b"0\r\nauthorization: Bearer nobody\r\ncontent-encoding: gzip\r\n\r\n"
     body = chunked(ORDER).replace(b"0\r\n\r\n", trailer)
     client.send(head("POST /execute", JSON, IN_CHUNKS), body)
+
     assert client.answer().status == 201
     client.send(post())
     assert client.answer().status == 201
@@ -163,6 +165,7 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told_so(
     client: Wire, stored: Stored, length: bytes, offer: bytes
 ) -> None:
     client.send(head("POST /execute", JSON, length, b"expect: 100-continue\r\n", offer))
+
     assert client.line() == b"HTTP/1.1 100 Continue\r\n"
     assert client.line() == b"\r\n"
     client.send(ORDER if length != IN_CHUNKS else chunked(ORDER))
@@ -292,6 +295,7 @@ def test_an_offer_of_another_protocol_is_passed_over(
 ) -> None:
     client.send(post(offer))
     answer = client.answer()
+
     assert (answer.status, answer.body["amountIn"]) == (201, "1.5")
     client.send(head("POST /execute", JSON, IN_CHUNKS, offer), chunked(ORDER))
     assert client.answer().status == 201
@@ -308,6 +312,7 @@ def test_a_body_behind_an_offer_never_becomes_a_request(
     client.send(head(line, JSON, length, offer))
     client.send(inner)
     client.send(head("GET /livez"))
+
     assert client.answer().status != 201
     assert client.answer().body == {"status": "ok"}, "the next request is the next"
     assert stored == 0
@@ -343,6 +348,7 @@ def test_an_order_sent_as_a_handshake_is_told_so_and_not_taken(
         client.send(request[middle:])
     answer = client.answer()
     assert_refused(answer, 400, "bad_handshake")
+
     assert answer.headers["connection"] == "close" or "nginx" in answer.headers["server"]
     client.say_no_more()
     assert client.is_closed()
@@ -406,6 +412,7 @@ def test_a_socket_of_our_own_page_takes_orders(far_port: int, stored: Stored) ->
         assert json.loads(socket.recv(PATIENCE))["status"] == "pending"
     with pytest.raises(InvalidStatus, match="403"):
         connect(f"ws://127.0.0.1:{far_port}/execute", origin=Origin("http://127.0.0.1:1"))
+
     assert stored == 1
 
 
@@ -449,6 +456,7 @@ def test_however_many_proxies_there_are_each_request_is_answered_once(
         client.say_no_more()
         assert [client.answer().status for _ in range(2)] == [201, 201]
         assert client.is_closed()
+
     assert stored == 2
 
 
@@ -473,6 +481,7 @@ def test_a_client_that_ends_in_the_middle_of_its_body_has_sent_nothing(
     client.send(head("POST /execute", JSON, length, way, offer), body)
     client.say_no_more()
     heard = client.connection.recv(12)
+
     assert heard in (b"", b"HTTP/1.1 400")
     assert stored == 0
 
@@ -537,6 +546,7 @@ def test_a_flood_of_requests_of_one_client_ends_at_nginx(behind_nginx: int) -> N
         for one in clients:
             one.send(head("GET /metrics") * 100)
         answers = Counter(one.answer().status for one in clients for _ in range(100))
+
     assert answers.keys() == {403, 429}
     assert answers[403] >= 1000, "an honest burst is let through"
     with wire(behind_nginx) as other:
@@ -556,6 +566,7 @@ def direct(running: tuple[Engine, Web]) -> Iterator[Wire]:
 def test_who_ends_in_the_middle_of_a_body_is_told_so(direct: Wire, stored: Stored) -> None:
     direct.send(post(), post()[:-5])
     direct.say_no_more()
+
     assert direct.answer().status == 201
     assert_refused(direct.answer(), 400, "bad_request")
     assert direct.is_closed()
@@ -580,6 +591,7 @@ def test_what_cannot_be_read_is_refused_after_the_answers_before_it(
     direct: Wire, stored: Stored, junk: bytes
 ) -> None:
     direct.send(post(), junk, post())
+
     assert direct.answer().status == 201
     assert_refused(direct.answer(), 400, "bad_request")
     direct.say_no_more()
@@ -591,6 +603,7 @@ def test_a_handshake_before_the_answer_to_what_came_before_it_is_refused(
     direct: Wire, stored: Stored
 ) -> None:
     direct.send(post())
+
     assert direct.answer().status == 201
     direct.send(post(), head("GET /execute", HANDSHAKE))
     assert direct.answer().status == 201

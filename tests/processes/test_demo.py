@@ -180,6 +180,7 @@ async def test_an_order_that_may_be_stored_is_looked_for_and_followed(
     looks = [(503, AWAY), None, (404, ABSENT), (404, ABSENT), (200, TAKEN)]
     with answering((503, UNKNOWN), *looks) as (url, asked):
         assert (await send_order(url, {})).answer == TAKEN
+
     assert asked == ["POST /api/orders/execute", *["GET /api/orders/1"] * 5]
 
 

@@ -125,6 +125,7 @@ async def test_quotes_that_time_out_at_one_venue_leave_the_orders_to_the_other(
 async def test_venues_that_refuse_now_and_then_cost_attempts(execute: Execute) -> None:
     facts = await execute("quote_refused=0.6")
     found = outcomes(facts)
+
     assert found["confirmed"] > COUNT / 2
     assert found["confirmed"] + found["failed"] == COUNT
     assert {order.attempts for order in facts.values() if order.status == "failed"} <= {3}
@@ -180,6 +181,7 @@ async def test_a_transaction_that_expires_is_followed_by_another_only_then(
     execute: Execute, database: Database
 ) -> None:
     facts = await execute("expiry=0.5", expiry_blocks=50)
+
     assert outcomes(facts)["confirmed"] > COUNT / 2
     assert {order.attempts for order in facts.values() if order.status == "failed"} <= {3}
     early = await database.rows(
@@ -203,6 +205,7 @@ async def test_all_faults_together_break_no_promise(
     )
     facts = await execute(everything, late_by=0.2, expiry_blocks=50)
     found = outcomes(facts)
+
     assert found["confirmed"] > COUNT / 3
     assert found["confirmed"] + found["failed"] == COUNT
 

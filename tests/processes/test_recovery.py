@@ -361,4 +361,5 @@ def test_orders_that_a_stopped_worker_can_finish_are_finished_by_it(
         "SELECT DISTINCT lease_token FROM orders WHERE id = ANY(%s::uuid[])",
         interrupted["finishing"],
     )
+
     assert tokens == [(2,)], "one claim, and the end"

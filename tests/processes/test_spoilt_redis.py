@@ -154,4 +154,5 @@ def test_a_worker_whose_redis_was_spoilt_ends_when_it_is_told(
     running.wait_until_all_ended()
     worker.send(signal.SIGTERM)
     wait_for(lambda: worker.exit_code is not None, what="the worker has ended")
+
     assert worker.exit_code == 0

@@ -50,6 +50,7 @@ def test_a_worker_whose_carrier_hangs_ends_itself_and_its_orders_are_taken_over(
     running.scheduler()
     running.store(new_order())
     wait_for(lambda: running.statuses().get("routing") == 1, what="the order is claimed")
+
     assert hanging.wait() == EXIT_CODE, hanging.output
     assert "the carrier has stood still since" in hanging.output
     running.worker()
@@ -69,6 +70,7 @@ def test_processes_that_hang_are_replaced_by_their_supervisor_and_orders_go_on(
     """Web hangs once the first order is stored, and the worker once it has claimed it."""
     web = running.supervised(LOOK_SECONDS="0.08", LEASE_SECONDS="1")
     sent_in_vain(web)
+
     assert sum(running.statuses().values()) == 1
     for name in ("web", "worker"):
         ended = f"{name} ended ({EXIT_CODE}), starting it again"

@@ -74,6 +74,7 @@ def test_a_token_and_a_market_are_added_and_this_process_knows_them_at_once(
         added(admin_client, ADD_MARKET, NEW_USDC)
     known = registry.registry()
     market = known.market(known.token("NEW"), USDC)
+
     assert (market.reference_price, market.is_open) == (Decimal("0.25"), True)
     assert {"MINT", MINT} & set(text_of(admin_client, TOKEN_LIST).split())
     assert "NEW/USDC" in text_of(admin_client, MARKET_LIST)
@@ -134,6 +135,7 @@ def test_what_is_no_market_is_refused_beside_its_field(
 def test_a_price_that_contradicts_other_markets_is_refused(admin_client: Client) -> None:
     form = {"base": "JUP", "quote": "USDT", "takes_orders": "on"}
     found = refused(admin_client, ADD_MARKET, form | {"reference_price": "5"})
+
     assert found == {
         "reference_price": "Through SOL the price is 0.5. The two have to agree roughly."
     }
@@ -144,6 +146,7 @@ def test_what_is_there_has_no_form_but_for_closing(admin_client: Client) -> None
     token, market = Token.objects.get(symbol="JUP"), Market.objects.get(base="JUP", quote="USDC")
     token_page = reverse("admin:routing_token_change", args=[token.pk])
     market_page = reverse("admin:routing_market_change", args=[market.pk])
+
     assert JUP.mint in text_of(admin_client, token_page)
     assert admin_client.post(token_page, NEW).status_code == 403
     for kind in ("token", "market"):
@@ -189,6 +192,7 @@ def test_pools_are_made_with_a_depth_and_fee_of_their_own(admin_client: Client) 
         for key in [PoolKey(name, SOL.mint, USDC.mint)]
         for row in [SimulatedPool.objects.get(**key._asdict())]
     )
+
     assert (raydium.pool.vault_x, raydium.pool.vault_y) == (2_500 * 10**9, 250_000 * 10**6)
     assert raydium.pool.rates.trade == 2_500  # type: ignore[union-attr]
     assert meteora.pool.parameters.bin_step == 50  # type: ignore[union-attr]
@@ -259,6 +263,7 @@ def test_who_may_look_may_not_add(kind: str) -> None:
     client = Client()
     client.force_login(viewer)
     page = client.get(reverse(f"admin:routing_{kind}_changelist"))
+
     assert page.status_code == 200
     assert "Close" not in page.content.decode()
     assert client.get(reverse(f"admin:routing_{kind}_add")).status_code == 403

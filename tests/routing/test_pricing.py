@@ -20,6 +20,7 @@ slippages = st.integers(0, 5_000)
 def test_the_least_output_is_the_tolerance_rounded_up(amount: int, bps: int) -> None:
     swap = Swap(MARKETS[0], Side.SELL, amount_in=1)
     bound = bound_for(swap, Quote("raydium", 1, amount, Decimal(1), 0), bps)
+
     assert bound.max_in is None
     assert bound.min_out is not None
     exact = Fraction(amount * (10_000 - bps), 10_000)
@@ -33,6 +34,7 @@ def test_the_least_output_is_the_tolerance_rounded_up(amount: int, bps: int) -> 
 def test_the_most_input_is_the_tolerance_rounded_down(amount: int, bps: int) -> None:
     swap = Swap(MARKETS[0], Side.BUY, amount_out=1)
     bound = bound_for(swap, Quote("raydium", amount, 1, Decimal(1), 0), bps)
+
     assert bound.min_out is None
     assert bound.max_in is not None
     exact = Fraction(amount * (10_000 + bps), 10_000)

@@ -55,6 +55,7 @@ def make_market(base: str, quote: str, price: Any = "1") -> None:
 
 def test_a_new_database_trades_what_the_code_names_with_the_mints_of_mainnet() -> None:
     read_registry()
+
     assert registry().tokens == TOKENS
     assert registry().markets == MARKETS
     assert {token.symbol: (token.mint, token.decimals) for token in registry().tokens} == {
@@ -74,6 +75,7 @@ def test_the_same_rows_leave_the_same_registry_and_others_make_another() -> None
     read_registry()
     before = registry()
     read_registry()
+
     assert registry() is before
     make_token()
     read_registry()
@@ -187,4 +189,5 @@ def test_prices_come_back_as_they_were_given() -> None:
     read_registry()
     known = registry()
     market = known.market(known.token("NEW"), known.token("SOL"))
+
     assert market.reference_price == Decimal(1).scaleb(-20)

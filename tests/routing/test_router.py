@@ -34,6 +34,7 @@ async def route(*venues: StubVenue, swap: Swap = SELL, timeout: float = 5) -> De
 async def test_the_worked_example_holds_exactly() -> None:
     decision = await route(RAYDIUM, METEORA)
     stored = decision_to_json(decision)
+
     assert [quote.pop("ageMs") >= 0 for quote in stored["quotes"]] == [True, True]
     assert stored == {
         "selectedDex": "meteora",
@@ -76,6 +77,7 @@ async def test_a_fixed_output_goes_where_it_costs_least_in_total() -> None:
     decision = await route(
         StubVenue("raydium", "99.95", 30), StubVenue("meteora", "100", 20), swap=BUY_EXACTLY
     )
+
     assert decision.legs[0].venue == "meteora"
     assert decision.quote.amount_in == 100_200_401  # ceil(100 / 0.998)
     assert decision.reason == "Meteora takes 100.200401 USDC, 0.050352 less than Raydium"
@@ -84,6 +86,7 @@ async def test_a_fixed_output_goes_where_it_costs_least_in_total() -> None:
 
 async def test_of_equal_quotes_the_first_venue_wins() -> None:
     one, other = StubVenue("one"), StubVenue("other")
+
     assert (await route(one, other)).legs[0].venue == "one"
     decision = await route(other, one)
     assert decision.legs[0].venue == "other"
@@ -109,6 +112,7 @@ async def test_venues_are_asked_at_once() -> None:
 async def test_a_slow_venue_is_left_out_and_let_go() -> None:
     slow = StubVenue("raydium", "100.20", 0, latency=3600)
     decision = await route(slow, METEORA, timeout=0.02)
+
     assert decision.legs[0].venue == "meteora"
     assert decision.runner_up is None
     assert decision.margin_bps is None
@@ -189,6 +193,7 @@ async def test_nobody_quoting_is_a_passing_fault_that_names_everybody() -> None:
             StubVenue("raydium", fault=VenueUnavailable("busy")),
             StubVenue("meteora", fault=InsufficientLiquidity("too much")),
         )
+
     assert isinstance(raised.value, VenueUnavailable)
     assert [one.venue for one in raised.value.dropped] == ["raydium", "meteora"]
 
@@ -222,4 +227,5 @@ async def test_a_cancelled_routing_lets_go_of_the_venues() -> None:
     with pytest.raises(asyncio.CancelledError):
         await routing
     await asyncio.sleep(0)
+
     assert slow.was_cancelled

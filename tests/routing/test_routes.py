@@ -70,6 +70,7 @@ async def route(
 
 async def test_a_large_order_is_split_and_says_why() -> None:
     decision = await route(sell(1_000), RAYDIUM, METEORA)
+
     assert [leg.venue for leg in decision.legs] == ["raydium", "meteora"]  # the largest first
     assert sum(leg.quote.amount_in for leg in decision.legs) == 1_000 * ATOMS
     assert sum(leg.quote.amount_out for leg in decision.legs) == decision.quote.amount_out
@@ -87,6 +88,7 @@ async def test_a_large_order_is_split_and_says_why() -> None:
 async def test_a_split_of_a_fixed_output_pays_less_than_any_venue_alone() -> None:
     swap = Swap(MARKET, Side.SELL, amount_out=100_000 * 10**6)
     decision = await route(swap, RAYDIUM, METEORA)
+
     assert len(decision.legs) == 2
     assert decision.quote.amount_out == 100_000 * 10**6
     assert decision.quote.amount_in < min(quote.amount_in for quote in decision.quotes)
@@ -104,6 +106,7 @@ async def test_a_small_order_looks_at_no_pools() -> None:
 async def test_a_split_that_gains_too_little_is_not_made(least: str) -> None:
     venues = PoolVenue("one", sol_usdc("100", 50_000)), PoolVenue("two", sol_usdc("100.1", 50_000))
     split = await route(sell(300), *venues)
+
     assert len(split.legs) == 2
     assert split.margin_bps is not None
     assert split.margin_bps < 43
@@ -113,6 +116,7 @@ async def test_a_split_that_gains_too_little_is_not_made(least: str) -> None:
 async def test_venues_that_show_no_pools_compete_with_the_split() -> None:
     better = StubVenue("orca", "101", 0)
     decision = await route(sell(1_000), RAYDIUM, METEORA, better)
+
     assert [leg.venue for leg in decision.legs] == ["orca"]
     worse = StubVenue("orca", "98.1", 0)
     decision = await route(sell(1_000), RAYDIUM, METEORA, worse)
@@ -151,6 +155,7 @@ async def test_prices_that_moved_since_the_quotes_are_no_gain_of_the_split() -> 
 async def test_quotes_tell_their_price_impact_and_their_age() -> None:
     decision = await route(sell(100), RAYDIUM, StubVenue("orca", "99"))
     quotes = decision_to_json(decision)["quotes"]
+
     assert quotes[0]["priceImpactBps"] == "14.95"  # 100 less its fee, of 66,667 and that
     assert "priceImpactBps" not in quotes[1]  # it does not tell
     slow = await route(sell(1), StubVenue("early"), StubVenue("late", latency=0.05))
@@ -162,6 +167,7 @@ async def test_quotes_tell_their_price_impact_and_their_age() -> None:
 async def test_quotes_with_too_much_impact_are_dropped() -> None:
     wish = Constraints(max_price_impact_bps=20)
     decision = await route(sell(100), RAYDIUM, METEORA, constraints=wish)
+
     assert [(one.venue, one.code) for one in decision.dropped] == [
         ("meteora", "price_impact_too_high")
     ]
@@ -171,6 +177,7 @@ async def test_quotes_with_too_much_impact_are_dropped() -> None:
 async def test_an_order_too_large_for_each_venue_may_be_small_enough_for_both() -> None:
     wish = Constraints(max_price_impact_bps=130)
     decision = await route(sell(1_000), RAYDIUM, METEORA, constraints=wish)
+
     assert len(decision.legs) == 2
     assert decision.quotes == ()
     assert decision.margin_bps is None
@@ -207,6 +214,7 @@ async def test_an_order_may_allow_more_price_impact_than_quotes_may_be_off(side:
     with pytest.raises(InsufficientLiquidity, match="above 2000 bps"):
         await route(swap, RAYDIUM)
     decision = await route(swap, RAYDIUM, constraints=Constraints(max_price_impact_bps=4_000))
+
     assert decision.quote.price_impact_bps is not None
     assert 3_300 < decision.quote.price_impact_bps < 3_400
 
@@ -305,6 +313,7 @@ async def test_a_market_without_pools_is_traded_in_two_hops(side: Side, exact_in
     swap = Swap(market, side, amount) if exact_in else Swap(market, side, amount_out=amount)
     decision = await route(swap, *HOPS)
     first, last = decision.legs
+
     assert decision.quote.amount_in == first.quote.amount_in
     assert decision.quote.amount_out == last.quote.amount_out
     assert first.quote.amount_out == last.quote.amount_in  # nothing is lost on the way
@@ -323,6 +332,7 @@ async def test_a_market_without_pools_is_traded_in_two_hops(side: Side, exact_in
 async def test_the_better_way_through_wins_and_the_other_is_kept() -> None:
     decision = await route(Swap(REGISTRY.market(JUP, USDT), Side.SELL, 100 * 10**6), *HOPS)
     stored = decision_to_json(decision)
+
     assert {quote["through"] for quote in stored["quotes"]} == {"USDC", "SOL"}
     assert stored["quote"]["through"] == "USDC"
     assert stored["reason"].startswith("through USDC (Meteora, then Raydium) nets 50.8")
@@ -350,6 +360,7 @@ async def test_quotes_of_a_hop_are_as_old_as_the_last_decision_finds_them(exact_
 async def test_a_way_that_cannot_be_taken_is_named() -> None:
     meteora = HOPS[1]
     decision = await route(Swap(REGISTRY.market(JUP, USDT), Side.SELL, 10**8), meteora)
+
     assert [(one.venue, one.code) for one in decision.dropped] == [
         ("through SOL", "unsupported_token")
     ]
@@ -379,6 +390,7 @@ async def test_the_hops_of_a_large_order_are_split() -> None:
     swap = Swap(REGISTRY.market(JUP, USDT), Side.SELL, 50_000 * 10**6)
     decision = await route(swap, *HOPS)
     hops = [leg.swap.market.name for leg in decision.legs if leg.swap]
+
     assert hops.count("JUP/USDC") == 2
     into = [leg for leg in decision.legs if leg.swap and leg.swap.market.name == "JUP/USDC"]
     out_of = [leg for leg in decision.legs if leg.swap and leg.swap.market.name == "USDT/USDC"]
@@ -392,6 +404,7 @@ async def test_the_impact_of_both_hops_counts_together() -> None:
     free = await route(swap, venue)
     one, other = (hop.quote.price_impact_bps for hop in free.hops)
     together = free.quote.price_impact_bps
+
     assert one is not None
     assert other is not None
     assert together is not None
@@ -405,6 +418,7 @@ async def test_the_impact_of_both_hops_counts_together() -> None:
 async def test_a_venue_that_knows_a_way_by_itself_is_asked_for_the_whole() -> None:
     swap = Swap(REGISTRY.market(JUP, USDT), Side.SELL, 100 * 10**6)
     decision = await route(swap, *HOPS, StubVenue("jupiter", "0.52", 10))
+
     assert [leg.venue for leg in decision.legs] == ["jupiter"]
     assert decision.legs[0].swap is None
     assert decision.runner_up == "meteora"

@@ -100,6 +100,7 @@ def test_a_split_is_within_two_atoms_of_the_best_of_all_divisions(
     if not totals:
         assert found is None
         return
+
     assert found is not None
     assert sum(found.amounts) == amount
     assert found.total == sum(
@@ -119,6 +120,7 @@ def test_a_large_split_is_within_two_atoms_of_a_search(
     pools = [seen(RAYDIUM), seen(other)]
     amount = size * SOL if exact_in else size * 150 * 10**6
     found = split(pools, amount, exact_in)
+
     assert found is not None
     loss = searched(pools, amount, exact_in) - found.total
     assert (loss if exact_in else -loss) <= 2
@@ -160,6 +162,7 @@ def test_the_split_of_two_curves_is_the_known_one(size: int, share: float, gain:
 def test_an_amount_beyond_each_pool_is_filled_by_both() -> None:
     pools = [seen(METEORA), seen(METEORA)]
     amount = 5_000 * SOL
+
     assert all(other_side(pool, amount, exact_in=True) is None for pool in pools)
     found = split(pools, amount)
     assert found is not None
@@ -175,6 +178,7 @@ def test_an_amount_beyond_all_pools_together_is_not_divided() -> None:
 def test_three_pools_share_what_three_are_worth() -> None:
     found = split([seen(RAYDIUM), seen(SECOND), seen(METEORA)], 3_000 * SOL)
     of_two = split([seen(RAYDIUM), seen(METEORA)], 3_000 * SOL)
+
     assert found is not None
     assert of_two is not None
     assert all(found.amounts)
@@ -185,6 +189,7 @@ def test_a_third_pool_that_gains_too_little_is_left_out() -> None:
     shallow = ConstantProductPool(20 * SOL, 3_010 * 10**6, FeeRates(2_000, 120_000, 40_000))
     pools = [seen(RAYDIUM), seen(shallow), seen(METEORA)]
     found = split(pools, 3_000 * SOL, least=Decimal(10))
+
     assert found is not None
     assert found.amounts[1] == 0
     assert found.amounts[0]

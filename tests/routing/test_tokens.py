@@ -93,6 +93,7 @@ def test_an_asset_is_not_traded_against_itself_nor_one_without_markets(
 
 def test_an_order_keeps_its_direction_when_its_pair_gets_pools() -> None:
     same = Registry(TOKENS, [*MARKETS, JUP_USDT])
+
     assert same.market_of_order(JUP, USDT).paths == ()
     reverse = Registry(TOKENS, [*MARKETS, USDT_JUP])
     assert through(reverse.market_of_order(JUP, USDT)) == [SOL, USDC]

@@ -140,6 +140,7 @@ def test_a_database_with_a_certificate_of_a_stranger_is_refused_with_a_sentence(
         assert ended.returncode == 2
         assert "certificate verify failed" in ended.stderr
         assert PASSWORD not in ended.stderr
+
     assert encrypted.ask(ACCEPTED) == before
 
 

@@ -98,6 +98,7 @@ def test_a_database_that_is_away_may_come_yet(host: str) -> None:
 
 def test_a_redis_that_refuses_us_says_why(redis: Redis, guarded: Postgres) -> None:
     address = f"127.0.0.1:{redis.port}"
+
     assert "invalid username-password" in str(cause_of_redis(f"redis://:wrong-7@{address}/0"))
     assert "Authentication required" in str(cause_of_redis(f"redis://{address}/0"))
     assert "out of range" in str(cause_of_redis(f"redis://:{PASSWORD}@{address}/99"))
@@ -167,6 +168,7 @@ def test_a_release_that_may_not_make_tables_says_so(guarded: Postgres, tmp_path:
     address = url(guarded, name="untouched").replace("engine:", "stranger:")
     with processes(guarded.url, tmp_path) as running:
         ended = running.command("release", DATABASE_URL=address)
+
     assert ended.returncode == 2
     assert "permission denied for schema public" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -50,4 +50,5 @@ def test_orders_start_at_once_at_a_promoted_replica(
             for _ in range(3):
                 web.post()
                 running.wait_until_all_ended(AT_ONCE)
+
     assert url

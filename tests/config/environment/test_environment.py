@@ -235,6 +235,7 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_no_value_of_a_setting_is_taken_for_another(environ: pytest.MonkeyPatch) -> None:
     """The first wrong values of all settings at once, then the second ones, and so on."""
     values = {name: wrong_values(name) for name in Environment.model_fields}
+
     assert min(len(each) for each in values.values()) >= 8
     for turn in zip_longest(*values.values()):
         given = {name: value for name, value in zip(values, turn, strict=True) if value is not None}
@@ -262,6 +263,7 @@ def test_what_is_wrong_is_told_of_all_settings_at_once(environ: pytest.MonkeyPat
         environ.setenv(name, value)
     with pytest.raises(WrongSettings) as refused:
         read_environment(for_engine=True)
+
     assert sorted(sentence.split()[0] for sentence in refused.value.sentences) == sorted(wrong)
 
 
@@ -280,6 +282,7 @@ def test_settings_are_what_they_say(environ: pytest.MonkeyPatch) -> None:
     for name, value in given.items():
         environ.setenv(name, value)
     found = read_environment(for_engine=True)
+
     assert {name: getattr(found, name) for name in given} == {
         **{"HTTPS": True, "ALLOW_ANONYMOUS_ORDERS": False, "LOG_LEVEL": "DEBUG", "PORT": 8123},
         **{"LEASE_SECONDS": 2.5, "ORDER_RATE_LIMIT": Rate(5, 1), "ACCOUNT_RATE_LIMIT": None},
@@ -347,6 +350,7 @@ def test_names_of_others_are_not_warned_of() -> None:
         *("SSH_CONNECTION", "KUBERNETES_PORT", "DATABASE_PUBLIC_URL", "SHELL"),
         *("AWS_SECRET_ACCESS_KEY", "API_RATE_LIMIT_WINDOW"),
     }
+
     assert list(look_alikes([*others, *Environment.model_fields])) == []
 
 

@@ -67,6 +67,7 @@ async def test_a_body_that_is_declared_too_large_is_answered_before_any_of_it_is
     reader, client = Reader(), Client(b"x")
     scope = SCOPE | {"headers": [(b"content-length", str(MAX_BODY + 1).encode())]}
     await limit_body(reader)(scope, client.receive, client.send)
+
     assert client.status == 413
     assert client.pieces_left_at_the_answer == 1
     assert client.pieces_left == 0, "closed on what it sends, it would not hear the answer"
@@ -76,6 +77,7 @@ async def test_a_body_that_is_declared_too_large_is_answered_before_any_of_it_is
 async def test_a_body_that_grows_too_large_is_answered_at_once_and_dropped() -> None:
     reader, client = Reader(), Client(*[b"x" * 40_000] * 5)
     await limit_body(reader)(SCOPE, client.receive, client.send)
+
     assert client.status == 413
     assert client.pieces_left_at_the_answer == 3
     assert client.pieces_left == 0
@@ -86,6 +88,7 @@ async def test_a_body_that_grows_too_large_is_answered_at_once_and_dropped() -> 
 async def test_the_admins_forms_may_be_larger(path: str) -> None:
     reader, client = Reader(), Client(b"x" * MAX_PAGE_BODY)
     await limit_body(reader)(SCOPE | {"path": path}, client.receive, client.send)
+
     assert client.status == 200
     client = Client(b"x" * MAX_PAGE_BODY, b"x")
     await limit_body(reader)(SCOPE | {"path": path}, client.receive, client.send)

@@ -136,6 +136,7 @@ async def test_a_head_without_end_is_refused_before_anybody_reads_it(pieces: lis
     reader = Reader()
     async with serving(reader) as port:
         answer = await told(port, *pieces)
+
     assert answer[9:12] in (b"431", b"400")
     assert (answer[9:12] == b"431") is (len(b"".join(pieces)) > MAX_HEAD)
     assert reader.asked == 0
@@ -157,6 +158,7 @@ async def test_what_follows_a_request_is_bounded_too() -> None:
         trailers = await told(port, chunked + b"1\r\nx\r\n0\r\n" + b"A: b\r\n" * 20_000)
         trailer = await told(port, chunked + b"1\r\nx\r\n0\r\nA: " + b"x" * (2 * MAX_HEAD))
         extension = await told(port, chunked + b"1;" + b"x" * (2 * MAX_HEAD))
+
     assert second.startswith(b"HTTP/1.1 200")
     assert second.count(b"HTTP/1.1 431") == 1
     for answer in (trailers, trailer, extension):
@@ -259,6 +261,7 @@ async def test_an_address_has_so_many_connections_and_another_has_its_own(
         async with asyncio.timeout(PATIENCE):
             while (await told(port, GET + b"Connection: close\r\n\r\n"))[9:12] != b"200":
                 await asyncio.sleep(0.01)
+
     assert len(door.connections) == 0
 
 

@@ -86,5 +86,6 @@ async def test_requests_are_counted_by_class_and_orders_by_themselves() -> None:
     await post("/execute", SELL_SOL)
     await post("/execute", {})
     found = counts - before
+
     assert (found["http_requests:2xx"], found["http_requests:4xx"]) == (1, 1)
     assert found["orders_accepted"] == 1

@@ -80,6 +80,7 @@ def test_every_event_is_written_and_counted_at_every_level(
     for word in (event, "engine.security", "203.0.113.7", "7", "oee_abcdefgh", "mine-1"):
         assert word in line
     told = dict(counts - before)
+
     assert told.pop(f"security_events:{event}") == 1
     assert set(told) <= {"log_lines:engine.security/warning"}
 
@@ -144,6 +145,7 @@ def test_nobody_can_have_another_address_banned(name: str, written: io.StringIO)
     with bound_contextvars(request_id="address=192.0.2.1"):
         tell("login_failed", scope("203.0.113.7"), user_name=name)
     (line,) = written.getvalue().splitlines()
+
     assert banned(line) == ["203.0.113.7"]
     assert line.isprintable()
     assert len(line) < 500 + LONGEST
@@ -162,6 +164,7 @@ def test_metrics_have_a_counter_of_every_event_from_the_beginning() -> None:
         for name, labels, number in counted("web", {"security_events:key_refused": 3})
         if name == "security_events"
     }
+
     assert found == dict.fromkeys(EVENTS, 0) | {"key_refused": 3}
 
 
@@ -187,6 +190,7 @@ def test_operators_changes_of_accounts_are_told(
     admin_client.post(f"{path}/delete/", {"post": "yes"})
     told = [vars(one) for one in caplog.records if one.message == "account_changed"]
     changed = [one["changed"] for one in told]
+
     assert "Staff status" in changed[0]
     assert changed[1:] == ["password", "made", "deleted"]
     assert [one["account"] for one in (told[0], told[1], told[3])] == [alice.pk] * 3
@@ -202,6 +206,7 @@ def test_deeds_by_command_are_in_both_logs(
     alice = User.objects.create_user("alice")
     tell_of_command(alice, created, signal=None)
     (line,) = (vars(one) for one in caplog.records if one.message == "account_changed")
+
     assert (line["account"], line["by"], line["changed"]) == (alice.pk, "command", changed)
     entry = LogEntry.objects.get()
     assert (entry.user, entry.object_id) == (alice, str(alice.pk))
@@ -217,6 +222,7 @@ def test_keys_by_command_are_in_both_logs(caplog: pytest.LogCaptureFixture) -> N
     call_command("revoke_api_key", prefix, stdout=io.StringIO())
     names = ["key_made", "key_rotated", "key_revoked"]
     told = [vars(one) for one in caplog.records if one.message in names]
+
     assert [one["message"] for one in told] == names
     assert {(one["key_prefix"], one["by"]) for one in told} == {(prefix, "command")}
     messages = LogEntry.objects.order_by("id").values_list("change_message", flat=True)
@@ -232,5 +238,6 @@ def test_an_honest_senders_limit_is_counted_each_time_and_written_now_and_then(
         tell("limit_hit", scope("203.0.113.7"), account=7, limit="reads")
     tell("limit_hit", scope("203.0.113.7"), account=8, limit="reads")
     tell("limit_hit", scope("203.0.113.7"), account=7, limit="orders")
+
     assert (counts - before)["security_events:limit_hit"] == 52
     assert len(written.getvalue().splitlines()) == 3

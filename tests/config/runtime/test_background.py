@@ -35,6 +35,7 @@ async def test_work_under_way_is_not_begun_twice_and_begins_anew_when_it_has_end
     background = Background(work)
     for _ in range(3):
         await under_way(background)
+
     assert work.begun == 1
     work.may_end.set()
     await background.ended()
@@ -54,6 +55,7 @@ async def test_work_that_failed_or_was_stopped_begins_anew() -> None:
     await background.ended()
     work.fault = None
     await under_way(background)
+
     assert work.begun == 3
 
 
@@ -64,6 +66,7 @@ async def test_what_serves_all_has_no_callers_request_in_its_log() -> None:
     await under_way(background)
     caller.reset(token)
     await background.stop()
+
     assert work.seen == ["nobody"]
 
 

@@ -173,6 +173,7 @@ async def test_an_answer_that_is_an_exception_goes_to_its_own_caller(probes: Pro
     items = [Item(1, 4), Item(2, 13), Item(3, 5)]
     async with committing(probes) as commit:
         first, second, third = await all_answers(commit, items)
+
     assert (first, third) == (8, 10)
     assert isinstance(second, Refused)
     assert str(second) == "2"
@@ -183,6 +184,7 @@ async def test_a_connection_killed_before_the_commit_loses_nothing(probes: Probe
     probes.before = [probes.terminate]
     async with committing(probes) as commit:
         assert await all_answers(commit, items) == answers(items)
+
     assert await probes.stored() == {item.id for item in items}
     assert len(probes.batches) == 2
 
@@ -192,6 +194,7 @@ async def test_a_connection_killed_after_the_commit_doubles_nothing(probes: Prob
     probes.after = [probes.terminate]
     async with committing(probes) as commit:
         assert await all_answers(commit, items) == answers(items)
+
     assert await probes.stored() == {item.id for item in items}
     assert len(probes.batches) == 1, "what had been committed was read, not written again"
 
@@ -204,6 +207,7 @@ async def test_a_connection_killed_again_and_again_loses_and_doubles_nothing(
     probes.after = [probes.terminate]
     async with committing(probes) as commit:
         assert await all_answers(commit, items) == answers(items)
+
     assert await probes.stored() == {item.id for item in items}
 
 
@@ -212,6 +216,7 @@ async def test_a_culprit_is_found_after_a_lost_connection(probes: Probes) -> Non
     probes.before = [probes.terminate]
     async with committing(probes) as commit:
         *found, culprit = await all_answers(commit, items)
+
     assert found == answers(items[:-1])
     assert isinstance(culprit, errors.CheckViolation)
 
@@ -228,6 +233,7 @@ async def test_an_answer_lost_on_the_wire_loses_and_doubles_nothing(
         await commit(Item(1000, 1))
         proxy.cut = cut
         assert await all_answers(commit, items) == answers(items)
+
     assert proxy.cuts == 1
     assert await probes.stored() == {item.id for item in items} | {1000}
 
@@ -278,6 +284,7 @@ async def test_a_crowd_waits_for_an_absent_server_no_longer_than_one_caller(
     async with committing(probes, patience=1.0, conninfo="host=/nowhere") as commit:
         start = clock()
         found = await all_answers(commit, good(300))
+
     assert all(isinstance(error, psycopg.OperationalError) for error in found)
     assert clock() - start < 30.0, "one after the other they would wait 300 s"
 

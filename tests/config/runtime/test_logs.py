@@ -56,6 +56,7 @@ def test_a_json_line_has_time_level_logger_message_and_the_ids_of_its_context() 
             "order %s", "accepted", extra={"order_id": ID}
         )
     (line,) = log.lines
+
     assert re.fullmatch(r"2\d{3}-\d\d-\d\dT[\d:.]+Z", line.pop("timestamp"))
     assert line == {
         "level": "info",
@@ -70,6 +71,7 @@ def test_a_console_line_has_the_same_as_words() -> None:
     log = Log("console")
     with structlog.contextvars.bound_contextvars(request_id="mine"):
         logging.getLogger("orders.engine.submission").info("order accepted", extra={"order_id": ID})
+
     assert re.fullmatch(
         r"2\S+Z \[info +\] order accepted \[orders.engine.submission\] "
         rf"request_id=mine order_id={ID}\n",
@@ -103,6 +105,7 @@ def test_a_traceback_is_written_without_the_values_of_variables(form: str) -> No
         raise ValueError(f"{len(password)} letters")
     except ValueError:
         logging.getLogger("orders").exception("it broke")
+
     assert "Traceback" in log.text
     assert "ValueError: 11 letters" in log.text
     assert "secret-word" not in log.text
@@ -118,6 +121,7 @@ def test_what_a_stranger_is_refused_for_is_one_line(form: str, query: str, rf: A
         host = "localhost" if query else "evil.test"
         request = rf.get(f"/{query}", headers={"host": host})
         answer = convert_exception_to_response(lambda it: it.get_host() and it.GET)(request)
+
     assert answer.status_code == 400
     (line,) = [line for line in log.text.splitlines() if "django.security." in line]
     assert "Traceback" not in log.text
@@ -148,6 +152,7 @@ def test_the_level_is_that_of_our_own_loggers_alone() -> None:
     log = Log("json", "DEBUG")
     for name in ("orders.engine.bell", "routing.router", "config.stack", "redis", "celery"):
         logging.getLogger(name).debug("fine")
+
     assert [line["logger"] for line in log.lines] == [
         "orders.engine.bell",
         "routing.router",
@@ -170,6 +175,7 @@ def test_warnings_and_worse_are_counted_by_logger_and_level() -> None:
     logger.info("fine")
     logger.warning("not fine")
     logger.error("worse")
+
     assert dict(counts - before) == {
         "log_lines:orders.engine.hints/warning": 1,
         "log_lines:orders.engine.hints/error": 1,

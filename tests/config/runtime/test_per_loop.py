@@ -75,6 +75,7 @@ async def test_one_that_fails_or_hangs_keeps_no_other_open(
     began_at = time.monotonic()
     with caplog.at_level(logging.WARNING):
         await close_all(0.05)
+
     assert time.monotonic() - began_at < per_loop.CLOSE_SECONDS
     assert sound.times_closed == 1
     assert sorted(caplog.messages) == [

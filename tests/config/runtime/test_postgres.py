@@ -30,5 +30,6 @@ async def test_who_freezes_in_the_middle_of_a_pipeline_does_not_keep_its_locks(
     link = Link(database.conninfo, "frozen")
     with pytest.raises(psycopg.OperationalError):
         await freeze_with_a_lock(link, database)
+
     assert await link.fetch("SELECT 1", ()) == [(1,)]
     await link.close()

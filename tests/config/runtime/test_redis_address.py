@@ -85,6 +85,7 @@ with app.connection_for_read() as connection:
 )
 def test_a_url_is_read_as_it_is_meant(url: str, expected: RedisAddress) -> None:
     found = RedisAddress.parse(url)
+
     assert found == expected
     assert RedisAddress.parse(found.url) == found
     for options in (
@@ -183,6 +184,7 @@ def test_a_wrong_setting_stops_the_process_with_one_sentence(
 ) -> None:
     given = {"DJANGO_SETTINGS_MODULE": "tests.settings", "REDIS_URL": settings.REDIS_URL}
     ended = run_program(["manage.py", "check"], {**os.environ, **given, **environment}, tmp_path)
+
     assert ended.returncode == 2
     assert ended.stderr.startswith(sentence)
     assert ended.stderr.count("\n") == 1

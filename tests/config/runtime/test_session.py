@@ -92,6 +92,7 @@ async def test_a_session_is_as_we_need_it_whatever_the_database_says(
             ((at,),) = await link.fetch("SELECT timestamptz '2026-03-04 05:06:07+00'", ())
         with BoundedConnection.connect(database_conninfo) as sync:
             row = sync.execute("SELECT current_setting(%s)", [name]).fetchone()
+
     assert value not in (found, row[0] if row else None)
     assert (at.month, at.day, at.hour) == (3, 4, 5)
 
@@ -166,6 +167,7 @@ def test_a_statement_of_sync_code_that_brings_no_answer_ends_by_itself(
     began = time.monotonic()
     with answered_within(0.2), pytest.raises(OperationalError), connection.cursor() as cursor:
         cursor.execute(SLOW)
+
     assert time.monotonic() - began < SOON
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
@@ -254,6 +256,7 @@ def test_all_of_libpqs_parameters_in_a_url_are_kept() -> None:
         "&tcp_user_timeout=7&connect_timeout=9&options=-csearch_path%3Dx&sslmode=disable"
     )
     found = parameters_of(url)
+
     assert found["user"] == "u@"
     assert found["password"] == "p:/%# ä"
     assert found["host"] == "one,two"

@@ -25,6 +25,7 @@ def test_a_part_that_turns_again_begins_anew() -> None:
     witness = Witness()
     witness.turned("loop")
     looks(witness, STILL_LOOKS)
+
     assert witness.is_stuck()
     witness.turned("loop")
     assert looks(witness, 1) == {"loop": 0}
@@ -36,6 +37,7 @@ def test_nothing_is_expected_of_a_part_that_rests() -> None:
     witness.turned("claim")
     looks(witness, 10)
     witness.rests("claim")
+
     assert looks(witness, STILL_LOOKS) == {}
     assert witness.still_seconds() == 0
 
@@ -54,6 +56,7 @@ def test_one_part_that_turns_does_not_speak_for_another() -> None:
     for _ in range(STILL_LOOKS + 1):
         witness.turned("loop")
         witness.look()
+
     assert witness.look()["heartbeat"] > STILL_LOOKS
 
 
@@ -70,6 +73,7 @@ def test_a_part_that_would_stand_as_still_in_a_new_process_gets_its_time_anew() 
         witness.turned(part)
     looks(witness, STILL_LOOKS)
     witness.turned("carrier")
+
     assert past_help(witness, {"consumer": lambda: True}) is None
     assert looks(witness, 1)["consumer"] == 0
     looks(witness, STILL_LOOKS - 1)

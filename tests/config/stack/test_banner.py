@@ -45,6 +45,7 @@ def test_where_orders_need_an_account_it_is_said_how_one_is_made(
     web = running.web(ALLOW_ANONYMOUS_ORDERS="false", HTTPS=https)
     shown = banner(f"http://{web.address}", "")
     commands = re.findall(r"^  \S*python (manage\.py .*)$", shown, re.MULTILINE)
+
     assert [command.split()[1] for command in commands] == ["createsuperuser", "create_api_key"]
     assert "KEY" in shown
     assert status_of_curl(shown, make_account(process_database).key) == "201"
@@ -56,6 +57,7 @@ def test_the_account_and_the_key_are_made_by_the_lines_that_are_shown(running: E
     first, second = re.findall(r"^  \S*python manage\.py (.*)$", shown, re.MULTILINE)
     asked = {"DJANGO_SUPERUSER_PASSWORD": "of-nobody-9", "DJANGO_SUPERUSER_EMAIL": "a@example.com"}
     made = running.command(*first.split(), "--noinput", **asked)
+
     assert made.returncode == 0, made.stderr
     try:
         key = running.command(*second.split()).stdout.strip()
@@ -101,6 +103,7 @@ def test_who_can_do_what_on_a_reachable_engine_is_what_is_shown(
 ) -> None:
     web = running.web(ALLOW_ANONYMOUS_ORDERS=anonymous)
     shown = banner(f"http://{web.address}", "", where="at port 1 of every address")
+
     assert "Others can reach it: at port 1 of every address." in shown
     assert "in clear text" in shown
     assert ("anybody    send orders" in shown) == (anonymous == "true")

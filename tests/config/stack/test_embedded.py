@@ -251,6 +251,7 @@ def test_what_root_starts_has_none_of_its_rights(tmp_path: Path) -> None:
         wait_for(lambda child=child: not child.is_running())  # type: ignore[misc]
     lines = (tmp_path / "log").read_text().splitlines()
     users = {line.split()[1] for line in lines if line.startswith("Uid")}
+
     assert "0" not in users
     assert len(lines) == 2 * len(found)
     assert {line for line in lines if line.startswith("CapEff")} == {f"CapEff:\t{0:016x}"}
@@ -262,6 +263,7 @@ def test_whom_the_system_does_not_know_has_a_name_in_a_user_namespace() -> None:
         pytest.skip("no user namespaces here")
     prepare = identity.NAMESPACE.prepare
     run = subprocess.run(["id", "-un"], preexec_fn=prepare, capture_output=True, text=True)
+
     assert run.returncode == 0, run.stderr
     assert run.stdout != "root\n"
 
@@ -329,6 +331,7 @@ def test_files_that_cannot_be_made_are_told_in_one_sentence(
         text=True,
         timeout=30,
     )
+
     assert ended.returncode == 2
     assert re.fullmatch(f"PostgreSQL could not make its files in .*: {words}\n", ended.stderr)
     assert not list(tmp_path.glob("postgres*")), "what it made takes no room"

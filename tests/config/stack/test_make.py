@@ -124,6 +124,7 @@ def test_a_python_without_pip_is_told_the_package_before_anything_is_installed(
     python.chmod(0o700)
     ended = made_by(python, tmp_path)
     first, *_ = ended.stderr.splitlines()
+
     assert ended.returncode != 0
     assert first.endswith(f"has no pip and no venv. Debian, Ubuntu: apt install {package}")
     assert "Installing" not in ended.stdout
@@ -134,5 +135,6 @@ def test_a_python_that_is_too_old_is_told_before_anything_is_made(tmp_path: Path
     python.write_text("#!/bin/sh\nexit 1\n")
     python.chmod(0o700)
     ended = made_by(python, tmp_path)
+
     assert "needs Python 3.11 or newer" in ended.stderr
     assert not (tmp_path / ".venv").exists()

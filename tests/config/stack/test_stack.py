@@ -239,6 +239,7 @@ def test_what_listens_on_any_address_of_this_machine_is_reached_there(
             assert b"\r\nhost: localhost\r\n" in connection.recv(4096).lower()
             connection.sendall(answer)
             assert asked.result()
+
     assert url_of(host, port) == f"http://{reached_at}:{port}"
     assert is_only_local() is is_local
 
@@ -266,6 +267,7 @@ def test_an_engine_on_another_address_gets_ready_and_answers_there(
     start: Start, data_dir: Path
 ) -> None:
     process = start("up", data_dir=data_dir, HOST="127.0.0.2")
+
     assert process.stdout is not None
     shown = iter(process.stdout.readline, "")
     page = next(line.split()[1] for line in shown if line.startswith("  page"))

@@ -33,6 +33,7 @@ RATE = Rate(5, 60)
 async def test_an_account_that_sends_too_much_is_told_when_to_come_again() -> None:
     owner, other = make_account(), make_account()
     answers = [await post("/execute", SELL_SOL, **owner.headers) for _ in range(5)]
+
     assert {answer.status for answer in answers} == {201}
     assert [answer.headers["ratelimit-remaining"] for answer in answers] == [*"43210"]
     stored = count_stored()
@@ -96,6 +97,7 @@ async def test_a_limit_holds_over_all_processes() -> None:
     finally:
         for limiter in limiters:
             await limiter.close()
+
     assert sum(one.wait == 0 for one in found[:100]) == 50
     assert sorted(one.left for one in found[:100] if one.wait == 0) == list(range(50))
     assert found[100].wait == 0
@@ -117,6 +119,7 @@ async def test_requests_that_come_together_share_one_command(redis_client: redis
     before = commands(redis_client)
     await asyncio.gather(*(limiter.take(f"account:{place % 3}") for place in range(300)))
     await limiter.close()
+
     assert commands(redis_client) - before <= 2
 
 
@@ -165,6 +168,7 @@ async def test_a_redis_that_hangs_costs_a_moment_and_no_order() -> None:
         rest = await asyncio.gather(*(limiter.take("one") for _ in range(50)))
         watch.assert_within(admission.REDIS_SECONDS)
         await limiter.close()
+
     assert {one.wait for one in (first, *rest)} == {0.0}
 
 
@@ -173,6 +177,7 @@ async def test_a_full_backlog_lets_nobody_in_until_it_is_worked_off() -> None:
     ids = []
     while (refused := await post("/execute", SELL_SOL)).status == 201:
         ids.append(refused.json["orderId"])
+
     assert 2 <= len(ids) <= 5  # one that was counted and stored just now counts twice
     stored = count_stored()
     assert (refused.status, refused.json["error"]) == (503, "overloaded")

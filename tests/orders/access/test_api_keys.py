@@ -38,6 +38,7 @@ def run(*arguments: str) -> str:
 def test_a_key_is_made_listed_and_revoked_by_command(alice: User) -> None:
     secret = run("create_api_key", "alice", "--name", "bot", "--expires-days", "90")
     key = find_api_key(secret)
+
     assert (key.owner, key.name, secret.startswith(key.prefix)) == (alice, "bot", True)
     assert secret not in str(ApiKey.objects.values())
     assert key.digest == digest_of(secret)
@@ -77,6 +78,7 @@ def test_the_admin_shows_a_new_key_once(admin_client: Client, alice: User) -> No
     page = answer.content.decode()
     key = ApiKey.objects.get()
     secret = page.partition("<code>")[2].partition("</code>")[0]
+
     assert find_api_key(secret) == key
     assert (key.owner, key.name, key.may_read, key.may_trade) == (alice, "bot", True, False)
     assert answer.status_code == 200
@@ -93,6 +95,7 @@ def test_the_admin_revokes_keys_and_changes_none(admin_client: Client, alice: Us
     key = ApiKey.objects.get()
     chosen = {"action": "revoke", "_selected_action": [str(key.pk)]}
     page = admin_client.post(LIST, chosen, follow=True).content.decode()
+
     assert "1 keys were revoked" in page
     with pytest.raises(NotAuthenticated):
         find_api_key(secret)
@@ -105,6 +108,7 @@ def test_who_may_not_handle_keys_cannot(alice: User) -> None:
     alice.save()
     client = Client()
     client.force_login(alice)
+
     assert client.get(LIST).status_code == 403
     assert client.post(ADD, {"owner": alice.pk}).status_code == 403
     assert not ApiKey.objects.exists()
@@ -116,6 +120,7 @@ def test_a_person_logs_in_and_out() -> None:
     page = client.get("/accounts/login/")
     token = page.cookies["csrftoken"].value
     sent = {"username": "carol", "password": "correct horse", "csrfmiddlewaretoken": token}
+
     assert client.post("/accounts/login/", sent).headers["location"] == "/api/orders"
     assert "sessionid" in client.cookies
     token = client.cookies["csrftoken"].value

@@ -104,6 +104,7 @@ def test_a_person_makes_names_rotates_and_revokes_a_key_on_the_page(browser: Cli
     page = submit(browser, **fields, addresses="127.0.0.0/8, 2001:db8::1")
     secret = shown_key(page)
     key = found_key(secret)
+
     assert (key.name, key.may_read, key.may_trade) == ("bot", True, True)
     assert key.addresses == ["127.0.0.0/8", "2001:db8::1/128"]
     assert secret.startswith("oee_test_")
@@ -151,6 +152,7 @@ def test_anothers_key_is_answered_as_none(deed: str, prefix: str, browser: Clien
     bob = User.objects.create_user("bob")
     key, _ = make_key(bob.pk, Wish("his"), COMMAND)
     page = submit(browser, deed=deed, prefix=key.prefix if prefix == "bobs" else prefix, name="x")
+
     assert 'class="alert alert-danger"' in page
     assert "his" not in re.sub("this", "", page)
     key.refresh_from_db()
@@ -171,6 +173,7 @@ def test_the_page_is_for_who_is_logged_in_and_sends_our_token(alice: User) -> No
 def test_a_person_does_the_same_by_the_api(browser: Client) -> None:
     answer = send(browser, API, {"name": "bot", "scopes": ["trade"], "expiresInDays": 7})
     made = answer.json()
+
     assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
     assert (made["scopes"], made["standing"], made["lastUsedAt"]) == (["trade"], "holds", None)
     path = f"{API}/{made['prefix']}"
@@ -210,6 +213,7 @@ def test_what_cannot_be_a_key_is_refused_by_its_field(
         content_type="application/json",
         headers={"x-csrftoken": browser.cookies["csrftoken"].value},
     )
+
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
     assert [(one["field"], one["code"]) for one in answer.json()["errors"]] == [(field, code)]
     assert not ApiKey.objects.exists()
@@ -219,6 +223,7 @@ def test_a_key_rotates_and_revokes_itself_and_no_more(alice: User) -> None:
     key, secret = make_key(alice.pk, Wish("mine"), COMMAND)
     other, _ = make_key(alice.pk, Wish("other"), COMMAND)
     program, json = Client(headers={"authorization": f"Bearer {secret}"}), "application/json"
+
     assert len(program.get(API).json()["keys"]) == 2
     for method, path in [
         ("post", API),
@@ -242,6 +247,7 @@ def test_an_account_has_not_keys_without_end(browser: Client, alice: User) -> No
         ApiKey(owner=alice, prefix=f"oee_{n}", digest=f"{n}") for n in range(MAX_KEYS)
     )
     answer = send(browser, API, {"scopes": ["read"]})
+
     assert (answer.status_code, answer.json()["error"]) == (409, "too_many_keys")
     assert answer.json()["detail"].endswith("keys that hold: revoke one first.")
     assert "revoke one first" in submit(browser, deed="make", scopes="read")
@@ -269,6 +275,7 @@ async def test_every_operation_asks_for_its_scope(scopes: list[str]) -> None:
     for name, is_out in found.items():
         needed = NEEDED.get(re.sub("At.*", "", name))
         assert is_out == (needed is not None and needed not in scopes), name
+
     assert NEEDED.keys() < found.keys()
 
 
@@ -335,6 +342,7 @@ async def test_a_key_for_reading_sends_nothing_on_a_socket_that_follows_an_order
         assert [one["status"] for one in await socket.messages(2)] == ["connected", "pending"]
         await socket.send(frame)
         (told,), code = await socket.rest()
+
     assert (told["error"], code) == ("insufficient_scope", 4403)
     assert count_stored() == before
 
@@ -366,6 +374,7 @@ async def test_a_key_for_reading_makes_no_key_that_trades() -> None:
     for wish in ({"scopes": READ_AND_TRADE}, {"overlapHours": 1, "scopes": ["trade"]}):
         answer = await post(rotate.format(prefix_of(secret)), wish, **headers)
         assert answer.status == 400, answer.text
+
     assert (await post(API, {"scopes": ["trade"]}, **headers)).status == 403
     assert (await post(rotate.format(prefix_of(owner.key)), {}, **headers)).status == 403
     answer = await post(rotate.format(prefix_of(secret)), {}, **headers)
@@ -435,6 +444,7 @@ def test_of_what_is_no_key_of_ours_nothing_is_shown(secret: str, shown: str | No
 @pytest.mark.usefixtures("engine_loop", "redis_client")
 async def test_a_key_of_before_may_all_and_one_of_the_other_kind_nothing() -> None:
     owner = make_account()
+
     assert owner.key.startswith("oee_")
     assert (await post("/execute", SELL_SOL, **owner.headers)).status == 201
     assert (await get("/api/orders", **owner.headers)).status == 200
@@ -474,6 +484,7 @@ async def test_who_uses_a_key_that_ends_soon_is_told_in_each_answer(
     headers = bearer(owner.another_key(seconds=seconds))
     answers = [await post("/execute", SELL_SOL, **headers), await get("/api/orders", **headers)]
     answers.append(await get("/api/orders/1", **headers))
+
     assert {answer.headers.get("api-key-expires") is not None for answer in answers} == {is_told}
     assert (await get("/api/orders")).headers.get("api-key-expires") is None
 
@@ -534,6 +545,7 @@ async def test_what_a_key_was_used_from_is_bounded() -> None:
         await accounts.accounts_of_this_loop().holder_of(owner.key, f"10.0.0.{number}")
         await uses_written()
     seen = facts(owner)[2]
+
     assert (len(seen), seen[0]) == (key_use.MAX_SEEN, f"10.0.0.{key_use.MAX_SEEN + 4}")
 
 
@@ -557,6 +569,7 @@ async def test_the_log_warns_once_a_day_of_a_key_that_ends_soon() -> None:
         execute(owner.database, "UPDATE api_keys SET last_used_at = NULL")
         await accounts.accounts_of_this_loop().holder_of(secret, "127.0.0.1")
         await uses_written()
+
     assert (counts - before)["security_events:key_expires_soon"] == 1
 
 
@@ -574,6 +587,7 @@ async def test_a_refused_key_is_told_on_every_door_and_never_written(
     async with connected("/execute", authorization=credential) as socket:
         await socket.rest()
     lines = [one for one in caplog.records if one.message == "key_refused"]
+
     assert (counts - before)["security_events:key_refused"] == len(lines) == 3
     prefix = "oee_test_AAAAAAAA" if credential.endswith("A" * 43) else None
     for line in lines:

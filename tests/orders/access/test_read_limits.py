@@ -32,6 +32,7 @@ def forty() -> Iterator[None]:
 async def test_who_reads_too_much_is_told_when_to_come_again_and_nobody_else() -> None:
     owner, other, before = make_account(), make_account(), counts.copy()
     answers = [await get("/api/orders", **owner.headers) for _ in range(3)]
+
     assert [answer.status for answer in answers] == [200, 200, 429]
     refused = answers[2]
     assert (refused.json["error"], refused.headers["ratelimit-limit"]) == (
@@ -50,6 +51,7 @@ async def test_who_reads_too_much_is_told_when_to_come_again_and_nobody_else() -
 @pytest.mark.usefixtures("forty")
 async def test_nobody_is_counted_by_address_on_every_path() -> None:
     paths = ("/api/orders", "/api/schema", "/api/schema?format=yaml")  # 15, 10, 10
+
     assert [(await get(path)).status for path in paths] == [200] * 3
     assert (await get("/api/schema")).status == 429
     statuses = [(await get(path)).status for path in ["/api/markets"] * 6]

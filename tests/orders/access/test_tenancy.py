@@ -151,6 +151,7 @@ async def test_anothers_order_and_none_are_answered_alike(path: str) -> None:
             assert "SOL" not in foreign.text
     method = "POST" if path.endswith("cancel") else "GET"
     own = await request(method, path.format(order_id), **owner.headers)
+
     assert own.status == (409 if path.endswith("cancel") else 200)
 
 
@@ -166,12 +167,14 @@ async def test_the_stream_of_anothers_order_and_of_none_are_alike(path: str) -> 
         assert foreign[-1]["error"] == "order_not_found"
         assert code == 4404
     own, code = await heard(path.format(order_id), **owner.headers)
+
     assert (own[-1]["status"], code) == ("confirmed", 1000)
 
 
 async def test_a_list_holds_ones_own_orders_and_nobody_has_any() -> None:
     one, other, staff = make_account(), make_account(), make_account(is_staff=True)
     order_id = await order_of(one)
+
     assert (await post("/execute", SELL_SOL)).status == 201
     lists = {}
     for name, headers in {
@@ -191,6 +194,7 @@ async def test_nobodys_order_is_for_whoever_holds_its_id() -> None:
         async with connected(f"/ws/orders/{order_id}", **headers) as socket:
             assert (await socket.message())["seq"] == 1
     answer = await request("POST", f"/api/orders/{order_id}/cancel", **make_account().headers)
+
     assert answer.json["status"] == "cancelled"
 
 
@@ -204,6 +208,7 @@ async def test_a_credential_that_does_not_hold_opens_nothing(path: str) -> None:
             assert answer.status == 401, (method, credential, answer.text)
             assert answer.json["error"] == "not_authenticated"
             assert answer.headers["www-authenticate"].startswith("Bearer")
+
     assert count_stored() == stored
 
 
@@ -233,6 +238,7 @@ async def test_where_nobody_may_act_a_credential_is_asked_for(path: str) -> None
             )
             assert (answer.status, answer.json["error"]) == (401, "not_authenticated")
             assert answer.headers["www-authenticate"].startswith("Bearer")
+
     assert count_stored() == stored
 
 
@@ -256,6 +262,7 @@ async def test_a_session_opens_a_socket_of_our_own_page_and_no_other() -> None:
     owner = make_account()
     order_id, cookie = await order_of(owner), await owner.log_in()
     path = f"/ws/orders/{order_id}"
+
     assert (await heard(path, **cookie, **ORIGIN))[1] == 1000
     assert (await heard(path, **cookie))[1] == 4404, "who says no origin is no page"
     owner.change_password()
@@ -268,6 +275,7 @@ async def test_a_page_places_orders_for_whoever_is_logged_in() -> None:
     async with connected("/execute", **cookie, **ORIGIN) as socket:
         await socket.send(SELL_SOL)
         order_id = (await socket.message())["orderId"]
+
     assert (await get(f"/api/orders/{order_id}", **owner.headers)).status == 200
     assert (await get(f"/api/orders/{order_id}")).status == 404
 
@@ -278,6 +286,7 @@ async def test_a_session_changes_nothing_without_our_token() -> None:
     for path in ("/execute", "/api/ws-tickets"):
         answer = await post(path, SELL_SOL, **cookie)
         assert (answer.status, answer.json["error"]) == (403, "permission_denied")
+
     assert count_stored() == stored
 
 
@@ -285,6 +294,7 @@ async def test_a_ticket_opens_one_socket_once() -> None:
     owner = make_account()
     order_id = await order_of(owner)
     answer = await request("POST", "/api/ws-tickets", **owner.headers)
+
     assert answer.status == 201
     assert set(answer.json) == {"ticket", "expiresAt"}
     path = f"/ws/orders/{order_id}?ticket={answer.json['ticket']}"
@@ -304,6 +314,7 @@ async def test_a_ticket_ends_with_its_time_and_with_its_key() -> None:
         owner.database, "UPDATE socket_tickets SET expires_at = now() WHERE digest = %s", digest
     )
     path = f"/ws/orders/{order_id}?ticket="
+
     assert (await heard(path + tickets[0]))[1] == 4401
     owner.revoke()
     for ticket in (tickets[1], "x"):
@@ -313,6 +324,7 @@ async def test_a_ticket_ends_with_its_time_and_with_its_key() -> None:
 
 async def test_tickets_are_for_accounts_and_not_without_end() -> None:
     owner = make_account()
+
     assert (await request("POST", "/api/ws-tickets")).status == 401
     answers = [await request("POST", "/api/ws-tickets", **owner.headers) for _ in range(101)]
     assert {answer.status for answer in answers[:-1]} == {201}

@@ -147,6 +147,7 @@ def test_an_order_is_found_by_its_id_a_signature_and_the_clients_name(
         page = admin_client.get(LIST, {"q": term}).content.decode()
         assert page_of(found) in page
         assert page_of(hidden) not in page
+
     assert page_of(order) not in admin_client.get(LIST, {"q": "nothing"}).content.decode()
 
 
@@ -154,6 +155,7 @@ def test_an_orders_page_shows_its_log_and_transactions_escaped(admin_client: Cli
     page = admin_client.get(page_of(make_confirmed_order())).content.decode()
     for text in ("Order executed &lt;b&gt;well", "&lt;script&gt;", "5" * 64, "landed", "77"):
         assert text in page
+
     assert "1.5 SOL in" in page
     assert "at least 148.425304 USDC" in page
     assert "1.5 SOL → 149.92455 USDC" in page
@@ -168,6 +170,7 @@ def test_a_young_order_has_a_page_too(admin_client: Client) -> None:
 
 def test_no_form_adds_changes_or_deletes_an_order(admin_client: Client) -> None:
     order = make_order()
+
     assert admin_client.get(reverse("admin:orders_order_add")).status_code == 403
     assert admin_client.post(page_of(order), {"status": "confirmed"}).status_code == 403
     delete = reverse("admin:orders_order_delete", args=[order.pk])
@@ -178,6 +181,7 @@ def test_no_form_adds_changes_or_deletes_an_order(admin_client: Client) -> None:
 
 def test_an_operator_cancels_an_order_and_the_admin_remembers_who(admin_client: Client) -> None:
     order = make_order()
+
     assert "was cancelled" in act(admin_client, "cancel", order)
     order.refresh_from_db()
     assert order.status == "cancelled"
@@ -188,6 +192,7 @@ def test_an_operator_cancels_an_order_and_the_admin_remembers_who(admin_client: 
 def test_an_order_that_may_have_filled_is_not_cancelled(admin_client: Client) -> None:
     order = make_order(status="submitted", signature="5" * 64)
     page = act(admin_client, "cancel", order, make_order())
+
     assert f"Order {order.pk} is submitted and can no longer be cancelled" in page
     assert "was cancelled" in page
     order.refresh_from_db()
@@ -199,6 +204,7 @@ def test_an_operator_asks_for_an_order_to_be_executed_now(
 ) -> None:
     order, ended = make_order(), make_confirmed_order()
     page = act(admin_client, "retry_now", order, ended)
+
     assert f"A worker was asked to carry order {order.pk} now" in page
     assert f"Order {ended.pk} has ended" in page
     assert redis_client.llen(QUEUE) == 1
@@ -217,6 +223,7 @@ def test_who_may_only_look_has_no_actions(client: Client) -> None:
     user.user_permissions.add(Permission.objects.get(codename="view_order"))
     client.force_login(user)
     order = make_order()
+
     assert "Retry now" not in client.get(LIST).content.decode()
     client.post(LIST, {"action": "cancel", "_selected_action": [str(order.pk)]})
     order.refresh_from_db()
@@ -239,6 +246,7 @@ def test_one_click_acts_on_a_bounded_number_of_orders(
     orders = [make_order(), make_order()]
     everything = {"action": "cancel", "_selected_action": ["x"], "select_across": "1"}
     page = admin_client.post(LIST, everything, follow=True).content.decode()
+
     assert "Nothing was done: choose at most 1 orders" in page
     for order in orders:
         order.refresh_from_db()
@@ -251,6 +259,7 @@ def deed(order: Order, name: str) -> str:
 
 def test_an_operator_cancels_from_the_case_file(admin_client: Client) -> None:
     order = make_order()
+
     assert deed(order, "cancel") in admin_client.get(page_of(order)).content.decode()
     answer = admin_client.post(deed(order, "cancel"), follow=True)
     assert answer.redirect_chain == [(page_of(order), 302)]
@@ -264,6 +273,7 @@ def test_an_operator_retries_from_the_case_file(
 ) -> None:
     order = make_order(status="submitted", signature="5" * 64, started_at=NOW)
     page = admin_client.get(page_of(order)).content.decode()
+
     assert deed(order, "retry") in page
     assert deed(order, "cancel") not in page  # it may have filled
     page = admin_client.post(deed(order, "retry"), follow=True).content.decode()
@@ -302,6 +312,7 @@ def test_transactions_have_a_list_of_their_own(admin_client: Client) -> None:
         page = admin_client.get(f"{changelist}?{query}").content.decode()
         assert (page_of(order) in page) is is_found
     own = reverse("admin:orders_transactionbysignature_change", args=["5" * 64])
+
     assert "landed" in admin_client.get(own).content.decode()
     assert admin_client.post(own, {"outcome": "expired"}).status_code == 403
 
@@ -310,6 +321,7 @@ def test_venues_are_listed_with_what_they_won(admin_client: Client) -> None:
     make_confirmed_order()
     page = admin_client.get(reverse("admin:venues")).content.decode()
     raydium, meteora = page[page.index("Raydium") :], page[page.index("Meteora") :]
+
     assert "30 bps" in raydium
     assert "20 bps" in meteora
     assert f'href="{LIST}?venue=meteora&amp;created=day">1<' in page
@@ -343,6 +355,7 @@ def test_the_ledger_of_the_simulated_network_can_be_seen(admin_client: Client) -
         **{"amount_in": 1, "amount_out": 2},
     )
     changelist = reverse("admin:routing_networktransaction_changelist")
+
     assert "5" * 64 in admin_client.get(changelist).content.decode()
     page = reverse("admin:routing_networktransaction_change", args=["5" * 64])
     assert admin_client.get(page).status_code == 200

@@ -89,6 +89,7 @@ def page_of(client: Client, order: Order) -> str:
 
 def test_the_timeline_tells_how_long_each_step_took() -> None:
     steps = case_file(make_filled()).steps
+
     assert [(step.since, step.offset) for step in steps] == [
         ("", ""),
         ("12 ms", "12 ms"),
@@ -121,6 +122,7 @@ def test_a_split_names_all_its_venues_and_no_single_winner() -> None:
     order = make_order()
     log(order, 12, "building", "Building", SPLIT)
     (decision,) = case_file(order).decisions
+
     assert decision.winner == "Meteora and Raydium"
     assert [quote.won for quote in decision.quotes] == [False, False]
     assert [quote.behind_bps for quote in decision.quotes] == ["43.25", "38.24"]
@@ -136,6 +138,7 @@ def test_a_route_of_two_hops_says_where_they_lead_through() -> None:
     hops = [{"type": "swap", "dex": "raydium", "amountIn": "1", "amountOut": "2", "market": "A/B"}]
     log(order, 12, "building", "", DECISION | {"quotes": quotes, "quote": quotes[1], "steps": hops})
     (decision,) = case_file(order).decisions
+
     assert [quote.label for quote in decision.quotes] == [
         "Raydium through USDC",
         "Meteora through USDC",
@@ -169,11 +172,13 @@ def test_transactions_are_shown_with_their_outcome(admin_client: Client) -> None
         **{"order": may_land, "attempt": 1, "signature": "9" * 64, "payload": b""},
         **{"expires_at_height": 77, "created_at": NOW},
     )
+
     assert "may still land" in page_of(admin_client, may_land)
 
 
 def test_a_fill_is_compared_with_its_bound_and_its_quote(admin_client: Client) -> None:
     fill = case_file(make_filled()).fill
+
     assert fill is not None
     assert fill.is_within
     assert fill.better == "92.61 bps better: 1.374695 USDC more"
@@ -192,6 +197,7 @@ def test_a_fixed_output_is_compared_with_the_most_it_may_cost() -> None:
     least = {name: value for name, value in DECISION.items() if name != "minAmountOut"}
     log(order, 0, "building", "", least | {"quote": quote, "maxAmountIn": "0.0505"})
     found = case_file(order)
+
     assert found.fill is not None
     assert found.fill.better == "99.00 bps better: 0.0005 SOL less"
     assert found.fill.against_quote == "exactly as quoted"
@@ -211,6 +217,7 @@ def test_a_failure_code_is_explained(admin_client: Client) -> None:
         **{"failure_reason": "expired at height 77"},
     )
     page = page_of(admin_client, order)
+
     assert "Failed with <code>never_landed</code>: expired at height 77." in page
     assert FAILURE_MEANINGS["never_landed"] in page
 
@@ -224,6 +231,7 @@ def test_a_case_file_leads_to_api_events_and_stream_and_names_its_owner(
 ) -> None:
     order = make_order(owner=User.objects.create_user("grace"), client_order_id="<mine>")
     page = page_of(admin_client, order)
+
     assert f'href="/api/orders/{order.pk}"' in page
     assert f'href="/api/orders/{order.pk}/events"' in page
     assert f"ws://testserver/ws/orders/{order.pk}" in page

@@ -98,6 +98,7 @@ async def test_every_order_is_exported_once_newest_first(operator: Any) -> None:
 async def test_an_export_is_sent_while_it_is_read(operator: Any, pieces_read: list[int]) -> None:
     await sync_to_async(make_orders)(60)
     answer = await operator.get(reverse("admin:orders_order_export", args=["csv"]))
+
     assert answer.headers["Content-Disposition"] == 'attachment; filename="orders.csv"'
     assert answer.is_async
     chunks = aiter(answer.streaming_content)
@@ -114,6 +115,7 @@ async def test_an_export_has_what_the_filters_show(operator: Any, pieces_read: l
     ended = {"status": "cancelled", "finished_at": NOW}
     await sync_to_async(make_orders)(30)
     cancelled = await sync_to_async(make_orders)(2, **ended)
+
     assert sorted(ids_in(await download(operator, "csv", "?status=cancelled"))) == sorted(cancelled)
     assert max(pieces_read) <= 2
     assert await download(operator, "json", "?side=buy") == "[]\n"
@@ -129,6 +131,7 @@ async def test_what_the_list_does_not_reach_is_exported_all_the_same(
     (old,) = await sync_to_async(make_orders)(1, side="buy")
     await sync_to_async(Order.objects.filter(pk=old).update)(created_at=NOW - timedelta(days=9))
     page = (await operator.get(f"{LIST}?side=buy")).content.decode()
+
     assert old not in page
     assert ids_in(await download(operator, "csv", "?side=buy")) == [old]
 
@@ -156,6 +159,7 @@ async def test_limits_of_the_route_are_exported(operator: Any) -> None:
     )
     table = csv.DictReader(io.StringIO(await download(operator, "csv")))
     rows = {row["orderId"]: row for row in table}
+
     assert (rows[limited]["venues"], rows[limited]["maxPriceImpactBps"]) == ("raydium,meteora", "0")
     assert (rows[limited]["excludeVenues"], rows[free]["venues"]) == ("", "")
     exact = {row["orderId"]: row for row in json.loads(await download(operator, "json"))}
@@ -166,6 +170,7 @@ async def test_text_that_a_spreadsheet_would_run_is_exported_as_text(operator: A
     formula = '=HYPERLINK("http://example.com","x")'
     await sync_to_async(make_orders)(1, client_order_id=formula, owner_id=make_account().id)
     (row,) = csv.DictReader(io.StringIO(await download(operator, "csv")))
+
     assert row["clientOrderId"] == f"'{formula}"
     assert row["amountIn"] == "1.5"
     (exact,) = json.loads(await download(operator, "json"))

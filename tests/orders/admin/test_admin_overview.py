@@ -63,6 +63,7 @@ def test_orders_are_counted_by_the_minute_and_by_the_hour() -> None:
     for ago in (timedelta(), timedelta(minutes=30), timedelta(hours=2)):
         make_confirmed(1, ago)
     flow = tiles()["Orders per minute"]
+
     assert flow.figure == "1"
     assert "0.0 a minute over the hour" in flow.note
     assert not overview().is_partial
@@ -75,6 +76,7 @@ def test_the_success_rate_is_of_what_ended_and_never_rounded_up() -> None:
     make_failed()
     make_order()
     rate = tiles()["Success rate"]
+
     assert (rate.figure, rate.note) == ("96.6 %", "29 confirmed, 1 failed")
 
 
@@ -93,6 +95,7 @@ def test_the_backlog_is_what_was_never_begun() -> None:
     for status in ("routing", "building"):
         make_order(status=status, started_at=NOW)
     backlog = tiles()["Backlog"]
+
     assert (backlog.figure, backlog.note) == ("1", "2 in work, 1 wait for a retry")
 
 
@@ -102,6 +105,7 @@ def test_only_processes_heard_of_lately_are_alive() -> None:
     Heartbeat.objects.create(process="lost", kind="worker", seen_at=long_ago)
     health.beat("worker")
     found = tiles()["Workers alive"]
+
     assert (found.figure, found.tone) == ("1", "bad")  # no scheduler
     Heartbeat.objects.create(process="scheduler", kind="scheduler")
     found = tiles()["Workers alive"]

@@ -229,6 +229,7 @@ def test_a_list_of_fifty_takes_no_more_statements_than_one_of_three(admin_client
             page = admin_client.get(LIST, query).content.decode()
         counts.append((shown(page), len(ran)))
     (one, few), (fifty, many) = counts
+
     assert (one, fifty) == (1, 50)
     assert many == few < 13
 

@@ -50,6 +50,7 @@ def assert_problem(answer: Answer, status: int, error: str) -> None:
 
 async def test_an_order_is_answered_with_its_id_where_to_follow_it_and_itself() -> None:
     answer = await post("/api/orders/execute", SELL_SOL | {"slippageBps": 50})
+
     assert answer.status == 201
     assert answer.headers["content-type"] == "application/json"
     body = answer.json
@@ -93,6 +94,7 @@ async def test_every_answer_says_in_a_sentence_what_an_amount_without_a_token_is
     owner = make_account()
     body = {"type": "market", "side": "buy", "amount": 10, "clientOrderId": "a"}
     answers = [await post("/orders", body, **owner.headers) for _ in range(2)]
+
     assert [answer.status for answer in answers] == [201, 200]
     order_id = answers[0].json["orderId"]
     shown = await get(f"/api/orders/{order_id}", **owner.headers)
@@ -122,6 +124,7 @@ async def test_what_stands_in_the_query_of_an_order_is_refused_by_name_and_nothi
     answer = await post(f"{path}?{query}", SELL_SOL)
     assert_problem(answer, 400, "invalid_request")
     (wrong,) = answer.json["errors"]
+
     assert wrong["field"] == query.partition("=")[0]
     assert wrong["code"] in ("unknown_parameter", "given_twice", "required")
     assert count_stored() == stored
@@ -152,6 +155,7 @@ async def test_an_order_may_say_in_which_format_it_is_answered() -> None:
 async def test_what_is_answered_first_is_what_is_shown_later() -> None:
     answer = await post("/api/orders/execute", SELL_SOL)
     first = answer.json
+
     assert first.pop("message") == "Order received and queued"
     shown = await get(answer.headers["location"])
     assert shown.status == 200
@@ -160,6 +164,7 @@ async def test_what_is_answered_first_is_what_is_shown_later() -> None:
 
 async def test_every_entry_path_takes_orders_with_and_without_a_slash() -> None:
     paths = entry_paths()
+
     assert {
         "/api/orders/execute",
         "/api/orders/",
@@ -192,6 +197,7 @@ async def test_a_confirmed_order_shows_its_fill() -> None:
     order_id = await submit()
     await confirm(order_id)
     shown = (await get(f"/api/orders/{order_id}/")).json
+
     assert (shown["status"], shown["seq"], shown["attempts"]) == ("confirmed", 5, 1)
     assert (shown["route"], shown["routedDex"]) == ("Meteora", "meteora")
     assert shown["txHash"]
@@ -205,6 +211,7 @@ async def test_the_log_holds_every_event_and_can_be_read_from_any_point() -> Non
     order_id = await submit()
     await confirm(order_id)
     log = (await get(f"/api/orders/{order_id}/events")).json
+
     assert (log["orderId"], log["status"]) == (order_id, "confirmed")
     assert [event["seq"] for event in log["events"]] == [1, 2, 3, 4, 5]
     statuses = [event["status"] for event in log["events"]]
@@ -227,6 +234,7 @@ async def test_an_order_that_was_not_submitted_is_cancelled_once(way: tuple[Stat
     order_id = await submit()
     await Walker(order_id).walk(*way)
     cancelled = await request("POST", f"/api/orders/{order_id}/cancel")
+
     assert cancelled.status == 200
     assert cancelled.json["status"] == "cancelled"
     assert "cancel" not in cancelled.json["links"]
@@ -253,6 +261,7 @@ async def test_an_order_that_may_have_filled_or_has_ended_is_not_cancelled(
     await Walker(order_id).walk(*way)
     answer = await request("POST", f"/api/orders/{order_id}/cancel")
     assert_problem(answer, 409, "not_cancellable")
+
     assert answer.json["orderStatus"] == way[-1]
     assert (await get(f"/api/orders/{order_id}")).json["status"] == way[-1]
 
@@ -271,6 +280,7 @@ async def test_rest_and_a_socket_say_of_a_missing_order_the_same() -> None:
     async with connected(f"/ws/orders/{order_id}") as socket:
         frame = await socket.message()
     status = problem.pop("status")
+
     assert frame == problem | {"type": "error", "httpStatus": status}
 
 
@@ -281,6 +291,7 @@ def test_no_refusal_leaves_a_blank_in_what_it_says(kind: type[Exception]) -> Non
         NotCancellable: (Status.FAILED,),
     }
     found = refusal(kind(*about.get(kind, ())))
+
     assert found is not None
     assert (found["status"], found["error"]) == (REFUSALS[kind].status, REFUSALS[kind].code)
     assert not {"{", "}"} & set(found["detail"])
@@ -327,6 +338,7 @@ async def test_head_and_options_are_answered() -> None:
     for path in ("/api/orders", f"/api/orders/{order_id}", "/health"):
         assert (await request("HEAD", path)).status == 200
     options = await request("OPTIONS", "/api/orders")
+
     assert options.status == 200
     assert set(options.json["actions"]["POST"]) >= {"tokenIn", "amountIn", "slippageBps"}
 
@@ -362,6 +374,7 @@ async def test_only_what_we_can_write_may_be_asked_for() -> None:
         await post("/execute", SELL_SOL, accept="application/xml"),
     ):
         assert_problem(answer, 406, "not_acceptable")
+
     assert count_stored() == before
 
 
@@ -461,6 +474,7 @@ async def test_a_host_that_is_not_ours_is_refused_before_anything_is_stored() ->
     with override_settings(ALLOWED_HOSTS=["testserver"]):
         refused = await post("/execute", SELL_SOL, host="evil.example")
     assert_problem(refused, 400, "bad_request")
+
     assert "ALLOWED_HOSTS" in refused.json["detail"]
     assert count_stored() == before
 
@@ -478,6 +492,7 @@ async def test_a_refused_order_is_told_field_by_field() -> None:
     before = count_stored()
     answer = await post("/execute", {"tokenIn": "SOL", "amount": "-5", "limitPrice": 90})
     assert_problem(answer, 400, "invalid_order")
+
     assert answer.json["fields"] == ["amount", "limitPrice", "tokenIn"]
     assert answer.json["errors"] == [
         {"field": "limitPrice", "code": "unknown_field", "message": "There is no such field."}
@@ -520,6 +535,7 @@ async def test_times_are_in_utc_wherever_the_database_stands() -> None:
             connection.execute(f"ALTER DATABASE {connection.info.dbname} RESET TimeZone")
     told = [order[name] for name in ("createdAt", "startedAt", "finishedAt")]
     told += [message["timestamp"] for message in messages]
+
     assert len(told) == 8
     for time in told:
         assert abs(datetime.fromisoformat(time) - at) < timedelta(minutes=1)
@@ -531,6 +547,7 @@ async def test_an_accepted_order_is_among_the_active_ones_until_it_ends(
     order_id = await submit()
     await hints_of_this_loop().drained()
     snapshot: Any = redis_client.hget(ACTIVE_ORDERS, order_id)
+
     assert json.loads(snapshot)["status"] == "pending"
     await request("POST", f"/api/orders/{order_id}/cancel")
     assert not redis_client.hexists(ACTIVE_ORDERS, order_id)

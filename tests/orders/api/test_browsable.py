@@ -83,6 +83,7 @@ async def fill_in(form: Form, cookies: dict[str, str], **values: str) -> Answer:
 @pytest.mark.parametrize("path", ["/api/orders/execute", "/api/orders", "/execute/"])
 async def test_a_person_finds_a_form_with_every_field_of_an_order(path: str) -> None:
     form = Page(await get(path, **BROWSER)).order_form
+
     assert form.method.upper() == "POST"
     assert form.action == path
     assert set(form.fields) == {
@@ -96,6 +97,7 @@ async def test_a_person_finds_a_form_with_every_field_of_an_order(path: str) -> 
 async def test_a_person_sends_an_order_by_the_form_and_is_led_on_from_it() -> None:
     page = await get("/api/orders/execute", **BROWSER)
     answer = await fill_in(Page(page).order_form, page.cookies, **SELL_SOL)
+
     assert answer.status == 201
     found = Page(answer)
     assert "Order received and queued" in found.text
@@ -110,6 +112,7 @@ async def test_the_form_is_filled_in_and_can_be_sent_as_it_is() -> None:
     form = Page(page).order_form
     filled = {name: value for name, value in form.fields.items() if value}
     filled.pop("csrfmiddlewaretoken")
+
     assert filled == EXAMPLE
     answer = await fill_in(form, page.cookies)
     assert answer.status == 201
@@ -118,6 +121,7 @@ async def test_the_form_is_filled_in_and_can_be_sent_as_it_is() -> None:
 async def test_a_form_may_come_as_multipart_as_the_page_asks() -> None:
     page = await get("/api/orders", **BROWSER)
     form = Page(page).order_form
+
     assert form.encoding == "multipart/form-data"
     values = form.fields | SELL_SOL
     parts = [
@@ -139,6 +143,7 @@ async def test_a_form_filled_in_wrongly_is_shown_with_what_is_wrong() -> None:
     page = await get("/api/orders", **BROWSER)
     before = count_stored()
     answer = await fill_in(Page(page).order_form, page.cookies, **SELL_SOL | {"amountIn": "-1"})
+
     assert answer.status == 400
     shown = Page(answer)
     assert "The amount must be above zero." in shown.text
@@ -154,6 +159,7 @@ async def test_a_form_that_gives_a_field_twice_is_refused_and_nothing_is_stored(
     answer = await request(
         "POST", "/execute", urlencode(fields).encode(), content_type=FORM, cookie=cookie
     )
+
     assert (answer.status, answer.json["error"]) == (400, "invalid_request")
     assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [
         ("amountIn", "given_twice")
@@ -165,6 +171,7 @@ async def test_a_list_of_venues_sent_as_json_stays_one_in_the_form() -> None:
     refused = SELL_SOL | {"amountIn": "-1", "venues": ["raydium", "meteora"]}
     page = await post("/api/orders", refused, **BROWSER)
     answer = await fill_in(Page(page).order_form, page.cookies, amountIn="1")
+
     assert answer.status == 201
     stored = await get(answer.headers["location"])
     assert stored.json["venues"] == ["raydium", "meteora"]
@@ -187,6 +194,7 @@ async def test_a_stored_order_is_told_though_the_database_falls_silent_behind_it
         *("POST", "/execute", body),
         **{"content_type": FORM, "cookie": "; ".join(cookies), **BROWSER, **headers},
     )
+
     assert answer.status == 201
     order_id = answer.headers["location"].rpartition("/")[2]
     assert f'"orderId": "{order_id}"' in Page(answer).text
@@ -201,6 +209,7 @@ async def test_a_person_whose_session_cannot_be_read_is_told_what_is_known(
     monkeypatch.setattr(SessionStore, "load", silent)
     form, cookies = Page(page).order_form, {"sessionid": "x" * 32, **page.cookies}
     answer = await fill_in(form, cookies, **SELL_SOL)
+
     assert answer.status == 503
     assert "Nothing was stored" in Page(answer).text
     answer = await fill_in(form, cookies, **SELL_SOL, clientOrderId="c")
@@ -217,6 +226,7 @@ async def test_what_breaks_behind_an_answer_does_not_deny_an_order(
     form = Page(page).order_form
     form.method = method
     answer = await fill_in(form, page.cookies, **SELL_SOL)
+
     assert (answer.status, answer.json["error"]) == (503, "database_unavailable")
     assert ("try again" in answer.json["detail"]) == is_denied
     assert ("Look at /api/orders before" in answer.json["detail"]) == (not is_denied)
@@ -258,6 +268,7 @@ async def test_a_form_on_another_site_sends_nothing_in_our_name(stolen: dict[str
     before = count_stored()
     cookie = f"csrftoken={page.cookies['csrftoken']}"
     answer = await request("POST", "/execute", body, content_type=FORM, cookie=cookie)
+
     assert (answer.status, answer.json["error"]) == (403, "permission_denied")
     answer = await request("POST", "/execute", body, content_type=FORM)
     assert (answer.status, answer.json["error"]) == (415, "unsupported_media_type")
@@ -275,6 +286,7 @@ async def test_a_form_from_another_site_is_refused_even_with_the_token() -> None
         cookie=f"csrftoken={token}",
         origin="https://another.example",
     )
+
     assert answer.status == 403
 
 
@@ -284,6 +296,7 @@ async def test_a_form_on_another_site_cancels_nothing() -> None:
         path = f"/api/orders/{order_id}/cancel"
         answer = await request("POST", path, b"", content_type=content_type)
         assert answer.status == 403
+
     assert (await get(f"/api/orders/{order_id}")).json["status"] == "pending"
 
 
@@ -291,6 +304,7 @@ async def test_the_page_of_an_order_leads_to_its_log_its_cancellation_and_all_ot
     order_id = await submit()
     page = Page(await get(f"/api/orders/{order_id}", **BROWSER))
     order_url = f"http://testserver/api/orders/{order_id}"
+
     assert {f"{order_url}/events", f"{order_url}/cancel"} < set(page.links)
     assert "http://testserver/api/orders" in page.links
     assert f"ws://testserver/ws/orders/{order_id}" in page.text
@@ -304,6 +318,7 @@ async def test_what_cannot_be_cancelled_has_no_link_to_do_it(is_submitted: bool)
     else:
         await confirm(order_id)
     page = Page(await get(f"/api/orders/{order_id}", **BROWSER))
+
     assert not [link for link in page.links if link.endswith("/cancel")]
 
 
@@ -312,6 +327,7 @@ async def test_the_page_of_an_order_cancels_it_by_a_button() -> None:
     page = await get(f"/api/orders/{order_id}", **BROWSER)
     (form,) = (form for form in Page(page).forms if form.action.endswith("/cancel"))
     answer = await fill_in(form, page.cookies)
+
     assert answer.status == 200
     assert '"status": "cancelled"' in Page(answer).text
     assert (await get(f"/api/orders/{order_id}")).json["status"] == "cancelled"
@@ -329,6 +345,7 @@ async def test_only_staff_is_led_to_the_admin(is_staff: bool, links: int) -> Non
         sent = await post("/execute", SELL_SOL, cookie=cookie, x_csrftoken=token)
         listed = (await get("/api/orders", cookie=cookie)).json["results"]
     admin = f"http://testserver/admin/orders/order/{order_id}/change/"
+
     assert page.links.count(admin) == links
     assert [order["orderId"] for order in listed] == [sent.json["orderId"]]
     assert [len({"admin"} & set(order["links"])) for order in listed] == [links]

@@ -108,6 +108,7 @@ async def test_two_spellings_of_one_thing_and_what_cannot_be_had_are_refused_by_
         canonical(sent)
     before = count_stored()
     answer = await post("/api/orders/execute", sent)
+
     assert (answer.status, answer.json["error"]) == (400, "invalid_order")
     assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [(field, code)]
     assert answer.json["fields"] == sorted(sent)
@@ -117,6 +118,7 @@ async def test_two_spellings_of_one_thing_and_what_cannot_be_had_are_refused_by_
 async def test_a_refusal_names_the_fields_as_the_client_did() -> None:
     sent = {"userId": "u", "inputToken": "XYZ", "outputToken": "USDC", "amount": 1}
     by_http = (await post("/orders", sent)).json
+
     assert [one["field"] for one in by_http["errors"]] == ["inputToken"]
     assert by_http["fields"] == sorted(sent)
     async with connected("/orders") as socket:
@@ -134,6 +136,7 @@ async def test_a_field_that_touches_price_or_size_is_never_dropped() -> None:
 async def test_an_order_says_what_was_ignored_and_is_nobodys_by_it() -> None:
     owner = make_account()
     answer = await post("/api/orders/execute", SELL_SOL | {"userId": owner.name, "wallet": "w"})
+
     assert (answer.status, answer.json["ignored"]) == (201, ["userId", "wallet"])
     assert (await get("/api/orders", **owner.headers)).json["results"] == []
     async with connected("/api/orders/execute") as socket:
@@ -154,6 +157,7 @@ async def test_nothing_foreign_reaches_what_is_stored() -> None:
         {name: value for name, value in one["data"]["order"].items() if name in SELL_SOL}
         for one in events
     ]
+
     assert asked[0] == asked[1] == SELL_SOL
     assert events[0]["data"]["order"].keys() == events[1]["data"]["order"].keys()
 
@@ -164,6 +168,7 @@ async def test_an_order_sent_again_is_answered_the_same_in_a_foreign_dialect_too
     first = await post("/api/orders/execute", sent, **headers)
     again = await post("/api/orders/execute", sent, **headers)
     ours = await post("/api/orders/execute", SELL_SOL, **headers)
+
     assert (first.status, again.status, ours.status) == (201, 200, 200)
     assert again.json == first.json
     assert ours.json == {name: one for name, one in first.json.items() if name != "ignored"}
@@ -203,6 +208,7 @@ async def test_a_number_with_the_noise_of_a_double_is_taken_as_it_was_meant(
     else:
         assert (answer.status, answer.json["amountIn"]) == (201, taken)
     text = await post("/execute", (body % f'"{number}"').encode())
+
     assert text.json["errors"][0]["code"] == "too_precise", "a string is exact"
 
 
@@ -270,6 +276,7 @@ async def test_a_list_is_also_under_orders_and_offset_is_zero_alone() -> None:
     headers = make_account().headers
     await post("/execute", SELL_SOL, **headers)
     page = (await get("/api/orders?limit=5&offset=0", **headers)).json
+
     assert page["orders"] == page["results"]
     assert len(page["orders"]) == 1
     assert (await get("/api/orders?offset=1", **headers)).json["errors"][0]["field"] == "offset"
@@ -298,6 +305,7 @@ async def test_an_order_is_followed_to_its_end_in_numbers(path: str) -> None:
     await confirm(order_id)
     async with connected(path.format(order_id.upper())) as socket:
         messages, code = await socket.rest()
+
     assert [one["status"] for one in messages][-1] == "confirmed"
     assert [one["seq"] for one in messages] == [1, 2, 3, 4, 5]
     assert {one["type"] for one in messages} == {"status_update"}
@@ -359,6 +367,7 @@ async def test_orders_that_messages_name_are_followed_on_one_socket(
         await socket.send({"type": "ping"})
         assert await socket.message() == {"type": "pong"}, "it stays open"
     told = [(one["orderId"], one["status"]) for one in messages]
+
     assert [status for one, status in told if one == live] == ["pending", "routing", "cancelled"]
     assert [status for one, status in told if one == ended][-1] == "confirmed"
     assert isinstance(messages[4]["executedPrice"], float)
@@ -455,6 +464,7 @@ async def test_a_socket_whose_orders_have_ended_waits_and_is_closed(
         monkeypatch.setattr(subscriptions, "NOTHING_SECONDS", 0.01)
         await confirm(order_id)
         messages, code = await socket.rest()
+
     assert [one["status"] for one in messages][-1] == "confirmed"
     assert code == 1000
 
@@ -466,6 +476,7 @@ async def test_so_many_orders_are_followed_and_no_more(monkeypatch: pytest.Monke
             assert (await told_of(socket, await submit()))["status"] == "pending"
         await socket.send({"orderId": await submit()})
         messages, code = await socket.rest()
+
     assert [one["error"] for one in messages] == ["too_many_orders"]
     assert code == 4429
 
@@ -526,6 +537,7 @@ PREFLIGHT = {
 @pytest.mark.parametrize("path", ["/api/orders/execute", "/execute/", "/api/orders", "/api/health"])
 async def test_a_browser_is_told_that_a_listed_page_may_send_orders(path: str) -> None:
     answer = await request("OPTIONS", path, **PREFLIGHT)
+
     assert (answer.status, answer.body) == (204, b"")
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert "POST" in answer.headers["access-control-allow-methods"]

@@ -137,6 +137,7 @@ def test_metrics_without_a_token_are_for_this_machine(peer: str, may: bool) -> N
 async def test_metrics_are_for_who_has_the_token_wherever_he_is() -> None:
     by_proxy = {"x_forwarded_for": "203.0.113.7"}
     right = await get("/metrics", authorization=f"bearer {TOKEN}", **by_proxy)
+
     assert right.status == 200
     for word in (f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer ", TOKEN, "Bearer \xff"):
         wrong = await get("/metrics", authorization=word, **by_proxy)
@@ -281,6 +282,7 @@ async def test_an_address_has_so_many_sockets_that_are_nobodys(
         assert (refused.status, refused.json["error"]) == (429, "too_many_sockets")
         assert refused.headers["retry-after"] == "5"
         await is_told_in_a_frame(origin=PAGE)
+
     assert limits_in(caplog) == {("sockets", None)}
     assert (await handshake(ENTRY)).status == 101
 
@@ -301,6 +303,7 @@ async def test_an_account_has_so_many_sockets_and_another_its_own(
         assert limits_in(caplog) == {("sockets", alice.id)}
         assert (await handshake(ENTRY, **bob.headers)).status == 101
         assert (await handshake(ENTRY)).status == 101, "nor does it take its address's places"
+
     assert (await handshake(ENTRY, **alice.headers)).status == 101
 
 

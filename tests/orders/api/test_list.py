@@ -63,6 +63,7 @@ async def test_a_list_shows_orders_as_they_are_shown_alone() -> None:
     await confirm(order_id)
     page = (await get("/orders/")).json
     alone = (await get(f"/api/orders/{order_id}")).json
+
     assert page["results"] == page["orders"] == [alone["order"]]
     assert (page["next"], page["previous"]) == (None, None)
 
@@ -74,6 +75,7 @@ async def test_pages_go_back_from_the_newest_and_forth_again(is_one_time: bool) 
         await set_all_to_one_time()
     newest_first = sorted(made, reverse=True)
     found, last = await walk("/api/orders?limit=2")
+
     assert found == [newest_first[:2], newest_first[2:4], newest_first[4:]]
     again, _ = await walk(last, "previous")
     assert again == found[::-1]
@@ -84,6 +86,7 @@ async def test_orders_that_come_in_between_move_no_page() -> None:
     first = (await get("/api/orders?limit=2")).json
     late = [await submit() for _ in range(3)]
     second = (await get(first["next"].removeprefix("http://testserver"))).json
+
     assert [order["orderId"] for order in second["results"]] == made[1::-1]
     back, _ = await walk(second["previous"], "previous")
     assert back == [made[:1:-1], late[1::-1], [late[2]]]
@@ -94,6 +97,7 @@ async def test_pages_keep_what_was_asked_for() -> None:
         await submit(BUY_JUP)
         await submit(SELL_SOL)
     found, last = await walk("/api/orders?limit=2&side=buy&market=JUP/USDC")
+
     assert [len(page) for page in found] == [2, 1]
     assert "side=buy" in last
     assert len({order for page in found for order in page}) == 3
@@ -103,6 +107,7 @@ async def test_pages_keep_what_was_asked_for() -> None:
 async def test_a_page_that_looked_through_enough_goes_on_from_there() -> None:
     made = [await submit(BUY_JUP), *[await submit() for _ in range(5)]]
     found, last = await walk("/api/orders?side=buy")
+
     assert found == [[], [], made[:1]]
     again, _ = await walk(last, "previous")
     assert [order for page in again for order in page] == made[:1]
@@ -128,6 +133,7 @@ async def test_each_filter_finds_what_it_names() -> None:
     failed = await submit()
     await Walker(failed).walk(Status.ROUTING, Status.FAILED)
     everything = [failed, confirmed, bought, pending]
+
     assert await ids() == everything
     for query, found in {
         "status=pending": [pending],
@@ -153,6 +159,7 @@ async def test_each_filter_finds_what_it_names() -> None:
 async def test_a_range_of_time_holds_its_beginning_and_not_its_end() -> None:
     made = [await submit() for _ in range(3)]
     times = [(await get(f"/api/orders/{order_id}")).json["createdAt"] for order_id in made]
+
     assert await ids(f"createdAfter={times[1]}") == made[:0:-1]
     assert await ids(f"createdBefore={times[1]}") == made[:1]
     assert await ids(f"createdAfter={times[0]}&createdBefore={times[2]}") == made[1::-1]
@@ -263,6 +270,7 @@ async def test_whether_an_order_has_arrived_is_for_its_account_and_nobody_hears_
 ) -> None:
     await submit(SELL_SOL | {"clientOrderId": "mine-1"})
     other = await get("/api/orders?clientOrderId=mine-1", **make_account().headers)
+
     assert (other.status, other.json["results"]) == (200, [])
     monkeypatch.delitem(CREDENTIALS, "authorization")
     nobody = await get("/api/orders?clientOrderId=mine-1")

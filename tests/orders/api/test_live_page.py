@@ -11,6 +11,7 @@ BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 @pytest.mark.parametrize("path", ["/", "/test", "/test/"])
 async def test_the_page_offers_every_market_and_sets_no_cookie(path: str) -> None:
     answer = await get(path, **BROWSER)
+
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.cookies == {}
@@ -24,6 +25,7 @@ async def test_the_page_offers_every_market_and_sets_no_cookie(path: str) -> Non
 
 async def test_the_page_holds_no_script_and_no_style_of_its_own() -> None:
     text = (await get("/")).text
+
     assert text.count("<script") == 2
     assert '<script id="engine" type="application/json">' in text
     assert '<script type="module" src="/static/orders/live.js">' in text
@@ -38,6 +40,7 @@ async def test_orders_are_not_sent_to_the_page() -> None:
 
 async def test_browsers_ask_each_time_whether_a_file_is_still_the_same() -> None:
     file = await get("/static/orders/live.js")
+
     assert file.status == 200
     assert file.headers["content-type"].startswith("text/javascript")
     assert file.headers["cache-control"] == "no-cache"

@@ -107,6 +107,7 @@ async def test_a_crowd_of_junk_symbols_costs_a_read_a_second(reads: list[float])
         )
         assert all(codes(answer) == {"tokenIn": "unknown_token"} for answer in answers)
     seconds = time.monotonic() - start
+
     assert len(reads) <= 1 + seconds / PAUSE
     gaps = [later - earlier for earlier, later in itertools.pairwise(reads)]
     assert all(gap >= PAUSE for gap in gaps)
@@ -156,6 +157,7 @@ async def test_a_closed_market_refuses_new_orders_by_a_code_of_its_own() -> None
     order_id = await submit()
     close("SOL", "USDC")
     await read_as_if_with_the_heartbeat()
+
     assert codes(await post("/api/orders", SELL_SOL)) == {"tokenIn": "market_closed"}
     wrapped = {"baseToken": "WSOL", "quoteToken": "USDC", "side": "buy", "amountOut": 1}
     assert codes(await post("/api/orders", wrapped)) == {"baseToken": "market_closed"}
@@ -178,6 +180,7 @@ async def test_two_hops_need_a_way_that_is_open() -> None:
     order = {"tokenIn": "JUP", "tokenOut": "USDT", "amountIn": "1"}
     close("JUP", "USDC")
     await read_as_if_with_the_heartbeat()
+
     assert (await post("/api/orders", order)).status == 201
     (shown,) = [m for m in await listed() if m["market"] == "JUP/USDT"]
     assert shown["through"] == ["SOL"]
@@ -192,6 +195,7 @@ async def test_an_order_is_shown_by_a_process_that_does_not_know_its_token_yet()
     order_id = await submit({"tokenIn": "NEW", "tokenOut": "USDC", "amountIn": "1.001"})
     registry._copy = registry.Copy(REGISTRY, ([], []))
     shown = await get(f"/api/orders/{order_id}")
+
     assert (shown.status, shown.json["amountIn"]) == (200, "1.001")
 
 
@@ -220,6 +224,7 @@ async def listed() -> list[dict[str, Any]]:
 
 async def test_the_list_has_every_token_and_every_pair_with_the_way_it_is_traded() -> None:
     answer = await get("/api/markets/")
+
     assert [token["symbol"] for token in answer.json["tokens"]] == [t.symbol for t in TOKENS]
     assert answer.json["tokens"][-1] == {
         "symbol": "BONK",
@@ -242,6 +247,7 @@ async def test_the_list_has_every_token_and_every_pair_with_the_way_it_is_traded
 
 async def test_the_list_is_sent_again_only_when_it_has_changed() -> None:
     first = await get("/api/markets")
+
     assert first.headers["cache-control"] == "public, max-age=3"
     for tag in (first.headers["etag"], f"W/{first.headers['etag']}"):
         again = await get("/api/markets", if_none_match=tag)
@@ -267,5 +273,6 @@ async def test_orders_are_listed_by_a_market_that_was_added() -> None:
     add_market("NEW", "USDC")
     order_id = await submit({"tokenIn": "NEW", "tokenOut": "USDC", "amountIn": "1"})
     shown = await get(f"/api/orders/{order_id}")
+
     assert shown.json["baseToken"] == "NEW"
     assert (await get("/api/orders?market=NEW/USDC")).status == 200

@@ -77,6 +77,7 @@ def test_the_schema_is_valid_and_generated_without_a_warning(tmp_path: Path) -> 
 
 def test_every_path_is_there_once_and_every_operation_has_its_own_name() -> None:
     entries = {path.rstrip("/") for path in entry_paths()}
+
     assert set(declared.ENTRIES) == entries
     others = {
         "/api/orders/{order_id}",
@@ -104,6 +105,7 @@ def test_every_example_has_the_shape_it_illustrates(name: str, content: Any) -> 
 
 def test_the_examples_of_requests_are_orders_in_every_dialect() -> None:
     body = operation("placeOrder")["requestBody"]
+
     assert body["required"]
     shown = body["content"]["application/json"]["examples"]
     assert {f"Dialect{name}" for name in "ABCDE"} < {name.replace(" ", "") for name in shown}
@@ -145,6 +147,7 @@ async def test_answers_have_the_shapes_that_are_promised() -> None:
     accepted = await post("/api/orders/execute", SELL_SOL)
     assert_promised(accepted, "placeOrder")
     headers = operation("placeOrder")["responses"]["201"]["headers"]
+
     assert {name.lower() for name in headers} <= set(accepted.headers)
     order_id = accepted.json["orderId"]
     for path in ENTRY_PATHS:
@@ -196,6 +199,7 @@ async def test_errors_have_the_shapes_that_are_promised() -> None:
 
 async def test_the_schema_is_served_as_json_and_as_yaml() -> None:
     plain = await get("/api/schema")
+
     assert plain.headers["content-type"] == "application/json"
     assert plain.json["openapi"].startswith("3.1")
     for answer in (
@@ -211,6 +215,7 @@ async def test_the_schema_is_served_as_json_and_as_yaml() -> None:
 
 async def test_swagger_loads_nothing_from_elsewhere_and_has_nothing_inline() -> None:
     page = await get("/api/docs", accept="text/html")
+
     assert page.status == 200
     for foreign in ("http://", "https://", "<style", "style="):
         assert foreign not in page.text

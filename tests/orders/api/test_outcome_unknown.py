@@ -68,6 +68,7 @@ async def test_an_order_whose_commit_lost_its_answer_is_found_by_the_id_that_was
         watch = Watch()
         answer = await post("/execute", SELL_SOL)
         watch.assert_within(SOON)
+
     assert (answer.status, answer.json["error"]) == (503, "outcome_unknown")
     assert answer.headers["retry-after"] == str(answer.json["retryAfter"])
     assert answer.json["wsUrl"].endswith(answer.json["orderId"])
@@ -80,6 +81,7 @@ async def test_what_was_never_sent_is_said_not_to_be_stored(
     stored = count_stored()
     async with cut_off(database, make_journal, monkeypatch, None):
         answer = await post("/execute", SELL_SOL)
+
     assert (answer.status, answer.json["error"]) == (503, "database_unavailable")
     assert "Nothing was stored" in answer.json["detail"]
     assert count_stored() == stored
@@ -96,6 +98,7 @@ async def test_with_a_key_sending_again_is_enough(
         answer = await post("/execute", SELL_SOL, **owner.headers, **key)
         assert proxy.cuts == 1
     monkeypatch.undo()
+
     assert submission.journal_of_this_loop is journal
     again = await post("/execute", SELL_SOL, **owner.headers, **key)
     assert (answer.status, again.status) == (503, 200)
@@ -193,6 +196,7 @@ async def test_a_repeated_order_is_found_whatever_market_backlog_and_limit_say(
             second.json["orderId"],
         ]
     other = await post("/execute", SELL_SOL | {"amountIn": "2"}, **by_key)
+
     assert (other.status, other.json["error"]) == (422, "idempotency_key_reused")
 
 
@@ -205,6 +209,7 @@ async def test_a_repeated_order_without_tokens_is_found_when_the_default_market_
     first = await post("/orders", order, **headers)
     settings.DEFAULT_MARKET = "JUP/USDC"
     again = await post("/orders", json.loads(json.dumps(order)), **headers)
+
     assert (again.status, again.json["orderId"]) == (200, first.json["orderId"])
 
 
@@ -213,6 +218,7 @@ async def test_a_stored_order_whose_key_cannot_be_looked_up_is_not_said_to_be_mi
 ) -> None:
     owner = make_account()
     headers = {"idempotency_key": "k"} | owner.headers
+
     assert (await post("/execute", SELL_SOL, **headers)).status == 201
     async with cut_off(database, make_journal, monkeypatch, None):
         again = await post("/execute", SELL_SOL, **headers)
@@ -225,6 +231,7 @@ async def test_nor_is_it_on_a_socket(
 ) -> None:
     owner = make_account()
     named = SELL_SOL | {"clientOrderId": "c"}
+
     assert (await post("/execute", named, **owner.headers)).status == 201
     async with (
         connected("/execute", **owner.headers) as socket,
@@ -244,6 +251,7 @@ async def test_nor_is_one_whose_api_key_cannot_be_looked_up(
     owner = make_account()
     order = SELL_SOL | ({"clientOrderId": "c"} if by == "field" else {})
     headers = owner.headers | ({"idempotency_key": "k"} if by == "header" else {})
+
     assert (await post("/execute", order, **headers)).status == 201
     lose_api_keys(monkeypatch)
     accept = {"accept": "application/json, text/html;q=0.1"} if is_browser else {}
@@ -262,6 +270,7 @@ async def test_nor_is_it_on_a_socket_whose_api_key_cannot_be_looked_up(
 ) -> None:
     owner = make_account()
     named = SELL_SOL | {"clientOrderId": "c"}
+
     assert (await post("/execute", named, **owner.headers)).status == 201
     lose_api_keys(monkeypatch)
     async with connected("/execute", **owner.headers) as socket:
@@ -278,6 +287,7 @@ async def test_nor_is_one_that_is_repeated_while_it_is_stored_and_meets_a_limit(
     settings.ACCOUNT_RATE_LIMIT = Rate(1, 3600)
     owner = make_account()
     named = SELL_SOL | {"clientOrderId": "c"}
+
     assert (await post("/execute", named, **owner.headers)).status == 201
     for door in (submission, consumers):
         monkeypatch.setattr(door, "accepted_before", _nothing)

@@ -53,6 +53,7 @@ async def test_without_the_database_a_process_lives_and_is_not_ready() -> None:
     with database_away():
         ready = await get("/readyz")
         live = await get("/livez")
+
     assert (ready.status, live.status) == (503, 200)
     assert ready.json == {"status": "not_ready", "reasons": ["the database does not answer"]}
     assert (await get("/readyz")).status == 200
@@ -98,6 +99,7 @@ async def test_readiness_does_not_wait_for_metrics_that_wait_for_a_lock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(metrics, "FRESH_SECONDS", -1.0)
+
     assert (await get("/readyz")).status == 200
     async with (
         await psycopg.AsyncConnection.connect(conninfo()) as holder,
@@ -144,6 +146,7 @@ async def test_metrics_that_do_not_come_are_told_as_a_database_that_does_not_ans
         answer = await get("/metrics")
     finally:
         is_over.set()
+
     assert answer.status == 200
     assert "engine_database_up 0.0" in answer.text
 
@@ -154,6 +157,7 @@ async def test_a_process_whose_part_stands_still_says_so_before_it_ends(
     stuck = Witness()
     monkeypatch.setattr(probes, "witness", stuck)
     stuck.turned("the heartbeat")
+
     assert (await get("/livez")).status == 200
     for _ in range(STILL_LOOKS):
         stuck.look()

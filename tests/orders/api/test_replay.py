@@ -17,5 +17,6 @@ def test_what_other_systems_send_is_served_as_often_as_the_document_says(
         running.worker()
         running.scheduler()
         counts = asyncio.run(replay(running.web().address))
+
     assert [one.faults for one in counts if one.faults] == []
     assert as_table(counts) in DOCUMENT.read_text()

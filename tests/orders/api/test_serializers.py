@@ -354,6 +354,7 @@ def test_an_amount_beside_a_side_alone_is_of_the_base_token_and_beside_any_token
 ) -> None:
     alone = read({"side": side, "amount": amount})
     fixed = alone.amount_out if alone.side is Side.BUY else alone.amount_in
+
     assert fixed == alone.market.base.to_atoms(amount)
     partner = {"tokenIn": "tokenOut", "tokenOut": "tokenIn"}.get(field) or (
         "quoteToken" if field == "baseToken" else "baseToken"
@@ -433,6 +434,7 @@ def test_whatever_is_sent_is_an_order_with_one_payable_amount_or_is_refused(
         return
     event("accepted")
     (amount,) = (one for one in (found.amount_in, found.amount_out) if one is not None)
+
     assert 0 < amount <= MOST_ATOMS
     assert 0 <= found.slippage_bps <= 5_000
     assert not found.market.base.same_asset_as(found.market.quote)
@@ -450,6 +452,7 @@ def test_an_amount_goes_in_and_out_without_changing_by_an_atom(token: Token, ato
     written = decimal(token, atoms)
     other = USDC if token.mint != USDC.mint else USDT
     sent = {"tokenIn": token.symbol, "tokenOut": other.symbol}
+
     assert read(sent | {"amountIn": written}).amount_in == atoms
     turned = {"tokenIn": other.symbol, "tokenOut": token.symbol}
     assert read(turned | {"amountOut": written}).amount_out == atoms
@@ -543,6 +546,7 @@ def test_an_order_is_worth_no_more_than_one_may_be_whichever_token_its_amount_is
     sent: dict[str, Any], worth: int, settings: Any
 ) -> None:
     settings.MAX_ORDER_VALUE = Decimal(worth)
+
     assert read_new_order(sent) == read(sent)
     settings.MAX_ORDER_VALUE = Decimal(worth) - Decimal("0.000001")
     with pytest.raises(InvalidOrder) as refused:
@@ -561,6 +565,7 @@ def test_an_order_whose_value_nobody_can_tell_is_refused_where_orders_have_a_lim
     known = Registry([SOL, USDC, lonely, RAY], [Market(lonely, RAY, Decimal(1))])
     monkeypatch.setattr("orders.api.serializers.registry", lambda: known)
     sent = {"tokenIn": "LONE", "tokenOut": "RAY", "amount": 1}
+
     assert read_new_order(sent).market.base == lonely
     settings.MAX_ORDER_VALUE = Decimal(10**9)
     with pytest.raises(InvalidOrder) as refused:

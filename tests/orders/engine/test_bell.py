@@ -62,6 +62,7 @@ async def test_who_hears_a_bell_lets_the_next_one_ring(queue: Queue) -> None:
     ringer = bell.Ringer()
     await ringer.heard()
     await ringer.close()
+
     assert bell.ring()
 
 
@@ -79,6 +80,7 @@ def test_no_two_bells_are_the_same_message(queue: Queue) -> None:
         bell.ring()
         (message,) = queue.messages()
         ids.add((message["headers"]["id"], message["properties"]["delivery_tag"]))
+
     assert len(ids) == 3
 
 
@@ -136,6 +138,7 @@ async def test_a_stranger_who_listens_to_everything_is_not_taken_for_a_worker(
         ringer = bell.Ringer()
         ringer.ring_soon()
         await ringer.close()
+
     assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
 
 
@@ -145,6 +148,7 @@ def test_all_that_is_ours_has_our_name_and_the_number_of_the_database(queue: Que
         message = connection.SimpleQueue(settings.CELERY_TASK_DEFAULT_QUEUE).get(timeout=60)
         names: Any = queue.client.keys("*")
         message.ack()
+
     assert {name.decode() for name in names} == {
         *("engine:0:bell:route_and_execute_orders", "engine:0:_kombu.binding.bells"),
         *("engine:0:unacked", "engine:0:unacked_index"),
@@ -156,6 +160,7 @@ def test_tasks_of_others_are_left_where_they_are(queue: Queue) -> None:
     shop.send_task("shop.tasks.sell")
     with app.connection_for_read() as connection, pytest.raises(Empty):
         connection.SimpleQueue(settings.CELERY_TASK_DEFAULT_QUEUE).get(block=False)
+
     assert queue.client.llen("celery") == 1
     shop.close()
 
@@ -192,6 +197,7 @@ def test_junk_in_the_list_is_passed_over_and_the_next_bell_is_heard(
         assert heard == []
         bell.ring()
         wait_for(lambda: connection.drain_events(timeout=60) or heard)
+
     assert heard == [bell.ROUTE_AND_EXECUTE]
 
 

@@ -231,6 +231,7 @@ def test_a_call_that_comes_as_the_carrier_ends_is_never_lost(run: Run) -> None:
         store_many(1)
         running.carry()
     wait_for(lambda: value(OPEN) == 0)
+
     assert running.errors == []
 
 
@@ -439,6 +440,7 @@ def test_a_database_that_is_away_is_an_error_for_celery_to_retry(
         running.carry().join(DEADLINE)
         (error,) = running.errors
         assert isinstance(error, psycopg.OperationalError)
+
     assert value("SELECT status FROM orders") == "pending"
 
 
@@ -471,6 +473,7 @@ def test_who_hears_the_bell_in_vain_leaves_it_to_the_other_who_lingers(
     wait_for(lambda: listeners(queue) == 1)
     ring()
     carrying.join(DEADLINE)
+
     assert not carrying.is_alive()
     assert queue.tasks() == []
 
@@ -582,6 +585,7 @@ def test_a_busy_worker_leaves_a_suspect_to_others_for_some_looks(
     for _ in range(PATIENCE):
         assert named == []
         lookout.look()
+
     assert named == [(suspect, True)]
     gate.open()
     carrying.join(DEADLINE)

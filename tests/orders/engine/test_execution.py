@@ -462,6 +462,7 @@ async def test_an_order_for_a_fixed_output_is_bounded_by_its_input(
     order_id = await executed(
         journal, database, lands(), side="buy", amount_in=None, amount_out=2_000_000_000
     )
+
     assert await database.order(order_id, "status") == "confirmed"
     assert await database.order(order_id, "filled_out") == 2_000_000_000
     most = await database.order(order_id, "max_in")
@@ -714,6 +715,7 @@ async def test_an_order_beyond_what_all_may_move_a_price_is_told_how_to_ask_for_
         )
         for constraints in (None, {"maxPriceImpactBps": 500})
     ]
+
     assert await database.order(unlimited, "failure_code") == "price_impact_too_high"
     assert await database.order(unlimited, "attempts") == 1
     reason = await database.order(unlimited, "failure_reason")
@@ -803,6 +805,7 @@ async def test_an_order_for_a_token_that_this_process_does_not_know_yet_is_execu
     amount = 7 * 10**decimals if decimals < 18 else 7 * 10**14  # no pool has room for more
     order_id = await accepted(journal, base="NEW", quote="USDC", amount_in=amount)
     await carry_to_the_end(journal, Execution(journal, exchange), database)
+
     assert await statuses(database, order_id) == CONFIRMED
     assert await database.order(order_id, "filled_in") == amount
 
@@ -816,6 +819,7 @@ async def test_an_order_goes_on_when_its_market_is_closed(
     change("UPDATE markets SET takes_orders = false")
     await registry.read_again()
     await carry_to_the_end(journal, Execution(journal, exchange), database)
+
     assert await statuses(database, direct) == await statuses(database, hops) == CONFIRMED
 
 
@@ -827,6 +831,7 @@ async def test_an_order_keeps_its_two_hops_when_its_pair_gets_pools_the_other_wa
     add_market("USDT", "JUP", "2")
     await registry.read_again()
     await carry_to_the_end(journal, Execution(journal, exchange), database)
+
     assert await statuses(database, order_id) == CONFIRMED
     route = (await database.log(order_id))[2][1]
     assert {leg["market"] for leg in route["legs"]} <= {
@@ -849,4 +854,5 @@ async def test_an_order_of_two_hops_that_is_taken_over_knows_its_legs(
         await Execution(journal, exchange).carry_order(taken)
     finally:
         registry._copy = whole
+
     assert await statuses(database, order_id) == CONFIRMED

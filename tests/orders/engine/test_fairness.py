@@ -85,6 +85,7 @@ async def test_an_order_of_a_newcomer_is_next_however_many_of_another_wait(
     (own,) = await send_all(
         journal, [new_order(owner=owner, stranger=-2 if owner is None else 0, client_order_id=name)]
     )
+
     assert own in await start(journal, 2)
 
 
@@ -100,6 +101,7 @@ async def test_fifty_senders_with_different_backlogs_get_equal_shares(
         started += await start(journal, 10)
         await send(journal, chance.choice(waiting), 3)  # those who have many send more
     shares = await senders_of(database, started)
+
     assert len(shares) == 50
     assert jain(shares.values()) >= 0.98
 
@@ -114,6 +116,7 @@ async def test_a_sender_who_comes_late_shares_equally_from_then_on(
     await send(journal, -3, 30)
     started = [one for _ in range(6) for one in await start(journal, 10)]
     shares = await senders_of(database, started)
+
     assert max(shares.values()) - min(shares.values()) <= 2
 
 
@@ -127,6 +130,7 @@ async def test_the_orders_of_one_sender_start_in_the_order_of_their_arrival(
     started: list[str] = []
     while found := await start(journal, 3):
         started += sorted((one for one in found if one in own), key=own.index)
+
     assert started == own
 
 
@@ -153,6 +157,7 @@ async def test_what_two_web_processes_take_at_once_is_no_more_than_two_in_a_turn
     most = await database.rows(
         "SELECT max(n) FROM (SELECT count(*) AS n FROM orders GROUP BY turn) t"
     )
+
     assert most[0][0] <= 3
     started = await start(journals[0], 12)
     assert (await senders_of(database, started))[-2] >= 4
@@ -163,6 +168,7 @@ async def test_a_line_that_was_worked_off_begins_anew(journal: Journal, database
     await database.rows(EMPTY_LINE)
     await send(journal, -1, 2)
     await send(journal, -2, 2)
+
     assert await database.rows("SELECT DISTINCT turn FROM orders WHERE started_at IS NULL") == [
         (0,),
         (1,),
@@ -189,6 +195,7 @@ async def test_a_clock_that_is_set_changes_no_turn(
     )
     await send(journal, -2, 20)
     started = await start(journal, 10)
+
     assert await senders_of(database, started) == {-1: 5, -2: 5}
 
 
@@ -200,6 +207,7 @@ async def test_a_twentieth_of_the_starts_is_kept_for_those_who_had_none(
 ) -> None:
     await send(journal, -1, 600)
     started = [one for _ in range(12) for one in await start(journal, 10)]
+
     assert len(started) == 95
     for sender in (-2, -3, -4, -5, -6):
         first, _ = await send(journal, sender, 2)
@@ -222,6 +230,7 @@ async def test_what_is_kept_comes_back_with_the_window(
     journal: Journal, database: Database, minute: Rate
 ) -> None:
     await send(journal, -1, 300)
+
     assert len(await start(journal, 300)) == 95
     await send(journal, -2, 300)
     assert len(await start(journal, 300)) == 1
@@ -237,6 +246,7 @@ async def test_of_few_starts_few_or_none_are_kept(
 ) -> None:
     monkeypatch.setattr(settings, "ORDER_RATE_LIMIT", Rate(count, 60))
     await send(journal, -1, 70)
+
     assert len(await start(journal, 70)) == count - kept
     for sender in (-2, -3, -4):
         await send(journal, sender)
@@ -264,6 +274,7 @@ async def test_a_sender_fills_its_share_of_what_may_wait_and_others_theirs(
     headers = owner.headers
     answers = [await post("/execute", SELL_SOL, **headers) for _ in range(12)]
     taken = [answer.status for answer in answers].count(201)
+
     assert 5 <= taken <= 10  # one that was counted and stored just now counts twice
     refused = answers[-1]
     assert (refused.status, refused.json["error"]) == (429, "too_many_waiting")
@@ -298,6 +309,7 @@ async def test_three_hundred_orders_at_once_from_one_client_are_all_taken() -> N
 
 def test_strangers_have_numbers_that_are_no_accounts_and_tell_no_address() -> None:
     numbers = {sender_of(Principal(), address) for address in ADDRESSES}
+
     assert len(numbers) == len(ADDRESSES)
     assert all(-(2**48) <= number < 0 for number in numbers)
     assert sender_of(Principal(7), ADDRESSES[0]) == 7

@@ -61,6 +61,7 @@ async def test_the_channel_layer_receives_a_hint_as_if_it_had_sent_it_itself(
         "is_final": False,
         "text": told.as_text().decode(),
     }
+
     assert by_script == own
     await layer.group_send(group_of(ORDER_ID), own)
     assert await layer.receive(channel) == by_script
@@ -74,6 +75,7 @@ async def test_hints_of_one_order_arrive_in_the_order_of_its_events(
         publisher.publish(event(seq))
         publisher.publish(event(seq, order_id=str(uuid4())))
     received = [await layer.receive(channel) for _ in range(50)]
+
     assert [hint["seq"] for hint in received] == list(range(1, 51))
     assert {hint["order_id"] for hint in received} == {ORDER_ID}
 
@@ -111,6 +113,7 @@ async def test_an_order_that_ends_is_no_longer_active(
     publisher.publish(event(1, order_id=other))
     publisher.publish(event(2, Status.CANCELLED))
     await publisher.drained()
+
     assert snapshot(redis_client) is None
     assert snapshot(redis_client, other)
 
@@ -124,6 +127,7 @@ async def test_without_redis_hints_are_dropped_and_nobody_is_kept_waiting(
     publisher.publish(event(2))  # within the pause after a failure: not even tried
     await publisher.drained()
     await publisher.close()
+
     assert [record.getMessage()[:29] for record in caplog.records] == [
         "1 hints were not published: E"
     ]
@@ -144,6 +148,7 @@ async def test_a_snapshot_that_is_none_is_written_over_and_holds_up_no_hint(
     redis_client.hset(ACTIVE_ORDERS, mapping={ORDER_ID: junk, "a stranger's": junk})
     channel = await joined(layer)
     publisher.publish(event(2))
+
     assert (await layer.receive(channel))["seq"] == 2
     await publisher.drained()
     assert snapshot(redis_client) == event(2).as_message()
@@ -162,4 +167,5 @@ async def test_hints_are_told_by_a_redis_that_does_not_keep_snapshots_and_one_wa
         publisher.publish(event(seq))
         assert (await layer.receive(channel))["seq"] == seq
         await publisher.drained()
+
     assert caplog.text.count("active orders are not kept") == 1

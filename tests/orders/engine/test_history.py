@@ -138,6 +138,7 @@ async def test_pruning_says_so_in_its_transaction_and_no_longer(
     await database.rows("SET LOCAL engine.pruning = 'on'")
     await database.rows(PRUNE.format(table=table), ended)
     await database.rows("COMMIT")
+
     assert await database.rows(f"SELECT count(*) FROM {table}") == [(0,)]
     with pytest.raises(errors.RestrictViolation, match=WRITTEN_ONCE):
         await database.rows(PRUNE.format(table=table), ended)
@@ -153,6 +154,7 @@ async def test_the_engine_works_as_a_role_that_owns_nothing(ended: str) -> None:
         "SELECT current_user, usesuper, (SELECT count(*) FROM pg_class WHERE relowner = usesysid)"
         " FROM pg_user WHERE usename = current_user",
     )
+
     assert row == (ENGINE_ROLE, False, 0)
 
 

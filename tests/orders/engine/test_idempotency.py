@@ -76,6 +76,7 @@ async def test_the_same_request_again_is_the_same_order(by: str) -> None:
     key = "mine-1" if by == "header" else None
     order = SELL_SOL if by == "header" else SELL_SOL | {"clientOrderId": "mine-1"}
     first = await send(order, key, **owner.headers)
+
     assert (first.status, "idempotent-replayed" in first.headers) == (201, False)
     await confirm(first.json["orderId"])
     same = {"tokenIn": "sol", "tokenOut": "USDC", "amount": 1.5, "slippageBps": 100}  # said so
@@ -90,6 +91,7 @@ async def test_the_same_request_again_is_the_same_order(by: str) -> None:
 async def test_another_order_under_the_same_key_is_refused() -> None:
     owner = make_account()
     first = await send(SELL_SOL | {"clientOrderId": "a"}, "k", **owner.headers)
+
     assert first.json["clientOrderId"] == "a"
     stored = count_stored()
     for change in ({"amountIn": "2"}, {"slippageBps": 5}, {"tokenOut": "USDT"}, {}):
@@ -146,6 +148,7 @@ async def test_one_key_is_one_order_however_its_header_is_written(
 async def test_two_keys_are_refused_and_nothing_is_stored(lines: list[tuple[str, str]]) -> None:
     stored = count_stored()
     answer = await send_with(*lines, owner=make_account())
+
     assert (answer.status, answer.json["error"]) == (400, "invalid_request")
     assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [
         ("Idempotency-Key", "given_twice")
@@ -166,6 +169,7 @@ async def test_a_key_under_another_name_is_refused_with_the_right_one(
 ) -> None:
     stored = count_stored()
     answer = await send_with((name, "k"), *beside, owner=make_account())
+
     assert (answer.status, answer.json["error"]) == (400, "invalid_request")
     assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [
         (name, "unknown_header")
@@ -235,6 +239,7 @@ async def test_an_order_that_names_no_tokens_or_slippage_is_not_taken_for_one_th
     owner = make_account()
     first = {"side": "sell", "amount": "1"}
     named = first | {"baseToken": "JUP", "quoteToken": "USDC", "slippageBps": 50}
+
     assert (await send(named, "k", **owner.headers)).status == 201
     for other in (first, first | {"slippageBps": 50}, named | {"slippageBps": None}):
         answer = await send(other, "k", **owner.headers)
@@ -250,6 +255,7 @@ async def test_the_same_request_at_the_same_moment_is_one_order_though_the_defau
     monkeypatch.setattr(serializers, "DEFAULT_SLIPPAGE_BPS", 7)
     monkeypatch.setattr(submission, "accepted_before", nothing)  # it is not stored yet
     again = await send(order, "k", **owner.headers)
+
     assert (again.status, again.json["orderId"]) == (200, first.json["orderId"])
     other = await send(order | {"amountIn": "2"}, "k", **owner.headers)
     assert (other.status, other.json["error"]) == (422, "idempotency_key_reused")
@@ -262,6 +268,7 @@ async def nothing(*_: object) -> None:
 @pytest.mark.parametrize("depth", [10, 300, 900])
 async def test_what_is_no_order_is_refused_under_a_known_key_too(depth: int) -> None:
     owner = make_account()
+
     assert (await send(SELL_SOL, "k", **owner.headers)).status == 201
     nested: Any = 10**30
     for _ in range(depth):
@@ -321,6 +328,7 @@ async def test_an_answer_lost_by_the_database_is_found_again(
         with pytest.raises(AlreadyAccepted) as before:
             await journal.accept(new_order(owner=owner.id, idempotency_key="k"))
         assert before.value.event == event
+
     assert await database.rows(ORDERS) == [(1,)]
 
 
@@ -333,6 +341,7 @@ async def test_an_order_of_the_default_market_is_found_again_after_the_default_h
     with override_settings(DEFAULT_MARKET="JUP/USDC"):
         again = await send(body, "k", **owner.headers)
         other = await send({"side": "buy", "amount": 10}, **owner.headers)
+
     assert (again.status, again.json) == (200, first.json)
     assert (other.json["baseToken"], other.json["amountOut"]) == ("JUP", "10")
 
@@ -344,6 +353,7 @@ async def test_an_order_is_found_again_though_it_would_be_too_large_by_now() -> 
         again = await send(SELL_SOL, "k", **owner.headers)
         stored = count_stored()
         other = await send(SELL_SOL, "l", **owner.headers)
+
     assert (again.status, again.json) == (200, first.json)
     assert (other.status, other.json["error"]) == (400, "invalid_order")
     assert other.json["errors"][0]["code"] == "too_large"
@@ -358,6 +368,7 @@ async def test_an_order_of_an_older_release_is_found_again_and_answered_with_its
         "UPDATE order_events SET data = (data #- '{order,summary}') - 'fingerprint'::text",
     )
     again = await send(SELL_SOL, "k", **owner.headers)
+
     assert (again.status, again.json) == (200, first.json)
 
 
@@ -376,6 +387,7 @@ async def test_a_socket_that_sends_an_order_again_follows_the_first_one() -> Non
     async with connected("/execute") as socket:
         await socket.send(order)
         assert (await socket.message())["error"] == "account_required"
+
     assert execute(conninfo(), ORDERS) == [(1,)]
 
 

@@ -78,6 +78,7 @@ async def test_an_order_that_a_constraint_refuses_does_not_hinder_the_others(
     found = await asyncio.gather(
         *(journal.accept(order) for order in orders), return_exceptions=True
     )
+
     assert isinstance(found[1], errors.CheckViolation)
     assert set(load(database.conninfo)) == {str(orders[0].id), str(orders[2].id)}
 
@@ -148,6 +149,7 @@ async def test_the_same_move_made_twice_happens_once(journal: Journal, database:
     found = await asyncio.gather(
         *(journal.advance(to_building(order)) for _ in range(5)), return_exceptions=True
     )
+
     assert sum(isinstance(one, Overtaken) for one in found) == 4
     assert await database.order(order.id, "seq") == 3
     assert await database.violations() == []
@@ -210,6 +212,7 @@ async def test_a_move_that_was_cut_off_is_not_taken_for_that_of_the_next_holder(
         with pytest.raises(Overtaken):
             await giving_back
         await slow.close()
+
     assert await database.violations() == []
 
 
@@ -355,6 +358,7 @@ async def test_lost_leases_are_counted_and_progress_resets_the_count(
 
 async def test_a_lease_given_back_is_free_at_once_and_not_a_lost_one(journal: Journal) -> None:
     order = await claimed(journal)
+
     assert await journal.release([order]) == {order.id}
     (again,) = await journal.claim(1, UNSUBMITTED)
     assert again.lost_leases == 0
@@ -389,6 +393,7 @@ async def test_renewing_and_moving_at_once_never_deadlocks(
     moves = [journal.advance(to_building(order)) for order in orders]
     async with asyncio.timeout(ANY_LOCK_WAIT):
         await asyncio.gather(*renewals, *moves)
+
     assert await database.violations() == []
 
 

@@ -51,6 +51,7 @@ def test_bad_input_is_named_and_nothing_is_stored(arguments: tuple[str, ...], fi
     written = io.StringIO()
     with pytest.raises(CommandError, match=field) as refused:
         call_command("place_order", *arguments, "--json", stdout=written)
+
     assert refused.value.returncode == 2
     problem = json.loads(written.getvalue())
     assert (problem["error"], problem["errors"][0]["field"]) == ("invalid_order", field)
@@ -62,6 +63,7 @@ async def test_the_standing_counts_what_waits_and_what_was_begun() -> None:
     waiting, begun, _ = await submit(), await submit(), await confirm(await submit())
     await Walker(begun).walk(Status.ROUTING)
     found = await sync_to_async(standing_now)()
+
     assert (found.waiting, found.in_flight) == (1, 1)
     assert found.oldest_waiting is not None
     created_at = (await get(f"/api/orders/{waiting}")).json["createdAt"]
@@ -131,6 +133,7 @@ def test_an_order_that_may_be_stored_is_named_by_its_id_and_how_to_look_for_it(
 ) -> None:
     accepting(monkeypatch, group_commit.OutcomeUnknown("no answer"), stores=stores)
     ended, written = refused(*ORDER, "--json")
+
     assert ended.returncode == 4
     problem = json.loads(written)
     assert problem["error"] == "outcome_unknown"

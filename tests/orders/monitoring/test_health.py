@@ -41,6 +41,7 @@ def parts(answer: Answer) -> dict[str, Any]:
 async def test_all_is_well_while_database_redis_and_a_worker_answer() -> None:
     await worker_lives()
     answer = await get("/health")
+
     assert answer.status == 200
     assert parts(answer) == {"status": "ok", "database": "ok", "redis": "ok", "worker": "ok"}
     assert answer.json["workers"] == 1
@@ -58,6 +59,7 @@ async def test_without_redis_orders_are_still_taken() -> None:
     await worker_lives()
     with override_settings(REDIS_URL=NO_REDIS):
         answer = await get("/health")
+
     assert answer.status == 200
     assert parts(answer) == {
         "status": "degraded",
@@ -74,6 +76,7 @@ async def test_a_redis_that_answers_and_takes_no_bell_refuses(
     await worker_lives()
     with refusing(redis_client, trouble):
         answer = await get("/health")
+
     assert answer.status == 200
     assert parts(answer)["status"] == "degraded"
     assert parts(answer)["redis"] == "refuses"
@@ -99,6 +102,7 @@ async def test_a_part_that_fails_is_told_with_the_time_from_which_on_it_did() ->
     await worker_lives()
     with override_settings(REDIS_URL=NO_REDIS):
         first, second = await get("/health"), await get("/health")
+
     assert list(first.json["since"]) == ["redis"]
     assert first.json["since"] == second.json["since"]
     assert datetime.fromisoformat(first.json["since"]["redis"]) <= datetime.now(UTC)
@@ -111,6 +115,7 @@ async def test_a_redis_that_says_nothing_does_not_hold_up_the_answer() -> None:
         with override_settings(REDIS_URL=url):
             async with asyncio.timeout(3.0):
                 answer = await get("/health")
+
     assert parts(answer)["redis"] == "down"
 
 
@@ -124,6 +129,7 @@ async def test_a_worker_of_which_a_part_stands_still_does_not_count(
         stuck.look()
     await worker_lives()
     answer = await get("/health")
+
     assert parts(answer)["status"] == "degraded"
     assert parts(answer)["worker"] == "stuck"
     assert answer.json["workers"] == 1
@@ -183,6 +189,7 @@ def test_a_database_that_is_away_does_not_make_the_heartbeat_stand_still(
 async def test_without_the_database_no_order_can_be_taken() -> None:
     with database_away():
         answer = await get("/health")
+
     assert answer.status == 503
     assert parts(answer) == {
         "status": "failed",
@@ -207,6 +214,7 @@ def test_a_process_has_one_heartbeat_however_often_it_beats(transactional_db: No
     with connection.cursor() as cursor:
         cursor.execute("SELECT process, kind FROM heartbeats")
         ((process, kind),) = cursor.fetchall()
+
     assert kind == "worker"
     assert re.search(rf":{os.getpid()}$", process)
 

@@ -60,6 +60,7 @@ async def heartbeat(database: Database, process: str, kind: str, **told: float) 
 
 async def test_an_engine_without_orders_tells_zeros() -> None:
     found = await scrape()
+
     assert figure(found, "database_up") == 1
     for status in ACTIVE:
         assert figure(found, "orders_open", status=status) == 0
@@ -77,6 +78,7 @@ async def test_orders_that_wait_are_the_backlog_and_the_oldest_tells_how_long(
         "UPDATE orders SET next_check = next_check - interval '90 seconds' WHERE id = %s", oldest
     )
     found = await scrape()
+
     assert figure(found, "orders_open", status="pending") == 2
     assert figure(found, "orders_waiting") == 2
     assert 90 <= (figure(found, "oldest_waiting_seconds") or 0) < 120
@@ -86,6 +88,7 @@ async def test_an_order_on_its_way_is_no_backlog_and_its_lease_is_held(database:
     order_id = await submit()
     await Walker(order_id).walk(Status.ROUTING)
     found = await scrape()
+
     assert figure(found, "orders_open", status="routing") == 1
     assert figure(found, "orders_waiting") == 0
     assert figure(found, "leases", state="held") == 1
@@ -138,6 +141,7 @@ async def test_each_step_has_its_latencies(database: Database) -> None:
         assert figure(found, "recent_steps", status=status) == 3
         got = figure(found, "recent_step_seconds", status=status, quantile="0.5")
         assert got == pytest.approx(middle)
+
     assert figure(found, "recent_steps", status="confirmed") is None
 
 
@@ -155,6 +159,7 @@ async def test_behind_a_long_queue_the_last_orders_that_were_reached_are_told(
         for (name, labels), value in found.items()
         if name == "engine_recent_orders"
     }
+
     assert told == {"confirmed": 2}
 
 
@@ -165,6 +170,7 @@ async def test_what_is_left_of_the_minute_is_told(settings: Any, database: Datab
         " (now() - interval '61 seconds', 100), (now() + interval '10 minutes', 100)"
     )
     found = await scrape()
+
     assert figure(found, "budget_window_seconds") == 60
     assert figure(found, "budget_used") == 35
     assert figure(found, "budget_left") == 65
@@ -180,6 +186,7 @@ async def test_every_process_tells_what_it_counted_by_its_heartbeat(database: Da
         database, "b:1", "worker", **{"log_lines:orders.engine.hints/warning": 3, "x:y": 1}
     )
     found = await scrape()
+
     assert figure(found, "processes_alive", kind="web") == 1
     assert figure(found, "processes_alive", kind="worker") == 1
     assert figure(found, "process_http_requests_total", code="2xx", **WEB) == 7
@@ -257,6 +264,7 @@ async def test_sockets_hints_and_what_the_resync_finds_are_counted(
         await cancel_in_silence(order_id)
         await socket.rest()
     found = counts - before
+
     assert found["sockets_opened"] == found["sockets_closed"] == 2
     assert found["hints_received"] >= 1
     assert found["events_resynced"] >= 1
@@ -318,6 +326,7 @@ async def test_the_page_explains_every_figure_and_alarms_by_no_other(settings: A
     explained = re.findall(r"^\| `(engine_\w+)` \|", PAGE, re.MULTILINE)
     text = (await get("/metrics")).text
     named = re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)
+
     assert sorted(explained) == sorted(named)
     (rules,) = (
         found for found in re.findall(r"```yaml\n(.*?)```", PAGE, re.S) if "alert:" in found

@@ -65,6 +65,7 @@ async def test_nothing_is_rung_for_when_nothing_is_due(
         " started_at = created_at WHERE status = 'pending'"
     )
     await done(scheduler.ring_for_due)
+
     assert queue.tasks() == []
 
 
@@ -125,6 +126,7 @@ async def test_active_orders_are_known_from_their_acceptance_to_their_end(
 ) -> None:
     (order_id,) = await accepted(journal)
     await journal.drained()
+
     assert snapshots(redis_client)[order_id]["status"] == "pending"
     (order,) = await journal.claim(1, ACTIVE)
     await journal.drained()
@@ -192,6 +194,7 @@ def test_a_snapshot_that_is_told_while_the_others_are_rebuilt_stays(
     restore = redis_client.register_script(scheduler.RESTORE)
     redis_client.hset(ACTIVE_ORDERS, "one", '{"seq":7}')
     restore(keys=[ACTIVE_ORDERS], args=["one", 3, '{"seq":3}', 6])  # 6 was there when it was read
+
     assert redis_client.hget(ACTIVE_ORDERS, "one") == b'{"seq":7}'
     restore(keys=[ACTIVE_ORDERS], args=["one", 3, '{"seq":3}', 7])
     assert redis_client.hget(ACTIVE_ORDERS, "one") == b'{"seq":3}'
@@ -225,6 +228,7 @@ async def test_a_job_that_hangs_leaves_ringing_and_the_other_jobs_alone(
         is_over.set()
         pruning.wait()
     await done(lambda: scheduler.tick(120))
+
     assert len(begun) == 2
     pruning.wait()
 
@@ -241,6 +245,7 @@ async def test_orders_of_a_clock_since_set_back_are_due_at_once(
     await database.rows(f"UPDATE orders SET next_check = next_check + {AHEAD}")
     for number in range(3):
         await done(lambda number=number: scheduler.tick(number + 1))  # type: ignore[misc]  # bound now
+
     assert queue.tasks()[0] == bell.ROUTE_AND_EXECUTE
     assert len(await journal.claim(10, ACTIVE)) == 3  # all but the one that is held
     assert await journal.renew([held]) == {held.id}
@@ -256,6 +261,7 @@ async def test_a_lease_of_a_clock_since_set_back_ends_as_any_other(
     await database.rows(f"UPDATE orders SET lease_until = lease_until + {AHEAD}")
     await done(scheduler.bring_back)
     left = "extract(epoch FROM lease_until - clock_timestamp())"
+
     assert 0 < await database.order(order.id, left) <= settings.LEASE_SECONDS
     assert await database.order(order.id, "lost_leases") == 0
     assert await journal.renew([order]) == {order.id}
@@ -271,6 +277,7 @@ async def test_what_is_due_later_by_a_rule_stays_so(
     query = "SELECT id, next_check, lease_until FROM orders ORDER BY id"
     before = await database.rows(query)
     await done(scheduler.bring_back)
+
     assert await database.rows(query) == before
     assert caplog.records == []
 
@@ -292,6 +299,7 @@ async def test_starts_of_the_future_hold_up_no_order(
         f"INSERT INTO order_starts (at, orders) VALUES (now() + {AHEAD}, 100), (now(), 1)"
     )
     await accepted(journal, 4)
+
     assert len(await journal.claim(4, ACTIVE)) == 2
     await done(scheduler.prune)
     assert await database.rows("SELECT sum(orders) FROM order_starts") == [(3,)]
@@ -303,6 +311,7 @@ async def test_a_heartbeat_of_the_future_is_no_sign_of_life(database: Database) 
         f" VALUES ('dead', 'worker', now() + {AHEAD})"
     )
     found = await asyncio.to_thread(workers_alive)
+
     assert found == 0
 
 

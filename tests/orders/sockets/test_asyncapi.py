@@ -42,6 +42,7 @@ def test_every_reference_leads_somewhere_and_every_schema_is_one() -> None:
             found = found[word]
     for schema in SCHEMAS.values():
         Draft202012Validator.check_schema(schema)
+
     assert asyncapi()["asyncapi"] == "3.0.0"
 
 
@@ -57,6 +58,7 @@ def test_every_example_has_the_shape_it_illustrates() -> None:
 
 def test_the_schemas_say_no_to_what_is_none_of_them() -> None:
     confirmed = MESSAGES["confirmed"]["examples"][0]["payload"]
+
     assert has_shape(confirmed, "ConfirmedEvent")
     for change in (
         {"seq": 0},
@@ -82,6 +84,7 @@ NAMED = {  # by constants and by orders/api/problems.py
 
 def test_close_codes_and_words_are_those_of_the_code() -> None:
     codes = {int(code) for code in asyncapi()["x-close-codes"]}
+
     assert codes == {*Close, 1012}
     for channel in asyncapi()["channels"].values():
         assert set(channel["x-close-codes"]) == codes
@@ -105,6 +108,7 @@ def test_the_channels_are_the_paths_of_the_sockets() -> None:
     for pattern in patterns:
         assert any(pattern.match(address) for address in (*addresses, *ENTRY_PATHS)), pattern
     taken = asyncapi()["components"]["schemas"]["OrderRequest"]
+
     assert {*taken["x-aliases"]} == {*dialects.SPELLINGS, dialects.PAIR}
     assert {*taken["x-ignored"]} == dialects.DROPPED
     told = asyncapi()["channels"]["orderEntry"]["description"]
@@ -149,6 +153,7 @@ async def test_streams_that_end_early_tell_what_is_promised(way: tuple[Status, .
         await Walker(order_id).walk(*way)
     async with connected(f"/ws/orders/{order_id}") as socket:
         messages, code = await socket.rest()
+
     assert code == Close.DONE
     assert_told(messages, "orderStream")
     assert [message["status"] for message in messages] == ["pending", *way]
@@ -219,6 +224,7 @@ async def test_errors_and_close_codes_are_those_that_are_promised(
             messages, closed = await socket.rest()
             assert closed == code
     assert_told(messages, channel)
+
     assert error in [message.get("error") for message in messages]
 
 
@@ -239,6 +245,7 @@ async def test_the_document_is_served_as_it_is() -> None:
 
 async def test_the_page_tells_every_channel_message_and_close_code() -> None:
     page = await get("/api/docs/sockets", accept="text/html")
+
     assert page.status == 200
     for channel in asyncapi()["channels"].values():
         assert channel["address"] in page.text

@@ -76,6 +76,7 @@ async def test_who_comes_late_gets_the_whole_log_and_a_clean_close() -> None:
     await confirm(order_id)
     async with stream(order_id) as socket:
         messages, code = await socket.rest()
+
     assert messages == await log_of(order_id)
     assert [message["status"] for message in messages] == STATUSES
     assert code == 1000
@@ -107,6 +108,7 @@ async def test_who_comes_early_gets_each_event_as_it_happens(no_resync: None) ->
             received.append(await socket.message())
             assert received[-1]["status"] == status
         assert await socket.rest() == ([], 1000)
+
     assert received == await log_of(order_id)
 
 
@@ -116,6 +118,7 @@ async def test_who_comes_back_gets_what_he_missed(after: int) -> None:
     await confirm(order_id)
     async with stream(order_id, f"?after={after}") as socket:
         messages, code = await socket.rest()
+
     assert [message["seq"] for message in messages] == list(range(after + 1, 6))
     assert code == 1000
 
@@ -127,6 +130,7 @@ async def test_who_has_seen_all_so_far_gets_what_comes(after: int, no_resync: No
         await socket.caught_up()
         await confirm(order_id)
         messages, code = await socket.rest()
+
     assert [message["seq"] for message in messages] == [2, 3, 4, 5]
     assert code == 1000
 
@@ -137,6 +141,7 @@ async def test_a_message_serves_the_clients_of_all_five_systems() -> None:
     async with stream(order_id) as socket:
         messages, _ = await socket.rest()
     last = messages[-1]
+
     assert set(last) == {
         *("type", "orderId", "seq", "status", "message", "timestamp", "attempt", "route"),
         *("routedDex", "txHash", "executedPrice", "error", "data"),
@@ -160,6 +165,7 @@ async def test_a_hint_told_twice_or_late_is_passed_on_once(no_resync: None) -> N
             hints_of_this_loop().publish(await stored_event(order_id, seq))
         await walker.walk(*WHOLE_WAY[1:])
         messages, _ = await socket.rest()
+
     assert [message["seq"] for message in messages] == [2, 3, 4, 5]
 
 
@@ -176,6 +182,7 @@ async def test_a_hint_that_skips_an_event_makes_the_socket_read_the_log(no_resyn
         await silent.close()
         hints_of_this_loop().publish(await stored_event(order_id, 3))
         messages, code = await socket.rest()
+
     assert [message["seq"] for message in messages] == [2, 3, 4, 5]
     assert code == 1000
 
@@ -186,6 +193,7 @@ async def test_an_event_that_no_hint_told_of_is_found_by_the_resync(quick_resync
         await socket.message()
         await cancel_in_silence(order_id)
         messages, code = await socket.rest()
+
     assert [(message["seq"], message["status"]) for message in messages] == [(2, "cancelled")]
     assert code == 1000
 
@@ -201,6 +209,7 @@ async def test_a_socket_ahead_of_its_log_goes_on_from_what_a_restored_database_h
         await logged(caplog, "back in time")
         await cancel_in_silence(order_id)
         messages, code = await socket.rest()
+
     assert [(message["seq"], message["status"]) for message in messages] == [(2, "cancelled")]
     assert code == 1000
     assert caplog.text.count("back in time") == 1
@@ -339,6 +348,7 @@ async def test_a_key_beside_orders_that_it_would_not_protect_is_refused(
     async with connected("/execute", **{name: "k"}) as socket:
         await socket.send(SELL_SOL)
         (refused,), closed = await socket.rest()
+
     assert (closed, refused["error"]) == (4400, "invalid_request")
     assert [one["field"] for one in refused["errors"]] == [field]
     assert count_stored() == stored
@@ -377,6 +387,7 @@ async def test_a_path_that_leads_nowhere_says_where_orders_are_and_is_closed_wit
 ) -> None:
     async with connected(path) as socket:
         messages, code = await socket.rest()
+
     assert code == 4404
     assert_told(messages, "orderStream")
     (frame,) = messages
@@ -411,6 +422,7 @@ async def test_junk_is_said_to_be_junk_and_closed_with_4400(frame: str | bytes) 
         async with connected(path) as socket:
             await (socket.send_bytes if isinstance(frame, bytes) else socket.send_text)(frame)
             await assert_ends(socket, 4400, "malformed_json")
+
     assert count_stored() == before
 
 
@@ -433,6 +445,7 @@ async def test_half_a_character_in_a_frame_is_refused_and_the_socket_goes_on(
         assert (await socket.message())["type"] == "error"
         await socket.send({"action": "wait"})
         assert (await socket.message())["error"] == "unknown_action"
+
     assert count_stored() == before
 
 
@@ -446,6 +459,7 @@ async def test_an_order_sent_to_a_stream_is_not_taken_and_the_stream_goes_on() -
         assert count_stored() == before
         await confirm(order_id)
         _, code = await socket.rest()
+
     assert code == 1000
 
 
@@ -456,6 +470,7 @@ async def test_a_flood_of_frames_is_closed_with_4429(monkeypatch: pytest.MonkeyP
         for _ in range(6):
             await socket.send({"action": "wait"})
         messages, code = await socket.rest()
+
     assert [one["error"] for one in messages] == ["unknown_action"] * 5 + ["too_many_frames"]
     assert code == 4429
     assert count_stored() == before
@@ -470,6 +485,7 @@ async def test_one_socket_follows_so_many_orders_and_no_more(
         for _ in range(3):
             await socket.send(SELL_SOL)
         messages, code = await socket.rest()
+
     assert [one.get("status") for one in messages] == ["pending", "pending", None]
     assert messages[-1]["httpStatus"] == 429
     assert code == 4429
@@ -489,6 +505,7 @@ async def test_an_order_may_come_as_a_frame_and_is_told_of_to_its_end(
         assert first["message"] == "Order received and queued"
         await confirm(first["orderId"])
         messages, code = await socket.rest()
+
     assert [message["status"] for message in messages] == STATUSES[1:]
     assert code == 1000
 
@@ -515,6 +532,7 @@ async def test_several_orders_share_a_socket(
     for order_id in ids:
         told = [message["seq"] for message in messages if message["orderId"] == order_id]
         assert told == [2, 3, 4, 5]
+
     assert len(messages) == 12
     assert code == 1000
 
@@ -552,6 +570,7 @@ async def test_a_refusal_on_a_socket_says_what_the_one_over_http_does() -> None:
         by_socket = await socket.message()
     by_http = (await post("/execute", wrong)).json
     http_status = by_http.pop("status")
+
     assert by_socket == by_http | {"type": "error", "httpStatus": http_status}
 
 
@@ -562,6 +581,7 @@ async def test_a_socket_for_one_order_greets_follows_and_closes(path: str) -> No
         assert await socket.message() == {"orderId": order_id, "status": "connected"}
         await confirm(order_id)
         messages, code = await socket.rest()
+
     assert [message["status"] for message in messages] == STATUSES
     assert code == 1000
 
@@ -571,6 +591,7 @@ async def test_a_socket_for_one_order_knows_after_too() -> None:
     await confirm(order_id)
     async with connected(f"/execute?orderId={order_id}&after=4") as socket:
         messages, code = await socket.rest()
+
     assert [message["status"] for message in messages] == ["connected", "confirmed"]
     assert code == 1000
 
@@ -630,5 +651,6 @@ async def test_without_redis_a_socket_still_tells_all(
         first = await socket.message()
         await confirm(order_id)
         messages, code = await socket.rest()
+
     assert [one["status"] for one in [first, *messages]] == STATUSES
     assert code == 1000

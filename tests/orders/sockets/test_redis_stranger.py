@@ -80,6 +80,7 @@ async def test_a_socket_drops_and_counts_what_is_no_hint_and_goes_on(
         await confirm(order_id)
         messages, code = await socket.rest()
         assert (messages[-1]["status"], code) == ("confirmed", 1000)
+
     assert len((await get("/api/orders")).json["orders"]) == 1
 
 
@@ -99,6 +100,7 @@ async def test_no_message_of_redis_places_an_order_on_an_open_socket(
         await socket.send(ORDER)
         while (await socket.message())["status"] != "pending":
             pass
+
     assert len((await get("/api/orders")).json["orders"]) == 2
 
 

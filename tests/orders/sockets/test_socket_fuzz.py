@@ -109,6 +109,7 @@ async def test_random_frames_are_answered_and_store_nothing_by_accident(
             else:
                 assert message["status"] == "pending", message
                 accepted.add(message["orderId"])
+
     assert rounds >= 20, "too slow to say anything"
     assert closes <= {None, Close.JUNK, Close.TOO_MUCH}
     assert accepted
@@ -130,6 +131,7 @@ async def test_random_paths_and_queries_are_answered(caplog: pytest.LogCaptureFi
             if not path.startswith(("/execute", "/api/orders")) or "orderId" in path:
                 _, code = await socket.rest()
                 assert code in (4400, 4401, 4404)
+
     assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
 
 

@@ -95,6 +95,7 @@ def test_the_fee_of_bins_forgets_a_movement_that_is_over() -> None:
         pool = far.followed(held("meteora"), NOW + seconds).pool
         fill = pool.quote_exact_in(10**9, Direction.X_TO_Y, NOW + seconds)
         fees.append((fill.amount_in - fill.net_in) / fill.amount_in)
+
     assert fees[0] > 0.003
     assert fees[1] == pytest.approx(0.002, abs=1e-6)
 
@@ -103,6 +104,7 @@ def test_the_fee_of_bins_forgets_a_movement_that_is_over() -> None:
 def test_moments_are_few_in_order_and_end_now(tick: int, seconds: int) -> None:
     now = tick + seconds
     found = list(moments(tick, now))
+
     assert found == sorted(set(found))
     assert tick < found[0]
     assert found[-1] == now

@@ -103,6 +103,7 @@ def test_no_sequence_of_landings_makes_or_loses_an_atom(wishes: list[Instruction
         assert wish.bound.admits(amount_in, amount_out)
         expected[wish.swaps[0].mint_in] += amount_in
         expected[wish.swaps[-1].mint_out] -= amount_out
+
     assert tokens(list(after.values())) == expected
     assert all(worth(after[key]) >= worth(before[key]) for key in KEYS)
 
@@ -123,6 +124,7 @@ def test_through_a_common_token_every_atom_bought_is_sold() -> None:
     outcome, _ = execute(sold, pools, NOW)
     dollars = pools[RAYDIUM_SOL].pool.quote_exact_in(10**9, Direction.X_TO_Y, NOW).amount_out
     bought = pools[RAYDIUM_JUP].pool.quote_exact_in(dollars, Direction.Y_TO_X, NOW).amount_out
+
     assert (outcome.amount_in, outcome.amount_out) == (10**9, bought)
 
 
@@ -136,6 +138,7 @@ def test_for_a_fixed_output_the_first_hop_buys_just_what_the_second_costs() -> N
     outcome, _ = execute(wish, pools, NOW)
     cost = pools[RAYDIUM_JUP].pool.quote_exact_out(200_000_000, Direction.Y_TO_X, NOW).amount_in
     paid = pools[RAYDIUM_SOL].pool.quote_exact_out(cost, Direction.X_TO_Y, NOW).amount_in
+
     assert (outcome.amount_in, outcome.amount_out) == (paid, 200_000_000)
 
 
@@ -157,6 +160,7 @@ def test_what_does_not_land_at_once_is_kept_for_later(
     batch = Batch(STILL, set(KEYS), market(), NOW, 0.4)
     swap = SwapInstruction(RAYDIUM_SOL, Side.SELL, 10**9, 10**8)
     batch.record(entry(Instruction(10**9, 1, True, Bound(min_out=1), (swap,)), **changes))
+
     assert batch.moved == []
     (row,) = orjson.loads(batch.parameters()["entries"])
     assert row["lands_at"] == (lands_at and pytest.approx(lands_at, abs=1e-3))

@@ -81,6 +81,7 @@ async def test_who_knows_the_pool_locks_nothing_beforehand(
     monkeypatch.setattr(ledger.sql, "LOCK_POOLS", "SELECT 1 / 0")
     await until_into_second(database, 0)
     fills = await asyncio.gather(*(land(network) for _ in range(20)))
+
     assert len(set(fills)) == 20
 
 
@@ -94,6 +95,7 @@ async def test_a_pool_that_another_moved_is_taken_as_it_stands(
     fill = await land(first)
     expected, after = before.pool.swap_exact_in(QUOTE.amount_in, Direction.X_TO_Y, before.tick)
     stored = await pool_of(database)
+
     assert fill.amount_out == expected.amount_out
     assert (stored.pool, stored.version) == (after, before.version + 1)
 
@@ -109,6 +111,7 @@ async def test_a_bound_is_held_to_the_pool_as_another_left_it(
     bought = await second.send(
         await new_transaction(second, bound=ANY, swap=buy, legs=[Leg("raydium", large, buy)])
     )
+
     assert isinstance(bought, Landed)
     assert (await land(first, Bound(min_out=paid + 1))).amount_out > paid
 
@@ -134,6 +137,7 @@ async def test_bytes_that_are_known_land_once(join: Join, database: Database) ->
     sent = await new_transaction(network, bound=ANY)
     fill = await network.send(sent)
     stored = await pool_of(database)
+
     assert await network.send(sent) == fill
     assert await pool_of(database) == stored
     assert await recorded(database.conninfo, sent.signature) == 1
@@ -144,6 +148,7 @@ async def test_what_is_due_lands_before(join: Join, database: Database) -> None:
     await land(at_once)
     large = Quote("raydium", 10**13, 9 * 10**11, SELL.market.reference_price, 30)
     whale = await new_transaction(slow, bound=ANY, legs=[Leg("raydium", large)])
+
     assert isinstance(await slow.send(whale), Absent)
     await until_clock(database, (await database.rows(LAST, whale.signature))[0][0])
     status = await at_once.send(await new_transaction(at_once))
@@ -163,6 +168,7 @@ async def test_what_expired_by_the_databases_clock_is_not_recorded(
     carried.off = -0.2
     with pytest.raises(TransactionRefused):
         await network.send(sent)
+
     assert await recorded(database.conninfo, sent.signature) == 0
 
 
@@ -178,6 +184,7 @@ async def test_the_databases_clock_says_when_it_lands(
     sent = await new_transaction(network, bound=ANY)
     await network.status("unknown")  # reads the clock
     carried.off = off
+
     assert isinstance(await network.send(sent), Landed)
     lands_at, clock = await database.rows(LAST, sent.signature) + await database.rows(CLOCK)
     assert int(lands_at[0]) == (await pool_of(database)).tick
@@ -195,6 +202,7 @@ async def test_a_lookup_waits_for_a_guess_under_way(join: Join, database: Databa
         lookup = asyncio.create_task(second.status(sent.signature))
         await until_waiting(database, "advisory")
         await holding.rollback()
+
     assert isinstance(await lookup, Landed)
     assert await lookup == await sending
 

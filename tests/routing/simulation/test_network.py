@@ -113,6 +113,7 @@ async def test_a_transaction_is_absent_until_it_lands(join: Join) -> None:
     network = join(landing_latency=(0.2, 0.2))
     sent = await new_transaction(network)
     taken = await network.send(sent)
+
     assert isinstance(taken, Absent)
     assert taken.height <= sent.expires_at_height
     await landed(network, sent)
@@ -124,6 +125,7 @@ async def test_the_fill_is_what_the_pool_pays_at_its_landing(
     before = await pool_of(database)
     fill = await join().send(await new_transaction(join()))
     expected, after = before.pool.swap_exact_in(QUOTE.amount_in, Direction.X_TO_Y, before.tick)
+
     assert fill == Landed(QUOTE.amount_in, expected.amount_out, NETWORK_FEE)
     stored = await pool_of(database)
     assert (stored.pool, stored.version) == (after, before.version + 1)
@@ -138,6 +140,7 @@ async def test_for_a_fixed_output_the_pool_says_what_it_costs(
     bound = Bound(max_in=QUOTE.amount_in * 2)
     fill = await network.send(await new_transaction(network, bound=bound, swap=swap))
     expected = before.pool.quote_exact_out(QUOTE.amount_out, Direction.X_TO_Y, before.tick)
+
     assert fill == Landed(expected.amount_in, QUOTE.amount_out, NETWORK_FEE)
 
 
@@ -150,6 +153,7 @@ async def test_a_fill_beyond_the_bound_costs_its_fee_and_moves_nothing(
     sent = await new_transaction(network, bound=Bound(min_out=QUOTE.amount_out + 1))
     await network.send(sent)
     status = await until(lambda: network.status(sent.signature), has_ended)
+
     assert isinstance(status, Rejected)
     assert (status.code, status.network_fee) == ("slippage_exceeded", NETWORK_FEE)
     assert await pool_of(database) == before
@@ -166,6 +170,7 @@ async def test_what_lands_moves_the_price_for_the_next(
     ]
     fills = [await network.send(one) for one in sent]
     outputs = [fill.amount_out for fill in fills if isinstance(fill, Landed)]
+
     assert outputs[0] > outputs[1] > outputs[2]
 
 
@@ -179,6 +184,7 @@ async def test_a_price_moved_by_others_breaks_a_bound_at_landing(join: Join) -> 
     await asyncio.gather(network.send(late))
     await landed(network, whale)
     status = await until(lambda: network.status(late.signature), has_ended)
+
     assert isinstance(status, Rejected)
     assert status.code == "slippage_exceeded"
 
@@ -192,6 +198,7 @@ async def test_a_pool_that_cannot_fill_rejects(join: Join, database: Database) -
     status = await network.send(
         await new_transaction(network, bound=Bound(max_in=2**62), swap=swap, legs=legs)
     )
+
     assert isinstance(status, Rejected)
     assert status.code == "math"
     assert "refused" in status.reason
@@ -204,6 +211,7 @@ async def test_a_pool_that_there_is_not_rejects(join: Join, latency: tuple[float
     sent = await new_transaction(network, legs=[Leg("nowhere", QUOTE)])
     await network.send(sent)
     status = await until(lambda: network.status(sent.signature), has_ended)
+
     assert isinstance(status, Rejected)
     assert status.code == "no_such_pool"
 
@@ -214,6 +222,7 @@ async def test_legs_land_together_at_several_venues(join: Join, database: Databa
     legs = [Leg(quote.venue, quote) for quote in quotes]
     before = {key: await pool_of(database, key) for key in (POOL, METEORA)}
     fill = await network.send(await new_transaction(network, legs=legs, bound=Bound(min_out=1)))
+
     assert isinstance(fill, Landed)
     paid = [
         before[key].pool.quote_exact_in(10**9, Direction.X_TO_Y, before[key].tick).amount_out
@@ -233,6 +242,7 @@ async def test_of_legs_that_break_the_bound_together_no_pool_moves(
     before = {key: await pool_of(database, key) for key in (POOL, METEORA)}
     bound = Bound(min_out=2 * 10**8)
     status = await network.send(await new_transaction(network, legs=legs, bound=bound))
+
     assert isinstance(status, Rejected)
     assert {key: await pool_of(database, key) for key in (POOL, METEORA)} == before
 
@@ -275,6 +285,7 @@ async def test_a_dropped_send_never_reads_as_proof_of_death(join: Join) -> None:
             assert isinstance(answer, Absent)
             assert answer.height <= sent.expires_at_height
             await asyncio.sleep(0.05)
+
     assert await dropping.status(sent.signature) == fill
 
 
@@ -290,6 +301,7 @@ async def test_a_lost_reply_is_found_by_looking_it_up(join: Join, database_conni
     for _ in range(2):
         with pytest.raises(NetworkUnavailable):
             await network.send(sent)
+
     assert isinstance(await network.status(sent.signature), Landed)
     assert await recorded(database_conninfo, sent.signature) == 1
 
@@ -304,6 +316,7 @@ async def test_a_late_landing_is_late_and_still_before_the_expiry(join: Join) ->
 async def test_a_landing_after_the_expiry_never_happens(join: Join) -> None:
     network = join(landing_latency=(0.2, 0.2))
     sent = await new_transaction(network, blocks=5)
+
     assert isinstance(await network.send(sent), Absent)
     await expired(network, sent)
     clock = asyncio.get_running_loop().time
@@ -325,6 +338,7 @@ async def test_two_processes_sending_the_same_bytes_record_them_once(
     networks = [join() for _ in range(4)]
     sent = await new_transaction(networks[0])
     fills = await asyncio.gather(*(network.send(sent) for network in networks * 5))
+
     assert {type(fill) for fill in fills} <= {Landed, Absent}
     assert len({fill for fill in fills if isinstance(fill, Landed)}) == 1
     assert await recorded(database_conninfo, sent.signature) == 1
@@ -344,6 +358,7 @@ async def test_a_lookup_that_finds_nothing_waits_for_a_send_under_way(
             while not await _is_anyone_waiting(database_conninfo):
                 await asyncio.sleep(0.005)
         await sender.commit()
+
     assert await lookup == Landed(1, 1)
 
 
@@ -356,6 +371,7 @@ async def test_a_crowd_of_sends_and_lookups_each_gets_its_own_answer(join: Join)
         asyncio.gather(*(network.status(signature) for signature in unknown)),
     )
     seen = await asyncio.gather(*(network.status(one.signature) for one in crowd))
+
     assert seen == fills
     assert len(set(fills)) > 90  # each found the pool as another had left it
     assert all(isinstance(absence, Absent) for absence in absences)
@@ -374,6 +390,7 @@ async def test_however_they_are_sent_the_same_bytes_move_a_pool_once(
     for network in networks[1:]:
         assert [await network.status(one.signature) for one in sent] == fills
     after = await pool_of(database)
+
     assert after.pool.vault_x - before.pool.vault_x == sum(fill.amount_in for fill in fills)
     assert before.pool.vault_y - after.pool.vault_y == sum(fill.amount_out for fill in fills)
 
@@ -390,6 +407,7 @@ async def test_two_who_settle_at_once_agree(join: Join, database: Database) -> N
             for network in networks
         )
     )
+
     assert all(isinstance(status, Landed) for status in seen)
     fills = {one.signature: set(seen[4 * n : 4 * n + 4]) for n, one in enumerate(sent)}
     assert {len(found) for found in fills.values()} == {1}
@@ -415,6 +433,7 @@ async def test_landings_are_settled_in_the_order_of_their_time(
         "SELECT floor(extract(epoch FROM lands_at)), -amount_out FROM"
         " simulated_network_transactions ORDER BY lands_at, signature"
     )
+
     assert rows == sorted(rows)
     assert len(rows) == 20
 
@@ -432,6 +451,7 @@ async def test_what_is_due_elsewhere_is_settled_on_the_way(
         for _ in range(count):
             sent = await new_transaction(network, legs=[leg], bound=Bound(min_out=1))
             await network.send(sent)
+
     assert isinstance(await landed(networks[1], sent), Landed)
 
 
@@ -447,6 +467,7 @@ async def test_who_comes_second_with_the_same_bytes_moves_no_pool(
         sending = asyncio.create_task(network.send(sent))
         await until_blocked(database)
         await first.commit()
+
     assert await sending == Landed(1, 1)
     assert await pool_of(database) == before
 
@@ -467,6 +488,7 @@ async def test_a_crash_in_the_middle_of_a_landing_leaves_nothing_of_it(
         assert await pool_of(database) == before
         await other.rollback()
     fill = await sending
+
     assert isinstance(fill, Landed)
     after = await pool_of(database)
     assert after.version == before.version + 1
@@ -485,6 +507,7 @@ async def test_the_height_is_read_at_most_once_a_second_and_never_runs_ahead(
 ) -> None:
     network = join(block_seconds=0.001)
     heights = [await network.height() for _ in range(200)]
+
     assert heights == sorted(heights)
     seen = await network.status("unknown")
     assert isinstance(seen, Absent)
@@ -553,6 +576,7 @@ async def test_after_the_pools_went_back_in_time_landings_go_on_from_what_is_the
     for one in crowd:
         await landed(network, one)
     after = await pool_of(database)
+
     # Each left its fee; what the vaults hold, arbitrage may have moved meanwhile.
     assert after.pool.fund_fees_x - before.pool.fund_fees_x == len(crowd) * 180_000
     assert [one.message for one in caplog.records if "back in time" in one.message] == [
@@ -583,6 +607,7 @@ async def test_a_quote_is_of_the_pool_as_a_restored_database_has_it(
                 await asyncio.sleep(0.02)
     finally:
         await exchange.close()
+
     assert len([one for one in caplog.records if "back in time" in one.message]) == 1
 
 
@@ -605,6 +630,7 @@ async def test_what_was_to_land_by_a_clock_since_set_back_lands_soon_and_once(
     for n, one in enumerate(sent):
         assert set(seen[3 * n : 3 * n + 3]) == {await networks[0].send(one)}
     paid = sum(status.amount_out for status in seen[::3] if isinstance(status, Landed))
+
     assert paid > 0 or faults
     assert before.pool.vault_y - (await pool_of(database)).pool.vault_y == paid
     assert 1 <= len([one for one in caplog.records if "set back" in one.message]) <= 3
@@ -617,6 +643,7 @@ async def test_what_has_landed_by_a_clock_since_set_back_has_landed(
     sent = await new_transaction(network)
     fill = await network.send(sent)
     await database.rows(AHEAD)
+
     assert await join().status(sent.signature) == fill
     assert await network.send(sent) == fill
 
@@ -630,6 +657,7 @@ async def test_what_never_lands_has_expired_when_the_clock_was_set_back(
     await network.send(sent)
     await database.rows(AHEAD)
     seen = await network.status(sent.signature)
+
     assert isinstance(seen, Absent)
     assert seen.height > sent.expires_at_height
     with pytest.raises(TransactionRefused):
@@ -645,6 +673,7 @@ async def test_a_clock_that_was_set_back_is_told_once(
     monkeypatch.undo()
     for _ in range(3):
         seen = await network.status("unknown")
+
     assert isinstance(ahead, Absent)
     assert isinstance(seen, Absent)
     assert seen.height < ahead.height

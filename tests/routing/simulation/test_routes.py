@@ -57,6 +57,7 @@ async def executed(exchange: Exchange, swap: Swap) -> tuple[Decision, Landed]:
 )
 async def test_what_was_decided_lands(exchange: Exchange, database: Database, swap: Swap) -> None:
     decision, fill = await executed(exchange, swap)
+
     assert len(decision.legs) > 1
     quote = decision.quote
     if swap.is_exact_in:
@@ -77,4 +78,5 @@ async def test_no_pool_is_made_for_a_pair_that_takes_two_hops(
         await exchange.venues[0].quote(Swap(market, Side.SELL, amount_in=10**6))
     await best_route(Swap(market, Side.SELL, amount_in=10**6), exchange.venues, quote_timeout=5)
     pools = await database.rows("SELECT count(*) FROM simulated_pools WHERE quote = %s", USDT.mint)
+
     assert pools == [(len(exchange.venues),)]  # SOL/USDT at each venue

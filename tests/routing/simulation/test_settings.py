@@ -14,6 +14,7 @@ from routing.venues import SIMULATED_VENUES, simulated_exchange
 
 def test_faults_are_read_by_name_and_a_venues_own_wins() -> None:
     faults = Faults.parse(" raydium.quote_timeout=1, quote_timeout=0.5 ,send_dropped=0.2,")
+
     assert faults.rate("quote_timeout", "raydium") == 1
     assert faults.rate("quote_timeout", "meteora") == 0.5
     assert faults.rate("send_dropped") == 0.2

@@ -33,6 +33,7 @@ def pool(market: Market, depth: str, kind: str = CONSTANT_PRODUCT, **shape: Any)
 def test_a_pool_of_bins_reaches_as_far_and_costs_as_much_whatever_its_step(bin_step: int) -> None:
     made = pool(SOL_USDC, "1000000", LIQUIDITY_BINS, fee_bps=Decimal("25"), bin_step=bin_step)
     ids = [bin_.id for bin_ in made.bins]
+
     assert (ids[-1] - ids[0]) * bin_step == 4_000
     assert made.parameters.base_fee_rate == 25 * 100_000
     most = made.parameters.variable_fee_rate(made.parameters.max_volatility_accumulator)

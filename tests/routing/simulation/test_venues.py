@@ -101,6 +101,7 @@ async def test_the_worked_example_holds_with_pools_deep_enough(simulated: MakeVe
     venues = [simulated(kind, price_ranges=ranges, **STILL) for kind in kinds]
     decision = await best_route(SELL, venues, quote_timeout=1)
     raydium, meteora = sorted(decision.quotes, key=lambda quote: quote.venue, reverse=True)
+
     assert 149_849_100 - 10 <= raydium.amount_out <= 149_849_100
     # A bin's price is up to half a step of 0.2 % from the market's.
     assert abs(meteora.amount_out - 149_924_550) <= 149_924_550 * 10 // 10_000
@@ -130,6 +131,7 @@ async def test_a_quote_is_what_the_shown_pool_pays(
     simulated: MakeVenue, kind: type[SimulatedVenue], swap: Swap
 ) -> None:
     venue = simulated(kind, **STILL | {"price_ranges": {kind.name: fixed("1")}})
+
     assert isinstance(venue, ShowsPools)
     (shown,) = await venue.liquidity(swap)
     quote = await venue.quote(swap)
@@ -217,6 +219,7 @@ async def test_the_router_survives_every_fault_of_a_venue(simulated: MakeVenue, 
     for venue in (*venues, honest):  # the first look connects, which takes longer than a quote may
         await venue.liquidity(SELL)
     decision = await best_route(SELL, [*venues, honest], quote_timeout=0.05)
+
     assert [quote.venue for quote in decision.quotes] == ["meteora"]
     assert len(decision.dropped) == 8
 
@@ -235,6 +238,7 @@ async def test_a_transaction_carries_what_it_is_to_do(simulated: MakeVenue) -> N
     bound = bound_for(SELL, quote, 100)
     built = await venue.build(SELL, [Leg(venue.name, quote)], bound)
     content = json.loads(built.payload)
+
     assert built.expires_at_height == 1000 + 150
     assert content["minOut"] == bound.min_out
     assert content["legs"] == [[venue.name, quote.amount_in, quote.amount_out]]

@@ -63,7 +63,7 @@ def test_the_demo_has_a_name_in_the_admins_log() -> None:
         {"REMOTE_ADDR": "::ffff:192.0.2.1"},
     ],
 )
-def test_the_demo_is_unknown_to_who_comes_from_elsewhere(more: dict[str, str]) -> None:
+def test_the_demo_is_unknown_to_other_machines(more: dict[str, str]) -> None:
     client = browser()
     assert not log_in_as_demo(client, **more)
     assert not User.objects.exists()
@@ -75,7 +75,7 @@ def test_this_machine_has_many_names(more: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("name", "password"), [("demo", "Demo"), ("Demo", "demo"), ("demo", "")])
-def test_what_is_not_quite_demo_is_nobody(name: str, password: str) -> None:
+def test_what_is_not_quite_demo_is_no_account(name: str, password: str) -> None:
     client = browser()
     client.defaults["SERVER_NAME"] = "localhost"
     log_in(client, name, password)

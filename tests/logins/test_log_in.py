@@ -118,7 +118,9 @@ def test_a_browser_that_one_name_made_known_is_a_stranger_to_another() -> None:
     assert log_in(mallorys).status_code == 429
 
 
-def test_whoever_goes_on_has_to_wait_for_ever_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guesser_that_goes_on_has_to_wait_for_ever_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     attempts()  # its own clock stays
     waits = []
     for minute in range(7):
@@ -282,7 +284,7 @@ def test_strangers_who_wait_do_not_keep_known_persons_waiting(
 
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
-def test_whoever_would_wait_for_long_is_told_to_come_again(
+def test_a_log_in_that_would_wait_for_long_is_told_to_come_again(
     path: str, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     settings.PASSWORD_HASHERS = ["orders.logins.hashing.PBKDF2InTurns"]

@@ -99,7 +99,7 @@ def test_an_attempt_that_is_followed_by_another_tells_the_proof_and_the_pause() 
 
 
 @pytest.mark.parametrize("dropped", [(), (REFUSED,)])
-def test_an_order_without_a_route_tells_who_took_no_part(
+def test_an_order_without_a_route_names_the_venues_that_took_no_part(
     dropped: tuple[DroppedQuote, ...],
 ) -> None:
     message, data = Failed(Fault("venues_unavailable", "no venue", dropped=dropped)).words()

@@ -38,7 +38,7 @@ def test_what_waits_and_what_was_begun_is_the_same_in_django_and_in_sql(
     assert [*Order.objects.extra(where=[words])] == [made[expected]]
 
 
-def test_an_order_is_visible_to_its_owner_and_nobodys_to_everybody() -> None:
+def test_an_order_is_visible_to_its_owner_and_an_anonymous_one_to_everybody() -> None:
     alice, bob = (User.objects.create_user(name) for name in ("alice", "bob"))
     hers, nobodys = make_order(owner=alice), make_order()
     seen = {owner: {*Order.objects.visible_to(owner)} for owner in (alice.pk, bob.pk, None)}

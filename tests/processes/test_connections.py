@@ -496,7 +496,7 @@ def test_who_ends_in_a_head_is_closed(client: Wire) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in probe_paths() if "metrics" in path])
-def test_the_metrics_are_shut_to_who_comes_through_nginx(behind_nginx: int, path: str) -> None:
+def test_the_metrics_are_shut_to_requests_through_nginx(behind_nginx: int, path: str) -> None:
     disguised = [path, f"{path}?a=b", f"/{path}", f"/x/..{path}", path.replace("m", "%6D")]
     for form in [*disguised, f"/.{path}", path.replace("metrics", "metric%73")]:
         with wire(behind_nginx) as client:

@@ -87,7 +87,7 @@ def asked(web: Web, path: str, body: Any, promise: str) -> Answer:
 @pytest.mark.parametrize(
     ("of_it", "is_away"), [(whole_server, True), (sessions, False)], ids=["server", "sessions"]
 )
-def test_whoever_asks_while_postgres_is_frozen_is_answered_in_time_and_with_the_truth(
+def test_a_request_while_postgres_is_frozen_is_answered_in_time_and_with_the_truth(
     running: Engine, web: Web, of_it: Callable[[str], list[int]], is_away: bool
 ) -> None:
     running.empty()

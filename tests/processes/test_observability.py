@@ -73,7 +73,7 @@ def test_an_order_is_followed_from_its_request_into_the_worker(
     assert lines(processes["scheduler"]) == []
 
 
-def test_every_process_is_told_of_with_what_it_did(
+def test_every_process_is_shown_with_what_it_did(
     running: Engine, processes: dict[str, Process]
 ) -> None:
     post(processes["web"], "counted-1")

@@ -115,7 +115,7 @@ def client(stack: Stack) -> Iterator[redis.Redis]:
     client.close()
 
 
-def test_an_order_nobody_rang_for_is_executed(stack: Stack) -> None:
+def test_an_order_without_a_bell_is_executed(stack: Stack) -> None:
     order = new_order()
     stack.engine.store(order)
     stack.assert_all_confirmed([order.id])

@@ -246,7 +246,7 @@ async def close_code(socket: ClientConnection) -> int | None:
 
 
 @pytest.mark.skipif(not Path(STATUS_FILE.format("self")).exists(), reason="Linux tells the memory")
-async def test_who_floods_and_who_does_not_read_are_closed_and_harm_nobody(stack: Stack) -> None:
+async def test_clients_that_flood_or_do_not_read_are_closed_and_harm_no_other(stack: Stack) -> None:
     crowd = Crowd(stack)
     async with asyncio.timeout(3 * PATIENCE), crowd.trading():
         crowd.delays.clear()

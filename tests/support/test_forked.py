@@ -56,7 +56,7 @@ def test_a_program_has_its_own_environment_arguments_and_output(tmp_path: Path) 
     assert ended.stderr == "oh\n"
 
 
-def test_whoever_waits_is_told_how_it_ended(tmp_path: Path) -> None:
+def test_a_command_that_waits_says_how_the_order_ended(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as threads:
         for _ in range(20):  # without the lock about one in four goes wrong
             program = Program([script(tmp_path, SLEEPS)], os.environ, tmp_path / "log")
@@ -73,7 +73,7 @@ def test_the_libraries_are_there_before_a_program_starts(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_programs_end_with_whoever_started_them(number: int, tmp_path: Path) -> None:
+def test_programs_end_with_the_process_that_started_them(number: int, tmp_path: Path) -> None:
     command = [sys.executable, "-c", STARTS, script(tmp_path, SLEEPS), str(tmp_path / "log")]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None

@@ -140,7 +140,7 @@ class NetworkContract(ABC):
         assert await network.send(sent) == first
         assert await other_network.status(sent.signature) == first
 
-    async def test_all_who_send_the_same_bytes_at_once_see_one_fill(
+    async def test_senders_of_the_same_bytes_at_once_see_one_fill(
         self, network: Network, other_network: Network
     ) -> None:
         sent = [await self.transaction(network) for _ in range(20)]

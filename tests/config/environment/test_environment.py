@@ -256,7 +256,7 @@ def test_no_value_of_a_setting_is_taken_for_another(environ: pytest.MonkeyPatch)
             assert sentence.isprintable()
 
 
-def test_what_is_wrong_is_told_of_all_settings_at_once(environ: pytest.MonkeyPatch) -> None:
+def test_what_is_wrong_is_said_of_all_settings_at_once(environ: pytest.MonkeyPatch) -> None:
     wrong = {"DATABASE_URL": f"mysql://me:{PASSWORD}@host", "SECRET_KEY": "x", "HSTS_SECONDS": "5"}
     wrong |= {"PORT": "abc", "DEFAULT_MARKET": "X", "SIMULATION_FAULTS": "nosuch=1"}
     for name, value in wrong.items():

@@ -70,7 +70,7 @@ async def test_what_serves_all_has_no_callers_request_in_its_log() -> None:
     assert work.seen == ["nobody"]
 
 
-async def test_who_waits_for_it_waits_as_long_as_he_likes() -> None:
+async def test_a_caller_waits_for_it_as_long_as_it_likes() -> None:
     background = Background(Work())
     await background.ended()  # nothing was begun
     background.begin()

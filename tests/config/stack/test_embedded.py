@@ -268,7 +268,7 @@ def test_whom_the_system_does_not_know_has_a_name_in_a_user_namespace() -> None:
     assert run.stdout != "root\n"
 
 
-def test_whom_the_system_does_not_know_and_who_may_be_nobody_else_is_told_what_to_do(
+def test_a_user_without_a_name_and_without_namespaces_is_told_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> None:

@@ -81,7 +81,7 @@ def terminals(data_dir: Path, tmp_path: Path) -> Iterator["list[Terminal]"]:
         terminal.close()
 
 
-def test_who_types_ctrl_c_is_told_of_no_error_whatever_make_runs(
+def test_ctrl_c_ends_without_an_error_whatever_make_runs(
     terminals: list[Terminal], data_dir: Path, tmp_path: Path
 ) -> None:
     def typed(target: str, until: str) -> Terminal:

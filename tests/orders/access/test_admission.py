@@ -67,7 +67,7 @@ async def test_sockets_and_keys_of_an_account_share_its_limit() -> None:
 
 
 @override_settings(ACCOUNT_RATE_LIMIT=RATE)
-async def test_nobody_is_counted_by_address() -> None:
+async def test_anonymous_orders_are_counted_by_address() -> None:
     answers = [await post("/execute", SELL_SOL) for _ in range(6)]
     assert [answer.status for answer in answers] == [201] * 5 + [429]
     assert (await post("/execute", SELL_SOL, **make_account().headers)).status == 201

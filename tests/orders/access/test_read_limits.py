@@ -29,7 +29,7 @@ def forty() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("forty")
-async def test_who_reads_too_much_is_told_when_to_come_again_and_nobody_else() -> None:
+async def test_a_reader_of_too_much_is_told_when_to_come_again_and_no_other() -> None:
     owner, other, before = make_account(), make_account(), counts.copy()
     answers = [await get("/api/orders", **owner.headers) for _ in range(3)]
 
@@ -49,7 +49,7 @@ async def test_who_reads_too_much_is_told_when_to_come_again_and_nobody_else() -
 
 
 @pytest.mark.usefixtures("forty")
-async def test_nobody_is_counted_by_address_on_every_path() -> None:
+async def test_anonymous_reads_are_counted_by_address_on_every_path() -> None:
     paths = ("/api/orders", "/api/schema", "/api/schema?format=yaml")  # 15, 10, 10
 
     assert [(await get(path)).status for path in paths] == [200] * 3

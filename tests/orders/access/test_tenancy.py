@@ -171,7 +171,7 @@ async def test_the_stream_of_anothers_order_and_of_none_are_alike(path: str) -> 
     assert (own[-1]["status"], code) == ("confirmed", 1000)
 
 
-async def test_a_list_holds_ones_own_orders_and_nobody_has_any() -> None:
+async def test_a_list_holds_the_accounts_own_orders_and_is_empty_for_anonymous_requests() -> None:
     one, other, staff = make_account(), make_account(), make_account(is_staff=True)
     order_id = await order_of(one)
 
@@ -187,7 +187,7 @@ async def test_a_list_holds_ones_own_orders_and_nobody_has_any() -> None:
     assert lists == {"owner": mine, "owner's session": mine, "other": [], "staff": [], "nobody": []}
 
 
-async def test_nobodys_order_is_for_whoever_holds_its_id() -> None:
+async def test_an_anonymous_order_is_for_everybody_with_its_id() -> None:
     order_id = (await post("/execute", SELL_SOL)).json["orderId"]
     for headers in await strangers():
         assert (await get(f"/api/orders/{order_id}", **headers)).status == 200
@@ -228,7 +228,7 @@ async def test_a_socket_with_a_credential_that_does_not_hold_is_closed(path: str
 
 @pytest.mark.parametrize("path", GUARDED_PATHS)
 @override_settings(ALLOW_ANONYMOUS_ORDERS=False)
-async def test_where_nobody_may_act_a_credential_is_asked_for(path: str) -> None:
+async def test_where_anonymous_orders_are_off_a_credential_is_asked_for(path: str) -> None:
     order_id, stored = str(uuid4()), count_stored()
     for headers in ({}, {"cookie": "sessionid=made-up"}):
         for method in ("GET", "POST"):
@@ -244,7 +244,7 @@ async def test_where_nobody_may_act_a_credential_is_asked_for(path: str) -> None
 
 @pytest.mark.parametrize("path", [*SOCKET_PATHS, "/execute", "/api/orders/execute"])
 @override_settings(ALLOW_ANONYMOUS_ORDERS=False)
-async def test_where_nobody_may_act_a_socket_is_closed(path: str) -> None:
+async def test_where_anonymous_orders_are_off_a_socket_is_closed(path: str) -> None:
     messages, code = await heard(path.format(uuid4()))
     assert ([one["error"] for one in messages], code) == (["not_authenticated"], 4401)
 
@@ -253,7 +253,7 @@ async def test_where_nobody_may_act_a_socket_is_closed(path: str) -> None:
     "path", ["/health", "/", "/api/schema", "/api/docs", "/accounts/login/", "/admin/login/"]
 )
 @override_settings(ALLOW_ANONYMOUS_ORDERS=False)
-async def test_what_is_open_to_all_asks_nobody_who_he_is(path: str) -> None:
+async def test_what_is_open_to_all_asks_for_no_credential(path: str) -> None:
     for headers in ({}, {"authorization": "Bearer x"}):
         assert (await get(path, **headers)).status == 200
 
@@ -269,7 +269,7 @@ async def test_a_session_opens_a_socket_of_our_own_page_and_no_other() -> None:
     assert (await heard(path, **cookie, **ORIGIN))[1] == 4401, "the session has ended"
 
 
-async def test_a_page_places_orders_for_whoever_is_logged_in() -> None:
+async def test_a_page_places_orders_for_the_person_who_is_logged_in() -> None:
     owner = make_account()
     cookie = await owner.log_in()
     async with connected("/execute", **cookie, **ORIGIN) as socket:

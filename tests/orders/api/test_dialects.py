@@ -133,7 +133,7 @@ async def test_a_field_that_touches_price_or_size_is_never_dropped() -> None:
         assert [one["field"] for one in answer.json["errors"]] == [name]
 
 
-async def test_an_order_says_what_was_ignored_and_is_nobodys_by_it() -> None:
+async def test_an_order_says_what_was_ignored_and_stays_anonymous() -> None:
     owner = make_account()
     answer = await post("/api/orders/execute", SELL_SOL | {"userId": owner.name, "wallet": "w"})
 

@@ -134,7 +134,7 @@ def test_metrics_without_a_token_are_for_this_machine(peer: str, may: bool) -> N
 
 
 @override_settings(METRICS_TOKEN=TOKEN)
-async def test_metrics_are_for_who_has_the_token_wherever_he_is() -> None:
+async def test_metrics_are_for_the_token_from_anywhere() -> None:
     by_proxy = {"x_forwarded_for": "203.0.113.7"}
     right = await get("/metrics", authorization=f"bearer {TOKEN}", **by_proxy)
 
@@ -188,7 +188,7 @@ async def test_no_socket_is_opened_in_clear_text_where_https_is_on() -> None:
                     pass
 
 
-async def test_nothing_of_an_account_is_kept_by_who_stands_between() -> None:
+async def test_nothing_of_an_account_is_kept_by_a_cache_between() -> None:
     account = make_account()
     cookie = await account.log_in()
     order = await post(ENTRY, SELL_SOL, **account.headers)
@@ -272,7 +272,7 @@ async def test_staff_is_told_too_where_an_address_makes_no_sense(
 
 
 @override_settings(MAX_SOCKETS=2)
-async def test_an_address_has_so_many_sockets_that_are_nobodys(
+async def test_an_address_has_so_many_anonymous_sockets(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with AsyncExitStack() as held:

@@ -265,7 +265,7 @@ async def test_an_order_is_found_by_its_id_among_more_than_a_page_looks_through(
     assert await ids("clientOrderId=mine-1") == [mine]
 
 
-async def test_whether_an_order_has_arrived_is_for_its_account_and_nobody_hears_no_false_no(
+async def test_whether_an_order_has_arrived_is_for_its_account_and_no_false_no_for_anonymous(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await submit(SELL_SOL | {"clientOrderId": "mine-1"})

@@ -56,7 +56,7 @@ def test_a_bell_taken_and_not_yet_heard_is_not_rung_again(queue: Queue) -> None:
     assert not bell.ring()
 
 
-async def test_who_hears_a_bell_lets_the_next_one_ring(queue: Queue) -> None:
+async def test_a_bell_that_is_heard_lets_the_next_one_ring(queue: Queue) -> None:
     bell.ring()
     queue.take()
     ringer = bell.Ringer()
@@ -92,7 +92,7 @@ async def test_orders_that_come_together_share_a_ring(queue: Queue) -> None:
     assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]
 
 
-async def test_a_hung_redis_holds_up_nobody_who_rings(hung_redis: str) -> None:
+async def test_a_hung_redis_holds_up_no_ringer(hung_redis: str) -> None:
     ringer = bell.Ringer()
     watch = Watch()
     ringer.ring_soon()
@@ -128,7 +128,7 @@ def test_a_named_order_is_rung_for_by_its_id(queue: Queue) -> None:
     assert "alone" in message["headers"]["kwargsrepr"]
 
 
-async def test_a_stranger_who_listens_to_everything_is_not_taken_for_a_worker(
+async def test_a_stranger_that_listens_to_everything_is_not_taken_for_a_worker(
     queue: Queue,
 ) -> None:
     with queue.client.pubsub() as stranger:

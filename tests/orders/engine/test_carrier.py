@@ -466,7 +466,7 @@ def test_who_stopped_lingering_leaves_the_bells_to_celery(run: Run, queue: Queue
 
 
 @pytest.mark.usefixtures("lingering")
-def test_who_hears_the_bell_in_vain_leaves_it_to_the_other_who_lingers(
+def test_a_carrier_that_hears_the_bell_in_vain_leaves_it_to_the_other_that_lingers(
     run: Run, queue: Queue
 ) -> None:
     carrying = run(ScriptedNetwork()).carry()

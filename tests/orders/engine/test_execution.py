@@ -497,7 +497,7 @@ async def test_an_order_found_in_any_status_is_carried_on_from_there(
     assert list(network.landings.values()) == [1]
 
 
-async def test_a_decision_once_stored_is_kept_by_whoever_takes_over(
+async def test_a_decision_once_stored_is_kept_by_the_next_carrier(
     make_journal: MakeJournal, database: Database
 ) -> None:
     journal, network = make_journal(), lands()
@@ -536,7 +536,7 @@ async def test_two_holders_of_one_order_at_once_execute_it_once(
     assert list(network.landings.values()) == [1]
 
 
-async def test_two_who_settle_one_transaction_send_the_same_bytes_and_one_confirms(
+async def test_two_processes_that_settle_one_transaction_send_the_same_bytes_and_one_confirms(
     make_journal: MakeJournal, database: Database
 ) -> None:
     network = ScriptedNetwork()

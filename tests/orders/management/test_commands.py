@@ -174,7 +174,7 @@ def test_a_stored_order_is_said_to_be_stored_when_its_events_cannot_be_read(
 
 @pytest.mark.usefixtures("transactional_db")
 @pytest.mark.parametrize("stores", [True, False])
-def test_whoever_stops_the_command_is_told_where_to_look(
+def test_a_command_that_is_stopped_says_where_to_look(
     stores: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accepting(monkeypatch, KeyboardInterrupt(), stores=stores)

@@ -202,7 +202,7 @@ async def test_every_process_tells_what_it_counted_by_its_heartbeat(database: Da
     assert figure(found, "process_log_lines_total", **lines, **worker) == 3
 
 
-async def test_a_process_not_heard_of_is_not_alive_and_later_not_told_of(
+async def test_a_silent_process_is_not_alive_and_later_not_shown(
     database: Database,
 ) -> None:
     await heartbeat(database, "a:1", "web")

@@ -69,7 +69,7 @@ async def test_nothing_is_rung_for_when_nothing_is_due(
     assert queue.tasks() == []
 
 
-async def test_an_order_nobody_rang_for_is_rung_for(
+async def test_an_order_without_a_bell_gets_one(
     journal: Journal, database: Database, queue: Queue
 ) -> None:
     await accepted(journal)

@@ -113,7 +113,7 @@ async def test_who_comes_early_gets_each_event_as_it_happens(no_resync: None) ->
 
 
 @pytest.mark.parametrize("after", range(7))
-async def test_who_comes_back_gets_what_he_missed(after: int) -> None:
+async def test_a_client_that_comes_back_gets_what_it_missed(after: int) -> None:
     order_id = await submit()
     await confirm(order_id)
     async with stream(order_id, f"?after={after}") as socket:
@@ -187,7 +187,7 @@ async def test_a_hint_that_skips_an_event_makes_the_socket_read_the_log(no_resyn
     assert code == 1000
 
 
-async def test_an_event_that_no_hint_told_of_is_found_by_the_resync(quick_resync: None) -> None:
+async def test_an_event_without_a_hint_is_found_by_the_resync(quick_resync: None) -> None:
     order_id = await submit()
     async with stream(order_id) as socket:
         await socket.message()
@@ -494,7 +494,7 @@ async def test_one_socket_follows_so_many_orders_and_no_more(
 
 @pytest.mark.parametrize("frame", [SELL_SOL, {"action": "execute", "order": SELL_SOL}])
 @pytest.mark.parametrize("path", ["/api/orders/execute", "/execute/"])
-async def test_an_order_may_come_as_a_frame_and_is_told_of_to_its_end(
+async def test_an_order_may_come_as_a_frame_and_is_streamed_to_its_end(
     path: str, frame: dict[str, Any], no_resync: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumers, "IDLE_SECONDS", 0.01)

@@ -395,7 +395,7 @@ async def test_however_they_are_sent_the_same_bytes_move_a_pool_once(
     assert before.pool.vault_y - after.pool.vault_y == sum(fill.amount_out for fill in fills)
 
 
-async def test_two_who_settle_at_once_agree(join: Join, database: Database) -> None:
+async def test_two_processes_that_settle_at_once_agree(join: Join, database: Database) -> None:
     networks = [join(landing_latency=(0.1, 0.1)) for _ in range(4)]
     before = await pool_of(database)
     sent = [await new_transaction(networks[0], bound=Bound(min_out=1)) for _ in range(40)]

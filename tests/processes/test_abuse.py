@@ -26,7 +26,7 @@ async def test_a_short_attack_by_all_means_loses_no_honest_order(tmp_path: Path)
     refused = Counter[str]()  # the attack came, and was refused
     for told in found.answers.values():
         refused.update(told)
-    assert refused["431"] > 0 < refused["429"], found.answers
+    assert refused["429"] > 0, found.answers
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,12 @@ class Decision:
     """All usable quotes for the whole swap, in the order the venues were given."""
     dropped: tuple[DroppedQuote, ...]
     runner_up: str | None
-    """Whom the margin is over: the second best quote, or the best single one if legs are split."""
+    """What the margin compares with: the second best quote, or for a split the best single one."""
     margin_bps: Decimal | None
-    """How much better than the runner-up, of the runner-up's amount, rounded down."""
+    """How much better the route is, in bps of the runner-up's amount, rounded down."""
     reason: str
     ages: tuple[int, ...] = ()
-    """Milliseconds between each of the quotes and this decision; of two hops, of the oldest."""
+    """The age of each quote at the decision, in milliseconds; for two hops that of the oldest."""
     single: Quote | None = None
     """The best that one venue alone would have done, if the route is split."""
     through: tuple[Token | None, ...] = ()
@@ -83,7 +83,7 @@ def decide_split(
     labels: dict[str, str],
     ages: tuple[int, ...] = (),
 ) -> Decision:
-    """Choose a split, which is better than `single`, or fills what no venue alone may."""
+    """Choose a split that is better than `single`, or that fills an amount no venue can alone."""
     together = sum_of(legs)
     return Decision(
         swap=swap,

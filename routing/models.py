@@ -1,7 +1,7 @@
 """What is traded here, and the simulated network: its ledger and the pools it swaps in.
 
-Operators add tokens, markets and pools, and triggers of a migration keep what was added as it is:
-orders name tokens by symbol and hold amounts in atoms. The rest `routing.simulation.ledger` writes.
+Operators add tokens, markets and pools. Triggers of a migration protect what was added, because
+orders name tokens by symbol and hold amounts in atoms. `routing.simulation.ledger` writes the rest.
 """
 
 from django.core.exceptions import ValidationError
@@ -143,11 +143,11 @@ class NetworkTransaction(models.Model):
     amount_in = models.BigIntegerField(null=True)
     amount_out = models.BigIntegerField(null=True)
     rejection = models.TextField(default="", blank=True)
-    """The code it landed with instead of swapping anything; empty: it swaps, or awaits landing."""
+    """The code with which a transaction failed at landing; empty: it swaps, or awaits landing."""
     network_fee = models.BigIntegerField(null=True)
     """Lamports that it cost, or will cost."""
     payload = models.TextField(default="", blank=True)
-    """What to execute, of one that was recorded before it landed."""
+    """What to execute, if the transaction was recorded before it landed."""
 
     class Meta:
         db_table = "simulated_network_transactions"
@@ -173,7 +173,7 @@ class NetworkTransaction(models.Model):
 
 
 class SimulatedPool(models.Model):
-    """One venue's pool of one market, as the last landing left it; since then it follows prices."""
+    """One venue's pool of one market after the last landing; since then it follows prices."""
 
     venue = models.TextField()
     base = models.TextField()

@@ -62,7 +62,7 @@ async def best_path(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Ro
 
 
 async def _timed(way: Awaitable[Candidate]) -> tuple[Candidate, float]:
-    """Return the candidate, and when it was found: others may still be looked for."""
+    """Return the candidate and the time at which it was found: the search may still go on."""
     return await way, monotonic()
 
 
@@ -78,7 +78,7 @@ async def _at_once(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Rou
 async def _along(
     path: Path, swap: Swap, venues: Sequence[Venue], rules: Rules, route: Route
 ) -> Candidate:
-    """Route hop by hop, from the end whose amount is fixed: what one pays out the other takes."""
+    """Route hop by hop, from the fixed amount on: one hop's output is the next one's input."""
     selling = swap.side is Side.SELL
     first, last = (path.of_base, path.of_quote) if selling else (path.of_quote, path.of_base)
     first_side = _side(first, sells=swap.token_in.mint)

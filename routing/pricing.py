@@ -44,9 +44,10 @@ def pool_quote(venue: str, swap: Swap, liquidity: Liquidity) -> Quote:
 
 
 def fees_bps(fill: Fill) -> int:
-    """Return how much less than without fees an atom in pays, to the nearest whole one.
+    """Return by how much the fees lower the price of an atom in, to the nearest whole bp.
 
-    Not rounded up: programs take whole atoms, so that 0.3 % is nearly always a little more.
+    It is not rounded up: programs take whole atoms, so a fee of 0.3 % is nearly always a little
+    more.
     """
     before = fill.amount_in * fill.gross_out
     taken = before - fill.amount_out * fill.net_in

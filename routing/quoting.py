@@ -37,7 +37,7 @@ class ExcludedByOrder(UnsupportedToken):
 
 
 class NoRoute(Exception):
-    """Nobody is left to trade with; `dropped` says why each was left out."""
+    """No venue is left to trade with; `dropped` says why each one was left out."""
 
     def __init__(self, dropped: Sequence[DroppedQuote]) -> None:
         self.dropped = tuple(dropped)
@@ -206,7 +206,7 @@ def _is_far(price: Decimal, reference: Decimal, max_deviation_bps: int) -> bool:
 
 
 def _moved(swap: Swap, quote: Quote) -> Decimal:
-    """Return what the reference price becomes by the price impact that the quote tells of."""
+    """Return the reference price after the price impact that the quote states."""
     kept = BPS - (quote.price_impact_bps or 0)
     if kept <= 0:
         return swap.market.reference_price
@@ -249,7 +249,7 @@ CODES: dict[type[BaseException], str] = {  # the special before the general
 
 
 def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> NoRoute:
-    """Return the failure that these faults are together: a final one only if all of them are."""
+    """Return one failure for all these faults. It is final only if all of them are."""
     if faults and all(isinstance(f, UnsupportedToken | InsufficientLiquidity) for f in faults):
         if any(isinstance(fault, PriceImpactTooHigh) for fault in faults):
             return MovesPriceTooFar(dropped)

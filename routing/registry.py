@@ -1,8 +1,8 @@
 """The tokens and markets that this process knows: its copy of what operators keep in the database.
 
-Looking something up reads memory alone. The copy is read anew with each heartbeat of the process,
-and at once when something is asked for that is not in it, so that nothing is called unknown that
-was added before. A database that is away leaves the copy as it is.
+A look-up reads memory alone. The copy is read anew with each heartbeat of the process. It is also
+read at once when a look-up does not find something, because that may have been added since. While
+the database is away, the copy stays as it is.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from routing import models
 from routing.tokens import REGISTRY, Market, Registry, Token
 
 PAUSE_SECONDS = 1.0
-"""Between two reads because of something unknown, whatever clients think of."""
+"""The least time between two reads for unknown names: clients may send any number of them."""
 
 Found = TypeVar("Found")
 
@@ -81,7 +81,7 @@ def registry_of(
 def looked_up(look: Callable[[Registry], Found]) -> Found:
     """Return what `look` finds, in a copy that is read anew if it is not in this one.
 
-    For sync doors, about orders that are stored: those name nothing that there is not.
+    It is for sync code and stored orders, whose tokens and markets always exist.
 
     :raises LookupError: it is unknown.
     :raises django.db.Error: it may be known to a database that does not answer.
@@ -94,7 +94,7 @@ def looked_up(look: Callable[[Registry], Found]) -> Found:
 
 
 def looked_up_if_due(look: Callable[[Registry], Found]) -> Found:
-    """As `looked_up`, for what anybody may ask: a copy of the last PAUSE_SECONDS will do."""
+    """Like `looked_up`, for a client's names: a copy not older than PAUSE_SECONDS is enough."""
     if time.monotonic() - _copy.read_at < PAUSE_SECONDS:
         return look(registry())
     return looked_up(look)
@@ -117,7 +117,7 @@ class _Reader:
         self._began = float("-inf")
 
     async def read(self) -> None:
-        if self._next is None:  # none, or one that has begun: it may miss what we ask for
+        if self._next is None:  # a read under way may miss a newer row
             self._next = asyncio.create_task(self._read_next(), context=Context())
             self._next.add_done_callback(_note)
         await asyncio.shield(self._next)
@@ -136,7 +136,7 @@ def _reader_of_this_loop() -> _Reader:
 
 def _note(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
-        task.exception()  # known, even if nobody waits for it any more
+        task.exception()  # mark the error as seen, even if nobody waits
 
 
 def _read_and_hang_up() -> None:

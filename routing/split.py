@@ -1,7 +1,7 @@
 """How to divide an amount over several pools, so that all of them pay the same for the last atom.
 
-Sources: for constant products the closed form of equal marginal prices (water-filling), for bins
-their prices in order. The real numbers are only the way there: what counts at the end are the
+Constant products are divided by the closed form of equal marginal prices (water-filling), and bins
+in the order of their prices. This is calculated in real numbers. The result is then judged by the
 pools' own integer quotes.
 """
 
@@ -19,7 +19,7 @@ from routing.pools.pool import Direction, OutOfRange, SwapRefused
 from routing.venue import BPS, Liquidity
 
 NEIGHBOURHOOD = (-3, -2, -1, 1, 2, 3)
-"""How many atoms either way the polish looks."""
+"""How many atoms up and down `_polish` tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def _polish(
     pair: tuple[int, int],
     exact_in: bool,
 ) -> None:
-    """Move atoms between two pools where the rounding of their programs makes that better."""
+    """Move atoms between two pools where rounding in their programs makes the total better."""
     one, other = pair
     together = shares[one] + shares[other]
     best = _sum(totals[one], totals[other])

@@ -116,9 +116,10 @@ class StoredQuote(NamedTuple):
 
 
 class StoredDecision:
-    """Reads a decision for an order, whichever release stored it; what it lacks is None or empty.
+    """Reads an order's decision, whichever release stored it. Missing values are None or empty.
 
-    `data` always has its legs: older releases stored none where there was one, which is the quote.
+    `data` always has legs. Older releases stored no legs if there was only one: then the quote is
+    read as the leg.
     """
 
     def __init__(self, data: dict[str, Any], base: str, quote: str, side: str) -> None:

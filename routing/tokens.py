@@ -121,9 +121,9 @@ MARKETS = tuple(
 class Registry:
     """Finds tokens by symbol (any letter case) or mint, and markets by their two tokens.
 
-    Two tokens that are not traded against each other, but both against a third, are a market too:
-    its orders take two hops, in whichever direction it is named. New orders find only ways whose
-    markets are open, as long as there is one.
+    Two tokens without a market of their own are a market too if both are traded against a third.
+    Its orders take two hops, in either direction. New orders find only ways with open markets, as
+    long as there is such a way.
     """
 
     def __init__(self, tokens: Iterable[Token], markets: Iterable[Market]) -> None:
@@ -252,4 +252,4 @@ def _price_of(token: Token, market: Market) -> Decimal:
 _PRECISE = Context(prec=20)
 
 REGISTRY = Registry(TOKENS, MARKETS)
-"""What a new engine trades; what this one does, `routing.registry` tells."""
+"""What a new engine trades. `routing.registry` says what this engine trades."""

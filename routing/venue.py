@@ -62,8 +62,8 @@ class Quote:
 class Leg:
     """One venue's part of a route: a share of the whole amount, or of one hop of a path.
 
-    Legs come in the order of their hops, and all of one market stand together. What the legs of
-    a hop pay out is what those of the next one take in.
+    Legs are in the order of their hops, with the legs of one market together. The output of all
+    legs of a hop is the input of the next hop's legs.
     """
 
     venue: str
@@ -192,9 +192,9 @@ class Venue(Protocol):
     async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
         """Return a signed transaction that executes `legs` within `bound`, or nothing at all.
 
-        All legs stand or fall together; `bound` is for their sum. A venue that shows its pools
-        also takes legs of other venues that do. Every call returns a new signature. What else the
-        venue told with its quote is not kept: it may have to ask anew, in another process.
+        All legs succeed or fail together; `bound` is for their sum. A venue that shows its pools
+        also builds legs of other venues that show theirs. Every call returns a new signature. Only
+        the legs are kept of a quote, so the venue may have to quote again in another process.
 
         :raises VenueUnavailable: a passing fault.
         :raises UnsupportedToken: what it offered is gone. Costs an attempt, and no more.
@@ -217,7 +217,7 @@ class ShowsPools(Protocol):
 
 
 class Network(Protocol):
-    """Nobody times these calls, nor `Venue.build`: each ends by itself, if need be with a fault."""
+    """These calls and `Venue.build` have no timeout outside: each must end by itself or raise."""
 
     async def send(self, transaction: SignedTransaction) -> TransactionStatus:
         """Hand the bytes over and return what is known of the signature right after.

@@ -1,8 +1,9 @@
 """The client's address: one answer for limits, logs and lists, whoever asks.
 
-A connection has one address, its other end's. Behind proxies that is a proxy's, and the client's
-stands in `X-Forwarded-For`, to which each proxy appends who came to it. Whoever sends a request
-writes that header too, so it is read from the right, and no further than TRUSTED_PROXIES says.
+A connection has one address: that of its other end. Behind a proxy this is the proxy's address,
+and the client's is in `X-Forwarded-For`. Each proxy appends to this header the address that
+connected to it. A client can write the header as well. So the engine reads it from the right, and
+only as far as TRUSTED_PROXIES says.
 """
 
 import re
@@ -37,12 +38,13 @@ SPOKEN_FOR = frozenset(
         *(b"x-envoy-external-address", b"x-original-forwarded-for", b"x-original-host"),
     )
 )
-"""What a proxy adds; where one of these is, its sender speaks for somebody else."""
+"""Headers that a proxy adds. A request with one of them may come from another than the peer."""
 MOST_PROXIES = 32  # in one row; nobody has as many
 MOST_CHARACTERS = 100  # of an address with its port; a zone's name may be long
 MOST_KNOWN = 4096  # addresses that a process need not read again
 SITE = 64  # bits of an IPv6 address that one holder has, at least
-# Where one IPv4 address stands behind so many bits, its holder has all that begins with them.
+# IPv6 networks that embed an IPv4 address, and how many bits end with that address. Who holds the
+# IPv4 address holds all IPv6 addresses that begin with these bits.
 NETWORKS_OF_IPV4 = ((IPv6Network("64:ff9b::/96"), 128), (IPv6Network("2002::/16"), 48))
 WRITTEN = re.compile(
     r"\[(?P<inner>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(%[^\]\s]+)?\](:[0-9]+)?"  # [2001:db8::1%eth0]:80
@@ -63,10 +65,10 @@ NO_ADDRESS = Known(None, "", "unknown")
 
 
 def client_of(peer: str, headers: Headers) -> str:
-    """Return who sent a request that came from `peer`: an address in its one way of writing.
+    """Return the address of the client whose request came from `peer`, in its standard form.
 
-    What is no address, such as a socket's file or a proxy's `unknown`, counts for nothing: then it
-    is the peer.
+    A proxy may name something that is no address, such as a socket's file or `unknown`. Such a
+    name is ignored, and the peer's address is taken instead.
     """
     values = [value for name, value in headers if name == FORWARDED_FOR]
     if not values or not is_proxy(peer):
@@ -82,7 +84,7 @@ def client_of(peer: str, headers: Headers) -> str:
 
 
 def is_proxy(peer: str) -> bool:
-    """Whether the other end of a connection is believed about whom it speaks for."""
+    """Whether the other end of a connection is trusted to name the client."""
     trusted = settings.TRUSTED_PROXIES
     if isinstance(trusted, int):
         return trusted > 0
@@ -91,14 +93,15 @@ def is_proxy(peer: str) -> bool:
 
 
 def is_spoken_for(headers: Headers) -> bool:
-    """Whether a proxy has added a word, so that another than the peer may ask."""
+    """Whether a proxy has added a header: then the client may be another than the peer."""
     return any(name in SPOKEN_FOR or name.startswith(FORWARDED) for name, _ in headers)
 
 
 def site_of(address: str) -> str:
-    """Return what is counted together: an IPv4 address; the /64 network of an IPv6 one.
+    """Return what is counted together: an IPv4 address, or the /64 network of an IPv6 address.
 
-    Of an IPv6 one that a tunnel made of an IPv4 one: what the holder of the IPv4 one has of it.
+    Some IPv6 addresses embed an IPv4 address (NAT64, 6to4). For them it is the network that the
+    holder of the IPv4 address has.
     """
     return known(address).site
 
@@ -106,14 +109,15 @@ def site_of(address: str) -> str:
 def parsed(text: str) -> Address | None:
     """Return the address in a text such as 10.0.0.1:80 or [2001:db8::1%eth0]:80; None: none is.
 
-    An IPv4 address as sockets for both kinds write it (::ffff:10.0.0.1) is that IPv4 address. No
-    other wrapping counts (NAT64, 6to4): a stranger could be 127.0.0.1 by it.
+    Sockets for both kinds write an IPv4 address as ::ffff:10.0.0.1: this is read as 10.0.0.1. An
+    IPv4 address in another wrapping (NAT64, 6to4) is not unwrapped, because a stranger could pass
+    for 127.0.0.1 that way.
     """
     return known(text).address
 
 
 def plain(text: str, instead: str = "") -> str:
-    """Return an address as all write it; else `instead`'s, else an empty text."""
+    """Return an address in its standard form; if it is none, `instead`'s; else an empty text."""
     return known(text).text or known(instead).text
 
 

@@ -1,4 +1,4 @@
-"""What a request's body may be. Refused while it arrives, before anything of it is kept."""
+"""What a request's body may be. Others are refused on arrival, before any of them is kept."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -65,7 +65,8 @@ class Body:
 def limit_body(application: Application) -> Application:
     """Wrap an ASGI application: it gets bodies that it can read, and their length beforehand.
 
-    A larger body is answered with 413, and not read to its end; a coded one with 415.
+    A body that is too large is answered with 413 and not read to its end. A body with a content
+    coding is answered with 415.
     """
 
     async def limited(scope: Message, receive: Receive, send: Send) -> None:
@@ -95,7 +96,7 @@ def limit_body(application: Application) -> Application:
 
 
 async def gathered(scope: Message, receive: Receive) -> tuple[Message, Receive]:
-    """Read a body of unknown length to its end, so that it is as any other: DRF asks how long."""
+    """Read a body of unknown length to its end: DRF asks for the length beforehand."""
     pieces, has_more = [], True
     while has_more:
         message = await receive()

@@ -1,17 +1,18 @@
 """One HTTP connection: uvicorn's own, and what networks and HTTP ask for beyond it.
 
-Four things are other than uvicorn has them, each because an order depends on it:
+Four things differ from uvicorn, because orders depend on each of them:
 
-An offer to go on in another protocol (`Upgrade: h2c`) is passed over, as RFC 9110 has it (7.8).
-The parser ends a message at such an offer; its body would be lost, or be read as a request.
+An offer to change to another protocol (`Upgrade: h2c`) is ignored, as RFC 9110 (7.8) allows. The
+parser ends a message at such an offer. Without this the body would be lost, or read as a request.
 
-A client that has said all and half-closes gets its answer. One that does so in the middle of a
-body is told that nothing was taken.
+A client that half-closes after its request gets its answer. A client that half-closes in the
+middle of a body is told that nothing was taken.
 
-What cannot be read is refused in our words, after the answers that are still due before it.
+A request that cannot be read is refused in our words, after the answers that are due before it.
 
-A stranger cannot make us wait, or keep: a head has a largest size, a request a longest time to
-come, an answer to be read, and each client so many connections (`config/http/door.py`).
+A stranger cannot use up our time or memory. There are limits for the size of a head, for the time
+in which a request must come and an answer must be read, and for the connections of each client
+(`config/http/door.py`).
 """
 
 import asyncio
@@ -180,7 +181,7 @@ class Connection(HttpToolsProtocol):
             self._leave()
 
     def _read(self, data: bytes) -> None:
-        """Have it parsed.
+        """Give the data to the parser.
 
         :raises HttpParserError: not HTTP, or refused by what the parser called.
         :raises Refused: it makes no request.
@@ -202,7 +203,7 @@ class Connection(HttpToolsProtocol):
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def _hand_on(self, frames: bytes) -> None:
-        """Lose nothing of a client that does not wait for the handshake's answer."""
+        """Keep the frames of a client that does not wait for the handshake's answer."""
         if frames:
             self.transport.get_protocol().data_received(frames)  # type: ignore[attr-defined]
 
@@ -230,7 +231,7 @@ class Connection(HttpToolsProtocol):
             self._deadline = None
 
     def _end_awaiting(self) -> None:
-        """Give the request up that has not come; one that came in pieces is told so."""
+        """Give up a request that did not come in time; a client that sent a part is told so."""
         self._deadline = None
         if self._last_word is not None or self.transport.is_closing():
             return

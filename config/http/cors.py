@@ -1,8 +1,8 @@
 """Lets pages of the origins in ALLOWED_ORIGINS call the API from their browsers (CORS).
 
-Own lines and no middleware: orders and probes go around Django's, and every answer must have the
-headers, a refused body's as well. Never with credentials: a page that is not ours is anonymous,
-or has a key of its own.
+This is no Django middleware, because orders and probes bypass Django's. Every answer must have
+the headers, also that to a refused body. Credentials are never allowed: a page that is not ours
+is anonymous, or has a key of its own.
 """
 
 from django.conf import settings
@@ -54,7 +54,7 @@ def with_cors(application: Application) -> Application:
 
 
 async def permit(origin: bytes, send: Send) -> None:
-    """Answer a browser that asks whether it may send what a page wants."""
+    """Answer a browser's preflight: it asks whether it may send a page's request."""
     headers = [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-methods", METHODS),

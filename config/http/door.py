@@ -1,7 +1,8 @@
-"""How many may stand at the door of one web process: connections and sockets, of each client.
+"""Limits how many connections and sockets each client has in one web process.
 
-A connection is its peer's: behind a proxy that is the proxy, which counts its clients itself. A
-socket is its client's, by address, until it has said for which account it acts; then the account's.
+A connection is counted for its peer. A proxy is not counted: it counts its clients itself. A
+socket is counted for its client's address. Once it is known for which account it acts, it is
+counted for that account instead.
 """
 
 import logging
@@ -66,7 +67,7 @@ sockets = Places()
 
 
 def refusal_of_connection(peer: str, open_now: int) -> Refusal | None:
-    """Return why a connection is not served; if None, it has a place that is to be given back."""
+    """Return why a connection is refused. None: it has a place, which `give_back` must free."""
     if open_now > min(settings.MAX_CONNECTIONS, room_for_connections()):
         found = FULL
     elif is_proxy(peer) or connections.take(site_of(peer), settings.MAX_ADDRESS_CONNECTIONS):
@@ -108,14 +109,14 @@ def place_of_address(client: str) -> Iterator["Place"]:
 
 
 class Place:
-    """One socket's place; whose it is changes once it is known."""
+    """One socket's place. It is the address's at first, and the account's once that is known."""
 
     def __init__(self, name: str) -> None:
         self.is_free = sockets.take(name, settings.MAX_SOCKETS)
         self._name = name if self.is_free else ""
 
     def move(self, name: str) -> bool:
-        """Count for another from now on; False: that one has as many as may be."""
+        """Count this socket for another name from now on. False: that name has no place left."""
         if not sockets.take(name, settings.MAX_SOCKETS):
             return False
         self.leave()
@@ -129,9 +130,9 @@ class Place:
 
 
 class BoundedSockets:
-    """Refuses the sockets that are too many for their address, before any handshake.
+    """Refuses sockets beyond the limit of their address, before any handshake.
 
-    A page cannot read such an answer, so its socket is opened to be told why.
+    A page cannot read such a refusal. So a page's socket is opened, told why, and closed.
     """
 
     def __init__(self, application: Any) -> None:
@@ -154,9 +155,10 @@ class BoundedSockets:
 
 
 class KnownHosts:
-    """Serves the hosts of ALLOWED_HOSTS alone, as Django does for what goes through it.
+    """Serves only the hosts of ALLOWED_HOSTS, as Django does for the requests that it handles.
 
-    Else any page could have its name lead to this machine, and be its own origin here.
+    Otherwise any site could point its name at this machine, and its pages would then be of the
+    same origin as the engine.
     """
 
     def __init__(self, application: Any) -> None:
@@ -170,7 +172,7 @@ class KnownHosts:
 
 
 def is_served(scope: Message) -> bool:
-    """Whether the Host is one of ours; a request without one, as of HTTP/1.0, is no browser's."""
+    """Whether the Host is ours or missing: HTTP/1.0 has none, and browsers always send one."""
     host = header(scope, b"host")
     if not host:
         return host is None
@@ -187,13 +189,13 @@ def is_by_address(scope: Message) -> bool:
 
 
 def can_be_told(scope: Message) -> bool:
-    """Whether a handshake may be answered by a status: a browser would not show it to its page."""
+    """Whether a handshake may be answered by an HTTP status: pages never see one."""
     answers = scope.get("extensions") or {}
     return "websocket.http.response" in answers and header(scope, b"origin") is None
 
 
 async def refuse_handshake(scope: Message, send: Send, refusal: Refusal) -> None:
-    """Answer a handshake by an HTTP status, with 403 where the server has no word for others."""
+    """Answer a handshake by an HTTP status; with 403 if the server can send no other."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await WebsocketDenier()(scope, None, send)
         return

@@ -8,7 +8,7 @@ KEY = re.compile(r"[a-z0-9]{8,40}").fullmatch
 
 
 class SessionStore(DatabaseStore):
-    """Django's; a cookie that no session can have, such as one with a NUL, names none."""
+    """Django's sessions. A key that no session can have, such as one with a NUL, finds none."""
 
     def _validate_session_key(self, key: str | None) -> bool:
         return bool(key and KEY(key))

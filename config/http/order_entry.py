@@ -1,12 +1,12 @@
 """Django's ASGI handler, and a shorter way through it for clients that send orders and for probes.
 
-The stock way costs a request four hops through a thread and a new thread pool, for sessions,
-signals and old connections that order entry never has: three quarters of its time. The short way
-is for requests that carry nothing of a person: no cookie, no wish for HTML; and whose Host is
-written as Django reads it. Everything else, and every other path, goes the stock way. Probes go
-the short way because those who probe name us by whatever address they know, which the stock way
-refuses unless ALLOWED_HOSTS has it. A name that is not ours is refused there, too: a page could
-have it lead to us.
+The stock way costs a request four hops through a thread, and a new thread pool. They serve
+sessions, signals and old connections, which order entry never has, and take three quarters of its
+time. The short way is for requests that have no sign of a person (no cookie, no wish for HTML) and
+a Host that is written as Django reads it. Everything else, and every other path, goes the stock
+way. Probes go the short way because a prober calls us by whatever address it knows, and the stock
+way refuses an address that is not in ALLOWED_HOSTS. The short way, too, refuses a name that is not
+ours: a site could point that name at this machine.
 """
 
 import io
@@ -71,7 +71,7 @@ class EntryHandler(ASGIHandler):
         return view
 
     async def read_body(self, receive: Any) -> io.BytesIO:
-        """Read a body, of which `limit_body` has seen to the size."""
+        """Read a body; `limit_body` has checked its size."""
         pieces, has_more = [], True
         while has_more:
             message = await receive()
@@ -108,7 +108,7 @@ class EntryHandler(ASGIHandler):
 
 
 def is_api_client(scope: Any) -> bool:
-    """Whether nothing in the request speaks of a person with a browser, or names us unusually."""
+    """Whether the request shows no sign of a person with a browser, and no unusual Host."""
     for name, value in scope["headers"]:
         if name == b"cookie" or (name == b"accept" and b"text/html" in value):
             return False

@@ -1,6 +1,6 @@
-"""What is somebody's own: not taken in clear text, and kept by nobody on the way.
+"""Keeps private data private: no key is taken in clear text, and no cache may keep private answers.
 
-Own lines and no middleware: orders go around Django's.
+This is no Django middleware, because orders bypass Django's.
 """
 
 from django.conf import settings
@@ -23,9 +23,10 @@ CLEAR_KEY = Refusal(
 def with_privacy(application: Application) -> Application:
     """Wrap an ASGI application of HTTP.
 
-    With HTTPS on, a request that brings a key in clear text is refused, on every path: a client
-    that is only led to https follows, and sends the key in the clear ever after. What is not
-    public, and says nothing else, is not to be kept: who goes back after a logout sees nothing.
+    With HTTPS on, a request with a key in clear text is refused on every path. A redirect would
+    not do: the client would follow it, and go on sending the key in clear text. An answer that is
+    not public and has no Cache-Control of its own gets `no-store`. So a person who goes back in
+    the browser after a logout sees nothing.
     """
 
     async def private(scope: Message, receive: Receive, send: Send) -> None:
@@ -50,7 +51,7 @@ def with_privacy(application: Application) -> Application:
 
 
 def _is_for_metrics(path: str, credential: str) -> bool:
-    """Whether this is METRICS_TOKEN, which opens nothing else, and where it belongs."""
+    """Whether this is METRICS_TOKEN on the path of the metrics; it opens nothing else."""
     token = settings.METRICS_TOKEN
     is_token = token and constant_time_compare(credential.rpartition(" ")[2], token)
     return bool(is_token) and path.rstrip("/") == METRICS

@@ -1,6 +1,6 @@
-"""What is refused before Django sees it, as a problem document (RFC 9457).
+"""Refusals that are sent before Django sees the request, as problem documents (RFC 9457).
 
-The connection closes behind it: what else comes on it cannot be read, or nobody wants to.
+The connection closes after a refusal: whatever follows on it cannot be read, or is not wanted.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Refusal:
         return json.dumps({"type": "about:blank", **self._said(), "status": self.status}).encode()
 
     def frame(self, **members: Any) -> str:
-        """Return it as a WebSocket's frame: its type tells it from an event, as all errors'."""
+        """Return it as a WebSocket's frame. Like every error, its `type` tells it from an event."""
         frame = {"type": "error", **self._said(), "httpStatus": self.status, **members}
         return json.dumps(frame)
 
@@ -75,7 +75,7 @@ class Refusal:
 
 
 async def _drop(receive: Receive) -> None:
-    """Read what the client still sends: closed on its body, it would not hear the answer."""
+    """Read what the client still sends: if we closed before that, it would miss the answer."""
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):
             while (await receive()).get("more_body"):

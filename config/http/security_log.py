@@ -1,8 +1,8 @@
-"""What an attack leaves behind: one line and one count for each event, by names that stay.
+"""The trace that an attack leaves: one log line and one count for each event, under fixed names.
 
-The logger is `engine.security`; its lines are written whatever LOG_LEVEL says. Each has the
-address, and where they are known the account's number and the first characters of the key. The
-request's id stands in every line of a request by itself. No line ever has a secret.
+The logger is `engine.security`; its lines are written whatever LOG_LEVEL says. Each line has the
+address. If they are known, it also has the account's number and the first characters of the key.
+The request's id is added to every line of a request. No line ever has a secret.
 """
 
 import logging
@@ -39,18 +39,18 @@ EVENTS = {
     "limit_hit": BAD,
     "account_changed": GOOD,
 }
-"""The events, and at which level each is written. A name that was given is never changed."""
+"""The events, and the level of each. The name of an event never changes."""
 
 
 SELDOM = frozenset(("limit_hit",))
-"""Written at most once a second of one sender, and counted each time: an honest one meets them."""
+"""Counted each time, but written once a second per sender at most: honest clients meet one."""
 SELDOM_SECONDS = 1.0
 MAX_WRITTEN = 10_000
 _written: dict[tuple[Any, ...], float] = {}
 
 
 class Facts(TypedDict, total=False):
-    """What a line may tell besides; `config/runtime/logs.py` writes these alone."""
+    """The other fields that a line may have. `config/runtime/logs.py` writes no others."""
 
     user_name: str
     """What somebody gave as a name, whether or not there is such an account."""

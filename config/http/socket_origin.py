@@ -1,7 +1,8 @@
-"""Which pages may act here: our own and those that settings trust; and whether in clear text.
+"""Decides which pages may act here (our own, and those in settings), and whether in clear text.
 
-Origins and hosts are compared as what they are: `Engine.Example:443` is `engine.example` to an
-https page. A browser always says which page asks; programs say nothing and are not concerned.
+Origins and hosts are compared by meaning and not as text: for an https page `Engine.Example:443`
+is `engine.example`. A browser always sends the page's Origin. Programs send none, and none of
+this applies to them.
 """
 
 import ipaddress
@@ -50,7 +51,7 @@ class Origin:
 
 
 def plain_host(host: str) -> str:
-    """Return a host as all write it: in small letters, without the root's dot, in ASCII.
+    """Return a host in its standard form: lower case, ASCII, without a dot at its end.
 
     :raises ValueError: no host.
     """
@@ -87,7 +88,7 @@ class OwnOrigins:
 
 
 class PlainNames:
-    """Gives Django, which compares bytes, the names of hosts and pages in one way of writing."""
+    """Rewrites Host and Origin in their standard form for Django, which compares bytes."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
@@ -126,10 +127,10 @@ def is_listed(origin: Origin) -> bool:
 
 
 def is_own(origin: Origin, host: str) -> bool:
-    """Whether a page is of the host that was asked; not in clear text, where HTTPS is asked for.
+    """Whether a page is of the requested host; where HTTPS is on, an http page never is.
 
-    The port that a Host leaves out is that of the page's scheme: a proxy may have ended TLS and
-    told us nothing of it.
+    If the Host has no port, the default port of the page's scheme is assumed: a proxy may have
+    ended TLS without telling us.
     """
     if settings.SECURE_SSL_REDIRECT and origin.scheme != "https":
         return False  # anybody on the way may have written that page
@@ -137,7 +138,7 @@ def is_own(origin: Origin, host: str) -> bool:
 
 
 def scheme_of(scope: dict[str, Any]) -> str:
-    """Return http or https, as the client sent it: what Django says of requests, of sockets too."""
+    """Return the client's scheme, http or https, by Django's rules; for sockets as well."""
     return str(Asked(scope).scheme)
 
 

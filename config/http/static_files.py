@@ -1,7 +1,7 @@
-"""Static files straight from the apps' folders, in every way the engine is run: none to collect.
+"""Serves static files from the apps' folders, however the engine is run. No `collectstatic`.
 
-WhiteNoise was tried: under ASGI its middleware hands Django sync iterators, so that Django warns
-at every file, and it serves none the faster.
+WhiteNoise was tried. Under ASGI its middleware gives Django sync iterators, so Django warns at
+every file, and no file is served faster.
 """
 
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
@@ -24,7 +24,7 @@ class StaticFiles(ASGIStaticFilesHandler):
         return response
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the file or that there is none; nobody is to guess what kind it has."""
+        """Return the file, or a 404; a browser must not guess its content type."""
         response = await super().get_response_async(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

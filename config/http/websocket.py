@@ -1,4 +1,4 @@
-"""One WebSocket: uvicorn's own, which lets a client go that is refused and does not hear it."""
+"""One WebSocket: uvicorn's own, but a refused client that does not listen is dropped."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ class WebSocket(WebSocketProtocol):
         self._go_on()
         self.leave()
         super().connection_lost(exc)
-        if self._reads_no_more():  # what is left is large, and in a circle that is found late
+        if self._reads_no_more():  # free large objects: the collector is late with cycles
             self.reader = asyncio.StreamReader(loop=self.loop)
 
     async def ws_handler(self, protocol: Any, path: str) -> Any:  # type: ignore[override]

@@ -1,4 +1,4 @@
 """What a process runs on: PostgreSQL, Redis, logs, counters, one object for each loop.
 
-The ground of the house: it imports nothing of it, so that everything may stand on it.
+This package imports no other package of the engine, so every other package may import it.
 """

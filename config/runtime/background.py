@@ -1,4 +1,4 @@
-"""Work that a loop does besides its callers', begun when there is some: one task at a time."""
+"""Background work of a loop: one task at a time, which begins when there is work."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class Background:
-    """Work for many callers. Its context is its own, so that no one's request is in its log."""
+    """Work for many callers. It has a context of its own, so its log lines name no request."""
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._work = work
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """See that the work is under way; what failed, or has ended, begins anew."""
+        """Start the work unless it is under way; work that has failed or ended starts again."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work(), context=Context())
 

@@ -1,4 +1,4 @@
-"""Kombu's transport for Celery's Redis: our own address, and deaf to what is not a bell of ours."""
+"""Kombu's transport for Redis. It uses our own address, and ignores all messages but our bells."""
 
 import json
 import logging
@@ -76,9 +76,10 @@ def is_message(message: Any) -> bool:
 
 
 def is_bell(message: dict[str, Any]) -> bool:
-    """Whether this is a task of ours, in Celery's form, and asks for nothing after it.
+    """Whether this is a task of ours, in Celery's form, with no follow-up task.
 
-    Celery has tasks of its own, which call others, and runs what a message has it call next.
+    Celery also has built-in tasks, which call others. And a message may name tasks that Celery is
+    to run afterwards. Both are refused.
     """
     headers = message["headers"]
     if not isinstance(headers.get("task"), str) or not isinstance(headers.get("id"), str):

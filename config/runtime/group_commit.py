@@ -4,13 +4,13 @@ A lone caller pays for one statement at once; a crowd shares it. Each caller get
 own item, or its own error, within its own `patience`, whatever the server does meanwhile:
 
 - a constraint or data error: the items run once more, one by one, and only the culprit gets it;
-- a row locked by somebody else (`lock_timeout`) or a cancelled statement: likewise, one by one;
+- a row that is locked elsewhere (`lock_timeout`), or a cancelled statement: also one by one;
 - a deadlock: the same items again;
-- a lost connection, or one that does not answer: it is thrown away, what had been committed is
-  read back (`recover`), and the rest runs again.
+- a lost connection, or one that does not answer: the connection is thrown away. `recover` reads
+  back which items were committed, and the other items run again.
 
-A caller without an answer learns which it was: nothing was written, or nobody knows
-(`OutcomeUnknown`).
+A caller whose item gets no answer learns one of two things: nothing was written, or it is not
+known whether it was (`OutcomeUnknown`).
 """
 
 import asyncio
@@ -119,7 +119,7 @@ class GroupCommit(Generic[Item, Answer]):
         waiter: Waiter[Item, Answer] = Waiter(item, loop.create_future(), ends_at)
         self._waiting.append(waiter)
         if self._flushing is None:
-            # With no caller's request in its log: what it tells of concerns all of them.
+            # In a context without a request: the log lines of this work concern all callers.
             self._flushing = asyncio.create_task(self._flush(), context=Context())
         if self._timer is None:
             self._arm(ends_at)
@@ -152,8 +152,8 @@ class GroupCommit(Generic[Item, Answer]):
     async def _flush(self) -> None:
         try:
             while self._waiting:
-                # Half a crowd at a time: while PostgreSQL writes the one half, the other half's
-                # callers run. All at once, each would wait for the other.
+                # Half of the crowd at a time: while PostgreSQL writes one half, the callers of the
+                # other half run. If all went at once, each side would wait for the other.
                 size = min(self._limit, max(SMALL, len(self._waiting) // 2))
                 batch, self._waiting = self._waiting[:size], self._waiting[size:]
                 self._under_way = batch
@@ -171,7 +171,7 @@ class GroupCommit(Generic[Item, Answer]):
                 self._timer = None
 
     async def _settle(self, batch: Sequence[Waiter[Item, Answer]]) -> None:
-        """See that each of them is answered, by what the server says or by its patience."""
+        """Answer each of them: with the server's answer, or when its patience ends."""
         is_resumed = any(waiter.is_doubtful for waiter in batch)
         tries = 0
         while batch := [waiter for waiter in batch if not waiter.future.done()]:
@@ -239,8 +239,8 @@ class GroupCommit(Generic[Item, Answer]):
     ) -> Sequence[Answer | Exception]:
         """Run only what the lost connection had not committed, by now.
 
-        It may yet commit, in a server that was frozen: then what runs here finds it there, and is
-        refused. So those are read back once more.
+        A server that was frozen may commit the lost statement later. The items that run here then
+        conflict with it and are refused. So the refused items are read back once more.
         """
         known = await self._recover(connection, [waiter.item for waiter in batch])
         answers: list[Any] = list(known)
@@ -270,7 +270,7 @@ def _note(batch: Sequence[Waiter[Item, Answer]], error: Exception) -> None:
 def _may_go_again(batch: Sequence[Waiter[Item, Answer]], error: Exception) -> bool:
     if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
         return True
-    # An earlier send of the same, which was taken for lost, was committed meanwhile.
+    # An earlier statement with the same items seemed lost, but has been committed meanwhile.
     is_own = len(batch) == 1 and batch[0].is_doubtful
     return is_own and isinstance(error, errors.UniqueViolation)
 

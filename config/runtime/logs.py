@@ -1,8 +1,9 @@
 """How every process writes its log: lines for people, or JSON for machines, with ids in both.
 
 All of it goes through the standard library's loggers, those of Django, Celery and uvicorn too.
-What was bound in the context (`request_id`, `order_id`) stands in each line by itself; other
-fields come by `extra=`, and only those named here: nobody can log a cookie by accident.
+Fields that are bound in the context (`request_id`, `order_id`) are added to each line. Other
+fields come by `extra=`. Only the fields named here are written, so nobody logs a cookie by
+accident.
 """
 
 import logging
@@ -106,13 +107,13 @@ def as_json(logger: WrappedLogger, method: str, event: EventDict) -> ProcessorRe
 
 
 def on_one_line(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Escape what would let a client's text start a line of its own, or steer the terminal."""
+    """Escape characters by which a client's text could start a new line or control a terminal."""
     event["event"] = str(event["event"]).strip().translate(ESCAPES)
     return event
 
 
 def within_bounds(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Cut what anybody can make as long as a request's head: a path, a header."""
+    """Cut a text that a client can make as long as a request's head, such as a path."""
     text = str(event["event"])
     if len(text) > LONGEST_MESSAGE:
         event["event"] = f"{text[:LONGEST_MESSAGE]}... ({len(text)} characters)"
@@ -127,7 +128,7 @@ def context_of(order_id: str) -> Context:
 
 
 class InOneLine(logging.Filter):
-    """Puts the error of a warning in its line: Celery has a traceback of each lost connection."""
+    """Writes a warning's error in its line, where Celery would add a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno == logging.WARNING and record.exc_info:
@@ -137,7 +138,7 @@ class InOneLine(logging.Filter):
 
 
 class OfStrangers(logging.Filter):
-    """Leaves out where a request was refused, such as for its Host: its line says why."""
+    """Drops the traceback of a refused request, such as for its Host: its line says why."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith("django.security."):
@@ -146,7 +147,7 @@ class OfStrangers(logging.Filter):
 
 
 class LineCounter(logging.Handler):
-    """Counts lines by logger and level: what goes wrong and is survived is told by these alone."""
+    """Counts lines by logger and level: a fault that we survive is visible in these counts only."""
 
     def emit(self, record: logging.LogRecord) -> None:
         counts[f"log_lines:{record.name}/{record.levelname.lower()}"] += 1

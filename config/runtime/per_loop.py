@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 logger = logging.getLogger(__name__)
 
-CLOSE_SECONDS = 1.0  # the grace of a process that ends, after those who asked had theirs
+CLOSE_SECONDS = 1.0  # for closing, when the process ends and its callers have been served
 Made = TypeVar("Made")
 
 _all_kept: list[WeakKeyDictionary[asyncio.AbstractEventLoop, Any]] = []
@@ -34,8 +34,8 @@ def once_per_loop(make: Callable[[], Made]) -> Callable[[], Made]:
 async def close_all(seconds: float = CLOSE_SECONDS) -> None:
     """Close at once all that was made for the running loop and has a `close`.
 
-    None of them keeps another open: what fails, or takes longer than that, is logged and left
-    to the end of the process. What was closed opens again when it is used.
+    Objects are closed independently. One that fails, or takes longer than `seconds`, is logged
+    and ends with the process. A closed object opens again when it is used.
     """
     loop = asyncio.get_running_loop()
     made = [kept[loop] for kept in _all_kept if loop in kept]

@@ -1,7 +1,8 @@
 """Whether a DATABASE_URL leads through a pooler that keeps no sessions.
 
 The engine's connections have settings, and prepared statements. A pooler in transaction mode hands
-each transaction whichever session of the server is free: what was set is lost, or is another's.
+each transaction any free session of the server. Our settings are then lost, or change the session
+of another client.
 """
 
 import asyncio
@@ -10,10 +11,10 @@ from contextlib import AsyncExitStack
 import psycopg
 from psycopg import AsyncConnection
 
-CLIENTS = 3  # of two poolers behind one address, two of them meet in one
+CLIENTS = 3  # behind one address may be two poolers; two of the three then share one
 ROUNDS = 2
 CONNECT_SECONDS = 3
-SECONDS = 3.0  # a pool may be exhausted, and then has us wait
+SECONDS = 3.0  # an exhausted pool makes its clients wait
 SESSION = "SELECT pg_backend_pid(), pg_postmaster_start_time()"
 REFUSAL = (
     "DATABASE_URL leads through a pooler in transaction mode, and the engine needs sessions of its"
@@ -22,11 +23,12 @@ REFUSAL = (
 
 
 async def shares_sessions(conninfo: str) -> bool:
-    """Whether transactions of one client run in sessions that others have, too.
+    """Whether clients share the sessions in which their transactions run.
 
-    A quiet pool hands out one session again and again: then clients that are all connected have
-    the same. A busy pool, or one that takes turns, gives a client another one for its next
-    transaction, the more so while all the others hold theirs. Of its own a client does neither.
+    A quiet pool hands out one session again and again: several connected clients then see the same
+    session. A busy pool, or one that takes turns, gives a client another session for its next
+    transaction, all the more while the other clients hold theirs. A client with a session of its
+    own sees neither.
     """
     try:
         async with asyncio.timeout(CONNECT_SECONDS + SECONDS), AsyncExitStack() as stack:
@@ -56,7 +58,7 @@ async def _is_shared(clients: list[AsyncConnection]) -> bool:
             await client.execute("BEGIN")
     except psycopg.errors.ProtocolViolation:  # a pooler in statement mode knows no transactions
         return True
-    # From the last to the first: a pool that takes turns would else come round to the same.
+    # In reverse order: otherwise a pool that takes turns could give each client the same again.
     together = [await _session(client) for client in reversed(clients)]
     for client in clients:
         await client.execute("COMMIT")

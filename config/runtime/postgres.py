@@ -1,6 +1,6 @@
 """A connection to PostgreSQL for one asyncio loop, opened when needed and again when lost.
 
-No wait is without an end of our own: what misses its deadline is thrown away without asking the
+Every wait has a deadline of ours. A connection that misses it is thrown away without asking the
 server, which may be frozen, cut off or gone.
 """
 
@@ -38,7 +38,7 @@ __all__ = ["DEADLINE", "Link", "answered_within", "is_connection_lost"]
 
 logger = logging.getLogger(__name__)
 
-LINK_SECONDS = 4.0  # for a turn, a connection and its statements: longer than a statement may take
+LINK_SECONDS = 4.0  # to wait for a turn, connect and run; more than the limit of a statement
 READ_SECONDS = 2.0
 LIBPQ_NAMES = {  # what Django's settings call libpq's parameters
     "dbname": "NAME",
@@ -69,7 +69,7 @@ class LinkConnection(AsyncConnection[TupleRow]):
                 gen, self.pgconn.socket, interval=interval, timeout=max(left, 0.0)
             )
         except errors._WaitTimeout as error:
-            self.pgconn.finish()  # politeness would wait for the server once more
+            self.pgconn.finish()  # a clean close would wait for the server again
             raise psycopg.OperationalError("no answer from PostgreSQL in time") from error
         except asyncio.CancelledError:
             self.pgconn.finish()

@@ -1,4 +1,4 @@
-"""Clients of Redis that wait so long and no longer, and ask once: their callers know what then."""
+"""Clients of Redis with time limits and without retries: their callers know what to do then."""
 
 from typing import Any
 

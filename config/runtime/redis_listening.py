@@ -1,7 +1,7 @@
 """Connections that wait for messages, and notice when the other end has fallen silent.
 
-redis-py sends a PING on a subscribed connection where nothing was heard for a while, and does not
-mind whether it is answered. A flow that was cut off without a word would stay silent for ever.
+When a subscribed connection is silent for a while, redis-py sends a PING, but does not check that
+an answer comes. So it would never notice a connection that was cut off without a reset.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""How a process ends that cannot do what its operator wants: one sentence for each cause."""
+"""Ends a process that cannot do what its operator wants, with one sentence for each cause."""
 
 import sys
 from collections.abc import Iterable
@@ -6,11 +6,11 @@ from contextlib import suppress
 from typing import NoReturn
 
 WRONG = 2
-"""The exit code of whatever an operator has to put right before it is started again."""
+"""The exit code of a process that can start again only after its operator has acted."""
 
 
 def say(text: str) -> None:
-    """Print a line for the person at the terminal, who may have left."""
+    """Print a line to the terminal, which may have been closed."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 

@@ -1,8 +1,9 @@
-"""What a session of PostgreSQL has to be like before the engine trusts it, and when it is lost.
+"""What the engine requires of a session of PostgreSQL, and which errors mean that it is lost.
 
-Roles, databases, the environment and poolers may set a session to anything. So each new connection
-asks for what the engine needs, sets it once more, and reads it back. One that is not fit is thrown
-away as if the server had not answered: the next one may lead to another server.
+Roles, databases, the environment and poolers may change any setting of a session. So each new
+connection asks for the settings that the engine needs, sets them once more, and reads them back. A
+connection with other settings is thrown away, as if the server had not answered. The next
+connection may lead to another server.
 """
 
 import time
@@ -47,9 +48,9 @@ PLANS = {
     "plan_cache_mode": "force_generic_plan",
 }
 """For statements that find a batch's rows by primary key. Without statistics the planner would
-rather read the whole table, and it plans the same again for every batch."""
+read the whole table. It would also plan each batch anew, with the same result."""
 SYNC_LIMITS = {"statement_timeout": "2500", "lock_timeout": "1500", "enable_seqscan": "off"}
-"""What sessions of sync code have besides: a person waits, and nobody behind them.
+"""Further settings for sessions of sync code, where one person waits and no queue does.
 
 Every list, count and job has its index. Without statistics the planner might read the table.
 """
@@ -132,8 +133,9 @@ def wanted_settings(conninfo: str, extra: Mapping[str, str]) -> dict[str, str]:
 def startup_options(conninfo: str, wanted: Mapping[str, str]) -> str:
     """Return libpq's `options`: those of DATABASE_URL, and ours, which win over any role's.
 
-    `transaction_timeout` is not known to every server, so that it is set afterwards. What a role
-    says of idle sessions must not hold until then: a few milliseconds would end each at its start.
+    Not every server knows `transaction_timeout`, so it is set after the start. The limits for idle
+    sessions cannot wait until then: a role's limit of a few milliseconds would end each session
+    at its start.
     """
     given = str(conninfo_to_dict(conninfo).get("options") or "")
     ours = [
@@ -221,12 +223,12 @@ def leaves_doubt(error: BaseException) -> bool:
 
 
 def answered_within(seconds: float) -> AbstractContextManager[None]:
-    """Have all that is asked of PostgreSQL within end after so many seconds, at the latest."""
+    """Limit all waits for PostgreSQL inside this context to so many seconds in total."""
     return _Deadline(seconds)
 
 
 class _Deadline(AbstractContextManager[None]):
-    """Each request enters one, and a generator would cost it three times as much."""
+    """A class, as every request enters one: a generator would cost three times as much."""
 
     __slots__ = ("_seconds", "_token")
 

@@ -1,9 +1,9 @@
 """Sees whether the parts of this process move, and ends a process in which one stands still.
 
-A part is a loop or a thread. It says `turned` each time it comes round, about once a second. The
-witness is a thread that asks nobody and only counts its own looks: a process that was frozen, or
-whose machine slept, has looked at nothing meanwhile, so the jump of the clock is held against
-nobody. What ends here is started again by its supervisor.
+A part is a loop or a thread. It calls `turned` each time it comes round, about once a second. The
+witness is a thread that counts its own looks, and compares no times. While a process is frozen, or
+its machine sleeps, the witness does not look either. So a jump of the clock counts against no part.
+A supervisor restarts the process that the witness ends.
 """
 
 import logging
@@ -23,14 +23,14 @@ Excuses = Mapping[str, Callable[[], bool]]
 
 STILL_LOOKS = 30  # in which a part did not move: it is past help
 EXIT_CODE = 70
-LAST_WORDS_SECONDS = 1.0  # the log itself may be what hangs
+LAST_WORDS_SECONDS = 1.0  # writing to the log may hang as well
 
 
 class Witness:
     """`turned` and `rests` may be called from any thread, `look` from one."""
 
     def __init__(self) -> None:
-        self._number = count(1)  # of each turn of whichever part, so that none is like another
+        self._number = count(1)  # a new number for each turn of any part
         self._turns: dict[str, int] = {}
         self._seen: dict[str, tuple[int, int]] = {}
 
@@ -52,7 +52,7 @@ class Witness:
         return {part: looks for part, (_, looks) in self._seen.items()}
 
     def still_seconds(self) -> float:
-        """Return for how long the part that moved least has not moved."""
+        """Return for how many seconds the stillest part has not moved."""
         return max((looks for _, looks in self._seen.values()), default=0) * LOOK_SECONDS
 
     def is_stuck(self) -> bool:
@@ -64,7 +64,7 @@ witness = Witness()
 
 
 def watch(is_over: threading.Event, excuses: Excuses = MappingProxyType({})) -> None:
-    """Look from a thread of its own until then, and end the process when a part stands still."""
+    """Look from a thread until `is_over`, and end the process when a part stands still."""
 
     def run() -> None:
         while not is_over.wait(LOOK_SECONDS):
@@ -76,10 +76,10 @@ def watch(is_over: threading.Event, excuses: Excuses = MappingProxyType({})) -> 
 
 
 def past_help(witness: Witness, excuses: Excuses) -> str | None:
-    """Look; return a part that has stood still for too long, and that a new process would not have.
+    """Look, and return a part that has stood still for too long without an excuse.
 
-    `excuses` tell, by part, whether a new process would stand as still. One that is excused gets
-    its time anew: what it waited for may come in this moment.
+    `excuses` say for a part whether it would stand still in a new process as well. A part with
+    an excuse gets its full time again, because what it waits for may come at any moment.
     """
     for part, looks in witness.look().items():
         if looks < STILL_LOOKS:
@@ -91,7 +91,7 @@ def past_help(witness: Witness, excuses: Excuses) -> str | None:
 
 
 def leave_within(seconds: float) -> None:
-    """End the process then, if it has not ended by itself: for when it was asked to stop."""
+    """End the process after so many seconds. Call it when the process was asked to stop."""
     text = f"what was to be done before the end was not done within {seconds:g} s"
     timer = threading.Timer(seconds, leave, [text])
     timer.daemon = True

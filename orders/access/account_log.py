@@ -1,6 +1,6 @@
-"""Accounts that are made, or get a password, by Django's own commands: both logs are told.
+"""Tells both logs when Django's own commands create an account or set a password.
 
-What is done in the admin is told there; our own commands tell by themselves.
+The admin logs what is done in it, and so do our own commands.
 """
 
 from typing import Any

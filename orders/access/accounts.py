@@ -1,8 +1,9 @@
 """For whom a request acts: API keys, and whether what a socket was opened with still holds.
 
 An account is a Django user. A request acts for a `Principal`: an account, by a key or a session,
-or anonymous. Keys are looked up without a thread and kept for two seconds, with what they may do
-and from where; what open sockets rest on is asked again each second, in one query for all of them.
+or anonymous. Keys are looked up without a thread, and kept for two seconds with their scope and
+their networks. The credentials of open sockets are checked again each second, in one query for all
+sockets.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 NO_SUCH_KEY = "This API key is unknown, expired or revoked, or not for your address."
 NONE = "none"  # the reason of a request without a credential
-KNOWN_SECONDS = 2.0  # for which a key that was revoked may still open a door
+KNOWN_SECONDS = 2.0  # for so long a revoked key may still work
 CHECK_SECONDS = 1.0
 MAX_KNOWN = 10_000
 
@@ -90,7 +91,7 @@ class Principal(NamedTuple):
     ends_at: datetime | None = None
 
     def may(self, scope: str) -> bool:
-        """Whether the credential is for `read`, or for `trade`; only a key may not be."""
+        """Whether the credential allows this scope, `read` or `trade`. Only keys have scopes."""
         return self.may_read if scope == READ else self.may_trade
 
 
@@ -175,7 +176,7 @@ def session_principal(user: AbstractBaseUser, session_key: str | None) -> Princi
 
 
 class Accounts:
-    """One for each asyncio loop: looks credentials up, and tells sockets when theirs is gone."""
+    """One for each loop. Looks up credentials, and tells sockets when theirs no longer holds."""
 
     def __init__(self) -> None:
         self._link = Link(conninfo(), "engine accounts")
@@ -186,7 +187,7 @@ class Accounts:
         self._checking = Background(self._check_for_ever)
 
     async def holder_of(self, secret: str, client: str) -> Principal:
-        """Return for whom the API key acts that came from this address.
+        """Return for whom an API key acts that was sent from this address.
 
         :raises NotAuthenticated: no key has this secret, it no longer holds, or not from there.
         :raises psycopg.Error: the database does not answer.
@@ -224,7 +225,7 @@ class Accounts:
             raise NotAuthenticated("This ticket was used or has expired.", "ticket")
         owner, session, proof, _, *facts = row
         principal = Principal(owner, session=session, proof=proof)
-        if session is None:  # then it is a key's, or nothing is left of what it came from
+        if session is None:  # the ticket is a key's, or its credential is gone
             principal = known_key(*facts).admitted(client)._replace(owner=owner)
         if await self._withdrawn([principal]):
             text = "The credential of this ticket no longer holds."

@@ -1,10 +1,11 @@
-"""How much the engine lets in: so many orders from each account, and so many that wait in all.
+"""Limits how much the engine lets in: the orders of each account, and all orders that wait.
 
-Of what may wait, each sender has a share at most, so that nobody fills it alone.
+No sender may fill more than a share of the backlog.
 
 The accounts' limit is counted in Redis, over all web processes; requests that ask at the same
 moment share one command. When Redis does not answer in time, each process counts for itself.
-What waits is counted in PostgreSQL once a second, and by each process on top what it let in.
+PostgreSQL counts the waiting orders once a second. Each process adds the orders that it has let in
+since then.
 """
 
 import asyncio
@@ -39,14 +40,14 @@ SILENT_SECONDS = 1.0  # after Redis failed us; each process counts for itself me
 MAX_COUNTED = 10_000  # accounts that a process counts by itself
 BACKLOG_SECONDS = 1.0
 OVERLOADED_SECONDS = 5  # after which a refused client should come again
-STRANGER_BYTES = 6  # of the digest of an address; those who share one share turns
+STRANGER_BYTES = 6  # of an address's digest; addresses with equal digests share turns
 KEY = settings.REDIS_PREFIX + "limit:"
 
 # The generic cell rate algorithm: each key holds the time at which its bucket is full again.
 # ARGV: how many, in how many seconds, then one index into KEYS for each request, oldest first.
-# What is under a key and no such time counts for nothing, and is written over.
-# Each is answered with how many are left, the seconds until the bucket is full, and those until
-# the next one is let in (0: it was).
+# A key's value that is no such time is ignored and overwritten.
+# The answer to each request is how many are left, the seconds until the bucket is full, and the
+# seconds until the next request is let in (0: this one was).
 TAKE = """
 local count, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local step, clock, answers, full = window / count, redis.call('TIME'), {}, {}
@@ -184,7 +185,7 @@ class Backlog:
         self._link = Link(conninfo(), "engine backlog")
         self._waiting: Counter[int] = Counter()  # of each sender, at the last reading
         self._waiting_in_all = 0
-        self._stored: Counter[int] = Counter()  # by us since then; those that it counted, too
+        self._stored: Counter[int] = Counter()  # by us since then; that reading may have some, too
         self._stored_in_all = 0
         self._let_in: Counter[int] = Counter()  # and not stored yet
         self._let_in_in_all = 0
@@ -192,10 +193,10 @@ class Backlog:
         self._reading = Background(self._read)
 
     def room(self, sender: int) -> "Room":
-        """Return what lets one order of the sender in, to be stored within.
+        """Return a context that lets one order of the sender in: store the order inside it.
 
-        Entering it raises Overloaded if as many as may be are waiting already, and ShareIsFull
-        if as many of this sender are.
+        Entering it raises Overloaded if the backlog is full, and ShareIsFull if the sender's share
+        of it is full.
         """
         return Room(self, sender)
 
@@ -280,9 +281,10 @@ def name_of(principal: Principal, client: str) -> str:
 
 
 def sender_of(principal: Principal, client: str) -> int:
-    """Return who takes turns with whom: an account's number, or below 0 one for an address.
+    """Return the number of a sender: an account's number, or a negative number for an address.
 
-    That is a short digest with a secret key: it tells two strangers apart, and no address.
+    The negative number is a short digest with a secret key: it tells senders apart, but does not
+    reveal their addresses.
     """
     if principal.owner is not None:
         return principal.owner

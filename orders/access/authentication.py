@@ -174,7 +174,7 @@ def is_of_own_page(scope: dict[str, Any]) -> bool:
 
 
 async def session_of(cookies: str) -> Principal:
-    """Return for whom the session acts that the cookies name; without one it is anonymous.
+    """Return for whom the cookies' session acts; the anonymous principal if there is none.
 
     :raises NotAuthenticated: it does not hold.
     """
@@ -184,7 +184,7 @@ async def session_of(cookies: str) -> Principal:
         return ANONYMOUS
     if cookie is None:
         return ANONYMOUS
-    # As rare as people are, so a thread may do it: Django's own rules, all of them.
+    # A thread may do this, because log-ins are rare. It applies all of Django's own rules.
     return await sync_to_async(find_session, thread_sensitive=False)(cookie.value)
 
 

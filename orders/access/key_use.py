@@ -1,7 +1,8 @@
-"""When, and from where, each API key was used: written behind the requests, once a minute.
+"""Records when and from where each API key was used: in the background, once a minute.
 
-A request costs a look into a dictionary. What is new goes to PostgreSQL a moment later, for all
-keys in one statement; the same from a thread, where a request has visited the database anyway.
+A request costs one look into a dictionary. A new use is written to PostgreSQL a moment later, with
+those of all other keys in one statement. A request that runs in a thread uses the database anyway,
+and writes its use there.
 """
 
 import asyncio
@@ -23,13 +24,13 @@ from orders.access.keys import SOON
 
 logger = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 60.0  # after which a process writes anew that a key is used from an address
+AGAIN_SECONDS = 60.0  # then the use of a key from an address is written again
 GATHER_SECONDS = 0.5
 WRITE_SECONDS = 1.0
 MAX_NOTED = 10_000
 MAX_SEEN = 20  # addresses that are remembered of a key
-# What was written within a minute, from an address that is known, is not written again. Nobody
-# waits for the disk: what is lost in a crash is when a key was used last.
+# A use from a known address is not written again within a minute. The commit does not wait for the
+# disk: a crash may lose when a key was used last.
 USED = f"""
 WITH said AS (
   SELECT * FROM unnest(%s::bigint[], %s::text[]) AS said(key, address)
@@ -64,7 +65,7 @@ class Use(NamedTuple):
 
 
 class KeyUse:
-    """Writes the uses of one asyncio loop's requests, over a link that others use as well."""
+    """Writes the key uses of one loop's requests, on a connection that it shares with others."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -121,7 +122,7 @@ def use_of(key: int | None, client: str) -> Use | None:
 
 
 def first_of_each(uses: Sequence[Use]) -> tuple[list[Use], list[Use]]:
-    """Return one use of each key, and the rest: one statement writes a row but once."""
+    """Return one use of each key, and the rest: a statement can write each row only once."""
     first: dict[int, Use] = {}
     rest = [use for use in uses if first.setdefault(use.key, use) is not use]
     return list(first.values()), rest

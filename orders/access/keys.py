@@ -1,7 +1,7 @@
-"""API keys as things: how they look, what they may do, and how they are made, rotated and revoked.
+"""API keys: their form, what they allow, and how they are made, rotated and revoked.
 
-Each deed is one call here, whichever door it came through: it is written, and then told to the
-security log and to the admin's log of who did what. Looking keys up is `orders/access/accounts.py`.
+Each of these actions is one function here, for all who can take it. The function writes the change,
+and then tells the security log and the admin's log. `orders/access/accounts.py` looks keys up.
 """
 
 import getpass
@@ -28,7 +28,7 @@ from routing.venues import TRADES_FOR_REAL
 
 READ, TRADE = "read", "trade"
 SCOPES = (READ, TRADE)
-OLD_SIGN = "oee_"  # of keys from before they said what they trade on
+OLD_SIGN = "oee_"  # of older keys, which do not say whether they are live or test
 SIGN = "oee_live_" if TRADES_FOR_REAL else "oee_test_"
 # A key of the other kind is never looked up, not even one that a copied database has.
 KEY = re.compile(rf"(?:{OLD_SIGN}|{SIGN})[A-Za-z0-9_-]{{43}}", re.ASCII)
@@ -83,7 +83,7 @@ def digest_of(secret: str) -> str:
 
 
 def prefix_of(secret: str) -> str | None:
-    """Return what may be shown of a key; None if it is none, and may be anything."""
+    """Return the part of a key that may be shown; None if the text does not look like a key."""
     if not KEY.fullmatch(secret):
         return None
     is_new = len(secret) == len(SIGN) + 43 and secret.startswith(SIGN)
@@ -237,7 +237,7 @@ def _names(doer: Doer, key: ApiKey) -> dict[str, Any]:
 
 
 def _record(doer: Doer, key: ApiKey, flag: int, message: str) -> None:
-    """Write the deed into the admin's log; one by command stands under the key's owner."""
+    """Write the action into the admin's log; one by a command is listed as the key owner's."""
     if doer.user is None:
         message = f"{message} By command, as {login_name()} of the machine."
     user = key.owner_id if doer.user is None else doer.user

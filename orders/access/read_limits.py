@@ -44,7 +44,7 @@ class ReadLimit:
     def take(self, name: str, cost: int) -> Allowance:
         """Count a read of `name`; never raises for a Redis that is away.
 
-        What costs more than there is ever to spend costs all of it.
+        A read that costs more than the whole limit takes the whole limit.
         """
         cost = min(cost, self._rate.count)
         if time.monotonic() >= self._silent_until:
@@ -56,7 +56,7 @@ class ReadLimit:
         return self._own.take(name, cost)
 
     def _shared(self, name: str, cost: int) -> Allowance:
-        # So many reads of this cost fit into the window as the script is told.
+        # The script counts requests: it is told how many reads of this cost fit into the window.
         args = [self._rate.count / cost, self._rate.seconds, 1]
         (answer,) = self._take(keys=[f"{KEY}read:{name}"], args=args)
         _, reset, wait = (float(one) for one in answer.split())
@@ -78,7 +78,7 @@ def limit_of_this_process() -> ReadLimit | None:
 
 
 def cost_of_list(query: dict[str, str]) -> int:
-    """Return what a list costs: more, the more orders it has, and if they are looked for."""
+    """Return what a list costs. The cost grows with its length; a search costs more."""
     text = query.get("limit", "25")
     limit = int(text) if text.isascii() and text.isdigit() and len(text) < 5 else 0
     search = SEARCH_COST if query.keys() - CHEAP else 0

@@ -1,6 +1,7 @@
 """One-time tickets for WebSockets, for pages: a browser can give a socket no header.
 
-A ticket stands in a URL, hence in logs, and so it is worth nothing once used, and soon anyway.
+A ticket is part of a URL, and so it gets into logs. Therefore it works only once, and only for a
+short time.
 """
 
 import secrets

@@ -1,7 +1,8 @@
 """Rings the bell: tells the workers that there is work, not which.
 
-A bell is a Celery task in a Redis list. Best effort and bounded in time: one that is lost costs a
-second: the scheduler rings for every order that is due, and each worker looks for itself.
+A bell is a Celery task in a Redis list. Ringing is best effort and bounded in time. A lost bell
+costs a second, because the scheduler rings for every order that is due, and each worker looks for
+due orders by itself.
 """
 
 import asyncio
@@ -38,15 +39,17 @@ LISTENERS = settings.REDIS_PREFIX + "bell"  # the channel of carriers that linge
 GUARD_SECONDS = 1
 FULL = 3  # bells that wait: one of each kind; more of them would say nothing new
 REDIS_SECONDS = 1.0
-CARRIER_SECONDS = 0.25  # in which a carrier waits for Redis: orders are due meanwhile
+CARRIER_SECONDS = 0.25  # a carrier waits no longer for Redis: orders are due
 LISTEN_SECONDS = 1.0  # between two looks at whether the connection still lives
 SILENT_SECONDS = 2.0  # after Redis failed us
 
-# One bell of a kind in the air is enough. It is rung only once the last one has been heard (who
-# hears it deletes the guard before claiming, so no wake-up is lost), and while few wait in the
-# queue: nobody may be there to take them. A bell of another kind does not keep it from ringing.
-# A carrier that lingers hears of it directly, and Celery is left in peace. Only a subscriber of
-# that very channel is a carrier: PUBLISH would also count a stranger that listens to everything.
+# One unheard bell of each kind is enough. The next one rings only when the last one has been
+# heard: the worker that hears it deletes the guard before it claims, so no wake-up is lost. It
+# also rings only while few bells wait in the queue, as there may be no worker to take them. A bell
+# of one kind does not hold back a bell of another kind.
+# A carrier that lingers gets the bell from the channel, without Celery. Only subscribers of this
+# exact channel are counted as carriers: the result of PUBLISH would also count a stranger that
+# listens to all channels.
 RING = """
 if ARGV[4] and redis.call('PUBSUB', 'NUMSUB', ARGV[4])[2] > 0 then
   redis.call('PUBLISH', ARGV[4], '')
@@ -97,7 +100,7 @@ def guard_of(task: str) -> str:
 
 
 class Listener:
-    """Hears the bell in a carrier's own loop, which takes a fifth of the way through Celery."""
+    """Hears the bell in a carrier's own loop: five times as fast as through Celery."""
 
     def __init__(self, on_bell: Callable[[], None]) -> None:
         self._on_bell = on_bell
@@ -107,7 +110,7 @@ class Listener:
         self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> bool:
-        """Listen from now on; return whether that is new, so that work may have been missed."""
+        """Listen from now on. Return True if this is new: work may have been missed before."""
         if self._listening is not None and not self._listening.done():
             return False
         bells = self._redis.pubsub(ignore_subscribe_messages=True)
@@ -122,7 +125,7 @@ class Listener:
         return True
 
     async def stop(self) -> None:
-        """Leave the bells to Celery. Look for work once more after this: one may have rung."""
+        """Stop listening. Look for work once more after this: a bell may have rung meanwhile."""
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.wait([self._listening])
@@ -151,7 +154,7 @@ class Ringer:
         self._silent_until = 0.0
 
     def ring_soon(self, *, for_others: bool = False) -> None:
-        """Ring; `for_others` means through Celery alone, as it would be the caller that lingers."""
+        """Ring. `for_others` avoids the channel, which would reach the caller itself."""
         self._is_wanted = True
         self._is_for_others |= for_others
         self._ringing.begin()

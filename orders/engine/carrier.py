@@ -1,8 +1,8 @@
 """The one carrier of a worker process: an asyncio loop that carries many orders at once.
 
-The Celery task that comes first runs the loop in its own thread until nothing is left to carry,
-and a little longer, in which it hears the bell by itself; tasks that come meanwhile wake it and
-return. The loop and its connections outlive the task, so that the next wake-up costs no connection.
+The first Celery task runs the loop in its own thread until nothing is left to carry. It then stays
+a little longer and hears the bell by itself. A task that comes meanwhile wakes the loop and
+returns. The loop and its connections outlive the task, so the next task need not connect again.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 RING_SECONDS = 0.5  # between two bells for other workers while there is more than we can carry
 
 CARRIER, CLAIM, RENEWAL = "the carrier", "a claim", "the renewal of leases"
-STOP_SECONDS = 2.5  # for each step of the way out, as each may be what hangs
+STOP_SECONDS = 2.5  # for each step of stopping, as each of them may hang
 
 CLAIM_PAUSE = 0.01  # seconds between two claims of a busy carrier
 
@@ -64,8 +64,9 @@ class Carrier:
     def carry(self, statuses: Iterable[Status] = (), named: Named | None = None) -> None:
         """Carry what is due in these statuses, and the named order; return when all is done.
 
-        Returns at once if another thread is the carrier: then that one was woken. If it hangs, no
-        order waits for it: other workers look for themselves, and the witness ends this process.
+        If another thread is the carrier, this wakes that thread and returns at once. If that
+        thread hangs, no order waits for it: other workers look for due orders themselves, and the
+        witness ends this process.
 
         :raises psycopg.Error: the database is away; nothing is lost, ring again later.
         """
@@ -94,7 +95,7 @@ class Carrier:
         return not self._is_taken
 
     def stop(self, when_done: Callable[[], None] = lambda: None) -> None:
-        """Claim no more, finish what can finish within the grace, give the other leases back.
+        """Claim no more, let orders finish within the grace, and give the other leases back.
 
         `when_done` is called, perhaps twice, when nothing is carried any more.
         """
@@ -107,7 +108,7 @@ class Carrier:
                 when_done()
 
     def _has_work(self) -> bool:
-        """Look for work once more before giving up the role; a later bell makes a new carrier."""
+        """Look for work once more, then stop being the carrier; a later bell makes a new one."""
         with self._role:
             if not self._is_stopping.is_set() and (self._wanted or self._named):
                 return True
@@ -192,7 +193,8 @@ class Round:
     async def _lingers(self) -> bool:
         """Wait a while for the next bell; return whether there is work again.
 
-        A carrier that finds nothing after a bell leaves the bells to the other one that lingers.
+        A carrier that found nothing after a bell stops lingering: another carrier lingers as well,
+        and hears the bells.
         """
         if await self._listener.start():
             self._wanted |= UNSUBMITTED  # what was rung for just before
@@ -215,7 +217,7 @@ class Round:
                 await self._claim_due()
         except psycopg.Error as error:
             if not self._carried:
-                raise  # Celery tries again; while orders are carried, the next end of one does
+                raise  # Celery tries again; else the timer below or the end of an order does
             logger.warning("claim: %s", error)
             asyncio.get_running_loop().call_later(1.0, self.wake)
         finally:
@@ -224,8 +226,8 @@ class Round:
     async def _claim_due(self) -> None:
         """Claim as long as there is room and somebody rang.
 
-        Fewer than asked for means that nothing more is due: the next bell says when to look
-        again. A full answer means that there may be more, for us and for other workers.
+        If fewer orders come than there is room for, nothing more is due until the next bell. If
+        all the room is filled, more may be due, for us and for other workers.
         """
         if self._wanted and (self._room() <= 0 or self._is_alone()):
             self._ring_for_others()
@@ -253,9 +255,9 @@ class Round:
             self._carry(order)
 
     async def _catch_breath(self) -> None:
-        """Let arrivals share a claim: the bell rings again as soon as it has been heard.
+        """Pause, so that several new orders share one claim: each new order may ring the bell.
 
-        Only if the last claim took all there was; a queue is worked off without a pause.
+        There is no pause if the last claim left orders waiting: a queue is worked off at once.
         """
         clock = asyncio.get_running_loop().time
         wait = self._claimed_at + CLAIM_PAUSE - clock()
@@ -350,7 +352,7 @@ async def _turn_for_ever() -> None:
 
 
 async def _within(seconds: float, step: Coroutine[Any, Any, None], otherwise: str) -> None:
-    """Take a step of the way out, and go on without it if it takes longer."""
+    """Take a step of stopping; if it takes longer than `seconds`, go on without it."""
     taking = asyncio.create_task(step)
     if not (await asyncio.wait([taking], timeout=seconds))[0]:
         taking.cancel()

@@ -33,7 +33,7 @@ HANG_AT: str | None = getattr(settings, "HANG_AT", None)
 
 
 def passing(point: str) -> None:
-    """Die or hang here if a test says so; named for the moment that has just passed."""
+    """Die or hang here if a test says so. `point` names the moment that has just passed."""
     if point == CRASH_AT:
         os.kill(os.getpid(), signal.SIGKILL)
     if point == HANG_AT:

@@ -1,8 +1,8 @@
 """Carries one claimed order to its end: route, build and submit, settle.
 
-Every step may run twice, in two processes at once: a move that comes second is refused by the
-journal (`Overtaken`), sending the same bytes again is harmless by contract of the network, and
-whatever was quoted, decided or built without being recorded is thrown away.
+Every step may run twice, even in two processes at once. The journal refuses the second of two
+moves (`Overtaken`). The network's contract makes it harmless to send the same bytes again. Quotes,
+decisions and transactions that were not recorded are thrown away.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 Outcome = OrderTransaction.Outcome
 
-# A venue that has to ask anew may find that what it offered is gone: the next attempt will tell.
+# A venue that must quote again may find that its offer is gone. Then the next attempt decides.
 NOT_BUILT = (VenueUnavailable, NetworkUnavailable, InsufficientLiquidity, UnsupportedToken)
 
 
@@ -73,8 +73,9 @@ class Execution:
     async def carry_order(self, order: ClaimedOrder) -> None:
         """Move the order on from wherever it stands, until it ends or waits for another attempt.
 
-        What it trades may be younger than this process's copy of the registry: then that is read
-        anew and the order carried again. What was not found was looked for before anything is done.
+        The order's tokens or market may be newer than this process's copy of the registry. Then
+        the copy is read anew, and the order is carried again. This is safe: they are looked up
+        before anything is done.
 
         :raises Overtaken: somebody else moved it; it is theirs.
         :raises psycopg.Error, django.db.Error: the database stayed away; the lease will end by
@@ -110,7 +111,7 @@ class Execution:
         await self._fail(order, Fault(FailureCode.WORKER_LOST, reason, is_final=True))
 
     async def _route(self, order: ClaimedOrder, swap: Swap) -> tuple[ClaimedOrder, Sequence[Leg]]:
-        """Compare the venues, record the decision and the bound; nothing else was done yet."""
+        """Compare the venues, and record the decision and the bound. Nothing is built yet."""
         decision = await self._decide(swap, order.constraints)
         quote = decision.quote
         bound = Bound(order.min_out, order.max_in)
@@ -161,7 +162,7 @@ class Execution:
             stored = await self._journal.last_data(order.id, Status.BUILDING)
             decision = StoredDecision(stored, order.base, order.quote, order.side)
             legs = decision.route(swap, registry())
-        # One venue builds the whole transaction: those that share an amount take each other's legs.
+        # One venue builds the whole transaction: venues that share an amount build all its legs.
         venue = self._venues[legs[0].venue]
         try:
             transaction = await venue.build(swap, legs, Bound(order.min_out, order.max_in))
@@ -180,7 +181,7 @@ class Execution:
         return submitted
 
     async def _settle(self, order: ClaimedOrder, swap: Swap) -> None:
-        """Find out what became of the transaction, sending the same bytes until it is known."""
+        """Find out what became of the transaction. Until it is known, send the same bytes again."""
         transaction = transaction_of(order)
         status = await self._send(transaction)
         passing("after_send")
@@ -227,7 +228,7 @@ class Execution:
         bound = Bound(order.min_out, order.max_in)
         is_within = bound.admits(fill.amount_in, fill.amount_out)
         if not is_within:
-            # It has happened and cannot be undone: say so loudly rather than deny it.
+            # The fill has happened and cannot be undone: report it loudly, do not deny it.
             logger.error("order %s: filled outside its bound (%s, %s)", order.id, bound, fill)
         await self._advance(
             order,

@@ -26,7 +26,7 @@ PAUSE_AFTER_FAILURE = 1.0  # seconds in which hints are dropped at once
 
 # KEYS: the hash. ARGV: the channels' prefix, and a msgpack list of [id, seq, is_final, message].
 # The hint is in the channel layer's wire format. A snapshot is replaced only by a newer one.
-# A server that is full, or read-only, still tells: what it says of the hash is the answer.
+# A server that is full or read-only still publishes. The script returns its error on the hash.
 TELL = """
 local failed = ''
 local function try(...)
@@ -56,8 +56,8 @@ def arguments(events: Iterable[Event]) -> list[str | bytes]:
     return [CHANNEL, msgpack.packb(told)]
 
 
-# How the channel layer names a group in Redis. Private to channels-redis, as is the form of its
-# messages; `tests/orders/engine/test_hints.py` holds both to the real layer.
+# How the channel layer names a group in Redis. The name and the form of the messages are private
+# to channels-redis; `tests/orders/engine/test_hints.py` compares both with the real layer.
 CHANNEL = f"{settings.CHANNEL_PREFIX}__group__{GROUP}"
 
 
@@ -99,7 +99,7 @@ class HintPublisher:
                 logger.warning("%d hints were not published: %s", len(batch), error)
 
     def _warn_of_snapshots(self, failed: bytes) -> None:
-        """Say, once as long as it lasts, that Redis does not keep the active orders."""
+        """Log that Redis does not keep the active orders; once, until it keeps them again."""
         if failed and not self._are_snapshots_refused:
             logger.warning("active orders are not kept: %s", failed.decode(errors="replace"))
         self._are_snapshots_refused = bool(failed)

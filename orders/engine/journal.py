@@ -1,9 +1,9 @@
 """The only code that moves orders: accept, claim, advance, renew, release.
 
 A `Journal` belongs to one asyncio loop (the web process has one, a worker's carrier has one).
-Writes of many coroutines share statements (`config/runtime/group_commit.py`); sync doors run the
+Writes of many coroutines share statements (`config/runtime/group_commit.py`). Sync code runs the
 same statement through Django's connection (`advance_now`). Every move is a compare-and-set on the
-lease's token and on `seq`: the second of two moves nothing.
+lease's token and on `seq`: of two equal moves, the second changes nothing.
 """
 
 import logging
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 ACCEPT_SECONDS = 0.8  # for one try, so that there is time for another on a new connection
 FIND_PATIENCE = 1.0
 FIND_SECONDS = 0.5
-KEPT_SHARE = 20  # one in so many starts of a window is for senders of whom none started in it
+KEPT_SHARE = 20  # one in so many starts is kept for senders without a start in the window
 MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
 
 
@@ -93,7 +93,7 @@ class Journal:
         return None
 
     async def advance(self, move: Move) -> Event:
-        """Move one order and log it in one statement; safe to repeat, as the second finds no row.
+        """Move one order and log it in one statement. Repeating it is safe: it then finds no row.
 
         :raises Overtaken: the order was moved by somebody else.
         :raises psycopg.Error: a constraint refused the move, or the database stayed away.
@@ -104,7 +104,7 @@ class Journal:
         return event
 
     async def claim(self, room: int, statuses: Iterable[Status]) -> list[ClaimedOrder]:
-        """Take at most `room` due orders: what was begun, then senders in turns.
+        """Take at most `room` due orders: first begun ones, then new ones, senders in turns.
 
         Pending ones are moved to routing.
         """
@@ -156,8 +156,8 @@ class Journal:
         return await self._leases(sql.RELEASE, orders)
 
     async def _leases(self, statement: str, orders: Sequence[ClaimedOrder]) -> set[str]:
-        # On the connection of the moves, between two of their batches: from a second one the
-        # rows would be locked in another order, and the two deadlock.
+        # This uses the connection of the moves, between two of their batches. A second connection
+        # would lock the rows in another order, and the two would deadlock.
         async with self._moves_link.connection() as connection:
             cursor = await connection.execute(
                 statement,
@@ -237,7 +237,7 @@ async def _run_accept(
 async def _accepted_before(
     connection: Connection, orders: Sequence[NewOrder]
 ) -> dict[str, datetime | Exception]:
-    """Return, by the id of each order that was not stored now, why it was not, or when it was."""
+    """Return for each order not stored now, by its id: why not, or when it was stored before."""
     found: dict[str, datetime | Exception] = {
         order.id: psycopg.errors.UniqueViolation(f"there is an order {order.id}")
         for order in orders
@@ -245,14 +245,14 @@ async def _accepted_before(
     keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]
     for order, before in zip(orders, await _run_find(connection, keys), strict=True):
         if before is not None:
-            # Under its own id: an earlier send of it, which was taken for lost, was committed.
+            # Found under its own id: an earlier statement, which seemed lost, had stored it.
             is_own = before.event.order_id == order.id
             found[order.id] = before.event.at if is_own else before
     return found
 
 
 async def _run_find(connection: Connection, keys: Sequence[Keys]) -> list[AlreadyAccepted | None]:
-    """Return of each its order as the exception that is raised to its caller, or None."""
+    """Return for each item the exception that names the earlier order; None if there is none."""
     rows = [
         {"ordinal": ordinal, "owner": owner, "idempotency_key": key, "client_order_id": name}
         for ordinal, (owner, key, name) in enumerate(keys)

@@ -7,11 +7,11 @@ or fall together.
 from orders.models import IS_BEGUN, IS_WAITING
 
 IN_LINE = "turn, next_check, id"
-"""The order in which waiting orders are started: senders in turns, the first to come first."""
+"""The order in which waiting orders start: senders take turns, then the oldest goes first."""
 
-# Each order gets its turn here: the one after its sender's last that waits, or, of a sender of
-# whom none waits, the turn that is next. So nobody counts, and nothing has to be kept: what waits
-# says it all, whatever broke down meanwhile and whatever the clock says.
+# Each order gets its turn here. It is the turn after the sender's last waiting order; if none of
+# the sender waits, it is the next turn in line. Nothing is counted or kept for this: the waiting
+# orders alone decide it, after any breakdown and whatever the clock says.
 STORE = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 new AS MATERIALIZED (
@@ -46,8 +46,9 @@ logged AS (
 SELECT stored.id::text, clock.at FROM stored, clock
 """
 ACCEPT = STORE.format(on_conflict="", only_stored="")
-# For orders that come with keys, some of which may be known. Looking for conflicts costs others
-# nothing this way. `IS TRUE` keeps the planner from comparing each order with each.
+# For orders with keys, some of which may be known already. Orders without keys use the statement
+# above, and do not pay for the search for conflicts. `IS TRUE` keeps the planner from comparing
+# every order with every other.
 ACCEPT_KEYED = STORE.format(
     on_conflict="ON CONFLICT DO NOTHING",
     only_stored="WHERE (id IN (SELECT id FROM stored)) IS TRUE",
@@ -55,9 +56,9 @@ ACCEPT_KEYED = STORE.format(
 
 ACCEPTED = "SELECT id::text, created_at FROM orders WHERE id = ANY(%(id)s::uuid[])"
 
-# Whose keys kept an order from being stored, with the order that has them. A statement of its own:
-# a winner that committed while ACCEPT_KEYED waited for it is not in that one's snapshot. The first
-# event has all that was asked for.
+# Finds the orders whose keys kept new orders from being stored. It is a separate statement, because
+# ACCEPT_KEYED does not see an order that was committed while it waited. The first event has all
+# that was asked for.
 ACCEPTED_BEFORE = """
 SELECT late.ordinal, found.by_idempotency_key, found.id::text, event.attempt, event.message,
   event.at, event.data
@@ -74,8 +75,8 @@ CROSS JOIN LATERAL (
 JOIN order_events AS event ON event.order_id = found.id AND event.seq = 1
 """
 
-# Compare-and-set on token and seq together: by id alone, a stale and a current holder of one
-# order in the same batch would both read success.
+# Compare-and-set on token and seq together. One batch may have an order's old and current holder:
+# if only the id were compared, both would read success.
 ADVANCE = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 moves AS (
@@ -157,7 +158,7 @@ WHERE orders.id = held.order_id AND orders.lease_token = held.lease_token
 RETURNING orders.id::text
 """
 
-SUSPECT_AFTER = 2  # leases lost in a row, after which an order is carried alone
+SUSPECT_AFTER = 2  # when so many leases in a row were lost, the order is carried alone
 GIVEN_UP_AFTER = 7  # of which the last five alone
 GIVEN_UP_SECONDS = 60.0  # after which an order that took down its workers is looked at again
 
@@ -169,11 +170,12 @@ CANDIDATE = f"""
 """
 LOOK_AHEAD = 500
 
-# Which orders are claimed: those that are due, the begun ones first, then those in line; or one
-# named order whenever its lease is free. An order's first start takes budget, a resumed order
-# never waits for it. Each part reads an index of its own, and no further than it has room.
-# A part of the budget is for senders of whom none started in the window. They stand at the head of
-# the line, so it is enough to look at its first LOOK_AHEAD orders, and only when all else is used.
+# Chooses the orders to claim: first the due orders that have begun, then the waiting ones in line;
+# or one named order whenever its lease is free. The first start of an order takes budget. A resumed
+# order takes none. Each part reads an index of its own, and no more rows than there is room for.
+# A part of the budget is kept for senders without a start in the window. Their orders are at the
+# head of the line, so the first LOOK_AHEAD orders are searched for them, and only when the rest of
+# the budget is used up.
 DUE = f"""
 resumed AS MATERIALIZED (
   {CANDIDATE} AND {IS_DUE} AND started_at IS NOT NULL
@@ -215,9 +217,9 @@ due AS (
 )
 """
 
-# Pending orders are moved to routing here and now: a statement of their own for that would cost
-# every order a commit. One that has taken down every worker that carried it is flagged, and
-# looked at again only after a while.
+# The claim also moves pending orders to routing: a separate statement would cost every order one
+# more commit. An order that took down all the workers that carried it is flagged, and is due again
+# only after a while.
 CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 recent AS MATERIALIZED (
@@ -279,12 +281,12 @@ LAST_DATA = """
 SELECT data FROM order_events WHERE order_id = %s AND status = %s ORDER BY seq DESC LIMIT 1
 """
 
-# Two claims at the same moment must not both see the same free budget. A statement of its own,
-# because the claim's snapshot has to be younger than the lock.
+# Two claims at the same moment must not both see the same free budget. The lock is a separate
+# statement, because the claim's snapshot has to be younger than the lock.
 LOCK_BUDGET = "SELECT pg_advisory_xact_lock(20261121)"
 
-# Is an order due that was never begun; one to go on with; one in `submitted`; and which suspect.
-# Begun orders have an index of their own, so a long queue hides none of them.
+# Asks three things: is an order due that is not in `submitted`, is one due that is, and which
+# suspect is due. Begun orders have an index of their own, so a long queue hides none of them.
 DUE_KINDS = f"""
 SELECT EXISTS (SELECT FROM orders WHERE {IS_WAITING})
     OR coalesce(bool_or(status <> 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
@@ -293,16 +295,16 @@ SELECT EXISTS (SELECT FROM orders WHERE {IS_WAITING})
 FROM orders WHERE {IS_DUE} AND started_at IS NOT NULL
 """
 
-# Those of the future as well: the clock was set back, and would come to them again.
+# Also deletes starts in the future: the clock was set back, and would reach their times again.
 PRUNE_STARTS = """
 DELETE FROM order_starts
 WHERE at < statement_timestamp() - %(window)s * interval '1 second'
   OR at > statement_timestamp() + interval '1 second'  -- others may commit meanwhile
 """
 
-# An order is due, or leased, no further ahead than the rules set it; one that never began is due
-# whatever the clock says. What lies beyond was written before the clock was set back. Whoever holds
-# the lease has as long as ever to renew it.
+# The rules limit how far ahead an order's next check and lease can be. A later time was written
+# before the clock was set back, and is corrected. An order that never began is due whatever the
+# clock says. The holder of a corrected lease has a full lease's time to renew it.
 BRING_BACK = f"""
 WITH begun AS MATERIALIZED (
   SELECT id, next_check > statement_timestamp() + %(delay)s * interval '1 second' AS is_check,
@@ -321,7 +323,7 @@ FROM begun AS ahead
 WHERE orders.id = ahead.id
 """
 
-# Each half reads an index of its own: the whole condition implies neither of the two.
+# Two halves, so that each uses its own partial index: one condition for both would use neither.
 OPEN = f"""
 (SELECT id, seq FROM orders WHERE {IS_BEGUN} ORDER BY next_check, id LIMIT %(most)s)
 UNION ALL

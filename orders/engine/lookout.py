@@ -1,7 +1,7 @@
-"""A worker's own look for due orders: bells are hints, and this is what they hint at.
+"""A worker's own look for due orders, which finds them even if no bell rings.
 
 Once a second each worker process asks PostgreSQL by itself, whatever Redis, the scheduler and the
-other workers do. The question reads two indexes and no more; when bells ring, it finds little.
+other workers do. The query reads only two indexes. While bells ring, it finds little.
 """
 
 import logging
@@ -17,7 +17,7 @@ from orders.lifecycle import Status
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-PATIENCE = 3  # looks after which a suspect is worth putting down other work for
+PATIENCE = 3  # looks after which other work must wait for a suspect
 
 
 class Lookout:
@@ -37,7 +37,7 @@ class Lookout:
         self._stopped.set()
 
     def wait(self) -> None:
-        """Return when nothing is carried any more of what this found."""
+        """Wait until no order that this lookout found is carried any more."""
         for thread in list(self._carrying):
             thread.join()
 
@@ -57,9 +57,9 @@ class Lookout:
             self._carry(statuses, named)
 
     def _named(self, suspect: str | None) -> Named | None:
-        """Return the suspect if it is time for it: it is carried alone, so it costs others theirs.
+        """Return the suspect if it is time for it: other orders wait while it is carried alone.
 
-        Another worker may be about to take it, and of many that see it only one can.
+        A busy worker waits for PATIENCE looks, because another worker may take the suspect.
         """
         self._seen = self._seen + 1 if suspect == self._suspect else 1
         self._suspect = suspect
@@ -69,7 +69,7 @@ class Lookout:
         return suspect, True
 
     def _carry(self, statuses: frozenset[Status], named: Named | None) -> None:
-        """Wake the carrier, or be it in a thread of its own, for which `wait` waits."""
+        """Wake the carrier, or become it in a new thread. `wait` waits for that thread."""
 
         def carry() -> None:
             try:

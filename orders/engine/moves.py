@@ -31,7 +31,7 @@ class NewOrder(NamedTuple):
     constraints: dict[str, Any] | None = None
     """What it asks of its route (`routing.constraints`); None if nothing."""
     stranger: int = 0
-    """Who sends it if no account does (`orders.access.admission.sender_of`); 0 if not known."""
+    """The sender of an anonymous order (`orders.access.admission.sender_of`); 0 if not known."""
 
     @property
     def sender(self) -> int:
@@ -85,7 +85,7 @@ class ClaimedOrder(NamedTuple):
 class Move(NamedTuple):
     """One step of one order. Columns that are None keep what they hold.
 
-    `delay` (seconds) gives the lease back and has the order looked at again after it.
+    With a `delay` (seconds) the lease is given back, and the order is due again after it.
     """
 
     order_id: str

@@ -96,11 +96,11 @@ async def submit_order(
 ) -> Submitted:
     """Store the order of an account or an anonymous one, ring the bell, and return the order.
 
-    The order is safe once this returns: the bell is best effort, and the scheduler rings for
-    whoever was not rung for. Sent again under the same key it is the same order, and its answer
-    the same as the first time: order and key are stored together or not at all. `sent` is the
-    request as it came: by it one that comes again is known, whatever would be read in it by then.
-    `stranger` says who sends what no account does (`orders.access.admission.sender_of`).
+    The order is safe once this returns. The bell is best effort: the scheduler rings for orders
+    whose bell was lost. Order and key are stored together or not at all, so a request that comes
+    again under the same key gets the same order and the same answer. `sent` is the request as it
+    came. A repeated request is recognised by it, even if it would be read differently by then.
+    `stranger` is the sender of an anonymous order (`orders.access.admission.sender_of`).
 
     :raises AccountRequired: an anonymous order has a key.
     :raises IdempotencyKeyReused, ClientOrderIdTaken: the key belongs to another order.
@@ -137,8 +137,8 @@ async def accepted_before(
 ) -> AlreadyAccepted | None:
     """Return the order that a request repeats, if one of its keys is known.
 
-    Asked before anything else is judged: a repeated order is found whatever markets, limits and
-    the backlog say by now.
+    Call it before any other check: a repeated order must be found even if markets, limits or the
+    backlog would refuse it by now.
 
     :raises psycopg.OperationalError: the database does not answer.
     """
@@ -152,7 +152,8 @@ async def accepted_before(
 def recognised(sent: object, before: AlreadyAccepted) -> Submitted | None:
     """Return the order that was accepted before if it was sent in these very words, else None.
 
-    Nothing is read in them: tokens, venues, bounds and defaults may have changed since.
+    The words are compared and not interpreted: tokens, venues, bounds and defaults may have
+    changed since.
     """
     fingerprint = fingerprint_of(sent)
     if not fingerprint or not fingerprint.items() <= before.event.data.items():
@@ -210,19 +211,19 @@ def replayed(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
     :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
     """
     if meaning(asked) == meaning(before.event.data["order"]):
-        # Those that an older release took have no summary; of the same request it is the same.
+        # Orders of an older release have no summary: that of the repeated request is the same.
         said = {"summary": asked["summary"]}
         return Submitted(said | answer_of(before.event), before.event, is_replay=True)
     raise conflict_with(before)
 
 
 def conflict_with(before: AlreadyAccepted) -> IdempotencyKeyReused | ClientOrderIdTaken:
-    """Return what is raised of something else that was sent under the key of this order."""
+    """Return the error for a different request that was sent under the key of this order."""
     return IdempotencyKeyReused() if before.by_idempotency_key else ClientOrderIdTaken()
 
 
 def meaning(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what tells one request from another: all that was said but the order's own name."""
+    """Return what distinguishes requests: all fields that were given, without the order's own."""
     own = ("orderId", "wsUrl", "summary")
     return {name: value for name, value in asked.items() if value is not None and name not in own}
 
@@ -235,8 +236,8 @@ def answer_of(event: Event) -> dict[str, Any]:
 def cancel_order(order_id: UUID) -> Event:
     """Cancel the order unless it was submitted, and return the event.
 
-    A compare-and-set: the worker that carries it either moved it before, and then this looks
-    again, or finds itself overtaken. So an order is cancelled or executed, never both.
+    This is a compare-and-set. If the worker moves the order first, this looks again. If this comes
+    first, the worker is overtaken. So an order is either cancelled or executed, never both.
 
     :raises Order.DoesNotExist: there is no such order.
     :raises NotCancellable: it was submitted or has ended.
@@ -259,7 +260,7 @@ def cancel_order(order_id: UUID) -> Event:
                 )
             )
         except Overtaken:
-            continue  # at most once for each step the order can still take
+            continue  # no endless loop: the order has few steps left to take
         passing("after_cancel")
         publish_now(event)
         return event

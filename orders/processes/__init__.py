@@ -1,4 +1,4 @@
 """What a web process and the scheduler do from start to end; the worker's is `orders.tasks`.
 
-May import every room that it starts; nothing but ASGI and the commands imports it.
+It may import every package that it starts. Only ASGI and the commands import it.
 """

@@ -29,8 +29,9 @@ logger = logging.getLogger(__name__)
 MAX_SNAPSHOTS = 10_000
 MAX_BROUGHT_BACK = 10_000
 
-# Put the snapshot there unless a newer one is. The one that was found there before the log was read
-# (ARGV[4]) is not newer, whatever it says: a database restored from a backup has a shorter log.
+# Stores a snapshot unless the hash has a newer one. The snapshot that was found before the log was
+# read (ARGV[4]) is replaced, even if its seq is higher: after a restore from a backup the log may
+# be shorter.
 RESTORE = """
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local seq = old and tonumber(string.match(old, '"seq":(%d+)'))
@@ -41,7 +42,7 @@ end
 
 
 class Job:
-    """A part of the house that is kept every so many ticks, whatever becomes of the others."""
+    """A job that runs every so many ticks, even if other jobs fail."""
 
     def __init__(self, name: str, every: int, run: Callable[[], None], *, is_slow: bool) -> None:
         """`is_slow`: it runs in a thread of its own, so that the next tick need not wait for it."""
@@ -96,7 +97,7 @@ def tick(number: int) -> None:
 
 
 def bring_back() -> None:
-    """Have no order wait for a time that only a clock since set back could have set."""
+    """Correct orders that wait for a time that was set before the clock was set back."""
     longest = settings.RETRY_BACKOFF * 2**settings.ORDER_ATTEMPTS
     limits = {
         "lease": settings.LEASE_SECONDS,
@@ -162,7 +163,7 @@ def prune() -> None:
 
 
 def _forget_ended(client: redis.Redis, known: dict[str, int]) -> None:
-    """Forget the orders that have ended, or are in the database no more: it was restored."""
+    """Forget orders that have ended, or that a restored database does not have."""
     there = Order.objects.filter(pk__in=known).exclude(status__in=FINAL)
     gone = known.keys() - {str(pk) for pk in there.values_list("pk", flat=True)}
     if gone:

@@ -1,8 +1,8 @@
 """The WebSocket doors: follow one order, or send orders and follow them all on one socket.
 
-A socket joins the group first and reads the log second, so nothing falls between; after that a
-hint that comes next in line is passed on, an older one is dropped, a newer one makes it read the
-gap. What the layer loses, the resync finds (`orders/sockets/streams.py`).
+A socket joins the group before it reads the log, so it misses no event in between. After that it
+passes on a hint with the next seq, and drops an older hint. If a hint skips a seq, the socket reads
+the gap from the log. The resync finds events whose hints were lost (`orders/sockets/streams.py`).
 """
 
 import asyncio
@@ -169,7 +169,7 @@ class OrderStream(Socket):
             await self._pass_on(watch, event.seq, text, is_final=event.is_final)
 
     async def _go_back_to_the_end(self, watch: Watch) -> None:
-        """Nothing came after `?after=`: it is the end of the log so far, or lies beyond it."""
+        """Handle an `?after=` without later events: it is the end of the log, or lies beyond it."""
         last = (await self._history(watch, 0))[-1]
         watch.sent = min(watch.sent, last.seq)
         if last.is_final and watch.sent == last.seq:
@@ -229,7 +229,7 @@ class OrderEntry(OrderStream):
             await self.follow(order_id, greeting={"orderId": order_id, "status": "connected"})
 
     async def _refuse_key(self) -> None:
-        """An order would be without its protection: one key is for one order, a socket for many."""
+        """Refuse an Idempotency-Key header: a key is for one order, a socket for many orders."""
         try:
             key = idempotency_key_of(self.scope["headers"])
             if key is not None:
@@ -250,7 +250,7 @@ class OrderEntry(OrderStream):
             await self.say_problem(problem(400, "unknown_action", detail))
 
     async def take_order(self, sent: Any) -> None:
-        await self.identify(TRADE)  # the socket may be one that was opened to follow an order
+        await self.identify(TRADE)  # it may have been opened only to follow an order
         await self.refuse_one_too_many()
         with answered_within(ORDER_SECONDS):
             try:
@@ -346,7 +346,7 @@ class OrderEntry(OrderStream):
 
 
 class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
-    """Every other path: says so instead of failing the handshake."""
+    """Every other path. It opens the socket to say that there is nothing here."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Channels' own loop, without the layer: nobody has anything to tell here."""

@@ -65,7 +65,7 @@ class Close(IntEnum):
     TOO_MUCH = 4429
 
 
-# What a socket takes from where. A writer of Redis can name no other method of it.
+# The message types that each source may send. So a message in Redis cannot call other methods.
 FROM_SERVER = frozenset({"websocket.connect", "websocket.receive", "websocket.disconnect"})
 FROM_OURSELVES = frozenset({"order.behind", "order.idle", "credential.withdrawn"})
 FROM_REDIS = frozenset({"order.event"})
@@ -135,8 +135,8 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
             accounts_of_this_loop().unwatch(self.principal, self._withdraw)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        # Channels' own would visit the one thread that all sockets share, for every message, to
-        # close Django connections that these handlers never open.
+        # Channels' own dispatch closes Django's connections at every message, in the one thread
+        # that all sockets share. These handlers never open such a connection.
         await getattr(self, get_handler_name(message))(message)
 
     async def accept(self, *args: Any, **options: Any) -> None:
@@ -312,8 +312,8 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
     async def _close(self, code: Close) -> None:
         """Close, and meanwhile drop what still comes.
 
-        A client that is busy sending sees the code only if it gets rid of its frames; and what
-        is left unread when the connection ends takes the code with it.
+        A client that is still sending reads the code only after its frames are taken. And if
+        frames are unread when the connection ends, the code is lost.
         """
         dropping = asyncio.create_task(self._drop_frames())
         try:
@@ -331,7 +331,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
                     await self._hear()
 
     async def _send_if_there(self, message: dict[str, Any]) -> None:
-        """Send; to a client known to have gone, the server would not let us."""
+        """Send. If the client has gone, stop instead: the server would raise an error."""
         if self._has_gone:
             raise StopConsumer
         await self._send(message)

@@ -87,11 +87,11 @@ class Streams:
     async def new_channel(self, layer: Any) -> str:
         """Return a channel of the layer for one socket.
 
-        Keeps one more for ever: without any, the layer's listener looks only every 0.1 s whether
-        it is needed, and the first hints of the next socket would wait for that.
+        The first call makes an extra channel and keeps it. If there were no channel, the layer's
+        listener would check only every 0.1 s whether one exists, and the next socket's first hints
+        would be late.
 
-        Asks twice, because a connection that was reset is only found out, and opened anew, by
-        the next user.
+        This tries twice: after a reset connection has failed once, the layer opens a new one.
 
         :raises LAYER_FAULTS: Redis does not answer.
         """
@@ -131,9 +131,10 @@ class Streams:
                 logger.warning("resync: %s", error)
 
     async def _compare(self, watches: list[Watch]) -> None:
-        """Tell the sockets whose orders have another length of log than they have sent.
+        """Tell the sockets that have sent more, or fewer, events than their orders' logs have.
 
-        A shorter one is a database that went back in time: the socket goes on from its end.
+        A log that is shorter means that the database went back in time. Its socket goes on from
+        the end of the log.
         """
         ids, sent = [watch.order_id for watch in watches], [watch.sent for watch in watches]
         shorter = 0

@@ -74,7 +74,7 @@ class Subscriptions(InNumbers, OrderEntry):
     async def subscribe(self, order_id: str) -> None:
         """Follow an order from its beginning, unless this socket does already.
 
-        Whose it is, is known before its group is joined: not even a hint of another's passes.
+        The owner is checked before the group is joined. So no hint of another's order gets through.
 
         :raises UnknownOrder: there is none, or it is another's.
         :raises psycopg.Error: the database does not answer.

@@ -13,7 +13,7 @@ subscribing = subscriptions.Subscriptions.as_asgi()
 
 
 async def by_query(scope: Any, receive: Any, send: Any) -> None:
-    """Serve what is there only for those whose query names an order."""
+    """Follow an order if the query names one; else answer as on an unknown path."""
     named = b"orderId" in parse_qs(scope["query_string"], keep_blank_values=True)
     await (subscribing if named else nowhere)(scope, receive, send)
 

@@ -33,6 +33,11 @@ FINAL = frozenset(status for status, following in TRANSITIONS.items() if not fol
 ACTIVE = frozenset(TRANSITIONS) - FINAL
 CANCELLABLE = frozenset(s for s, following in TRANSITIONS.items() if Status.CANCELLED in following)
 
+# An order waits until a worker begins it, and is begun until it ends. Each has an index, which
+# PostgreSQL finds by these very words.
+IS_WAITING = "finished_at IS NULL AND started_at IS NULL"
+IS_BEGUN = "finished_at IS NULL AND started_at IS NOT NULL"
+
 
 class IllegalTransition(Exception):
     """The table does not let this status follow that one: a bug in the caller."""

@@ -18,12 +18,9 @@ from orders.lifecycle import FINAL, Status
 MAX_SLIPPAGE_BPS = 5000
 FINAL_VALUES = sorted(status.value for status in FINAL)
 
-# An order waits until a worker begins it, and is begun until it ends: in Django's language and in
-# SQL. Each has an index, which PostgreSQL finds by these very words.
+# IS_WAITING and IS_BEGUN in Django's language.
 WAITING = Q(finished_at=None, started_at=None)
-IS_WAITING = "finished_at IS NULL AND started_at IS NULL"
 BEGUN = Q(finished_at=None, started_at__isnull=False)
-IS_BEGUN = "finished_at IS NULL AND started_at IS NOT NULL"
 
 
 class FailureCode(models.TextChoices):
@@ -40,7 +37,7 @@ class FailureCode(models.TextChoices):
 
 class OrderQuerySet(models.QuerySet["Order"]):
     def visible_to(self, owner: int | None) -> Self:
-        """Return the orders of an account, and those that are nobody's."""
+        """Return the orders of an account, and the anonymous ones."""
         return self.filter(Q(owner=None) | Q(owner=owner))
 
 

@@ -31,7 +31,7 @@ from config.runtime.rate import Rate
 from config.runtime.redis_client import async_redis_client
 from config.runtime.session import remaining
 from orders.access.accounts import Principal
-from orders.models import IS_WAITING
+from orders.lifecycle import IS_WAITING
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from django.urls import reverse
 from orders.admin_pages.wording import duration
 from orders.api.pagination import in_index_order
 from orders.engine.journal_sql import IN_LINE
-from orders.models import IS_BEGUN, IS_WAITING
+from orders.lifecycle import IS_BEGUN, IS_WAITING
 from orders.monitoring.health import ALIVE_SECONDS, IS_HEARD
 
 MOST_READ = 50_000  # orders

@@ -20,8 +20,8 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from orders.engine.submission import CLIENT_ORDER_ID
-from orders.lifecycle import ACTIVE, FINAL, Status
-from orders.models import IS_BEGUN, IS_WAITING, Order
+from orders.lifecycle import ACTIVE, FINAL, IS_BEGUN, IS_WAITING, Status
+from orders.models import Order
 from routing.registry import looked_up_if_due, registry
 from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import Side

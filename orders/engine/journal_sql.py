@@ -4,7 +4,7 @@ Every statement is one transaction by itself: the status, its event and its tran
 or fall together.
 """
 
-from orders.models import IS_BEGUN, IS_WAITING
+from orders.lifecycle import IS_BEGUN, IS_WAITING
 
 IN_LINE = "turn, next_check, id"
 """The order in which waiting orders start: senders take turns, then the oldest goes first."""

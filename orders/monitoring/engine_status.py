@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection
 
-from orders.lifecycle import Status
-from orders.models import IS_BEGUN, IS_WAITING
+from orders.lifecycle import IS_BEGUN, IS_WAITING, Status
 from orders.monitoring import health
 
 STANDING = f"""

@@ -5,7 +5,7 @@ index, as it might change from row to row.
 """
 
 from orders.engine.journal_sql import IN_LINE
-from orders.models import IS_BEGUN, IS_WAITING
+from orders.lifecycle import IS_BEGUN, IS_WAITING
 from orders.monitoring.health import IS_HEARD
 
 MOST_OPEN = 50_000

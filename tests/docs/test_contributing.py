@@ -1,7 +1,11 @@
 """What CONTRIBUTING.md and the files around it say is what there is."""
 
+import os
 import re
+import subprocess
+import sys
 
+import pytest
 import yaml
 
 from config.environment.data_folder import PROJECT
@@ -39,6 +43,17 @@ ELSEWHERE = {
     "routing/venues": "tests/routing/simulation/test_venues.py",
 }
 """Where the tests of a room stand that no folder of the same name has."""
+
+
+@pytest.mark.parametrize("name", ["abuse", "chaos"])
+def test_a_long_run_begins_without_servers_and_without_django(name: str) -> None:
+    """Both start servers of their own: no setting is there when they are imported."""
+    bare = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    command = [sys.executable, "-m", f"tests.{name}", "--help"]
+    run = subprocess.run(command, cwd=PROJECT, env=bare, capture_output=True, text=True)
+
+    assert run.returncode == 0, run.stderr
+    assert f"make {name}" in run.stdout
 
 
 def test_what_formats_before_a_commit_is_what_make_check_asks() -> None:

@@ -7,7 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.db.models import Q
 
-from orders.models import BEGUN, IS_BEGUN, IS_WAITING, WAITING, Order
+from orders.lifecycle import IS_BEGUN, IS_WAITING
+from orders.models import BEGUN, WAITING, Order
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 

@@ -149,6 +149,16 @@ async def test_a_head_of_the_largest_size_is_read() -> None:
     assert answer[9:12] == b"200"
 
 
+async def test_a_second_head_that_is_little_too_large_is_refused() -> None:
+    """It comes in pieces, of which none is too large by itself: what counts is the whole."""
+    second = GET + b"X-A: " + b"x" * MAX_HEAD + b"\r\n\r\n"
+    async with serving(Reader()) as port:
+        answers = await told(port, GET + b"X-A: " + b"x" * 2000 + b"\r\n\r\n" + second)
+
+    assert answers.count(b"HTTP/1.1 200") == 1
+    assert answers.count(b"HTTP/1.1 431") == 1
+
+
 async def test_what_follows_a_request_is_bounded_too() -> None:
     """A second request in its packet, trailers, and what stands behind a chunk's size."""
     whole = GET + b"\r\n"

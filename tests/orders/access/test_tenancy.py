@@ -322,7 +322,9 @@ async def test_a_ticket_ends_with_its_time_and_with_its_key() -> None:
         assert ([one["error"] for one in messages], code) == (["not_authenticated"], 4401)
 
 
-async def test_tickets_are_for_accounts_and_not_without_end() -> None:
+async def test_tickets_are_for_accounts_and_not_without_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     owner = make_account()
 
     assert (await request("POST", "/api/ws-tickets")).status == 401
@@ -330,6 +332,8 @@ async def test_tickets_are_for_accounts_and_not_without_end() -> None:
     assert {answer.status for answer in answers[:-1]} == {201}
     assert (answers[-1].status, answers[-1].json["error"]) == (429, "too_many_requests")
     assert answers[-1].headers["retry-after"] == "30"
+    (line,) = [one for one in caplog.records if one.getMessage() == "limit_hit"]
+    assert (line.__dict__["limit"], line.__dict__["account"]) == ("tickets", owner.id)
 
 
 @pytest.mark.parametrize("end", ["revoke", "deactivate"])

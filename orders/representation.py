@@ -8,7 +8,7 @@ from orders.events import Event, timestamp
 from orders.lifecycle import Status
 from orders.models import Order, OrderEvent
 from routing.pricing import execution_price
-from routing.registry import looked_up
+from routing.registry import look_up
 from routing.tokens import Token
 from routing.venue import Side
 from routing.venues import LABELS
@@ -115,7 +115,7 @@ NOTHING_YET = {
 
 def tokens_of(order: Requested) -> tuple[Token, Token]:
     """Return what goes in and what comes out."""
-    base, quote = looked_up(lambda known: (known.token(order.base), known.token(order.quote)))
+    base, quote = look_up(lambda known: (known.token(order.base), known.token(order.quote)))
     return (base, quote) if order.side == Side.SELL else (quote, base)
 
 
@@ -131,7 +131,7 @@ def executed_price(order: Order) -> str | None:
     """Return the net price of the fill, in whole quote tokens per base token."""
     if order.filled_in is None or order.filled_out is None:
         return None
-    market = looked_up(
+    market = look_up(
         lambda known: known.market_of_order(known.token(order.base), known.token(order.quote))
     )
     return f"{execution_price(market, Side(order.side), order.filled_in, order.filled_out):f}"

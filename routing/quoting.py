@@ -41,7 +41,7 @@ class NoRoute(Exception):
 
     def __init__(self, dropped: Sequence[DroppedQuote]) -> None:
         self.dropped = tuple(dropped)
-        super().__init__(_listed(dropped) or "no venue is set up")
+        super().__init__(_reasons(dropped) or "no venue is set up")
 
 
 class NoQuotes(NoRoute, VenueUnavailable):
@@ -183,7 +183,7 @@ def check_price(
             f"the price {quote.price:f} is more than {max_deviation_bps} bps "
             f"from the reference price {reference:f}"
         )
-        reference = _moved(swap, quote)
+        reference = _reference_after_impact(swap, quote)
         if _is_far(quote.price, reference, max_deviation_bps):
             raise UnusableQuote(far)
         if max_price_impact_bps is None:
@@ -205,7 +205,7 @@ def _is_far(price: Decimal, reference: Decimal, max_deviation_bps: int) -> bool:
     return abs(price - reference) * BPS > reference * max_deviation_bps
 
 
-def _moved(swap: Swap, quote: Quote) -> Decimal:
+def _reference_after_impact(swap: Swap, quote: Quote) -> Decimal:
     """Return the reference price after the price impact that the quote states."""
     kept = BPS - (quote.price_impact_bps or 0)
     if kept <= 0:
@@ -258,5 +258,5 @@ def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) ->
     return NoQuotes(dropped)
 
 
-def _listed(dropped: Sequence[DroppedQuote]) -> str:
-    return "; ".join(f"{one.venue}: {one.reason}" for one in dropped)
+def _reasons(dropped: Sequence[DroppedQuote]) -> str:
+    return "; ".join(f"{quote.venue}: {quote.reason}" for quote in dropped)

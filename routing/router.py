@@ -142,10 +142,10 @@ async def _pools(
         if isinstance(venue, ShowsPools)
         and isinstance(faults.get(venue.name), InsufficientLiquidity | None)
     ]
-    found = await asyncio.gather(*(_pools_of(venue, swap, rules) for venue in showing))
+    answered = await asyncio.gather(*(_pools_of(venue, swap, rules) for venue in showing))
     return [
         (venue, liquidity)
-        for venue, pools in zip(showing, found, strict=True)
+        for venue, pools in zip(showing, answered, strict=True)
         for liquidity in pools
     ]
 
@@ -187,17 +187,17 @@ def _best_single(
     The pools are asked again as the split saw them: prices that moved since they were quoted are
     no gain of the split.
     """
-    found = list(quotes)
+    alternatives = list(quotes)
     for venue, liquidity in shown:
         try:
             quote = pool_quote(venue.name, swap, liquidity)
             check(venue, swap, quote, rules)
         except (InsufficientLiquidity, UnusableQuote):
             continue
-        found.append(quote)
+        alternatives.append(quote)
     if swap.is_exact_in:
-        return max(found, key=_output, default=None)
-    return min(found, key=_input, default=None)
+        return max(alternatives, key=_output, default=None)
+    return min(alternatives, key=_input, default=None)
 
 
 def _part_of(swap: Swap, amount: int) -> Swap:

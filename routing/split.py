@@ -82,12 +82,12 @@ def best_split(
     Each pool beyond the second has to better the total by `min_gain_bps`; whether two are worth
     more than one is for the caller to say. None if all together cannot fill the amount.
     """
-    alone = {i: _quoted(pool, amount, exact_in) for i, pool in enumerate(pools)}
+    alone = {i: _quote(pool, amount, exact_in) for i, pool in enumerate(pools)}
     able = {i: total for i, total in alone.items() if total is not None}
     single = _best(able, exact_in) if able else None
-    best = _divided(pools, tuple(alone), amount, exact_in)
+    best = _divide(pools, tuple(alone), amount, exact_in)
     while best is not None and len(_used(best[0])) > 2:
-        fewer = _divided(pools, _without_smallest(best[0]), amount, exact_in)
+        fewer = _divide(pools, _without_smallest(best[0]), amount, exact_in)
         if fewer is None or gain_bps(best[1], fewer[1], exact_in) >= min_gain_bps:
             break
         best = fewer
@@ -99,26 +99,26 @@ def best_split(
     return Split(best[0], best[1], single, total)
 
 
-def gain_bps(total: int, other: int, exact_in: bool) -> Decimal:
-    """Return how much better `total` is than `other`, in bps of it, rounded down to hundredths."""
-    better = total - other if exact_in else other - total
-    return Decimal(better * BPS * 100 // other).scaleb(-2)
+def gain_bps(total: int, alternative: int, exact_in: bool) -> Decimal:
+    """Return how much better `total` is than `alternative`, in bps, rounded down to hundredths."""
+    better = total - alternative if exact_in else alternative - total
+    return Decimal(better * BPS * 100 // alternative).scaleb(-2)
 
 
-def _divided(
+def _divide(
     pools: Sequence[Liquidity], among: Sequence[int], amount: int, exact_in: bool
 ) -> tuple[tuple[int, ...], int] | None:
     """Return what each pool trades and the total, using only the pools `among`."""
     shares = _equal_marginals(pools, among, amount, exact_in)
     if shares is None:
         return None
-    totals = {i: _quoted(pools[i], shares[i], exact_in) for i in among}
+    totals = {i: _quote(pools[i], shares[i], exact_in) for i in among}
     if len(_used(shares)) == 1 and None not in totals.values():
         return tuple(shares), sum(total or 0 for total in totals.values())
     for one, other in combinations(among, 2):
         _polish(pools, shares, totals, (one, other), exact_in)
-    found = [total for total in totals.values() if total is not None]
-    return (tuple(shares), sum(found)) if len(found) == len(among) else None
+    filled = [total for total in totals.values() if total is not None]
+    return (tuple(shares), sum(filled)) if len(filled) == len(among) else None
 
 
 def _equal_marginals(
@@ -158,9 +158,9 @@ def _share_out(curves: Sequence[_Curve], shares: list[int], rest: int, exact_in:
         if used and curve.first_price <= price:
             break
         used.append(curve)
-        if (found := _common_price(used, rest, exact_in)) is None:
+        if (common := _common_price(used, rest, exact_in)) is None:
             continue  # more than these hold: the next one may
-        price = found
+        price = common
     if price <= 0:
         return False
     parts = [(curve.place, int(curve.taken_at(price, exact_in))) for curve in used]
@@ -193,21 +193,21 @@ def _polish(
     exact_in: bool,
 ) -> None:
     """Move atoms between two pools where rounding in their programs makes the total better."""
-    one, other = pair
-    together = shares[one] + shares[other]
-    best = _sum(totals[one], totals[other])
+    left, right = pair
+    together = shares[left] + shares[right]
+    best = _sum(totals[left], totals[right])
     for share in _candidates(pools, shares, totals, pair, exact_in):
         if not 0 <= share <= together:
             continue
-        first = _quoted(pools[one], share, exact_in)
-        second = _quoted(pools[other], together - share, exact_in)
+        first = _quote(pools[left], share, exact_in)
+        second = _quote(pools[right], together - share, exact_in)
         total = _sum(first, second)
         if total is None:
             continue
         if best is None or (total > best if exact_in else total < best):
             best = total
-            shares[one], shares[other] = share, together - share
-            totals[one], totals[other] = first, second
+            shares[left], shares[right] = share, together - share
+            totals[left], totals[right] = first, second
 
 
 def _candidates(
@@ -221,16 +221,18 @@ def _candidates(
 
     Its neighbours, those whose fee has no remainder, and the least that a pool pays for.
     """
-    one, other = pair
-    share, together = shares[one], shares[one] + shares[other]
-    found = {share + step for step in NEIGHBOURHOOD}
-    found.update(_without_remainder(pools[one], share))
-    found.update(together - rest for rest in _without_remainder(pools[other], together - share))
-    if totals[one] is None and exact_in:
-        found.add(_least_input(pools[one]))
-    if totals[other] is None and exact_in:
-        found.add(together - _least_input(pools[other]))
-    return found - {share}
+    left, right = pair
+    share, together = shares[left], shares[left] + shares[right]
+    candidates = {share + step for step in NEIGHBOURHOOD}
+    candidates.update(_without_remainder(pools[left], share))
+    candidates.update(
+        together - rest for rest in _without_remainder(pools[right], together - share)
+    )
+    if totals[left] is None and exact_in:
+        candidates.add(_least_input(pools[left]))
+    if totals[right] is None and exact_in:
+        candidates.add(together - _least_input(pools[right]))
+    return candidates - {share}
 
 
 def _without_remainder(liquidity: Liquidity, share: int) -> tuple[int, int]:
@@ -241,7 +243,7 @@ def _without_remainder(liquidity: Liquidity, share: int) -> tuple[int, int]:
 
 def _least_input(liquidity: Liquidity) -> int:
     """Return the fewest atoms in for which the pool pays any out; 0 if it refuses."""
-    return _quoted(liquidity, 1, exact_in=False) or 0
+    return _quote(liquidity, 1, exact_in=False) or 0
 
 
 def _fee_step(liquidity: Liquidity) -> int:
@@ -249,11 +251,11 @@ def _fee_step(liquidity: Liquidity) -> int:
     pool = liquidity.pool
     if not isinstance(pool, ConstantProductPool):
         return 1
-    rate = MILLION - round(_kept(pool, liquidity.direction)[0] * MILLION)
+    rate = MILLION - round(_kept_fractions(pool, liquidity.direction)[0] * MILLION)
     return MILLION // gcd(MILLION, rate)
 
 
-def _quoted(liquidity: Liquidity, amount: int, exact_in: bool) -> int | None:
+def _quote(liquidity: Liquidity, amount: int, exact_in: bool) -> int | None:
     """Return the other side of the pool's own quote; None if it refuses."""
     if amount == 0:
         return 0
@@ -273,10 +275,10 @@ def _curve(place: int, liquidity: Liquidity) -> _Curve | None:
     spot = pool.spot(liquidity.direction)
     if spot.atoms_in <= 0 or spot.atoms_out <= 0:
         return None
-    return _Curve(place, spot.atoms_in, spot.atoms_out, *_kept(pool, liquidity.direction))
+    return _Curve(place, spot.atoms_in, spot.atoms_out, *_kept_fractions(pool, liquidity.direction))
 
 
-def _kept(pool: ConstantProductPool, direction: Direction) -> tuple[float, float]:
+def _kept_fractions(pool: ConstantProductPool, direction: Direction) -> tuple[float, float]:
     """Return which fraction of the input and of the output the fees leave."""
     rates = pool.rates
     on_input = rates.creator_fee_on is CreatorFeeOn.INPUT or (
@@ -308,8 +310,8 @@ def _first_price(curve: _Curve) -> float:
     return curve.first_price
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other
+def _sum(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else left + right
 
 
 def _best(totals: dict[int, int], exact_in: bool) -> int:

@@ -22,7 +22,7 @@ from rest_framework.settings import api_settings
 from orders.engine.submission import CLIENT_ORDER_ID
 from orders.lifecycle import ACTIVE, FINAL, IS_BEGUN, IS_WAITING, Status
 from orders.models import Order
-from routing.registry import looked_up_if_due, registry
+from routing.registry import look_up_if_due, registry
 from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import Side
 from routing.venues import LABELS
@@ -80,7 +80,7 @@ class MarketField(Field):
             return None
         base, _, quote = value.strip().partition("/")
         try:
-            market = looked_up_if_due(
+            market = look_up_if_due(
                 lambda known: known.market(known.token(base), known.token(quote))
             )
         except (UnknownToken, UnknownMarket):

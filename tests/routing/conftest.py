@@ -46,7 +46,7 @@ async def join(database_conninfo: str) -> AsyncIterator[Join]:
 
 @pytest.fixture
 def unmoved_by_arbitrage(monkeypatch: pytest.MonkeyPatch) -> None:
-    def followed(_: Arbitrage, held: SimulatedPool, now: int) -> SimulatedPool:
-        return replace(held, tick=max(held.tick, now))
+    def pool_at(_: Arbitrage, stored: SimulatedPool, now: int) -> SimulatedPool:
+        return replace(stored, tick=max(stored.tick, now))
 
-    monkeypatch.setattr(Arbitrage, "followed", followed)
+    monkeypatch.setattr(Arbitrage, "pool_at", pool_at)

@@ -130,7 +130,7 @@ def look_out(**_: object) -> None:
 
 @worker_ready.connect
 def begin(**_: object) -> None:
-    garbage_collector.settle()
+    garbage_collector.tune()
     # A worker that began anew could not even start while Redis is silent; this one carries on.
     health.keep_beating("worker", excuses={CONSUMER: health.is_redis_away})
 

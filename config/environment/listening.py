@@ -35,9 +35,14 @@ def is_only_local() -> bool:
 
     :raises WrongSettings: HOST is nowhere.
     """
-    found = read_environment()
-    others = set(found.ALLOWED_HOSTS) - LOCAL_NAMES
-    if others or found.HTTPS or found.PROXY_SSL_HEADER or found.CSRF_TRUSTED_ORIGINS:
+    environment = read_environment()
+    others = set(environment.ALLOWED_HOSTS) - LOCAL_NAMES
+    if (
+        others
+        or environment.HTTPS
+        or environment.PROXY_SSL_HEADER
+        or environment.CSRF_TRUSTED_ORIGINS
+    ):
         return False
     return ip_address(_address(listen_host())[1].partition("%")[0]).is_loopback
 
@@ -132,8 +137,8 @@ def is_healthy(port: int, host: str = LOOPBACK) -> bool:
 def _address(host: str) -> tuple[socket.AddressFamily, str]:
     """Return the address of a name, that of IPv4 if it has both."""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
         raise not_ours(host) from None
-    family, _, _, _, place = min(found, key=lambda each: each[0] != socket.AF_INET)
+    family, _, _, _, place = min(addresses, key=lambda each: each[0] != socket.AF_INET)
     return family, str(place[0])

@@ -122,8 +122,8 @@ class Connection(HttpToolsProtocol):
         except Refused as refused:
             self._refuse(refused.refusal)
         except httptools.HttpParserError as error:
-            found = error.__context__
-            self._refuse(found.refusal if isinstance(found, Refused) else UNREADABLE)
+            cause = error.__context__
+            self._refuse(cause.refusal if isinstance(cause, Refused) else UNREADABLE)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's may; uvicorn's says none
         """Stay, if an answer is due; True keeps our side open."""
@@ -212,7 +212,7 @@ class Connection(HttpToolsProtocol):
         lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
         for name, value in self.headers:
             if name == b"connection":
-                value = b", ".join(one for one in _words(value) if one not in OFFER)
+                value = b", ".join(option for option in _words(value) if option not in OFFER)
             if name not in OFFER:
                 lines.append(name + b": " + value)
         return b"\r\n".join([*lines, b"", b""])

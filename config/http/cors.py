@@ -24,7 +24,7 @@ Headers = list[tuple[bytes, bytes]]
 def with_cors(application: Application) -> Application:
     """Wrap an ASGI application of HTTP."""
 
-    async def shared(scope: Message, receive: Receive, send: Send) -> None:
+    async def wrapped(scope: Message, receive: Receive, send: Send) -> None:
         if not settings.ALLOWED_ORIGINS:
             await application(scope, receive, send)
             return
@@ -39,18 +39,18 @@ def with_cors(application: Application) -> Application:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                found = varying(message.get("headers", ()))
+                headers = varying(message.get("headers", ()))
                 if is_welcome:
-                    found += [
+                    headers += [
                         (b"access-control-allow-origin", origin),
                         (b"access-control-expose-headers", READ_HEADERS),
                     ]
-                message = {**message, "headers": found}
+                message = {**message, "headers": headers}
             await send(message)
 
         await application(scope, receive, answer)
 
-    return shared
+    return wrapped
 
 
 async def permit(origin: bytes, send: Send) -> None:

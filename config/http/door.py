@@ -16,7 +16,7 @@ from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from config.http.address import is_proxy, parsed, site_of
+from config.http.address import is_proxy, parse_address, site_of
 from config.http.refusal import Message, Receive, Refusal, Send
 from config.http.security_log import tell
 from config.http.socket_origin import header
@@ -69,14 +69,14 @@ sockets = Places()
 def refusal_of_connection(peer: str, open_now: int) -> Refusal | None:
     """Return why a connection is refused. None: it has a place, which `give_back` must free."""
     if open_now > min(settings.MAX_CONNECTIONS, room_for_connections()):
-        found = FULL
+        refusal = FULL
     elif is_proxy(peer) or connections.take(site_of(peer), settings.MAX_ADDRESS_CONNECTIONS):
         return None
     else:
-        found = TOO_MANY_CONNECTIONS
+        refusal = TOO_MANY_CONNECTIONS
     counts["connections_refused"] += 1
     tell("limit_hit", {"client": (peer, 0)}, limit="connections")
-    return found
+    return refusal
 
 
 def give_back(peer: str) -> None:
@@ -185,7 +185,7 @@ def is_served(scope: Message) -> bool:
 def is_by_address(scope: Message) -> bool:
     """Whether the Host is an address, which no page can have as its name."""
     host = split_domain_port(header(scope, b"host") or "")[0]
-    return parsed(host) is not None
+    return parse_address(host) is not None
 
 
 def can_be_told(scope: Message) -> bool:

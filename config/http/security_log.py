@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol, TypedDict, Unpack
 
-from config.http.address import plain as written
+from config.http.address import normalize
 from config.runtime.counters import counts
 
 logger = logging.getLogger("engine.security")
@@ -107,10 +107,10 @@ def address_of(source: HasMeta | Mapping[str, Any] | None) -> str:
     if source is None:
         return UNKNOWN
     if isinstance(source, Mapping):
-        found = (source.get("client") or ("",))[0]
+        address = (source.get("client") or ("",))[0]
     else:
-        found = source.META.get("REMOTE_ADDR", "")
-    return written(found) or UNKNOWN
+        address = source.META.get("REMOTE_ADDR", "")
+    return normalize(address) or UNKNOWN
 
 
 def plain(value: int | str) -> int | str:

@@ -3,7 +3,7 @@
 import gc
 
 
-def settle() -> None:
+def tune() -> None:
     """Call once everything is loaded: what is there stays, and is not looked through again.
 
     With Python's own thresholds the collector takes about 8 % of a busy worker's time, nearly all

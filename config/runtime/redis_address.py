@@ -64,10 +64,12 @@ class RedisAddress:
         options = _options(parts.query)
         user, password = _who(parts.netloc.rpartition("@")[0], options)
         if parts.scheme == "unix":
-            found = cls._of_socket(parts.netloc.rpartition("@")[2], unquote(parts.path), options)
+            address = cls._of_socket(parts.netloc.rpartition("@")[2], unquote(parts.path), options)
         else:
-            found = cls._of_port(parts.scheme, parts.netloc.rpartition("@")[2], parts.path, options)
-        return cls(**(vars(found) | {"user": user, "password": password}))
+            address = cls._of_port(
+                parts.scheme, parts.netloc.rpartition("@")[2], parts.path, options
+            )
+        return cls(**(vars(address) | {"user": user, "password": password}))
 
     @classmethod
     def _of_socket(cls, host: str, path: str, options: Mapping[str, str]) -> "RedisAddress":
@@ -81,8 +83,8 @@ class RedisAddress:
     def _of_port(
         cls, scheme: str, place: str, path: str, options: Mapping[str, str]
     ) -> "RedisAddress":
-        found = re.fullmatch(r"(\[[^\[\]@/]+\]|[^:\[\]@/]*)(?::(\d{0,5}))?", place)
-        if found is None or not 0 < int(found[2] or PORT) < 65536:
+        match = re.fullmatch(r"(\[[^\[\]@/]+\]|[^:\[\]@/]*)(?::(\d{0,5}))?", place)
+        if match is None or not 0 < int(match[2] or PORT) < 65536:
             raise ValueError(f"must have a host and a port after the password; {ENCODE}")
         tls = {name: _of_tls(name, options[name]) for name in TLS if name in options}
         if tls and scheme != "rediss":
@@ -91,8 +93,8 @@ class RedisAddress:
             tls["ssl_check_hostname"] = "false"
         return cls(
             scheme,
-            host=unquote(found[1].strip("[]")) or "localhost",
-            port=int(found[2] or PORT),
+            host=unquote(match[1].strip("[]")) or "localhost",
+            port=int(match[2] or PORT),
             number=_number(unquote(path).strip("/"), options),
             tls=tuple(tls.items()),
         )

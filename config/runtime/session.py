@@ -112,10 +112,10 @@ def parameters_of(url: str) -> dict[str, str]:
     :raises ValueError: it is no connection URL. The message does not repeat it.
     """
     try:
-        found = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+        parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     except psycopg.ProgrammingError:
         raise ValueError("not a connection URL such as postgresql://user@host/name") from None
-    return NETWORK | found | {"client_encoding": "UTF8"}
+    return NETWORK | parameters | {"client_encoding": "UTF8"}
 
 
 def conninfo_of(url: str, **changed: str) -> str:
@@ -174,11 +174,11 @@ def judge(row: Sequence[Any] | None, wanted: Mapping[str, str]) -> None:
         raise NotFit(f"synchronous_commit is {durable}: what is answered could be lost")
     if encoding != "UTF8":
         raise NotFit(f"client_encoding is {encoding} instead of UTF8")
-    found: dict[str, str] = orjson.loads(settings)
+    actual: dict[str, str] = orjson.loads(settings)
     for name, value in wanted.items():
-        if name in found and found[name] != value:
+        if name in actual and actual[name] != value:
             raise NotFit(
-                f"{name} is {found[name]!r} instead of {value!r}; does a pooler share sessions?"
+                f"{name} is {actual[name]!r} instead of {value!r}; does a pooler share sessions?"
             )
 
 
@@ -187,13 +187,13 @@ def is_connection_lost(error: BaseException) -> bool:
 
     Django's errors count by what caused them. Such a connection is thrown away.
     """
-    found = error if isinstance(error, psycopg.Error) else error.__cause__
-    if not isinstance(found, psycopg.Error):
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    if not isinstance(cause, psycopg.Error):
         return False
-    state = found.sqlstate
+    state = cause.sqlstate
     if state is None:
-        return isinstance(found, psycopg.OperationalError | psycopg.InterfaceError)
-    return state.startswith(LOST_CLASSES) or state in LOST_STATES or is_stale_plan(found)
+        return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return state.startswith(LOST_CLASSES) or state in LOST_STATES or is_stale_plan(cause)
 
 
 def is_stale_plan(error: psycopg.Error) -> bool:

@@ -64,15 +64,15 @@ def banner(url: str, login: str, kept: str = "", where: str = "") -> str:
 
 def _reached(where: str, *, needs_key: bool, needs_tls: bool) -> str:
     """Return who may do what on an engine that is not for this machine alone."""
-    found = read_environment()
+    environment = read_environment()
     text = REACHED.format(
         where=where,
         senders="accounts   their own orders"
         if needs_key
         else "anybody    send orders, and follow and cancel those whose id is known",
-        unless="" if found.REQUIRE_STAFF_MFA is not False else " if they have one",
+        unless="" if environment.REQUIRE_STAFF_MFA is not False else " if they have one",
         watchers="machines   /metrics, with METRICS_TOKEN"
-        if found.METRICS_TOKEN
+        if environment.METRICS_TOKEN
         else "nobody     /metrics, but this machine",
     )
     return text if needs_tls else text + IN_CLEAR

@@ -21,7 +21,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Least, Now
 from django.utils import timezone
 
-from config.http.address import parsed
+from config.http.address import parse_address
 from config.http.security_log import HasMeta, tell
 from orders.models import ApiKey
 from routing.venues import TRADES_FOR_REAL
@@ -135,7 +135,7 @@ def networks_of(texts: Any) -> tuple[Network, ...] | None:
 
 def is_within(client: str, networks: Iterable[Network]) -> bool:
     """Whether an address lies in one of the networks."""
-    address = parsed(client)
+    address = parse_address(client)
     return address is not None and any(address in network for network in networks)
 
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
 
-from config.http.address import is_spoken_for, parsed
+from config.http.address import is_spoken_for, parse_address
 from config.runtime.per_loop import once_per_loop
 from config.runtime.witness import witness
 from orders.api.problems import problem
@@ -70,7 +70,7 @@ def may_read_metrics(request: HttpRequest) -> bool:
     known = settings.METRICS_TOKEN
     if known and scheme.lower() == "bearer":
         return constant_time_compare(token.strip(), known)
-    client = parsed(request.META.get("REMOTE_ADDR", ""))
+    client = parse_address(request.META.get("REMOTE_ADDR", ""))
     is_spoken = is_spoken_for((name.lower().encode("latin-1"), b"") for name in request.headers)
     return client is not None and client.is_loopback and not is_spoken
 

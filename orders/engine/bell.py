@@ -171,7 +171,7 @@ class Ringer:
             logger.warning("The bell's guard stays, and ends by itself: %s", error or "no answer")
 
     async def close(self) -> None:
-        await self._ringing.ended()
+        await self._ringing.wait_until_done()
         await self._redis.aclose()
 
     async def _ring_while_wanted(self) -> None:

@@ -79,7 +79,7 @@ class HintPublisher:
         self._publishing.begin()
 
     async def drained(self) -> None:
-        await self._publishing.ended()
+        await self._publishing.wait_until_done()
 
     async def close(self) -> None:
         await self.drained()

@@ -497,7 +497,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def uses_written() -> None:
     """Wait until what was noted is written."""
-    await accounts.accounts_of_this_loop()._use._writing.ended()
+    await accounts.accounts_of_this_loop()._use._writing.wait_until_done()
 
 
 def facts(account: Account) -> Any:

@@ -94,7 +94,7 @@ def scopes_of(key: ApiKey) -> list[str]:
     return [scope for scope in SCOPES if (key.may_read if scope == READ else key.may_trade)]
 
 
-def standing_of(key: ApiKey) -> str:
+def state_of(key: ApiKey) -> str:
     """Return `holds`, `expired` or `revoked`."""
     if key.revoked_at:
         return "revoked"
@@ -189,13 +189,13 @@ def rename_key(key: ApiKey, name: str, doer: Doer) -> None:
 def revoke_keys(keys: QuerySet[ApiKey], doer: Doer) -> list[ApiKey]:
     """Revoke the keys and return those that were not before."""
     with transaction.atomic():
-        found = list(keys.filter(revoked_at=None).select_for_update(of=("self",)))
-        ApiKey.objects.filter(pk__in=[key.pk for key in found]).update(revoked_at=Now())
-        for key in found:
+        active = list(keys.filter(revoked_at=None).select_for_update(of=("self",)))
+        ApiKey.objects.filter(pk__in=[key.pk for key in active]).update(revoked_at=Now())
+        for key in active:
             _record(doer, key, CHANGE, "Revoked.")
-    for key in found:
+    for key in active:
         tell("key_revoked", doer.source, **_names(doer, key))
-    return found
+    return active
 
 
 def _refuse_more(owner: int, most: int) -> None:

@@ -50,5 +50,8 @@ def fields_in(message: Any) -> str:
     if isinstance(message, str):
         return message
     return ", ".join(
-        field for one in message for what in one.values() for field in what.get("fields", ())
+        field
+        for entry in message
+        for details in entry.values()
+        for field in details.get("fields", ())
     )

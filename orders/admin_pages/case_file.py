@@ -106,7 +106,7 @@ def case_file(order: Order) -> CaseFile:
         venue=label_of(order.venue) if order.venue else "",
         took=duration(order.finished_at - order.created_at) if order.finished_at else "",
         steps=_steps(events),
-        decisions=tuple(_in_words(order, *one) for one in decided),
+        decisions=tuple(_in_words(order, event, decision) for event, decision in decided),
         transactions=tuple(order.transactions.defer("payload").order_by("attempt")),
         fill=_fill(order, [decision.quote for _, decision in decided if decision.quote]),
         failure_meaning=FAILURE_MEANINGS.get(order.failure_code or "", ""),
@@ -160,7 +160,7 @@ def _in_words(order: Order, event: OrderEvent, decision: StoredDecision) -> Deci
         margin=f"{margin} bps better than {label_of(runner_up)}" if margin and runner_up else "",
         bound=bound,
         quotes=tuple(_quote_line(order, quote, decision.quote) for quote in decision.quotes),
-        dropped=tuple((label_of(one.venue), one.code, one.reason) for one in decision.dropped),
+        dropped=tuple((label_of(drop.venue), drop.code, drop.reason) for drop in decision.dropped),
         steps=tuple(_step_text(step) for step in decision.steps),
     )
 
@@ -181,12 +181,12 @@ def _quote_line(order: Order, quote: StoredQuote, best: StoredQuote | None) -> Q
 
 def _behind(order: Order, quote: StoredQuote, best: StoredQuote) -> str:
     """Return in bps of the winner's amount how much less this one gives, or more it takes."""
-    best_amount = Decimal(_compared(order, best))
-    behind = abs(best_amount - Decimal(_compared(order, quote))) / best_amount * 10_000
+    best_amount = Decimal(_amount_compared(order, best))
+    behind = abs(best_amount - Decimal(_amount_compared(order, quote))) / best_amount * 10_000
     return f"{behind:.2f}"
 
 
-def _compared(order: Order, quote: StoredQuote) -> str:
+def _amount_compared(order: Order, quote: StoredQuote) -> str:
     """Return the amount that venues compete for."""
     return quote.amount_out if order.amount_in is not None else quote.amount_in
 
@@ -243,7 +243,7 @@ def _against_quote(order: Order, quote: StoredQuote) -> str:
         token, filled, gain = token_out, order.filled_out, 1
     else:
         token, filled, gain = token_in, order.filled_in, -1
-    quoted = token.to_atoms(Decimal(_compared(order, quote)))
+    quoted = token.to_atoms(Decimal(_amount_compared(order, quote)))
     difference = gain * ((filled or 0) - quoted)
     if difference == 0:
         return "exactly as quoted"

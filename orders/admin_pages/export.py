@@ -119,8 +119,8 @@ def _write_piece(
     until: datetime | None,
     write: Callable[[list[Order]], str],
 ) -> tuple[str, datetime | None]:
-    found, begin = _read_piece(orders, along, until)
-    return write(found) if found else "", begin
+    piece, begin = _read_piece(orders, along, until)
+    return write(piece) if piece else "", begin
 
 
 def _read_piece(

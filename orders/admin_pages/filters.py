@@ -220,9 +220,9 @@ class CreatedFilter(admin.ListFilter):
         if not text:
             return None
         try:
-            found = parse_datetime(text)
+            time = parse_datetime(text)
         except ValueError:
-            found = None
-        if found is None:
+            time = None
+        if time is None:
             raise IncorrectLookupParameters(f"{name}={text}")
-        return make_aware(found) if is_naive(found) else found
+        return make_aware(time) if is_naive(time) else time

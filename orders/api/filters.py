@@ -44,14 +44,14 @@ class WordsField(Field):
     def to_python(self, value: Any) -> list[str]:
         if value in EMPTY_VALUES:
             return []
-        found = [
+        chosen = [
             word.strip().lower() if word.isascii() else word
             for word in (value.split(",") if self.several else [value])
         ]
-        for word in found:
+        for word in chosen:
             if word not in self.words:
                 raise InvalidValue(f"Not one of {', '.join(self.words)}.", "invalid_choice")
-        return found
+        return chosen
 
 
 class TimeField(Field):

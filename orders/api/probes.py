@@ -42,8 +42,8 @@ async def ready(request: HttpRequest) -> HttpResponse:
     """Answer 503 with the reasons while this process cannot take orders."""
     reasons = await probes_of_this_loop().unready()
     if reasons:
-        found = {"status": "not_ready", "reasons": reasons}
-        return JsonResponse(found, status=503, headers=NEVER_KEPT)
+        body = {"status": "not_ready", "reasons": reasons}
+        return JsonResponse(body, status=503, headers=NEVER_KEPT)
     return JsonResponse({"status": "ok"}, headers=NEVER_KEPT)
 
 
@@ -77,10 +77,10 @@ def may_read_metrics(request: HttpRequest) -> bool:
 
 @once_per_loop
 def _metrics_of_this_loop() -> Shared[bytes]:
-    async def measured() -> bytes:
+    async def measure_in_thread() -> bytes:
         return await asyncio.get_running_loop().run_in_executor(_measuring, measure)
 
-    return Shared(measured, METRICS_SECONDS)
+    return Shared(measure_in_thread, METRICS_SECONDS)
 
 
 def measure() -> bytes:

@@ -186,16 +186,16 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
 
 def refusal(error: Exception) -> Problem | None:
     """Return the problem of what the engine refused; None if it is something else."""
-    found = REFUSALS.get(type(error))
-    if found is None:
+    entry = REFUSALS.get(type(error))
+    if entry is None:
         return None
-    seconds = found.retry_after
+    seconds = entry.retry_after
     members: dict[str, Any] = {} if seconds is None else {"retryAfter": seconds}
     if isinstance(error, OutcomeUnknown):
         members |= {"orderId": error.order_id, "wsUrl": f"/ws/orders/{error.order_id}"}
     if isinstance(error, NotCancellable):
         members["orderStatus"] = error.status
-    return problem(found.status, found.code, found.detail.format(**members), **members)
+    return problem(entry.status, entry.code, entry.detail.format(**members), **members)
 
 
 def problem_of(error: exceptions.APIException, **members: Any) -> Problem:
@@ -213,11 +213,11 @@ def invalid_fields(error: exceptions.ValidationError) -> Problem:
     """Return the problem of a refused order or query: one entry for each field that is wrong."""
     details = error.detail if isinstance(error.detail, dict) else {"order": error.detail}
     errors = [
-        {"field": field, "code": getattr(one, "code", "invalid"), "message": str(one)}
+        {"field": field, "code": getattr(entry, "code", "invalid"), "message": str(entry)}
         for field, reasons in details.items()
-        for one in (reasons if isinstance(reasons, list) else [reasons])
+        for entry in (reasons if isinstance(reasons, list) else [reasons])
     ]
-    detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
+    detail = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors)
     seen = getattr(error, "fields_seen", None)
     fields = {} if seen is None else {"fields": seen}
     code = "invalid_request" if seen is None else "invalid_order"
@@ -277,8 +277,8 @@ def is_database_away(error: BaseException | None) -> bool:
         return False
     if isinstance(error, OperationalError | psycopg.OperationalError) or is_connection_lost(error):
         return True
-    found = error if isinstance(error, psycopg.Error) else error.__cause__
-    return isinstance(found, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    return isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
 
 
 def said_of_absence(context: dict[str, Any]) -> str:
@@ -328,9 +328,9 @@ def server_error(request: HttpRequest) -> JsonResponse:
     if is_database_away(sys.exc_info()[1]):
         # A page may have sent an order before.
         detail = AWAY if request.method in ("GET", "HEAD") else LOOK_FIRST
-        found = as_response(problem_of(DatabaseUnavailable(detail)))
-        found.headers["Retry-After"] = "1"
-        return found
+        response = as_response(problem_of(DatabaseUnavailable(detail)))
+        response.headers["Retry-After"] = "1"
+        return response
     return as_response(problem(500, "internal_error", "Something broke on our side."))
 
 

@@ -218,21 +218,21 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         return market, meant
 
     def _market(
-        self, field: str, one: Token, other: Token, find: Callable[[Token, Token], Market]
+        self, field: str, first: Token, second: Token, find: Callable[[Token, Token], Market]
     ) -> Market:
-        if one.same_asset_as(other):
+        if first.same_asset_as(second):
             raise refuse(
-                field, "same_asset", f"{one.symbol} and {other.symbol} are the same asset."
+                field, "same_asset", f"{first.symbol} and {second.symbol} are the same asset."
             )
         try:
-            market = find(one, other)
+            market = find(first, second)
         except UnknownMarket:
             known = ", ".join(market.name for market in registry().markets)
             raise refuse(
                 field,
                 "unknown_market",
-                f"{one.symbol}/{other.symbol} is not traded here. Markets: {known}; other pairs of"
-                " their tokens in two hops.",
+                f"{first.symbol}/{second.symbol} is not traded here. Markets: {known}; other pairs"
+                " of their tokens in two hops.",
             ) from None
         return market
 
@@ -521,14 +521,14 @@ def atoms(field: str, amount: Decimal, of: Token | None) -> int:
     if of is None:
         return 0
     try:
-        found = of.to_atoms(nearest(amount, of) if isinstance(amount, Computed) else amount)
+        in_atoms = of.to_atoms(nearest(amount, of) if isinstance(amount, Computed) else amount)
     except ValueError:
         raise refuse(
             field, "too_precise", f"{of.symbol} has at most {of.decimals} decimals."
         ) from None
-    if found > MAX_ATOMS:
+    if in_atoms > MAX_ATOMS:
         raise refuse(field, "out_of_range", f"No one has that much {of.symbol}.")
-    return found
+    return in_atoms
 
 
 def nearest(amount: Computed, of: Token) -> Decimal:

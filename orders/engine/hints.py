@@ -52,7 +52,9 @@ return failed
 
 def arguments(events: Iterable[Event]) -> list[str | bytes]:
     """Return what `TELL` wants to know of these events."""
-    told = [(one.order_id, one.seq, one.is_final, one.as_text().decode()) for one in events]
+    told = [
+        (event.order_id, event.seq, event.is_final, event.as_text().decode()) for event in events
+    ]
     return [CHANNEL, msgpack.packb(told)]
 
 

@@ -121,7 +121,7 @@ async def submit_order(
         async with backlog_of_this_loop().room(order.sender):
             event = await journal_of_this_loop().accept(order)
     except AlreadyAccepted as before:
-        return recognised(sent, before) or replayed(asked, before)
+        return recognised(sent, before) or replay(asked, before)
     except group_commit.OutcomeUnknown as error:
         logger.warning("an order may be stored: %s", error, extra={"order_id": order.id})
         raise OutcomeUnknown(order.id) from error
@@ -181,7 +181,7 @@ def repeat_order(
     :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
     """
     order = _new_order(request, owner, before.event.order_id, idempotency_key)
-    return replayed(request_as_json(order), before)
+    return replay(request_as_json(order), before)
 
 
 def _new_order(
@@ -205,7 +205,7 @@ def _new_order(
     )
 
 
-def replayed(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
+def replay(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
     """Return the order that was accepted before, as it was answered then.
 
     :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.

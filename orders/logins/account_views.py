@@ -29,12 +29,12 @@ MOST_SHOWN = 100
 @never_cache
 def sessions_page(request: HttpRequest) -> HttpResponse:
     """List the person's own sessions; none of them is named by its key."""
-    found = {
-        "sessions": [session_as_shown(one, request) for one in sessions_of(person(request))],
+    context = {
+        "sessions": [session_as_shown(record, request) for record in sessions_of(person(request))],
         "password_was_changed": request.GET.get("changed") == "password",
-        "standing": second_factor.standing_of(person(request)),
+        "standing": second_factor.state_of(person(request)),
     }
-    return render(request, "logins/sessions.html", found)
+    return render(request, "logins/sessions.html", context)
 
 
 def sessions_of(user: User) -> list[LoginSession]:

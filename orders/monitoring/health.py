@@ -330,11 +330,11 @@ def beat(kind: str) -> None:
 
 def usage() -> dict[str, float]:
     """Return this process's CPU seconds so far and its resident memory in bytes, where known."""
-    found: dict[str, float] = {"cpu_seconds": round(time.process_time(), 3)}
+    figures: dict[str, float] = {"cpu_seconds": round(time.process_time(), 3)}
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        found["resident_memory_bytes"] = pages * os.sysconf("SC_PAGE_SIZE")
-    return found
+        figures["resident_memory_bytes"] = pages * os.sysconf("SC_PAGE_SIZE")
+    return figures
 
 
 def keep_beating(kind: str, excuses: Excuses = MappingProxyType({})) -> None:

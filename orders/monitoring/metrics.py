@@ -91,15 +91,15 @@ class EngineCollector(Collector):
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._read_at = float("-inf")
-        self._found: list[Metric] = []
+        self._metrics: list[Metric] = []
 
     def collect(self) -> Iterator[Metric]:
         with self._turn:
             if time.monotonic() - self._read_at > FRESH_SECONDS:
-                self._found = read()
+                self._metrics = read()
                 self._read_at = time.monotonic()
-            found = self._found
-        yield from found
+            metrics = self._metrics
+        yield from metrics
 
 
 class Silence(Collector):
@@ -116,15 +116,15 @@ def read() -> list[Metric]:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(sql.PLANS)
-            found = [*orders(cursor), *recent(cursor), *budget(cursor), *processes(cursor)]
+            families = [*open_orders(cursor), *recent(cursor), *budget(cursor), *processes(cursor)]
     except (DatabaseError, InterfaceError) as error:
         logger.warning("metrics: the database does not answer: %s", error)
         connection.close()
         return unanswered()
-    return [gauge("database_up", "Whether the database answered.", 1), *found]
+    return [gauge("database_up", "Whether the database answered.", 1), *families]
 
 
-def orders(cursor: Any) -> Iterator[Metric]:
+def open_orders(cursor: Any) -> Iterator[Metric]:
     """Tell of the orders that have not ended."""
     most = {"most": sql.MOST_OPEN}
     told = f" Counted up to {sql.MOST_OPEN}."
@@ -193,14 +193,14 @@ def processes(cursor: Any) -> Iterator[Metric]:
     for process, kind, seconds, text in fetch(cursor, sql.HEARTBEATS, {"heard": SHOWN_SECONDS}):
         numbers[kind] = numbers.get(kind, 0) + (seconds <= ALIVE_SECONDS)
         age.add_metric([kind, process], seconds)
-        for name, values, number in counted(kind, orjson.loads(text)):
+        for name, values, number in figures_of(kind, orjson.loads(text)):
             families[name].add_metric([kind, process, *values], number)
     for kind, number in numbers.items():
         alive.add_metric([kind], number)
     yield from (alive, age, *families.values())
 
 
-def counted(kind: str, told: dict[str, float]) -> Iterator[tuple[str, list[str], float]]:
+def figures_of(kind: str, told: dict[str, float]) -> Iterator[tuple[str, list[str], float]]:
     """Return name, values of labels and number of each figure in a heartbeat, zeros as well."""
     zeros = {name: 0.0 for name, count in COUNTS.items() if count.kind == kind}
     if kind == "web":
@@ -227,8 +227,8 @@ def gauge(
 
 def fetch(cursor: Any, query: str, parameters: dict[str, Any]) -> list[Row]:
     cursor.execute(query, parameters)
-    found: list[Row] = cursor.fetchall()
-    return found
+    rows: list[Row] = cursor.fetchall()
+    return rows
 
 
 registry = CollectorRegistry()

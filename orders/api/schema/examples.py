@@ -84,15 +84,15 @@ REQUESTS = [
 
 def links(*, is_cancellable: bool) -> dict[str, str]:
     order = f"{SITE}/api/orders/{ORDER_ID}"
-    found = {
+    urls = {
         "order": order,
         "events": f"{order}/events",
         "route": f"{order}/route",
         "stream": f"ws://127.0.0.1:8000/ws/orders/{ORDER_ID}",
     }
     if is_cancellable:
-        found["cancel"] = f"{order}/cancel"
-    return found | {"orders": f"{SITE}/api/orders"}
+        urls["cancel"] = f"{order}/cancel"
+    return urls | {"orders": f"{SITE}/api/orders"}
 
 
 def events_of(name: str) -> dict[str, Any]:
@@ -251,9 +251,9 @@ ORDERS_REFUSED = (
 )
 REFUSED = {
     status: [
-        OpenApiExample(found["error"], value=found)
-        for found in filter(None, map(refusal, ORDERS_REFUSED))
-        if found["status"] == status
+        OpenApiExample(problem_body["error"], value=problem_body)
+        for problem_body in filter(None, map(refusal, ORDERS_REFUSED))
+        if problem_body["status"] == status
     ]
     for status in (400, 409, 422, 503)
 }

@@ -111,13 +111,13 @@ def _side(market: Market, *, sells: str) -> Side:
 def _end_to_end(swap: Swap, first_hop: Decision, last_hop: Decision) -> Quote:
     """Return what both hops are together; price, fees and impact compounded."""
     rate = _rate(first_hop) * _rate(last_hop)
-    kept = (BPS - first_hop.quote.fee_bps) * (BPS - last_hop.quote.fee_bps)
+    remainder = (BPS - first_hop.quote.fee_bps) * (BPS - last_hop.quote.fee_bps)
     return Quote(
         first_hop.quote.venue,
         first_hop.quote.amount_in,
         last_hop.quote.amount_out,
         significant(rate if swap.side is Side.SELL else 1 / rate),
-        BPS - kept // BPS,
+        BPS - remainder // BPS,
         (BPS * (1 - _unmoved(first_hop) * _unmoved(last_hop))).quantize(Decimal("0.01"), ROUND_UP),
     )
 

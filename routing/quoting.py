@@ -207,12 +207,12 @@ def _is_far(price: Decimal, reference: Decimal, max_deviation_bps: int) -> bool:
 
 def _reference_after_impact(swap: Swap, quote: Quote) -> Decimal:
     """Return the reference price after the price impact that the quote states."""
-    kept = BPS - (quote.price_impact_bps or 0)
-    if kept <= 0:
+    remainder = BPS - (quote.price_impact_bps or 0)
+    if remainder <= 0:
         return swap.market.reference_price
     if swap.side is Side.SELL:
-        return swap.market.reference_price * kept / BPS
-    return swap.market.reference_price * BPS / kept
+        return swap.market.reference_price * remainder / BPS
+    return swap.market.reference_price * BPS / remainder
 
 
 def _fault(answer: asyncio.Task[tuple[Quote, float]], quote_timeout: float) -> BaseException | None:

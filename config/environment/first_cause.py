@@ -50,20 +50,20 @@ class CannotStart(Exception):
         self.is_final = is_final
 
 
-def check_threads(wanted: int) -> None:
+def check_threads(needed: int) -> None:
     """:raises CannotStart: this user, or this container, may not have enough processes."""
     is_over = threading.Event()
     started: list[threading.Thread] = []
     before = threading.stack_size(256 * 1024)
     try:
-        for _ in range(wanted):
+        for _ in range(needed):
             thread = threading.Thread(target=is_over.wait, daemon=True)
             thread.start()
             started.append(thread)
     except RuntimeError:
         raise CannotStart(
             f"The system lets us start only {len(started)} more processes and threads, and the"
-            f" engine needs {wanted}: see `ulimit -u` and the container's limit of pids."
+            f" engine needs {needed}: see `ulimit -u` and the container's limit of pids."
         ) from None
     finally:
         threading.stack_size(before)
@@ -72,13 +72,13 @@ def check_threads(wanted: int) -> None:
             thread.join()
 
 
-def check_disk(folder: Path, wanted: int) -> None:
+def check_disk(folder: Path, needed: int) -> None:
     """:raises CannotStart: the disk of a folder has not so many bytes left."""
     place = next(path for path in (folder, *folder.parents) if path.exists())
-    if (free := shutil.disk_usage(place).free) < wanted:
+    if (free := shutil.disk_usage(place).free) < needed:
         raise CannotStart(
             f"No space left: {folder} has {free >> 20} MB, and the engine needs"
-            f" {wanted >> 20} MB to start."
+            f" {needed >> 20} MB to start."
         )
 
 

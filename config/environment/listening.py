@@ -76,14 +76,14 @@ def listen() -> socket.socket:
     :raises PortTakenError: PORT is set and not free.
     :raises WrongSettings: HOST is no address of this machine.
     """
-    host, wanted = listen_host(), read_environment().PORT
-    for port in [wanted] if wanted else count(FIRST_PORT):
+    host, port_of_setting = listen_host(), read_environment().PORT
+    for port in [port_of_setting] if port_of_setting else count(FIRST_PORT):
         try:
             return listen_on(host, port)
         except OSError as error:
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise not_ours(host) from None
-            if wanted or port > FIRST_PORT + 1000:
+            if port_of_setting or port > FIRST_PORT + 1000:
                 raise PortTakenError(f"Port {port} cannot be used: {error.strerror}.") from error
     raise AssertionError("unreachable: count() has no end")
 

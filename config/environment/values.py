@@ -180,8 +180,8 @@ def list_of(takes: str, read_one: Callable[[str], str]) -> Reading:
             try:
                 items.append(read_one(part))
             except ValueError:
-                shown = repr(part) if is_open(part) else "a part that cannot be read"
-                raise WrongValue(f"has {shown} in it") from None
+                quoted = repr(part) if is_open(part) else "a part that cannot be read"
+                raise WrongValue(f"has {quoted} in it") from None
         return tuple(dict.fromkeys(items))
 
     return Reading(f"a list of {takes}, separated by commas", read, empty=())

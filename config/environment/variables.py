@@ -461,15 +461,15 @@ def look_alikes(names: Iterable[str]) -> Iterator[str]:
     known = {plain(name): name for name in Environment.model_fields}
     for name in sorted(set(names) - set(known.values()) - {WARNED}):
         bare = re.sub(r"^(DJANGO|ENGINE)_(?=.)", "", name.upper())
-        meant = get_close_matches(plain(name), known, 1, ALIKE)
-        meant = meant or get_close_matches(plain(bare), known, 1, ALIKE)
-        if not meant:
+        alike = get_close_matches(plain(name), known, 1, ALIKE)
+        alike = alike or get_close_matches(plain(bare), known, 1, ALIKE)
+        if not alike:
             best = max(known, key=lambda key: likeness(bare, known[key]))
-            meant = [best] if likeness(bare, known[best]) else []
-        if not meant and name.startswith("SIMULATION_"):
-            meant = get_close_matches(plain(name), known, 1, 0)
-        if meant:
-            yield f"{name} is no setting and has no effect: {known[meant[0]]} is probably meant."
+            alike = [best] if likeness(bare, known[best]) else []
+        if not alike and name.startswith("SIMULATION_"):
+            alike = get_close_matches(plain(name), known, 1, 0)
+        if alike:
+            yield f"{name} is no setting and has no effect: {known[alike[0]]} is probably meant."
 
 
 def likeness(name: str, setting: str) -> int:

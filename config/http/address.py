@@ -187,10 +187,10 @@ def _first_stranger(names: Sequence[str], peer: str, trusted: Networks) -> str:
     return normalize(last)
 
 
-def _scheme(told: bytes, scope: Message) -> str:
+def _scheme(protocol: bytes, scope: Message) -> str:
     is_socket = scope["type"] == "websocket"
-    if told in (b"https", b"wss"):
+    if protocol in (b"https", b"wss"):
         return "wss" if is_socket else "https"
-    if told in (b"http", b"ws"):
+    if protocol in (b"http", b"ws"):
         return "ws" if is_socket else "http"
     return str(scope.get("scheme", ""))

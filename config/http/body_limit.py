@@ -75,21 +75,21 @@ def limit_body(application: Application) -> Application:
         if refusal := body.refusal(limit):
             await refusal.send(send, receive)
             return
-        seen, has_more = 0, True
+        received, has_more = 0, True
 
         async def receive_and_count() -> Message:
-            nonlocal seen, has_more
+            nonlocal received, has_more
             message = await receive()
             has_more = message.get("more_body", False)
-            seen += len(message.get("body", b""))
+            received += len(message.get("body", b""))
             # An application knows what to do when a client goes: it drops what it has read.
-            return message if seen <= limit else GONE
+            return message if received <= limit else GONE
 
         if body.comes_in_chunks or (body.length is None and scope["method"] not in BODILESS):
             await application(*await gather_body(scope, receive_and_count), send)
         else:
             await application(scope, receive_and_count, send)
-        if seen > limit:
+        if received > limit:
             await too_large(limit).send(send, receive if has_more else None)
 
     return wrapped

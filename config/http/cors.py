@@ -69,6 +69,6 @@ async def permit(origin: bytes, send: Send) -> None:
 
 def varying(headers: Headers) -> Headers:
     """Return the headers, which now say that the answer depends on the origin."""
-    named = [value for name, value in headers if name.lower() == b"vary"]
+    varies = [value for name, value in headers if name.lower() == b"vary"]
     others = [(name, value) for name, value in headers if name.lower() != b"vary"]
-    return [*others, (b"vary", b", ".join([*named, b"Origin"]))]
+    return [*others, (b"vary", b", ".join([*varies, b"Origin"]))]

@@ -86,8 +86,8 @@ def tell(
     address = address_of(source)
     if event in SELDOM and not is_due((event, account or address, facts.get("limit"))):
         return
-    told: dict[str, Any] = {"account": account, "key_prefix": key_prefix, **facts}
-    fields = {name: plain(value) for name, value in told.items() if value is not None}
+    members: dict[str, Any] = {"account": account, "key_prefix": key_prefix, **facts}
+    fields = {name: plain(value) for name, value in members.items() if value is not None}
     logger.log(level, event, extra={"address": address, **fields})
 
 

@@ -101,12 +101,12 @@ def plainly_named(scope: dict[str, Any]) -> dict[str, Any]:
     """Return the request with its Host and Origin as Django would write them."""
     host, page = header(scope, b"host") or "", header(scope, b"origin") or ""
     scheme = scheme_of(scope)
-    named = origin_or_none(f"{scheme}://{host}") if "/" not in host else None
-    rewritten = {} if named is None else {b"host": named.netloc}
+    own = origin_or_none(f"{scheme}://{host}") if "/" not in host else None
+    rewritten = {} if own is None else {b"host": own.netloc}
     if (origin := origin_or_none(page)) is not None:
         rewritten[b"origin"] = str(origin)
-        if named is not None and is_own(origin, host):
-            rewritten[b"origin"] = f"{scheme}://{named.netloc}"
+        if own is not None and is_own(origin, host):
+            rewritten[b"origin"] = f"{scheme}://{own.netloc}"
         for trusted in settings.CSRF_TRUSTED_ORIGINS:
             if origin_or_none(trusted) == origin:
                 rewritten[b"origin"] = trusted
@@ -150,8 +150,8 @@ class Asked(HttpRequest):
         self._told = scope.get("scheme")
         if (proxy_header := settings.SECURE_PROXY_SSL_HEADER) is not None:
             name = proxy_header[0]
-            told = header(scope, name.removeprefix("HTTP_").replace("_", "-").lower().encode())
-            self.META = {} if told is None else {name: told}
+            protocol = header(scope, name.removeprefix("HTTP_").replace("_", "-").lower().encode())
+            self.META = {} if protocol is None else {name: protocol}
 
     def _get_scheme(self) -> str:
         return "https" if self._told in ("wss", "https") else "http"

@@ -89,8 +89,8 @@ def is_bell(message: dict[str, Any]) -> bool:
     if message.get("content-type") != "application/json":
         return False
     try:
-        arguments, named, embedded = json.loads(b64decode(message["body"], validate=True))
+        arguments, keywords, embedded = json.loads(b64decode(message["body"], validate=True))
     except (ValueError, TypeError):
         return False
-    is_task = isinstance(arguments, list) and isinstance(named, dict)
+    is_task = isinstance(arguments, list) and isinstance(keywords, dict)
     return is_task and isinstance(embedded, dict) and not any(embedded.values())

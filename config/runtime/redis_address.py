@@ -118,8 +118,10 @@ def _options(query: str) -> dict[str, str]:
         if name == "protocol" and value == "2":  # what all of them speak
             options.pop(name)
         elif name not in (*NUMBERS, *TLS, "username", "password"):
-            shown = name if re.fullmatch(r"[a-z_]{2,40}", name) else "an option of an unknown name"
-            raise ValueError(f"{shown} cannot be set: the engine's connections set it themselves")
+            subject = (
+                name if re.fullmatch(r"[a-z_]{2,40}", name) else "an option of an unknown name"
+            )
+            raise ValueError(f"{subject} cannot be set: the engine's connections set it themselves")
     if len(dict(pairs)) < len(pairs):
         raise ValueError("must give each option once")
     return options

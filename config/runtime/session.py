@@ -123,14 +123,14 @@ def conninfo_of(url: str, **changed: str) -> str:
     return make_conninfo(**(parameters_of(url) | changed))
 
 
-def wanted_settings(conninfo: str, extra: Mapping[str, str]) -> dict[str, str]:
+def needed_settings(conninfo: str, extra: Mapping[str, str]) -> dict[str, str]:
     """Return what a session is set to; `options` of DATABASE_URL may choose the schema alone."""
     options = str(conninfo_to_dict(conninfo).get("options") or "")
     given = {"search_path"} if "search_path" in options else set()
     return {name: value for name, value in {**SESSION, **extra}.items() if name not in given}
 
 
-def startup_options(conninfo: str, wanted: Mapping[str, str]) -> str:
+def startup_options(conninfo: str, needed: Mapping[str, str]) -> str:
     """Return libpq's `options`: those of DATABASE_URL, and ours, which win over any role's.
 
     Not every server knows `transaction_timeout`, so it is set after the start. The limits for idle
@@ -140,7 +140,7 @@ def startup_options(conninfo: str, wanted: Mapping[str, str]) -> str:
     given = str(conninfo_to_dict(conninfo).get("options") or "")
     ours = [
         f"-c {name}={value.replace(' ', chr(92) + ' ')}"
-        for name, value in wanted.items()
+        for name, value in needed.items()
         if name != "transaction_timeout"
     ]
     return " ".join([given, *ours]).strip()
@@ -151,12 +151,12 @@ def takes_no_options(error: psycopg.Error) -> bool:
     return "unsupported startup parameter" in str(error)
 
 
-def set_parameters(wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def set_parameters(needed: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Return the parameters of `SET`."""
-    return list(wanted), list(wanted.values())
+    return list(needed), list(needed.values())
 
 
-def judge(row: Sequence[Any] | None, wanted: Mapping[str, str]) -> None:
+def judge(row: Sequence[Any] | None, needed: Mapping[str, str]) -> None:
     """Refuse a session that is not as the engine needs it; `row` is what `READ_BACK` returned.
 
     :raises NotFit: what is wrong with it.
@@ -175,7 +175,7 @@ def judge(row: Sequence[Any] | None, wanted: Mapping[str, str]) -> None:
     if encoding != "UTF8":
         raise NotFit(f"client_encoding is {encoding} instead of UTF8")
     actual: dict[str, str] = orjson.loads(settings)
-    for name, value in wanted.items():
+    for name, value in needed.items():
         if name in actual and actual[name] != value:
             raise NotFit(
                 f"{name} is {actual[name]!r} instead of {value!r}; does a pooler share sessions?"

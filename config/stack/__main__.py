@@ -65,9 +65,9 @@ def up() -> int:
         port = start_engine(supervisor, data_dir, lock, listener)
         with announce(data_dir, port):
             login = "  (demo / demo)" if has_demo_login(open_environment(data_dir)) else ""
-            kept = cluster_location(data_dir) if uses_embedded_postgres() else ""
-            shown = banner(url_of(listen_host(), port), login, kept, reached_at(port))
-            print(shown, flush=True)
+            cluster = cluster_location(data_dir) if uses_embedded_postgres() else ""
+            text = banner(url_of(listen_host(), port), login, cluster, reached_at(port))
+            print(text, flush=True)
             supervisor.watch()
             say("Stopping.")
             supervisor.stop_all()

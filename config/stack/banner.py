@@ -41,10 +41,10 @@ Passwords and keys travel in clear text: let a proxy speak TLS before it, and se
 BY_TLS = "x-forwarded-proto: https"  # what a proxy would say, which is believed of this machine
 
 
-def banner(url: str, login: str, kept: str = "", where: str = "") -> str:
+def banner(url: str, login: str, cluster: str = "", where: str = "") -> str:
     """Return what to show of an engine at this address.
 
-    `login`: what opens its admin. `kept`: where its orders lie, if that is a folder of ours.
+    `login`: what opens its admin. `cluster`: where its orders lie, if that is a folder of ours.
     `where`: at which address others reach it, if they do.
     """
     # An empty, anonymous order is refused, in a way that tells; so is a page in clear.
@@ -56,7 +56,7 @@ def banner(url: str, login: str, kept: str = "", where: str = "") -> str:
         with_key=", with that key for KEY" if needs_key else "",
         headers="".join(f"-H '{header}' " for header in headers),
     )
-    place = KEPT.format(place=kept) if kept else ""
+    place = KEPT.format(place=cluster) if cluster else ""
     account = ACCOUNT.format(python=python()) if needs_key else ""
     reached = _reached(where, needs_key=needs_key, needs_tls=needs_tls) if where else ""
     return READY.format(url=url, login=login) + place + reached + account + send
@@ -87,9 +87,9 @@ def _answer_to(method: str, url: str) -> int:
     """Return the status of the answer to an anonymous request; zero if there is none."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=5)
-    said = {"Host": "localhost", "Content-Type": "application/json"}
+    headers = {"Host": "localhost", "Content-Type": "application/json"}
     try:
-        connection.request(method, parts.path, b"{}" if method == "POST" else None, said)
+        connection.request(method, parts.path, b"{}" if method == "POST" else None, headers)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return 0

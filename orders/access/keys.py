@@ -152,8 +152,8 @@ def make_key(owner: int, wish: Wish, doer: Doer) -> tuple[ApiKey, str]:
     with transaction.atomic():
         _refuse_more(owner, MAX_KEYS)
         key, secret = _store(owner, wish)
-        told = f"Made, for {' and '.join(wish.scopes)}."
-        _record(doer, key, ADDITION, told)
+        text = f"Made, for {' and '.join(wish.scopes)}."
+        _record(doer, key, ADDITION, text)
     tell("key_made", doer.source, **_names(doer, key))
     return key, secret
 

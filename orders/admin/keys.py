@@ -107,11 +107,11 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
             text = f"{obj.owner} has {MAX_KEYS} keys: revoke one first."
             self.message_user(request, text, messages.ERROR)
             return self.response_post_save_add(request, obj)
-        told = {
+        context = {
             **self.admin_site.each_context(request),
             **{"title": "The new API key", "opts": self.opts, "key": obj, "secret": secret},
         }
-        return TemplateResponse(request, "admin/orders/apikey/made.html", told)
+        return TemplateResponse(request, "admin/orders/apikey/made.html", context)
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:

@@ -263,8 +263,8 @@ class OrderAdmin(ReadOnlyAdmin):
     @admin.display
     def trade(self, order: Order) -> SafeString:
         limits = limits_text(order)
-        told = format_html('<span class="limits">{}</span>', limits) if limits else ""
-        return format_html("{}{}", headline(order), told)
+        html = format_html('<span class="limits">{}</span>', limits) if limits else ""
+        return format_html("{}{}", headline(order), html)
 
     @admin.display(description="venue")
     def routed_to(self, order: Order) -> str:

@@ -209,10 +209,10 @@ def _fill(order: Order, quotes: Sequence[StoredQuote]) -> Fill | None:
     if order.filled_in is None or order.filled_out is None:
         return None
     token_in, token_out = tokens_of(order)
-    paid, got = decimal(token_in, order.filled_in), decimal(token_out, order.filled_out)
+    paid, received = decimal(token_in, order.filled_in), decimal(token_out, order.filled_out)
     is_within, better = _against_bound(order, order.filled_in, order.filled_out)
     return Fill(
-        text=f"{paid} {token_in.symbol} → {got} {token_out.symbol}",
+        text=f"{paid} {token_in.symbol} → {received} {token_out.symbol}",
         price=f"{executed_price(order)} {order.quote} per {order.base}",
         bound=bound_text(order),
         better=better,
@@ -221,11 +221,11 @@ def _fill(order: Order, quotes: Sequence[StoredQuote]) -> Fill | None:
     )
 
 
-def _against_bound(order: Order, paid: int, got: int) -> tuple[bool, str]:
+def _against_bound(order: Order, paid: int, received: int) -> tuple[bool, str]:
     """Return whether the fill is within the bound, and by how much, in words."""
     token_in, token_out = tokens_of(order)
     if order.min_out:
-        margin, whole, token, more = got - order.min_out, order.min_out, token_out, "more"
+        margin, whole, token, more = received - order.min_out, order.min_out, token_out, "more"
     elif order.max_in:
         margin, whole, token, more = order.max_in - paid, order.max_in, token_in, "less"
     else:

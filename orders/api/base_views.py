@@ -65,8 +65,8 @@ class ProblemAPIView(APIView):
         if not (html and self.about):
             return super().get_view_description(html)
         request: Any = self.request
-        told = {"answer": self.response.data, **self.kwargs}
-        return render_to_string(self.about, told, request=request._request)
+        context = {"answer": self.response.data, **self.kwargs}
+        return render_to_string(self.about, context, request=request._request)
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any

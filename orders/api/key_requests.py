@@ -51,8 +51,8 @@ class NewKey(KnownFields):
             try:
                 read_network(text)
             except ValueError:
-                shown = f"{text!r} is neither an address nor a network such as 203.0.113.0/24."
-                raise serializers.ValidationError(shown, "invalid_address") from None
+                reason = f"{text!r} is neither an address nor a network such as 203.0.113.0/24."
+                raise serializers.ValidationError(reason, "invalid_address") from None
         return texts
 
     def wish(self) -> Wish:

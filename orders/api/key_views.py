@@ -139,10 +139,10 @@ class RevokeKeyView(ProblemAPIView):
 def own_keys_page(request: HttpRequest) -> HttpResponse:
     """Show a person's own keys; a new one stands in the answer to the POST that made it."""
     with answered_within(ANSWER_SECONDS):
-        told: dict[str, Any] = {}
+        context: dict[str, Any] = {}
         if request.method == "POST":
-            told = carry_out(request)
-        return render(request, "orders/api/keys.html", told | keys_context(request))
+            context = carry_out(request)
+        return render(request, "orders/api/keys.html", context | keys_context(request))
 
 
 def keys_context(request: HttpRequest) -> dict[str, Any]:
@@ -161,8 +161,8 @@ def keys_context(request: HttpRequest) -> dict[str, Any]:
 def carry_out(request: HttpRequest) -> dict[str, Any]:
     """Do what the form says; return what the page tells of it."""
     doer = Doer(request.user.pk, request)
-    sent = request.POST
-    deed, prefix = sent.get("deed"), sent.get("prefix", "")
+    form = request.POST
+    deed, prefix = form.get("deed"), form.get("prefix", "")
     try:
         if deed == "make":
             wish = NewKey(data=form_fields(request)).wish()
@@ -173,7 +173,7 @@ def carry_out(request: HttpRequest) -> dict[str, Any]:
             new, secret = rotate_key(key, OVERLAP_HOURS, doer)
             return {"secret": secret, "made": new}
         if deed == "rename":
-            rename_key(key, NewName(data={"name": sent.get("name", "")}).read_name(), doer)
+            rename_key(key, NewName(data={"name": form.get("name", "")}).read_name(), doer)
             return {"said": f"{prefix}… has its new name."}
         if deed == "revoke":
             revoke_keys(ApiKey.objects.filter(pk=key.pk), doer)
@@ -191,11 +191,11 @@ def carry_out(request: HttpRequest) -> dict[str, Any]:
 
 def form_fields(request: HttpRequest) -> dict[str, Any]:
     """Return what the form for a new key has, as the API would have it."""
-    sent = request.POST
-    days = {"expiresInDays": sent["days"]} if sent.get("days") else {}
-    addresses = sent.get("addresses", "").replace(",", " ").split()
-    scopes = sent.getlist("scopes")
-    return {"name": sent.get("name", ""), "scopes": scopes, "addresses": addresses, **days}
+    form = request.POST
+    days = {"expiresInDays": form["days"]} if form.get("days") else {}
+    addresses = form.get("addresses", "").replace(",", " ").split()
+    scopes = form.getlist("scopes")
+    return {"name": form.get("name", ""), "scopes": scopes, "addresses": addresses, **days}
 
 
 def own_keys(owner: int | None) -> QuerySet[ApiKey]:

@@ -186,16 +186,18 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
 
 def refusal(error: Exception) -> Problem | None:
     """Return the problem of what the engine refused; None if it is something else."""
-    entry = REFUSALS.get(type(error))
-    if entry is None:
+    problem_type = REFUSALS.get(type(error))
+    if problem_type is None:
         return None
-    seconds = entry.retry_after
+    seconds = problem_type.retry_after
     members: dict[str, Any] = {} if seconds is None else {"retryAfter": seconds}
     if isinstance(error, OutcomeUnknown):
         members |= {"orderId": error.order_id, "wsUrl": f"/ws/orders/{error.order_id}"}
     if isinstance(error, NotCancellable):
         members["orderStatus"] = error.status
-    return problem(entry.status, entry.code, entry.detail.format(**members), **members)
+    return problem(
+        problem_type.status, problem_type.code, problem_type.detail.format(**members), **members
+    )
 
 
 def problem_of(error: exceptions.APIException, **members: Any) -> Problem:
@@ -218,9 +220,9 @@ def invalid_fields(error: exceptions.ValidationError) -> Problem:
         for entry in (reasons if isinstance(reasons, list) else [reasons])
     ]
     detail = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors)
-    seen = getattr(error, "fields_seen", None)
-    fields = {} if seen is None else {"fields": seen}
-    code = "invalid_request" if seen is None else "invalid_order"
+    fields_seen = getattr(error, "fields_seen", None)
+    fields = {} if fields_seen is None else {"fields": fields_seen}
+    code = "invalid_request" if fields_seen is None else "invalid_order"
     return problem(HTTPStatus.BAD_REQUEST, code, detail, errors=errors, **fields)
 
 

@@ -130,14 +130,14 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             )
         # Null and, from a form, an empty field both mean "not given".
         given = {name: value for name, value in data.items() if value is not None}
-        seen = sorted(given)[:50]
-        unknown = [name for name in seen if name not in self.fields]
+        names = sorted(given)[:50]
+        unknown = [name for name in names if name not in self.fields]
         if unknown:
             raise unknown_fields(unknown, given)
         try:
             return self._read(self._values(given), default_market or named_default_market())
         except ValidationError as error:
-            raise InvalidOrder(error.detail, seen) from None
+            raise InvalidOrder(error.detail, names) from None
 
     def _values(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the given fields' values: as `run_validation`, but only of those that are there.
@@ -210,12 +210,12 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
     def _market_of_flow(self, given: dict[str, Any], side: Side | None) -> tuple[Market, Side]:
         token_in, token_out = token(given, "tokenIn"), token(given, "tokenOut")
         market = self._market("tokenIn", token_in, token_out, registry().market_of)
-        meant = Side.SELL if market.base == token_in else Side.BUY
-        if side not in (None, meant):
+        implied = Side.SELL if market.base == token_in else Side.BUY
+        if side not in (None, implied):
             raise refuse(
-                "side", "conflict", f"{token_in.symbol} to {token_out.symbol} is a {meant}."
+                "side", "conflict", f"{token_in.symbol} to {token_out.symbol} is a {implied}."
             )
-        return market, meant
+        return market, implied
 
     def _market(
         self, field: str, first: Token, second: Token, find: Callable[[Token, Token], Market]
@@ -397,14 +397,14 @@ def read_constraints(given: dict[str, Any]) -> dict[str, Any] | None:
         return None
     errors: dict[str, Any] = {}
     impact = part(errors, _price_impact, given)
-    wanted = part(errors, _venues, given, "venues")
-    unwanted = part(errors, _venues, given, "excludeVenues")
-    if not errors and not set(wanted or LABELS).difference(unwanted or ()):
+    only = part(errors, _venues, given, "venues")
+    excluded = part(errors, _venues, given, "excludeVenues")
+    if not errors and not set(only or LABELS).difference(excluded or ()):
         text = "That leaves no venue to trade at."
         raise refuse("excludeVenues", "conflict", text)
     if errors:
         raise ValidationError(errors)
-    return Constraints(wanted or (), unwanted or (), impact).to_json()
+    return Constraints(only or (), excluded or (), impact).to_json()
 
 
 def _price_impact(given: dict[str, Any]) -> int | None:

@@ -52,10 +52,10 @@ return failed
 
 def arguments(events: Iterable[Event]) -> list[str | bytes]:
     """Return what `TELL` wants to know of these events."""
-    told = [
+    rows = [
         (event.order_id, event.seq, event.is_final, event.as_text().decode()) for event in events
     ]
-    return [CHANNEL, msgpack.packb(told)]
+    return [CHANNEL, msgpack.packb(rows)]
 
 
 # How the channel layer names a group in Redis. The name and the form of the messages are private

@@ -52,9 +52,9 @@ class Lookout:
         statuses = (UNSUBMITTED if unsubmitted else frozenset()) | (
             {Status.SUBMITTED} if submitted else frozenset()
         )
-        named = self._suspect_if_due(suspect)
-        if statuses or named:
-            self._carry(statuses, named)
+        suspect_if_due = self._suspect_if_due(suspect)
+        if statuses or suspect_if_due:
+            self._carry(statuses, suspect_if_due)
 
     def _suspect_if_due(self, suspect: str | None) -> Named | None:
         """Return the suspect if it is time for it: other orders wait while it is carried alone.

@@ -59,11 +59,11 @@ def session_as_shown(record: LoginSession, request: HttpRequest) -> dict[str, An
 @require_POST
 def end_session(request: HttpRequest) -> HttpResponse:
     """End one of the person's own sessions, or all but this one."""
-    wanted = request.POST.get("session", "")
-    if wanted == "others":
+    chosen = request.POST.get("session", "")
+    if chosen == "others":
         ended = end_sessions(person(request), but=request.session.session_key)
     else:
-        ended = end_sessions(person(request), only=int(wanted)) if is_number(wanted) else 0
+        ended = end_sessions(person(request), only=int(chosen)) if is_number(chosen) else 0
     if ended:
         tell("session_ended", request, account=request.user.pk, reason="by its owner")
     return redirect("sessions")

@@ -53,10 +53,10 @@ class SentOrder:
     def name(self) -> str:
         """As a person would say it, the amount at the side that is fixed."""
         amounts = self.answer["amountIn"], self.answer["amountOut"]
-        given, got = self.answer["tokenIn"], self.answer["tokenOut"]
+        given, received = self.answer["tokenIn"], self.answer["tokenOut"]
         if amounts[0] is not None:
-            return f"{amounts[0]} {given} -> {got}"
-        return f"{given} -> {amounts[1]} {got}"
+            return f"{amounts[0]} {given} -> {received}"
+        return f"{given} -> {amounts[1]} {received}"
 
     @property
     def status(self) -> str:

@@ -127,15 +127,15 @@ def read() -> list[Metric]:
 def open_orders(cursor: Any) -> Iterator[Metric]:
     """Tell of the orders that have not ended."""
     most = {"most": sql.MOST_OPEN}
-    told = f" Counted up to {sql.MOST_OPEN}."
-    by_status = gauge("orders_open", f"Orders that have not ended.{told}", labels=("status",))
+    bound = f" Counted up to {sql.MOST_OPEN}."
+    by_status = gauge("orders_open", f"Orders that have not ended.{bound}", labels=("status",))
     numbers = dict.fromkeys(sorted(ACTIVE), 0)
     numbers.update((status, number) for status, number in fetch(cursor, sql.OPEN, most))
     for status, number in numbers.items():
         by_status.add_metric([status], number)
     yield by_status
     ((waiting, oldest),) = fetch(cursor, sql.WAITING, most)
-    yield gauge("orders_waiting", f"Orders due that no worker has begun.{told}", waiting)
+    yield gauge("orders_waiting", f"Orders due that no worker has begun.{bound}", waiting)
     yield gauge("oldest_waiting_seconds", "How long the first of them has been due.", oldest)
     ((held, expired, suspected, flagged),) = fetch(cursor, sql.LEASES, most)
     leases = gauge("leases", "Leases of orders, by whether they run.", labels=("state",))
@@ -200,13 +200,15 @@ def processes(cursor: Any) -> Iterator[Metric]:
     yield from (alive, age, *families.values())
 
 
-def figures_of(kind: str, told: dict[str, float]) -> Iterator[tuple[str, list[str], float]]:
+def figures_of(kind: str, heartbeat: dict[str, float]) -> Iterator[tuple[str, list[str], float]]:
     """Return name, values of labels and number of each figure in a heartbeat, zeros as well."""
     zeros = {name: 0.0 for name, count in COUNTS.items() if count.kind == kind}
     if kind == "web":
         zeros |= {f"security_events:{event}": 0.0 for event in EVENTS}
-        told["sockets_open"] = told.get("sockets_opened", 0) - told.get("sockets_closed", 0)
-    for key, number in (zeros | told).items():
+        heartbeat["sockets_open"] = heartbeat.get("sockets_opened", 0) - heartbeat.get(
+            "sockets_closed", 0
+        )
+    for key, number in (zeros | heartbeat).items():
         name, *values = re.split("[:/]", key)
         count = COUNTS.get(name)
         if count is not None and len(values) == len(count.labels):  # else of another version

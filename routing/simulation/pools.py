@@ -155,11 +155,11 @@ class SimulatedPools:
 
     async def _read(self) -> None:
         known = dict(self._cached)
-        told = [
+        versions = [
             {**key._asdict(), "version": pool.version, "tick": pool.tick}
             for key, pool in known.items()
         ]
-        rows = await self._link.fetch(_READ, [orjson.dumps(told).decode()])
+        rows = await self._link.fetch(_READ, [orjson.dumps(versions).decode()])
         *_, seed, microseconds = rows[0]
         self._epoch, self._read_at = microseconds / 1e6, time.monotonic()
         if self._simulation.seed is None and seed != self._drawn_from:

@@ -62,8 +62,8 @@ def problems(
 
 
 def answer(name: str, description: str, *values: tuple[str, dict[str, Any]]) -> OpenApiResponse:
-    shown = [OpenApiExample(title, value=value) for title, value in values]
-    return OpenApiResponse(ref(name), description, shown)
+    examples = [OpenApiExample(title, value=value) for title, value in values]
+    return OpenApiResponse(ref(name), description, examples)
 
 
 def query(name: str, schema: dict[str, Any], text: str, *shown: Any) -> OpenApiParameter:

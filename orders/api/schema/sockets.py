@@ -30,9 +30,11 @@ def messages_of(channel: str, action: str) -> dict[str, Any]:
     names: set[str] = set()
     for operation in document["operations"].values():
         if operation["action"] == action and last_name(operation["channel"]) == channel:
-            told = operation.get("messages")
+            references = operation.get("messages")
             names |= (
-                {last_name(reference) for reference in told} if told else set(all_messages(channel))
+                {last_name(reference) for reference in references}
+                if references
+                else set(all_messages(channel))
             )
     return {name: message for name, message in all_messages(channel).items() if name in names}
 

@@ -95,7 +95,7 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
         }
         for name, channel in document["channels"].items()
     ]
-    told = {
+    context = {
         "title": document["info"]["title"],
         "description": as_html(document["info"]["description"]),
         "channels": channels,
@@ -111,7 +111,7 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
         "host": request.get_host(),
         "scheme": "wss" if request.is_secure() else "ws",
     }
-    return render(request, "orders/api/sockets.html", told)
+    return render(request, "orders/api/sockets.html", context)
 
 
 def as_text(example: dict[str, Any]) -> str:

@@ -100,17 +100,30 @@ def order_as_json(order: Order) -> dict[str, Any]:
     }
 
 
+NOTHING_YET = {
+    "status": "pending",
+    "seq": 1,
+    "attempts": 0,
+    "route": None,
+    "routedDex": None,
+    "minAmountOut": None,
+    "maxAmountIn": None,
+    "txHash": None,
+    "executedPrice": None,
+    "executedAmountIn": None,
+    "executedAmountOut": None,
+    "failureCode": None,
+    "error": None,
+    "createdAt": None,
+    "startedAt": None,
+    "finishedAt": None,
+}
+"""What an order just accepted has beside its request."""
+
+
 def accepted_as_json(request: dict[str, Any], at: datetime) -> dict[str, Any]:
     """Return what `order_as_json` would of an order just accepted, without reading it."""
     return request | NOTHING_YET | {"createdAt": timestamp(at)}
-
-
-NOTHING_YET = {
-    **{"status": "pending", "seq": 1, "attempts": 0, "route": None, "routedDex": None},
-    **{"minAmountOut": None, "maxAmountIn": None, "txHash": None, "executedPrice": None},
-    **{"executedAmountIn": None, "executedAmountOut": None, "failureCode": None, "error": None},
-    **{"createdAt": None, "startedAt": None, "finishedAt": None},
-}
 
 
 def tokens_of(order: Requested) -> tuple[Token, Token]:

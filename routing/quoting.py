@@ -36,6 +36,17 @@ class ExcludedByOrder(UnsupportedToken):
     """The order wants nothing of this venue. Final, as the order is."""
 
 
+CODES: dict[type[BaseException], str] = {  # the special before the general
+    TimeoutError: "quote_timeout",
+    UnusableQuote: "unusable_quote",
+    ExcludedByOrder: "excluded",
+    PriceImpactTooHigh: "price_impact_too_high",
+    UnsupportedToken: "unsupported_token",
+    InsufficientLiquidity: "insufficient_liquidity",
+    VenueUnavailable: "venue_unavailable",
+}
+
+
 class NoRoute(Exception):
     """No venue is left to trade with; `dropped` says why each one was left out."""
 
@@ -235,17 +246,6 @@ def drop(venue: Venue, fault: BaseException) -> DroppedQuote:
 def code_of(fault: BaseException) -> str:
     """Return the name by which a stored decision says why something was dropped."""
     return next((code for kind, code in CODES.items() if isinstance(fault, kind)), "internal_error")
-
-
-CODES: dict[type[BaseException], str] = {  # the special before the general
-    TimeoutError: "quote_timeout",
-    UnusableQuote: "unusable_quote",
-    ExcludedByOrder: "excluded",
-    PriceImpactTooHigh: "price_impact_too_high",
-    UnsupportedToken: "unsupported_token",
-    InsufficientLiquidity: "insufficient_liquidity",
-    VenueUnavailable: "venue_unavailable",
-}
 
 
 def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> NoRoute:

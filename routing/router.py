@@ -68,8 +68,11 @@ async def best_route(
     :raises NothingFits: all venues refuse the swap for good.
     """
     rules = Rules(
-        *(quote_timeout, max_deviation_bps, split_min_gain_bps, constraints),
-        max_price_impact_bps,
+        quote_timeout=quote_timeout,
+        max_deviation_bps=max_deviation_bps,
+        split_min_gain_bps=split_min_gain_bps,
+        constraints=constraints,
+        max_price_impact_bps=max_price_impact_bps,
     )
     if swap.market.paths:
         return await best_path(swap, venues, rules, _direct_route)

@@ -16,6 +16,8 @@ WRAPPED_SOL_MINT = "So11111111111111111111111111111111111111112"
 
 _TENS = tuple(int(10**exponent) for exponent in range(256))
 
+_PRECISE = Context(prec=20)
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -248,8 +250,6 @@ def _price_of(token: Token, market: Market) -> Decimal:
         return market.reference_price
     return _PRECISE.divide(Decimal(1), market.reference_price)
 
-
-_PRECISE = Context(prec=20)
 
 REGISTRY = Registry(TOKENS, MARKETS)
 """What a new engine trades. `routing.registry` says what this engine trades."""

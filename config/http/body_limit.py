@@ -16,7 +16,9 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 GONE: Message = {"type": "http.disconnect"}
 
 CODED = Refusal(
-    *(415, "unsupported_media_type", "A body is read as it is: send it without Content-Encoding."),
+    415,
+    "unsupported_media_type",
+    "A body is read as it is: send it without Content-Encoding.",
     ((b"accept-encoding", b"identity"),),
 )
 OTHER_CHARSET = Refusal(415, "unsupported_media_type", "A body is read as UTF-8: send it so.")

@@ -50,13 +50,14 @@ TOO_SLOW = Refusal(
 NO_HOST = Refusal(400, "bad_request", "A request needs one Host header.")
 NO_TUNNEL = Refusal(501, "bad_request", "This is no proxy: CONNECT is not served.")
 NO_HANDSHAKE = Refusal(
-    *(400, "bad_handshake"),
+    400,
+    "bad_handshake",
     "A WebSocket is opened by a GET without a body, and with nothing before it that is unanswered."
     " To send an order by POST, leave the Upgrade header out.",
 )
 NO_KEY = Refusal(400, "bad_handshake", "A handshake needs one Sec-WebSocket-Key of 16 bytes.")
 OTHER_VERSION = Refusal(
-    *(426, "websocket_version", "WebSockets are served in version 13."), VERSION_HEADERS
+    426, "websocket_version", "WebSockets are served in version 13.", VERSION_HEADERS
 )
 
 

@@ -30,10 +30,12 @@ MOST_DESCRIPTORS = 65_536
 RETRY: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", str(RETRY_SECONDS).encode()),)
 FULL = Refusal(503, "too_many_connections", "The engine has no place left: come again.", RETRY)
 TOO_MANY_CONNECTIONS = Refusal(
-    *(429, "too_many_connections", "So many connections are too many for one client."), RETRY
+    429, "too_many_connections", "So many connections are too many for one client.", RETRY
 )
 TOO_MANY_SOCKETS = Refusal(
-    *(429, "too_many_sockets", "So many WebSockets are too many for one client: close some."),
+    429,
+    "too_many_sockets",
+    "So many WebSockets are too many for one client: close some.",
     RETRY,
 )
 TOO_MANY = 4429

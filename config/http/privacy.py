@@ -14,7 +14,8 @@ PUBLIC = ("/static/", "/api/markets", "/api/schema", "/api/docs", "/favicon.ico"
 LIVE_PAGE = "/"  # the same for everybody
 METRICS = "/metrics"  # asked from within, by scrapers that cannot speak TLS
 CLEAR_KEY = Refusal(
-    *(403, "https_required"),
+    403,
+    "https_required",
     "A key came in clear text, where anybody on the way can read it: have it rotated, and use"
     " https.",
 )

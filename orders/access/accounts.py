@@ -148,8 +148,13 @@ def find_api_key(secret: str, client: str) -> tuple[ApiKey, Principal]:
     if key is None:
         raise no_such_key(secret)
     known = known_key(
-        *(key.owner_id, key.pk, key.may_read, key.may_trade, key.prefix),
-        *(key.expires_at, key.addresses),
+        owner=key.owner_id,
+        key=key.pk,
+        may_read=key.may_read,
+        may_trade=key.may_trade,
+        prefix=key.prefix,
+        expires_at=key.expires_at,
+        addresses=key.addresses,
     )
     principal = known.admit(client)
     write_use(key.pk, client)

@@ -75,6 +75,11 @@ end
 return answers
 """
 
+WAITING = f"""
+SELECT sender, count(*) FROM (SELECT sender FROM orders WHERE {IS_WAITING} LIMIT %s) AS waiting
+GROUP BY sender
+"""  # noqa: S608  # our own words
+
 
 class Allowance(NamedTuple):
     """What a limit says of one request. Seconds; `wait` 0 means it is let in."""
@@ -259,12 +264,6 @@ class Room:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._backlog.let_out(self._sender, is_stored=kind is None)
-
-
-WAITING = f"""
-SELECT sender, count(*) FROM (SELECT sender FROM orders WHERE {IS_WAITING} LIMIT %s) AS waiting
-GROUP BY sender
-"""  # noqa: S608  # our own words
 
 
 async def allowance_of(principal: Principal, client: str) -> Allowance | None:

@@ -50,17 +50,17 @@ return failed
 """
 
 
+# How the channel layer names a group in Redis. The name and the form of the messages are private
+# to channels-redis; `tests/orders/engine/test_hints.py` compares both with the real layer.
+CHANNEL = f"{settings.CHANNEL_PREFIX}__group__{GROUP}"
+
+
 def arguments(events: Iterable[Event]) -> list[str | bytes]:
     """Return what `TELL` wants to know of these events."""
     rows = [
         (event.order_id, event.seq, event.is_final, event.as_text().decode()) for event in events
     ]
     return [CHANNEL, msgpack.packb(rows)]
-
-
-# How the channel layer names a group in Redis. The name and the form of the messages are private
-# to channels-redis; `tests/orders/engine/test_hints.py` compares both with the real layer.
-CHANNEL = f"{settings.CHANNEL_PREFIX}__group__{GROUP}"
 
 
 class HintPublisher:

@@ -458,16 +458,16 @@ def is_near(origin: str) -> bool:
 
 def look_alikes(names: Iterable[str]) -> Iterator[str]:
     """Warn of what nobody reads and looks like a setting of ours."""
-    known = {plain(name): name for name in Environment.model_fields}
+    known = {comparable(name): name for name in Environment.model_fields}
     for name in sorted(set(names) - set(known.values()) - {WARNED}):
         bare = re.sub(r"^(DJANGO|ENGINE)_(?=.)", "", name.upper())
-        alike = get_close_matches(plain(name), known, 1, ALIKE)
-        alike = alike or get_close_matches(plain(bare), known, 1, ALIKE)
+        alike = get_close_matches(comparable(name), known, 1, ALIKE)
+        alike = alike or get_close_matches(comparable(bare), known, 1, ALIKE)
         if not alike:
             best = max(known, key=lambda key: likeness(bare, known[key]))
             alike = [best] if likeness(bare, known[best]) else []
         if not alike and name.startswith("SIMULATION_"):
-            alike = get_close_matches(plain(name), known, 1, 0)
+            alike = get_close_matches(comparable(name), known, 1, 0)
         if alike:
             yield f"{name} is no setting and has no effect: {known[alike[0]]} is probably meant."
 
@@ -481,7 +481,7 @@ def likeness(name: str, setting: str) -> int:
     return 2 * shared if is_same else shared if is_one_off else 0
 
 
-def plain(name: str) -> str:
+def comparable(name: str) -> str:
     """Return a name without what people get wrong."""
     return name.upper().replace("_", "")
 

@@ -39,7 +39,7 @@ def with_cors(application: Application) -> Application:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = varying(message.get("headers", ()))
+                headers = vary_by_origin(message.get("headers", ()))
                 if is_welcome:
                     headers += [
                         (b"access-control-allow-origin", origin),
@@ -67,7 +67,7 @@ async def permit(origin: bytes, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def varying(headers: Headers) -> Headers:
+def vary_by_origin(headers: Headers) -> Headers:
     """Return the headers, which now say that the answer depends on the origin."""
     varies = [value for name, value in headers if name.lower() == b"vary"]
     others = [(name, value) for name, value in headers if name.lower() != b"vary"]

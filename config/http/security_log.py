@@ -87,7 +87,7 @@ def tell(
     if event in SELDOM and not is_due((event, account or address, facts.get("limit"))):
         return
     members: dict[str, Any] = {"account": account, "key_prefix": key_prefix, **facts}
-    fields = {name: plain(value) for name, value in members.items() if value is not None}
+    fields = {name: printable(value) for name, value in members.items() if value is not None}
     logger.log(level, event, extra={"address": address, **fields})
 
 
@@ -113,7 +113,7 @@ def address_of(source: HasMeta | Mapping[str, Any] | None) -> str:
     return normalize(address) or UNKNOWN
 
 
-def plain(value: int | str) -> int | str:
+def printable(value: int | str) -> int | str:
     """Return a text in printable characters, and cut: it may be a stranger's."""
     if not isinstance(value, str):
         return value

@@ -94,10 +94,10 @@ class PlainNames:
         self._application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        await self._application(plainly_named(scope), receive, send)
+        await self._application(normalize_names(scope), receive, send)
 
 
-def plainly_named(scope: dict[str, Any]) -> dict[str, Any]:
+def normalize_names(scope: dict[str, Any]) -> dict[str, Any]:
     """Return the request with its Host and Origin as Django would write them."""
     host, page = header(scope, b"host") or "", header(scope, b"origin") or ""
     scheme = scheme_of(scope)

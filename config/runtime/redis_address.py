@@ -62,7 +62,7 @@ class RedisAddress:
         if parts.fragment or "@" in parts.query or ("@" in parts.path and "@" not in parts.netloc):
             raise ValueError(ENCODE)
         options = _options(parts.query)
-        user, password = _who(parts.netloc.rpartition("@")[0], options)
+        user, password = _credentials(parts.netloc.rpartition("@")[0], options)
         if parts.scheme == "unix":
             address = cls._of_socket(parts.netloc.rpartition("@")[2], unquote(parts.path), options)
         else:
@@ -86,7 +86,7 @@ class RedisAddress:
         match = re.fullmatch(r"(\[[^\[\]@/]+\]|[^:\[\]@/]*)(?::(\d{0,5}))?", place)
         if match is None or not 0 < int(match[2] or PORT) < 65536:
             raise ValueError(f"must have a host and a port after the password; {ENCODE}")
-        tls = {name: _of_tls(name, options[name]) for name in TLS if name in options}
+        tls = {name: _tls_value(name, options[name]) for name in TLS if name in options}
         if tls and scheme != "rediss":
             raise ValueError(f"{next(iter(tls))} is for rediss://")
         if tls.get("ssl_cert_reqs") == "none":
@@ -127,7 +127,7 @@ def _options(query: str) -> dict[str, str]:
     return options
 
 
-def _who(given: str, options: Mapping[str, str]) -> tuple[str, str]:
+def _credentials(given: str, options: Mapping[str, str]) -> tuple[str, str]:
     name, _, password = given.partition(":")
     user, password = unquote(name), unquote(password)
     if (user and "username" in options) or (password and "password" in options):
@@ -147,7 +147,7 @@ def _number(path: str, options: Mapping[str, str]) -> int:
     return int(only)
 
 
-def _of_tls(name: str, value: str) -> str:
+def _tls_value(name: str, value: str) -> str:
     if name in FILES:
         if not Path(value).exists():
             raise ValueError(f"{name} names no file that is there")

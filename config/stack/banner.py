@@ -58,11 +58,11 @@ def banner(url: str, login: str, cluster: str = "", where: str = "") -> str:
     )
     place = KEPT.format(place=cluster) if cluster else ""
     account = ACCOUNT.format(python=python()) if needs_key else ""
-    reached = _reached(where, needs_key=needs_key, needs_tls=needs_tls) if where else ""
+    reached = _access_text(where, needs_key=needs_key, needs_tls=needs_tls) if where else ""
     return READY.format(url=url, login=login) + place + reached + account + send
 
 
-def _reached(where: str, *, needs_key: bool, needs_tls: bool) -> str:
+def _access_text(where: str, *, needs_key: bool, needs_tls: bool) -> str:
     """Return who may do what on an engine that is not for this machine alone."""
     environment = read_environment()
     text = REACHED.format(

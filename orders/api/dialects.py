@@ -74,15 +74,15 @@ NOISE = Decimal("1e-9")
 CLIENT_ORDER_ID = ("clientOrderId", "client_order_id")
 
 
-def snake(name: str) -> str:
+def snake_case(name: str) -> str:
     return re.sub("([A-Z])", r"_\1", name).lower()
 
 
-SPELLINGS = FIELDS | {snake(name): FIELDS.get(name, name) for name in (*FIELDS, *OWN_FIELDS)}
+SPELLINGS = FIELDS | {snake_case(name): FIELDS.get(name, name) for name in (*FIELDS, *OWN_FIELDS)}
 SPELLINGS = {name: meant for name, meant in SPELLINGS.items() if name != meant}
 """Every foreign name of a field, and ours."""
-DROPPED = frozenset((*IDENTITY, *map(snake, IDENTITY)))
-REFUSED |= {snake(name): reason for name, reason in REFUSED.items()}
+DROPPED = frozenset((*IDENTITY, *map(snake_case, IDENTITY)))
+REFUSED |= {snake_case(name): reason for name, reason in REFUSED.items()}
 FOREIGN = frozenset((*SPELLINGS, *DROPPED, *REFUSED, PAIR))
 
 

@@ -160,11 +160,11 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         :raises ValidationError: with the errors of all parts.
         """
         errors: dict[str, Any] = {}
-        order_type = part(errors, self._type, given)
-        slippage_bps = part(errors, self._slippage_bps, given)
-        market_and_side = part(errors, self._market_and_side, given, default_market)
-        amounts = part(errors, self._amounts, given, market_and_side)
-        constraints = part(errors, read_constraints, given)
+        order_type = try_read(errors, self._type, given)
+        slippage_bps = try_read(errors, self._slippage_bps, given)
+        market_and_side = try_read(errors, self._market_and_side, given, default_market)
+        amounts = try_read(errors, self._amounts, given, market_and_side)
+        constraints = try_read(errors, read_constraints, given)
         if errors or not (order_type and market_and_side and amounts) or slippage_bps is None:
             raise ValidationError(errors)
         return OrderRequest(
@@ -256,10 +256,12 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             if "baseToken" in given or "quoteToken" in given:
                 raise refuse("amount", "ambiguous", amount_of_purchase(market_and_side))
             if not any(name in given for name in TOKEN_FIELDS):
-                return None, atoms(field, amount, token_of(market_and_side, Side.BUY))
+                return None, read_atoms(field, amount, token_of(market_and_side, Side.BUY))
         if amount is not None:
-            return atoms(field, amount, token_of(market_and_side, Side.SELL)), None
-        return None, atoms("amountOut", given["amountOut"], token_of(market_and_side, Side.BUY))
+            return read_atoms(field, amount, token_of(market_and_side, Side.SELL)), None
+        return None, read_atoms(
+            "amountOut", given["amountOut"], token_of(market_and_side, Side.BUY)
+        )
 
     def _slippage_bps(self, given: dict[str, Any]) -> int:
         bps, fraction = given.get("slippageBps"), given.get("slippage")
@@ -359,9 +361,8 @@ def check_value(data: dict[str, Any], request: OrderRequest) -> None:
         text = f"What {token.symbol} is worth in USDC is not known, and orders have a limit here."
         raise refuse(field, "value_unknown", text) from None
     if value > most:
-        text = (
-            f"It is worth {plain(value)} USDC by the reference price, more than the {plain(most)}"
-        )
+        worth, limit = number_text(value), number_text(most)
+        text = f"It is worth {worth} USDC by the reference price, more than the {limit}"
         raise refuse(field, "too_large", f"{text} USDC that an order may be worth here.")
 
 
@@ -396,9 +397,9 @@ def read_constraints(given: dict[str, Any]) -> dict[str, Any] | None:
     if not any(name in given for name in CONSTRAINTS):
         return None
     errors: dict[str, Any] = {}
-    impact = part(errors, _price_impact, given)
-    only = part(errors, _venues, given, "venues")
-    excluded = part(errors, _venues, given, "excludeVenues")
+    impact = try_read(errors, _price_impact, given)
+    only = try_read(errors, _venues, given, "venues")
+    excluded = try_read(errors, _venues, given, "excludeVenues")
     if not errors and not set(only or LABELS).difference(excluded or ()):
         text = "That leaves no venue to trade at."
         raise refuse("excludeVenues", "conflict", text)
@@ -452,11 +453,11 @@ def not_a_fraction(sent: Decimal) -> str:
     text = f"A fraction from 0 to {MAX_SLIPPAGE_FRACTION}."
     if sent < 0:
         return f"{text} 0.01 is 1 %."
-    shown, percent = plain(sent), plain(_SHOWN.multiply(sent, Decimal(100)))
+    shown, percent = number_text(sent), number_text(_SHOWN.multiply(sent, Decimal(100)))
     return f"{text} {shown} would be {percent} % here; give slippageBps: 100 is 1 %."
 
 
-def plain(number: Decimal) -> str:
+def number_text(number: Decimal) -> str:
     """Return a number for people to read, without an exponent; of many digits only the first."""
     return f"{_SHOWN.plus(number).normalize():f}"
 
@@ -494,7 +495,7 @@ def token(given: dict[str, Any], field: str) -> Token:
         raise refuse(field, "unknown_token", f"Not a known token. Known: {known}.") from None
 
 
-def part(errors: dict[str, Any], read: Callable[..., Value], *arguments: Any) -> Value | None:
+def try_read(errors: dict[str, Any], read: Callable[..., Value], *arguments: Any) -> Value | None:
     """Return what `read` reads; None, with its errors added to the others, if it cannot."""
     try:
         return read(*arguments)
@@ -514,7 +515,7 @@ def token_of(market_and_side: tuple[Market, Side] | None, base_side: Side) -> To
     return market.base if side is base_side else market.quote
 
 
-def atoms(field: str, amount: Decimal, of: Token | None) -> int:
+def read_atoms(field: str, amount: Decimal, of: Token | None) -> int:
     """:raises ValidationError: no positive amount, or none that this token can have."""
     if amount <= 0:
         raise refuse(field, "out_of_range", "The amount must be above zero.")

@@ -27,7 +27,7 @@ from config.runtime import garbage_collector
 from config.runtime.witness import leave_within, witness
 from orders.engine import bell
 from orders.engine.carrier import carrier
-from orders.engine.crash_points import passing
+from orders.engine.crash_points import crash_point
 from orders.engine.lookout import Lookout
 from orders.lifecycle import Status
 from orders.monitoring import health
@@ -73,7 +73,7 @@ def refuse(**_: object) -> None:
 
 def consumer_turned() -> None:
     witness.turned(CONSUMER)
-    passing("consumer_turn")
+    crash_point("consumer_turn")
 
 
 class Turns(bootsteps.StartStopStep):

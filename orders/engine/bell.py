@@ -26,7 +26,7 @@ from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
 from config.runtime.redis_client import async_redis_client, redis_client
 from config.runtime.redis_listening import listening_pool
-from orders.engine.crash_points import passing
+from orders.engine.crash_points import crash_point
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class Ringer:
         self._is_for_others = False
         try:
             await self._ring(keys=[guard_of(ROUTE_AND_EXECUTE), QUEUE], args=bell)
-            passing("after_ring")
+            crash_point("after_ring")
         except (RedisError, OSError) as error:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             logger.warning("The bell was not rung, the scheduler will: %s", error)

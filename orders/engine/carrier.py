@@ -23,7 +23,7 @@ from config.runtime.counters import counts
 from config.runtime.logs import context_of
 from config.runtime.witness import witness
 from orders.engine import bell
-from orders.engine.crash_points import passing
+from orders.engine.crash_points import crash_point
 from orders.engine.execution import Execution
 from orders.engine.journal import Journal, journal_of_this_loop
 from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
@@ -242,7 +242,7 @@ class Round:
             if self._is_rung_by_celery:
                 self._is_rung_by_celery = False
                 await self._ringer.heard()
-            passing("after_heard")
+            crash_point("after_heard")
             orders = await self._journal.claim(room, statuses)
         except psycopg.Error:
             self._wanted |= statuses

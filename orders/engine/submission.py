@@ -15,7 +15,7 @@ from config.runtime import group_commit
 from config.runtime.counters import counts
 from orders.access.admission import backlog_of_this_loop
 from orders.engine import bell
-from orders.engine.crash_points import passing
+from orders.engine.crash_points import crash_point
 from orders.engine.hints import publish_now
 from orders.engine.journal import advance_now, journal_of_this_loop
 from orders.engine.moves import AlreadyAccepted, Move, NewOrder, Overtaken
@@ -125,7 +125,7 @@ async def submit_order(
     except group_commit.OutcomeUnknown as error:
         logger.warning("an order may be stored: %s", error, extra={"order_id": order.id})
         raise OutcomeUnknown(order.id) from error
-    passing("after_accept")
+    crash_point("after_accept")
     counts["orders_accepted"] += 1
     logger.info("order accepted", extra={"order_id": order.id})
     bell.ring_soon()
@@ -261,7 +261,7 @@ def cancel_order(order_id: UUID) -> Event:
             )
         except Overtaken:
             continue  # no endless loop: the order has few steps left to take
-        passing("after_cancel")
+        crash_point("after_cancel")
         publish_now(event)
         return event
 

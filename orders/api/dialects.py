@@ -166,7 +166,7 @@ def with_names(order: dict[str, Any]) -> dict[str, Any]:
     return {**order, "id": order["orderId"], "websocketUrl": order["wsUrl"]}
 
 
-def enveloped(answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
+def envelope(answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return an answer about one order with all that others look for in it.
 
     `success` (16 systems), and the order again as `order` (9) and as `data` (5).

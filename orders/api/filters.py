@@ -178,7 +178,7 @@ IS_OPEN = f"""orders.id = ANY(ARRAY(
 ))"""  # noqa: S608  # our own words
 
 
-class Wanted(NamedTuple):
+class FilteredOrders(NamedTuple):
     """The orders that a query asks for; `among`: those that are to be looked through for them."""
 
     orders: QuerySet[Order]
@@ -186,7 +186,7 @@ class Wanted(NamedTuple):
     """None where an index leads to the orders themselves."""
 
 
-def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
+def filter_orders(query: QueryDict, orders: QuerySet[Order]) -> FilteredOrders:
     """Return those of `orders` that the query asks for.
 
     :raises ValidationError: with an error for every field that cannot be read.
@@ -206,9 +206,9 @@ def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
     values = chosen.form.cleaned_data
     is_one = values["clientOrderId"] is not None
     if is_one or is_active(values) or not any(values[name] for name in set(values) - RANGE):
-        return Wanted(chosen.qs, None)
+        return FilteredOrders(chosen.qs, None)
     in_range = OrderFilter({name: query[name] for name in RANGE & set(query)}, orders)
-    return Wanted(chosen.qs, in_range.qs)
+    return FilteredOrders(chosen.qs, in_range.qs)
 
 
 def is_active(values: dict[str, Any]) -> bool:

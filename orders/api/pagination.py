@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
 from orders.api.fields import refuse, whole_number
-from orders.api.filters import Wanted
+from orders.api.filters import FilteredOrders
 from orders.models import Order
 
 DEFAULT_LIMIT = 25
@@ -70,20 +70,20 @@ class Page(NamedTuple):
     newer: Place | None
 
 
-def page_of(wanted: Wanted, place: Place | None, limit: int) -> Page:
+def page_of(filtered: FilteredOrders, place: Place | None, limit: int) -> Page:
     """Return the page at a place: at most `limit` orders.
 
     Where orders are looked through for those that are wanted, a page ends after `LOOKED_AT` of
     them, with fewer orders or none, and the next one goes on from there.
     """
     with in_index_order():
-        return _page_of(wanted, place, limit)
+        return _page_of(filtered, place, limit)
 
 
-def _page_of(wanted: Wanted, place: Place | None, limit: int) -> Page:
+def _page_of(filtered: FilteredOrders, place: Place | None, limit: int) -> Page:
     is_older = place.is_older if place else True
-    rows = _beyond(wanted.orders, place)
-    edge = None if wanted.among is None else _edge(_beyond(wanted.among, place), is_older)
+    rows = _beyond(filtered.orders, place)
+    edge = None if filtered.among is None else _edge(_beyond(filtered.among, place), is_older)
     if edge is not None:
         rows = rows.filter(_up_to(edge))
     orders = list(_ordered(rows, is_older)[: limit + 1])

@@ -540,7 +540,7 @@ def nearest(amount: Computed, of: Token) -> Decimal:
     return rounded if abs(rounded - amount) <= dialects.NOISE * amount else amount
 
 
-def translated(sent: Any) -> Canonical:
+def translate(sent: Any) -> Canonical:
     """Return a request in our names.
 
     :raises InvalidOrder: it says one thing in two spellings, or what cannot be had.

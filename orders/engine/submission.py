@@ -121,7 +121,7 @@ async def submit_order(
         async with backlog_of_this_loop().room(order.sender):
             event = await journal_of_this_loop().accept(order)
     except AlreadyAccepted as before:
-        return recognised(sent, before) or replay(asked, before)
+        return recognise(sent, before) or replay(asked, before)
     except group_commit.OutcomeUnknown as error:
         logger.warning("an order may be stored: %s", error, extra={"order_id": order.id})
         raise OutcomeUnknown(order.id) from error
@@ -149,7 +149,7 @@ async def accepted_before(
     return await journal_of_this_loop().accepted_before(owner, idempotency_key, name)
 
 
-def recognised(sent: object, before: AlreadyAccepted) -> Submitted | None:
+def recognise(sent: object, before: AlreadyAccepted) -> Submitted | None:
     """Return the order that was accepted before if it was sent in these very words, else None.
 
     The words are compared and not interpreted: tokens, venues, bounds and defaults may have

@@ -250,10 +250,12 @@ def code_of(fault: BaseException) -> str:
 
 def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> NoRoute:
     """Return one failure for all these faults. It is final only if all of them are."""
-    if faults and all(isinstance(f, UnsupportedToken | InsufficientLiquidity) for f in faults):
+    if faults and all(
+        isinstance(each, UnsupportedToken | InsufficientLiquidity) for each in faults
+    ):
         if any(isinstance(fault, PriceImpactTooHigh) for fault in faults):
             return MovesPriceTooFar(dropped)
-        too_much = any(isinstance(f, InsufficientLiquidity) for f in faults)
+        too_much = any(isinstance(each, InsufficientLiquidity) for each in faults)
         return NothingFits(dropped) if too_much else NotTraded(dropped)
     return NoQuotes(dropped)
 

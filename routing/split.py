@@ -82,8 +82,8 @@ def best_split(
     Each pool beyond the second has to better the total by `min_gain_bps`; whether two are worth
     more than one is for the caller to say. None if all together cannot fill the amount.
     """
-    alone = {i: _quote(pool, amount, exact_in) for i, pool in enumerate(pools)}
-    able = {i: total for i, total in alone.items() if total is not None}
+    alone = {place: _quote(pool, amount, exact_in) for place, pool in enumerate(pools)}
+    able = {place: total for place, total in alone.items() if total is not None}
     single = _best(able, exact_in) if able else None
     best = _divide(pools, tuple(alone), amount, exact_in)
     while best is not None and len(_used(best[0])) > 2:
@@ -95,7 +95,9 @@ def best_split(
         return None if best is None else Split(best[0], best[1], None, None)
     total = able[single]
     if best is None or (best[1] <= total if exact_in else best[1] >= total):
-        return Split(tuple(amount if i == single else 0 for i in alone), total, single, total)
+        return Split(
+            tuple(amount if place == single else 0 for place in alone), total, single, total
+        )
     return Split(best[0], best[1], single, total)
 
 
@@ -112,11 +114,11 @@ def _divide(
     shares = _equal_marginals(pools, among, amount, exact_in)
     if shares is None:
         return None
-    totals = {i: _quote(pools[i], shares[i], exact_in) for i in among}
+    totals = {place: _quote(pools[place], shares[place], exact_in) for place in among}
     if len(_used(shares)) == 1 and None not in totals.values():
         return tuple(shares), sum(total or 0 for total in totals.values())
-    for one, other in combinations(among, 2):
-        _polish(pools, shares, totals, (one, other), exact_in)
+    for pair in combinations(among, 2):
+        _polish(pools, shares, totals, pair, exact_in)
     filled = [total for total in totals.values() if total is not None]
     return (tuple(shares), sum(filled)) if len(filled) == len(among) else None
 
@@ -129,10 +131,10 @@ def _equal_marginals(
     Bins are emptied from the best price on, each only after the curves have come down to its
     price; the curves share the rest. None if there is more than all of them hold.
     """
-    curves = [curve for i in among if (curve := _curve(i, pools[i])) is not None]
+    curves = [curve for place in among if (curve := _curve(place, pools[place])) is not None]
     shares = [0] * len(pools)
     rest = amount
-    for price_bin in merge(*(_bins(i, pools[i]) for i in among), key=_worst_last):
+    for price_bin in merge(*(_bins(place, pools[place]) for place in among), key=_worst_last):
         room = rest - int(sum(curve.taken_at(price_bin.price, exact_in) for curve in curves))
         if room <= 0:
             break
@@ -319,7 +321,7 @@ def _best(totals: dict[int, int], exact_in: bool) -> int:
 
 
 def _used(amounts: Sequence[int]) -> list[int]:
-    return [i for i, amount in enumerate(amounts) if amount]
+    return [place for place, amount in enumerate(amounts) if amount]
 
 
 def _without_smallest(amounts: Sequence[int]) -> list[int]:

@@ -136,7 +136,7 @@ class Registry:
         for token in reversed(self.tokens):  # the first of two tokens with one mint wins
             self._tokens[token.symbol] = token
             self._tokens[token.mint] = token
-        self._direct = {(m.base.mint, m.quote.mint): m for m in self.markets}
+        self._direct = {(market.base.mint, market.quote.mint): market for market in self.markets}
         self._joined: dict[tuple[str, str], Market] = {}  # those that were asked for
         self._beside: defaultdict[str, dict[str, Market]] = defaultdict(dict)
         for market in self.markets:

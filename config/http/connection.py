@@ -273,7 +273,7 @@ class Connection(HttpToolsProtocol):
         is_busy = self.cycle is not None and not self.cycle.response_complete
         if self.parser.get_method() != b"GET" or has_body or is_busy:
             return NO_HANDSHAKE
-        if [v for name, v in self.headers if name == b"sec-websocket-version"] != [b"13"]:
+        if [value for name, value in self.headers if name == b"sec-websocket-version"] != [b"13"]:
             return OTHER_VERSION
         keys = [value for name, value in self.headers if name == b"sec-websocket-key"]
         return None if len(keys) == 1 and KEY(keys[0]) else NO_KEY

@@ -55,7 +55,7 @@ class StatusFilter(ChoiceFilter):
     """By status. What is open, or has failed, has an index of its own, named by the conditions."""
 
     title = parameter_name = "status"
-    choice_labels = {OPEN: "open (not ended)"} | {s.value: s.value for s in Status}
+    choice_labels = {OPEN: "open (not ended)"} | {status.value: status.value for status in Status}
     indexed = frozenset({OPEN, Status.FAILED.value, *(status.value for status in ACTIVE)})
 
     def condition(self, value: str) -> Q:

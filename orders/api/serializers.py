@@ -444,7 +444,7 @@ def unknown_fields(names: Iterable[str], given: Iterable[str]) -> InvalidOrder:
 
 def no_such_field(name: str) -> str:
     """Return why a field is refused, with what it may have meant and in which unit."""
-    hints = [hint for words, hint in HINTS.items() if any(w in name.lower() for w in words)]
+    hints = [hint for words, hint in HINTS.items() if any(word in name.lower() for word in words)]
     return " ".join(["There is no such field.", *hints[:1]])
 
 

@@ -24,7 +24,7 @@ from config.runtime.counters import counts
 from config.runtime.logs import SECURITY_FIELDS, logging_settings
 from orders.access.account_log import tell_of_command
 from orders.models import ApiKey
-from orders.monitoring.metrics import counted
+from orders.monitoring.metrics import figures_of
 
 FILTER = PROJECT / "docs/deployment/fail2ban/order-engine-filter.conf"
 JAIL = PROJECT / "docs/deployment/fail2ban/order-engine-jail.conf"
@@ -161,7 +161,7 @@ def test_the_jail_reads_the_journal_of_the_web_unit() -> None:
 def test_metrics_have_a_counter_of_every_event_from_the_beginning() -> None:
     found = {
         labels[0]: number
-        for name, labels, number in counted("web", {"security_events:key_refused": 3})
+        for name, labels, number in figures_of("web", {"security_events:key_refused": 3})
         if name == "security_events"
     }
 

@@ -1,7 +1,7 @@
-"""What exists for the sake of clients of other systems, and for whom: the one place that knows it.
+"""All that exists for clients of other systems, and for which ones. No other module knows it.
 
-The engine has one form (`docs/orders.md`). A foreign body becomes that form before it is read, and
-an answer gets its foreign names after it was made, so nothing in between knows of them. Each entry
+The engine has one form (`docs/orders.md`). A foreign body becomes that form before it is read. An
+answer gets its foreign names after it was made. So no code in between knows of them. Each entry
 has its reason: how many of the 95 public systems of the same brief need it.
 """
 
@@ -87,7 +87,7 @@ FOREIGN = frozenset((*SPELLINGS, *DROPPED, *REFUSED, PAIR))
 
 
 class NotTaken(Exception):
-    """A body that cannot become ours. Its `field` is named as the client did; change the body."""
+    """A body that cannot take our form. `field` is the client's name for it; change the body."""
 
     def __init__(self, field: str, code: str, reason: str) -> None:
         self.field, self.code = field, code
@@ -95,7 +95,7 @@ class NotTaken(Exception):
 
 
 class Canonical(NamedTuple):
-    """A body in our own words."""
+    """A body in our own names."""
 
     body: Any
     ignored: tuple[str, ...] = ()
@@ -106,9 +106,9 @@ class Canonical(NamedTuple):
 def canonical(sent: Any) -> Canonical:
     """Return an order's body with our names, whatever names it came with.
 
-    What is no object is returned as it is; unknown names are left for the reader to refuse.
+    A body that is no object is returned unchanged. Unknown names stay, and the reader refuses them.
 
-    :raises NotTaken: one thing is said in two spellings, or it is what we cannot do.
+    :raises NotTaken: the body says one thing in two spellings, or asks for what we cannot do.
     """
     if not isinstance(sent, dict):
         return Canonical(sent)
@@ -131,7 +131,7 @@ def canonical(sent: Any) -> Canonical:
 
 
 def _said_by(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Return what a foreign field says, by our names."""
+    """Yield our names and values for a foreign field."""
     if name in REFUSED:
         raise NotTaken(name, "unknown_field", REFUSED[name])
     if name in SPELLINGS:
@@ -147,12 +147,12 @@ def _said_by(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def without_noise(number: Decimal) -> Decimal:
-    """Return a rate as it was meant by who computed it: 0.7 / 100 is 0.006999999999999999."""
+    """Return a rate without a computation's noise: 0.7 / 100 is 0.006999999999999999."""
     return Context(prec=12).plus(number).normalize() if is_computed(number) else number
 
 
 def is_computed(number: Decimal) -> bool:
-    """Whether the digits are as many as a double's, so that the last of them may be noise."""
+    """Whether a number has as many digits as a double, so that the last ones may be noise."""
     _, digits, exponent = number.as_tuple()
     is_double = NOISE_DIGITS <= len(digits) <= MOST_DIGITS
     return is_double and isinstance(exponent, int) and -40 < exponent < 0
@@ -162,24 +162,24 @@ def is_computed(number: Decimal) -> bool:
 
 
 def with_names(order: dict[str, Any]) -> dict[str, Any]:
-    """Return an order also under the names that others read: `id`, `websocketUrl` (15 systems)."""
+    """Return an order with its other names as well: `id`, `websocketUrl` (15 systems)."""
     return {**order, "id": order["orderId"], "websocketUrl": order["wsUrl"]}
 
 
 def enveloped(answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return an answer about one order with all that others look for in it.
+    """Return an answer about one order, with all that other systems' clients look for in it.
 
-    `success` (16 systems), and the order again as `order` (9) and as `data` (5).
+    That is `success` (16 systems), and the order again as `order` (9) and as `data` (5).
     """
     order = with_names(answer)
     order.pop("message", None)
-    again = orjson.Fragment(orjson.dumps(order))  # written once
+    again = orjson.Fragment(orjson.dumps(order))  # serialized only once
     told = {**answer, **order, "success": True, "order": again, "data": again}
     return {**told, "ignored": list(ignored)} if ignored else told
 
 
 def as_list(page: dict[str, Any]) -> dict[str, Any]:
-    """Return a page of orders that has them as `orders`, too (23 systems)."""
+    """Return a page of orders that also lists them as `orders` (23 systems)."""
     orders = [with_names(order) for order in page["results"]]
     return {**page, "results": orders, "orders": orders}
 
@@ -197,7 +197,7 @@ NUMBERS = frozenset(
 
 
 def with_numbers(text: str | bytes) -> str:
-    """Return an event whose decimals are JSON numbers: for show, as doubles hold fewer digits."""
+    """Return an event whose decimals are JSON numbers. They are for show: doubles lose digits."""
     return orjson.dumps(_numbered(orjson.loads(text))).decode()
 
 
@@ -213,7 +213,7 @@ def _numbered(value: Any) -> Any:
 
 
 def as_number(text: str) -> float | int:
-    """Return the double next to a decimal; a whole one without a fraction."""
+    """Return the double nearest to a decimal, or an int if it is whole."""
     number = float(text)
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
@@ -227,7 +227,7 @@ PING = frozenset(("type", "action", "id", "timestamp", "time", "ts"))
 
 
 def word_of(frame: dict[str, Any]) -> Any:
-    """Return what a frame wants: `type` or `action`; None if it does not say."""
+    """Return the word for what a frame wants, in `type` or `action`; None if there is none."""
     return frame.get("type", frame.get("action"))
 
 

@@ -18,7 +18,7 @@ PRICE = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """How the simulated venues and network behave; durations in seconds, 0 means at once."""
+    """How the simulated venues and network behave. Durations are in seconds; 0 means at once."""
 
     quote_latency: float = 0.2
     landing_latency: tuple[float, float] = (2.0, 3.0)
@@ -60,7 +60,7 @@ class Simulation:
 def read_price_ranges(text: str) -> dict[str, PriceRange]:
     """Read `raydium=0.98-1.02,meteora=1`.
 
-    :raises ValueError: that is not what it says, or there is no such venue.
+    :raises ValueError: the text has another form, or names no venue.
     """
     ranges: dict[str, PriceRange] = {}
     for part in text.split(","):
@@ -75,14 +75,14 @@ def read_price_ranges(text: str) -> dict[str, PriceRange]:
 
 
 def read_faults(text: str) -> Faults:
-    """Read a list of faults as `Faults.parse` does, of venues that there are."""
+    """Read a list of faults as `Faults.parse` does. Its venues have to exist."""
     faults = Faults.parse(text)
     faults.check_venues(VENUES)
     return faults
 
 
 def check_venues(names: Iterable[str]) -> None:
-    """:raises ValueError: one of them is no venue."""
+    """:raises ValueError: a name is no venue's."""
     for name in names:
         if name not in VENUES:
             raise ValueError(f"no venue {name}, only {', '.join(VENUES)}")

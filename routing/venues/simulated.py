@@ -1,4 +1,4 @@
-"""What all simulated venues have in common."""
+"""The common part of all simulated venues."""
 
 import asyncio
 import random
@@ -37,7 +37,7 @@ _NEVER = 3600.0
 
 
 class SimulatedVenue:
-    """Quotes what its pool of the market pays, and shows that pool to the router."""
+    """Quotes the price of its pool of the market, and shows that pool to the router."""
 
     name: ClassVar[str]
     label: ClassVar[str]
@@ -74,7 +74,7 @@ class SimulatedVenue:
         return self._absurd(quote) if self._happens(self._absurd_rate) else quote
 
     async def liquidity(self, swap: Swap) -> Sequence[Liquidity]:
-        """See `ShowsPools.liquidity`; costs no latency, and there is one pool for each market."""
+        """See `ShowsPools.liquidity`. It has no latency, and each market has one pool."""
         try:
             market = self._pools.registry().market(swap.market.base, swap.market.quote)
         except UnknownMarket as error:

@@ -22,7 +22,7 @@ class Decision:
     swap: Swap
     legs: tuple[Leg, ...]
     quote: Quote
-    """Of the whole route: the winning quote, or all legs together in the name of the largest."""
+    """The quote of the whole route: the winner's, or all legs together in the largest's name."""
     quotes: tuple[Quote, ...]
     """All usable quotes for the whole swap, in the order the venues were given."""
     dropped: tuple[DroppedQuote, ...]
@@ -32,11 +32,11 @@ class Decision:
     """How much better the route is, in bps of the runner-up's amount, rounded down."""
     reason: str
     ages: tuple[int, ...] = ()
-    """The age of each quote at the decision, in milliseconds; for two hops that of the oldest."""
+    """The age of each quote at the decision, in milliseconds; for two hops, the oldest one's."""
     single: Quote | None = None
-    """The best that one venue alone would have done, if the route is split."""
+    """The best quote of one venue alone, if the route is split."""
     through: tuple[Token | None, ...] = ()
-    """For each of the quotes the token in the middle, where the route takes two hops."""
+    """For each quote the token in the middle, if the route takes two hops."""
     hops: tuple["Decision", ...] = ()
 
     @property

@@ -16,7 +16,7 @@ from routing.tokens import WSOL
 SYMBOL = r"^[A-Z0-9][A-Z0-9.$_-]{0,15}$"
 MINT = r"^[1-9A-HJ-NP-Za-km-z]{32,44}$"
 MOST_DECIMALS = 18
-"""With more, the 63 bits of an amount would not hold a single whole token."""
+"""With more decimals, the 63 bits of an amount could not hold a single whole token."""
 
 
 def check_mint(text: str) -> None:
@@ -139,15 +139,15 @@ class NetworkTransaction(models.Model):
     expires_at_height = models.BigIntegerField()
     sent_at = models.DateTimeField()
     lands_at = models.DateTimeField(null=True)
-    """When it lands, or landed; null: never."""
+    """When it lands or landed; null: it never lands."""
     amount_in = models.BigIntegerField(null=True)
     amount_out = models.BigIntegerField(null=True)
     rejection = models.TextField(default="", blank=True)
-    """The code with which a transaction failed at landing; empty: it swaps, or awaits landing."""
+    """The code with which it failed at its landing; empty: it swapped, or still has to land."""
     network_fee = models.BigIntegerField(null=True)
-    """Lamports that it cost, or will cost."""
+    """Lamports that it has cost or will cost."""
     payload = models.TextField(default="", blank=True)
-    """What to execute, if the transaction was recorded before it landed."""
+    """The instruction, if the transaction was recorded before it landed."""
 
     class Meta:
         db_table = "simulated_network_transactions"
@@ -181,11 +181,11 @@ class SimulatedPool(models.Model):
     quote = models.TextField()
     kind = models.TextField()
     state = models.JSONField()
-    """As `routing.simulation.pool` writes it."""
+    """In the form of `routing.simulation.pool`."""
     tick = models.BigIntegerField()
-    """The unix second up to which it has followed its market."""
+    """The unix second to which it was brought."""
     version = models.BigIntegerField()
-    """One more with each write."""
+    """It grows by one with each write."""
 
     class Meta:
         db_table = "simulated_pools"

@@ -71,7 +71,7 @@ class Rules(NamedTuple):
     """How much better several legs must be than one venue alone; `BPS` or more: never split."""
     constraints: Constraints
     max_price_impact_bps: int
-    """How far an order may move the price if it does not say."""
+    """How far an order may move the price if it has no limit of its own."""
 
 
 class Answers(NamedTuple):

@@ -30,11 +30,11 @@ class Split:
     """
 
     amounts: tuple[int, ...]
-    """Of each pool, in the order they were given; 0 for one that takes no part. In atoms in for a
-    fixed input, in atoms out for a fixed output."""
+    """The amount of each pool, in the given order; 0 for a pool that takes no part. These are input
+    atoms for a fixed input, and output atoms for a fixed output."""
     total: int
     single: int | None
-    """Which pool is the best alone; None if none can fill the amount."""
+    """The index of the best single pool; None if no pool can fill the amount."""
     single_total: int | None
 
     @property

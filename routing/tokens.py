@@ -69,7 +69,7 @@ class Market:
     paths: tuple["Path", ...] = ()
     """The ways through a third token, for a pair that has no pools of its own."""
     is_open: bool = True
-    """Whether new orders are taken. Those that were taken before go on in any case."""
+    """Whether new orders are taken. Orders that were taken before always go on."""
 
     @property
     def name(self) -> str:
@@ -129,7 +129,7 @@ class Registry:
     def __init__(self, tokens: Iterable[Token], markets: Iterable[Market]) -> None:
         self.tokens = tuple(tokens)
         self.markets = tuple(markets)
-        """Those with pools of their own."""
+        """The markets with pools of their own."""
         self._tokens: dict[str, Token] = {}
         for token in reversed(self.tokens):  # the first of two tokens with one mint wins
             self._tokens[token.symbol] = token

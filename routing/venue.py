@@ -52,10 +52,10 @@ class Quote:
     amount_in: int
     amount_out: int
     price: Decimal
-    """Before fees, quote per base."""
+    """The price before fees, quote per base."""
     fee_bps: int
     price_impact_bps: Decimal | None = None
-    """How far the swap moves off the price, fees excluded; None if the venue does not tell."""
+    """How far the swap moves off the price, without fees; None if the venue does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class Leg:
     venue: str
     quote: Quote
     swap: Swap | None = None
-    """What this leg alone trades; None if it is the whole of the order's swap."""
+    """This leg's own trade; None if it is the whole of the order's swap."""
     pool: str = ""
-    """The venue's id of the pool, where it showed more than one."""
+    """The venue's id of the pool, if it showed more than one."""
 
 
 class Liquidity(NamedTuple):
@@ -126,7 +126,7 @@ class Landed:
     amount_in: int
     amount_out: int
     network_fee: int | None = None
-    """Lamports paid for it, if the network tells."""
+    """Lamports paid for it, if the network says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +134,10 @@ class Rejected:
     """Landed with an error. Nothing was swapped, and this signature will never swap anything."""
 
     code: str
-    """`slippage_exceeded` when the bound was broken at landing, else the network's own code."""
+    """`slippage_exceeded` if the bound was broken at the landing, else the network's own code."""
     reason: str
     network_fee: int | None = None
-    """Lamports paid all the same, if the network tells."""
+    """Lamports paid in spite of the error, if the network says."""
 
 
 TransactionStatus = Absent | Landed | Rejected

@@ -25,7 +25,7 @@ from config.runtime.session import (
 
 class BoundedConnection(psycopg.Connection[TupleRow]):
     last_error: ClassVar[psycopg.Error | None] = None
-    """Why the last connection could not be made, which a pool does not tell; None: it was made."""
+    """Why the last connection could not be made; None if it was made. A pool does not say why."""
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:

@@ -12,7 +12,7 @@ from config.environment.variables import WrongSettings, read_environment
 
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
-"""Addresses that stand for all of the machine, and one that leads to them."""
+"""Addresses that stand for the whole machine, each with an address that leads to it."""
 LOCAL_NAMES = {"localhost", LOOPBACK, "[::1]"}
 FIRST_PORT = 8000
 

@@ -41,13 +41,13 @@ class Reading:
     """
 
     takes: str
-    """What would be right, for "it has to be ..."."""
+    """What would be right, as the end of "it has to be ..."."""
     read: Callable[[str], object]
     empty: object = NO_EMPTY
-    """What an empty text means, if it means anything."""
+    """The meaning of an empty text, if it has one."""
     is_secret: bool = False
     is_ascii: bool = True
-    """Else other letters and digits would be taken for those that they resemble."""
+    """Whether other letters and digits are refused, since some resemble those of ASCII."""
 
     def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._of)

@@ -30,7 +30,7 @@ from routing.simulation.faults import Faults
 from routing.simulation.settings import MOST_VOLATILE, PriceRange, read_faults, read_price_ranges
 
 WARNED = "ENGINE_WARNED"
-"""Set for our own children: the names that are like settings have been told."""
+"""Set for our own children: the warnings about names like settings have been printed."""
 ALIKE = 0.85
 UNITS = frozenset(("SECOND", "SEC", "MS", "MINUTE", "USD", "USDC", "BP", "PERCENT", "COUNT"))
 

@@ -55,7 +55,7 @@ SYNC_LIMITS = {"statement_timeout": "2500", "lock_timeout": "1500", "enable_seqs
 Every list, count and job has its index. Without statistics the planner might read the table.
 """
 DURABLE = ("on", "remote_apply")
-"""Settings of `synchronous_commit` under which what was answered is on disk."""
+"""Settings of `synchronous_commit` under which an answered commit is on disk."""
 
 CONNECT_SECONDS = 2
 NETWORK = {

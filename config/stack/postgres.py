@@ -34,7 +34,7 @@ SETTINGS = {
     "max_parallel_workers_per_gather": "0",
 }
 FAULT = re.compile(r"(?:FATAL|PANIC|ERROR|error): +(.+)|child process was (terminated .+)")
-"""Where the output of initdb or postgres says why it ended."""
+"""The line in the output of initdb or postgres that says why it ended."""
 THROWAWAY = {
     "fsync": "off",
     "synchronous_commit": "off",

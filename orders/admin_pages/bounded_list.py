@@ -21,11 +21,11 @@ class BoundedReach(InIndexOrder):
 
     reach_field = "created_at"
     floor: Any = None
-    """The value of `reach_field` where looking stopped; None: nothing is left out."""
+    """The value of `reach_field` at which looking stopped; None if nothing is left out."""
     matching: QuerySet[Any]
-    """All that the filters show, what is out of reach too."""
+    """All rows that the filters show, with those out of reach."""
     along: QuerySet[Any]
-    """A part of the index that has all of `matching`, for those who read it in pieces."""
+    """A part of the index that has all of `matching`, for reading it in pieces."""
 
     @property
     def reach(self) -> int:

@@ -38,7 +38,7 @@ class QuoteLine:
     amount_in: str
     amount_out: str
     behind_bps: str
-    """How much worse than the winner's, net of fees; empty for the winner."""
+    """How much worse the quote is than the winner's, net of fees; empty for the winner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class DecisionInWords:
     bound: str
     quotes: tuple[QuoteLine, ...]
     dropped: tuple[tuple[str, str, str], ...]
-    """Venue, code and reason of each that took no part."""
+    """Venue, code and reason of each venue that took no part."""
     steps: tuple[str, ...]
 
 
@@ -74,7 +74,7 @@ class CaseFile:
     headline: str
     asked: str
     limits: str
-    """What the order asks of its route; empty if nothing."""
+    """The limits that the order sets to its route; empty if it sets none."""
     bound: str
     venue: str
     took: str
@@ -86,7 +86,7 @@ class CaseFile:
     is_final: bool
     is_cancellable: bool
     lost: int
-    """Leases lost in a row, right now."""
+    """How many leases in a row were lost, up to now."""
 
 
 def case_file(order: Order) -> CaseFile:

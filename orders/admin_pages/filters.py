@@ -30,7 +30,7 @@ class ChoiceFilter(admin.SimpleListFilter):
 
     choice_labels: Mapping[str, str]
     indexed: ClassVar[frozenset[str]] = frozenset()
-    """The values for which `condition` can be answered by an index."""
+    """The values whose `condition` an index can answer."""
 
     def condition(self, value: str) -> Q:
         return Q(**{str(self.parameter_name): value})

@@ -84,7 +84,7 @@ class Overview:
     is_partial: bool
     """Whether the last hour had more orders than were read."""
     span: str
-    """How far back the figures about the last hour look."""
+    """The time that the figures about the last hour cover."""
 
 
 def overview() -> Overview:

@@ -23,18 +23,18 @@ from orders.api.problems import CONTENT_TYPE, TOO_MANY_READS, TooManyRequests
 from orders.events import timestamp
 
 KEY_ENDS = "API-Key-Expires"
-"""In each answer to a key that expires soon."""
+"""A header in each answer to a key that expires soon."""
 ANSWER_SECONDS = 2.0
-"""What PostgreSQL has of a request's time, in all. The rest of the 2.5 s is ours."""
+"""PostgreSQL's part of a request's time, in all. The rest of the 2.5 s is ours."""
 
 
 class ProblemAPIView(APIView):
     """Marks errors as `application/problem+json` when JSON is asked for."""
 
     read_cost = 1
-    """What a GET costs of READ_RATE_LIMIT; 0: it is not counted."""
+    """The cost of a GET in units of READ_RATE_LIMIT; 0: it is not counted."""
     about: str | None = None
-    """The template of what the view's page teaches, above its answer."""
+    """The template of the text on the view's page, above its answer."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer in time, whatever the database does. This holds for pages as well."""

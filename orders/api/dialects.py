@@ -15,7 +15,7 @@ import orjson
 # --- paths -----------------------------------------------------------------------------------
 
 ID = r"(?P<order_id>[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
-"""A UUID alone, so that names such as `/ws/prices` stay free."""
+"""Only a UUID, so that names such as `/ws/prices` stay free."""
 STREAM_PATHS = (
     rf"ws/{ID}",  # 6 systems
     rf"ws/orders/{ID}/status",  # 1
@@ -24,15 +24,15 @@ STREAM_PATHS = (
     rf"orders/{ID}/ws",  # 1
     rf"order/{ID}",  # 1
 )
-"""WebSockets of one order. Over plain HTTP nothing is there: what they told was only this."""
+"""WebSockets of one order. Over plain HTTP they are 404: no client reads anything there."""
 SUBSCRIBE_PATHS = ("ws", "api/orders/ws", "api/orders/status", "orders/ws")
 """WebSockets whose orders are named by a message (6 systems, C among them), or by the query (4)."""
 QUERY_PATHS = ("ws/orders",)
-"""Followed by `?orderId=` alone (1 system): without it, the path is the account's own stream."""
+"""Only `?orderId=` names the order (1 system). Without it, the path is the account's stream."""
 ID_PARAMETERS = ("orderId", "id")
-"""How the queries of these sockets name the order; `id` on `/orders/ws` (1 system)."""
+"""The parameters that name the order in these sockets' queries; `id` on `/orders/ws` (1 system)."""
 ENTRY_PATHS = ("api/orders/execute", "api/orders", "orders/execute", "orders", "execute")
-"""Orders are sent on each; the first two are our own."""
+"""Orders are sent to each of them. The first two are our own."""
 HEALTH_PATHS = ("api/health",)  # 7 systems
 
 # --- bodies ----------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ OWN_FIELDS = (
 )
 """Our own names of two words and more, which 2 systems write in snake case."""
 IDENTITY = ("userId", "userID", "user", "userWallet", "userAddress", "wallet", "walletAddress")
-"""Who sends it (16 systems). It is dropped and named in the answer, and never authenticates."""
+"""The sender (16 systems). It is dropped and named in the answer, and never authenticates."""
 PAIR = "pair"
 """`SOL/USDC`, `SOL-USDC` or `SOL_USDC`, for base and quote (2 systems)."""
 PAIR_FORM = re.compile(r"\s*([^\s/_-]{1,64})[/_-]([^\s/_-]{1,64})\s*")
@@ -63,12 +63,12 @@ TOKENS = frozenset(("tokenIn", "tokenOut", "baseToken", "quoteToken"))
 REFUSED = {
     "minAmountOut": "It is not taken: the least you get follows from the quote and slippageBps.",
 }
-"""What would change the order, and cannot be had as it was meant; with the way to have it."""
+"""Fields that would change the order but cannot be honoured, and what to send instead."""
 RATES = ("slippage", "slippageBps", "maxPriceImpactBps")
 NOISE_DIGITS, MOST_DIGITS = 15, 17
-"""So many digits are written by a computation alone: those of a double (6 systems)."""
+"""Only a computation writes so many digits: those of a double (6 systems)."""
 NOISE = Decimal("1e-9")
-"""How much of a number may be noise, relative to it."""
+"""The part of a number that may be noise."""
 
 
 CLIENT_ORDER_ID = ("clientOrderId", "client_order_id")
@@ -80,7 +80,7 @@ def snake(name: str) -> str:
 
 SPELLINGS = FIELDS | {snake(name): FIELDS.get(name, name) for name in (*FIELDS, *OWN_FIELDS)}
 SPELLINGS = {name: meant for name, meant in SPELLINGS.items() if name != meant}
-"""Every foreign name of a field, and ours."""
+"""Every foreign name of a field, and our name."""
 DROPPED = frozenset((*IDENTITY, *map(snake, IDENTITY)))
 REFUSED |= {snake(name): reason for name, reason in REFUSED.items()}
 FOREIGN = frozenset((*SPELLINGS, *DROPPED, *REFUSED, PAIR))
@@ -100,7 +100,7 @@ class Canonical(NamedTuple):
     body: Any
     ignored: tuple[str, ...] = ()
     spelled: dict[str, str] = {}
-    """How the client spelled our names, where it was otherwise."""
+    """The client's spelling of our names, where it differs."""
 
 
 def canonical(sent: Any) -> Canonical:
@@ -193,7 +193,7 @@ NUMBERS = frozenset(
         *("marginBps", "splitGainBps", "priceImpactBps", "retryInSeconds"),
     )
 )
-"""The decimals of events, which 13 systems' clients, C among them, take for numbers."""
+"""The decimals of events. The clients of 13 systems, C among them, expect numbers."""
 
 
 def with_numbers(text: str | bytes) -> str:
@@ -223,7 +223,7 @@ def as_number(text: str) -> float | int:
 PONG = "pong"
 """The answer to `ping` as a message (10 systems)."""
 PING = frozenset(("type", "action", "id", "timestamp", "time", "ts"))
-"""All that a ping may hold; with anything else it is no ping, but an order of a type unknown."""
+"""All fields that a ping may have. With any other, it is an order of an unknown type."""
 
 
 def word_of(frame: dict[str, Any]) -> Any:

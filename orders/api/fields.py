@@ -18,7 +18,7 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY = re.compile(r"[!-+\--~]{1,255}")
-"""No comma: a proxy may have joined a header that was given twice into one line."""
+"""No comma: a proxy may have joined a repeated header into one line."""
 
 
 def idempotency_key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

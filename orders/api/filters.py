@@ -183,7 +183,7 @@ class Wanted(NamedTuple):
 
     orders: QuerySet[Order]
     among: QuerySet[Order] | None
-    """None where an index leads to the orders themselves."""
+    """None if an index leads to the orders themselves."""
 
 
 def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:

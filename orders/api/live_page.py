@@ -13,7 +13,7 @@ from routing.registry import registry
 from routing.venues import LABELS
 
 MOST_JOINED = 100
-"""Pairs in two hops that the page offers; of many tokens there are too many to choose from."""
+"""Pairs in two hops that the page offers. With many tokens there are too many to choose from."""
 
 
 @require_safe

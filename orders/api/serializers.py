@@ -35,14 +35,14 @@ from routing.venues import LABELS
 
 DEFAULT_SLIPPAGE_BPS = 100
 MAX_SLIPPAGE_FRACTION = Decimal("0.1")
-"""Who writes more means percent: of all that is sent to such engines, 0.3 is the least of those."""
+"""A larger number means percent: the least percent that clients of such engines send is 0.3."""
 _SHOWN = Context(prec=12, rounding=ROUND_UP)
 EXAMPLE = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5", "slippageBps": "100"}
-"""What the form is filled in with; it can be sent as it is."""
+"""The values in the form. They can be sent as they are."""
 TOKEN_FIELDS = ("baseToken", "quoteToken", "tokenIn", "tokenOut")
 AMOUNT_FIELDS = ("amountIn", "amount", "amountOut")
 TokenNames = tuple[str, str]
-"""Of a market: base and quote."""
+"""The base and the quote of a market."""
 HINTS: dict[tuple[str, ...], str] = {
     ("slippage", "tolerance"): "Give slippageBps: 100 is 1 %.",
     ("impact",): "Give maxPriceImpactBps: 100 is 1 %.",
@@ -51,7 +51,7 @@ HINTS: dict[tuple[str, ...], str] = {
     ),
     ("idempot",): "Give the header Idempotency-Key, or the field clientOrderId.",
 }
-"""By what is in the name of a field that does not exist: what may be meant, and in which unit."""
+"""By a part of an unknown field's name: the field that may be meant, and its unit."""
 Value = TypeVar("Value")
 
 
@@ -73,7 +73,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
     """An order as clients send it; `read` returns what they mean."""
 
     filled_in: dict[str, Any] = EXAMPLE
-    """What a form for people shows."""
+    """The values that a form for people shows."""
 
     tokenIn = optional(WordField, "What you give: a symbol or a mint address.")
     tokenOut = optional(WordField, "What you get. With tokenIn, the side follows.")
@@ -284,16 +284,16 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
 
 
 ORDER_REQUEST = OrderRequestSerializer()
-"""Shared: reading keeps nothing in it, and making one costs more than reading an order."""
+"""Shared: reading keeps no state in it, and making one costs more than reading an order."""
 
 
 LEARN_SECONDS = 2.0
 OUTDATED = {"unknown_token", "unknown_market", "market_closed", "value_unknown"}
-"""What an older copy of the registry refuses, and a newer one may not."""
+"""Codes with which an older copy of the registry refuses an order that a newer one may take."""
 CHANGEABLE = OUTDATED | {
     *("unknown_venue", "conflict", "out_of_range", "too_precise", "ambiguous", "too_large"),
 }
-"""What is refused now, and may not have been before."""
+"""Codes with which an order is refused now that may have been taken before."""
 
 
 async def read_order(data: Any) -> OrderRequest:

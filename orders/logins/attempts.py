@@ -28,8 +28,8 @@ from config.runtime.redis_client import redis_client
 logger = logging.getLogger(__name__)
 
 GROWTH = ((1, 1), (6, 60), (30, 1440))
-"""So many times LOGIN_RATE_LIMIT's count in so many times its seconds: of 10 a minute, 60 an hour
-and 300 a day. Whoever goes on has to wait for ever longer."""
+"""For each window: factors for the count and for the seconds of LOGIN_RATE_LIMIT.
+10 a minute become 60 an hour and 300 a day. So a client that goes on has to wait ever longer."""
 REDIS_SECONDS = 0.25
 SILENT_SECONDS = 1.0
 LONGEST_NAME = 150  # Django's own limit

@@ -17,7 +17,7 @@ RECOVERY_CODES = 10
 RECOVERY_BYTES = 10  # 80 random bits: no dictionary has them, so a plain digest is enough
 
 Step = int
-"""So many half minutes since 1970."""
+"""A number of half minutes since 1970."""
 
 
 def new_seed() -> str:

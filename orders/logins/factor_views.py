@@ -20,7 +20,7 @@ from orders.logins.sessions import end_sessions, person
 from orders.logins.views import log_in
 
 ENROLLING = "enrolling"
-"""In the session: the sealed seed of the QR code that is shown."""
+"""The session's name for the sealed seed of the QR code on the page."""
 WRONG = "This code is not right, or was used before. Wait for the next one."
 WRONG_NOW = "The code of the second factor that you have is not right, or was used before."
 

@@ -16,7 +16,7 @@ class Authenticator(Device):
 
     sealed_seed = models.TextField()
     last_step = models.BigIntegerField(default=-1)
-    """The half minute of the last code that was taken: none is taken twice."""
+    """The half minute of the last code that was taken, since no code is taken twice."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

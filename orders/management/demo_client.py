@@ -43,7 +43,7 @@ class SentOrder:
     """An order that the engine took, and the events of its stream so far."""
 
     answer: dict[str, Any]
-    """The order as it was answered."""
+    """The engine's answer to the order."""
     sent_at: float
     """`time.monotonic()` of the POST."""
     events: list[dict[str, Any]] = field(default_factory=list)

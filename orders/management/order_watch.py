@@ -22,7 +22,7 @@ from orders.sockets.streams import RESYNC_SECONDS, streams_of_this_loop
 logger = logging.getLogger(__name__)
 
 FAILED, BAD_INPUT, NO_ENGINE, NOT_KNOWN, INTERRUPTED = 1, 2, 3, 4, 130
-"""What commands exit with when an order was not confirmed, and otherwise."""
+"""The exit codes of commands that did not see an order confirmed."""
 
 Found = TypeVar("Found")
 

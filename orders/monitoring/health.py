@@ -103,7 +103,7 @@ class Seen(NamedTuple):
     alive: int | None = None
     """Workers with a fresh heartbeat; None if it is not known."""
     moving: int = 0
-    """Of them, those of which no part stands still."""
+    """Live workers all of whose parts move."""
 
 
 class Shared(Generic[Found]):

@@ -32,7 +32,7 @@ class Fill(NamedTuple):  # a dataclass would take longer to make than a quote
     fund_fee: int = 0
     creator_fee: int = 0
     rounding: int = 0
-    """Output that the program takes out of a bin and pays to nobody."""
+    """Output that leaves a bin and is paid to no account."""
 
 
 class Spot(NamedTuple):

@@ -22,7 +22,7 @@ AnyPool = ConstantProductPool | LiquidityBinPool
 Choice = TypeVar("Choice", bound=IntEnum)
 
 MOST_EXPONENT = 255
-"""The program keeps it in eight bits; a power beyond would take for ever."""
+"""The program keeps the exponent in eight bits. A larger power would take for ever."""
 
 
 class UnreadableVectors(Exception):
@@ -36,7 +36,7 @@ class Run:
     name: str
     fields: Fields
     pools: Fields
-    """The pools of the file that have names."""
+    """The file's pools that have names."""
 
     @property
     def is_sequence(self) -> bool:

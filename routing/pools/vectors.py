@@ -32,10 +32,10 @@ class Outcome:
     """A swap's outcome, under the names of the form."""
 
     pool: AnyPool
-    """As it is afterwards."""
+    """The pool after the swap."""
     of_swap: dict[str, int | str]
     of_pool: dict[str, list[int]] = field(default_factory=dict)
-    """What the form writes as lists: totals of the pool, mostly one of x and one of y."""
+    """Values that are lists in the form: totals of the pool, mostly one of x and one of y."""
 
 
 def compare_file(path: Path) -> Iterator[Comparison]:

@@ -20,18 +20,18 @@ class BinParameters:
     """The parameters that a pool is created with; periods in seconds."""
 
     bin_step: int
-    """How far the prices of two neighbours are apart, in bps."""
+    """The distance between the prices of two neighbours, in bps."""
     base_factor: int
     filter_period: int
     """Swaps closer together than this are one movement."""
     decay_period: int
     """After this long the movement is forgotten."""
     reduction_factor: int
-    """What is left of the movement in between, in bps."""
+    """The part of the movement that is left in between, in bps."""
     variable_fee_control: int
     max_volatility_accumulator: int
     protocol_share: int
-    """Of each fee, in bps."""
+    """The protocol's part of each fee, in bps."""
     base_fee_power_factor: int = 0
     collect_fee_mode: CollectFeeMode = CollectFeeMode.INPUT_ONLY
 
@@ -52,7 +52,7 @@ class Volatility:
 
     accumulator: int
     reference: int
-    """What is left from before the present movement."""
+    """What is left of earlier movements."""
     index_reference: int
     """The bin in which the present movement began."""
     last_update: int

@@ -19,9 +19,9 @@ from routing.simulation.pool import AnyPool, Price, SimulatedPool
 from routing.simulation.price import MILLION, PriceSource, deviation, noise
 
 STEP = 30
-"""Seconds from one arbitrage to the next when several are made up for, each full step."""
+"""Seconds between two arbitrages when a pool catches up, one for each full step."""
 MEMORY = 600
-"""Seconds after which a pool has forgotten how its price moved: before that one swap will do."""
+"""Seconds after which a pool's moves do not matter: one swap is enough for all before that."""
 
 PriceRanges = Mapping[str, tuple[int, int]]
 """By venue: the least and the most of its price, in millionths of the market's."""

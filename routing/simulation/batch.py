@@ -12,7 +12,7 @@ from routing.simulation.pool import PoolKey, SimulatedPool
 from routing.simulation.transaction import Instruction
 
 NETWORK_FEE = 5_000
-"""Lamports that a transaction with one signature costs, also when it lands with an error."""
+"""Lamports that a transaction with one signature costs, even if it lands with an error."""
 
 AWAITED = Outcome()
 
@@ -26,11 +26,11 @@ class Entry:
     instruction: Instruction
     expires_at_height: int
     latency: float | None
-    """Seconds until it lands; None: it never does."""
+    """Seconds until it lands; None: it never lands."""
     must_land: bool = False
-    """Whether it lands just before it expires if the latency would take it beyond."""
+    """Whether it lands just before its expiry if the latency would take it beyond that."""
     rejection: str = ""
-    """The code it lands with in any case; empty: the pools decide."""
+    """The code with which it lands in any case; empty: the pools decide."""
 
     @property
     def lands_at_once(self) -> bool:

@@ -55,13 +55,13 @@ PATIENCE = 2.0
 """Seconds to wait for a database that went away."""
 
 CLOCK_AGE = 1.0
-"""For how many seconds a reading of the database's clock is carried on by this machine's."""
+"""For how many seconds this machine's clock carries a reading of the database's clock on."""
 
 SET_BACK = 5.0
-"""Seconds by which the database's clock must be behind what it was, to be worth a word."""
+"""Seconds that the database's clock must have gone back before this is logged."""
 
 CONTENTION = 0.1
-"""For how many seconds a pool that another process moved is taken for one that it moves again."""
+"""For how many seconds after another process has moved a pool it is expected to do so again."""
 
 MOST_SETTLED = 500
 """Landings that one transaction settles."""
@@ -83,9 +83,9 @@ class Found:
     rejection: str | None
     network_fee: int | None
     payload: str | None
-    """What is to be executed, of a row that awaits its landing."""
+    """What has to be executed, if the row still has to land."""
     is_ahead: bool = False
-    """Whether it was recorded at a time that, by the clock, is still to come."""
+    """Whether, by the present clock, it was recorded in the future."""
     never_lands: bool = False
     expires_at_height: int = 0
 
@@ -107,7 +107,7 @@ class Ledger:
             self._link, self._run, self._recover, patience=PATIENCE
         )
         self._contended: dict[PoolKey, float] = {}
-        """When this process last found pools that another had moved, by `time.monotonic`."""
+        """When this process last found that another had moved a pool, by `time.monotonic`."""
         self._epoch = 0.0
         self._read_at = float("-inf")
 

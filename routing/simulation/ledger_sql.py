@@ -4,7 +4,7 @@ A row that still has to land has a time to land, and neither amounts nor a rejec
 """
 
 GATE = 0x6C656467
-"""The advisory lock that recording shares, and that the proof of absence wants alone."""
+"""The advisory lock that recordings share, and that a proof of absence holds alone."""
 
 # A clock travels as whole microseconds: a session's settings decide how a float is written.
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"

@@ -45,9 +45,9 @@ class SimulatedPool:
     """The market's reference price, around which its price wanders."""
     pool: AnyPool
     tick: int
-    """The unix second up to which the pool has followed its market."""
+    """The unix second to which the pool was brought."""
     version: int = 0
-    """One more with each change that is stored."""
+    """It grows by one with each stored change."""
 
     @property
     def kind(self) -> str:

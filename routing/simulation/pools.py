@@ -62,7 +62,7 @@ class SimulatedPools:
         self._ranges = ranges
         self._held: dict[PoolKey, SimulatedPool] = {}
         self._followed: dict[PoolKey, tuple[SimulatedPool, SimulatedPool]] = {}
-        """How a held pool stands when it has followed the prices, beside the one that is held."""
+        """Each pool at the prices of a later second, with the stored pool that it was made from."""
         self._arbitrage: Arbitrage | None = None
         self._drawn_from: str | None = None
         self._tasks: dict[Hashable, asyncio.Future[None]] = {}

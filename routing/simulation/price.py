@@ -13,9 +13,9 @@ MILLION = 1_000_000
 PERIODS = tuple(2**power for power in range(13))
 """In seconds, from one second to more than an hour."""
 LIMIT = 80_000
-"""How far a token's price ever is from its reference price, in millionths."""
+"""The largest distance of a token's price from its reference price, in millionths."""
 DEVIATION_PERIOD = 120
-"""Seconds in which a venue wanders from one deviation to another."""
+"""Seconds in which a venue wanders from one deviation to the next."""
 
 PriceSource = Callable[[str, int], int]
 """Returns the price of a token (by mint) at a unix time, in millionths of its reference price."""

@@ -17,20 +17,20 @@ from routing.simulation.pool import CONSTANT_PRODUCT, AnyPool, Price
 from routing.tokens import USDC, Market, Token
 
 MOST_ATOMS = MAX_U64 // 8
-"""Of each token in a new pool, so that swaps have room in the program's 64 bits."""
+"""The most of each token in a new pool, so that swaps have room in the program's 64 bits."""
 
 MAPPED_BINS = 35_840
-"""The program keeps a map of where liquidity is for so many bins below the price 1, and above."""
+"""The program maps where liquidity is for so many bins below the price 1, and as many above it."""
 
 BIN_STEPS = (10, 20, 25, 50, 80, 100)
-"""Of the program's, in bps, those with which few enough bins reach as far as prices wander."""
+"""The program's steps, in bps, with which few enough bins reach as far as prices wander."""
 
 RANGE_BPS = 2_000
-"""How far the bins of a pool reach, each way."""
+"""How far the bins of a pool reach each way, in bps."""
 
 MOST_BASE_FACTOR = 2**16 - 1
 MOST_MOVEMENT = 350_000 * 20
-"""What counts of a movement of the price, in hundred-millionths: 7 %."""
+"""The movement of the price that still counts, in hundred-millionths: 7 %."""
 
 
 class NewPool(Protocol):

@@ -44,7 +44,7 @@ class Instruction:
     is_exact_in: bool
     bound: Bound
     swaps: tuple[SwapInstruction, ...]
-    """In order: what a swap needs of another token, those before it have bought."""
+    """In order: earlier swaps buy the tokens that a later swap needs."""
 
     @property
     def pools(self) -> set[PoolKey]:

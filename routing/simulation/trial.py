@@ -15,10 +15,10 @@ from routing.tokens import Market
 from routing.venue import InsufficientLiquidity, Liquidity, Side, Swap
 
 SHARE = 100
-"""One atom in so many is traded for the trial."""
+"""The trial trades one atom in so many."""
 
 TOLERANCE_BPS = 500
-"""How far from the reference price that may be. Prices wander by more, and have to stay usable."""
+"""How far that may be from the reference price. Prices wander further, and must stay usable."""
 
 
 class NotTradable(ValueError):

@@ -22,10 +22,10 @@ from routing.venues.raydium import SimulatedRaydium
 from routing.venues.simulated import SimulatedVenue
 
 TRADES_FOR_REAL = False
-"""Whether what is traded here is worth anything; API keys say so in their first characters."""
+"""Whether real tokens are traded here. The first characters of API keys show it."""
 SIMULATED_VENUES: tuple[type[SimulatedVenue], ...] = (SimulatedRaydium, SimulatedMeteora)
 LABELS = {venue.name: venue.label for venue in SIMULATED_VENUES}
-"""Their names for people."""
+"""The venues' names for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from routing.venue import (
 )
 
 MOST_IMPACT_BPS = 5_000
-"""A pool of constant product sells its last atom at any price: nothing beyond this is offered."""
+"""A constant product sells its last atom at any price, so no quote beyond this impact is given."""
 
 _NEVER = 3600.0
 
@@ -42,9 +42,9 @@ class SimulatedVenue:
     name: ClassVar[str]
     label: ClassVar[str]
     kind: ClassVar[str]
-    """Of its pools, as `routing.simulation.pool` names them."""
+    """The kind of its pools, by the names in `routing.simulation.pool`."""
     fee_bps: ClassVar[int]
-    """What its pools charge at least."""
+    """The least fee of its pools."""
     price_range: ClassVar[PriceRange]
     """The least and the most of its price, in the market's price."""
     new_pool: ClassVar[NewPool]

@@ -85,7 +85,7 @@ PROBLEM_CODES = sorted(
     }
 )
 ALIAS: Schema = {"x-alias": True}
-"""Of members for other systems' clients (`orders/api/dialects.py`). Examples lack them."""
+"""Marks members for other systems' clients (`orders/api/dialects.py`). Examples lack them."""
 NAMES: dict[str, Schema] = {
     "id": TEXT | ALIAS | {"format": "uuid", "description": "The same as orderId."},
     "websocketUrl": TEXT | ALIAS | {"description": "The same as wsUrl."},

@@ -44,7 +44,7 @@ class Command(BaseCommand):
     )
     requires_system_checks = []  # an order should not wait for them
     known = NOTHING_STORED
-    """What is true of the order, if this ends now."""
+    """What is known of the order if this command ends now."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("side", help="buy or sell, the base token")

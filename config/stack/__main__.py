@@ -59,7 +59,7 @@ class NoEngineError(Exception):
 
 
 def up() -> int:
-    """Run everything until a signal stops it."""
+    """Run everything until somebody stops it."""
     data_dir = data_directory()
     with locked(data_dir) as lock, Supervisor() as supervisor, listen() as listener:
         port = start_engine(supervisor, data_dir, lock, listener)
@@ -87,7 +87,7 @@ def run(command: list[str], *, temporary: bool, durable: bool) -> int:
 
 
 def demo() -> int:
-    """Show the demo on the engine of this folder. If none runs, make one for it."""
+    """Show the demo on the engine of this folder if it runs, else on one made for it."""
     if running := running_url(data_directory()):
         with Supervisor() as supervisor:
             return show_demo(supervisor, running, environment(data_directory()))
@@ -105,7 +105,7 @@ def demo() -> int:
 
 
 def worker() -> int:
-    """Add a worker to the engine of this folder, until a signal stops it."""
+    """Be one more worker of the engine of this folder until somebody stops it."""
     data_dir = data_directory()
     if not running_url(data_dir):
         raise NoEngineError("No engine of this folder is running: start it with `make up` first.")

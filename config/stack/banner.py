@@ -47,7 +47,7 @@ def banner(url: str, login: str, kept: str = "", where: str = "") -> str:
     `login`: the login for its admin. `kept`: where its orders lie, if that is a folder of ours.
     `where`: the address at which other machines reach it, if they do.
     """
-    # The refusal of an empty, anonymous order tells what is needed; so does that of a page.
+    # How an empty, anonymous order is refused shows what is needed; so does a page in clear.
     needs_key = _answer_to("POST", f"{url}/api/orders/execute") == HTTPStatus.UNAUTHORIZED
     needs_tls = _answer_to("GET", f"{url}/") == HTTPStatus.MOVED_PERMANENTLY
     headers = ["authorization: Bearer KEY"] * needs_key + [BY_TLS] * needs_tls

@@ -57,7 +57,7 @@ from orders.representation import event_of, order_as_json
 from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
-FRESH_SECONDS = 3  # each process reads them anew as often
+FRESH_SECONDS = 3  # as often as each process reads them
 LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pagination.FIELDS
 
 

@@ -1,4 +1,4 @@
-"""Faults that the simulation can be told to have, each with a probability."""
+"""Faults that the simulation can be set to have, each with a probability."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

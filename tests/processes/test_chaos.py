@@ -121,7 +121,7 @@ def test_of_an_order_without_a_key_it_is_said_that_nothing_was_stored() -> None:
     clients = Clients(0, ANONYMOUS)
     for side in ("sell", "buy"):
         errands = [one for one in errands_of(SHORT) if one.order["side"] == side]
-        sent = [clients._with_a_name(errand.order) for errand in errands for _ in range(2)]
+        sent = [clients.with_a_name(errand.order) for errand in errands for _ in range(2)]
         assert len({name for name, _ in sent}) == len({body["amountIn"] for _, body in sent})
         assert len({name for name, _ in sent}) == 2 * len(errands)
         assert {said_of_order(body).count(NOTHING_STORED) for _, body in sent} == {1}

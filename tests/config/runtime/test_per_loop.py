@@ -32,11 +32,6 @@ class StuckDoor(Door):
             raise
 
 
-@pytest.fixture(autouse=True)
-def nothing_else_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(per_loop, "_all_kept", [])
-
-
 def test_each_loop_has_an_object_of_its_own_and_closes_no_other() -> None:
     door_of_this_loop = once_per_loop(Door)
 

@@ -200,7 +200,7 @@ async def test_a_backlog_counts_what_others_let_in(monkeypatch: pytest.MonkeyPat
         await submit()
     backlog = Backlog(4)
     async with backlog.room(1):  # and looks, while it goes on
-        await backlog._reading.ended()
+        await backlog.close()  # when that look has ended
         with pytest.raises(Overloaded):
             await fail_within(backlog)
     await backlog.close()

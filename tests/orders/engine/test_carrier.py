@@ -90,8 +90,8 @@ class Running:
             thread.join(DEADLINE)
             assert not thread.is_alive()
         wait_for(lambda: self.carrier.is_idle, what="the carrier of a look is done")
-        self.carrier._loop.run_until_complete(close_all())
-        self.carrier._loop.close()
+        self.carrier.loop.run_until_complete(close_all())
+        self.carrier.loop.close()
 
 
 Run = Callable[[ScriptedNetwork], Running]
@@ -548,7 +548,7 @@ def test_orders_of_a_worker_that_is_stuck_are_taken_over_though_it_swallows_all_
     stuck.carry()
     wait_for(lambda: gate.waiting == 2)
     hang = threading.Event()
-    stuck.carrier._loop.call_soon_threadsafe(hang.wait)
+    stuck.carrier.loop.call_soon_threadsafe(hang.wait)
     stuck.carrier.carry({Status.SUBMITTED})  # a bell, taken for the carrier that does not move
     query(EXPIRE)
 
@@ -581,10 +581,11 @@ def test_a_busy_worker_leaves_a_suspect_to_others_for_some_looks(
     )
     named: list[object] = []
     lookout = Lookout(running.carrier)
-    monkeypatch.setattr(lookout, "_carry", lambda _, name: named.append(name))
+    monkeypatch.setattr(running.carrier, "carry", lambda _, name: named.append(name))
     for _ in range(PATIENCE):
         assert named == []
         lookout.look()
+        lookout.wait()
 
     assert named == [(suspect, True)]
     gate.open()

@@ -199,13 +199,23 @@ async def test_an_event_without_a_hint_is_found_by_the_resync(quick_resync: None
 
 
 async def test_a_socket_ahead_of_its_log_goes_on_from_what_a_restored_database_has(
-    quick_resync: None, database: Database, caplog: pytest.LogCaptureFixture
+    quick_resync: None,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    watches: list[Watch] = []
+    watch = Streams.watch
+
+    def kept(streams: Streams, new: Watch) -> None:
+        watches.append(new)
+        watch(streams, new)
+
+    monkeypatch.setattr(Streams, "watch", kept)
     order_id = await submit()
     async with stream(order_id) as socket:
         await socket.message()
-        (watch,) = streams_of_this_loop()._watches
-        watch.sent = 4
+        watches[-1].sent = 4
         await logged(caplog, "back in time")
         await cancel_in_silence(order_id)
         messages, code = await socket.rest()

@@ -14,7 +14,7 @@ from orders.engine.hints import hints_of_this_loop
 from orders.events import Event
 from orders.lifecycle import Status
 from orders.sockets import consumers, protocol, streams
-from orders.sockets.streams import streams_of_this_loop
+from orders.sockets.streams import Streams, Watch, streams_of_this_loop
 from orders.urls import entry_paths
 from tests.support.accounts import Account
 from tests.support.client import (

@@ -26,7 +26,7 @@ from tests.support.database import Database, as_owner
 from tests.support.proxy import proxy_of
 
 SLOW = "SELECT pg_sleep(60)"
-RUNNING = "SELECT FROM pg_stat_activity WHERE query = %s AND state = 'active'"
+RUNNING = "SELECT 1 FROM pg_stat_activity WHERE query = %s AND state = 'active'"
 SOON = 20.0  # seconds: less than PostgreSQL would take, and more than a busy machine does
 
 

@@ -11,7 +11,7 @@ from tests.support.engine import engine, migrated_database
 
 PICTURE = PROJECT / "docs/picture.png"
 AS_DEFAULT = {"SIMULATION_QUOTE_LATENCY": "0.2", "SIMULATION_LANDING_LATENCY": "2-3"}
-WINDOW = {"width": 1280, "height": 400}  # the picture is as high as its orders
+WINDOW = {"width": 1280, "height": 1080}  # as high as three orders
 ORDERS = (  # side, market, what is fixed, amount
     ("buy", "SOL/USDT", "amountIn", "300"),
     ("buy", "JUP/USDC", "amountOut", "250"),
@@ -31,8 +31,8 @@ def main() -> None:
         web = running.web()
         web.post()  # the first one waits for the processes to start
         running.wait_until_all_ended()
-        # As wide as a README is shown.
-        page = browser.new_page(viewport=WINDOW, device_scale_factor=0.75)
+        # As wide as a README is shown, and with times of 24 hours.
+        page = browser.new_page(viewport=WINDOW, device_scale_factor=0.68, locale="en-GB")
         page.goto(f"http://{web.address}/")
         take(page)
 
@@ -41,7 +41,7 @@ def take(page: Page) -> None:
     for order in ORDERS:
         place(page, *order)
     page.locator("[data-status=confirmed]").nth(2).wait_for()
-    page.screenshot(path=PICTURE, full_page=True)
+    page.screenshot(path=PICTURE)
 
 
 def place(page: Page, side: str, market: str, fixed: str, amount: str) -> None:

@@ -174,7 +174,9 @@ def test_a_statement_of_sync_code_that_brings_no_answer_ends_by_itself(
         cursor.execute("SELECT 1")
 
 
-async def test_who_waits_for_a_turn_waits_no_longer_than_told(database_conninfo: str) -> None:
+async def test_a_caller_that_waits_for_a_turn_waits_no_longer_than_told(
+    database_conninfo: str,
+) -> None:
     async with link_to(database_conninfo) as link, link.connection():
         with pytest.raises(psycopg.OperationalError, match="in time"):
             async with link.connection(0.1):

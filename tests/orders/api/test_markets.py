@@ -115,7 +115,7 @@ async def test_a_crowd_of_junk_symbols_costs_a_read_a_second(reads: list[float])
     assert all(gap >= PAUSE for gap in gaps)
 
 
-async def test_who_asks_while_the_tables_are_being_read_waits_for_the_next_read(
+async def test_a_call_while_the_tables_are_being_read_waits_for_the_next_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is being read may have begun before the change that is asked about."""

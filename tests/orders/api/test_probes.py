@@ -167,7 +167,7 @@ async def test_a_process_whose_part_stands_still_says_so_before_it_ends(
     assert (await get("/livez")).status == 200
 
 
-async def test_who_joins_a_look_that_is_given_up_is_told_that_it_took_too_long() -> None:
+async def test_all_that_share_a_look_that_is_given_up_are_told_that_it_took_too_long() -> None:
     """And is not cancelled with it."""
     begun = asyncio.Event()
 

@@ -387,7 +387,7 @@ def test_an_order_whose_lease_was_lost_is_put_down(
     assert query("SELECT status, lease_token FROM orders") == [("submitted", taken.lease_token)]
 
 
-def test_who_is_told_to_stop_finishes_what_ends_within_the_grace(run: Run, gate: Gate) -> None:
+def test_a_carrier_told_to_stop_finishes_what_ends_within_the_grace(run: Run, gate: Gate) -> None:
     store_many(3)
     running = run(gate)
     carrying = running.carry()
@@ -402,7 +402,7 @@ def test_who_is_told_to_stop_finishes_what_ends_within_the_grace(run: Run, gate:
     assert statuses == [("confirmed", 3), ("pending", 1)]
 
 
-def test_who_is_told_to_stop_gives_back_what_does_not_end_within_the_grace(
+def test_a_carrier_told_to_stop_gives_back_what_does_not_end_within_the_grace(
     run: Run, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "STOP_GRACE_SECONDS", 0.1)
@@ -422,7 +422,7 @@ def test_who_is_told_to_stop_gives_back_what_does_not_end_within_the_grace(
     assert_all_confirmed_once(again.network, 3)
 
 
-def test_who_was_told_to_stop_claims_nothing_more(run: Run) -> None:
+def test_a_carrier_that_was_told_to_stop_claims_nothing_more(run: Run) -> None:
     store_many(1)
     running = run(ScriptedNetwork())
     running.carrier.stop()
@@ -458,7 +458,9 @@ def test_a_carrier_that_lingers_hears_the_bell_without_celery(run: Run, queue: Q
     assert_all_confirmed_once(running.network, 3)
 
 
-def test_who_stopped_lingering_leaves_the_bells_to_celery(run: Run, queue: Queue) -> None:
+def test_a_carrier_that_stopped_lingering_leaves_the_bells_to_celery(
+    run: Run, queue: Queue
+) -> None:
     run(ScriptedNetwork()).carry().join(DEADLINE)
     wait_for(lambda: listeners(queue) == 0)
     ring()
@@ -534,7 +536,7 @@ def test_a_worker_that_hears_no_bell_finds_what_is_due(run: Run) -> None:
     assert_all_confirmed_once(running.network, 3)
 
 
-def test_a_look_at_nothing_wakes_nobody(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_at_nothing_wakes_no_carrier(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     running = run(ScriptedNetwork())
     monkeypatch.setattr(running.carrier, "carry", lambda *_: pytest.fail("woken"))
     Lookout(running.carrier).look()

@@ -177,6 +177,14 @@ def value(statement: str, *parameters: Any) -> Any:
     return query(statement, *parameters)[0][0]
 
 
+def carrying_at(run: Run, gate: Gate, count: int) -> tuple[Running, threading.Thread]:
+    """Start a carrier; so many orders stand at the gate, and its thread goes on with them."""
+    running = run(gate)
+    carrying = running.carry()
+    wait_for(lambda: gate.waiting == count)
+    return running, carrying
+
+
 def assert_all_confirmed_once(network: ScriptedNetwork, count: int) -> None:
     orders = load(conninfo(), landed=network.landings.elements())
     assert [order.status for order in orders.values()] == ["confirmed"] * count
@@ -198,9 +206,7 @@ def test_no_more_are_carried_at_once_than_the_setting_says(
 ) -> None:
     monkeypatch.setattr(settings, "ORDER_CONCURRENCY", 4)
     store_many(10)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 4)
+    _, carrying = carrying_at(run, gate, 4)
     assert value(SENT) == 4
     gate.open()
     carrying.join(DEADLINE)
@@ -211,9 +217,7 @@ def test_no_more_are_carried_at_once_than_the_setting_says(
 
 def test_a_second_call_wakes_the_carrier_and_returns_at_once(run: Run, gate: Gate) -> None:
     store_many(1)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 1)
+    running, carrying = carrying_at(run, gate, 1)
     store_many(2)
 
     running.carry().join(DEADLINE)
@@ -251,9 +255,7 @@ def test_a_suspect_is_carried_alone(run: Run, gate: Gate) -> None:
     first, suspect, later = store_many(3)
     query(f"UPDATE orders SET {TRIED_BEFORE} WHERE id <> %s", first)
     query("UPDATE orders SET lost_leases = %s WHERE id = %s", SUSPECT_AFTER, suspect)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 1)
+    running, carrying = carrying_at(run, gate, 1)
 
     running.carry(named=(suspect, True)).join(DEADLINE)
     query("UPDATE orders SET next_check = now() WHERE id = %s", later)
@@ -350,9 +352,7 @@ def test_leases_are_renewed_for_as_long_as_an_order_is_carried(
 ) -> None:
     monkeypatch.setattr(settings, "LEASE_SECONDS", 0.6)
     store_many(3)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 3)
+    _, carrying = carrying_at(run, gate, 3)
     ends = value("SELECT max(lease_until) FROM orders")
     wait_for(lambda: value("SELECT min(lease_until) > %s FROM orders", ends))
 
@@ -370,9 +370,7 @@ def test_an_order_whose_lease_was_lost_is_put_down(
 ) -> None:
     monkeypatch.setattr(settings, "LEASE_SECONDS", 1.0)
     store_many(1)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 1)
+    _, carrying = carrying_at(run, gate, 1)
     monkeypatch.setattr(settings, "LEASE_SECONDS", 60.0)
 
     def take() -> list[ClaimedOrder]:
@@ -389,9 +387,7 @@ def test_an_order_whose_lease_was_lost_is_put_down(
 
 def test_a_carrier_told_to_stop_finishes_what_ends_within_the_grace(run: Run, gate: Gate) -> None:
     store_many(3)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 3)
+    running, carrying = carrying_at(run, gate, 3)
     store_many(1)
 
     running.carrier.stop()
@@ -407,9 +403,7 @@ def test_a_carrier_told_to_stop_gives_back_what_does_not_end_within_the_grace(
 ) -> None:
     monkeypatch.setattr(settings, "STOP_GRACE_SECONDS", 0.1)
     store_many(3)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 3)
+    running, carrying = carrying_at(run, gate, 3)
 
     running.carrier.stop()
     carrying.join(DEADLINE)
@@ -573,9 +567,7 @@ def test_a_busy_worker_leaves_a_suspect_to_others_for_some_looks(
     run: Run, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_many(1)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 1)
+    running, carrying = carrying_at(run, gate, 1)
     (suspect,) = store_many(1)
     query(
         "UPDATE orders SET started_at = created_at, lost_leases = 3 WHERE id = %s",

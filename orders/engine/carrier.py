@@ -56,7 +56,7 @@ class Carrier:
         self._is_taken = False
         self._is_stopping = threading.Event()
         self._when_done: Callable[[], None] = lambda: None
-        self._loop = uvloop.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         self._wanted: set[Status] = set()
         self._named: deque[Named] = deque()
         self._round: Round | None = None
@@ -77,12 +77,12 @@ class Carrier:
             if self._is_stopping.is_set():
                 return
             if self._is_taken:
-                self._loop.call_soon_threadsafe(self._wake)
+                self.loop.call_soon_threadsafe(self._wake)
                 return
             self._is_taken = True
         try:
             while self._has_work():
-                self._loop.run_until_complete(self._carry_round())
+                self.loop.run_until_complete(self._carry_round())
         finally:
             with self._role:
                 self._is_taken = False
@@ -103,7 +103,7 @@ class Carrier:
             self._when_done = when_done
             self._is_stopping.set()
             if self._is_taken:
-                self._loop.call_soon_threadsafe(self._wake)
+                self.loop.call_soon_threadsafe(self._wake)
             else:
                 when_done()
 

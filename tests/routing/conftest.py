@@ -1,13 +1,15 @@
 """Networks on the test database, each as another process would have it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from django.db import transaction
 
+from routing.registry import read_registry
 from routing.simulation.arbitrage import Arbitrage
 from routing.simulation.faults import Faults
 from routing.simulation.pool import SimulatedPool
@@ -42,6 +44,15 @@ async def join(database_conninfo: str) -> AsyncIterator[Join]:
     yield new
     for exchange in exchanges:
         await exchange.close()
+
+
+@pytest.fixture
+def same_registry(db: None) -> Iterator[None]:
+    """Undo what the test did to tokens and markets, and forget what was learnt of it."""
+    before = transaction.savepoint()
+    yield
+    transaction.savepoint_rollback(before)
+    read_registry()
 
 
 @pytest.fixture

@@ -389,6 +389,15 @@ def own_postgres(*, durable: bool = True) -> Iterator[tuple[Server, str]]:
 
 
 @contextmanager
+def whole_engine(database: str, folder: Path) -> Iterator[Engine]:
+    """An engine with a worker and a scheduler."""
+    with engine(database, folder) as running:
+        running.worker()
+        running.scheduler()
+        yield running
+
+
+@contextmanager
 def short_folder() -> Iterator[Path]:
     """A folder whose path leaves room for the name of a unix socket."""
     with tempfile.TemporaryDirectory(prefix="oee-t-", dir="/tmp") as folder:

@@ -11,6 +11,7 @@ import pytest
 from channels.db import database_sync_to_async
 from django.conf import settings
 
+from config.database.conninfo import conninfo
 from orders.api.route_log import route_log
 from orders.api.schema.examples import links
 from orders.engine.execution import Execution, backoff, swap_of
@@ -23,19 +24,21 @@ from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pricing import MAX_ATOMS
 from routing.router import best_route
 from routing.stored_decision import StoredDecision, decision_data
-from routing.tokens import JUP, USDT, Market, Registry
+from routing.tokens import JUP, USDT
 from routing.venue import (
     Bound,
     InsufficientLiquidity,
     Quote,
+    SignedTransaction,
     Swap,
+    TransactionStatus,
     UnsupportedToken,
     Venue,
     VenueUnavailable,
 )
 from routing.venues import Exchange, simulated_exchange
-from tests.support.database import Database, MakeJournal
-from tests.support.samples import move_of, new_order, to_building
+from tests.support.database import Database, MakeJournal, restore_registry, rewrite
+from tests.support.samples import move_of, moved, new_order, to_building
 from tests.support.shapes import assert_shape
 from tests.support.stubs import ScriptedNetwork, Sending, VenueOn, exchange_of
 from tests.support.traded import add_market, add_token, change
@@ -43,7 +46,6 @@ from tests.support.venue_stubs import PoolVenue, StubVenue
 
 DEADLINE = 120.0
 CONFIRMED = ["pending", "routing", "building", "submitted", "confirmed"]
-DIRECT = Market(JUP, USDT, Decimal("0.5"))
 REFUSAL = VenueUnavailable("refuses, as the test wants it")
 
 
@@ -68,6 +70,24 @@ class FaultyVenue(StubVenue):
         if self._faults:
             raise self._faults.pop(0)
         return await super().quote(swap)
+
+
+class Awaiting(ScriptedNetwork):
+    """Answers no send before so many are under way; then what is sent lands."""
+
+    def __init__(self, sends: int) -> None:
+        super().__init__(then=Sending.LANDS)
+        self._missing = sends
+        self.begun, self._are_there = asyncio.Event(), asyncio.Event()
+
+    async def send(self, transaction: SignedTransaction) -> TransactionStatus:
+        self.begun.set()
+        self._missing -= 1
+        if not self._missing:
+            self._are_there.set()
+        async with asyncio.timeout(DEADLINE):
+            await self._are_there.wait()
+        return await super().send(transaction)
 
 
 class Falling(StubVenue):
@@ -103,6 +123,23 @@ async def carry_to_the_end(journal: Journal, execution: Execution, database: Dat
     async with asyncio.timeout(DEADLINE):
         while await database.rows("SELECT 1 FROM orders WHERE finished_at IS NULL"):
             await execution.carry_order(await claim(journal))
+
+
+class Stopped(Exception):
+    """The order was put down at the point that the test has named."""
+
+
+async def carry_until(point: str, execution: Execution, order: ClaimedOrder) -> None:
+    """Do as a carrier would that ends at one of the crash points."""
+
+    def stop(passed: str) -> None:
+        if passed == point:
+            raise Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orders.engine.execution.passing", stop)
+        with pytest.raises(Stopped):
+            await execution.carry_order(order)
 
 
 async def executed(
@@ -472,20 +509,25 @@ async def test_an_order_for_a_fixed_output_is_bounded_by_its_input(
 # Resuming
 
 
-@pytest.mark.parametrize("reached", ["routing", "building", "submitted"])
+@pytest.mark.parametrize(
+    ("point", "reached"),
+    [
+        ("after_claim", "routing"),
+        ("after_building", "building"),
+        ("after_submitted", "submitted"),
+    ],
+)
 async def test_an_order_found_in_any_status_is_carried_on_from_there(
-    make_journal: MakeJournal, database: Database, reached: str
+    make_journal: MakeJournal, database: Database, point: str, reached: str
 ) -> None:
     lost, journal, network = make_journal(), make_journal(), lands()
     order_id = await accepted(lost)
     order = await claim(lost)
     venues = [StubVenue("raydium"), StubVenue("meteora")]
     execution = Execution(lost, exchange_of(network, venues))
-    if reached != "routing":
-        routed, legs = await execution._route(order, swap_of(order))
-        if reached == "submitted":
-            await execution._build_and_submit(routed, swap_of(order), legs)
+    await carry_until(point, execution, order)
     before = await database.log(order_id)
+    assert before[-1][0] == reached
     await database.expire_lease(order_id)
 
     again = await claim(journal)
@@ -504,7 +546,7 @@ async def test_a_decision_once_stored_is_kept_by_the_next_carrier(
     order_id = await accepted(journal)
     order = await claim(journal)
     best = [StubVenue("raydium", "101"), StubVenue("meteora", "100")]
-    await Execution(journal, exchange_of(network, best))._route(order, swap_of(order))
+    await carry_until("after_building", Execution(journal, exchange_of(network, best)), order)
     await database.expire_lease(order_id)
 
     other = [StubVenue("raydium", "100"), StubVenue("meteora", "101")]
@@ -539,20 +581,19 @@ async def test_two_holders_of_one_order_at_once_execute_it_once(
 async def test_two_processes_that_settle_one_transaction_send_the_same_bytes_and_one_confirms(
     make_journal: MakeJournal, database: Database
 ) -> None:
-    network = ScriptedNetwork()
+    network = Awaiting(sends=2)
     stale, current = make_journal(), make_journal()
     order_id = await accepted(stale)
-    order = await claim(stale)
-    execution = Execution(stale, exchange_of(network))
-    routed, legs = await execution._route(order, swap_of(order))
-    submitted = await execution._build_and_submit(routed, swap_of(order), legs)
+    first = asyncio.create_task(
+        Execution(stale, exchange_of(network)).carry_order(await claim(stale))
+    )
+    async with asyncio.timeout(DEADLINE):
+        await network.begun.wait()
     await database.expire_lease(order_id)
-    again = await claim(current)
-    network.then = Sending.LANDS
 
     found = await asyncio.gather(
-        execution.carry_order(submitted),
-        Execution(current, exchange_of(network)).carry_order(again),
+        first,
+        Execution(current, exchange_of(network)).carry_order(await claim(current)),
         return_exceptions=True,
     )
 
@@ -581,12 +622,15 @@ async def test_a_cancelled_order_in_building_is_never_sent(
     network = lands()
     order_id = await accepted(journal)
     order = await claim(journal)
-    execution = Execution(journal, exchange_of(network))
-    routed, legs = await execution._route(order, swap_of(order))
-    await journal.advance(move_of(routed, Status.CANCELLED))
+
+    class Cancelling(StubVenue):
+        async def build(self, *asked: Any) -> SignedTransaction:
+            in_building = moved(order, to_building(order))
+            await journal.advance(move_of(in_building, Status.CANCELLED))
+            return await super().build(*asked)
 
     with pytest.raises(Overtaken):
-        await execution._build_and_submit(routed, swap_of(order), legs)
+        await Execution(journal, exchange_of(network, [Cancelling("raydium")])).carry_order(order)
 
     assert not network.sent
     assert await database.order(order_id, "status") == "cancelled"
@@ -651,7 +695,10 @@ async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
     order_id = await accepted(journal, amount_in=LARGE)
     order = await claim(journal)
     exchange = exchange_of(network, venues_with_pools())
-    _, legs = await Execution(journal, exchange)._route(order, swap_of(order))
+    await carry_until("after_building", Execution(journal, exchange), order)
+    data = await journal.last_data(order_id, Status.BUILDING)
+    decided = StoredDecision(data, order.base, order.quote, order.side)
+    legs = decided.route(swap_of(order), registry.registry())
     await database.expire_lease(order_id)
 
     other = make_journal()
@@ -661,9 +708,7 @@ async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
     assert [leg[1:3] for leg in orjson.loads(sent.payload)["legs"]] == [
         [leg.quote.amount_in, leg.quote.amount_out] for leg in legs
     ]
-    data = await journal.last_data(order_id, Status.BUILDING)
-    stored = StoredDecision(data, order.base, order.quote, order.side)
-    assert stored.route(swap_of(order), registry.registry()) == legs
+    assert [leg.venue for leg in legs] == ["raydium", "meteora"]
 
 
 async def test_what_an_order_asks_of_its_route_holds_for_every_attempt(
@@ -842,17 +887,26 @@ async def test_an_order_keeps_its_two_hops_when_its_pair_gets_pools_the_other_wa
     }
 
 
+async def know_only_jup_and_usdt() -> None:
+    """Have the other tokens and markets be younger than our copy."""
+    rewrite(conninfo(), "TRUNCATE tokens, markets RESTART IDENTITY")
+    add_token("JUP", JUP.decimals)
+    add_token("USDT", USDT.decimals)
+    add_market("JUP", "USDT")
+    await registry.read_again()
+    restore_registry(conninfo())
+
+
+@pytest.mark.usefixtures("own_registry")
 async def test_an_order_of_two_hops_that_is_taken_over_knows_its_legs(
     journal: Journal, database: Database, exchange: Exchange
 ) -> None:
     """The decision stands in the log, and its markets may be younger than our copy."""
     order_id = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
     order = await claim(journal)
-    taken, _ = await Execution(journal, exchange)._route(order, swap_of(order))
-    whole, registry._copy = registry._copy, registry.Copy(Registry([JUP, USDT], [DIRECT]), ())
-    try:
-        await Execution(journal, exchange).carry_order(taken)
-    finally:
-        registry._copy = whole
+    await carry_until("after_building", Execution(journal, exchange), order)
+    await database.expire_lease(order_id)
+    await know_only_jup_and_usdt()
+    await Execution(journal, exchange).carry_order(await claim(journal))
 
     assert await statuses(database, order_id) == CONFIRMED

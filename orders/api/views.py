@@ -41,7 +41,6 @@ from orders.api.problems import (
     TooManyRequests,
     is_database_away,
 )
-from orders.api.route_log import route_log
 from orders.api.schema import openapi
 from orders.api.serializers import (
     InvalidOrder,
@@ -56,7 +55,7 @@ from orders.events import timestamp
 from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order, OrderEvent
 from orders.monitoring import health
-from orders.representation import event_of, order_as_json
+from orders.representation import event_of, order_as_json, route_log
 from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."

@@ -11,13 +11,13 @@ import pytest
 from channels.db import database_sync_to_async
 from django.conf import settings
 
-from orders.api.route_log import route_log
 from orders.api.schema.examples import links
 from orders.engine.execution import Execution, backoff, swap_of
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder, Overtaken
 from orders.lifecycle import ACTIVE, Status
 from orders.models import Order
+from orders.representation import route_log
 from routing import registry
 from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pricing import MAX_ATOMS

@@ -1,7 +1,7 @@
 """The ASGI application: HTTP to Django, WebSockets to the consumers, static files from the apps."""
 
 import os
-from typing import cast
+from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
 
@@ -19,17 +19,25 @@ from config.http.privacy import with_privacy
 from config.http.request_ids import with_request_id
 from config.http.socket_origin import OwnOrigins, PlainNames
 from config.http.static_files import StaticFiles
+from orders.api.entry import answer_plainly
 from orders.processes.web import lifespan
 from orders.sockets.urls import websocket_routes
 from orders.urls import entry_paths, probe_paths
 
 pages = PlainNames(StaticFiles(django_application))
-entry = EntryHandler(pages, frozenset(entry_paths()), frozenset(probe_paths()))
-routed = ProtocolTypeRouter(
-    {
-        "http": with_cors(with_privacy(limit_body(cast(Application, entry)))),
-        "websocket": KnownHosts(OwnOrigins(BoundedSockets(URLRouter(websocket_routes)))),
-        "lifespan": lifespan,
-    }
-)
-application = with_client(with_request_id(routed))
+
+
+def surrounded(entry: EntryHandler) -> Any:
+    """Return the application around what takes orders and passes on the rest."""
+    routed = ProtocolTypeRouter(
+        {
+            "http": with_cors(with_privacy(limit_body(cast(Application, entry)))),
+            "websocket": KnownHosts(OwnOrigins(BoundedSockets(URLRouter(websocket_routes)))),
+            "lifespan": lifespan,
+        }
+    )
+    return with_client(with_request_id(routed))
+
+
+paths, probes = frozenset(entry_paths()), frozenset(probe_paths())
+application = surrounded(EntryHandler(pages, paths, probes, answer_plainly))

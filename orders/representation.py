@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from itertools import groupby
 from typing import Any, Protocol
 
 from orders.events import Event, timestamp
@@ -9,6 +10,7 @@ from orders.lifecycle import Status
 from orders.models import Order, OrderEvent
 from routing.pricing import execution_price
 from routing.registry import look_up
+from routing.stored_decision import StoredDecision
 from routing.tokens import Token
 from routing.venue import Side
 from routing.venues import LABELS
@@ -155,3 +157,44 @@ def event_of(row: OrderEvent) -> Event:
     return Event(
         str(row.order_id), row.seq, Status(row.status), row.attempt, row.message, row.at, row.data
     )
+
+
+def route_log(order: Order) -> dict[str, Any]:
+    """Return how an order was routed, attempt by attempt: all decisions of its log, oldest first.
+
+    The latest of those that were carried out is the `route`; None before the first.
+    """
+    events = order.events.filter(attempt__gt=0).order_by("seq")
+    built = [event for event in events if event.status == Status.BUILDING]
+    return {
+        "orderId": str(order.id),
+        "status": order.status,
+        "route": _decision(order, built[-1]) if built else None,
+        "attempts": [
+            _attempt(order, number, list(rows))
+            for number, rows in groupby(events, key=lambda event: event.attempt)
+        ],
+    }
+
+
+def _attempt(order: Order, number: int, events: list[OrderEvent]) -> dict[str, Any]:
+    faults = [event.data for event in events if "failureCode" in event.data]
+    fault: dict[str, Any] = faults[0] if faults else {}
+    decisions = [(event.at, data) for event in events if (data := _decision(order, event))]
+    decided_at, decision = decisions[0] if decisions else (None, None)
+    return {
+        "attempt": number,
+        "startedAt": timestamp(events[0].at),
+        "decidedAt": timestamp(decided_at) if decided_at else None,
+        "decision": decision,
+        "dropped": (decision or fault).get("dropped", []),
+        "failureCode": fault.get("failureCode"),
+        "reason": fault.get("reason"),
+    }
+
+
+def _decision(order: Order, event: OrderEvent) -> dict[str, Any] | None:
+    """Return what an event stores of a decision; one that broke the bound is in the fault's."""
+    is_built = event.status == Status.BUILDING
+    data: dict[str, Any] | None = event.data if is_built else event.data.get("decision")
+    return data and StoredDecision(data, order.base, order.quote, order.side).data

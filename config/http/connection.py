@@ -30,6 +30,7 @@ from config.runtime.counters import counts
 logger = logging.getLogger(__name__)
 
 KEY = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
+INTERIM = b"HTTP/1.1 100"  # "go on", before the answer
 MAX_HEAD = 65_536  # bytes; browsers send a few thousand
 REQUEST_SECONDS = 10.0  # for a request to come, whole
 ANSWER_SECONDS = 30.0  # for a client to take something of its answer
@@ -59,6 +60,35 @@ NO_KEY = Refusal(400, "bad_handshake", "A handshake needs one Sec-WebSocket-Key 
 OTHER_VERSION = Refusal(
     426, "websocket_version", "WebSockets are served in version 13.", VERSION_HEADERS
 )
+
+
+class OnePiece:
+    """What an answer is written to: its head leaves with the first piece of its body.
+
+    Two writes are two packets, each as dear as reading an order.
+    """
+
+    __slots__ = ("_head", "_is_head_due", "_transport")
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._head = b""
+        self._is_head_due = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._is_head_due and not data.startswith(INTERIM):
+            self._is_head_due, self._head = False, data
+            return
+        head, self._head = self._head, b""
+        self._transport.writelines((head, data)) if head else self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self.write(b"")
+        self._transport.close()
 
 
 class Refused(Exception):
@@ -155,6 +185,9 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         if not self.parser.should_upgrade():
             self.headers = []  # trailers come here, which are no headers of the request
+            if self.parser.get_method() != b"HEAD":  # its answer has no body to go with
+                cycle: Any = self.cycle
+                cycle.transport = OnePiece(self.transport)
 
     def on_message_complete(self) -> None:
         self._unheard = 0

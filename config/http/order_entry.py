@@ -7,11 +7,15 @@ a Host that is written as Django reads it. Everything else, and every other path
 way. Probes go the short way because a prober calls us by whatever address it knows, and the stock
 way refuses an address that is not in ALLOWED_HOSTS. The short way, too, refuses a name that is not
 ours: a site could point that name at this machine.
+
+Whoever makes the handler may give a function that answers orders without Django's requests and
+responses (`answer`). It is asked first, and what it leaves goes through Django.
 """
 
 import io
 import re
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import RequestAborted
@@ -26,19 +30,36 @@ from config.http.door import STRANGE_HOST, is_by_address, is_served
 USUAL_HOST = re.compile(rb"[A-Za-z0-9.-]+(:[0-9]+)?").fullmatch
 
 
+class Answer(NamedTuple):
+    """A whole answer, as a server writes it."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+Answering = Callable[[Any, bytes], Awaitable[Answer | None]]
+"""What may answer a request, given its scope and its body; None: it leaves it to Django."""
+
+
 class EntryHandler(ASGIHandler):
     """Serves `paths` to API clients, and `probes` to everybody, without middleware or signals.
 
-    The rest goes to `stock`.
+    The rest goes to `stock`. `answer` may answer what is sent to `paths`, and returns None if not.
 
     A client that hangs up is not listened for here: an order that was sent is stored.
     """
 
     def __init__(
-        self, stock: Any, paths: frozenset[str], probes: frozenset[str] = frozenset()
+        self,
+        stock: Any,
+        paths: frozenset[str],
+        probes: frozenset[str] = frozenset(),
+        answer: Answering | None = None,
     ) -> None:
         super().__init__()
         self._stock = stock
+        self._answer = answer
         self._paths = paths
         self._probes = probes
         self._views: dict[str, ResolverMatch] = {}
@@ -58,7 +79,7 @@ class EntryHandler(ASGIHandler):
         if is_probe and not (is_served(scope) or is_by_address(scope)):
             await STRANGE_HOST.send(send, receive)
         elif is_entry or is_probe:
-            await self._handle_entry(scope, receive, send)
+            await self._handle(scope, receive, send, self._answer if is_entry else None)
         else:
             await self._stock(scope, receive, send)
 
@@ -70,17 +91,6 @@ class EntryHandler(ASGIHandler):
         request.resolver_match = view
         return view
 
-    async def read_body(self, receive: Any) -> io.BytesIO:
-        """Read a body; `limit_body` has checked its size."""
-        pieces, has_more = [], True
-        while has_more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RequestAborted
-            pieces.append(message.get("body", b""))
-            has_more = message.get("more_body", False)
-        return io.BytesIO(b"".join(pieces))
-
     async def send_response(self, response: HttpResponseBase, send: Any) -> None:
         """Send an answer in one piece; none of these has cookies."""
         if response.streaming or response.cookies:
@@ -89,22 +99,57 @@ class EntryHandler(ASGIHandler):
         headers = [
             (name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()
         ]
-        start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
-        await send(start)
         content: bytes = response.content  # type: ignore[attr-defined]  # as it does not stream
-        await send({"type": "http.response.body", "body": content})
+        await send_whole(Answer(response.status_code, headers, content), send)
 
-    async def _handle_entry(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _handle(self, scope: Any, receive: Any, send: Any, answer: Answering | None) -> None:
         try:
-            body = await self.read_body(receive)
+            body = await whole_body(receive)
         except RequestAborted:
             return
-        with body:
-            set_script_prefix(settings.FORCE_SCRIPT_NAME or "/")
-            request, refusal = self.create_request(scope, body)
-            chain: Any = self._middleware_chain
+        chain: Any = self._middleware_chain
+        if answer is not None:
+            try:
+                found = await answer(scope, body)
+            except Exception as error:  # noqa: BLE001  # it rises again, where Django answers bugs
+                chain = convert_exception_to_response(_raising(error))
+            else:
+                if found is not None:
+                    await send_whole(found, send)
+                    return
+        set_script_prefix(settings.FORCE_SCRIPT_NAME or "/")
+        with io.BytesIO(body) as stream:
+            request, refusal = self.create_request(scope, stream)
             response = await chain(request) if request is not None else refusal
             await self.send_response(response, send)  # type: ignore[arg-type]  # one is not None
+
+
+def _raising(error: Exception) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
+    async def view(_: HttpRequest) -> HttpResponseBase:
+        raise error
+
+    return view
+
+
+async def whole_body(receive: Any) -> bytes:
+    """Read a body; `limit_body` has checked its size.
+
+    :raises RequestAborted: the client has gone.
+    """
+    pieces, has_more = [], True
+    while has_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        pieces.append(message.get("body", b""))
+        has_more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+async def send_whole(answer: Answer, send: Any) -> None:
+    start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 def is_api_client(scope: Any) -> bool:

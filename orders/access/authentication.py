@@ -82,13 +82,17 @@ class MayAct(permissions.BasePermission):
         :raises NotAuthenticated: answered with 401.
         :raises InsufficientScope: answered with 403.
         """
-        principal = principal_of(request)
-        if principal.owner is None and not settings.ALLOW_ANONYMOUS_ORDERS:
-            raise exceptions.NotAuthenticated(WHO_ARE_YOU)
         scope = READ if request.method in permissions.SAFE_METHODS else TRADE
-        if not principal.may(scope):
-            raise InsufficientScope(scope)
+        check_scope(principal_of(request), scope)
         return True
+
+
+def check_scope(principal: Principal, scope: str) -> None:
+    """:raises NotAuthenticated, InsufficientScope: as MayAct.has_permission."""
+    if principal.owner is None and not settings.ALLOW_ANONYMOUS_ORDERS:
+        raise exceptions.NotAuthenticated(WHO_ARE_YOU)
+    if not principal.may(scope):
+        raise InsufficientScope(scope)
 
 
 class IsAccount(permissions.BasePermission):
@@ -128,13 +132,20 @@ async def authenticate_program(request: Request) -> None:
     header = request.META.get("HTTP_AUTHORIZATION")
     if header is None:
         return
-    try:
-        secret = bearer_secret(header)
-        principal = await accounts_of_this_loop().holder_of(secret, client_of(request))
-    except NotAuthenticated as refused:
-        tell_of_refusal(refused, request)
-        raise exceptions.AuthenticationFailed(str(refused)) from None
+    principal = await holder_of_key(header, client_of(request), request)
     request.user, request.auth = cast(Any, KeyHolder(principal.owner)), principal
+
+
+async def holder_of_key(header: str, client: str, source: Request | dict[str, Any]) -> Principal:
+    """Return for whom the key in an Authorization header acts; `source` is what it came with.
+
+    :raises AuthenticationFailed, psycopg.Error: as `authenticate_program`.
+    """
+    try:
+        return await accounts_of_this_loop().holder_of(bearer_secret(header), client)
+    except NotAuthenticated as refused:
+        tell_of_refusal(refused, source)
+        raise exceptions.AuthenticationFailed(str(refused)) from None
 
 
 async def authenticate_socket(scope: dict[str, Any]) -> Principal:

@@ -55,7 +55,12 @@ class ExactJSONParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
-        try:
-            return parse_json(stream.read())
-        except MalformedJSON as error:
-            raise ParseError(f"The body is not valid JSON: {error}.") from None
+        return parse_body(stream.read())
+
+
+def parse_body(body: bytes) -> Any:
+    """:raises ParseError: answered with 400."""
+    try:
+        return parse_json(body)
+    except MalformedJSON as error:
+        raise ParseError(f"The body is not valid JSON: {error}.") from None

@@ -3,6 +3,7 @@
 import logging
 import math
 import sys
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -228,20 +229,34 @@ def invalid_fields(error: exceptions.ValidationError) -> Problem:
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """Translate an exception into a problem (DRF's EXCEPTION_HANDLER). None: a bug, let it rise."""
+    if isinstance(error, exceptions.MethodNotAllowed) and not names_an_order(context):
+        error = exceptions.NotFound(said_of_path(context["request"].path))
+    found = answer_to(error, lambda: said_of_absence(context))
+    if found is None:
+        return None
+    data, headers = found
+    return Response(data, status=data["status"], headers=headers)
+
+
+def answer_to(
+    error: Exception, said_of_absence: Callable[[], str]
+) -> tuple[Problem, dict[str, str]] | None:
+    """Return the problem of an exception, and its headers. None: a bug, let it rise.
+
+    `said_of_absence` is asked what is true of the request where the database does not answer.
+    """
     headers: dict[str, str] = {}
     if (refused := refusal(error)) is not None:
         if "retryAfter" in refused:
             headers["Retry-After"] = str(refused["retryAfter"])
-        return Response(refused, status=refused["status"], headers=headers)
+        return refused, headers
     if is_database_away(error):
         logger.warning("the database does not answer: %s", error)
-        error = DatabaseUnavailable(said_of_absence(context))
+        error = DatabaseUnavailable(said_of_absence())
     if isinstance(error, DatabaseUnavailable | CancellationUnknown):
         headers["Retry-After"] = "1"
     if isinstance(error, Http404):
         error = exceptions.NotFound()
-    if isinstance(error, exceptions.MethodNotAllowed) and not names_an_order(context):
-        error = exceptions.NotFound(said_of_path(context["request"].path))
     if isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
     if not isinstance(error, exceptions.APIException):
@@ -257,7 +272,7 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
         data["orderId"] = error.order_id
     if (challenge := getattr(error, "auth_header", None)) is not None:
         headers["WWW-Authenticate"] = challenge
-    return Response(data, status=error.status_code, headers=headers)
+    return data, headers
 
 
 def names_an_order(context: dict[str, Any]) -> bool:

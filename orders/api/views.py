@@ -1,6 +1,7 @@
 """The REST API's views: each translates the request, makes one call, and translates the answer."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -21,6 +22,7 @@ from orders.access.admission import ShareIsFull, allowance_of, sender_of
 from orders.access.authentication import (
     IsAccount,
     SessionAuthentication,
+    client_of,
     principal_of,
     tell_of_limit,
 )
@@ -28,6 +30,7 @@ from orders.access.read_limits import cost_of_list
 from orders.access.tickets import TooManyTickets, issue_ticket
 from orders.api import dialects, filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
+from orders.api.dialects import Canonical
 from orders.api.fields import idempotency_key_of, whole_number
 from orders.api.markets import etag_of, markets_as_json
 from orders.api.parsers import ExactJSONParser
@@ -38,7 +41,6 @@ from orders.api.problems import (
     TooManyRequests,
     is_database_away,
 )
-from orders.api.route_log import route_log
 from orders.api.schema import openapi
 from orders.api.serializers import (
     InvalidOrder,
@@ -53,7 +55,7 @@ from orders.events import timestamp
 from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order, OrderEvent
 from orders.monitoring import health
-from orders.representation import event_of, order_as_json
+from orders.representation import event_of, order_as_json, route_log
 from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
@@ -85,24 +87,18 @@ class OrdersView(AsyncAPIView):
         return await sync_to_async(self._list)(request)
 
     async def post(self, request: Request) -> Response:
-        refuse_clear_text(request)
+        refuse_clear_text(is_secure=request.is_secure())
         filters.check_names(request, set())
         key = idempotency_key_of(headers_of(request))
         sent = await self._read(request)
         meant = translate(sent)
         self.sent = meant.body if isinstance(meant.body, dict) else None
-        site = site_of(request)  # before anything is stored: it refuses a foreign Host
-        try:
-            order, _, is_replay = await self._submit(request, meant.body, key)
-        except InvalidOrder as refused:
-            raise as_written(refused, sent, meant) from None
-        marker = {"Idempotent-Replayed": "true"} if is_replay else {}
-        answer = order | {"links": links(request, site, order["orderId"], Status.PENDING)}
-        return Response(
-            told(request, answer, meant.ignored),
-            status=status.HTTP_200_OK if is_replay else status.HTTP_201_CREATED,
-            headers={"Location": f"/api/orders/{order['orderId']}", **marker},
-        )
+        site = site_of(request)  # before anything is stored: refuses a Host that is not ours
+        sender = Sender(principal_of(request), client_of(request), request, self.headers)
+        taken = await take_order(sent, meant, key, sender)
+        found = links(site, taken.order["orderId"], Status.PENDING, is_staff=request.user.is_staff)
+        answer = told(request, taken.order | {"links": found}, meant.ignored)
+        return Response(answer, status=taken.status, headers=taken.headers)
 
     async def _read(self, request: Request) -> Any:
         if not is_form(request):
@@ -110,38 +106,6 @@ class OrdersView(AsyncAPIView):
         if hasattr(request._request, "session"):
             return await sync_to_async(read_form)(request)
         raise UnsupportedMediaType(request.content_type or "none", JSON_WANTED)
-
-    async def _submit(self, request: Request, sent: Any, key: str | None) -> submission.Submitted:
-        """Return the stored order that this one repeats, or take a new one within the limits."""
-        principal = principal_of(request)
-        name = (self.sent or {}).get("clientOrderId")
-        before = await submission.accepted_before(principal.owner, key, name)
-        if before is not None:
-            if (known := submission.recognise(sent, before)) is not None:
-                return known
-            repeated = await read_repeated_order(sent, before)
-            return submission.repeat_order(repeated, principal.owner, key, before)
-        await self._admit(request, principal)
-        try:
-            return await submission.submit_order(
-                await read_order(sent),
-                principal.owner,
-                stranger=sender_of(principal, request.META.get("REMOTE_ADDR", "")),
-                idempotency_key=key,
-                sent=sent,
-            )
-        except ShareIsFull:
-            tell_of_limit("waiting", request, principal)
-            raise
-
-    async def _admit(self, request: Request, principal: Principal) -> None:
-        """:raises TooManyRequests: the account's limit is reached."""
-        allowance = await allowance_of(principal, request.META.get("REMOTE_ADDR", ""))
-        if allowance is not None:
-            self.headers |= allowance.headers()
-            if allowance.wait:
-                tell_of_limit("orders", request, principal)
-                raise TooManyRequests(allowance.wait)
 
     def cost_of(self, request: Request) -> int:
         return cost_of_list(request.query_params.dict())
@@ -187,7 +151,7 @@ class EventsView(ProblemAPIView):
                 "orderId": str(order.id),
                 "status": order.status,
                 "events": [event_of(row).as_message() for row in events],
-                "links": links(request, site_of(request), str(order.id), Status(order.status)),
+                "links": links_of(request, order),
             }
         )
 
@@ -201,8 +165,7 @@ class RouteView(ProblemAPIView):
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
         order = find_order(request, order_id)
-        found = links(request, site_of(request), str(order.id), Status(order.status))
-        return Response(route_log(order) | {"links": found})
+        return Response(route_log(order) | {"links": links_of(request, order)})
 
 
 class CancelView(ProblemAPIView):
@@ -289,9 +252,78 @@ class HealthView(AsyncAPIView):
         return Response(report, status=code)
 
 
-def refuse_clear_text(request: Request) -> None:
-    """:raises HttpsRequired: an order came in clear text, which is not allowed."""
-    if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+@dataclass(slots=True)
+class Sender:
+    """Who sends an order, from which address, and with which request."""
+
+    principal: Principal
+    client: str
+    source: Request | dict[str, Any]
+    headers: dict[str, str]
+    """Of the answer, also of a refusal: what the limit says is added here."""
+
+
+class Taken(NamedTuple):
+    """An order that was taken, now or before, and how that is answered."""
+
+    order: dict[str, Any]
+    status: int
+    headers: dict[str, str]
+
+
+async def take_order(sent: Any, meant: Canonical, key: str | None, sender: Sender) -> Taken:
+    """Take an order that came by REST, whichever way; `meant` is what was sent, in our names.
+
+    :raises InvalidOrder: it is no order; told in the names that were sent.
+    :raises TooManyRequests: the limit of the account is reached.
+    :raises Exception: what `submission.submit_order` and `read_order` raise.
+    """
+    try:
+        order, _, is_replay = await _submit(meant.body, key, sender)
+    except InvalidOrder as refused:
+        raise as_written(refused, sent, meant) from None
+    marker = {"Idempotent-Replayed": "true"} if is_replay else {}
+    headers = {"Location": f"/api/orders/{order['orderId']}", **marker}
+    return Taken(order, status.HTTP_200_OK if is_replay else status.HTTP_201_CREATED, headers)
+
+
+async def _submit(sent: Any, key: str | None, sender: Sender) -> submission.Submitted:
+    """Find the order that is repeated, or take a new one, if as many may be sent."""
+    principal = sender.principal
+    name = sent.get("clientOrderId") if isinstance(sent, dict) else None
+    before = await submission.accepted_before(principal.owner, key, name)
+    if before is not None:
+        if (known := submission.recognise(sent, before)) is not None:
+            return known
+        repeated = await read_repeated_order(sent, before)
+        return submission.repeat_order(repeated, principal.owner, key, before)
+    await _admit(sender)
+    try:
+        return await submission.submit_order(
+            await read_order(sent),
+            principal.owner,
+            stranger=sender_of(principal, sender.client),
+            idempotency_key=key,
+            sent=sent,
+        )
+    except ShareIsFull:
+        tell_of_limit("waiting", sender.source, principal)
+        raise
+
+
+async def _admit(sender: Sender) -> None:
+    """:raises TooManyRequests: the limit of the account is reached."""
+    allowance = await allowance_of(sender.principal, sender.client)
+    if allowance is not None:
+        sender.headers |= allowance.headers()
+        if allowance.wait:
+            tell_of_limit("orders", sender.source, sender.principal)
+            raise TooManyRequests(allowance.wait)
+
+
+def refuse_clear_text(*, is_secure: bool) -> None:
+    """:raises HttpsRequired: an order came in clear text, and may not."""
+    if settings.SECURE_SSL_REDIRECT and not is_secure:
         raise HttpsRequired
 
 
@@ -320,8 +352,7 @@ def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
 
 
 def shown(request: Request, order: Order) -> dict[str, Any]:
-    found = links(request, site_of(request), str(order.id), Status(order.status))
-    return order_as_json(order) | {"links": found}
+    return order_as_json(order) | {"links": links_of(request, order)}
 
 
 def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -335,8 +366,16 @@ def site_of(request: Request) -> str:
     return f"{asked.scheme}://{asked.get_host()}"
 
 
-def links(request: Request, site: str, order_id: str, order_status: Status) -> dict[str, str]:
-    """Return the whole URLs of an order's further pages; of the admin only for its users."""
+def links_of(request: Request, order: Order) -> dict[str, str]:
+    """:raises DisallowedHost: answered with 400."""
+    is_staff = request.user.is_staff
+    return links(site_of(request), str(order.id), Status(order.status), is_staff=is_staff)
+
+
+def links(
+    site: str, order_id: str, order_status: Status, *, is_staff: bool = False
+) -> dict[str, str]:
+    """Return where an order's reader may go on, as whole URLs; to the admin, if they may enter."""
     order = f"{site}/api/orders/{order_id}"
     stream = f"{site.replace('http', 'ws', 1)}/ws/orders/{order_id}"
     found = {
@@ -347,7 +386,7 @@ def links(request: Request, site: str, order_id: str, order_status: Status) -> d
     }
     if order_status in CANCELLABLE:
         found["cancel"] = f"{order}/cancel"
-    if request.user.is_staff:
+    if is_staff:
         found["admin"] = site + reverse("admin:orders_order_change", args=[order_id])
     return found | {"orders": f"{site}/api/orders"}
 

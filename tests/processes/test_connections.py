@@ -112,6 +112,22 @@ def login_page(client: Wire, path: str, host: bytes) -> tuple[bytes, str]:
     return f"cookie: {page.headers['set-cookie'].partition(';')[0]}\r\n".encode(), token
 
 
+# Answers
+
+
+def test_an_answer_without_a_body_comes_as_soon_as_any_other(client: Wire) -> None:
+    client.send(head("GET /api/markets"))
+    tag = client.answer().headers["etag"].encode()
+    for asked in (
+        head("HEAD /api/markets"),
+        head("GET /api/markets", b"if-none-match: %s\r\n" % tag),
+    ):
+        client.send(asked)
+        assert client.line_until(b"\r\n\r\n").startswith((b"HTTP/1.1 200", b"HTTP/1.1 304"))
+    client.send(post())
+    assert client.answer().status == 201
+
+
 # Bodies
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import psycopg
@@ -40,6 +40,14 @@ class Answer:
         return self.body.decode()
 
 
+class Exchange(NamedTuple):
+    """An answer as it was sent."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
 async def request(
     method: str,
     path: str,
@@ -51,6 +59,21 @@ async def request(
 
     Headers are named as arguments, `content_type="text/plain"`, or come as `lines`, as they are.
     """
+    status, told, received = await exchange(application, method, path, body, lines, **headers)
+    found = [(name.decode().lower(), value.decode("latin-1")) for name, value in told]
+    cookies = [line.partition(";")[0].split("=", 1) for name, line in found if name == "set-cookie"]
+    return Answer(status, dict(found), dict(cookies), received)
+
+
+async def exchange(
+    asked: Any,
+    method: str,
+    path: str,
+    body: bytes | Iterable[bytes] = b"",
+    lines: Iterable[tuple[bytes, bytes]] = (),
+    **headers: str,
+) -> Exchange:
+    """Send one request, as `request` does, to this ASGI application."""
     target, _, query = path.partition("?")
     pieces = [body] if isinstance(body, bytes) else list(body)
     sent = {"host": HOST, **CREDENTIALS, **headers}
@@ -73,7 +96,7 @@ async def request(
         "client": ("127.0.0.1", 50_000),
         "server": (HOST, 80),
     }
-    browser = ApplicationCommunicator(application, scope)
+    browser = ApplicationCommunicator(asked, scope)
     for number, piece in enumerate(pieces, start=1):
         more = number < len(pieces)
         await browser.send_input({"type": "http.request", "body": piece, "more_body": more})
@@ -85,9 +108,7 @@ async def request(
         if not part.get("more_body"):
             break
     await browser.wait(PATIENCE)
-    found = [(name.decode().lower(), value.decode("latin-1")) for name, value in start["headers"]]
-    cookies = [line.partition(";")[0].split("=", 1) for name, line in found if name == "set-cookie"]
-    return Answer(start["status"], dict(found), dict(cookies), received)
+    return Exchange(start["status"], list(start["headers"]), received)
 
 
 async def get(path: str, **headers: str) -> Answer:

@@ -350,16 +350,16 @@ async def test_who_asks_for_problems_alone_gets_json(accept: str) -> None:
     assert_problem(await post("/execute", {"amount": -1}, accept=accept), 400, "invalid_order")
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        *({"tokenIn": "\u017fOL"}, {"tokenIn": "\u00a0SOL"}, {"tokenOut": "\uff35SDC"}),
-        *({"type": "mar\u212aet"}, {"side": "\u017fell"}, {"amountIn": "\u20031.5"}),
-        *({"amountIn": "\u0661"}, {"venues": ["raydium\u2003"]}, {"tokenIn": "SOL\u0000"}),
-        *({"tokenIn": "\ud800"}, {"clientOrderId": "\ud800"}, {"amountIn": "1\udfff"}),
-        *({"venues": ["\ud800"]}, {"\u0000": 1}, {"clientOrderId": "\u0000"}),
-    ],
-)
+LOOK_ALIKES: list[dict[str, Any]] = [
+    *({"tokenIn": "\u017fOL"}, {"tokenIn": "\u00a0SOL"}, {"tokenOut": "\uff35SDC"}),
+    *({"type": "mar\u212aet"}, {"side": "\u017fell"}, {"amountIn": "\u20031.5"}),
+    *({"amountIn": "\u0661"}, {"venues": ["raydium\u2003"]}, {"tokenIn": "SOL\u0000"}),
+    *({"tokenIn": "\ud800"}, {"clientOrderId": "\ud800"}, {"amountIn": "1\udfff"}),
+    *({"venues": ["\ud800"]}, {"\u0000": 1}, {"clientOrderId": "\u0000"}),
+]
+
+
+@pytest.mark.parametrize("field", LOOK_ALIKES)
 async def test_what_only_looks_like_our_words_is_not_taken_for_them(field: dict[str, Any]) -> None:
     before = count_stored()
     answer = await post("/execute", SELL_SOL | field)
@@ -378,79 +378,82 @@ async def test_only_what_we_can_write_may_be_asked_for() -> None:
     assert count_stored() == before
 
 
+NO_ORDERS: list[tuple[bytes | list[bytes], dict[str, str], int, str | None]] = [
+    (b"", {}, 400, "invalid_order"),
+    (b"", {"content_type": ""}, 400, "invalid_order"),
+    (b"{}", {}, 400, "invalid_order"),
+    (b"[]", {}, 400, "invalid_order"),
+    (b"null", {}, 400, "invalid_order"),
+    (b'"order"', {}, 400, "invalid_order"),
+    (b"{", {}, 400, "malformed_json"),
+    (b"amount=1", {}, 400, "malformed_json"),
+    (b'{"amount": NaN}', {}, 400, "malformed_json"),
+    (b'{"amount": Infinity}', {}, 400, "malformed_json"),
+    (b'{"amount": 1e99999999999999999999}', {}, 400, "malformed_json"),
+    (b'{"amount": ' + b"9" * 5_000 + b"}", {}, 400, "malformed_json"),
+    (b'{"amount": ' + b"9" * 4_000 + b"}", {}, 400, "invalid_order"),
+    (b'{"amount": 1e309}', {}, 400, "invalid_order"),
+    (b'{"side": "buy", "amount": 1, "amount": 2}', {}, 400, "malformed_json"),
+    (b'{"side": "b\xff"}', {}, 400, "malformed_json"),
+    (b"\x00", {}, 400, "malformed_json"),
+    (b'{"side": "\x00"}', {}, 400, "malformed_json"),
+    (b'{"tokenIn": "\\u0000", "tokenOut": "SOL"}', {}, 400, "invalid_order"),
+    (b'{"\\u0000": 1}', {}, 400, "invalid_order"),
+    (b'{"\\ud800": 1}', {}, 400, "malformed_json"),
+    (b'{"tokenIn": "\\ud800", "tokenOut": "SOL"}', {}, 400, "invalid_order"),
+    (json.dumps(SELL_SOL).encode("utf-16"), {}, 400, "malformed_json"),
+    (b"[" * 65_536, {}, 400, "malformed_json"),
+    (b"[" * 32_768 + b"]" * 32_768, {}, 400, "malformed_json"),
+    (b'{"a":' * 13_000, {}, 400, "malformed_json"),
+    (b'{"amount":' + b"[" * 400 + b"]" * 400 + b"}", {}, 400, "invalid_order"),
+    (json.dumps(SELL_SOL).encode(), {"content_type": "text/plain"}, 415, None),
+    (json.dumps(SELL_SOL).encode(), {"content_type": "application/jsonp"}, 415, None),
+    (json.dumps(SELL_SOL).encode(), {"content_type": "application/octet-stream"}, 415, None),
+    (json.dumps(SELL_SOL).encode(), {"content_type": ""}, 415, None),
+    (json.dumps(SELL_SOL).encode(), {"content_type": "junk"}, 415, None),
+    (json.dumps(SELL_SOL).encode(), {"host": "a b"}, 400, "bad_request"),
+    (b"--", {"content_type": "multipart/form-data"}, 415, "unsupported_media_type"),
+    (
+        b"side=buy",
+        {"content_type": "application/x-www-form-urlencoded; charset=base64"},
+        415,
+        "unsupported_media_type",
+    ),
+    (
+        b"&".join(b"a%d=" % number for number in range(2_000)),
+        {"content_type": "application/x-www-form-urlencoded"},
+        415,
+        "unsupported_media_type",
+    ),
+    (
+        b"--",
+        {"content_type": "multipart/form-data", "cookie": "a=b"},
+        400,
+        "malformed_json",
+    ),
+    (
+        b"side=%31",
+        {"content_type": "application/x-www-form-urlencoded; charset=base64", "cookie": "a=b"},
+        415,
+        "unsupported_media_type",
+    ),
+    (
+        b"&".join(b"a%d=" % number for number in range(2_000)),
+        {"content_type": "application/x-www-form-urlencoded", "cookie": "a=b"},
+        400,
+        "bad_request",
+    ),
+    (DECLARED, {}, 413, "body_too_large"),
+    (CHUNKED, {}, 413, "body_too_large"),
+    (CHUNKED, {"cookie": "a=b"}, 413, "body_too_large"),
+    (b"x" * 65_537, {}, 413, "body_too_large"),
+    (b" " * 65_536, {}, 400, "malformed_json"),
+]
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status", "error"),
-    [
-        (b"", {}, 400, "invalid_order"),
-        (b"", {"content_type": ""}, 400, "invalid_order"),
-        (b"{}", {}, 400, "invalid_order"),
-        (b"[]", {}, 400, "invalid_order"),
-        (b"null", {}, 400, "invalid_order"),
-        (b'"order"', {}, 400, "invalid_order"),
-        (b"{", {}, 400, "malformed_json"),
-        (b"amount=1", {}, 400, "malformed_json"),
-        (b'{"amount": NaN}', {}, 400, "malformed_json"),
-        (b'{"amount": Infinity}', {}, 400, "malformed_json"),
-        (b'{"amount": 1e99999999999999999999}', {}, 400, "malformed_json"),
-        (b'{"amount": ' + b"9" * 5_000 + b"}", {}, 400, "malformed_json"),
-        (b'{"amount": ' + b"9" * 4_000 + b"}", {}, 400, "invalid_order"),
-        (b'{"amount": 1e309}', {}, 400, "invalid_order"),
-        (b'{"side": "buy", "amount": 1, "amount": 2}', {}, 400, "malformed_json"),
-        (b'{"side": "b\xff"}', {}, 400, "malformed_json"),
-        (b"\x00", {}, 400, "malformed_json"),
-        (b'{"side": "\x00"}', {}, 400, "malformed_json"),
-        (b'{"tokenIn": "\\u0000", "tokenOut": "SOL"}', {}, 400, "invalid_order"),
-        (b'{"\\u0000": 1}', {}, 400, "invalid_order"),
-        (b'{"\\ud800": 1}', {}, 400, "malformed_json"),
-        (b'{"tokenIn": "\\ud800", "tokenOut": "SOL"}', {}, 400, "invalid_order"),
-        (json.dumps(SELL_SOL).encode("utf-16"), {}, 400, "malformed_json"),
-        (b"[" * 65_536, {}, 400, "malformed_json"),
-        (b"[" * 32_768 + b"]" * 32_768, {}, 400, "malformed_json"),
-        (b'{"a":' * 13_000, {}, 400, "malformed_json"),
-        (b'{"amount":' + b"[" * 400 + b"]" * 400 + b"}", {}, 400, "invalid_order"),
-        (json.dumps(SELL_SOL).encode(), {"content_type": "text/plain"}, 415, None),
-        (json.dumps(SELL_SOL).encode(), {"content_type": "application/jsonp"}, 415, None),
-        (json.dumps(SELL_SOL).encode(), {"content_type": "application/octet-stream"}, 415, None),
-        (json.dumps(SELL_SOL).encode(), {"content_type": ""}, 415, None),
-        (json.dumps(SELL_SOL).encode(), {"content_type": "junk"}, 415, None),
-        (json.dumps(SELL_SOL).encode(), {"host": "a b"}, 400, "bad_request"),
-        (b"--", {"content_type": "multipart/form-data"}, 415, "unsupported_media_type"),
-        (
-            b"side=buy",
-            {"content_type": "application/x-www-form-urlencoded; charset=base64"},
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            b"&".join(b"a%d=" % number for number in range(2_000)),
-            {"content_type": "application/x-www-form-urlencoded"},
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            b"--",
-            {"content_type": "multipart/form-data", "cookie": "a=b"},
-            400,
-            "malformed_json",
-        ),
-        (
-            b"side=%31",
-            {"content_type": "application/x-www-form-urlencoded; charset=base64", "cookie": "a=b"},
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            b"&".join(b"a%d=" % number for number in range(2_000)),
-            {"content_type": "application/x-www-form-urlencoded", "cookie": "a=b"},
-            400,
-            "bad_request",
-        ),
-        (DECLARED, {}, 413, "body_too_large"),
-        (CHUNKED, {}, 413, "body_too_large"),
-        (CHUNKED, {"cookie": "a=b"}, 413, "body_too_large"),
-        (b"x" * 65_537, {}, 413, "body_too_large"),
-        (b" " * 65_536, {}, 400, "malformed_json"),
-    ],
+    NO_ORDERS,
     ids=lambda value: str(value)[:40],
 )
 async def test_a_body_that_is_no_order_is_refused_and_nothing_is_stored(

@@ -12,13 +12,13 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 
 from config.database.conninfo import conninfo
-from orders.api.route_log import route_log
 from orders.api.schema.examples import links
 from orders.engine.execution import Execution, backoff, swap_of
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder, Overtaken
 from orders.lifecycle import ACTIVE, Status
 from orders.models import Order
+from orders.representation import route_log
 from routing import registry
 from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pricing import MAX_ATOMS
@@ -137,7 +137,7 @@ async def carry_until(point: str, execution: Execution, order: ClaimedOrder) -> 
             raise Stopped
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("orders.engine.execution.passing", stop)
+        patch.setattr("orders.engine.execution.crash_point", stop)
         with pytest.raises(Stopped):
             await execution.carry_order(order)
 

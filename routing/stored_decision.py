@@ -4,7 +4,6 @@ Amounts and prices are texts in whole tokens.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -171,7 +170,7 @@ def _leg_of(swap: Swap, leg: dict[str, Any], known: Registry) -> Leg:
     own = Swap(market, Side(leg["side"]))
     offer = StoredQuote.read(leg).of(own)
     if swap.is_exact_in:
-        own = replace(own, amount_in=offer.amount_in)
+        own = own._replace(amount_in=offer.amount_in)
     else:
-        own = replace(own, amount_out=offer.amount_out)
+        own = own._replace(amount_out=offer.amount_out)
     return Leg(offer.venue, offer, None if own == swap else own, leg.get("pool", ""))

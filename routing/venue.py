@@ -6,7 +6,6 @@ base in whole tokens, all methods are coroutines.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -22,8 +21,7 @@ class Side(StrEnum):
     SELL = "sell"
 
 
-@dataclass(frozen=True, slots=True)
-class Swap:
+class Swap(NamedTuple):
     """What is to be traded: exactly one of the amounts is given, in atoms of its own token."""
 
     market: Market
@@ -44,8 +42,7 @@ class Swap:
         return self.amount_in is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """What a venue offers for a swap: both amounts in atoms, all fees included."""
 
     venue: str
@@ -58,8 +55,7 @@ class Quote:
     """How far the swap moves off the price, fees excluded; None if the venue does not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """One venue's part of a route: a share of the whole amount, or of one hop of a path.
 
     Legs are in the order of their hops, with the legs of one market together. The output of all
@@ -83,8 +79,7 @@ class Liquidity(NamedTuple):
     now: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """The worst fill the order accepts, in atoms: the least output or the most input."""
 
     min_out: int | None = None
@@ -96,8 +91,7 @@ class Bound:
         return self.max_in is None or amount_in <= self.max_in
 
 
-@dataclass(frozen=True, slots=True)
-class SignedTransaction:
+class SignedTransaction(NamedTuple):
     """A transaction whose signature is known before it is sent.
 
     Sending the same bytes again is harmless: a signature lands at most once, and never at a
@@ -109,8 +103,7 @@ class SignedTransaction:
     expires_at_height: int
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(NamedTuple):
     """The network had no record of the signature when it stood at `height`.
 
     Only `height > expires_at_height` proves that the transaction can never land.
@@ -119,8 +112,7 @@ class Absent:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(NamedTuple):
     """Executed, once and for ever; the amounts moved, in atoms."""
 
     amount_in: int
@@ -129,8 +121,7 @@ class Landed:
     """Lamports paid for it, if the network tells."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """Landed with an error: nothing was swapped and this signature will never swap anything."""
 
     code: str

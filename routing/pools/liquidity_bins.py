@@ -6,7 +6,6 @@ by what the program was seen to do. docs/pools.md has them in short.
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from routing.pools.bins import BPS, ONE, Bin, BinFill, fill_exact_in, fill_exact_out, price_of_bin
@@ -31,8 +30,7 @@ class Step(NamedTuple):
     fill: BinFill
 
 
-@dataclass(frozen=True, slots=True)
-class LiquidityBinPool:
+class LiquidityBinPool(NamedTuple):
     """`bins` are sorted by id; one that is missing is empty.
 
     Beside the bins lie the fees collected, the protocol's and the liquidity providers', and what
@@ -205,11 +203,9 @@ class LiquidityBinPool:
         start = self.volatility.at(now, self.active_id, self.parameters)
         active_id = self.bins[steps[-1].position].id
         left_its_bin = active_id != self.active_id
-        return replace(
-            self,
+        return self._replace(
             active_id=active_id,
-            volatility=replace(
-                start,
+            volatility=start._replace(
                 accumulator=steps[-1].accumulator,
                 last_update=now if left_its_bin else start.last_update,
             ),

@@ -7,7 +7,7 @@ second see the same pool, in whichever process, and between landings nothing has
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isqrt
 
 from routing.pools.bins import Bin, price_of_bin
@@ -57,7 +57,7 @@ class Arbitrage:
         for moment in moments(held.tick, now):
             pool = moved_to(pool, self.target(held, moment), moment)
             pool = self._traded(held, pool, moment)
-        return replace(held, pool=pool, tick=now)
+        return held._replace(pool=pool, tick=now)
 
     def _traded(self, held: SimulatedPool, pool: AnyPool, now: int) -> AnyPool:
         if not self.flow:

@@ -1,8 +1,7 @@
 """Transactions that land together, one after the other, on pools that this process has locked."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,8 +16,7 @@ NETWORK_FEE = 5_000
 AWAITED = Outcome()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A transaction to record, with what chance makes of it."""
 
     signature: str
@@ -41,8 +39,7 @@ class Entry:
         return self.instruction.pools
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A recorded transaction whose time to land has come."""
 
     signature: str
@@ -100,7 +97,7 @@ class Batch:
     def moved(self) -> list[SimulatedPool]:
         """The pools that are to be stored, each as its next version."""
         return [
-            replace(self._standing[key], version=self._versions[key] + 1)
+            self._standing[key]._replace(version=self._versions[key] + 1)
             for key in sorted(self._touched)
         ]
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from routing.pools.pool import SwapRefused
 from routing.simulation.pool import PoolKey, SimulatedPool
@@ -14,8 +14,7 @@ NO_SUCH_POOL = "no_such_pool"
 Pools = Mapping[PoolKey, SimulatedPool]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The atoms that left and reached the wallet, or the code with which nothing was swapped."""
 
     amount_in: int | None = None
@@ -60,7 +59,7 @@ def _sold(
             held[swap.mint_in] -= amount
         pool = _pool(swap, pools, moved)
         fill, after = pool.pool.swap_exact_in(amount, swap.direction, now)
-        moved[swap.pool] = replace(pool, pool=after)
+        moved[swap.pool] = pool._replace(pool=after)
         held[swap.mint_out] += fill.amount_out
     return spent, held[wanted]
 
@@ -84,7 +83,7 @@ def _bought(
             owed[swap.mint_out] -= amount
         pool = _pool(swap, pools, moved)
         fill, after = pool.pool.swap_exact_out(amount, swap.direction, now)
-        moved[swap.pool] = replace(pool, pool=after)
+        moved[swap.pool] = pool._replace(pool=after)
         owed[swap.mint_in] += fill.amount_in
     return owed[given], received
 

@@ -28,9 +28,8 @@ never have landed is told as expired: nobody waits until the clock is there agai
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
@@ -69,8 +68,7 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A row of the ledger, or none (no signature), and the database's clock when it was read."""
 
     epoch: float

@@ -9,7 +9,6 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -196,7 +195,7 @@ class SimulatedPools:
         seeded = SimulatedPool(key, reference, new_pool(1, 1), now)
         price = arbitrage.target(seeded, now)
         depth = depth_in_atoms(market, self.registry().markets, price, self._simulation.depth)
-        seeded = replace(seeded, pool=new_pool(*depth))
+        seeded = seeded._replace(pool=new_pool(*depth))
         state = orjson.dumps(seeded.state()).decode()
         await self._link.fetch(_SEED_POOL, [*key, seeded.kind, state, now])
         await self._read()

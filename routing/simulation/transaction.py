@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -35,8 +34,7 @@ class SwapInstruction(NamedTuple):
         return self.pool.quote if self.side is Side.SELL else self.pool.base
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """What a transaction asks of the network, in atoms; all of it happens, or nothing."""
 
     amount_in: int

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import ClassVar
 
@@ -110,8 +109,8 @@ class SimulatedVenue:
     def _absurd(self, quote: Quote) -> Quote:
         match self._random.randrange(3):
             case 0:
-                return replace(quote, price=Decimal("NaN"))
+                return quote._replace(price=Decimal("NaN"))
             case 1:
-                return replace(quote, price=-quote.price, amount_out=-quote.amount_out)
+                return quote._replace(price=-quote.price, amount_out=-quote.amount_out)
             case _:
-                return replace(quote, price=quote.price * 10, amount_out=quote.amount_out * 10)
+                return quote._replace(price=quote.price * 10, amount_out=quote.amount_out * 10)

@@ -1,7 +1,6 @@
 """Networks on the test database, each as another process would have it."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -47,6 +46,6 @@ async def join(database_conninfo: str) -> AsyncIterator[Join]:
 @pytest.fixture
 def unmoved_by_arbitrage(monkeypatch: pytest.MonkeyPatch) -> None:
     def followed(_: Arbitrage, held: SimulatedPool, now: int) -> SimulatedPool:
-        return replace(held, tick=max(held.tick, now))
+        return held._replace(tick=max(held.tick, now))
 
     monkeypatch.setattr(Arbitrage, "followed", followed)

@@ -1,6 +1,5 @@
 import asyncio
 import logging
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
@@ -155,19 +154,19 @@ async def test_a_bug_in_a_venue_is_logged_with_its_traceback(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda quote: replace(quote, price=Decimal("NaN")),
-        lambda quote: replace(quote, price=Decimal("Infinity")),
-        lambda quote: replace(quote, price=Decimal(0)),
-        lambda quote: replace(quote, price=Decimal(-100)),
-        lambda quote: replace(quote, price=Decimal("120.01")),
-        lambda quote: replace(quote, price=Decimal("79.99")),
-        lambda quote: replace(quote, amount_out=-quote.amount_out),
-        lambda quote: replace(quote, amount_out=0),
-        lambda quote: replace(quote, amount_in=quote.amount_in + 1),
-        lambda quote: replace(quote, amount_out=quote.amount_out * 10),
-        lambda quote: replace(quote, amount_out=quote.amount_out // 2),
-        lambda quote: replace(quote, amount_out=cast(Any, float("nan"))),
-        lambda quote: replace(quote, venue="somebody-else"),
+        lambda quote: quote._replace(price=Decimal("NaN")),
+        lambda quote: quote._replace(price=Decimal("Infinity")),
+        lambda quote: quote._replace(price=Decimal(0)),
+        lambda quote: quote._replace(price=Decimal(-100)),
+        lambda quote: quote._replace(price=Decimal("120.01")),
+        lambda quote: quote._replace(price=Decimal("79.99")),
+        lambda quote: quote._replace(amount_out=-quote.amount_out),
+        lambda quote: quote._replace(amount_out=0),
+        lambda quote: quote._replace(amount_in=quote.amount_in + 1),
+        lambda quote: quote._replace(amount_out=quote.amount_out * 10),
+        lambda quote: quote._replace(amount_out=quote.amount_out // 2),
+        lambda quote: quote._replace(amount_out=cast(Any, float("nan"))),
+        lambda quote: quote._replace(venue="somebody-else"),
     ],
 )
 async def test_an_absurd_quote_is_dropped(change: Any) -> None:
@@ -176,7 +175,7 @@ async def test_an_absurd_quote_is_dropped(change: Any) -> None:
     assert [one.code for one in decision.dropped] == ["unusable_quote"]
 
 
-@pytest.mark.parametrize("swap", [SELL, BUY_EXACTLY, replace(SELL, side=Side.BUY)])
+@pytest.mark.parametrize("swap", [SELL, BUY_EXACTLY, SELL._replace(side=Side.BUY)])
 @pytest.mark.parametrize("price", ["80", "120"])
 async def test_a_price_just_within_the_deviation_is_usable(swap: Swap, price: str) -> None:
     assert (await route(StubVenue("raydium", price), swap=swap)).dropped == ()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 from routing.pools.pool import Direction, Pool
@@ -53,7 +52,7 @@ class StubVenue:
         *,
         latency: float = 0,
         fault: Exception | None = None,
-        change: Callable[[Quote], Quote] = replace,
+        change: Callable[[Quote], Quote] = Quote._replace,
     ) -> None:
         self.name = name
         self.label = name.capitalize()

@@ -241,4 +241,4 @@ def _share(swap: Swap, leg: Leg, together: Quote) -> str:
 
 
 def _amount(token: Token, atoms: int) -> str:
-    return f"{token.to_decimal(atoms):f}"
+    return token.to_full_text(atoms)

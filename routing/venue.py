@@ -2,7 +2,8 @@
 
 Simulated and live implementations keep the same promises; `tests/support/venue_contract.py` holds
 them to it. All amounts are integer atoms (the smallest unit of a token), all prices are quote per
-base in whole tokens, all methods are coroutines.
+base in whole tokens, all methods are coroutines, but
+for `QuotesAtOnce`.
 """
 
 from collections.abc import Sequence
@@ -191,6 +192,14 @@ class Venue(Protocol):
         :raises UnsupportedToken: what it offered is gone. Costs an attempt, and no more.
         :raises InsufficientLiquidity: the same.
         """
+        ...
+
+
+class QuotesAtOnce(Protocol):
+    """A venue that may know what it offers without waiting for anybody."""
+
+    def quote_now(self, swap: Swap) -> Quote | None:
+        """Return or raise what `Venue.quote` would; None if that has to be awaited."""
         ...
 
 

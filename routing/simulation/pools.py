@@ -80,6 +80,15 @@ class SimulatedPools:
             await self._shared("read", self._read)
         while key not in self._held:
             await self._shared(key, lambda: self._seed(key, market, new_pool, arbitrage))
+        return self._brought_up(key, arbitrage)
+
+    def known(self, key: PoolKey) -> tuple[SimulatedPool, int] | None:
+        """Return what `current` would, unless that has to ask the database."""
+        if self._arbitrage is None or key not in self._held or self._is_old():
+            return None
+        return self._brought_up(key, self._arbitrage)
+
+    def _brought_up(self, key: PoolKey, arbitrage: Arbitrage) -> tuple[SimulatedPool, int]:
         held = self._held[key]
         now = max(self._now(), held.tick)
         stored, followed = self._followed.get(key, (None, held))

@@ -108,6 +108,56 @@ async def test_venues_are_asked_at_once() -> None:
     assert len((await route(Waiting("one"), Waiting("other"))).quotes) == 2
 
 
+class AtOnce(StubVenue):
+    """Knows its quote, or its fault, without waiting."""
+
+    def quote_now(self, swap: Swap) -> Quote | None:
+        return self._answer(swap)
+
+    async def quote(self, swap: Swap) -> Quote:
+        raise AssertionError
+
+
+def test_venues_that_know_their_quotes_cost_no_turn_of_the_loop() -> None:
+    routing = best_route(SELL, [AtOnce("raydium"), AtOnce("meteora")], quote_timeout=5)
+    with pytest.raises(StopIteration) as ended:
+        routing.send(None)
+
+    assert [quote.venue for quote in ended.value.value.quotes] == ["raydium", "meteora"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (VenueUnavailable("busy"), "venue_unavailable"),
+        (UnsupportedToken("never heard of it"), "unsupported_token"),
+        (InsufficientLiquidity("too much"), "insufficient_liquidity"),
+        (KeyError("oops"), "internal_error"),
+    ],
+)
+async def test_a_fault_that_is_known_at_once_is_told_as_any_other(
+    fault: Exception, code: str
+) -> None:
+    venues = [AtOnce("raydium", fault=fault), AtOnce("meteora", "150"), METEORA]
+    decision = await route(*venues)
+
+    assert [(one.venue, one.code) for one in decision.dropped] == [
+        ("raydium", code),
+        ("meteora", "unusable_quote"),
+    ]
+    assert decision.quote.amount_out == 149_924_550
+
+
+async def test_a_venue_that_has_to_ask_first_is_waited_for_beside_those_that_know() -> None:
+    class Asks(StubVenue):
+        def quote_now(self, swap: Swap) -> Quote | None:
+            return None
+
+    decision = await route(Asks("one", latency=0.01), AtOnce("two"), Asks("three", "101"))
+    assert [quote.venue for quote in decision.quotes] == ["one", "two", "three"]
+    assert decision.ages[1] >= 9
+
+
 async def test_a_slow_venue_is_left_out_and_let_go() -> None:
     slow = StubVenue("raydium", "100.20", 0, latency=3600)
     decision = await route(slow, METEORA, timeout=0.02)

@@ -69,6 +69,9 @@ class StubVenue:
         except asyncio.CancelledError:
             self.was_cancelled = True
             raise
+        return self._answer(swap)
+
+    def _answer(self, swap: Swap) -> Quote:
         if self._fault:
             raise self._fault
         return self._change(Quote(self.name, *self._amounts(swap), self._price, self._fee_bps))

@@ -203,10 +203,14 @@ class LiquidityBinPool(NamedTuple):
         start = self.volatility.at(now, self.active_id, self.parameters)
         active_id = self.bins[steps[-1].position].id
         left_its_bin = active_id != self.active_id
-        return self._replace(
+        return LiquidityBinPool(  # not `_replace`, which takes as long as a swap
+            parameters=self.parameters,
+            enabled=self.enabled,
             active_id=active_id,
-            volatility=start._replace(
+            volatility=Volatility(
                 accumulator=steps[-1].accumulator,
+                reference=start.reference,
+                index_reference=start.index_reference,
                 last_update=now if left_its_bin else start.last_update,
             ),
             bins=self._bins_after(steps, to_y),

@@ -129,7 +129,7 @@ class Batch:
         """Yield of each new row: signature, whether it landed, its outcome, what awaits landing."""
         for row in self._recorded:
             has_landed = row["lands_at"] is not None and row["lands_at"] <= self._now
-            outcome = (row[name] for name in ("amount_in", "amount_out", "rejection"))
+            outcome = row["amount_in"], row["amount_out"], row["rejection"]
             yield row["signature"], has_landed, *outcome, row["network_fee"], row["payload"] or None
 
     def _execute(self, instruction: Instruction, lands_at: float) -> Outcome:

@@ -1,6 +1,6 @@
 """What becomes of a transaction when it lands: all its swaps happen, or none does."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ def _sold(
     """Swap fixed inputs, first to last; a token bought on the way is spent on the way."""
     swaps = instruction.swaps
     given, wanted = swaps[0].mint_in, swaps[-1].mint_out
-    held: Counter[str] = Counter()
+    held = defaultdict[str, int](int)
     spent = 0
     for position, swap in enumerate(swaps):
         amount = swap.amount_in
@@ -70,7 +70,7 @@ def _bought(
     """Swap for fixed outputs, last to first; what a swap costs, those before it have to buy."""
     swaps = instruction.swaps
     given, wanted = swaps[0].mint_in, swaps[-1].mint_out
-    owed: Counter[str] = Counter()
+    owed = defaultdict[str, int](int)
     received = 0
     for position in reversed(range(len(swaps))):
         swap = swaps[position]

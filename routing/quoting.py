@@ -190,18 +190,18 @@ def check(venue: Venue, swap: Swap, quote: Quote, rules: Rules) -> None:
     :raises UnusableQuote: the quote is not for this swap, or not to be believed.
     :raises PriceImpactTooHigh: it moves the price too far.
     """
-    name, amount_in, amount_out, price, _, impact = quote
-    if name != venue.name:
-        raise UnusableQuote(f"the quote is signed {name}")
-    if type(amount_in) is not int or type(amount_out) is not int:
+    if quote.venue != venue.name:
+        raise UnusableQuote(f"the quote is signed {quote.venue}")
+    if type(quote.amount_in) is not int or type(quote.amount_out) is not int:
         raise UnusableQuote("the amounts are not whole atoms")
-    if not price.is_finite() or price <= 0:
-        raise UnusableQuote(f"the price {price} is not a positive number")
-    if amount_in <= 0 or amount_out <= 0:
+    if not quote.price.is_finite() or quote.price <= 0:
+        raise UnusableQuote(f"the price {quote.price} is not a positive number")
+    if quote.amount_in <= 0 or quote.amount_out <= 0:
         raise UnusableQuote("the amounts are not positive")
-    if impact is not None and not impact.is_finite():
+    if quote.price_impact_bps is not None and not quote.price_impact_bps.is_finite():
         raise UnusableQuote("the price impact is not a number")
-    if (amount_in != swap.amount_in) if swap.is_exact_in else (amount_out != swap.amount_out):
+    fixed = quote.amount_in if swap.is_exact_in else quote.amount_out
+    if fixed != (swap.amount_in if swap.is_exact_in else swap.amount_out):
         raise UnusableQuote("the quote is for another amount")
     check_impact(quote, rules)
     check_price(swap, quote, rules.max_deviation_bps, rules.constraints.max_price_impact_bps)

@@ -2,7 +2,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from routing.pools.pool import Fill
@@ -77,6 +77,8 @@ def test_an_execution_price_has_the_decimals_of_the_quote_or_eight_digits(
     *(st.integers(0, 18), st.integers(0, 18), sides),
     *(st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1)),
 )
+@example(0, 0, Side.SELL, 2, 24_691_357)  # half an atom, to be rounded down
+@example(0, 0, Side.SELL, 2, 24_691_359)  # and up
 def test_an_execution_price_is_what_decimal_arithmetic_makes_of_it(
     base: int, quote: int, side: Side, amount_in: int, amount_out: int
 ) -> None:

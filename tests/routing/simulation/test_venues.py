@@ -209,6 +209,17 @@ async def test_a_quote_is_known_at_once_when_the_pool_was_read_for_another(
     assert await venue.quote(SELL) == at_once.quote_now(SELL)
 
 
+async def test_what_was_read_more_than_a_block_ago_is_not_known_at_once(
+    simulated: MakeVenue,
+) -> None:
+    venue = simulated(block_seconds=0.01)
+    await venue.quote(SELL)
+
+    async with asyncio.timeout(60):
+        while venue.quote_now(SELL) is not None:
+            await asyncio.sleep(0.002)
+
+
 @pytest.mark.parametrize(
     "settings", [{"quote_latency": 0.001}, {"faults": Faults.parse("quote_timeout=0.001")}]
 )

@@ -2,8 +2,7 @@
 
 Simulated and live implementations keep the same promises; `tests/support/venue_contract.py` holds
 them to it. All amounts are integer atoms (the smallest unit of a token), all prices are quote per
-base in whole tokens, all methods are coroutines, but
-for `QuotesAtOnce`.
+base in whole tokens, and all methods that may have to wait are coroutines.
 """
 
 from collections.abc import Sequence

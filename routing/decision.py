@@ -1,15 +1,14 @@
 """Which route won, by how much, and why."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import NamedTuple
 
 from routing.tokens import Token
 from routing.venue import BPS, Leg, Quote, Swap
 
 
-@dataclass(frozen=True, slots=True)
-class DroppedQuote:
+class DroppedQuote(NamedTuple):
     """A venue that took no part, and the reason."""
 
     venue: str
@@ -17,8 +16,7 @@ class DroppedQuote:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     swap: Swap
     legs: tuple[Leg, ...]
     quote: Quote
@@ -44,7 +42,7 @@ class Decision:
         return len(self.legs) > 1 and not self.hops
 
     def older_by(self, milliseconds: int) -> "Decision":
-        return replace(self, ages=tuple(age + milliseconds for age in self.ages))
+        return self._replace(ages=tuple(age + milliseconds for age in self.ages))
 
 
 def decide(
@@ -99,8 +97,7 @@ def decide_split(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One way to trade a market without pools of its own: two hops, or one venue alone."""
 
     quote: Quote
@@ -112,7 +109,7 @@ class Candidate:
 
     def older_by(self, milliseconds: int) -> "Candidate":
         hops = tuple(hop.older_by(milliseconds) for hop in self.hops)
-        return replace(self, hops=hops, age=self.age + milliseconds)
+        return self._replace(hops=hops, age=self.age + milliseconds)
 
 
 def decide_path(
@@ -249,4 +246,4 @@ def _share(swap: Swap, leg: Leg, together: Quote) -> str:
 
 
 def _amount(token: Token, atoms: int) -> str:
-    return f"{token.to_decimal(atoms):f}"
+    return token.to_full_text(atoms)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from decimal import ROUND_UP, Decimal
 from time import monotonic
 
@@ -98,7 +97,7 @@ async def _along(
     quote = _end_to_end(swap, first_hop, last_hop)
     check_impact(quote, rules)
     legs = tuple(
-        replace(leg, swap=leg.swap or hop.swap) for hop in (first_hop, last_hop) for leg in hop.legs
+        leg._replace(swap=leg.swap or hop.swap) for hop in (first_hop, last_hop) for leg in hop.legs
     )
     oldest = max((*first_hop.ages, *last_hop.ages), default=0)
     return Candidate(quote, legs, (first_hop, last_hop), path.through, oldest)

@@ -8,14 +8,14 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from routing.pools.pool import Fill, SwapRefused
 from routing.pools.price_impact import price_impact_bps
-from routing.tokens import Market
+from routing.tokens import Market, fixed_point
 from routing.venue import BPS, Bound, InsufficientLiquidity, Liquidity, Quote, Side, Swap
 
 MAX_ATOMS = 2**63 - 1
 """The largest amount a token account on Solana, or a bigint column, can hold, in atoms."""
 
 SIGNIFICANT_DIGITS = 8
-_WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_LEAST = int(10 ** (SIGNIFICANT_DIGITS - 1))
 
 
 def pool_quote(venue: str, swap: Swap, liquidity: Liquidity) -> Quote:
@@ -71,10 +71,20 @@ def execution_price(market: Market, side: Side, amount_in: int, amount_out: int)
     It is rounded half to even, at the quote token's decimals or at 8 significant digits, whichever
     is finer.
     """
+    return Decimal(execution_price_text(market, side, amount_in, amount_out))
+
+
+def execution_price_text(market: Market, side: Side, amount_in: int, amount_out: int) -> str:
+    """Return `execution_price` as it is shown, without exponent."""
     base, quote = (amount_in, amount_out) if side is Side.SELL else (amount_out, amount_in)
-    whole = _WIDE.divide(market.quote.to_decimal(quote), market.base.to_decimal(base))
-    exponent = min(-market.quote.decimals, whole.adjusted() - SIGNIFICANT_DIGITS + 1)
-    return _WIDE.quantize(whole, Decimal((0, (1,), exponent)))
+    decimals = market.quote.decimals  # of the price; those of the quote's atoms are as many
+    number = quote * int(10**market.base.decimals)
+    digits, rest = divmod(number, base)
+    while digits < _LEAST and number:
+        decimals, number = decimals + 1, number * 10
+        digits, rest = divmod(number, base)
+    digits += 2 * rest > base or (2 * rest == base and digits & 1)
+    return fixed_point(digits, decimals)
 
 
 def significant(price: Decimal, digits: int = 12) -> Decimal:

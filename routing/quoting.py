@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from time import monotonic
 from typing import NamedTuple
@@ -102,28 +102,66 @@ class Answers(NamedTuple):
         return tuple([drop(venue, fault) for venue, fault in self.faults])
 
 
+Answer = tuple[Quote, float] | BaseException
+"""A quote and the `time.monotonic` at which it came, or why there is none."""
+
+
 async def ask_all(swap: Swap, venues: Sequence[Venue], rules: Rules) -> Answers:
-    """Ask all venues that the order allows, and wait for all answers or until the time is up."""
-    asked = [asyncio.create_task(_ask(venue, swap, rules)) for venue in venues]
-    await _gather(asked, rules.quote_timeout)
+    """Ask all venues that the order allows, and wait for all answers or until the time is up.
+
+    What answers without waiting costs neither a task nor a turn of the loop.
+    """
+    answers = [_answer_now(venue, swap, rules) for venue in venues]
+    if None in answers:
+        answers = await _answers_in_time(answers, swap, venues, rules)
     quotes: list[Quote] = []
     came_at: list[float] = []
     faults: list[tuple[Venue, BaseException]] = []
-    for venue, answer in zip(venues, asked, strict=True):
-        fault = _fault(answer, rules.quote_timeout)
-        if fault is None:
-            quote, at = answer.result()
-            quotes.append(quote)
-            came_at.append(at)
-        else:
-            faults.append((venue, fault))
+    for venue, answer in zip(venues, answers, strict=True):
+        if isinstance(answer, tuple):
+            quotes.append(answer[0])
+            came_at.append(answer[1])
+        elif answer is not None:
+            faults.append((venue, answer))
     return Answers(tuple(quotes), tuple(came_at), tuple(faults))
 
 
-async def _ask(venue: Venue, swap: Swap, rules: Rules) -> tuple[Quote, float]:
+def _answer_now(venue: Venue, swap: Swap, rules: Rules) -> Answer | None:
+    """Return what is known of the venue's answer at once; None if it has to be waited for."""
     constraints = rules.constraints
     if constraints is not UNCONSTRAINED and (reason := constraints.why_not(venue.name)):
-        raise ExcludedByOrder(reason)
+        return ExcludedByOrder(reason)
+    quote_now: Callable[[Swap], Quote | None] | None = getattr(venue, "quote_now", None)
+    if quote_now is None:  # no `isinstance(venue, QuotesAtOnce)`: that takes as long as a quote
+        return None
+    try:
+        quote = quote_now(swap)
+        if quote is None:
+            return None
+        came_at = monotonic()
+        check(venue, swap, quote, rules)
+    except Exception as fault:  # noqa: BLE001  # told in `dropped`, as that of a task is
+        return fault
+    return quote, came_at
+
+
+async def _answers_in_time(
+    answers: Sequence[Answer | None], swap: Swap, venues: Sequence[Venue], rules: Rules
+) -> list[Answer | None]:
+    """Return the answers, with those that had to be waited for."""
+    asked = {
+        place: asyncio.create_task(_ask(venues[place], swap, rules))
+        for place, answer in enumerate(answers)
+        if answer is None
+    }
+    await _gather([*asked.values()], rules.quote_timeout)
+    complete = list(answers)
+    for place, task in asked.items():
+        complete[place] = _fault(task, rules.quote_timeout) or task.result()
+    return complete
+
+
+async def _ask(venue: Venue, swap: Swap, rules: Rules) -> tuple[Quote, float]:
     quote = await venue.quote(swap)
     came_at = monotonic()
     check(venue, swap, quote, rules)

@@ -13,9 +13,10 @@ def steps_for(swap: Swap, legs: Sequence[Leg], bound: Bound) -> list[dict[str, s
     Native SOL that comes out is unwrapped. If the order names WSOL, it is left alone.
     """
     steps = [_swap_step(swap, leg) for leg in legs]
-    if swap.token_in.is_native:
+    token_in = swap.token_in
+    if token_in.is_native:
         most = swap.amount_in if swap.amount_in is not None else bound.max_in
-        steps.insert(0, {"type": "wrap_sol", "amount": swap.token_in.to_text(most or 0)})
+        steps.insert(0, {"type": "wrap_sol", "amount": token_in.to_text(most or 0)})
     if unwraps_sol(swap):
         steps.append({"type": "unwrap_sol"})
     return steps
@@ -34,6 +35,6 @@ def _swap_step(swap: Swap, leg: Leg) -> dict[str, str]:
         "amountIn": own.token_in.to_text(leg.quote.amount_in),
         "amountOut": own.token_out.to_text(leg.quote.amount_out),
     }
-    if own.market.name != swap.market.name:
+    if own is not swap and own.market.name != swap.market.name:
         step["market"] = own.market.name  # in a hop, the amounts are of other tokens
     return step

@@ -4,12 +4,11 @@ Amounts and prices are texts in whole tokens.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from routing.decision import Decision, DroppedQuote
-from routing.pricing import execution_price
+from routing.pricing import execution_price_text
 from routing.steps import steps_for
 from routing.tokens import Registry
 from routing.venue import Bound, Leg, Quote, Side, Swap
@@ -18,32 +17,35 @@ from routing.venue import Bound, Leg, Quote, Side, Swap
 def decision_data(decision: Decision, bound: Bound) -> dict[str, Any]:
     """Return the stored form of a decision: all quotes, the choice, the steps, the bound."""
     swap = decision.swap
-    data = decision_to_json(decision) | {"steps": steps_for(swap, decision.legs, bound)}
+    data = decision_to_json(decision)
+    data["steps"] = steps_for(swap, decision.legs, bound)
     if bound.min_out is not None:
-        price = execution_price(swap.market, swap.side, decision.quote.amount_in, bound.min_out)
+        price = execution_price_text(
+            swap.market, swap.side, decision.quote.amount_in, bound.min_out
+        )
         data["minAmountOut"] = swap.token_out.to_text(bound.min_out)
     else:
         most = bound.max_in or 0
-        price = execution_price(swap.market, swap.side, most, decision.quote.amount_out)
+        price = execution_price_text(swap.market, swap.side, most, decision.quote.amount_out)
         data["maxAmountIn"] = swap.token_in.to_text(most)
     # The worst price within the bound: the lowest for a sale, the highest for a purchase.
-    data["minAcceptablePrice"] = f"{price:f}"
+    data["minAcceptablePrice"] = price
     if swap.side is Side.BUY:
-        data["maxAcceptablePrice"] = f"{price:f}"
+        data["maxAcceptablePrice"] = price
     return data
 
 
 def decision_to_json(decision: Decision) -> dict[str, Any]:
-    swap, quotes, chosen = decision.swap, [], None
+    swap, quotes, chosen, offer = decision.swap, [], None, None
     for place, quote in enumerate(decision.quotes):
         written = _quote_to_json(swap, quote)
+        if quote is decision.quote:
+            chosen, offer = written, written.copy()  # a leg tells neither its age nor its way
         if decision.ages:
             written["ageMs"] = decision.ages[place]
         if decision.through and (middle := decision.through[place]):
             written["through"] = middle.symbol
         quotes.append(written)
-        if quote is decision.quote:
-            chosen = written
     margin = None if decision.margin_bps is None else str(decision.margin_bps)
     data: dict[str, Any] = {
         "selectedDex": decision.quote.venue,
@@ -53,7 +55,10 @@ def decision_to_json(decision: Decision) -> dict[str, Any]:
         "quote": chosen or _quote_to_json(swap, decision.quote),
         "quotes": quotes,
         "dropped": dropped_to_json(decision.dropped),
-        "legs": [_leg_to_json(swap, leg) for leg in decision.legs],
+        "legs": [
+            _leg_to_json(swap, leg, offer if leg.quote is decision.quote else None)
+            for leg in decision.legs
+        ],
     }
     if decision.is_split:
         data["splitGainBps"] = margin
@@ -80,9 +85,9 @@ def _quote_to_json(swap: Swap, quote: Quote) -> dict[str, Any]:
     return written
 
 
-def _leg_to_json(swap: Swap, leg: Leg) -> dict[str, Any]:
+def _leg_to_json(swap: Swap, leg: Leg, offer: dict[str, Any] | None) -> dict[str, Any]:
     own = leg.swap or swap
-    written = _traded(own) | _quote_to_json(own, leg.quote)
+    written = _traded(own) | (offer or _quote_to_json(own, leg.quote))
     return written | {"pool": leg.pool} if leg.pool else written
 
 
@@ -171,7 +176,7 @@ def _leg_of(swap: Swap, leg: dict[str, Any], known: Registry) -> Leg:
     own = Swap(market, Side(leg["side"]))
     offer = StoredQuote.read(leg).of(own)
     if swap.is_exact_in:
-        own = replace(own, amount_in=offer.amount_in)
+        own = own._replace(amount_in=offer.amount_in)
     else:
-        own = replace(own, amount_out=offer.amount_out)
+        own = own._replace(amount_out=offer.amount_out)
     return Leg(offer.venue, offer, None if own == swap else own, leg.get("pool", ""))

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
+from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -55,10 +56,25 @@ class Token:
         """Return `atoms` in whole tokens, with all the token's decimals."""
         return Decimal(atoms).scaleb(-self.decimals)
 
+    def to_full_text(self, atoms: int) -> str:
+        """Return `atoms` in whole tokens as text, with all the token's decimals."""
+        return fixed_point(atoms, self.decimals)
+
     def to_text(self, atoms: int) -> str:
         """Return `atoms` in whole tokens as text, without exponent or trailing zeros."""
-        whole, rest = divmod(atoms, _TENS[self.decimals])
-        return f"{whole}.{str(rest).zfill(self.decimals).rstrip('0')}" if rest else str(whole)
+        return _shortest_text(atoms, self.decimals)
+
+
+@lru_cache(maxsize=1_024)  # an order tells each of its amounts several times
+def _shortest_text(atoms: int, decimals: int) -> str:
+    whole, rest = divmod(atoms, _TENS[decimals])
+    return f"{whole}.{str(rest).zfill(decimals).rstrip('0')}" if rest else str(whole)
+
+
+def fixed_point(number: int, decimals: int) -> str:
+    """Return `number` / 10 ** `decimals` as text, with so many decimals."""
+    digits = str(number).zfill(decimals + 1)
+    return f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits
 
 
 @dataclass(frozen=True, slots=True)

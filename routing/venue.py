@@ -2,11 +2,11 @@
 
 Simulated and live implementations keep the same promises. `tests/support/venue_contract.py` tests
 them. All amounts are integer atoms (the smallest unit of a token). All prices are quote per base in
-whole tokens. All methods are coroutines.
+whole tokens. All methods that may have to wait are
+coroutines.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -22,8 +22,7 @@ class Side(StrEnum):
     SELL = "sell"
 
 
-@dataclass(frozen=True, slots=True)
-class Swap:
+class Swap(NamedTuple):
     """A trade that is wanted: exactly one amount is given, in atoms of its own token."""
 
     market: Market
@@ -44,8 +43,7 @@ class Swap:
         return self.amount_in is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """A venue's offer for a swap: both amounts in atoms, with all fees included."""
 
     venue: str
@@ -58,8 +56,7 @@ class Quote:
     """How far the swap moves off the price, without fees; None if the venue does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """One venue's part of a route: a share of the whole amount, or of one hop of a path.
 
     Legs are in the order of their hops, with the legs of one market together. The output of all
@@ -83,8 +80,7 @@ class Liquidity(NamedTuple):
     now: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """The worst fill that the order accepts, in atoms: the least output or the most input."""
 
     min_out: int | None = None
@@ -96,8 +92,7 @@ class Bound:
         return self.max_in is None or amount_in <= self.max_in
 
 
-@dataclass(frozen=True, slots=True)
-class SignedTransaction:
+class SignedTransaction(NamedTuple):
     """A transaction whose signature is known before it is sent.
 
     Sending the same bytes again is harmless: a signature lands at most once, and never at a
@@ -109,8 +104,7 @@ class SignedTransaction:
     expires_at_height: int
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(NamedTuple):
     """The network had no record of the signature when it stood at `height`.
 
     Only `height > expires_at_height` proves that the transaction can never land.
@@ -119,8 +113,7 @@ class Absent:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(NamedTuple):
     """Executed, once and for ever. The amounts are those that moved, in atoms."""
 
     amount_in: int
@@ -129,8 +122,7 @@ class Landed:
     """Lamports paid for it, if the network says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """Landed with an error. Nothing was swapped, and this signature will never swap anything."""
 
     code: str
@@ -201,6 +193,14 @@ class Venue(Protocol):
         :raises UnsupportedToken: its offer is gone. This costs an attempt, and no more.
         :raises InsufficientLiquidity: the same.
         """
+        ...
+
+
+class QuotesAtOnce(Protocol):
+    """A venue that may know what it offers without waiting for anybody."""
+
+    def quote_now(self, swap: Swap) -> Quote | None:
+        """Return or raise what `Venue.quote` would; None if that has to be awaited."""
         ...
 
 

@@ -6,6 +6,7 @@ docs/pools.md has them in short.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from routing.pools.pool import (
     MAX_U64,
@@ -42,8 +43,7 @@ class FeeRates:
     creator_fee_on: CreatorFeeOn = CreatorFeeOn.INPUT
 
 
-@dataclass(frozen=True, slots=True)
-class ConstantProductPool:
+class ConstantProductPool(NamedTuple):
     """The fees owed to protocol, fund and creator lie in the vaults but are not traded with."""
 
     vault_x: int

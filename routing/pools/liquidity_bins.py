@@ -6,7 +6,6 @@ corrected by the program's observed results. docs/pools.md has them in short.
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from routing.pools.bins import BPS, ONE, Bin, BinFill, fill_exact_in, fill_exact_out, price_of_bin
@@ -31,8 +30,7 @@ class Step(NamedTuple):
     fill: BinFill
 
 
-@dataclass(frozen=True, slots=True)
-class LiquidityBinPool:
+class LiquidityBinPool(NamedTuple):
     """`bins` are sorted by id. A missing bin is empty.
 
     Beside the bins lie the collected fees of the protocol and of the liquidity providers, and the
@@ -205,12 +203,14 @@ class LiquidityBinPool:
         start = self.volatility.at(now, self.active_id, self.parameters)
         active_id = self.bins[steps[-1].position].id
         left_its_bin = active_id != self.active_id
-        return replace(
-            self,
+        return LiquidityBinPool(  # not `_replace`, which takes as long as a swap
+            parameters=self.parameters,
+            enabled=self.enabled,
             active_id=active_id,
-            volatility=replace(
-                start,
+            volatility=Volatility(
                 accumulator=steps[-1].accumulator,
+                reference=start.reference,
+                index_reference=start.index_reference,
                 last_update=now if left_its_bin else start.last_update,
             ),
             bins=self._bins_after(steps, to_y),

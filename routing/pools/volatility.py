@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from routing.pools.bins import BILLION, BPS
 
@@ -46,8 +47,7 @@ class BinParameters:
         return -(-square * self.variable_fee_control // 100_000_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Volatility:
+class Volatility(NamedTuple):
     """How far the price moved lately, in bins times 10,000."""
 
     accumulator: int

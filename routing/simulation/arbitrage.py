@@ -7,7 +7,7 @@ in every process, and between landings nothing has to be stored.
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isqrt
 
 from routing.pools.bins import Bin, price_of_bin
@@ -57,7 +57,7 @@ class Arbitrage:
         for moment in moments(stored.tick, now):
             pool = move_to(pool, self.target(stored, moment), moment)
             pool = self._trade_flow(stored, pool, moment)
-        return replace(stored, pool=pool, tick=now)
+        return stored._replace(pool=pool, tick=now)
 
     def _trade_flow(self, stored: SimulatedPool, pool: AnyPool, now: int) -> AnyPool:
         if not self.flow:

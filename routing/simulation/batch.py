@@ -1,8 +1,7 @@
 """Transactions that land together, one after the other, on pools that this process has locked."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,8 +16,7 @@ NETWORK_FEE = 5_000
 AWAITED = Outcome()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A transaction to record, with the outcome of chance for it."""
 
     signature: str
@@ -41,8 +39,7 @@ class Entry:
         return self.instruction.pools
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A recorded transaction whose time to land has come."""
 
     signature: str
@@ -100,7 +97,7 @@ class Batch:
     def moved(self) -> list[SimulatedPool]:
         """The pools to store, each as its next version."""
         return [
-            replace(self._pools[key], version=self._versions[key] + 1)
+            self._pools[key]._replace(version=self._versions[key] + 1)
             for key in sorted(self._touched)
         ]
 
@@ -132,7 +129,7 @@ class Batch:
         """Yield for each new row: signature, whether it landed, its outcome, what still lands."""
         for row in self._recorded:
             has_landed = row["lands_at"] is not None and row["lands_at"] <= self._now
-            outcome = (row[name] for name in ("amount_in", "amount_out", "rejection"))
+            outcome = row["amount_in"], row["amount_out"], row["rejection"]
             yield row["signature"], has_landed, *outcome, row["network_fee"], row["payload"] or None
 
     def _execute(self, instruction: Instruction, lands_at: float) -> Outcome:

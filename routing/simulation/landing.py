@@ -1,8 +1,8 @@
 """The outcome of a transaction when it lands: all its swaps happen, or none does."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from routing.pools.pool import SwapRefused
 from routing.simulation.pool import PoolKey, SimulatedPool
@@ -14,8 +14,7 @@ NO_SUCH_POOL = "no_such_pool"
 Pools = Mapping[PoolKey, SimulatedPool]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The atoms that left and reached the wallet, or the code of the reason for no swap."""
 
     amount_in: int | None = None
@@ -48,7 +47,7 @@ def _swap_exact_in(
     """Swap fixed inputs, first to last. A token that one swap buys is spent by a later one."""
     swaps = instruction.swaps
     paid, bought = swaps[0].mint_in, swaps[-1].mint_out
-    balances: Counter[str] = Counter()
+    balances = defaultdict[str, int](int)
     spent = 0
     for position, swap in enumerate(swaps):
         amount = swap.amount_in
@@ -60,7 +59,7 @@ def _swap_exact_in(
             balances[swap.mint_in] -= amount
         pool = _pool(swap, pools, moved)
         fill, after = pool.pool.swap_exact_in(amount, swap.direction, now)
-        moved[swap.pool] = replace(pool, pool=after)
+        moved[swap.pool] = pool._replace(pool=after)
         balances[swap.mint_out] += fill.amount_out
     return spent, balances[bought]
 
@@ -71,7 +70,7 @@ def _swap_exact_out(
     """Swap for fixed outputs, last to first. Earlier swaps have to buy what a later one costs."""
     swaps = instruction.swaps
     paid, bought = swaps[0].mint_in, swaps[-1].mint_out
-    owed: Counter[str] = Counter()
+    owed = defaultdict[str, int](int)
     received = 0
     for position in reversed(range(len(swaps))):
         swap = swaps[position]
@@ -84,7 +83,7 @@ def _swap_exact_out(
             owed[swap.mint_out] -= amount
         pool = _pool(swap, pools, moved)
         fill, after = pool.pool.swap_exact_out(amount, swap.direction, now)
-        moved[swap.pool] = replace(pool, pool=after)
+        moved[swap.pool] = pool._replace(pool=after)
         owed[swap.mint_in] += fill.amount_in
     return owed[paid], received
 

@@ -30,9 +30,8 @@ the clock is there again.
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
@@ -71,8 +70,7 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
+class LedgerRow(NamedTuple):
     """A row of the ledger, or none (no signature), and the database's clock when it was read."""
 
     epoch: float

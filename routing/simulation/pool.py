@@ -1,6 +1,5 @@
 """A pool of the simulation: its venue and market, its state, and the form in which it is stored."""
 
-from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import orjson
@@ -38,8 +37,7 @@ class Price(NamedTuple):
     base_atoms: int
 
 
-@dataclass(frozen=True, slots=True)
-class SimulatedPool:
+class SimulatedPool(NamedTuple):
     key: PoolKey
     reference: Price
     """The market's reference price, around which its price wanders."""
@@ -56,9 +54,10 @@ class SimulatedPool:
 
     def state(self) -> dict[str, Any]:
         """Return everything except key, kind, tick and version, for orjson."""
-        state = {field.name: getattr(self.pool, field.name) for field in fields(self.pool)}
+        state = self.pool._asdict()
         if isinstance(self.pool, LiquidityBinPool):
             # As one text: PostgreSQL would read hundreds of numbers at each landing.
+            state["volatility"] = self.pool.volatility._asdict()
             state["bins"] = orjson.dumps([tuple(bin_) for bin_ in self.pool.bins]).decode()
         # As text: a price's integers may be too long for JSON.
         return {"reference": [str(number) for number in self.reference], "pool": state}

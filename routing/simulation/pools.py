@@ -9,7 +9,6 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -81,6 +80,15 @@ class SimulatedPools:
             await self._shared("read", self._read)
         while key not in self._cached:
             await self._shared(key, lambda: self._seed(key, market, new_pool, arbitrage))
+        return self._bring_up(key, arbitrage)
+
+    def known(self, key: PoolKey) -> tuple[SimulatedPool, int] | None:
+        """Return what `current` would, unless that has to ask the database."""
+        if self._arbitrage is None or key not in self._cached or self._is_old():
+            return None
+        return self._bring_up(key, self._arbitrage)
+
+    def _bring_up(self, key: PoolKey, arbitrage: Arbitrage) -> tuple[SimulatedPool, int]:
         stored = self._cached[key]
         now = max(self._now(), stored.tick)
         base, current = self._current.get(key, (None, stored))
@@ -198,7 +206,7 @@ class SimulatedPools:
         seeded = SimulatedPool(key, reference, new_pool(1, 1), now)
         price = arbitrage.target(seeded, now)
         depth = depth_in_atoms(market, self.registry().markets, price, self._simulation.depth)
-        seeded = replace(seeded, pool=new_pool(*depth))
+        seeded = seeded._replace(pool=new_pool(*depth))
         state = orjson.dumps(seeded.state()).decode()
         await self._link.fetch(_SEED_POOL, [*key, seeded.kind, state, now])
         await self._read()

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -12,6 +11,8 @@ from routing.simulation.pool import PoolKey, direction
 from routing.simulation.wallet import sign
 from routing.steps import unwraps_sol
 from routing.venue import Bound, Leg, Side, SignedTransaction, Swap, TransactionRefused
+
+_SIDES = {side.value: side for side in Side}
 
 
 class SwapInstruction(NamedTuple):
@@ -35,8 +36,7 @@ class SwapInstruction(NamedTuple):
         return self.pool.quote if self.side is Side.SELL else self.pool.base
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """What a transaction asks of the network, in atoms. All of it happens, or nothing."""
 
     amount_in: int
@@ -56,17 +56,18 @@ def sign_swap(
 ) -> SignedTransaction:
     """Return a new transaction, built at `height`, that may land for `expiry_blocks` more."""
     swaps = [_swap_instruction(leg.swap or swap, leg) for leg in legs]
+    token_in, token_out = swap.token_in, swap.token_out
     content = {
-        "amountIn": sum(leg.amount_in for leg in swaps if leg.mint_in == swap.token_in.mint),
-        "amountOut": sum(leg.amount_out for leg in swaps if leg.mint_out == swap.token_out.mint),
+        "amountIn": sum([leg.amount_in for leg in swaps if leg.mint_in == token_in.mint]),
+        "amountOut": sum([leg.amount_out for leg in swaps if leg.mint_out == token_out.mint]),
         "exactIn": swap.is_exact_in,
         "minOut": bound.min_out,
         "maxIn": bound.max_in,
         "market": swap.market.name,
-        "side": swap.side.value,
+        "side": swap.side,
         "legs": [(leg.pool.venue, leg.amount_in, leg.amount_out) for leg in swaps],
         "markets": [(leg.pool.base, leg.pool.quote, leg.side) for leg in swaps],
-        "wrapsSol": swap.token_in.is_native,
+        "wrapsSol": token_in.is_native,
         "unwrapsSol": unwraps_sol(swap),
         "recentHeight": height,
         # Random in spite of the seed: two workers must never make the same signature.
@@ -86,7 +87,7 @@ def instruction_of(payload: bytes | str) -> Instruction:
     try:
         content = orjson.loads(payload)
         markets = zip(content["legs"], content["markets"], strict=True)
-        swaps = tuple(_read_swap(*leg, *market) for leg, market in markets)
+        swaps = tuple([_read_swap(*leg, *market) for leg, market in markets])
         if not swaps:
             raise ValueError("nothing is swapped")
         return Instruction(
@@ -109,7 +110,7 @@ def _read_swap(
     venue: str, amount_in: Any, amount_out: Any, base: str, quote: str, side: str
 ) -> SwapInstruction:
     amounts = _atoms(amount_in), _atoms(amount_out)
-    return SwapInstruction(PoolKey(venue, base, quote), Side(side), *amounts)
+    return SwapInstruction(PoolKey(venue, base, quote), _SIDES[side], *amounts)
 
 
 def _atoms(number: Any) -> int:

@@ -3,19 +3,18 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import ClassVar
 
 import psycopg
 
 from routing.pricing import MAX_ATOMS, pool_quote
-from routing.simulation.pool import PoolKey, direction
+from routing.simulation.pool import PoolKey, SimulatedPool, direction
 from routing.simulation.pools import SimulatedPools
 from routing.simulation.seeding import NewPool
 from routing.simulation.settings import PriceRange, Simulation
 from routing.simulation.transaction import sign_swap
-from routing.tokens import UnknownMarket
+from routing.tokens import Market, UnknownMarket
 from routing.venue import (
     Bound,
     InsufficientLiquidity,
@@ -61,6 +60,7 @@ class SimulatedVenue:
         self._timeout_rate = faults.rate("quote_timeout", self.name)
         self._refusal_rate = faults.rate("quote_refused", self.name)
         self._absurd_rate = faults.rate("absurd_quote", self.name)
+        self._takes_time = self._latency > 0 or self._timeout_rate > 0
 
     async def quote(self, swap: Swap) -> Quote:
         """See `Venue.quote`."""
@@ -68,25 +68,25 @@ class SimulatedVenue:
             await asyncio.sleep(self._latency)
         if self._happens(self._timeout_rate):
             await asyncio.sleep(_NEVER)
-        if self._happens(self._refusal_rate):
-            raise VenueUnavailable(f"{self.label} refuses to quote for now")
-        quote = self._offer(swap, (await self.liquidity(swap))[0])
-        return self._absurd(quote) if self._happens(self._absurd_rate) else quote
+        return self._answer(swap, (await self.liquidity(swap))[0])
+
+    def quote_now(self, swap: Swap) -> Quote | None:
+        """See `QuotesAtOnce.quote_now`."""
+        if self._takes_time:
+            return None
+        market = self._market(swap)
+        known = self._pools.known(PoolKey.of(self.name, market))
+        return None if known is None else self._answer(swap, self._shown(swap, market, *known))
 
     async def liquidity(self, swap: Swap) -> Sequence[Liquidity]:
         """See `ShowsPools.liquidity`. It has no latency, and each market has one pool."""
-        try:
-            market = self._pools.registry().market(swap.market.base, swap.market.quote)
-        except UnknownMarket as error:
-            raise UnsupportedToken(f"{self.label} does not trade {swap.market.name}") from error
-        if market.paths:
-            raise UnsupportedToken(f"{self.label} has no pool of {market.name}, but two hops do")
+        market = self._market(swap)
         key = PoolKey.of(self.name, market)
         try:
             simulated, now = await self._pools.current(key, market, self.new_pool)
         except psycopg.Error as error:
             raise VenueUnavailable(f"{self.label} cannot read its pools") from error
-        return [Liquidity(f"{self.name}:{market.name}", simulated.pool, direction(swap.side), now)]
+        return [self._shown(swap, market, simulated, now)]
 
     async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
         """See `Venue.build`."""
@@ -96,8 +96,27 @@ class SimulatedVenue:
             raise VenueUnavailable(f"{self.label} cannot learn the block height") from error
         return sign_swap(swap, legs, bound, height=height, expiry_blocks=self._expiry_blocks)
 
+    def _market(self, swap: Swap) -> Market:
+        """:raises UnsupportedToken: there is no pool of it."""
+        try:
+            market = self._pools.registry().market(swap.market.base, swap.market.quote)
+        except UnknownMarket as error:
+            raise UnsupportedToken(f"{self.label} does not trade {swap.market.name}") from error
+        if market.paths:
+            raise UnsupportedToken(f"{self.label} has no pool of {market.name}, but two hops do")
+        return market
+
+    def _shown(self, swap: Swap, market: Market, held: SimulatedPool, now: int) -> Liquidity:
+        return Liquidity(f"{self.name}:{market.name}", held.pool, direction(swap.side), now)
+
     def _happens(self, rate: float) -> bool:
         return rate > 0 and self._random.random() < rate
+
+    def _answer(self, swap: Swap, liquidity: Liquidity) -> Quote:
+        if self._happens(self._refusal_rate):
+            raise VenueUnavailable(f"{self.label} refuses to quote for now")
+        quote = self._offer(swap, liquidity)
+        return self._absurd(quote) if self._happens(self._absurd_rate) else quote
 
     def _offer(self, swap: Swap, liquidity: Liquidity) -> Quote:
         if not 0 < (swap.amount_in or swap.amount_out or 0) <= MAX_ATOMS:
@@ -110,8 +129,8 @@ class SimulatedVenue:
     def _absurd(self, quote: Quote) -> Quote:
         match self._random.randrange(3):
             case 0:
-                return replace(quote, price=Decimal("NaN"))
+                return quote._replace(price=Decimal("NaN"))
             case 1:
-                return replace(quote, price=-quote.price, amount_out=-quote.amount_out)
+                return quote._replace(price=-quote.price, amount_out=-quote.amount_out)
             case _:
-                return replace(quote, price=quote.price * 10, amount_out=quote.amount_out * 10)
+                return quote._replace(price=quote.price * 10, amount_out=quote.amount_out * 10)

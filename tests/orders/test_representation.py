@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -94,6 +95,11 @@ def test_the_summary_says_which_token_the_amount_is_of(asked: dict[str, Any], sa
 def test_a_time_is_told_to_the_microsecond() -> None:
     assert timestamp(NOON) == "2026-01-02T12:00:00.123000Z"
     assert timestamp(NOON.replace(microsecond=0)) == "2026-01-02T12:00:00.000000Z"
+
+
+@given(st.datetimes(timezones=st.sampled_from([UTC, ZoneInfo("UTC")])))
+def test_a_time_has_six_decimals_and_a_z_whenever_it_is(at: datetime) -> None:
+    assert timestamp(at) == f"{at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def test_a_message_of_an_event_without_data_has_every_field_all_the_same() -> None:

@@ -1,7 +1,6 @@
 """Networks on the test database, each as another process would have it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -58,6 +57,6 @@ def same_registry(db: None) -> Iterator[None]:
 @pytest.fixture
 def unmoved_by_arbitrage(monkeypatch: pytest.MonkeyPatch) -> None:
     def pool_at(_: Arbitrage, stored: SimulatedPool, now: int) -> SimulatedPool:
-        return replace(stored, tick=max(stored.tick, now))
+        return stored._replace(tick=max(stored.tick, now))
 
     monkeypatch.setattr(Arbitrage, "pool_at", pool_at)

@@ -1,13 +1,19 @@
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from routing.pools.pool import Fill
-from routing.pricing import MAX_ATOMS, bound_for, execution_price, fees_bps
-from routing.tokens import BONK, MARKETS, REGISTRY, SOL, USDC
+from routing.pricing import (
+    MAX_ATOMS,
+    bound_for,
+    execution_price,
+    execution_price_text,
+    fees_bps,
+)
+from routing.tokens import BONK, MARKETS, REGISTRY, SOL, USDC, Market, Token
 from routing.venue import Bound, Quote, Side, Swap
 
 markets = st.sampled_from(MARKETS)
@@ -65,6 +71,27 @@ def test_an_execution_price_has_the_decimals_of_the_quote_or_eight_digits(
 ) -> None:
     market = REGISTRY.market(base, quote)  # type: ignore[arg-type]  # parametrize has no types
     assert str(execution_price(market, side, amount_in, amount_out)) == price
+
+
+@given(
+    *(st.integers(0, 18), st.integers(0, 18), sides),
+    *(st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1)),
+)
+@example(0, 0, Side.SELL, 2, 24_691_357)  # half an atom, to be rounded down
+@example(0, 0, Side.SELL, 2, 24_691_359)  # and up
+def test_an_execution_price_is_what_decimal_arithmetic_makes_of_it(
+    base: int, quote: int, side: Side, amount_in: int, amount_out: int
+) -> None:
+    market = Market(Token("BASE", "b", base), Token("QUOTE", "q", quote), Decimal(1))
+    amounts = (amount_in, amount_out) if side is Side.SELL else (amount_out, amount_in)
+    wide = Context(prec=60, rounding=ROUND_HALF_EVEN)
+    exact = wide.divide(Decimal(amounts[1]).scaleb(-quote), Decimal(amounts[0]).scaleb(-base))
+    exponent = min(-quote, exact.adjusted() - 7)
+    rounded = wide.quantize(exact, Decimal((0, (1,), exponent)))
+
+    price = execution_price(market, side, amount_in, amount_out)
+    assert price.as_tuple() == rounded.as_tuple()
+    assert execution_price_text(market, side, amount_in, amount_out) == f"{rounded:f}"
 
 
 @given(markets, sides, st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1))

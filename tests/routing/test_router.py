@@ -1,6 +1,5 @@
 import asyncio
 import logging
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
@@ -109,6 +108,56 @@ async def test_venues_are_asked_at_once() -> None:
     assert len((await route(Waiting("one"), Waiting("other"))).quotes) == 2
 
 
+class AtOnce(StubVenue):
+    """Knows its quote, or its fault, without waiting."""
+
+    def quote_now(self, swap: Swap) -> Quote | None:
+        return self._answer(swap)
+
+    async def quote(self, swap: Swap) -> Quote:
+        raise AssertionError
+
+
+def test_venues_that_know_their_quotes_cost_no_turn_of_the_loop() -> None:
+    routing = best_route(SELL, [AtOnce("raydium"), AtOnce("meteora")], quote_timeout=5)
+    with pytest.raises(StopIteration) as ended:
+        routing.send(None)
+
+    assert [quote.venue for quote in ended.value.value.quotes] == ["raydium", "meteora"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (VenueUnavailable("busy"), "venue_unavailable"),
+        (UnsupportedToken("never heard of it"), "unsupported_token"),
+        (InsufficientLiquidity("too much"), "insufficient_liquidity"),
+        (KeyError("oops"), "internal_error"),
+    ],
+)
+async def test_a_fault_that_is_known_at_once_is_told_as_any_other(
+    fault: Exception, code: str
+) -> None:
+    venues = [AtOnce("raydium", fault=fault), AtOnce("meteora", "150"), METEORA]
+    decision = await route(*venues)
+
+    assert [(one.venue, one.code) for one in decision.dropped] == [
+        ("raydium", code),
+        ("meteora", "unusable_quote"),
+    ]
+    assert decision.quote.amount_out == 149_924_550
+
+
+async def test_a_venue_that_has_to_ask_first_is_waited_for_beside_those_that_know() -> None:
+    class Asks(StubVenue):
+        def quote_now(self, swap: Swap) -> Quote | None:
+            return None
+
+    decision = await route(Asks("one", latency=0.01), AtOnce("two"), Asks("three", "101"))
+    assert [quote.venue for quote in decision.quotes] == ["one", "two", "three"]
+    assert decision.ages[1] >= 9
+
+
 async def test_a_slow_venue_is_left_out_and_let_go() -> None:
     slow = StubVenue("raydium", "100.20", 0, latency=3600)
     decision = await route(slow, METEORA, timeout=0.02)
@@ -155,19 +204,19 @@ async def test_a_bug_in_a_venue_is_logged_with_its_traceback(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda quote: replace(quote, price=Decimal("NaN")),
-        lambda quote: replace(quote, price=Decimal("Infinity")),
-        lambda quote: replace(quote, price=Decimal(0)),
-        lambda quote: replace(quote, price=Decimal(-100)),
-        lambda quote: replace(quote, price=Decimal("120.01")),
-        lambda quote: replace(quote, price=Decimal("79.99")),
-        lambda quote: replace(quote, amount_out=-quote.amount_out),
-        lambda quote: replace(quote, amount_out=0),
-        lambda quote: replace(quote, amount_in=quote.amount_in + 1),
-        lambda quote: replace(quote, amount_out=quote.amount_out * 10),
-        lambda quote: replace(quote, amount_out=quote.amount_out // 2),
-        lambda quote: replace(quote, amount_out=cast(Any, float("nan"))),
-        lambda quote: replace(quote, venue="somebody-else"),
+        lambda quote: quote._replace(price=Decimal("NaN")),
+        lambda quote: quote._replace(price=Decimal("Infinity")),
+        lambda quote: quote._replace(price=Decimal(0)),
+        lambda quote: quote._replace(price=Decimal(-100)),
+        lambda quote: quote._replace(price=Decimal("120.01")),
+        lambda quote: quote._replace(price=Decimal("79.99")),
+        lambda quote: quote._replace(amount_out=-quote.amount_out),
+        lambda quote: quote._replace(amount_out=0),
+        lambda quote: quote._replace(amount_in=quote.amount_in + 1),
+        lambda quote: quote._replace(amount_out=quote.amount_out * 10),
+        lambda quote: quote._replace(amount_out=quote.amount_out // 2),
+        lambda quote: quote._replace(amount_out=cast(Any, float("nan"))),
+        lambda quote: quote._replace(venue="somebody-else"),
     ],
 )
 async def test_an_absurd_quote_is_dropped(change: Any) -> None:
@@ -176,7 +225,7 @@ async def test_an_absurd_quote_is_dropped(change: Any) -> None:
     assert [one.code for one in decision.dropped] == ["unusable_quote"]
 
 
-@pytest.mark.parametrize("swap", [SELL, BUY_EXACTLY, replace(SELL, side=Side.BUY)])
+@pytest.mark.parametrize("swap", [SELL, BUY_EXACTLY, SELL._replace(side=Side.BUY)])
 @pytest.mark.parametrize("price", ["80", "120"])
 async def test_a_price_just_within_the_deviation_is_usable(swap: Swap, price: str) -> None:
     assert (await route(StubVenue("raydium", price), swap=swap)).dropped == ()

@@ -134,3 +134,4 @@ def test_amounts_of_all_decimals_survive_text_and_decimals(decimals: int, atoms:
     token = Token("ANY", BONK.mint, decimals)
     assert token.to_atoms(Decimal(token.to_text(atoms))) == atoms
     assert token.to_atoms(token.to_decimal(atoms)) == atoms
+    assert token.to_full_text(atoms) == f"{token.to_decimal(atoms):f}"

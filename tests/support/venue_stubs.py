@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 from routing.pools.pool import Direction, Pool
@@ -53,7 +52,7 @@ class StubVenue:
         *,
         latency: float = 0,
         fault: Exception | None = None,
-        change: Callable[[Quote], Quote] = replace,
+        change: Callable[[Quote], Quote] = Quote._replace,
     ) -> None:
         self.name = name
         self.label = name.capitalize()
@@ -70,6 +69,9 @@ class StubVenue:
         except asyncio.CancelledError:
             self.was_cancelled = True
             raise
+        return self._answer(swap)
+
+    def _answer(self, swap: Swap) -> Quote:
         if self._fault:
             raise self._fault
         return self._change(Quote(self.name, *self._amounts(swap), self._price, self._fee_bps))

@@ -288,10 +288,10 @@ async def test_a_venue_that_does_not_answer_in_time_leaves_the_order_to_the_othe
 @pytest.mark.parametrize(
     "change",
     [
-        lambda quote: replace(quote, price=Decimal("NaN")),
-        lambda quote: replace(quote, price=-quote.price),
-        lambda quote: replace(quote, amount_out=-1),
-        lambda quote: replace(quote, price=quote.price * 10, amount_out=quote.amount_out * 10),
+        lambda quote: quote._replace(price=Decimal("NaN")),
+        lambda quote: quote._replace(price=-quote.price),
+        lambda quote: quote._replace(amount_out=-1),
+        lambda quote: quote._replace(price=quote.price * 10, amount_out=quote.amount_out * 10),
     ],
     ids=["nan", "negative-price", "negative-amount", "tenfold"],
 )

@@ -139,7 +139,7 @@ CREATOR = FeeRates(trade=2_500, protocol=120_000, fund=40_000, creator=500)
 def test_the_creator_is_paid_in_the_token_of_the_pools_choice(
     fee_on: CreatorFeeOn, way: Direction, owed: str
 ) -> None:
-    pool = replace(RAYDIUM, rates=replace(CREATOR, creator_fee_on=fee_on))
+    pool = RAYDIUM._replace(rates=replace(CREATOR, creator_fee_on=fee_on))
 
     fill, after = pool.swap_exact_in(10**9, way)
 
@@ -174,7 +174,7 @@ def test_a_cost_beyond_64_bits_is_refused() -> None:
 
 
 def test_a_cost_beyond_128_bits_is_out_of_range() -> None:
-    pool = replace(RAYDIUM, vault_x=MAX_U64, vault_y=MAX_U64)
+    pool = RAYDIUM._replace(vault_x=MAX_U64, vault_y=MAX_U64)
 
     with pytest.raises(OutOfRange):
         pool.quote_exact_out(MAX_U64 - 1, X_TO_Y)
@@ -186,7 +186,7 @@ def test_an_amount_beyond_64_bits_is_refused() -> None:
 
 
 def test_a_vault_holds_no_more_than_64_bits() -> None:
-    pool = replace(RAYDIUM, vault_x=MAX_U64, vault_y=MAX_U64)
+    pool = RAYDIUM._replace(vault_x=MAX_U64, vault_y=MAX_U64)
     pool.quote_exact_in(10**9, X_TO_Y)  # the curve could
 
     with pytest.raises(AmountTooLarge):
@@ -195,27 +195,27 @@ def test_a_vault_holds_no_more_than_64_bits() -> None:
 
 def test_an_empty_pool_sells_nothing() -> None:
     with pytest.raises(ZeroOutput):
-        replace(RAYDIUM, vault_y=0).quote_exact_in(10**9, X_TO_Y)
+        RAYDIUM._replace(vault_y=0).quote_exact_in(10**9, X_TO_Y)
     with pytest.raises(OutOfRange):
-        replace(RAYDIUM, vault_y=0).quote_exact_out(1, X_TO_Y)
+        RAYDIUM._replace(vault_y=0).quote_exact_out(1, X_TO_Y)
 
 
 def test_without_any_fee_the_program_divides_by_zero_unless_the_fee_is_on_the_output() -> None:
     rates = FeeRates(trade=0, protocol=0, fund=0)
-    free = replace(RAYDIUM, vault_x=20_000, vault_y=30_000, rates=rates)
+    free = RAYDIUM._replace(vault_x=20_000, vault_y=30_000, rates=rates)
 
     with pytest.raises(OutOfRange):
         free.quote_exact_in(10, X_TO_Y)
 
     rates = replace(rates, creator_fee_on=CreatorFeeOn.Y)
-    assert replace(free, rates=rates).quote_exact_in(10, X_TO_Y).amount_out == 14
+    assert free._replace(rates=rates).quote_exact_in(10, X_TO_Y).amount_out == 14
 
 
 def test_a_closed_pool_refuses() -> None:
     with pytest.raises(PoolDisabled):
-        replace(RAYDIUM, enabled=False).quote_exact_in(10**9, X_TO_Y)
+        RAYDIUM._replace(enabled=False).quote_exact_in(10**9, X_TO_Y)
     with pytest.raises(PoolDisabled):
-        replace(RAYDIUM, enabled=False).swap_exact_out(10**6, X_TO_Y)
+        RAYDIUM._replace(enabled=False).swap_exact_out(10**6, X_TO_Y)
 
 
 def test_each_refusal_has_a_code_of_its_own() -> None:

@@ -170,7 +170,7 @@ def two_bins(**changes: object) -> LiquidityBinPool:
         volatility=Volatility(0, 0, 0, NOW - 600),
         bins=(Bin(-2, 0, 1_000_000), Bin(0, 0, 1_000_000)),
     )
-    return replace(pool, **changes)  # type: ignore[arg-type]
+    return pool._replace(**changes)  # type: ignore[arg-type]
 
 
 def test_the_active_bin_stays_on_a_bin_that_was_just_emptied() -> None:
@@ -239,7 +239,7 @@ def test_an_atom_that_is_all_fee_goes_to_the_protocol() -> None:
 
 
 def test_fees_may_be_taken_in_y_alone() -> None:
-    pool = replace(METEORA, parameters=replace(STEP_10, collect_fee_mode=CollectFeeMode.ONLY_Y))
+    pool = METEORA._replace(parameters=replace(STEP_10, collect_fee_mode=CollectFeeMode.ONLY_Y))
 
     sold, after = pool.swap_exact_in(SOL, X_TO_Y, NOW)
     _, after = after.swap_exact_in(sold.amount_out, Y_TO_X, NOW)

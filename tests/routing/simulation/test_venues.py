@@ -23,6 +23,7 @@ from routing.venue import (
     Leg,
     Network,
     NetworkUnavailable,
+    QuotesAtOnce,
     ShowsPools,
     Side,
     Swap,
@@ -195,6 +196,40 @@ async def test_without_a_seed_another_database_has_other_prices(
         return shown.pool.spot(shown.direction)
 
     assert await spot() != await spot()
+
+
+@pytest.mark.parametrize("kind", SIMULATED_VENUES, ids=lambda kind: kind.name)
+async def test_a_quote_is_known_at_once_when_the_pool_was_read_for_another(
+    simulated: MakeVenue, kind: type[SimulatedVenue]
+) -> None:
+    venue = simulated(kind, **STILL | {"block_seconds": 60})
+    at_once: QuotesAtOnce = venue
+
+    assert at_once.quote_now(SELL) is None
+    assert await venue.quote(SELL) == at_once.quote_now(SELL)
+
+
+async def test_what_was_read_more_than_a_block_ago_is_not_known_at_once(
+    simulated: MakeVenue,
+) -> None:
+    venue = simulated(block_seconds=0.01)
+    await venue.quote(SELL)
+
+    async with asyncio.timeout(60):
+        while venue.quote_now(SELL) is not None:
+            await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"quote_latency": 0.001}, {"faults": Faults.parse("quote_timeout=0.001")}]
+)
+async def test_a_quote_that_may_take_time_is_never_known_at_once(
+    simulated: MakeVenue, settings: dict[str, Any]
+) -> None:
+    venue = simulated(block_seconds=60, **settings)
+    await venue.liquidity(SELL)
+
+    assert venue.quote_now(SELL) is None
 
 
 async def test_a_quote_takes_its_latency(simulated: MakeVenue) -> None:

@@ -46,7 +46,8 @@ class WebSocket(WebSocketProtocol):
         if self._reads_no_more():  # free large objects: the collector is late with cycles
             self.reader = asyncio.StreamReader(loop=self.loop)
 
-    async def ws_handler(self, protocol: Any, path: str) -> Any:  # type: ignore[override]
+    async def ws_handler(self, protocol: Any, path: str = "") -> Any:
+        # Without the default, the library asks for the signature twice, and warns, at each socket.
         self._go_on()
         return await super().ws_handler(protocol, path)
 

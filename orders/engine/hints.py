@@ -159,13 +159,13 @@ class HintPublisher:
         unknown = list({event.order_id for event in batch} - self._followed)
         if unknown:
             counted = await self._redis.pubsub_numsub(*(CHANNEL + one for one in unknown))
-            listening = (number > 0 for _, number in counted)
-            self._followed.update(compress(unknown, listening))
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for event in batch:
-                if event.order_id in self._followed:
+            self._followed.update(compress(unknown, (number for _, number in counted)))
+        told = [event for event in batch if event.order_id in self._followed]
+        if told:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for event in told:
                     pipeline.publish(CHANNEL + event.order_id, hint_of(event))
-            await pipeline.execute()
+                await pipeline.execute()
 
     async def _keep_last(self) -> None:
         last, self._last = list(self._last.values()), {}

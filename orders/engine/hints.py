@@ -137,7 +137,7 @@ class HintPublisher:
         if self._until_kept is not None:
             self._until_kept.cancel()
             self._until_kept = None
-        self._followed.clear()
+        self._followed = set()
         self._keeping.begin()
 
     async def _publish_waiting(self) -> None:
@@ -156,11 +156,12 @@ class HintPublisher:
 
         Who listened to an order a moment ago is not asked for again.
         """
-        unknown = list({event.order_id for event in batch} - self._followed)
+        followed = self._followed  # the same one, also if another begins meanwhile
+        unknown = list({event.order_id for event in batch} - followed)
         if unknown:
             counted = await self._redis.pubsub_numsub(*(CHANNEL + one for one in unknown))
-            self._followed.update(compress(unknown, (number for _, number in counted)))
-        told = [event for event in batch if event.order_id in self._followed]
+            followed.update(compress(unknown, (number for _, number in counted)))
+        told = [event for event in batch if event.order_id in followed]
         if told:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for event in told:

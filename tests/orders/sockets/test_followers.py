@@ -24,6 +24,7 @@ from orders.events import Event
 from orders.lifecycle import Status
 from orders.sockets import protocol, streams
 from orders.sockets.followers import followers_of_this_loop
+from orders.sockets.streams import Streams, streams_of_this_loop
 from tests.config.http.test_door import HANDSHAKE, serving, websocket
 from tests.support.client import PATIENCE, connected, get, submit
 from tests.support.engine import engine, wait_for
@@ -119,9 +120,7 @@ async def test_each_socket_that_is_caught_up_gets_an_event_by_one_write(
     async with server() as port:
         clients = [await open_socket(port, order_id) for _ in range(5)]
         firsts = [json.loads(await client.recv()) for client in clients]
-        async with asyncio.timeout(PATIENCE):
-            while not all(one._is_at_rest for one in followers(order_id)):
-                await asyncio.sleep(0)
+        await at_rest(order_id, 5)
         await confirm(order_id)
         rests = [await rest(client) for client in clients]
 
@@ -131,8 +130,14 @@ async def test_each_socket_that_is_caught_up_gets_an_event_by_one_write(
     assert rests == [(log[1:], 1000)] * 5
 
 
-def followers(order_id: str) -> list[Any]:
-    return list(followers_of_this_loop()._of[order_id])
+async def at_rest(order_id: str, number: int) -> None:
+    """Wait until so many sockets follow the order, and have nothing else to do."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            sockets: Any = followers_of_this_loop()._of[order_id]
+            if len(sockets) == number and all(one._is_at_rest for one in sockets):
+                return
+            await asyncio.sleep(0.005)
 
 
 async def test_who_opens_a_socket_while_events_come_misses_none(written: Counter[bool]) -> None:
@@ -154,6 +159,53 @@ async def test_who_opens_a_socket_while_events_come_misses_none(written: Counter
     assert found == [(log, 1000)] * len(found)
 
 
+async def test_a_hint_that_skips_an_event_is_not_written_before_the_log_is_read(
+    written: Counter[bool],
+) -> None:
+    order_id = await submit()
+    async with server() as port, open_socket(port, order_id) as client:
+        first = json.loads(await client.recv())
+        await at_rest(order_id, 1)
+        silent = Walker(order_id, in_silence=True)
+        await silent.walk(*WHOLE_WAY)
+        await silent.close()
+        hints_of_this_loop().publish((await streams_of_this_loop().history(order_id, 3))[0])
+        found = await rest(client)
+
+    assert ([first, *found[0]], found[1]) == (await log_of(order_id), 1000)
+    assert written[True] == 0
+
+
+async def test_a_hint_that_comes_while_the_log_is_read_is_not_written_beside_it(
+    written: Counter[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = await submit()
+    walker = Walker(order_id)
+    await walker.walk(Status.ROUTING)
+    is_read, may_go_on = asyncio.Event(), asyncio.Event()
+    history = Streams.history
+
+    async def slow_history(*args: Any) -> list[Event]:
+        found = await history(*args)
+        is_read.set()
+        await may_go_on.wait()
+        return found
+
+    monkeypatch.setattr(Streams, "history", slow_history)
+    async with server() as port, open_socket(port, f"{order_id}?after=1") as client:
+        await is_read.wait()
+        before = counts["hints_received"]
+        hints_of_this_loop().publish((await history(streams_of_this_loop(), order_id, 1))[0])
+        async with asyncio.timeout(PATIENCE):
+            while counts["hints_received"] == before:
+                await asyncio.sleep(0.005)
+        may_go_on.set()
+        await walker.walk(*WHOLE_WAY[1:])
+        found = await rest(client)
+
+    assert found == ((await log_of(order_id))[1:], 1000)
+
+
 async def test_a_compressed_socket_gets_frames_of_its_own(written: Counter[bool]) -> None:
     order_id = await submit()
     async with (
@@ -162,11 +214,13 @@ async def test_a_compressed_socket_gets_frames_of_its_own(written: Counter[bool]
         open_socket(port, order_id, compression=None) as plain,
     ):
         firsts = [json.loads(await one.recv()) for one in (compressed, plain)]
+        await at_rest(order_id, 2)
         await confirm(order_id)
         rests = [await rest(one) for one in (compressed, plain)]
 
     log = await log_of(order_id)
     assert compressed.protocol.extensions, "it was agreed"
+    assert written[True] == len(WHOLE_WAY), "those of the other one"
     assert firsts == [log[0]] * 2
     assert rests == [(log[1:], 1000)] * 2
 
@@ -183,10 +237,7 @@ async def test_a_client_that_does_not_read_delays_no_other_and_is_closed_with_44
         slow.setblocking(False)
         async with open_socket(port, order_id) as good:
             await good.recv()
-            while len(followers(order_id)) < 2 or not all(
-                one._is_at_rest for one in followers(order_id)
-            ):
-                await asyncio.sleep(0.005)
+            await at_rest(order_id, 2)
             for seq in range(2, last + 1):
                 hints_of_this_loop().publish(large_event(order_id, seq))
                 async with asyncio.timeout(PATIENCE):

@@ -18,6 +18,7 @@ in which a request must come and an answer must be read, and for the connections
 import asyncio
 import logging
 import re
+from functools import partial
 from typing import Any
 
 import httptools
@@ -209,8 +210,9 @@ class Connection(HttpToolsProtocol):
         self.resume_writing()
         super().handle_websocket_upgrade()
         protocol: Any = self.transport.get_protocol()
-        if hasattr(protocol, "leave"):
-            protocol.leave = self._leave  # the connection is still one
+        if hasattr(protocol, "leave") and self._has_place:
+            self._has_place = False
+            protocol.leave = partial(door.give_back, self._peer)  # and nothing else of this object
         else:
             self._leave()
 

@@ -39,6 +39,7 @@ TOO_MANY_SOCKETS = Refusal(
     RETRY,
 )
 TOO_MANY = 4429
+WRITE = "engine.write"  # an extension of ASGI (`config/http/websocket.py`)
 STRANGE_HOST = Refusal(400, "bad_request", "This host is not served: ALLOWED_HOSTS has its names.")
 
 

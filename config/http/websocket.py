@@ -1,4 +1,11 @@
-"""One WebSocket: uvicorn's own, but a refused client that does not listen is dropped."""
+"""One WebSocket: uvicorn's own, with limits for clients, and with a short way out for messages.
+
+A refused client that does not listen is dropped.
+
+ASGI's `send` is a coroutine for each message and client. A message for a thousand clients is the
+same frame for all of them. So the scope has an extension, `engine.write`: a function that takes a
+whole frame and writes it at once, or returns False where only `send` will do.
+"""
 
 import asyncio
 import time
@@ -9,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
 from websockets.frames import CTRL_OPCODES
 from websockets.legacy.framing import Frame
 
+from config.http.door import WRITE
 from config.runtime.counters import counts
 
 HANDSHAKE_SECONDS = 10.0  # for us to answer
@@ -38,9 +46,27 @@ class WebSocket(WebSocketProtocol):
         if self._reads_no_more():  # free large objects: the collector is late with cycles
             self.reader = asyncio.StreamReader(loop=self.loop)
 
-    async def ws_handler(self, protocol: Any, path: str) -> Any:  # type: ignore[override]
+    async def ws_handler(self, protocol: Any, path: str = "") -> Any:
+        # Without the default, the library asks for the signature twice, and warns, at each socket.
         self._go_on()
         return await super().ws_handler(protocol, path)
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"][WRITE] = self.write  # type: ignore[assignment]  # ours
+        self._most = self.transport.get_write_buffer_limits()[1]
+        await super().run_asgi()
+
+    def write(self, frame: bytes) -> bool:
+        """Write a frame, unless the client is slow, gone, or has frames of its own (compressed).
+
+        What would fill the buffer goes through `send`, which waits for the client.
+        """
+        if self._paused or self.extensions or not self.open or self.transport.is_closing():
+            return False
+        if self.transport.get_write_buffer_size() + len(frame) > self._most:
+            return False
+        self.transport.write(frame)
+        return True
 
     async def asgi_send(self, message: Any) -> None:
         kind = message["type"]

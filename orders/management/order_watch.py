@@ -11,12 +11,12 @@ import psycopg
 from channels.layers import get_channel_layer
 from django.core.management.base import CommandError, OutputWrapper
 from django.db import Error
-from redis.exceptions import RedisError
 
 from config.runtime.per_loop import close_all
 from orders.api.problems import is_database_away
-from orders.events import Event, group_of
+from orders.events import Event
 from orders.lifecycle import Status
+from orders.sockets.followers import LAYER_FAULTS, Hint, followers_of_this_loop
 from orders.sockets.streams import RESYNC_SECONDS, streams_of_this_loop
 
 logger = logging.getLogger(__name__)
@@ -98,29 +98,26 @@ class Hints:
 
     def __init__(self, order_id: str) -> None:
         self._order_id = order_id
-        self._layer = layer_of_this_process()
-        self._channel: str | None = None
+        self._came = asyncio.Event()
 
     async def listen(self) -> None:
         try:
             async with asyncio.timeout(RESYNC_SECONDS):
-                channel = await streams_of_this_loop().new_channel(self._layer)
-                await self._layer.group_add(group_of(self._order_id), channel)
-        except (RedisError, OSError, TimeoutError) as error:
+                await followers_of_this_loop().join(self._order_id, self)
+        except LAYER_FAULTS as error:
             logger.info("no hints: %s", error)
-        else:
-            self._channel = channel
+
+    def hear(self, hint: Hint) -> None:
+        self._came.set()
 
     async def wait(self) -> None:
         """Return at the next hint, or after a second."""
-        if self._channel is None:
-            await asyncio.sleep(RESYNC_SECONDS)
-            return
         try:
             async with asyncio.timeout(RESYNC_SECONDS):
-                await self._layer.receive(self._channel)
+                await self._came.wait()
         except TimeoutError:
             pass
+        self._came.clear()
 
 
 def layer_of_this_process() -> Any:

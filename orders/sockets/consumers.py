@@ -1,8 +1,9 @@
 """The WebSocket doors: follow one order, or send orders and follow them all on one socket.
 
-A socket joins the group before it reads the log, so it misses no event in between. After that it
-passes on a hint with the next seq, and drops an older hint. If a hint skips a seq, the socket reads
-the gap from the log. The resync finds events whose hints were lost (`orders/sockets/streams.py`).
+A socket joins an order's followers before it reads the log, so it misses no event in between. After
+that it passes on a hint with the next seq, and drops an older hint. If a hint skips a seq, the
+socket reads the gap from the log. The resync finds events whose hints were lost
+(`orders/sockets/streams.py`).
 """
 
 import asyncio
@@ -51,7 +52,9 @@ from orders.engine.submission import (
     repeat_order,
     submit_order,
 )
-from orders.events import Event, group_of
+from orders.events import Event
+from orders.sockets import protocol
+from orders.sockets.followers import LAYER_FAULTS, Form, Hint, followers_of_this_loop
 from orders.sockets.protocol import (
     DATABASE_ERRORS,
     Close,
@@ -60,7 +63,7 @@ from orders.sockets.protocol import (
     encode_json,
     error_frame,
 )
-from orders.sockets.streams import LAYER_FAULTS, UnknownOrder, Watch, streams_of_this_loop
+from orders.sockets.streams import UnknownOrder, Watch, streams_of_this_loop
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +76,8 @@ class OrderStream(Socket):
     """`/ws/orders/{id}?after=SEQ`: the order's events after SEQ, live to the last, then 1000."""
 
     _only_follows = True  # one order, with which the socket ends
+    _hears_redis = True
+    form: Form = staticmethod(str)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.streams = streams_of_this_loop()
@@ -117,17 +122,35 @@ class OrderStream(Socket):
         except psycopg.Error:
             await self.end(Close.TRY_AGAIN_LATER, problem_of(DatabaseUnavailable()))
 
-    async def order_event(self, hint: dict[str, Any]) -> None:
-        """A hint from the channel layer."""
-        counts["hints_received"] += 1
-        watch = self.watches.get(hint["order_id"])
-        if watch is None or hint["seq"] <= watch.sent:
+    def hear(self, hint: Hint) -> None:
+        """Pass a hint on at once if the socket is caught up, and its client as well; else later."""
+        watch = self.watches.get(hint.order_id)
+        if watch is None or hint.seq <= watch.sent:
             return
-        if hint["seq"] > watch.sent + 1:
-            counts["hints_missed"] += hint["seq"] - watch.sent - 1
+        if hint.seq == watch.sent + 1 and self.say_at_once(hint.frame(self.form)):
+            watch.sent = hint.seq
+            if hint.is_final:
+                self.nudges.put_nowait({"type": "order.ended", "order_id": hint.order_id})
+        elif self.nudges.qsize() < MAX_OPEN_ORDERS:
+            self.nudges.put_nowait({"type": "order.event", "hint": hint})
+
+    async def order_event(self, nudge: dict[str, Any]) -> None:
+        """A hint that could not be passed on at once."""
+        hint: Hint = nudge["hint"]
+        watch = self.watches.get(hint.order_id)
+        if watch is None or hint.seq <= watch.sent:
+            return
+        if hint.seq > watch.sent + 1:
+            counts["hints_missed"] += hint.seq - watch.sent - 1
             await self._catch_up_if_possible(watch)
             return
-        await self._pass_on(watch, hint["seq"], hint["text"], is_final=hint["is_final"])
+        await self._pass_on(watch, hint.seq, hint.text, is_final=hint.is_final)
+
+    async def order_ended(self, nudge: dict[str, Any]) -> None:
+        """The final event was passed on at once."""
+        watch = self.watches.get(nudge["order_id"])
+        if watch is not None:
+            await self._end_watch(watch)
 
     async def order_behind(self, nudge: dict[str, Any]) -> None:
         """The resync found events that no hint told us of."""
@@ -179,7 +202,7 @@ class OrderStream(Socket):
         return await self.streams.history(watch.order_id, after, self.principal.owner)
 
     async def _pass_on(self, watch: Watch, seq: int, text: str, *, is_final: bool) -> None:
-        await self.say(text)
+        await self.say(self.form(text))
         watch.sent = seq
         if is_final:
             await self._end_watch(watch)
@@ -193,17 +216,23 @@ class OrderStream(Socket):
         watch = Watch(order_id, sent, self._nudge)
         self.watches[order_id] = watch
         self.streams.watch(watch)
-        try:
-            await self.enter_group(group_of(order_id))
-        except LAYER_FAULTS as error:
-            logger.warning("no hints, the resync serves: %s", error, extra={"order_id": order_id})
+        if self._hears_redis:
+            try:
+                async with asyncio.timeout(protocol.LAYER_SECONDS):
+                    await followers_of_this_loop().join(order_id, self)
+            except LAYER_FAULTS as error:
+                self._hears_redis = False
+                logger.warning(
+                    "no hints, the resync serves: %s", error, extra={"order_id": order_id}
+                )
         return watch
 
     async def _forget(self, watch: Watch) -> None:
         self.streams.unwatch(watch)
         self.watches.pop(watch.order_id, None)
         try:
-            await self.leave_group(group_of(watch.order_id))
+            async with asyncio.timeout(protocol.LAYER_SECONDS):
+                await followers_of_this_loop().leave(watch.order_id, self)
         except LAYER_FAULTS as error:
             logger.info("group not left: %s", error, extra={"order_id": watch.order_id})
 

@@ -7,21 +7,26 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
-import msgpack
 import orjson
 import psycopg
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
 from django.db import InterfaceError, OperationalError
 from rest_framework.exceptions import ValidationError
 
-from config.http.door import RETRY, RETRY_SECONDS, TOO_MANY_SOCKETS, can_be_told, refuse_handshake
+from config.http.door import (
+    RETRY,
+    RETRY_SECONDS,
+    TOO_MANY_SOCKETS,
+    WRITE,
+    can_be_told,
+    refuse_handshake,
+)
 from config.http.refusal import Refusal
 from config.runtime.counters import counts
 from orders.access.accounts import ANONYMOUS, NotAuthenticated, accounts_of_this_loop
@@ -42,7 +47,6 @@ from orders.api.problems import (
     problem,
     problem_of,
 )
-from orders.sockets.streams import LAYER_FAULTS, streams_of_this_loop
 
 logger = logging.getLogger(__name__)
 
@@ -67,20 +71,16 @@ class Close(IntEnum):
 
 # The message types that each source may send. So a message in Redis cannot call other methods.
 FROM_SERVER = frozenset({"websocket.connect", "websocket.receive", "websocket.disconnect"})
-FROM_OURSELVES = frozenset({"order.behind", "order.idle", "credential.withdrawn"})
-FROM_REDIS = frozenset({"order.event"})
-HINT = {"type": str, "order_id": str, "seq": int, "is_final": bool, "text": str}
+FROM_OURSELVES = frozenset(
+    {"order.event", "order.ended", "order.behind", "order.idle", "credential.withdrawn"}
+)
 Receive = Callable[[], Awaitable[dict[str, Any]]]
+Write = Callable[[bytes], bool]
 
 
-def is_hint(message: Any) -> bool:
-    """Whether a message of the layer has the form of a hint (`orders/engine/hints.py`)."""
-    return (
-        isinstance(message, dict)
-        and message.keys() == HINT.keys()
-        and all(type(message[name]) is kind for name, kind in HINT.items())
-        and message["seq"] > 0
-    )
+def cannot_write(frame: bytes) -> bool:
+    """Stand in for the server's `write`, where it has none."""
+    return False
 
 
 def encode_json(value: Any) -> str:
@@ -108,21 +108,22 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
     """One WebSocket: for whom it acts, what it takes from where, and how it ends."""
 
     principal = ANONYMOUS
-    _is_open = _is_known = _has_gone = False
+    _is_open = _is_known = _has_gone = _is_at_rest = False
     _frames, _second = 0, 0.0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Channels' own loop, for a layer that may be away, and with our own nudges as a source."""
+        """Channels' own loop, with our own nudges as a source.
+
+        What the layer brings is for all sockets of the process (`followers.py`).
+        """
         self.scope, self.base_send = scope, self._send_if_there
         self._receive, self._send = receive, send
+        self._write: Write = (scope.get("extensions") or {}).get(WRITE, cannot_write)
         self.nudges: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         sources = [
             functools.partial(self._next, FROM_SERVER, self._hear),
             functools.partial(self._next, FROM_OURSELVES, self.nudges.get),
         ]
-        self.channel_layer = await self._reach_layer()
-        if self.channel_layer is not None:
-            sources.append(functools.partial(self._next, FROM_REDIS, self._hear_redis))
         counts["sockets_opened"] += 1
         try:
             await await_many_dispatch(sources, self.dispatch)
@@ -137,7 +138,9 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels' own dispatch closes Django's connections at every message, in the one thread
         # that all sockets share. These handlers never open such a connection.
+        self._is_at_rest = False
         await getattr(self, get_handler_name(message))(message)
+        self._is_at_rest = True  # not after an error, which ends the socket
 
     async def accept(self, *args: Any, **options: Any) -> None:
         """Accept the socket, unless a server that was asked to stop has just refused it."""
@@ -192,6 +195,10 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
             logger.info("a client was too slow")
             raise Ended(Close.TOO_SLOW) from None
 
+    def say_at_once(self, frame: bytes) -> bool:
+        """Write a frame if nothing else is to be said before, and the client takes it at once."""
+        return self._is_at_rest and self.nudges.empty() and self._write(frame)
+
     async def say_problem(self, found: Problem) -> None:
         await self.say(error_frame(found))
 
@@ -211,18 +218,6 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
     async def credential_withdrawn(self, nudge: dict[str, Any]) -> None:
         detail = "The credential of this socket no longer holds."
         await self.end(Close.WHO_ARE_YOU, problem(401, "not_authenticated", detail))
-
-    async def enter_group(self, group: str) -> None:
-        """:raises LAYER_FAULTS: Redis does not answer."""
-        if self.channel_layer is not None:
-            async with asyncio.timeout(LAYER_SECONDS):
-                await self.channel_layer.group_add(group, self.channel_name)
-
-    async def leave_group(self, group: str) -> None:
-        """:raises LAYER_FAULTS: Redis does not answer."""
-        if self.channel_layer is not None:
-            async with asyncio.timeout(LAYER_SECONDS):
-                await self.channel_layer.group_discard(group, self.channel_name)
 
     def query(self) -> dict[str, str]:
         return {name: values[-1] for name, values in self._query_lists().items()}
@@ -251,16 +246,6 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
     def _withdraw(self) -> None:
         self.nudges.put_nowait({"type": "credential.withdrawn"})
 
-    async def _reach_layer(self) -> Any:
-        layer = get_channel_layer()
-        try:
-            async with asyncio.timeout(LAYER_SECONDS):
-                self.channel_name = await streams_of_this_loop().new_channel(layer)
-        except LAYER_FAULTS as error:
-            logger.warning("the channel layer is away, the resync serves: %s", error)
-            return None
-        return layer
-
     async def _next(self, taken: frozenset[str], receive: Receive) -> dict[str, Any]:
         """Return the next message of a source that may come from it; count the others."""
         while True:
@@ -273,17 +258,6 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
         message: dict[str, Any] = await self._receive()
         self._has_gone = message["type"] == "websocket.disconnect"
         return message
-
-    async def _hear_redis(self) -> dict[str, Any]:
-        """Return the next message of the layer that is in our form; count the others."""
-        while True:
-            try:
-                message = await self.channel_layer.receive(self.channel_name)
-            except (ValueError, msgpack.UnpackException):
-                message = None  # no msgpack
-            if is_hint(message):
-                return cast(dict[str, Any], message)
-            counts["messages_passed_over"] += 1
 
     def _query_lists(self) -> dict[str, list[str]]:
         return parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)

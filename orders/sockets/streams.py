@@ -7,10 +7,8 @@ that was lost costs a second and never an event.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import psycopg
-from redis.exceptions import RedisError
 
 from config.database.conninfo import conninfo
 from config.runtime.background import Background
@@ -22,8 +20,6 @@ from orders.lifecycle import Status
 logger = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 1.0
-# The last one is uvloop's, for a connection to Redis that was reset in this very moment.
-LAYER_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
 HISTORY = """
 SELECT orders.id::text, event.seq, event.status, event.attempt, event.message, event.at, event.data
 FROM orders LEFT JOIN order_events AS event ON event.order_id = orders.id AND event.seq > %s
@@ -58,7 +54,6 @@ class Streams:
         self._link = Link(conninfo(), "engine streams")
         self._watches: set[Watch] = set()
         self._resync = Background(self._resync_for_ever)
-        self._is_listening = False
 
     async def history(
         self, order_id: str, after: int, owner: int | None = None, *, is_operator: bool = False
@@ -84,22 +79,6 @@ class Streams:
         async with self._link.connection():
             pass
 
-    async def new_channel(self, layer: Any) -> str:
-        """Return a channel of the layer for one socket.
-
-        The first call makes an extra channel and keeps it. If there were no channel, the layer's
-        listener would check only every 0.1 s whether one exists, and the next socket's first hints
-        would be late.
-
-        This tries twice: after a reset connection has failed once, the layer opens a new one.
-
-        :raises LAYER_FAULTS: Redis does not answer.
-        """
-        try:
-            return await self._new_channel(layer)
-        except LAYER_FAULTS:
-            return await self._new_channel(layer)
-
     def watch(self, watch: Watch) -> None:
         """Have the socket told whenever the order's log is longer than what it sent."""
         self._watches.add(watch)
@@ -111,13 +90,6 @@ class Streams:
     async def close(self) -> None:
         await self._resync.stop()
         await self._link.close()
-
-    async def _new_channel(self, layer: Any) -> str:
-        if not self._is_listening:
-            await layer.new_channel()
-            self._is_listening = True
-        channel: str = await layer.new_channel()
-        return channel
 
     async def _resync_for_ever(self) -> None:
         while True:

@@ -11,7 +11,7 @@ from orders.api.dialects import ID_PARAMETERS, order_named_in, with_numbers, wor
 from orders.api.problems import DatabaseUnavailable, OrderNotFound, problem, problem_of
 from orders.sockets.consumers import OrderEntry, OrderStream
 from orders.sockets.protocol import DATABASE_ERRORS, Close, Ended
-from orders.sockets.streams import UnknownOrder, Watch
+from orders.sockets.streams import UnknownOrder
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +23,7 @@ WHAT_TO_SEND = "Name one order: {'type': 'subscribe', 'orderId': '...'}."
 class InNumbers:
     """Tells events with numbers instead of decimals."""
 
-    async def _pass_on(self, watch: Watch, seq: int, text: str, *, is_final: bool) -> None:
-        told: Any = super()
-        await told._pass_on(watch, seq, with_numbers(text), is_final=is_final)
+    form = staticmethod(with_numbers)
 
 
 class NumberStream(InNumbers, OrderStream):

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -10,9 +11,11 @@ import redis
 from channels.layers import get_channel_layer
 from django.conf import settings
 
+from orders.engine import hints
 from orders.engine.hints import ACTIVE_ORDERS, HintPublisher, publish_now
 from orders.events import Event, group_of
 from orders.lifecycle import FINAL, Status
+from tests.support.client import PATIENCE
 
 NO_REDIS = "redis://127.0.0.1:1/0"
 ORDER_ID = "0197a1f0-0000-7000-8000-000000000001"
@@ -47,6 +50,12 @@ async def joined(layer: Any, order_id: str = ORDER_ID) -> str:
     return channel
 
 
+def calls(client: redis.Redis, command: str) -> int:
+    """Return how often Redis was asked this since `config_resetstat`."""
+    found: Any = client.info("commandstats")
+    return int(found.get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
 async def test_the_channel_layer_receives_a_hint_as_if_it_had_sent_it_itself(
     layer: Any, publisher: HintPublisher
 ) -> None:
@@ -78,6 +87,56 @@ async def test_hints_of_one_order_arrive_in_the_order_of_its_events(
 
     assert [hint["seq"] for hint in received] == list(range(1, 51))
     assert {hint["order_id"] for hint in received} == {ORDER_ID}
+
+
+async def test_of_an_order_that_nobody_follows_nothing_is_published(
+    layer: Any, publisher: HintPublisher, redis_client: redis.Redis
+) -> None:
+    await joined(layer, str(uuid4()))
+    redis_client.config_resetstat()
+    for seq in (2, 3, 4):
+        publisher.publish(event(seq))
+    await publisher.drained()
+
+    assert calls(redis_client, "publish") == 0
+    assert calls(redis_client, "pubsub|numsub") == 1
+
+
+async def test_of_an_acceptance_nobody_is_even_asked(
+    publisher: HintPublisher, redis_client: redis.Redis
+) -> None:
+    redis_client.config_resetstat()
+    publisher.publish(event(1, Status.PENDING))
+    await publisher.drained()
+
+    assert calls(redis_client, "publish") == calls(redis_client, "pubsub|numsub") == 0
+    assert snapshot(redis_client) == event(1, Status.PENDING).as_message()
+
+
+async def test_who_joins_between_two_events_hears_the_second(
+    layer: Any, publisher: HintPublisher
+) -> None:
+    publisher.publish(event(2))
+    await publisher._publishing.wait_until_done()
+    channel = await joined(layer)
+    publisher.publish(event(3))
+
+    assert (await layer.receive(channel))["seq"] == 3
+
+
+async def test_who_has_left_costs_nothing_for_longer_than_it_takes_to_write_active_orders(
+    layer: Any, publisher: HintPublisher, redis_client: redis.Redis
+) -> None:
+    channel = await joined(layer)
+    publisher.publish(event(2))
+    assert (await layer.receive(channel))["seq"] == 2
+    await layer.group_discard(group_of(ORDER_ID), channel)
+    await publisher.drained()
+    redis_client.config_resetstat()
+    publisher.publish(event(3))
+    await publisher.drained()
+
+    assert calls(redis_client, "publish") == 0
 
 
 @pytest.mark.parametrize("status", sorted(FINAL))
@@ -116,6 +175,35 @@ async def test_an_order_that_ends_is_no_longer_active(
 
     assert snapshot(redis_client) is None
     assert snapshot(redis_client, other)
+
+
+async def test_active_orders_are_written_together_by_themselves(
+    publisher: HintPublisher, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "KEEP_SECONDS", 0.05)
+    ids = [str(uuid4()) for _ in range(100)]
+    redis_client.config_resetstat()
+    for seq in (1, 2, 3):
+        for order_id in ids:
+            publisher.publish(event(seq, order_id=order_id))
+    async with asyncio.timeout(PATIENCE):
+        while redis_client.hlen(ACTIVE_ORDERS) < len(ids):
+            await asyncio.sleep(0.005)
+
+    assert calls(redis_client, "hset") == len(ids)
+    assert {(snapshot(redis_client, order_id) or {})["seq"] for order_id in ids} == {3}
+
+
+async def test_an_ended_order_does_not_become_active_by_who_writes_late(
+    publisher: HintPublisher, redis_client: redis.Redis
+) -> None:
+    late = HintPublisher(settings.REDIS_URL)
+    late.publish(event(1, Status.PENDING))
+    publisher.publish(event(2, Status.CANCELLED))
+    await publisher.drained()
+    await late.close()
+
+    assert snapshot(redis_client) is None
 
 
 async def test_without_redis_hints_are_dropped_and_no_order_is_kept_waiting(

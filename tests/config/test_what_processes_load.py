@@ -1,4 +1,4 @@
-"""Which processes load the pages of the admin."""
+"""What a process loads, and what it does without."""
 
 import subprocess
 import sys
@@ -12,6 +12,7 @@ import django
 django.setup()
 from django.contrib import admin
 print(len(admin.site._registry) > 0, "rest_framework.views" in sys.modules)
+assert "twisted" not in sys.modules
 """
 
 

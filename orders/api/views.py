@@ -82,7 +82,7 @@ class OrdersView(AsyncAPIView):
         return form
 
     async def get(self, request: Request) -> Response:
-        return await sync_to_async(self._list)(request)
+        return await sync_to_async(self.read)(request)
 
     async def post(self, request: Request) -> Response:
         refuse_clear_text(request)
@@ -146,7 +146,7 @@ class OrdersView(AsyncAPIView):
     def cost_of(self, request: Request) -> int:
         return cost_of_list(request.query_params.dict())
 
-    def _list(self, request: Request) -> Response:
+    def read(self, request: Request) -> Response:
         filters.check_names(request, LIST_PARAMETERS | {"offset"})
         pagination.check_offset(request)
         if "clientOrderId" in request.query_params and principal_of(request).owner is None:

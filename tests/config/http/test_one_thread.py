@@ -10,11 +10,11 @@ from tests.support.client import get
 pytestmark = pytest.mark.usefixtures("engine_loop", "account")
 
 
-@pytest.mark.parametrize(("path", "visits"), [("/api/markets", 3), ("/api/orders", 5)])
+@pytest.mark.parametrize(("path", "visits"), [("/api/markets", 3), ("/api/orders", 4)])
 async def test_a_request_visits_a_thread_no_more_often_for_its_middleware(
     path: str, visits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once for both signals each, once for itself, and twice more for a view on the loop."""
+    """Twice for Django's signals, once for itself, and once more for a view on the loop."""
     call, made = SyncToAsync.__call__, []
 
     async def counted(self: Any, *arguments: Any, **named: Any) -> Any:

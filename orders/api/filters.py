@@ -191,6 +191,8 @@ def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
 
     :raises ValidationError: with an error for every field that cannot be read.
     """
+    if not query.keys() & OrderFilter.base_filters.keys():
+        return Wanted(orders, None)  # a form takes a millisecond to say that
     chosen = OrderFilter(query, queryset=orders)
     if not chosen.is_valid():
         raise ValidationError(
@@ -207,8 +209,8 @@ def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
     is_one = values["clientOrderId"] is not None
     if is_one or is_active(values) or not any(values[name] for name in set(values) - RANGE):
         return Wanted(chosen.qs, None)
-    in_range = OrderFilter({name: query[name] for name in RANGE & set(query)}, orders)
-    return Wanted(chosen.qs, in_range.qs)
+    of_range = {name: query[name] for name in RANGE & query.keys()}
+    return Wanted(chosen.qs, OrderFilter(of_range, orders).qs if of_range else orders)
 
 
 def is_active(values: dict[str, Any]) -> bool:

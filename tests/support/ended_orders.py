@@ -64,7 +64,10 @@ RECENT = {
     "quantiles": list(metrics.QUANTILES),
 }
 OPEN = {"most": metrics_sql.MOST_OPEN}
-OVERVIEW = {"most": overview.MOST_READ, "heard": health.ALIVE_SECONDS}
+OVERVIEW = {
+    **{"most": overview.MOST_READ, "recent": overview.MOST_RECENT},
+    "heard": health.ALIVE_SECONDS,
+}
 
 Asked = tuple[str, Any]
 OF_LINKS: dict[str, Asked] = {

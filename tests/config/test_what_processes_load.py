@@ -10,24 +10,25 @@ import sys
 sys.argv = sys.argv[1:]
 import django
 django.setup()
-from django.contrib import admin
-print(len(admin.site._registry) > 0, "rest_framework.views" in sys.modules)
+print({"orders.admin", "orders.logins.views", "rest_framework.serializers"} & set(sys.modules))
 assert "twisted" not in sys.modules
 """
 
 
 @pytest.mark.parametrize(
-    ("command", "loaded"),
+    ("command", "has_pages"),
     [
-        (["/usr/bin/uvicorn", "config.asgi:application"], "True True"),
-        (["manage.py", "check"], "True True"),
-        (["manage.py", "run_scheduler"], "False False"),
-        (["/lib/celery/__main__.py", "-A", "config", "worker"], "False False"),
-        (["/usr/bin/celery", "-A", "config", "worker"], "False False"),
+        (["/usr/bin/uvicorn", "config.asgi:application"], True),
+        (["manage.py", "check"], True),
+        (["manage.py", "run_scheduler"], False),
+        (["/lib/celery/__main__.py", "-A", "config", "worker"], False),
+        (["/usr/bin/celery", "-A", "config", "worker"], False),
     ],
 )
-def test_none_but_workers_and_schedulers_go_without_pages(command: list[str], loaded: str) -> None:
+def test_none_but_workers_and_schedulers_go_without_pages(
+    command: list[str], has_pages: bool
+) -> None:
     found = subprocess.run(
         [sys.executable, "-c", SETUP, *command], capture_output=True, text=True, check=True
     )
-    assert found.stdout.strip() == loaded, found.stderr
+    assert (found.stdout.count("'"), found.stderr) == (6 if has_pages else 0, "")

@@ -154,7 +154,8 @@ class OrdersView(AsyncAPIView):
         limit, place = pagination.read_limit(request), pagination.read_place(request)
         wanted = filters.wanted(request.query_params, own_orders(request))
         page = pagination.page_of(wanted, place, limit)
-        results = [shown(request, order) for order in page.orders]
+        site = site_of(request)
+        results = [shown(request, order, site) for order in page.orders]
         found = pagination.as_json(page, request.build_absolute_uri(), results)
         return Response(dialects.as_list(found) if is_for_programs(request) else found)
 
@@ -319,8 +320,9 @@ def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def shown(request: Request, order: Order) -> dict[str, Any]:
-    found = links(request, site_of(request), str(order.id), Status(order.status))
+def shown(request: Request, order: Order, site: str | None = None) -> dict[str, Any]:
+    """Return an order with its links; `site` is for who shows many, and asks for it once."""
+    found = links(request, site or site_of(request), str(order.id), Status(order.status))
     return order_as_json(order) | {"links": found}
 
 

@@ -3,10 +3,10 @@
 import os
 from typing import Any, cast
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 
@@ -14,6 +14,7 @@ from config.http.address import with_client
 from config.http.body_limit import Application, limit_body
 from config.http.cors import with_cors
 from config.http.door import BoundedSockets, KnownHosts
+from config.http.one_thread import OneThreadHandler
 from config.http.order_entry import EntryHandler
 from config.http.privacy import with_privacy
 from config.http.request_ids import with_request_id
@@ -24,7 +25,7 @@ from orders.processes.web import lifespan
 from orders.sockets.urls import websocket_routes
 from orders.urls import entry_paths, probe_paths
 
-pages = PlainNames(StaticFiles(django_application))
+pages = PlainNames(StaticFiles(OneThreadHandler()))
 
 
 def surrounded(entry: EntryHandler) -> Any:

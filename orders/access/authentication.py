@@ -41,11 +41,10 @@ class ApiKeyAuthentication(authentication.BaseAuthentication):
         if header is None:
             return None
         try:
-            key, principal = find_api_key(bearer_secret(header), client_of(request))
+            return find_api_key(bearer_secret(header), client_of(request))
         except NotAuthenticated as refused:
             tell_of_refusal(refused, request)
             raise exceptions.AuthenticationFailed(str(refused)) from None
-        return key.owner, principal
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE

@@ -95,7 +95,7 @@ class KeyUse:
                 tell_of(rows, batch)
 
 
-def write_use(key: int, client: str) -> None:
+def write_use(key: int | None, client: str) -> None:
     """Write that the key is used, unless that was a moment ago; for threads."""
     use = use_of(key, client)
     if use is None:

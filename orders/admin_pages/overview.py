@@ -1,6 +1,7 @@
 """The figures of the start page: what an operator wants to know first.
 
-Every query reads an index, and at most `MOST_READ` rows of it, however many orders there are.
+Every query reads an index, and at most `MOST_READ` rows of it, however many orders there are. One
+that has to read the orders themselves reads at most `MOST_RECENT` of them.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from orders.lifecycle import IS_BEGUN, IS_WAITING
 from orders.monitoring.health import ALIVE_SECONDS, IS_HEARD
 
 MOST_READ = 50_000  # orders
+MOST_RECENT = 10_000  # a median of more says no more, and takes 2 ms for every thousand
 
 # One reading of the newest orders serves all figures about the last hour. A claim, a retry and
 # the end of an order each raise its lease's token by one. So an order that one worker carried at
@@ -28,7 +30,7 @@ recent AS MATERIALIZED (
   SELECT status, created_at, finished_at - created_at AS took,
     status IN ('confirmed', 'failed') AND lease_token > 2 * attempts AS was_taken_over
   FROM orders WHERE created_at > (SELECT at FROM clock) - interval '1 hour'
-  ORDER BY created_at DESC, id DESC LIMIT %(most)s
+  ORDER BY created_at DESC, id DESC LIMIT %(recent)s
 )
 SELECT count(created_at) AS orders,
   count(*) FILTER (WHERE created_at > clock.at - interval '1 minute') AS last_minute,
@@ -90,7 +92,7 @@ class Overview:
 def overview() -> Overview:
     figures = read()
     span = min(figures["span"] or timedelta(hours=1), timedelta(hours=1))
-    is_partial = figures["orders"] >= MOST_READ
+    is_partial = figures["orders"] >= MOST_RECENT
     tiles = (
         _flow(figures, span if is_partial else timedelta(hours=1)),
         _success(figures),
@@ -106,9 +108,10 @@ def overview() -> Overview:
 def read() -> dict[str, Any]:
     """Return all queries' columns by name."""
     figures: dict[str, Any] = {}
+    bounds = {"most": MOST_READ, "recent": MOST_RECENT, "heard": ALIVE_SECONDS}
     with in_index_order(), connection.cursor() as cursor:
         for query in QUERIES:
-            cursor.execute(query, {"most": MOST_READ, "heard": ALIVE_SECONDS})
+            cursor.execute(query, bounds)
             names = [column.name for column in cursor.description]
             figures |= dict(zip(names, cursor.fetchone(), strict=True))
     return figures
@@ -119,7 +122,7 @@ def _flow(figures: dict[str, Any], span: timedelta) -> Tile:
     note = f"in the last minute; {per_minute:,.1f} a minute over the hour"
     return Tile(
         "Orders per minute",
-        bounded_count(figures["last_minute"]),
+        bounded_count(figures["last_minute"], MOST_RECENT),
         note,
         orders_url(created="minute"),
     )
@@ -181,6 +184,6 @@ def orders_url(**filters: str) -> str:
     return f"{reverse('admin:orders_order_changelist')}?{urlencode(filters)}"
 
 
-def bounded_count(count: int) -> str:
-    """Return a count as text; one that stopped at `MOST_READ` says so."""
-    return f"{count:,}+" if count >= MOST_READ else f"{count:,}"
+def bounded_count(count: int, most: int | None = None) -> str:
+    """Return a count as text; one that stopped at `most` (or else at `MOST_READ`) says so."""
+    return f"{count:,}+" if count >= (most or MOST_READ) else f"{count:,}"

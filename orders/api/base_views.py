@@ -1,6 +1,7 @@
 """DRF views whose errors are problem details, and one class whose handlers are coroutines."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -83,6 +84,9 @@ class ProblemAPIView(APIView):
 class AsyncAPIView(ProblemAPIView):
     """DRF's `APIView.dispatch` as a coroutine. Its JSON answers use no thread."""
 
+    read: Callable[[Request], Response] | None = None
+    """Answers a GET in a thread."""
+
     async def dispatch(  # type: ignore[override]  # Django awaits it
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
@@ -101,13 +105,21 @@ class AsyncAPIView(ProblemAPIView):
     ) -> Response:
         try:
             if hasattr(request, "session"):  # reads the session, hence the database, in a thread
-                await sync_to_async(self.initial)(wrapped, *args, **kwargs)
+                answer = await sync_to_async(self._begin)(wrapped, *args, **kwargs)
+                if answer is not None:
+                    return answer
             else:
                 await authenticate_program(wrapped)
                 self.initial(wrapped, *args, **kwargs)
             return await self._handle(wrapped, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  # as in DRF, whose handler raises bugs again
             return self.handle_exception(error)
+
+    def _begin(self, request: Request, *args: Any, **kwargs: Any) -> Response | None:
+        """Admit the request, and answer it if that takes no more than to read the database."""
+        self.initial(request, *args, **kwargs)
+        read = self.read if request.method in ("GET", "HEAD") else None
+        return read(request) if read else None
 
     async def _handle(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         name = (request.method or "").lower()

@@ -191,6 +191,8 @@ def filter_orders(query: QueryDict, orders: QuerySet[Order]) -> FilteredOrders:
 
     :raises ValidationError: with an error for every field that cannot be read.
     """
+    if not query.keys() & OrderFilter.base_filters.keys():
+        return FilteredOrders(orders, None)  # a form takes a millisecond to say that
     chosen = OrderFilter(query, queryset=orders)
     if not chosen.is_valid():
         raise ValidationError(
@@ -207,8 +209,8 @@ def filter_orders(query: QueryDict, orders: QuerySet[Order]) -> FilteredOrders:
     is_one = values["clientOrderId"] is not None
     if is_one or is_active(values) or not any(values[name] for name in set(values) - RANGE):
         return FilteredOrders(chosen.qs, None)
-    in_range = OrderFilter({name: query[name] for name in RANGE & set(query)}, orders)
-    return FilteredOrders(chosen.qs, in_range.qs)
+    of_range = {name: query[name] for name in RANGE & query.keys()}
+    return FilteredOrders(chosen.qs, OrderFilter(of_range, orders).qs if of_range else orders)
 
 
 def is_active(values: dict[str, Any]) -> bool:

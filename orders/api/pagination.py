@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from rest_framework.request import Request
@@ -22,7 +23,7 @@ from orders.models import Order
 
 DEFAULT_LIMIT = 25
 MAX_LIMIT = 200
-LOOKED_AT = 50_000  # orders that one filtered page looks through
+LOOKED_AT = 10_000  # orders that one filtered page looks through
 FIELDS = {"cursor", "limit"}
 
 
@@ -82,17 +83,36 @@ def page_of(filtered: FilteredOrders, place: Place | None, limit: int) -> Page:
 
 def _page_of(filtered: FilteredOrders, place: Place | None, limit: int) -> Page:
     is_older = place.is_older if place else True
-    rows = _beyond(filtered.orders, place)
-    edge = None if filtered.among is None else _edge(_beyond(filtered.among, place), is_older)
-    if edge is not None:
-        rows = rows.filter(_up_to(edge))
-    orders = list(_ordered(rows, is_older)[: limit + 1])
-    has_more, orders = len(orders) > limit, orders[:limit]
-    ahead = Place.beyond(orders[-1], is_older=is_older) if has_more else edge
+    orders = _first(filtered, place, is_older, limit + 1)
+    if len(orders) > limit:
+        orders = orders[:limit]
+        ahead: Place | None = Place.beyond(orders[-1], is_older=is_older)
+    elif filtered.among is None:
+        ahead = None
+    else:
+        ahead = _edge(_beyond(filtered.among, place), is_older)
     back = _back(place, orders)
     if is_older:
         return Page(orders, older=ahead, newer=back)
     return Page(orders[::-1], older=back, newer=ahead)
+
+
+def _first(filtered: FilteredOrders, place: Place | None, is_older: bool, most: int) -> list[Order]:
+    """Return the first orders beyond a place that pass the filter.
+
+    PostgreSQL stops looking as soon as it has found as many.
+    """
+    if filtered.among is None:
+        return list(_ordered(_beyond(filtered.orders, place), is_older)[:most])
+    among = _ordered(_beyond(filtered.among, place), is_older)[:LOOKED_AT]
+    chosen = _ordered(filtered.orders, is_older)[:most]
+    try:
+        inner, of_inner = among.query.sql_with_params()
+        outer, of_outer = chosen.query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    statement = outer.replace('FROM "orders"', f'FROM ({inner}) AS "orders"', 1)
+    return list(Order.objects.raw(statement, (*of_inner, *of_outer)))
 
 
 def _edge(among: QuerySet[Order], is_older: bool) -> Place | None:
@@ -125,13 +145,6 @@ def _beyond(orders: QuerySet[Order], place: Place | None) -> QuerySet[Order]:
     if place.is_older:
         return orders.filter(Q(created_at__lte=at), Q(created_at__lt=at) | Q(id__lt=order_id))
     return orders.filter(Q(created_at__gte=at), Q(created_at__gt=at) | Q(id__gt=order_id))
-
-
-def _up_to(edge: Place) -> Q:
-    at, order_id = edge.at, edge.id
-    if edge.is_older:
-        return Q(created_at__gte=at) & (Q(created_at__gt=at) | Q(id__gte=order_id))
-    return Q(created_at__lte=at) & (Q(created_at__lt=at) | Q(id__lte=order_id))
 
 
 def read_limit(request: Request) -> int:

@@ -10,6 +10,7 @@ from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 from orders.api.problems import is_database_away
 
@@ -20,6 +21,7 @@ BARE_PAGE = """<!DOCTYPE html>
 """
 INDENTED = orjson.OPT_INDENT_2
 PROBLEM = "application/problem+json"
+URL_FORMAT_OVERRIDE = api_settings.URL_FORMAT_OVERRIDE
 UNCHOOSY = frozenset(("", "*/*", "application/json"))
 
 
@@ -65,7 +67,8 @@ class ProgramsFirst(DefaultContentNegotiation):
         format_suffix: str | None = None,
     ) -> tuple[BaseRenderer, str]:
         accept = request.META.get("HTTP_ACCEPT", "")
-        if accept in UNCHOOSY and not request.META.get("QUERY_STRING") and format_suffix is None:
+        asks = request.META.get("QUERY_STRING") and URL_FORMAT_OVERRIDE in request.query_params
+        if accept in UNCHOOSY and not asks and format_suffix is None:
             return renderers[0], renderers[0].media_type
         try:
             choice: tuple[BaseRenderer, str] = super().select_renderer(

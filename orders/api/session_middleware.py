@@ -1,40 +1,30 @@
 """Answers a request whose session is no longer valid with 401, and deletes the cookie."""
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from collections.abc import Callable
+
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import Error
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.decorators import sync_and_async_middleware
 
 from orders.api.problems import as_response, is_database_away, problem
 from orders.logins.sessions import NO_LONGER, SessionEnded, new_session, person_of
 
+Answer = Callable[[HttpRequest], HttpResponseBase]
 ASKED_BY_ANYBODY = ("/health", "/api/health", "/livez", "/readyz", "/metrics", "/favicon.ico")
 
 
-@sync_and_async_middleware
-def refuse_ended_sessions(get_response):  # type: ignore[no-untyped-def]  # two kinds, as Django wants it
+def refuse_ended_sessions(get_response: Answer) -> Answer:
     """Let requests pass that have no session or a valid one. It runs after Django's middleware."""
-    if iscoroutinefunction(get_response):
 
-        async def asynchronous(request: HttpRequest) -> HttpResponseBase:
-            if settings.SESSION_COOKIE_NAME in request.COOKIES:
-                refused = await sync_to_async(refusal_of)(request)
-                if refused is not None:
-                    return refused
-            answer: HttpResponseBase = await get_response(request)
-            return answer
+    def held(request: HttpRequest) -> HttpResponseBase:
+        has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
+        refused = refusal_of(request) if has_session else None
+        return refused or get_response(request)
 
-        return asynchronous
-
-    def synchronous(request: HttpRequest) -> HttpResponseBase:
-        answer: HttpResponseBase = refusal_of(request) or get_response(request)
-        return answer
-
-    return synchronous
+    return held
 
 
 def refusal_of(request: HttpRequest) -> HttpResponseBase | None:

@@ -84,7 +84,7 @@ class OrdersView(AsyncAPIView):
         return form
 
     async def get(self, request: Request) -> Response:
-        return await sync_to_async(self._list)(request)
+        return await sync_to_async(self.read)(request)
 
     async def post(self, request: Request) -> Response:
         refuse_clear_text(is_secure=request.is_secure())
@@ -110,7 +110,7 @@ class OrdersView(AsyncAPIView):
     def cost_of(self, request: Request) -> int:
         return cost_of_list(request.query_params.dict())
 
-    def _list(self, request: Request) -> Response:
+    def read(self, request: Request) -> Response:
         filters.check_names(request, LIST_PARAMETERS | {"offset"})
         pagination.check_offset(request)
         if "clientOrderId" in request.query_params and principal_of(request).owner is None:
@@ -118,7 +118,8 @@ class OrdersView(AsyncAPIView):
         limit, place = pagination.read_limit(request), pagination.read_place(request)
         wanted = filters.filter_orders(request.query_params, own_orders(request))
         page = pagination.page_of(wanted, place, limit)
-        results = [shown(request, order) for order in page.orders]
+        site = site_of(request)
+        results = [shown(request, order, site) for order in page.orders]
         found = pagination.as_json(page, request.build_absolute_uri(), results)
         return Response(dialects.as_list(found) if is_for_programs(request) else found)
 
@@ -351,8 +352,12 @@ def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def shown(request: Request, order: Order) -> dict[str, Any]:
-    return order_as_json(order) | {"links": links_of(request, order)}
+def shown(request: Request, order: Order, site: str | None = None) -> dict[str, Any]:
+    """Return an order with its links. For many orders the caller asks for the site once."""
+    site = site or site_of(request)
+    is_staff = request.user.is_staff
+    found = links(site, str(order.id), Status(order.status), is_staff=is_staff)
+    return order_as_json(order) | {"links": found}
 
 
 def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The engine's status: what waits, what is under way, and what is left of the minute's budget."""
+"""The engine's status: what waits, what is under way, and what is left of the minute's budget.
+
+Every count stops at `MOST_COUNTED`, however many orders there are.
+"""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -6,21 +9,31 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection
 
+from orders.engine.journal_sql import IN_LINE
 from orders.lifecycle import IS_BEGUN, IS_WAITING, Status
 from orders.monitoring import health
 
+MOST_COUNTED = 50_000  # orders of each count, as /metrics counts
 ENGINE_STATUS = f"""
-SELECT
-  (SELECT count(*) FROM orders WHERE {IS_WAITING}),
-  (SELECT count(*) FROM orders WHERE {IS_BEGUN}),
-  (SELECT min(created_at) FROM orders WHERE {IS_WAITING}),
+WITH waiting AS (
+  SELECT count(*) AS orders, min(created_at) AS oldest FROM (
+    SELECT created_at FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT %(most)s
+  ) AS first
+)
+SELECT waiting.orders,
+  (SELECT count(*) FROM (
+    SELECT FROM orders WHERE {IS_BEGUN} ORDER BY next_check, id LIMIT %(most)s) AS begun),
+  waiting.oldest,
   (SELECT coalesce(sum(orders), 0) FROM order_starts
    WHERE at > statement_timestamp() - %(window)s * interval '1 second'),
   statement_timestamp()
+FROM waiting
 """  # noqa: S608  # our own words
 LAST_HOUR = """
-SELECT status, count(*) FROM orders
-WHERE created_at > statement_timestamp() - interval '1 hour' GROUP BY status
+SELECT status, count(*) FROM (
+  SELECT status FROM orders WHERE created_at > statement_timestamp() - interval '1 hour'
+  ORDER BY created_at DESC, id DESC LIMIT %(most)s
+) AS recent GROUP BY status
 """
 
 
@@ -55,9 +68,10 @@ def read_engine_status() -> EngineStatus:
     """
     rate = settings.ORDER_RATE_LIMIT
     with connection.cursor() as cursor:
-        cursor.execute(ENGINE_STATUS, {"window": rate.seconds if rate else 0})
+        window = rate.seconds if rate else 0
+        cursor.execute(ENGINE_STATUS, {"window": window, "most": MOST_COUNTED})
         waiting, in_flight, oldest, started, now = cursor.fetchone()
-        cursor.execute(LAST_HOUR)
+        cursor.execute(LAST_HOUR, {"most": MOST_COUNTED})
         counted = dict(cursor.fetchall())
     return EngineStatus(
         health=health.check_now(),

@@ -64,7 +64,10 @@ RECENT = {
     "quantiles": list(metrics.QUANTILES),
 }
 OPEN = {"most": metrics_sql.MOST_OPEN}
-OVERVIEW = {"most": overview.MOST_READ, "heard": health.ALIVE_SECONDS}
+OVERVIEW = {
+    **{"most": overview.MOST_READ, "recent": overview.MOST_RECENT},
+    "heard": health.ALIVE_SECONDS,
+}
 
 Asked = tuple[str, Any]
 OF_LINKS: dict[str, Asked] = {
@@ -91,8 +94,8 @@ OF_DJANGO: dict[str, Asked] = {
     "old starts": (sql.PRUNE_STARTS, {"window": 40 * 86_400}),
     "old heartbeats": (health.FORGET, None),
     "old tickets": (tickets.PRUNE, None),
-    "the standing": (engine_status.ENGINE_STATUS, {"window": 60}),
-    "the last hour": (engine_status.LAST_HOUR, None),
+    "the standing": (engine_status.ENGINE_STATUS, OPEN | {"window": 60}),
+    "the last hour": (engine_status.LAST_HOUR, OPEN),
     "overview: last hour": (overview.LAST_HOUR, OVERVIEW),
     "overview: begun": (overview.BEGUN, OVERVIEW),
     "overview: waiting": (overview.WAITING, OVERVIEW),

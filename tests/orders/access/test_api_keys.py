@@ -25,8 +25,8 @@ def alice() -> User:
 
 
 def find_api_key(secret: str) -> ApiKey:
-    key, _ = accounts.find_api_key(secret, "127.0.0.1")
-    return key
+    owner, principal = accounts.find_api_key(secret, "127.0.0.1")
+    return ApiKey.objects.get(pk=principal.key, owner=owner)
 
 
 def run(*arguments: str) -> str:

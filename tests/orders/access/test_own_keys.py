@@ -89,7 +89,8 @@ def shown_key(page: str) -> str:
 
 
 def found_key(secret: str, client: str = "127.0.0.1") -> ApiKey:
-    return accounts.find_api_key(secret, client)[0]
+    _, principal = accounts.find_api_key(secret, client)
+    return ApiKey.objects.get(pk=principal.key)
 
 
 # ---- the page

@@ -68,6 +68,7 @@ def low_bounds(full_tables: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orders.api.pagination.LOOKED_AT", REACH)
     monkeypatch.setattr("routing.admin.read_only.MOST_COUNTED", COUNTED)
     monkeypatch.setattr("orders.admin_pages.overview.MOST_READ", MOST_READ)
+    monkeypatch.setattr("orders.admin_pages.overview.MOST_RECENT", MOST_READ)
     monkeypatch.setattr("orders.admin_pages.venues.MOST_READ", MOST_READ)
 
 

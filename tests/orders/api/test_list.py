@@ -320,6 +320,23 @@ async def test_a_page_of_orders_costs_no_query_for_each(
     assert await sync_to_async(turn)() == 4
 
 
+@pytest.mark.parametrize(("limit", "statements"), [(1, 1), (2, 2)])
+async def test_a_page_that_found_enough_does_not_ask_how_far_it_looked(
+    limit: int, statements: int
+) -> None:
+    for _ in range(2):
+        await submit()
+
+    def turn() -> int:
+        chosen = filter_orders(QueryDict("side=sell"), own_orders())
+        with CaptureQueriesContext(connection) as seen:
+            pagination.page_of(chosen, None, limit)
+        connection.close()
+        return sum('FROM "orders"' in one["sql"] for one in seen.captured_queries)
+
+    assert await sync_to_async(turn)() == statements
+
+
 ENDED_ORDERS = """
 INSERT INTO orders (id, owner_id, type, side, base, quote, amount_in, slippage_bps, status, seq,
   attempts, lease_token, lost_leases, needs_attention, created_at, started_at, finished_at,

@@ -75,6 +75,21 @@ async def test_the_standing_counts_what_waits_and_what_was_begun() -> None:
 
 
 @pytest.mark.usefixtures("engine_loop")
+async def test_the_standing_counts_no_further_than_its_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("orders.monitoring.engine_status.MOST_COUNTED", 2)
+    for _ in range(3):
+        await submit()
+    for _ in range(3):
+        await Walker(await submit()).walk(Status.ROUTING)
+    found = await sync_to_async(standing_now)()
+
+    assert (found.waiting, found.in_flight) == (2, 2)
+    assert sum(found.last_hour.values()) == 2
+
+
+@pytest.mark.usefixtures("engine_loop")
 async def test_the_standing_tells_what_is_left_of_the_budget() -> None:
     with override_settings(ORDER_RATE_LIMIT=Rate.parse("5/m")):
         for _ in range(3):

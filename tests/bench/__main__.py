@@ -26,7 +26,7 @@ from orders.engine.submission import new_order_id
 from tests.bench import client, engine
 from tests.bench.growth import growth_rows
 from tests.bench.landings import landing_rates
-from tests.bench.machine import loop_ms
+from tests.bench.machine import loop
 from tests.bench.pools import quote_times
 from tests.bench.profile import costs_per_order
 
@@ -189,5 +189,5 @@ if __name__ == "__main__":
     print(f"\n{machine}, PostgreSQL {version},")
     print("fsync on, every status and event persisted; client and servers share the cores.\n")
     for part in sys.argv[1:] or PARTS:
-        row("this machine just now: a loop of a million in Python", f"{loop_ms():.0f} ms")
+        row("this machine just now: a loop of a million in Python", str(loop()))
         PARTS[part[0]](*map(int, filter(None, [part[1:]])))

@@ -8,7 +8,6 @@ them or more, nothing is compared: one sentence, and exit code 1.
 
 import argparse
 import asyncio
-import json
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,7 @@ from tests.bench.machine import Loop, has_moved, loop
 from tests.bench.processes import Costs, cpu_of, memory_mb
 from tests.bench.ratios import Ratios
 from tests.bench.stack import NotReleasedError, Stack, stack
-from tests.bench.wire import Outcome, Target, drive, events_of, value_of
+from tests.bench.wire import Outcome, Target, drive, events_of, order_id_in
 
 CONNECTIONS = 20
 IN_FLIGHT = 100
@@ -96,9 +95,10 @@ def compared(turns: Sequence[Turn], figure: Figure) -> tuple[float, float, Ratio
     """
     counted = [turn.figures for turn in turns if turn.counts_for(figure)]
     if 2 * len(counted) <= len(turns):
+        kind = "CPU" if figure.unit == CPU else "rate or time"
         raise NotComparable(
             f"The machine's speed moved by more than a quarter in {len(turns) - len(counted)} of"
-            f" {len(turns)} turns: {figure.what} is not compared."
+            f" {len(turns)} turns: no {kind} is compared."
         )
     firsts, seconds = ([pair[place][figure] for pair in counted] for place in (0, 1))
     return median(firsts), median(seconds), Ratios.of(seconds, firsts)
@@ -179,7 +179,7 @@ async def _fan_out(side: Side, sockets: int) -> tuple[Costs, dict[str, list[floa
         connection.close()
         if status != HTTPStatus.CREATED:
             raise Failed(f"{side.name}: {status} {body!r}")
-        order_id = value_of(json.loads(body), target.dialect.id_field)
+        order_id = order_id_in(target, body)
         followers = asyncio.gather(*(follow() for _ in range(sockets)))
         for _ in range(sockets):
             await heard.acquire()
@@ -195,32 +195,27 @@ async def _fan_out(side: Side, sockets: int) -> tuple[Costs, dict[str, list[floa
     return costs, delays
 
 
-class Part(NamedTuple):
-    measure: Callable[[Side, argparse.Namespace], Figures]
-    workers: int
-
-
-PARTS = {
-    "post": Part(post_and_drain, 1),
-    "two": Part(drain_by_two, 2),
-    "alone": Part(alone, 1),
-    "together": Part(together, 1),
-    "fan": Part(fan_out, 1),
+PARTS: dict[str, Callable[[Side, argparse.Namespace], Figures]] = {
+    "post": post_and_drain,
+    "two": drain_by_two,
+    "alone": alone,
+    "together": together,
+    "fan": fan_out,
 }
 
 
-def measured(part: Part, sides: tuple[Side, Side], asked: argparse.Namespace) -> list[Turn]:
+def measured(name: str, sides: tuple[Side, Side], asked: argparse.Namespace) -> list[Turn]:
     """Take the turns of a part; who begins changes from one to the next."""
     turns = []
     with ExitStack() as exits:
         for side in sides:
-            for _ in range(part.workers):
+            if name == "two":
                 exits.enter_context(side.stack.worker(IN_FLIGHT))
             side.drive(WARM_UP, 5)
         for number in range(asked.turns):
             before, found = loop(), {}
             for side in sides if number % 2 else reversed(sides):
-                found[side.name] = part.measure(side, asked)
+                found[side.name] = PARTS[name](side, asked)
             first, second = (found[side.name] for side in sides)
             turns.append(Turn((first, second), before, loop()))
     return turns
@@ -228,29 +223,29 @@ def measured(part: Part, sides: tuple[Side, Side], asked: argparse.Namespace) ->
 
 def print_part(turns: Sequence[Turn]) -> bool:
     """Print a line for each figure; return whether all of them could be compared."""
-    is_whole = True
+    refusals = set()
     for figure in turns[0].figures[0]:
         if min(side[figure] for turn in turns for side in turn.figures) < NOTHING:
             continue  # such as a worker while none works
         try:
             first, second, ratios = compared(turns, figure)
         except NotComparable as error:
-            print(f"  {error}", flush=True)
-            is_whole = False
+            refusals.add(str(error))
         else:
             what = f"{figure.what}, {figure.unit}"
             print(f"  {what:<62}{first:>9,.3g}{second:>9,.3g}  {ratios}", flush=True)
-    return is_whole
+    print(*(f"  {refusal}" for refusal in sorted(refusals)), sep="\n", end="\n" * bool(refusals))
+    return not refusals
 
 
 def compare(sides: tuple[Side, Side], asked: argparse.Namespace) -> int:
+    """Print all figures of two engines with a worker each; return an exit code."""
     print(f"\n  {'':<62}{sides[0].name:>9}{sides[1].name:>9}  ratio (middle half; all turns)")
-    wholes = [print_part(measured(PARTS[name], sides, asked)) for name in asked.parts]
+    wholes = [print_part(measured(name, sides, asked)) for name in asked.parts]
     for side in sides:
-        told = " + ".join(
-            f"{name} {pss:.0f}" for name, (pss, _) in memory_mb(side.stack.roots).items()
-        )
-        print(f"  {side.name}, PSS in MB: {told}", flush=True)
+        held = memory_mb(side.stack.roots)
+        told = " + ".join(f"{name} {memory.pss:.0f}" for name, memory in held.items())
+        print(f"  {side.name}, PSS in MB afterwards: {told}", flush=True)
     return 0 if all(wholes) else 1
 
 
@@ -301,6 +296,8 @@ def main(words: Sequence[str]) -> int:
             print("They want other versions of libraries; both run on those installed here.")
         named = zip((asked.commit, asked.other or "this"), (first, second), strict=True)
         one, other = (Side(name, exits.enter_context(stack(folder))) for name, folder in named)
+        for side in (one, other):
+            exits.enter_context(side.stack.worker(IN_FLIGHT))
         return compare((one, other), asked)
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 PROC = Path("/proc")
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -15,6 +16,21 @@ Roots = Mapping[str, Collection[int]]
 """Process ids by name; what these processes started counts with them."""
 Costs = dict[str, float]
 """Milliseconds of processor time by a process's name."""
+
+
+class Held(NamedTuple):
+    """Memory of a process and what it started, in MB."""
+
+    pss: float
+    """Proportional set size: what several share is divided among them."""
+    rss: float
+    """Resident set size: what several share is counted for each."""
+
+    def __str__(self) -> str:
+        return f"{self.pss:.0f} / {self.rss:.0f}"
+
+
+Memory = dict[str, Held]
 
 
 @contextmanager
@@ -41,11 +57,11 @@ def cpu_ms(roots: Roots) -> Costs:
     }
 
 
-def memory_mb(roots: Roots) -> dict[str, tuple[float, float]]:
-    """Return the proportional (PSS) and the resident set (RSS) of these and all below them."""
+def memory_mb(roots: Roots) -> Memory:
+    """Return what these processes and all below them hold."""
     below = _children()
     return {
-        name: (
+        name: Held(
             sum(_rollup_mb(process, "Pss:") for process in _families(pids, below)),
             sum(_rollup_mb(process, "Rss:") for process in _families(pids, below)),
         )

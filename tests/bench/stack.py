@@ -71,8 +71,11 @@ class Stack:
             for process_id in workers:
                 os.kill(process_id, signal.SIGCONT)
 
+    def open_orders(self) -> int:
+        return int(self._value(OPEN))
+
     def wait_until_all_ended(self) -> None:
-        engine.wait_for(lambda: self._value(OPEN) == 0)
+        engine.wait_for(lambda: self.open_orders() == 0)
 
     def drain_seconds(self, orders: int) -> float:
         """Return the time from the first start to the last end among the newest orders."""

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -98,6 +98,9 @@ class Target:
         return path if "://" in path else "ws" + self.url.removeprefix("http") + path
 
 
+def ignore(_: object) -> None: ...
+
+
 async def drive(target: Target, orders: int, at_once: int, *, follows: bool = True) -> Outcome:
     """Send so many orders, so many at once, and follow each to its end unless told otherwise."""
     outcome, left = Outcome(), orders
@@ -119,7 +122,7 @@ async def drive(target: Target, orders: int, at_once: int, *, follows: bool = Tr
             if not 200 <= status < 300:
                 outcome.count("refused", f"{status} {body.decode(errors='replace')}")
             elif follows:
-                await _follow(target, value_of(json.loads(body), target.dialect.id_field), outcome)
+                await follow(target, order_id_in(target, body), outcome)
                 outcome.ends.append(time.perf_counter() - began)
         connection.close()
 
@@ -147,11 +150,16 @@ async def events_of(target: Target, order_id: object) -> AsyncIterator[Any]:
         stream.close()
 
 
-async def _follow(target: Target, order_id: object, outcome: Outcome) -> None:
+async def follow(
+    target: Target, order_id: object, outcome: Outcome, heard: Callable[[Any], None] = ignore
+) -> None:
+    """Follow an order to its end, and count what went wrong. `heard` is given each message."""
     messages: list[Any] = []
     try:
         async with asyncio.timeout(PATIENCE):
-            messages += [message async for message in events_of(target, order_id)]
+            async for message in events_of(target, order_id):
+                heard(message)
+                messages.append(message)
     except (OSError, EOFError) as error:  # a time-out is an OSError, too
         outcome.count("lost", f"{order_id} {error or type(error).__name__}")
         return
@@ -162,6 +170,10 @@ async def _follow(target: Target, order_id: object, outcome: Outcome) -> None:
         outcome.count("failed", messages[-1])
     elif fault := dialect.fault_of(messages):
         outcome.count("inexact", f"{order_id} {fault}")
+
+
+def order_id_in(target: Target, answer: bytes) -> Any:
+    return value_of(json.loads(answer), target.dialect.id_field)
 
 
 def value_of(message: Any, name: str) -> Any:

@@ -59,15 +59,21 @@ def process(
         keeps=keeps,
         log=Path(logs, "processes.log") if logs else None,
     )
-    running.start()
-    try:
+    with kept_running(running):
         yield running
+
+
+@contextmanager
+def kept_running(child: Child) -> Iterator[None]:
+    child.start()
+    try:
+        yield
     finally:
-        running.ask_to_stop()
+        child.ask_to_stop()
         deadline = time.monotonic() + GRACE
-        while running.is_running() and time.monotonic() < deadline:
+        while child.is_running() and time.monotonic() < deadline:
             time.sleep(0.02)
-        running.kill()
+        child.kill()
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from config.environment.data_folder import (
     temporary_data_directory,
 )
 from config.stack import postgres, redis
-from config.stack.child import Child
 from tests.bench import engine
 
 OPEN = "SELECT count(*) FROM orders WHERE finished_at IS NULL"
@@ -110,7 +109,7 @@ def _servers() -> Iterator[tuple[dict[str, str], dict[str, list[int]]]]:
     with temporary_data_directory() as folder, locked(folder) as lock:
         database = postgres.postgres(folder, durable=True, lock=lock)
         store = redis.redis(folder, durable=True, lock=lock)
-        with _running(store), _running(database):
+        with engine.kept_running(store), engine.kept_running(database):
             engine.wait_for(lambda: redis.is_ready(folder), store)
             engine.wait_for(lambda: postgres.is_ready(folder, database), database)
             yield (
@@ -122,15 +121,6 @@ def _servers() -> Iterator[tuple[dict[str, str], dict[str, list[int]]]]:
                 },
                 {"PostgreSQL": [database.process_id], "Redis": [store.process_id]},
             )
-
-
-@contextmanager
-def _running(child: Child) -> Iterator[None]:
-    child.start()
-    try:
-        yield
-    finally:
-        child.kill()
 
 
 def _release(folder: Path, environment: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The load tool drives any engine whose names it is told, and finds the stream that is not whole."""
+"""The load tool drives any engine whose names it is told, and finds a stream that is not whole."""
 
 import asyncio
 import json

@@ -70,11 +70,19 @@ def memory_mb(roots: Roots) -> Memory:
 
 
 def servers_beside_us() -> Roots:
-    """Return PostgreSQL and Redis of the `config.stack run` that runs us."""
-    found: defaultdict[str, list[int]] = defaultdict(list)
-    for process in _children()[os.getppid()]:
-        if name := SERVERS.get(_text(process, "comm").strip()):
-            found[name].append(process)
+    """Return PostgreSQL and Redis of the `config.stack run` that runs us, or runs who runs us.
+
+    :raises LookupError: none does.
+    """
+    below = _children()
+    parents = {child: parent for parent, children in below.items() for child in children}
+    process, found = os.getpid(), defaultdict[str, list[int]](list)
+    while not found:
+        if not (process := parents.get(process, 0)):
+            raise LookupError("No servers: run this by `config.stack run`, as `make bench` does.")
+        for beside in below[process]:
+            if name := SERVERS.get(_text(beside, "comm").strip()):
+                found[name].append(beside)
     return found
 
 

@@ -84,6 +84,8 @@ class Load:
             order_id, opened = await self._fresh.get(), time.time()
 
             def heard(message: Any, opened: float = opened) -> None:
+                if "timestamp" not in message:
+                    return  # no event: the stream will not be whole
                 committed = datetime.fromisoformat(message["timestamp"]).timestamp()
                 if committed > opened:
                     self.delays.append(time.time() - committed)

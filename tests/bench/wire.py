@@ -165,7 +165,7 @@ async def follow(
         return
     dialect = target.dialect
     if not messages or not dialect.is_last(messages[-1]):
-        outcome.count("lost", f"{order_id} ended after {len(messages)} messages")
+        outcome.count("lost", f"{order_id} ended after {len(messages)} messages {messages[-1:]}")
     elif value_of(messages[-1], dialect.status_field) != dialect.final:
         outcome.count("failed", messages[-1])
     elif fault := dialect.fault_of(messages):

@@ -29,7 +29,7 @@ from tests.bench.machine import Loop, has_moved, loop
 from tests.bench.processes import Costs, cpu_of, memory_mb
 from tests.bench.ratios import Ratios
 from tests.bench.stack import NotReleasedError, Stack, stack
-from tests.bench.wire import Outcome, Target, drive, events_of, order_id_in
+from tests.bench.wire import PATIENCE, Outcome, Target, drive, events_of, order_id_in
 
 CONNECTIONS = 20
 IN_FLIGHT = 100
@@ -181,10 +181,12 @@ async def _fan_out(side: Side, sockets: int) -> tuple[Costs, dict[str, list[floa
             raise Failed(f"{side.name}: {status} {body!r}")
         order_id = order_id_in(target, body)
         followers = asyncio.gather(*(follow() for _ in range(sockets)))
-        for _ in range(sockets):
-            await heard.acquire()
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(sockets):
+                await heard.acquire()
     with cpu_of(side.stack.roots) as costs:
-        await followers
+        async with asyncio.timeout(PATIENCE):
+            await followers
     delays: defaultdict[str, list[float]] = defaultdict(list)
     for told in arrivals:
         if fault := target.dialect.fault_of([message for _, message in told]):
@@ -214,10 +216,9 @@ def measured(name: str, sides: tuple[Side, Side], asked: argparse.Namespace) -> 
             side.drive(WARM_UP, 5)
         for number in range(asked.turns):
             before, found = loop(), {}
-            for side in sides if number % 2 else reversed(sides):
-                found[side.name] = PARTS[name](side, asked)
-            first, second = (found[side.name] for side in sides)
-            turns.append(Turn((first, second), before, loop()))
+            for place in (0, 1) if number % 2 else (1, 0):
+                found[place] = PARTS[name](sides[place], asked)
+            turns.append(Turn((found[0], found[1]), before, loop()))
     return turns
 
 
@@ -306,5 +307,5 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
         end_with("Stopped: nothing is left of it.", 130)
-    except (Failed, NotReleasedError, TimeoutError, RuntimeError) as error:
+    except (Failed, NotReleasedError, OSError, RuntimeError, LookupError) as error:
         end_with(f"Nothing is compared: {error or 'something was not done in time'}", 1)

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench.arguments import Parser, address, count, stop_cleanly
+from tests.bench.arguments import Parser, address, count, end_with, stop_cleanly
 from tests.bench.client import BODY, Connection, percentile, request_of
 from tests.bench.machine import loop, speed_of
 from tests.bench.processes import cpu_of, told
+from tests.bench.stack import NotReleasedError, stack
 from tests.bench.streams import Stream
 
 ORDERS, AT_ONCE = 500, 20
@@ -270,8 +271,6 @@ def main(words: Sequence[str]) -> int:
 
 def of_our_own(asked: argparse.Namespace) -> tuple[Outcome, list[str]]:
     """Run our engine, and drive it; the second of what is returned tells what that cost."""
-    from tests.bench.stack import stack
-
     with stack() as running, running.worker():
         target = Target(running.url, dialect_of(asked))
         asyncio.run(drive(target, 50, 5))  # each process has done everything once
@@ -283,5 +282,7 @@ def of_our_own(asked: argparse.Namespace) -> tuple[Outcome, list[str]]:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except (KeyboardInterrupt, OSError) as error:
-        sys.exit(f"Nothing was measured: {error or 'it was stopped'}.")
+    except KeyboardInterrupt:
+        end_with("Stopped: nothing is left of it.", 130)
+    except (NotReleasedError, OSError, RuntimeError) as error:
+        end_with(f"Nothing was measured: {error or 'something was not done in time'}", 1)

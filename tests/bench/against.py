@@ -35,7 +35,7 @@ CONNECTIONS = 20
 IN_FLIGHT = 100
 CPU = "CPU ms"
 WARM_UP = 50
-NOTHING = 0.005
+NOTHING = 0.02
 """Milliseconds an order that a process may take without being told."""
 LIVE = 4
 """Events of an order after its first."""

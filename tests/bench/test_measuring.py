@@ -153,6 +153,13 @@ def test_memory_that_grows_in_the_second_half_is_told() -> None:
     assert steady.grown({"PostgreSQL": Held(50, 60)}, {"PostgreSQL": Held(150, 160)}) == []
 
 
+def test_a_machine_that_does_not_keep_up_is_told() -> None:
+    readings = [steady.Reading(in_flight, {}) for in_flight in (5_000, 5_900, 6_100)]
+    assert steady.overrun(readings[:2]) == []
+    (said,) = steady.overrun(readings)
+    assert said == "the machine did not keep up: in flight were 5,000, and 6,100 at the end"
+
+
 @pytest.mark.parametrize(
     ("read", "words"),
     [

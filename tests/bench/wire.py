@@ -24,7 +24,7 @@ from tests.bench.stack import NotReleasedError, stack
 from tests.bench.streams import Stream
 
 ORDERS, AT_ONCE = 500, 20
-PATIENCE = 60.0  # seconds for an order's stream
+PATIENCE = 120.0  # seconds for an order's stream
 
 
 @dataclass(frozen=True, slots=True)

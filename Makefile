@@ -12,7 +12,8 @@ INSTALL := install --quiet --quiet --disable-pip-version-check --no-input --no-c
 LOCK := .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(LOCK_ARGS)
 
-.PHONY: help up demo worker format check test chaos abuse bench picture lock clean
+.PHONY: help up demo worker format check test chaos abuse \
+	bench bench-against bench-wire bench-steady picture lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,7 +25,9 @@ help:
 	@echo "make test    make check, migrations, tests"
 	@echo "make chaos   break a running engine for 90 seconds (SEED=7 CHAOS_ARGS=--help)"
 	@echo "make abuse   attack a running engine beside honest clients, three minutes (SEED=7 ABUSE_ARGS=--help)"
-	@echo "make bench   measure"
+	@echo "make bench   measure (BENCH_ARGS=\"a b\"); beside another commit: make bench-against COMMIT=HEAD~3"
+	@echo "make bench-wire    measure any engine over the wire (ENGINE_URL=http://... BENCH_ARGS=--help)"
+	@echo "make bench-steady  5,000 orders in flight for five minutes (SECONDS=300): memory, latency"
 	@echo "make picture take the picture of the live page anew (needs Chromium)"
 	@echo "make lock    write the lock files anew (LOCK_ARGS=--upgrade for newer versions)"
 	@echo "make clean   remove everything that these made, the stored orders too"
@@ -64,6 +67,17 @@ abuse: .venv/development
 
 bench: .venv/development
 	@$(PYTHON) -m config.stack run --temporary --durable -- $(PYTHON) -m tests.bench $(BENCH_ARGS)
+
+# This folder beside another commit, in turns; what both do is driven over the wire.
+bench-against: .venv/development
+	@$(PYTHON) -m tests.bench.against $(COMMIT) $(BENCH_ARGS)
+
+# Ours on servers of its own, or with ENGINE_URL any other that runs.
+bench-wire: .venv/development
+	@$(PYTHON) -m tests.bench.wire $(if $(ENGINE_URL),--url $(ENGINE_URL)) $(BENCH_ARGS)
+
+bench-steady: .venv/development
+	@$(PYTHON) -m tests.bench.steady $(if $(SECONDS),--seconds $(SECONDS)) $(BENCH_ARGS)
 
 picture: .venv/development
 	@$(PYTHON) -m config.stack run --temporary -- $(PYTHON) -m tests.browser

@@ -6,8 +6,9 @@
 import asyncio
 import os
 import platform
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,10 +25,12 @@ from orders.engine.journal import journal_of_this_loop
 from orders.engine.moves import NewOrder
 from orders.engine.submission import new_order_id
 from tests.bench import client, engine
+from tests.bench.arguments import end_with, stop_cleanly
 from tests.bench.growth import growth_rows
 from tests.bench.landings import landing_rates
-from tests.bench.machine import loop_ms
+from tests.bench.machine import loop, speed_of
 from tests.bench.pools import quote_times
+from tests.bench.processes import cpu_of, servers_beside_us, told
 from tests.bench.profile import costs_per_order
 
 POSTS = 6000
@@ -42,40 +45,52 @@ def row(what: str, figure: str) -> None:
 
 
 def accept_rate() -> None:
-    with engine.web() as (port, _):
+    with engine.web() as (port, web):
         asyncio.run(client.in_parallel(port, 20, 500, client.post))
-        elapsed, seconds = asyncio.run(client.in_parallel(port, 20, POSTS, client.post))
+        with cpu_of({"web": [web], **servers_beside_us()}) as costs:
+            elapsed, seconds = asyncio.run(client.in_parallel(port, 20, POSTS, client.post))
     row(
         "(a) POST/s, 20 connections, one web process",
         f"{POSTS / elapsed:,.0f}/s  {spread(seconds)}",
     )
+    row("(a) a POST", told(costs, POSTS))
 
 
 def drain() -> None:
     for workers in (1, 2):
         for in_flight in (10, 100, 400):
-            rate = drained(workers, in_flight, engine.AT_ONCE)[0]
+            rate, cost, _ = drained(workers, in_flight, engine.AT_ONCE)
             row(
                 f"(b) drain {DRAINED:,}, {in_flight} in flight, {workers} worker(s)",
-                f"{rate:,.0f}/s",
+                f"{rate:,.0f}/s  {cost}",
             )
 
 
-def drained(workers: int, in_flight: int, environment: dict[str, str]) -> tuple[float, float]:
-    """Return orders a second, from the first start to the last confirmation, and the peak MB."""
+def drained(workers: int, in_flight: int, environment: dict[str, str]) -> tuple[float, str, float]:
+    """Return orders a second, from the first start to the last confirmation, CPU and peak MB.
+
+    The CPU's account begins when the first order has ended: until then processes start.
+    """
     engine.empty()
     asyncio.run(store(DRAINED))
     with ExitStack() as stack:
+        scheduler = stack.enter_context(engine.scheduler(environment))
         running = [
             stack.enter_context(engine.worker(in_flight, environment)) for _ in range(workers)
         ]
-        scheduler = [sys.executable, "manage.py", "run_scheduler"]
-        stack.enter_context(engine.process(scheduler, environment))
-        engine.wait_for(lambda: engine.query(OPEN)[0] == 0)
+        engine.wait_for(lambda: open_orders() < DRAINED)
+        roots = {"worker": running, "scheduler": [scheduler], **servers_beside_us()}
+        left = open_orders()
+        with cpu_of(roots) as costs:
+            engine.wait_for(lambda: open_orders() == 0)
         memory = max(engine.peak_memory_mb(process_id) for process_id in running)
     confirmed, seconds = engine.query(DRAIN)
     assert confirmed == DRAINED, f"{confirmed} of {DRAINED} orders were confirmed"
-    return DRAINED / float(str(seconds)), memory
+    return DRAINED / float(str(seconds)), told(costs, left), memory
+
+
+def open_orders() -> int:
+    return int(str(engine.query(OPEN)[0]))
 
 
 OPEN = "SELECT count(*) FROM orders WHERE finished_at IS NULL"
@@ -99,16 +114,21 @@ def order() -> NewOrder:
 
 def follow() -> None:
     engine.empty()
-    with engine.web() as (port, _), engine.worker(100):
+    with engine.web() as (port, web), engine.worker(100) as worker:
+        roots = {"web": [web], "worker": [worker], **servers_beside_us()}
         asyncio.run(client.in_parallel(port, 5, 100, client.post_and_follow))
         for at_once in (1, 20):
-            _, seconds = asyncio.run(
-                client.in_parallel(port, at_once, FOLLOWED, client.post_and_follow)
-            )
+            with cpu_of(roots) as costs:
+                _, seconds = asyncio.run(
+                    client.in_parallel(port, at_once, FOLLOWED, client.post_and_follow)
+                )
             row(f"(c) POST, then its stream to confirmed, {at_once} at once", spread(seconds))
+            row("(c) an order", told(costs, FOLLOWED))
         for at_once in (1, 20):
-            seconds = asyncio.run(frames(port, at_once))
+            with cpu_of(roots) as costs:
+                seconds = asyncio.run(frames(port, at_once))
             row(f"(c) order as a frame on an open socket, {at_once} at once", spread(seconds))
+            row("(c) an order", told(costs, FOLLOWED))
 
 
 async def frames(port: int, at_once: int) -> list[float]:
@@ -128,16 +148,16 @@ def profile() -> None:
         for at_once, orders, act in kinds:
             with costs_per_order(orders, {"web": web, "worker": worker}) as costs:
                 asyncio.run(client.in_parallel(port, at_once, orders, act))
-                engine.wait_for(lambda: engine.query(OPEN)[0] == 0)
+                engine.wait_for(lambda: open_orders() == 0)
             for name, cost in costs.items():
                 row(f"(e) {at_once} at once, per order: {name}", f"{cost:.2f}")
 
 
 def with_the_briefs_latencies() -> None:
-    rate, memory = drained(1, 1000, engine.BRIEF)
+    rate, cost, memory = drained(1, 1000, engine.BRIEF)
     row(
         "(d) the brief's latencies, 1,000 in flight, 1 worker",
-        f"{rate:,.0f}/s  peak {memory:.0f} MB",
+        f"{rate:,.0f}/s  {cost}  peak {memory:.0f} MB",
     )
 
 
@@ -182,12 +202,25 @@ def processor() -> str:
     return platform.machine()
 
 
-if __name__ == "__main__":
+def measure(parts: Sequence[str]) -> None:
     call_command("migrate", verbosity=0)
     version = engine.query("SHOW server_version")[0]
     machine = f"{os.cpu_count()} cores ({processor()}), Python {platform.python_version()}"
     print(f"\n{machine}, PostgreSQL {version},")
     print("fsync on, every status and event persisted; client and servers share the cores.\n")
-    for part in sys.argv[1:] or PARTS:
-        row("this machine just now: a loop of a million in Python", f"{loop_ms():.0f} ms")
+    for part in parts:
+        before = loop()
         PARTS[part[0]](*map(int, filter(None, [part[1:]])))
+        print(speed_of(before, loop()), flush=True)
+
+
+if __name__ == "__main__":
+    asked = sys.argv[1:] or list(PARTS)
+    for part in asked:
+        if not re.fullmatch(f"[{''.join(PARTS)}]|g[1-9][0-9]*", part):
+            end_with(f"{part!r} is no part of the benchmark: they are {', '.join(PARTS)}.")
+    stop_cleanly()
+    try:
+        measure(asked)
+    except KeyboardInterrupt:
+        end_with("Stopped: nothing is left of it.", 130)

@@ -8,10 +8,18 @@ from collections.abc import Awaitable, Callable
 import websockets
 
 BODY = json.dumps({"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1.5"}).encode()
-REQUEST = (
-    b"POST /api/orders/execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    b"Accept: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
-)
+
+
+def request_of(path: str, body: bytes, headers: str = "", host: str = "localhost") -> bytes:
+    """Return a POST of JSON; each of `headers` ends with CRLF."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        f"Accept: application/json\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+REQUEST = request_of("/api/orders/execute", BODY)
 
 
 class Connection:
@@ -21,19 +29,31 @@ class Connection:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def open(cls, port: int) -> "Connection":
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def open(
+        cls, port: int, host: str = "127.0.0.1", *, is_secure: bool = False
+    ) -> "Connection":
+        return cls(*await asyncio.open_connection(host, port, ssl=is_secure or None))
 
     async def post(self) -> bytes:
         """Return the answer's body.
 
         :raises AssertionError: the answer is not 201.
         """
-        self._writer.write(REQUEST)
+        status, body = await self.exchange(REQUEST)
+        assert status == 201, body
+        return body
+
+    async def exchange(self, request: bytes) -> tuple[int, bytes]:
+        """Send a request; return the answer's status and body.
+
+        :raises OSError: the connection broke.
+        :raises EOFError: it was closed before the answer was there.
+        """
+        self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 201"), head
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        return await self._reader.readexactly(length)
+        status = int(head[9:12])
+        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        return status, await self._reader.readexactly(int(length or 0))
 
     def close(self) -> None:
         self._writer.close()

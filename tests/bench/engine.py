@@ -1,21 +1,25 @@
-"""The engine's processes as the benchmark runs them: no venue latency, no rate limit."""
+"""The engine's processes as the benchmark runs them: no venue latency, no rate limit.
+
+Each is started as the Procfile says that stands in its folder, so that one of another commit runs,
+too: what the Procfile names are doors that older commits have.
+"""
 
 import os
-import signal
-import subprocess
+import shlex
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 
 from config.environment.listening import listen_on
-from config.stack.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
+from config.stack.child import Child
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+GRACE = 15.0  # seconds
 AT_ONCE = {
     "SIMULATION_QUOTE_LATENCY": "0",
     "SIMULATION_LANDING_LATENCY": "0",
@@ -25,6 +29,10 @@ AT_ONCE = {
     "READ_RATE_LIMIT": "unlimited",
     "ALLOW_ANONYMOUS_ORDERS": "1",
     "MAX_BACKLOG": "1000000",
+    "SENDER_BACKLOG_SHARE": "1",
+    "MAX_CONNECTIONS": "10000",
+    "MAX_ADDRESS_CONNECTIONS": "10000",
+    "MAX_SOCKETS": "10000",
     "LOG_LEVEL": "WARNING",
     "SECRET_KEY": "only-for-the-benchmark",
 }
@@ -33,43 +41,83 @@ BRIEF = AT_ONCE | {"SIMULATION_QUOTE_LATENCY": "0.2", "SIMULATION_LANDING_LATENC
 
 @contextmanager
 def process(
-    command: list[str], environment: Mapping[str, str], keeps: tuple[int, ...] = ()
-) -> Iterator[subprocess.Popen[bytes]]:
-    running = subprocess.Popen(
-        command, cwd=PROJECT, env={**os.environ, **environment}, pass_fds=keeps
+    command: list[str],
+    environment: Mapping[str, str],
+    keeps: tuple[int, ...] = (),
+    folder: Path = PROJECT,
+) -> Iterator[Child]:
+    """Run a command in a folder; it ends with us, also where we are killed.
+
+    Where the environment names a data folder, what it writes is there.
+    """
+    logs = environment.get("ENGINE_DATA_DIR")
+    running = Child(
+        " ".join(command[3:6]),
+        command,
+        {**os.environ, **environment},
+        folder=folder,
+        keeps=keeps,
+        log=Path(logs, "processes.log") if logs else None,
     )
-    try:
+    with kept_running(running):
         yield running
-    finally:
-        running.send_signal(signal.SIGTERM)
-        try:
-            running.wait(15)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
 
 
 @contextmanager
-def web(environment: Mapping[str, str] = AT_ONCE) -> Iterator[tuple[int, int]]:
+def kept_running(child: Child) -> Iterator[None]:
+    child.start()
+    try:
+        yield
+    finally:
+        child.ask_to_stop()
+        deadline = time.monotonic() + GRACE
+        while child.is_running() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.kill()
+
+
+@contextmanager
+def web(
+    environment: Mapping[str, str] = AT_ONCE, folder: Path = PROJECT
+) -> Iterator[tuple[int, int]]:
     """Run one web process; yield its port, once it answers, and its process id."""
-    options = [word for option in WEB_OPTIONS.items() for word in option]
-    command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "config.asgi:application"]
     with listen_on("127.0.0.1", 0) as listener:  # as `make up` does it
         port, descriptor = listener.getsockname()[1], listener.fileno()
-        command += [*options, *WEB_FLAGS, "--fd", str(descriptor)]
-        with process(command, environment, (descriptor,)) as running:
-            wait_for(lambda: answers(port))
-            yield port, running.pid
+        command = [*command_of("web", folder), "--fd", str(descriptor)]
+        with process(command, environment, (descriptor,), folder) as running:
+            wait_for(lambda: answers(port), running)
+            yield port, running.process_id
 
 
 @contextmanager
-def worker(in_flight: int, environment: Mapping[str, str] = AT_ONCE) -> Iterator[int]:
+def worker(
+    in_flight: int, environment: Mapping[str, str] = AT_ONCE, folder: Path = PROJECT
+) -> Iterator[int]:
     """Run one worker; yield its process id, ready or not."""
-    command = [sys.executable, "-W", "ignore", "-m", "celery", *CELERY_OPTIONS, "worker"]
-    command += WORKER_OPTIONS
-    command += ["--hostname", f"{time.monotonic_ns()}@bench"]
-    with process(command, {**environment, "ORDER_CONCURRENCY": str(in_flight)}) as running:
-        yield running.pid
+    command = [*command_of("worker", folder), "--hostname", f"{time.monotonic_ns()}@bench"]
+    limit = {"ORDER_CONCURRENCY": str(in_flight)}
+    with process(command, {**environment, **limit}, folder=folder) as running:
+        yield running.process_id
+
+
+@contextmanager
+def scheduler(environment: Mapping[str, str] = AT_ONCE, folder: Path = PROJECT) -> Iterator[int]:
+    """Run the scheduler; yield its process id, ready or not."""
+    with process(command_of("scheduler", folder), environment, folder=folder) as running:
+        yield running.process_id
+
+
+def command_of(kind: str, folder: Path = PROJECT) -> list[str]:
+    """Return what a folder's Procfile says for a kind of process, without an address."""
+    for line in (folder / "Procfile").read_text().splitlines():
+        name, _, command = line.partition(": ")
+        if name == kind:
+            words = shlex.split(command)[1:]  # the first is `python`
+            for option in {"--host", "--port"}.intersection(words):
+                place = words.index(option)
+                del words[place : place + 2]
+            return [sys.executable, "-W", "ignore", *words]
+    raise LookupError(f"{folder}/Procfile has no {kind}")
 
 
 def peak_memory_mb(process_id: int) -> float:
@@ -88,9 +136,16 @@ def answers(port: int) -> bool:
         return False
 
 
-def wait_for(is_so: object, seconds: float = 120) -> None:
+def wait_for(is_so: Callable[[], object], of: Child | None = None, seconds: float = 120) -> None:
+    """Wait until something is so, of a process if one is named.
+
+    :raises RuntimeError: that process ended.
+    :raises TimeoutError: it was not so in time.
+    """
     deadline = time.monotonic() + seconds
-    while not is_so():  # type: ignore[operator]
+    while not is_so():
+        if of and not of.is_running():
+            raise RuntimeError(f"{of.name} {of.ending()}. {of.last_words()}")
         if time.monotonic() > deadline:
             raise TimeoutError
         time.sleep(0.05)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from routing.pools.bins import price_of_bin
 from routing.pools.pool import Direction
-from tests.bench.machine import loop_ms
+from tests.bench.machine import loop
 from tests.routing.pools.samples import METEORA, NOW, RAYDIUM, SOL
 
 SELL, BUY = Direction.X_TO_Y, Direction.Y_TO_X
@@ -50,6 +50,6 @@ def microseconds(act: Callable[[], object]) -> str:
 
 
 if __name__ == "__main__":
-    print(f"this machine just now: a loop of a million in Python  {loop_ms():.0f} ms")
+    print(f"this machine just now: a loop of a million in Python  {loop()}")
     for what, figure in quote_times():
         print(f"  {what:<45} {figure}", flush=True)

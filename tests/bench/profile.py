@@ -4,14 +4,11 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import redis
 
 from tests.bench import engine
-
-TICKS = os.sysconf("SC_CLK_TCK")
-Costs = dict[str, float]
+from tests.bench.processes import Costs, cpu_ms, servers_beside_us
 
 
 @contextmanager
@@ -29,10 +26,10 @@ def costs_per_order(orders: int, processes: dict[str, int]) -> Iterator[Costs]:
 
 
 def _reading(processes: dict[str, int]) -> Costs:
-    cpu = {f"{name} CPU ms": _cpu_ms(pid) for name, pid in processes.items()}
-    return cpu | {
-        "postgres CPU ms": sum(_cpu_ms(pid, with_dead=True) for pid in _named("postgres")),
-        "redis CPU ms": sum(_cpu_ms(pid) for pid in _named("valkey-server", "redis-server")),
+    ours = {name: [process_id] for name, process_id in processes.items()}
+    cpu = cpu_ms({**ours, **servers_beside_us()})
+    return {f"{name} CPU ms": ms for name, ms in cpu.items()} | {
+        "all CPU ms": sum(cpu.values()),
         "transactions": float(str(engine.query(COMMITS)[0])),
         "redis commands": _redis_commands(),
     }
@@ -47,23 +44,3 @@ def _redis_commands() -> float:
         return float(client.info("stats")["total_commands_processed"])
     finally:
         client.close()
-
-
-def _cpu_ms(process_id: int, *, with_dead: bool = False) -> float:
-    """Return the CPU time of a process, and of its children that have ended."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    if with_dead:
-        ticks += int(fields[13]) + int(fields[14])
-    return ticks * 1000 / TICKS
-
-
-def _named(*names: str) -> list[int]:
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if (folder / "comm").read_text().strip() in names:
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found

@@ -48,6 +48,8 @@ NOT_RUN = {  # the first words of commands that are not run here, and why
     "make test": "takes minutes",
     "make chaos": "takes minutes",
     "make bench": "takes minutes",
+    "make bench-against": "takes minutes",
+    "make bench-wire": "needs another system",
 }
 
 

@@ -93,15 +93,18 @@ class Journal:
         return None
 
     async def advance(self, move: Move) -> Event:
-        """Move one order and log it in one statement. Repeating it is safe: it then finds no row.
+        """Move one order and log it in one statement, and return the last event it wrote.
+
+        Repeating it is safe: it then finds no row.
 
         :raises Overtaken: the order was moved by somebody else.
         :raises psycopg.Error: a constraint refused the move, or the database stayed away.
         """
-        check_transition(move.before, move.status)
-        event = _event(move, await self._advance(move))
-        self._hints.publish(event)
-        return event
+        check_transition(move.before, move.status, passes=move.passed is not None)
+        written = move.events(*await self._advance(move))
+        for event in written:
+            self._hints.publish(event)
+        return written[-1]
 
     async def claim(self, room: int, statuses: Iterable[Status]) -> list[ClaimedOrder]:
         """Take at most `room` due orders: first begun ones, then new ones, senders in turns.
@@ -209,12 +212,7 @@ def advance_now(move: Move) -> Event:
         row = cursor.fetchone()
     if row is None:
         raise Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
-    return _event(move, (row[1], row[2]))
-
-
-def _event(move: Move, recorded: Recorded) -> Event:
-    attempts, at = recorded
-    return Event(move.order_id, move.seq + 1, move.status, attempts, move.message, at, move.data)
+    return move.events(row[1], row[2])[-1]
 
 
 def _claimed(row: Sequence[Any]) -> ClaimedOrder:

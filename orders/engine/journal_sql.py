@@ -84,12 +84,13 @@ moves AS (
     ordinal int, order_id uuid, lease_token bigint, seq int, status text, message text,
     data jsonb, is_final bool, delay float8, venue text, min_out bigint, max_in bigint,
     signature text, payload text, expires_at_height bigint, outcome text, filled_in bigint,
-    filled_out bigint, failure_code text, failure_reason text, needs_attention bool)
+    filled_out bigint, failure_code text, failure_reason text, needs_attention bool,
+    steps int, passed text, passed_message text, passed_data jsonb)
 ),
 moved AS (
   UPDATE orders SET
     status = move.status,
-    seq = orders.seq + 1,
+    seq = orders.seq + move.steps,
     lost_leases = 0,
     lease_until = CASE WHEN move.is_final OR move.delay IS NOT NULL THEN NULL
                        ELSE clock.at + %(lease)s * interval '1 second' END,
@@ -116,6 +117,9 @@ moved AS (
 logged AS (
   INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
   SELECT order_id, new_seq, status, attempts, message, data, clock.at FROM moved, clock
+  UNION ALL
+  SELECT order_id, new_seq - 1, passed, attempts, passed_message, passed_data, clock.at
+  FROM moved, clock WHERE passed IS NOT NULL
 ),
 opened AS (
   INSERT INTO order_transactions
@@ -137,8 +141,8 @@ SELECT moved.ordinal, moved.attempts, clock.at FROM moved, clock
 ADVANCED = """
 SELECT move.ordinal, event.attempt, event.at
 FROM json_to_recordset(%(moves)s::json) AS move(
-  ordinal int, order_id uuid, seq int, status text, message text, data jsonb)
-JOIN order_events AS event ON event.order_id = move.order_id AND event.seq = move.seq + 1
+  ordinal int, order_id uuid, seq int, steps int, status text, message text, data jsonb)
+JOIN order_events AS event ON event.order_id = move.order_id AND event.seq = move.seq + move.steps
   AND event.status = move.status AND event.message = move.message AND event.data = move.data
 """
 

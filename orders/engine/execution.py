@@ -133,6 +133,7 @@ class Execution:
                 order = await self._advance(order, Status.BUILDING, route, **chosen_by(route))
                 passing("after_building")
         except BaseException:
+            building.add_done_callback(_let_go)
             building.cancel()
             raise
         logger.info("order %s: %s", order.id, decision.reason)
@@ -315,6 +316,12 @@ class Execution:
         event = await self._journal.advance(move)
         known = {name: value for name, value in columns.items() if name in order._fields}
         return order._replace(status=status, seq=event.seq, **known)
+
+
+def _let_go(building: "asyncio.Task[Built]") -> None:
+    """Take note of how it ended: nobody waits for it any more."""
+    if not building.cancelled():
+        building.exception()
 
 
 def chosen_by(route: Routed) -> dict[str, Any]:

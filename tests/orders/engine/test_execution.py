@@ -1,7 +1,7 @@
 """Execution against venues and a network that do as they are told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from channels.db import database_sync_to_async
 from django.conf import settings
 
+from config.database.conninfo import conninfo
 from orders.api.route_log import route_log
 from orders.api.schema.examples import links
 from orders.engine.execution import Execution, backoff, swap_of
@@ -23,27 +24,30 @@ from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.pricing import MAX_ATOMS
 from routing.router import best_route
 from routing.stored_decision import StoredDecision, decision_data
-from routing.tokens import JUP, USDT, Market, Registry
+from routing.tokens import JUP, USDT
 from routing.venue import (
     Bound,
     InsufficientLiquidity,
     Quote,
+    SignedTransaction,
     Swap,
+    TransactionStatus,
     UnsupportedToken,
     Venue,
     VenueUnavailable,
 )
 from routing.venues import Exchange, simulated_exchange
-from tests.support.database import Database, MakeJournal
-from tests.support.samples import move_of, new_order, to_building
+from tests.support.database import Database, MakeJournal, restore_registry, rewrite
+from tests.support.samples import move_of, moved, new_order, to_building
 from tests.support.shapes import assert_shape
 from tests.support.stubs import ScriptedNetwork, Sending, VenueOn, exchange_of
 from tests.support.traded import add_market, add_token, change
 from tests.support.venue_stubs import PoolVenue, StubVenue
 
+Build = Callable[..., Awaitable[SignedTransaction]]
+
 DEADLINE = 120.0
 CONFIRMED = ["pending", "routing", "building", "submitted", "confirmed"]
-DIRECT = Market(JUP, USDT, Decimal("0.5"))
 REFUSAL = VenueUnavailable("refuses, as the test wants it")
 
 
@@ -68,6 +72,24 @@ class FaultyVenue(StubVenue):
         if self._faults:
             raise self._faults.pop(0)
         return await super().quote(swap)
+
+
+class Awaiting(ScriptedNetwork):
+    """Answers no send before so many are under way; then what is sent lands."""
+
+    def __init__(self, sends: int) -> None:
+        super().__init__(then=Sending.LANDS)
+        self._missing = sends
+        self.begun, self._are_there = asyncio.Event(), asyncio.Event()
+
+    async def send(self, transaction: SignedTransaction) -> TransactionStatus:
+        self.begun.set()
+        self._missing -= 1
+        if not self._missing:
+            self._are_there.set()
+        async with asyncio.timeout(DEADLINE):
+            await self._are_there.wait()
+        return await super().send(transaction)
 
 
 class Falling(StubVenue):
@@ -103,6 +125,38 @@ async def carry_to_the_end(journal: Journal, execution: Execution, database: Dat
     async with asyncio.timeout(DEADLINE):
         while await database.rows("SELECT 1 FROM orders WHERE finished_at IS NULL"):
             await execution.carry_order(await claim(journal))
+
+
+class Stopped(Exception):
+    """The order was put down at the point that the test has named."""
+
+
+def built_late(build: Build) -> Build:
+    """Build a turn of the loop later: the order is told as building meanwhile."""
+
+    async def build_late(*asked: Any) -> SignedTransaction:
+        await asyncio.sleep(0)
+        return await build(*asked)
+
+    return build_late
+
+
+async def carry_until(
+    point: str, journal: Journal, exchange: Exchange, order: ClaimedOrder
+) -> None:
+    """Do as a carrier would that ends at one of the crash points."""
+
+    def stop(passed: str) -> None:
+        if passed == point:
+            raise Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        if point == "after_building":
+            for venue in exchange.venues:
+                patch.setattr(venue, "build", built_late(venue.build))
+        patch.setattr("orders.engine.execution.passing", stop)
+        with pytest.raises(Stopped):
+            await Execution(journal, exchange).carry_order(order)
 
 
 async def executed(
@@ -472,20 +526,24 @@ async def test_an_order_for_a_fixed_output_is_bounded_by_its_input(
 # Resuming
 
 
-@pytest.mark.parametrize("reached", ["routing", "building", "submitted"])
+@pytest.mark.parametrize(
+    ("point", "reached"),
+    [
+        ("after_claim", "routing"),
+        ("after_building", "building"),
+        ("after_submitted", "submitted"),
+    ],
+)
 async def test_an_order_found_in_any_status_is_carried_on_from_there(
-    make_journal: MakeJournal, database: Database, reached: str
+    make_journal: MakeJournal, database: Database, point: str, reached: str
 ) -> None:
     lost, journal, network = make_journal(), make_journal(), lands()
     order_id = await accepted(lost)
     order = await claim(lost)
     venues = [StubVenue("raydium"), StubVenue("meteora")]
-    execution = Execution(lost, exchange_of(network, venues))
-    if reached != "routing":
-        routed, legs = await execution._route(order, swap_of(order))
-        if reached == "submitted":
-            await execution._build_and_submit(routed, swap_of(order), legs)
+    await carry_until(point, lost, exchange_of(network, venues), order)
     before = await database.log(order_id)
+    assert before[-1][0] == reached
     await database.expire_lease(order_id)
 
     again = await claim(journal)
@@ -504,7 +562,7 @@ async def test_a_decision_once_stored_is_kept_by_the_next_carrier(
     order_id = await accepted(journal)
     order = await claim(journal)
     best = [StubVenue("raydium", "101"), StubVenue("meteora", "100")]
-    await Execution(journal, exchange_of(network, best))._route(order, swap_of(order))
+    await carry_until("after_building", journal, exchange_of(network, best), order)
     await database.expire_lease(order_id)
 
     other = [StubVenue("raydium", "100"), StubVenue("meteora", "101")]
@@ -539,20 +597,19 @@ async def test_two_holders_of_one_order_at_once_execute_it_once(
 async def test_two_processes_that_settle_one_transaction_send_the_same_bytes_and_one_confirms(
     make_journal: MakeJournal, database: Database
 ) -> None:
-    network = ScriptedNetwork()
+    network = Awaiting(sends=2)
     stale, current = make_journal(), make_journal()
     order_id = await accepted(stale)
-    order = await claim(stale)
-    execution = Execution(stale, exchange_of(network))
-    routed, legs = await execution._route(order, swap_of(order))
-    submitted = await execution._build_and_submit(routed, swap_of(order), legs)
+    first = asyncio.create_task(
+        Execution(stale, exchange_of(network)).carry_order(await claim(stale))
+    )
+    async with asyncio.timeout(DEADLINE):
+        await network.begun.wait()
     await database.expire_lease(order_id)
-    again = await claim(current)
-    network.then = Sending.LANDS
 
     found = await asyncio.gather(
-        execution.carry_order(submitted),
-        Execution(current, exchange_of(network)).carry_order(again),
+        first,
+        Execution(current, exchange_of(network)).carry_order(await claim(current)),
         return_exceptions=True,
     )
 
@@ -581,12 +638,15 @@ async def test_a_cancelled_order_in_building_is_never_sent(
     network = lands()
     order_id = await accepted(journal)
     order = await claim(journal)
-    execution = Execution(journal, exchange_of(network))
-    routed, legs = await execution._route(order, swap_of(order))
-    await journal.advance(move_of(routed, Status.CANCELLED))
+
+    class Cancelling(StubVenue):
+        async def build(self, *asked: Any) -> SignedTransaction:
+            in_building = moved(order, to_building(order))
+            await journal.advance(move_of(in_building, Status.CANCELLED))
+            return await super().build(*asked)
 
     with pytest.raises(Overtaken):
-        await execution._build_and_submit(routed, swap_of(order), legs)
+        await Execution(journal, exchange_of(network, [Cancelling("raydium")])).carry_order(order)
 
     assert not network.sent
     assert await database.order(order_id, "status") == "cancelled"
@@ -651,7 +711,10 @@ async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
     order_id = await accepted(journal, amount_in=LARGE)
     order = await claim(journal)
     exchange = exchange_of(network, venues_with_pools())
-    _, legs = await Execution(journal, exchange)._route(order, swap_of(order))
+    await carry_until("after_building", journal, exchange, order)
+    data = await journal.last_data(order_id, Status.BUILDING)
+    decided = StoredDecision(data, order.base, order.quote, order.side)
+    legs = decided.route(swap_of(order), registry.registry())
     await database.expire_lease(order_id)
 
     other = make_journal()
@@ -661,9 +724,7 @@ async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
     assert [leg[1:3] for leg in orjson.loads(sent.payload)["legs"]] == [
         [leg.quote.amount_in, leg.quote.amount_out] for leg in legs
     ]
-    data = await journal.last_data(order_id, Status.BUILDING)
-    stored = StoredDecision(data, order.base, order.quote, order.side)
-    assert stored.route(swap_of(order), registry.registry()) == legs
+    assert [leg.venue for leg in legs] == ["raydium", "meteora"]
 
 
 async def test_what_an_order_asks_of_its_route_holds_for_every_attempt(
@@ -842,17 +903,113 @@ async def test_an_order_keeps_its_two_hops_when_its_pair_gets_pools_the_other_wa
     }
 
 
+async def know_only_jup_and_usdt() -> None:
+    """Have the other tokens and markets be younger than our copy."""
+    rewrite(conninfo(), "TRUNCATE tokens, markets RESTART IDENTITY")
+    add_token("JUP", JUP.decimals)
+    add_token("USDT", USDT.decimals)
+    add_market("JUP", "USDT")
+    await registry.read_again()
+    restore_registry(conninfo())
+
+
+@pytest.mark.usefixtures("own_registry")
 async def test_an_order_of_two_hops_that_is_taken_over_knows_its_legs(
     journal: Journal, database: Database, exchange: Exchange
 ) -> None:
     """The decision stands in the log, and its markets may be younger than our copy."""
     order_id = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
     order = await claim(journal)
-    taken, _ = await Execution(journal, exchange)._route(order, swap_of(order))
-    whole, registry._copy = registry._copy, registry.Copy(Registry([JUP, USDT], [DIRECT]), ())
-    try:
-        await Execution(journal, exchange).carry_order(taken)
-    finally:
-        registry._copy = whole
+    await carry_until("after_building", journal, exchange, order)
+    await database.expire_lease(order_id)
+    await know_only_jup_and_usdt()
+    await Execution(journal, exchange).carry_order(await claim(journal))
 
     assert await statuses(database, order_id) == CONFIRMED
+
+
+# Two moves in one commit
+
+
+class Late(StubVenue):
+    """Builds when the test lets it."""
+
+    def __init__(self, *faults: Exception) -> None:
+        super().__init__("raydium")
+        self.may_build = asyncio.Event()
+        self._faults = list(faults)
+
+    async def build(self, *asked: Any) -> SignedTransaction:
+        await self.may_build.wait()
+        if self._faults:
+            raise self._faults.pop()
+        return await super().build(*asked)
+
+
+async def test_a_transaction_built_at_once_is_stored_with_its_decision(
+    journal: Journal, database: Database
+) -> None:
+    order_id = await executed(journal, database, lands())
+
+    rows = await database.rows("SELECT status, at FROM order_events ORDER BY seq")
+    at = dict(rows)
+    assert list(at) == CONFIRMED
+    assert at["building"] == at["submitted"]
+    assert at["routing"] < at["building"]
+    assert (await database.order(order_id, "seq")) == len(CONFIRMED)
+
+
+async def test_an_order_whose_venue_builds_slowly_is_told_as_building_meanwhile(
+    journal: Journal, database: Database
+) -> None:
+    venue, network = Late(), lands()
+    order_id = await accepted(journal)
+    carrying = asyncio.create_task(
+        Execution(journal, exchange_of(network, [venue])).carry_order(await claim(journal))
+    )
+    async with asyncio.timeout(DEADLINE):
+        while await statuses(database, order_id) != CONFIRMED[:3]:
+            await asyncio.sleep(0.01)
+        venue.may_build.set()
+        await carrying
+
+    assert await statuses(database, order_id) == CONFIRMED
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+async def test_an_order_whose_transaction_cannot_be_built_keeps_the_decision_in_its_log(
+    journal: Journal, database: Database, is_late: bool
+) -> None:
+    venue, network = Late(REFUSAL), lands()
+    if not is_late:
+        venue.may_build.set()
+    order_id = await accepted(journal)
+    carrying = asyncio.create_task(
+        Execution(journal, exchange_of(network, [venue])).carry_order(await claim(journal))
+    )
+    async with asyncio.timeout(DEADLINE):
+        while len(await statuses(database, order_id)) < 3:
+            await asyncio.sleep(0.01)
+        venue.may_build.set()
+        await carrying
+
+    log = await database.log(order_id)
+    assert [status for status, _ in log] == [*CONFIRMED[:3], "pending"]
+    assert (await journal.last_data(order_id, Status.BUILDING))["selectedDex"] == "raydium"
+    assert not network.sent
+
+
+async def test_an_order_that_died_before_both_were_stored_is_routed_anew(
+    make_journal: MakeJournal, database: Database
+) -> None:
+    lost, network = make_journal(), lands()
+    order_id = await accepted(lost)
+    await carry_until("after_build", lost, exchange_of(network), await claim(lost))
+    assert await statuses(database, order_id) == CONFIRMED[:2]
+    await database.expire_lease(order_id)
+
+    journal = make_journal()
+    await Execution(journal, exchange_of(network)).carry_order(await claim(journal))
+
+    assert await statuses(database, order_id) == CONFIRMED
+    assert list(network.landings.values()) == [1]

@@ -14,4 +14,4 @@ import config.runtime.broker  # noqa: E402, F401  # names the transport of CELER
 
 @setup_logging.connect
 def keep_logging(**_: object) -> None:
-    """Leave the log as Django has set it up: a receiver here spares it Celery's handlers."""
+    """Keep the log as Django has set it up: Celery adds no handlers if this signal is received."""

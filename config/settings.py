@@ -1,7 +1,7 @@
 """Django's settings, and the engine's: what stands here, and what the environment says.
 
-`config.environment.variables` declares what the environment may say, and stops the process at what
-is wrong.
+`config.environment.variables` declares what the environment may say. It stops the process if a
+setting is wrong.
 """
 
 import os
@@ -39,7 +39,7 @@ def database(url: str) -> dict[str, Any]:
                 "min_size": 0,
                 "max_size": 10,
                 "connection_class": BoundedConnection,
-                "reconnect_timeout": 1,  # longer, it would come back minutes after the server
+                "reconnect_timeout": 1,  # a longer one would wait minutes after the server is back
             },
         },
     }
@@ -48,7 +48,7 @@ def database(url: str) -> dict[str, Any]:
 # Django
 DEBUG = given.DEBUG
 IS_EMBEDDED = given.DATABASE_URL is None
-if IS_EMBEDDED:  # a command beside our own server: libpq reads the variables when it connects
+if IS_EMBEDDED:  # in a command beside our own server, libpq reads its variables when it connects
     for name in set(os.environ) - set(data_folder.without_libpq_variables(os.environ)):
         del os.environ[name]
 SECRET_KEY = given.SECRET_KEY or data_folder.secret_key(DATA_DIR)
@@ -56,16 +56,16 @@ SECRET_KEY_FALLBACKS = list(given.SECRET_KEY_FALLBACKS)
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]  # where health checks come from
 own_hosts = [in_url(given.HOST)] if given.HOST and given.HOST not in EVERYWHERE else []
 ALLOWED_HOSTS = list(dict.fromkeys([*LOOPBACK, *own_hosts, *given.ALLOWED_HOSTS]))
-IS_REACHABLE = is_reachable()  # by others than this machine, or perhaps
+IS_REACHABLE = is_reachable()  # whether other machines can connect, or may be able to
 CSRF_TRUSTED_ORIGINS = list(given.CSRF_TRUSTED_ORIGINS)
-ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # of WebSockets, besides our own host
+ALLOWED_ORIGINS = list(given.ALLOWED_ORIGINS)  # for WebSockets, besides our own host
 SESSION_ENGINE = "config.http.login_sessions"
 SESSION_COOKIE_HTTPONLY = True
 LOGIN_RATE_LIMIT = given.LOGIN_RATE_LIMIT
-SESSION_COOKIE_AGE = given.SESSION_IDLE_SECONDS  # renewed by use, see orders/logins/sessions.py
+SESSION_COOKIE_AGE = given.SESSION_IDLE_SECONDS  # each use renews it: orders/logins/sessions.py
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/api/orders"
 LOGIN_URL = "/accounts/login/"
-# The first one serves everybody; the other one nobody, unless DEMO_LOGIN is on.
+# The second one only serves the demo login, and only if DEMO_LOGIN is on.
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "orders.logins.demo.DemoBackend",
@@ -82,19 +82,19 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# HTTPS: every page and order by it alone, once a certificate is there
+# HTTPS: once a certificate is there, every page and order comes by it alone
 HTTPS = given.HTTPS
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^((api/)?health|livez|readyz|metrics)/?$"]  # asked from within
+SECURE_REDIRECT_EXEMPT = [r"^((api/)?health|livez|readyz|metrics)/?$"]  # asked from inside
 SECURE_HSTS_SECONDS = given.HSTS_SECONDS if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS  # of our own host name
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS  # those of our own host name
 PROXY_SSL_HEADER = given.PROXY_SSL_HEADER
 if PROXY_SSL_HEADER:
     SECURE_PROXY_SSL_HEADER = (
         "HTTP_" + PROXY_SSL_HEADER.upper().replace("-", "_"),
         "https",
     )
-# A number of them, or where they are; FORWARDED_ALLOW_IPS is what it was called by uvicorn.
+# How many proxies there are, or where they are. uvicorn's name for it was FORWARDED_ALLOW_IPS.
 TRUSTED_PROXIES = given.TRUSTED_PROXIES
 if given.FORWARDED_ALLOW_IPS is not None and "TRUSTED_PROXIES" not in given.model_fields_set:
     TRUSTED_PROXIES = given.FORWARDED_ALLOW_IPS
@@ -105,21 +105,21 @@ METRICS_TOKEN = given.METRICS_TOKEN
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# Whether browsers hold a whole domain to HTTPS for ever is for the domain's owner to decide.
+# Only a domain's owner may decide that browsers hold all of it to HTTPS for ever.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 DATABASE_URL = given.DATABASE_URL or data_folder.database_url(DATA_DIR)
 REDIS_ADDRESS = given.REDIS_URL or RedisAddress.parse(data_folder.redis_url(DATA_DIR))
 REDIS_URL = REDIS_ADDRESS.url
-# What is ours in that Redis: all keys and channels but `active_orders` begin with it. Channels know
-# no database, so its number is in the prefix.
+# All our keys and channels in that Redis begin with it, except `active_orders`. Channels know no
+# database, so the database's number is in the prefix.
 ENGINE_NAME = given.ENGINE_NAME
 REDIS_PREFIX = f"{ENGINE_NAME}:{REDIS_ADDRESS.number}:"
 DATABASES = {"default": database(DATABASE_URL)}
 
 INSTALLED_APPS = [
-    # First, so that runserver serves WebSockets. Nobody else has to load Twisted, which costs
-    # every process a third of a second.
+    # First, so that runserver serves WebSockets. Other processes do without it: it loads Twisted,
+    # which costs a third of a second.
     *(["daphne"] if "runserver" in sys.argv else []),
     "config.admin.EngineAdminConfig",  # django.contrib.admin with our start page
     "django.contrib.auth",
@@ -138,7 +138,7 @@ INSTALLED_APPS = [
     "orders",
     "routing",
 ]
-MIDDLEWARE = [  # for pages and reading; orders go the short way of config/http/order_entry.py
+MIDDLEWARE = [  # for pages and for reading; orders go the short way of config/http/order_entry.py
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -149,10 +149,10 @@ MIDDLEWARE = [  # for pages and reading; orders go the short way of config/http/
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-CONTENT_SECURITY_POLICY = {  # of every page: nothing from elsewhere, nothing inline
+CONTENT_SECURITY_POLICY = {  # for every page: nothing from elsewhere, nothing inline
     "DIRECTIVES": {
-        "default-src": ["'self'"],  # scripts and styles, too; WebSockets of our own host count in
-        "img-src": ["'self'", "data:"],  # icons in the style sheets of admin and Swagger
+        "default-src": ["'self'"],  # includes scripts, styles, and WebSockets of our own host
+        "img-src": ["'self'", "data:"],  # icons in the style sheets of the admin and Swagger
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
         "form-action": ["'self'"],
@@ -176,7 +176,7 @@ TEMPLATES = [
 ]
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-APPEND_SLASH = False  # both forms of an API path answer by themselves
+APPEND_SLASH = False  # an API path answers with and without its last slash
 USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -190,7 +190,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders.api.renderers.ProgramsFirst",
     "DEFAULT_PARSER_CLASSES": ["orders.api.parsers.ExactJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        # The first one: its challenge is what a 401 carries.
+        # The first one: a 401 carries its challenge.
         "orders.access.authentication.ApiKeyAuthentication",
         "orders.access.authentication.SessionAuthentication",
     ],
@@ -219,7 +219,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "defaultModelsExpandDepth": 0},
 }
 
-# Channels: hints of events travel here; they may all be lost
+# Channels: hints of events travel here; all of them may be lost
 CHANNEL_PREFIX = REDIS_PREFIX
 CHANNEL_LAYERS = {
     "default": {
@@ -231,18 +231,18 @@ CHANNEL_LAYERS = {
     }
 }
 
-# Celery: bells that say "there is work"; they may all be lost, too
-CELERY_BROKER_URL = "engine://redis"  # config/runtime/broker.py, which connects to REDIS_URL
+# Celery: bells that say "there is work"; all of them may be lost, too
+CELERY_BROKER_URL = "engine://redis"  # config/runtime/broker.py connects to REDIS_URL
 CELERY_TASK_DEFAULT_QUEUE = "bells"
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # else a writer of Redis stops workers
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # else any writer of Redis could stop workers
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a Redis that is full answers with such an error
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a full Redis answers with such an error
 CELERY_BROKER_POOL_LIMIT = 2
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 1,

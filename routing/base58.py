@@ -3,7 +3,7 @@
 from itertools import product
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-# Three digits at a time, and nine for each division of the long number: twice as fast as pairs.
+# Three digits at a time, and nine for each division of the long number. Pairs take twice as long.
 _TRIPLES = ["".join(digits) for digits in product(_ALPHABET, repeat=3)]
 _THREE = 58**3
 _NINE = 58**9
@@ -26,7 +26,7 @@ def base58(data: bytes) -> str:
 def bytes_of_base58(text: str) -> bytes:
     """Return the bytes that `base58` writes as `text`.
 
-    :raises ValueError: it has a character that base58 has not.
+    :raises ValueError: it has a character that base58 does not use.
     """
     number = 0
     for digit in text:

@@ -1,4 +1,4 @@
-"""What one order asks of its route, beside its market and its amount."""
+"""The limits that one order sets to its route, besides its market and its amount."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """Stored with the order, so that every attempt keeps them. Venues by their names."""
+    """They are stored with the order, so every attempt keeps them. They name venues."""
 
     venues: tuple[str, ...] = ()
     """Only these, if any are named."""
@@ -22,7 +22,7 @@ class Constraints:
         return ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is asked for by the names that clients write; empty if nothing is."""
+        """Return the limits under the names that clients write; empty if there are none."""
         asked: dict[str, Any] = {}
         if self.venues:
             asked["venues"] = list(self.venues)

@@ -10,7 +10,7 @@ from routing.venue import BPS, Leg, Quote, Swap
 
 @dataclass(frozen=True, slots=True)
 class DroppedQuote:
-    """A venue that took no part, and what kept it out."""
+    """A venue that took no part, and the reason."""
 
     venue: str
     code: str
@@ -22,7 +22,7 @@ class Decision:
     swap: Swap
     legs: tuple[Leg, ...]
     quote: Quote
-    """Of the whole route: the winning quote, or all legs together in the name of the largest."""
+    """The quote of the whole route: the winner's, or all legs together in the largest's name."""
     quotes: tuple[Quote, ...]
     """All usable quotes for the whole swap, in the order the venues were given."""
     dropped: tuple[DroppedQuote, ...]
@@ -32,11 +32,11 @@ class Decision:
     """How much better the route is, in bps of the runner-up's amount, rounded down."""
     reason: str
     ages: tuple[int, ...] = ()
-    """The age of each quote at the decision, in milliseconds; for two hops that of the oldest."""
+    """The age of each quote at the decision, in milliseconds; for two hops, the oldest one's."""
     single: Quote | None = None
-    """The best that one venue alone would have done, if the route is split."""
+    """The best quote of one venue alone, if the route is split."""
     through: tuple[Token | None, ...] = ()
-    """For each of the quotes the token in the middle, where the route takes two hops."""
+    """For each quote the token in the middle, if the route takes two hops."""
     hops: tuple["Decision", ...] = ()
 
     @property
@@ -54,7 +54,7 @@ def decide(
     labels: dict[str, str],
     ages: tuple[int, ...] = (),
 ) -> Decision:
-    """Choose among at least one quote, net of fees; of equal ones the first given wins.
+    """Choose among at least one quote, net of fees. Of equal quotes the first given wins.
 
     The larger output wins for a fixed input, the smaller input for a fixed output. `labels` are
     the venues' names as people write them.
@@ -83,7 +83,7 @@ def decide_split(
     labels: dict[str, str],
     ages: tuple[int, ...] = (),
 ) -> Decision:
-    """Choose a split that is better than `single`, or that fills an amount no venue can alone."""
+    """Choose a split that beats `single`, or that fills an amount too large for any one venue."""
     together = sum_of(legs)
     return Decision(
         swap=swap,
@@ -101,7 +101,7 @@ def decide_split(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to trade a market without pools of its own: two hops, or one venue by itself."""
+    """One way to trade a market without pools of its own: two hops, or one venue alone."""
 
     quote: Quote
     legs: tuple[Leg, ...]
@@ -121,7 +121,7 @@ def decide_path(
     dropped: tuple[DroppedQuote, ...],
     labels: dict[str, str],
 ) -> Decision:
-    """Choose the best of at least one way; of equal ones the first given wins."""
+    """Choose the best of at least one way. Of equal ways the first given wins."""
     key = _output_descending if swap.is_exact_in else _input
     ranked = sorted(candidates, key=lambda candidate: key(candidate.quote))
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
@@ -146,9 +146,9 @@ def decide_path(
 
 
 def sum_of(legs: Sequence[Leg]) -> Quote:
-    """Return what legs of one market are together, in the name of the first.
+    """Return the sum of legs of one market, under the name of the first leg's venue.
 
-    Price, fees and impact are means, weighted by what goes in; the fees are rounded up.
+    Price, fees and impact are means, weighted by the input. The fees are rounded up.
     """
     amount_in = sum(leg.quote.amount_in for leg in legs)
     amount_out = sum(leg.quote.amount_out for leg in legs)
@@ -178,7 +178,7 @@ def _input(quote: Quote) -> int:
 
 
 def advantage(swap: Swap, best: Quote, second: Quote) -> int:
-    """Return how many atoms the best gives more, or asks less, than the second."""
+    """Return how many atoms the best quote gives more, or takes less, than the second."""
     if swap.is_exact_in:
         return best.amount_out - second.amount_out
     return second.amount_in - best.amount_in
@@ -235,7 +235,7 @@ def _comparison(swap: Swap, best: Quote, second: Quote) -> str:
 
 
 def _share(swap: Swap, leg: Leg, together: Quote) -> str:
-    """Return a leg's share of the fixed amount in per cent."""
+    """Return in per cent a leg's share of the fixed amount."""
     if swap.is_exact_in:
         part, whole = leg.quote.amount_in, together.amount_in
     else:

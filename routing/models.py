@@ -1,7 +1,7 @@
-"""What is traded here, and the simulated network: its ledger and the pools it swaps in.
+"""What is traded here, and the simulated network: its ledger and its pools.
 
-Operators add tokens, markets and pools. Triggers of a migration protect what was added, because
-orders name tokens by symbol and hold amounts in atoms. `routing.simulation.ledger` writes the rest.
+Operators add tokens, markets and pools. Triggers of a migration protect these rows, because orders
+name tokens by symbol and hold amounts in atoms. `routing.simulation.ledger` writes all other rows.
 """
 
 from django.core.exceptions import ValidationError
@@ -16,7 +16,7 @@ from routing.tokens import WSOL
 SYMBOL = r"^[A-Z0-9][A-Z0-9.$_-]{0,15}$"
 MINT = r"^[1-9A-HJ-NP-Za-km-z]{32,44}$"
 MOST_DECIMALS = 18
-"""With more, the 63 bits of an amount would not hold a single whole token."""
+"""With more decimals, the 63 bits of an amount could not hold a single whole token."""
 
 
 def check_mint(text: str) -> None:
@@ -30,7 +30,7 @@ def check_mint(text: str) -> None:
 
 
 class Token(models.Model):
-    """A token that orders may name. What is here stays: only its markets can be closed."""
+    """A token that orders may name. It stays for ever: only its markets can be closed."""
 
     symbol = models.CharField(
         max_length=16,
@@ -59,7 +59,7 @@ class Token(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["mint"],
-                name="tokens_mint_once",  # but for SOL and its wrapped form
+                name="tokens_mint_once",  # except for SOL and its wrapped form
                 condition=~Q(symbol=WSOL.symbol),
                 violation_error_code="unique",
                 violation_error_message="Another token has this mint.",
@@ -71,7 +71,7 @@ class Token(models.Model):
 
 
 class Market(models.Model):
-    """A pair of tokens with pools of its own. Its price is where its simulated prices begin."""
+    """A pair of tokens with pools of its own. Its simulated prices begin at its price."""
 
     base = models.ForeignKey(Token, models.PROTECT, to_field="symbol", related_name="+")
     quote = models.ForeignKey(Token, models.PROTECT, to_field="symbol", related_name="+")
@@ -91,7 +91,7 @@ class Market(models.Model):
         ordering = ("id",)
         constraints = (
             models.CheckConstraint(
-                name="markets_price_positive",  # which NaN is, for PostgreSQL
+                name="markets_price_positive",  # PostgreSQL holds NaN to be greater than 0
                 condition=Q(reference_price__gt=0, reference_price__lt=10**20),
                 violation_error_message="The price must be above zero.",
             ),
@@ -101,7 +101,7 @@ class Market(models.Model):
                 violation_error_message="A token is not traded against itself.",
             ),
             models.CheckConstraint(
-                name="markets_name_sol_not_wsol",  # they are one asset, under its first name
+                name="markets_name_sol_not_wsol",  # they are one asset, and SOL is its first name
                 condition=~Q(base=WSOL.symbol) & ~Q(quote=WSOL.symbol),
                 violation_error_message="Name SOL: its markets are those of WSOL, too.",
             ),
@@ -117,7 +117,7 @@ class Market(models.Model):
         return f"{self.base_id}/{self.quote_id}"
 
     def clean(self) -> None:
-        """Say beside the fields what the constraints would say of all of them."""
+        """Report beside its field what a constraint would report for the whole row."""
         pair, errors = {self.base_id, self.quote_id}, {}
         if len(pair) == 1:
             errors["quote"] = "A token is not traded against itself."
@@ -133,21 +133,21 @@ class Market(models.Model):
 
 
 class NetworkTransaction(models.Model):
-    """A transaction the simulated network took; it awaits its landing if it has no outcome yet."""
+    """A transaction that the simulated network took. Without an outcome, it still has to land."""
 
     signature = models.TextField(primary_key=True)
     expires_at_height = models.BigIntegerField()
     sent_at = models.DateTimeField()
     lands_at = models.DateTimeField(null=True)
-    """When it lands, or landed; null: never."""
+    """When it lands or landed; null: it never lands."""
     amount_in = models.BigIntegerField(null=True)
     amount_out = models.BigIntegerField(null=True)
     rejection = models.TextField(default="", blank=True)
-    """The code with which a transaction failed at landing; empty: it swaps, or awaits landing."""
+    """The code with which it failed at its landing; empty: it swapped, or still has to land."""
     network_fee = models.BigIntegerField(null=True)
-    """Lamports that it cost, or will cost."""
+    """Lamports that it has cost or will cost."""
     payload = models.TextField(default="", blank=True)
-    """What to execute, if the transaction was recorded before it landed."""
+    """The instruction, if the transaction was recorded before it landed."""
 
     class Meta:
         db_table = "simulated_network_transactions"
@@ -173,7 +173,7 @@ class NetworkTransaction(models.Model):
 
 
 class SimulatedPool(models.Model):
-    """One venue's pool of one market after the last landing; since then it follows prices."""
+    """One venue's pool of one market after the last landing. Since then it follows prices."""
 
     venue = models.TextField()
     base = models.TextField()
@@ -181,11 +181,11 @@ class SimulatedPool(models.Model):
     quote = models.TextField()
     kind = models.TextField()
     state = models.JSONField()
-    """As `routing.simulation.pool` writes it."""
+    """In the form of `routing.simulation.pool`."""
     tick = models.BigIntegerField()
-    """The unix second up to which it has followed its market."""
+    """The unix second to which it was brought."""
     version = models.BigIntegerField()
-    """One more with each write."""
+    """It grows by one with each write."""
 
     class Meta:
         db_table = "simulated_pools"

@@ -1,4 +1,4 @@
-"""A market without pools of its own is traded in two hops, through a token in the middle."""
+"""Trades a market without pools of its own in two hops, through a third token."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,12 +26,12 @@ Route = Callable[[Swap, Sequence[Venue], Rules], Awaitable[Decision]]
 
 
 async def best_path(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Route) -> Decision:
-    """Compare all ways from one token to the other; `route` finds the best within one market.
+    """Compare all ways from one token to the other. `route` finds the best within one market.
 
-    Both hops are legs of one transaction, so they take place at venues that show their pools. A
-    venue that does not may know a way by itself: it is asked for the whole.
+    Both hops are legs of one transaction, so they take place at venues that show their pools.
+    Another venue may know a way by itself: it is asked for a quote of the whole.
 
-    :raises NoQuotes: no way was found, but one may be later.
+    :raises NoQuotes: no way was found, but there may be one later.
     :raises NotTraded: all ways are refused for good, none because of the amount.
     :raises NothingFits: all ways are refused for good.
     """
@@ -62,7 +62,7 @@ async def best_path(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Ro
 
 
 async def _timed(way: Awaitable[Candidate]) -> tuple[Candidate, float]:
-    """Return the candidate and the time at which it was found: the search may still go on."""
+    """Return the candidate and the time at which it was found: others may take longer."""
     return await way, monotonic()
 
 
@@ -78,7 +78,7 @@ async def _at_once(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Rou
 async def _along(
     path: Path, swap: Swap, venues: Sequence[Venue], rules: Rules, route: Route
 ) -> Candidate:
-    """Route hop by hop, from the fixed amount on: one hop's output is the next one's input."""
+    """Route hop by hop from the fixed amount on: the output of one hop is the next one's input."""
     selling = swap.side is Side.SELL
     first, last = (path.of_base, path.of_quote) if selling else (path.of_quote, path.of_base)
     first_side = _side(first, sells=swap.token_in.mint)
@@ -109,7 +109,7 @@ def _side(market: Market, *, sells: str) -> Side:
 
 
 def _end_to_end(swap: Swap, one: Decision, other: Decision) -> Quote:
-    """Return what both hops are together; price, fees and impact compounded."""
+    """Return both hops as one quote. Price, fees and impact are compounded."""
     rate = _rate(one) * _rate(other)
     kept = (BPS - one.quote.fee_bps) * (BPS - other.quote.fee_bps)
     return Quote(
@@ -123,7 +123,7 @@ def _end_to_end(swap: Swap, one: Decision, other: Decision) -> Quote:
 
 
 def _rate(hop: Decision) -> Decimal:
-    """Return how many whole tokens out one whole token in pays, before fees."""
+    """Return how many whole output tokens one whole input token buys, before fees."""
     return hop.quote.price if hop.swap.side is Side.SELL else 1 / hop.quote.price
 
 

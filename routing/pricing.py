@@ -1,7 +1,7 @@
 """The arithmetic of quotes, bounds and fills, in integer atoms.
 
-Prices are quote per base in whole tokens. Every rounding of an amount goes against the order, so
-that a promise made to it is never better than what it gets.
+Prices are quote per base in whole tokens. Every rounding of an amount goes against the order. So
+the order never gets less than it was promised.
 """
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -44,9 +44,9 @@ def pool_quote(venue: str, swap: Swap, liquidity: Liquidity) -> Quote:
 
 
 def fees_bps(fill: Fill) -> int:
-    """Return by how much the fees lower the price of an atom in, to the nearest whole bp.
+    """Return by how much the fees lower the price of an input atom, to the nearest whole bp.
 
-    It is not rounded up: programs take whole atoms, so a fee of 0.3 % is nearly always a little
+    It is not rounded up. Programs take whole atoms, so a fee of 0.3 % is nearly always a little
     more.
     """
     before = fill.amount_in * fill.gross_out
@@ -66,10 +66,10 @@ def bound_for(swap: Swap, quote: Quote, slippage_bps: int) -> Bound:
 
 
 def execution_price(market: Market, side: Side, amount_in: int, amount_out: int) -> Decimal:
-    """Return what was paid per base token, all fees included, in whole quote tokens.
+    """Return the price paid per base token, all fees included, in whole quote tokens.
 
-    Rounded half to even at the quote token's decimals, or at 8 significant digits where those
-    are finer.
+    It is rounded half to even, at the quote token's decimals or at 8 significant digits, whichever
+    is finer.
     """
     base, quote = (amount_in, amount_out) if side is Side.SELL else (amount_out, amount_in)
     whole = _WIDE.divide(market.quote.to_decimal(quote), market.base.to_decimal(base))
@@ -78,11 +78,11 @@ def execution_price(market: Market, side: Side, amount_in: int, amount_out: int)
 
 
 def significant(price: Decimal, digits: int = 12) -> Decimal:
-    """Return a price that was calculated, not quoted, rounded half to even to so many digits."""
+    """Return a calculated price, rounded half to even to so many digits."""
     return Context(prec=digits, rounding=ROUND_HALF_EVEN).plus(price)
 
 
 def atoms_ratio(market: Market, price: Decimal) -> tuple[int, int]:
-    """Return `price` as quote atoms for base atoms, exactly."""
+    """Return `price` as an exact ratio: quote atoms, base atoms."""
     quote, base = price.as_integer_ratio()
     return quote * 10**market.quote.decimals, base * 10**market.base.decimals

@@ -1,4 +1,4 @@
-"""Ask venues for their quotes at once, and leave out what no order should trade on."""
+"""Asks venues for their quotes at once, and leaves out quotes that no order should trade on."""
 
 import asyncio
 import logging
@@ -25,19 +25,19 @@ logger = logging.getLogger(__name__)
 
 
 class UnusableQuote(VenueUnavailable):
-    """The venue answered with something no order should trade on. Trying again may help."""
+    """The venue's answer is nothing that an order should trade on. Trying again may help."""
 
 
 class PriceImpactTooHigh(InsufficientLiquidity):
-    """The amount would move the price further than the order allows. Final, as the order is."""
+    """The amount would move the price further than the order allows. This is final."""
 
 
 class ExcludedByOrder(UnsupportedToken):
-    """The order wants nothing of this venue. Final, as the order is."""
+    """The order excludes this venue. This is final."""
 
 
 class NoRoute(Exception):
-    """No venue is left to trade with; `dropped` says why each one was left out."""
+    """No venue is left to trade with. `dropped` says why each one was left out."""
 
     def __init__(self, dropped: Sequence[DroppedQuote]) -> None:
         self.dropped = tuple(dropped)
@@ -45,7 +45,7 @@ class NoRoute(Exception):
 
 
 class NoQuotes(NoRoute, VenueUnavailable):
-    """No venue gave a usable quote, and at least one of them may do so later."""
+    """No venue gave a usable quote, and at least one of them may give one later."""
 
 
 class NothingFits(NoRoute, InsufficientLiquidity):
@@ -61,7 +61,7 @@ class NotTraded(NoRoute, UnsupportedToken):
 
 
 class Rules(NamedTuple):
-    """How venues are compared."""
+    """The rules by which venues are compared."""
 
     quote_timeout: float
     """Seconds that each venue has."""
@@ -71,11 +71,11 @@ class Rules(NamedTuple):
     """How much better several legs must be than one venue alone; `BPS` or more: never split."""
     constraints: Constraints
     max_price_impact_bps: int
-    """How far an order may move the price if it does not say."""
+    """How far an order may move the price if it has no limit of its own."""
 
 
 class Answers(NamedTuple):
-    """What the venues said, in the order they were asked."""
+    """The venues' answers, in the order in which they were asked."""
 
     quotes: tuple[Quote, ...]
     came_at: tuple[float, ...]
@@ -83,7 +83,7 @@ class Answers(NamedTuple):
     faults: tuple[tuple[Venue, BaseException], ...]
 
     def ages(self) -> tuple[int, ...]:
-        """Return how many milliseconds ago each quote came."""
+        """Return for each quote how many milliseconds ago it came."""
         now = monotonic()
         return tuple([int((now - came_at) * 1000) for came_at in self.came_at])
 
@@ -92,7 +92,7 @@ class Answers(NamedTuple):
 
 
 async def ask_all(swap: Swap, venues: Sequence[Venue], rules: Rules) -> Answers:
-    """Ask all venues that the order wants, and wait until the slowest has answered in time."""
+    """Ask all venues that the order allows, and wait for all answers or until the time is up."""
     asked = [asyncio.create_task(_ask(venue, swap, rules)) for venue in venues]
     await _gather(asked, rules.quote_timeout)
     quotes: list[Quote] = []
@@ -120,9 +120,9 @@ async def _ask(venue: Venue, swap: Swap, rules: Rules) -> tuple[Quote, float]:
 
 
 async def _gather(answers: Sequence[asyncio.Task[tuple[Quote, float]]], timeout: float) -> None:  # noqa: ASYNC109 one timer for all
-    """Wait until all have answered or the time is up. All started at once, so one timer is fair."""
+    """Wait for all answers or until the time is up. All started at once, so one timer is fair."""
     try:
-        await asyncio.sleep(0)  # enough for venues that answer at once, and far cheaper
+        await asyncio.sleep(0)  # enough for venues that answer at once; a timer costs far more
         pending = [answer for answer in answers if not answer.done()]
         if pending:
             await asyncio.wait(pending, timeout=timeout)
@@ -132,11 +132,11 @@ async def _gather(answers: Sequence[asyncio.Task[tuple[Quote, float]]], timeout:
 
 
 def check_impact(quote: Quote, rules: Rules) -> None:
-    """Hold a quote to the order's limit, or else to that of orders that have none.
+    """Check a quote against the order's limit, or against the limit for orders without one.
 
     A quote without a price impact passes.
 
-    :raises PriceImpactTooHigh: it moves the price further than that.
+    :raises PriceImpactTooHigh: it moves the price further than the limit.
     """
     most = rules.constraints.max_price_impact_bps
     if most is None:
@@ -147,9 +147,9 @@ def check_impact(quote: Quote, rules: Rules) -> None:
 
 
 def check(venue: Venue, swap: Swap, quote: Quote, rules: Rules) -> None:
-    """Believe a quote only if it is for this swap and close enough to the market.
+    """Accept a quote only if it is for this swap and close enough to the market.
 
-    :raises UnusableQuote: the quote is not for this swap, or not to be believed.
+    :raises UnusableQuote: the quote is not for this swap, or is not credible.
     :raises PriceImpactTooHigh: it moves the price too far.
     """
     if quote.venue != venue.name:
@@ -172,10 +172,10 @@ def check(venue: Venue, swap: Swap, quote: Quote, rules: Rules) -> None:
 def check_price(
     swap: Swap, quote: Quote, max_deviation_bps: int, max_price_impact_bps: int | None = None
 ) -> None:
-    """Hold a quote to the market's reference price; `max_price_impact_bps` is the order's own.
+    """Check a quote against the reference price. `max_price_impact_bps` is the order's own limit.
 
-    :raises UnusableQuote: it is further than that from it.
-    :raises PriceImpactTooHigh: only its price impact takes it there, and the order has no limit.
+    :raises UnusableQuote: it is too far from the reference price.
+    :raises PriceImpactTooHigh: only its price impact takes it too far, and the order has no limit.
     """
     reference = swap.market.reference_price
     if _is_far(quote.price, reference, max_deviation_bps):
@@ -188,8 +188,8 @@ def check_price(
             raise UnusableQuote(far)
         if max_price_impact_bps is None:
             raise PriceImpactTooHigh(f"{far} by its price impact")
-    # The amounts decide what is traded, so they must agree with the price. An atom either way
-    # is rounding; a fee on the input moves the price by a little more than the fee.
+    # The amounts decide what is traded, so they must agree with the price. A difference of an atom
+    # is rounding. A fee on the input moves the price by a little more than the fee.
     tolerance = max_deviation_bps + 2 * quote.fee_bps
     per_quote, per_base = atoms_ratio(swap.market, reference)
     base, paid = quote.amount_in, quote.amount_out
@@ -206,7 +206,7 @@ def _is_far(price: Decimal, reference: Decimal, max_deviation_bps: int) -> bool:
 
 
 def _moved(swap: Swap, quote: Quote) -> Decimal:
-    """Return the reference price after the price impact that the quote states."""
+    """Return the reference price, moved by the price impact that the quote states."""
     kept = BPS - (quote.price_impact_bps or 0)
     if kept <= 0:
         return swap.market.reference_price
@@ -224,7 +224,7 @@ def _fault(answer: asyncio.Task[tuple[Quote, float]], quote_timeout: float) -> B
 
 
 def drop(venue: Venue, fault: BaseException) -> DroppedQuote:
-    """Return why a venue takes no part; a bug is logged with its traceback."""
+    """Return why a venue takes no part. A bug is logged with its traceback."""
     code = code_of(fault)
     if code == "internal_error":
         logger.error("A quote of %s failed by a bug", venue.name, exc_info=fault)
@@ -233,11 +233,11 @@ def drop(venue: Venue, fault: BaseException) -> DroppedQuote:
 
 
 def code_of(fault: BaseException) -> str:
-    """Return the name by which a stored decision says why something was dropped."""
+    """Return the code that a stored decision has for the reason why something was dropped."""
     return next((code for kind, code in CODES.items() if isinstance(fault, kind)), "internal_error")
 
 
-CODES: dict[type[BaseException], str] = {  # the special before the general
+CODES: dict[type[BaseException], str] = {  # a subclass before its parent
     TimeoutError: "quote_timeout",
     UnusableQuote: "unusable_quote",
     ExcludedByOrder: "excluded",
@@ -249,7 +249,7 @@ CODES: dict[type[BaseException], str] = {  # the special before the general
 
 
 def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> NoRoute:
-    """Return one failure for all these faults. It is final only if all of them are."""
+    """Return one failure for all these faults. It is final only if all faults are."""
     if faults and all(isinstance(f, UnsupportedToken | InsufficientLiquidity) for f in faults):
         if any(isinstance(fault, PriceImpactTooHigh) for fault in faults):
             return MovesPriceTooFar(dropped)

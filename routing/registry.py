@@ -1,8 +1,8 @@
-"""The tokens and markets that this process knows: its copy of what operators keep in the database.
+"""The tokens and markets that this process knows: its copy of the operators' tables.
 
-A look-up reads memory alone. The copy is read anew with each heartbeat of the process. It is also
-read at once when a look-up does not find something, because that may have been added since. While
-the database is away, the copy stays as it is.
+A look-up reads only memory. The copy is read again with each heartbeat of the process. It is also
+read at once when a look-up finds nothing, because the name may have been added since. While the
+database is away, the copy stays as it is.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ Found = TypeVar("Found")
 
 
 class Copy(NamedTuple):
-    """A registry, and the rows it was made from; None before the first read."""
+    """A registry, and the rows that it was made from; None before the first read."""
 
     registry: Registry
     rows: Any = None
@@ -34,28 +34,28 @@ class Copy(NamedTuple):
 
 
 _copy = Copy(REGISTRY)
-_reading = threading.Lock()  # so that no read puts an older copy in the place of a newer one
+_reading = threading.Lock()  # so that no read replaces a newer copy by an older one
 
 
 def registry() -> Registry:
-    """Return the copy as it is. It is replaced as a whole: ask again for each order."""
+    """Return the copy as it is. It is replaced as a whole, so ask again for each order."""
     return _copy.registry
 
 
 def is_read() -> bool:
-    """Whether the copy comes from the database, and is not what a new engine trades."""
+    """Whether the copy comes from the database. If not, it is what a new engine trades."""
     return _copy.rows is not None
 
 
 def read_registry() -> None:
-    """Read the tables; for threads and sync doors. The same rows leave the same registry.
+    """Read the tables. It is for threads and sync code. The same rows keep the same registry.
 
     :raises django.db.Error: the database does not answer; the copy stays.
     """
     global _copy
     with _reading:
         read_at = time.monotonic()
-        # In this order: the tokens of a market are there before it.
+        # In this order: a market's tokens are stored before it.
         markets: list[Any] = list(
             models.Market.objects.values_list("base", "quote", "reference_price", "takes_orders")
         )
@@ -79,12 +79,12 @@ def registry_of(
 
 
 def looked_up(look: Callable[[Registry], Found]) -> Found:
-    """Return what `look` finds, in a copy that is read anew if it is not in this one.
+    """Return what `look` finds. If it finds nothing, read the copy again and look once more.
 
     It is for sync code and stored orders, whose tokens and markets always exist.
 
     :raises LookupError: it is unknown.
-    :raises django.db.Error: it may be known to a database that does not answer.
+    :raises django.db.Error: the database does not answer, and may know it.
     """
     try:
         return look(registry())
@@ -94,14 +94,14 @@ def looked_up(look: Callable[[Registry], Found]) -> Found:
 
 
 def looked_up_if_due(look: Callable[[Registry], Found]) -> Found:
-    """Like `looked_up`, for a client's names: a copy not older than PAUSE_SECONDS is enough."""
+    """Like `looked_up`, for a client's names. A copy not older than PAUSE_SECONDS is enough."""
     if time.monotonic() - _copy.read_at < PAUSE_SECONDS:
         return look(registry())
     return looked_up(look)
 
 
 async def read_again() -> None:
-    """Return when the copy is younger than this call; all callers that wait share a read.
+    """Return when the copy is younger than this call. All callers that wait share a read.
 
     :raises django.db.Error: the database does not answer; the copy stays.
     """
@@ -109,7 +109,7 @@ async def read_again() -> None:
 
 
 class _Reader:
-    """Reads for one asyncio loop, without holding it up."""
+    """Reads for one asyncio loop without blocking it."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -136,7 +136,7 @@ def _reader_of_this_loop() -> _Reader:
 
 def _note(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
-        task.exception()  # mark the error as seen, even if nobody waits
+        task.exception()  # marks the error as seen, even if no caller waits
 
 
 def _read_and_hang_up() -> None:

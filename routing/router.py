@@ -55,14 +55,14 @@ async def best_route(
 ) -> Decision:
     """Compare what all venues offer net of fees, and return the choice with its reasons.
 
-    A venue that is slow (`quote_timeout`, in seconds), broken, more than `max_deviation_bps`
-    away from the market's reference price, or outside what the order allows (`constraints`) is
-    left out and named in `dropped`; so is what moves the price by more than
-    `max_price_impact_bps`, unless the order says how much it may. Venues that show their pools
-    share the amount where that is better by `split_min_gain_bps` than one venue alone. A market
-    that has no pools of its own is traded in two hops.
+    A venue is left out and named in `dropped` if it is slow (`quote_timeout`, in seconds) or
+    broken, if it is more than `max_deviation_bps` away from the market's reference price, or if
+    the order excludes it (`constraints`). It is also left out if it moves the price by more than
+    `max_price_impact_bps`, unless the order has a limit of its own. Venues that show their pools
+    share the amount if that is better by `split_min_gain_bps` than one venue alone. A market
+    without pools of its own is traded in two hops.
 
-    :raises NoQuotes: nobody gave a usable quote; a passing fault.
+    :raises NoQuotes: no venue gave a usable quote; a passing fault.
     :raises NotTraded: all venues refuse the swap for good, none because of its amount.
     :raises MovesPriceTooFar: all venues refuse the swap for good, one because of its price impact.
     :raises NothingFits: all venues refuse the swap for good.
@@ -91,9 +91,9 @@ async def _direct_route(swap: Swap, venues: Sequence[Venue], rules: Rules) -> De
 
 
 def _may_gain(answers: Answers, rules: Rules) -> bool:
-    """Whether several legs could be better by enough than the best quote; cheap on purpose.
+    """Whether several legs could beat the best quote by enough. This has to be cheap.
 
-    What a venue pays falls with the amount, so a split saves at most the price impact.
+    A venue's price falls with the amount, so a split saves at most the price impact.
     """
     least = rules.split_min_gain_bps
     if least >= BPS:
@@ -109,7 +109,7 @@ def _may_gain(answers: Answers, rules: Rules) -> bool:
 async def _split(
     swap: Swap, venues: Sequence[Venue], answers: Answers, rules: Rules
 ) -> tuple[tuple[Leg, ...], Quote | None] | None:
-    """Return the legs of the best split and the best single quote; None if it gains too little."""
+    """Return the best split's legs and the best single quote; None if the gain is too small."""
     shown = await _pools(swap, venues, answers, rules)
     if len(shown) < 2:
         return None
@@ -134,7 +134,7 @@ async def _split(
 async def _pools(
     swap: Swap, venues: Sequence[Venue], answers: Answers, rules: Rules
 ) -> list[Shown]:
-    """Return the pools of all venues that quoted, or refused only because of the amount."""
+    """Return the pools of all venues that gave a quote, or refused only because of the amount."""
     faults = {venue.name: fault for venue, fault in answers.faults}
     showing = [
         venue
@@ -151,7 +151,7 @@ async def _pools(
 
 
 async def _pools_of(venue: ShowsPools, swap: Swap, rules: Rules) -> Sequence[Liquidity]:
-    """Return none if the venue does not answer: the split goes without it."""
+    """Return the venue's pools; none if it does not answer, so the split goes without it."""
     try:
         async with asyncio.timeout(rules.quote_timeout):
             return await venue.liquidity(swap)
@@ -182,10 +182,10 @@ def _legs(
 def _best_single(
     swap: Swap, shown: Sequence[Shown], quotes: Sequence[Quote], rules: Rules
 ) -> Quote | None:
-    """Return the best that one venue alone would do.
+    """Return the best quote of one venue alone.
 
-    The pools are asked again as the split saw them: prices that moved since they were quoted are
-    no gain of the split.
+    It is calculated with the same pools as the split. Prices may have moved since the venues'
+    quotes, and such a move is no gain of the split.
     """
     found = list(quotes)
     for venue, liquidity in shown:

@@ -1,8 +1,8 @@
-"""How to divide an amount over several pools, so that all of them pay the same for the last atom.
+"""Divides an amount over several pools so that all of them pay the same for the last atom.
 
-Constant products are divided by the closed form of equal marginal prices (water-filling), and bins
-in the order of their prices. This is calculated in real numbers. The result is then judged by the
-pools' own integer quotes.
+Constant products are divided by the closed form of equal marginal prices (water-filling). Bins are
+filled in the order of their prices. This is calculated in real numbers. The result is then judged
+by the pools' own integer quotes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,17 +24,17 @@ NEIGHBOURHOOD = (-3, -2, -1, 1, 2, 3)
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The best division of an amount over pools, against the best that one of them alone does.
+    """The best division of an amount over pools, compared with the best pool alone.
 
     `total` is the output of a fixed input, or the input of a fixed output, in atoms.
     """
 
     amounts: tuple[int, ...]
-    """Of each pool, in the order they were given; 0 for one that takes no part. In atoms in for a
-    fixed input, in atoms out for a fixed output."""
+    """The amount of each pool, in the given order; 0 for a pool that takes no part. These are input
+    atoms for a fixed input, and output atoms for a fixed output."""
     total: int
     single: int | None
-    """Which pool is the best alone; None if none can fill the amount."""
+    """The index of the best single pool; None if no pool can fill the amount."""
     single_total: int | None
 
     @property
@@ -56,7 +56,7 @@ class _Curve(NamedTuple):
         return self.keeps_out * self.keeps_in * self.y / self.x
 
     def taken_at(self, price: float, exact_in: bool) -> float:
-        """Return how much it trades until the last atom in pays `price` atoms out."""
+        """Return how much it trades until the last input atom buys `price` output atoms."""
         keeps = self.keeps_in * self.keeps_out
         if exact_in:
             most = (sqrt(keeps * self.x * self.y / price) - self.x) / self.keeps_in
@@ -79,8 +79,8 @@ def best_split(
 ) -> Split | None:
     """Divide `amount` over the pools, for the best total.
 
-    Each pool beyond the second has to better the total by `min_gain_bps`; whether two are worth
-    more than one is for the caller to say. None if all together cannot fill the amount.
+    Each pool beyond the second has to improve the total by `min_gain_bps`. The caller decides
+    whether two pools are worth more than one. Return None if all pools together cannot fill it.
     """
     alone = {i: _quoted(pool, amount, exact_in) for i, pool in enumerate(pools)}
     able = {i: total for i, total in alone.items() if total is not None}
@@ -108,7 +108,7 @@ def gain_bps(total: int, other: int, exact_in: bool) -> Decimal:
 def _divided(
     pools: Sequence[Liquidity], among: Sequence[int], amount: int, exact_in: bool
 ) -> tuple[tuple[int, ...], int] | None:
-    """Return what each pool trades and the total, using only the pools `among`."""
+    """Return the amount of each pool and the total. Only the pools in `among` are used."""
     shares = _equal_marginals(pools, among, amount, exact_in)
     if shares is None:
         return None
@@ -126,8 +126,8 @@ def _equal_marginals(
 ) -> list[int] | None:
     """Return the division at which the last atom is worth the same everywhere.
 
-    Bins are emptied from the best price on, each only after the curves have come down to its
-    price; the curves share the rest. None if there is more than all of them hold.
+    Bins are emptied from the best price on. A bin's turn comes when the curves have come down to
+    its price. The curves share the rest. Return None if the amount is more than all of them hold.
     """
     curves = [curve for i in among if (curve := _curve(i, pools[i])) is not None]
     shares = [0] * len(pools)
@@ -147,10 +147,10 @@ def _equal_marginals(
 
 
 def _share_out(curves: Sequence[_Curve], shares: list[int], rest: int, exact_in: bool) -> bool:
-    """Add `rest` to the shares of the curves, at equal marginal prices; say whether it fits.
+    """Add `rest` to the shares of the curves, at equal marginal prices; return whether it fits.
 
     For two curves this is a1 = (s1 * (x2 + g2 * rest) - s2 * x1) / (g2 * s1 + g1 * s2) with
-    s = sqrt(g * x * y): the sum over those that are cheap enough to be used at all.
+    s = sqrt(g * x * y). In general it is the sum over all curves that are cheap enough to be used.
     """
     used: list[_Curve] = []
     price = 0.0
@@ -159,7 +159,7 @@ def _share_out(curves: Sequence[_Curve], shares: list[int], rest: int, exact_in:
             break
         used.append(curve)
         if (found := _common_price(used, rest, exact_in)) is None:
-            continue  # more than these hold: the next one may
+            continue  # these curves hold less: one more curve may be enough
         price = found
     if price <= 0:
         return False
@@ -168,7 +168,7 @@ def _share_out(curves: Sequence[_Curve], shares: list[int], rest: int, exact_in:
         part = min(part, rest)
         shares[place] += part
         rest -= part
-    shares[parts[0][0]] += rest  # what rounding left over
+    shares[parts[0][0]] += rest  # what rounding has left
     return True
 
 
@@ -192,7 +192,7 @@ def _polish(
     pair: tuple[int, int],
     exact_in: bool,
 ) -> None:
-    """Move atoms between two pools where rounding in their programs makes the total better."""
+    """Move atoms between two pools where their programs' rounding makes the total better."""
     one, other = pair
     together = shares[one] + shares[other]
     best = _sum(totals[one], totals[other])
@@ -217,9 +217,10 @@ def _candidates(
     pair: tuple[int, int],
     exact_in: bool,
 ) -> set[int]:
-    """Return other shares for the first of the pair.
+    """Return other shares for the first pool of the pair.
 
-    Its neighbours, those whose fee has no remainder, and the least that a pool pays for.
+    These are the neighbours of its share, amounts whose fee has no remainder, and the least amount
+    that the pool pays for.
     """
     one, other = pair
     share, together = shares[one], shares[one] + shares[other]
@@ -234,18 +235,18 @@ def _candidates(
 
 
 def _without_remainder(liquidity: Liquidity, share: int) -> tuple[int, int]:
-    """Return the next amounts in of which the fee is a whole number of atoms."""
+    """Return the next input amounts whose fee is a whole number of atoms."""
     step = _fee_step(liquidity)
     return share // step * step, share // step * step + step
 
 
 def _least_input(liquidity: Liquidity) -> int:
-    """Return the fewest atoms in for which the pool pays any out; 0 if it refuses."""
+    """Return the fewest input atoms for which the pool pays anything; 0 if it refuses."""
     return _quoted(liquidity, 1, exact_in=False) or 0
 
 
 def _fee_step(liquidity: Liquidity) -> int:
-    """Return the amounts in of which the fee is a whole number of atoms: multiples of this."""
+    """Return the step between input amounts whose fee is a whole number of atoms."""
     pool = liquidity.pool
     if not isinstance(pool, ConstantProductPool):
         return 1
@@ -254,7 +255,7 @@ def _fee_step(liquidity: Liquidity) -> int:
 
 
 def _quoted(liquidity: Liquidity, amount: int, exact_in: bool) -> int | None:
-    """Return the other side of the pool's own quote; None if it refuses."""
+    """Return the other amount of the pool's own quote; None if it refuses."""
     if amount == 0:
         return 0
     pool, direction, now = liquidity.pool, liquidity.direction, liquidity.now
@@ -277,7 +278,7 @@ def _curve(place: int, liquidity: Liquidity) -> _Curve | None:
 
 
 def _kept(pool: ConstantProductPool, direction: Direction) -> tuple[float, float]:
-    """Return which fraction of the input and of the output the fees leave."""
+    """Return the fractions of the input and of the output that the fees leave."""
     rates = pool.rates
     on_input = rates.creator_fee_on is CreatorFeeOn.INPUT or (
         (rates.creator_fee_on is CreatorFeeOn.X) is (direction is Direction.X_TO_Y)
@@ -297,7 +298,7 @@ def _bins(place: int, liquidity: Liquidity) -> Iterator[_Bin]:
                 price = fill.amount_out / fill.amount_in
                 yield _Bin(place, price, fill.amount_in, fill.amount_out)
     except OutOfRange:
-        return  # bins beyond this one are out of the program's reach
+        return  # the program does not reach the bins beyond this one
 
 
 def _worst_last(price_bin: _Bin) -> float:

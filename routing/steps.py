@@ -1,4 +1,4 @@
-"""What a transaction does, step by step: wrap SOL, swap, unwrap what is left or came out."""
+"""The steps of a transaction: wrap SOL, swap, unwrap the output or what is left."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from routing.venue import Bound, Leg, Swap
 def steps_for(swap: Swap, legs: Sequence[Leg], bound: Bound) -> list[dict[str, str]]:
     """Return the steps in order, ready for JSON, amounts in whole tokens.
 
-    Venues trade wrapped SOL only. Native SOL going in is wrapped first: all of a fixed input, or
-    the most that a fixed output may cost, in which case the rest is unwrapped afterwards. Native
-    SOL coming out is unwrapped. WSOL named as such is left alone.
+    Venues trade only wrapped SOL. So native SOL is wrapped before the swap: all of a fixed input,
+    or the most that a fixed output may cost. In the second case the rest is unwrapped afterwards.
+    Native SOL that comes out is unwrapped. If the order names WSOL, it is left alone.
     """
     steps = [_swap_step(swap, leg) for leg in legs]
     if swap.token_in.is_native:
@@ -22,7 +22,7 @@ def steps_for(swap: Swap, legs: Sequence[Leg], bound: Bound) -> list[dict[str, s
 
 
 def unwraps_sol(swap: Swap) -> bool:
-    """Whether SOL comes out, or what a fixed output did not cost is left over."""
+    """Whether native SOL comes out, or is left over from a fixed output."""
     return swap.token_out.is_native or (swap.token_in.is_native and not swap.is_exact_in)
 
 
@@ -35,5 +35,5 @@ def _swap_step(swap: Swap, leg: Leg) -> dict[str, str]:
         "amountOut": own.token_out.to_text(leg.quote.amount_out),
     }
     if own.market.name != swap.market.name:
-        step["market"] = own.market.name  # a hop: its amounts are of other tokens
+        step["market"] = own.market.name  # in a hop, the amounts are of other tokens
     return step

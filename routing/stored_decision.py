@@ -1,4 +1,4 @@
-"""A decision as an order's log stores it: written here, and read back here alone.
+"""A decision in the form that an order's log stores. Only this module writes and reads it.
 
 Amounts and prices are texts in whole tokens.
 """
@@ -16,7 +16,7 @@ from routing.venue import Bound, Leg, Quote, Side, Swap
 
 
 def decision_data(decision: Decision, bound: Bound) -> dict[str, Any]:
-    """Return what is stored of a decision: all quotes, the choice, the steps, the bound."""
+    """Return the stored form of a decision: all quotes, the choice, the steps, the bound."""
     swap = decision.swap
     data = decision_to_json(decision) | {"steps": steps_for(swap, decision.legs, bound)}
     if bound.min_out is not None:
@@ -26,7 +26,7 @@ def decision_data(decision: Decision, bound: Bound) -> dict[str, Any]:
         most = bound.max_in or 0
         price = execution_price(swap.market, swap.side, most, decision.quote.amount_out)
         data["maxAmountIn"] = swap.token_in.to_text(most)
-    # The worst price the bound accepts: the lowest of a sell, the highest of a buy.
+    # The worst price within the bound: the lowest for a sale, the highest for a purchase.
     data["minAcceptablePrice"] = f"{price:f}"
     if swap.side is Side.BUY:
         data["maxAcceptablePrice"] = f"{price:f}"
@@ -91,7 +91,7 @@ def _traded(swap: Swap) -> dict[str, str]:
 
 
 class StoredQuote(NamedTuple):
-    """What one venue offered, or one leg trades."""
+    """One venue's offer, or one leg's part."""
 
     venue: str
     price: str
@@ -118,7 +118,7 @@ class StoredQuote(NamedTuple):
 class StoredDecision:
     """Reads an order's decision, whichever release stored it. Missing values are None or empty.
 
-    `data` always has legs. Older releases stored no legs if there was only one: then the quote is
+    `data` always has legs. Older releases stored no legs if there was only one. Then the quote is
     read as the leg.
     """
 
@@ -137,13 +137,13 @@ class StoredDecision:
 
     @property
     def venues(self) -> list[str]:
-        """Return all venues of the route, each once."""
+        """Return all venues of the route, each of them once."""
         legs = self.data.get("legs", ())
         return list(dict.fromkeys(leg["dex"] for leg in legs)) or [self.data["selectedDex"]]
 
     @property
     def quote(self) -> StoredQuote | None:
-        """Return what the whole route pays."""
+        """Return the quote of the whole route."""
         return StoredQuote.read(self.data["quote"]) if "quote" in self.data else None
 
     @property
@@ -156,7 +156,7 @@ class StoredDecision:
         return [DroppedQuote(one["dex"], one["code"], one["reason"]) for one in dropped]
 
     def route(self, swap: Swap, known: Registry) -> tuple[Leg, ...]:
-        """Return the legs that were chosen for `swap`.
+        """Return the chosen legs for `swap`.
 
         :raises LookupError: a leg's market is not known.
         """

@@ -1,7 +1,7 @@
 """Tokens and markets, how their amounts are written, and how they are found.
 
-Those of this engine are in the database, and `routing.registry` has a process's copy of them.
-`SOL` is native; venues trade its wrapped form `WSOL`, so the engine wraps and unwraps. Both share
+This engine's tokens and markets are in the database. `routing.registry` has a process's copy.
+`SOL` is native. Venues trade its wrapped form `WSOL`, so the engine wraps and unwraps. Both share
 one mint, which is read as `SOL`.
 """
 
@@ -39,7 +39,7 @@ class Token:
         sign, digits, exponent = amount.as_tuple()
         if not isinstance(exponent, int):
             raise ValueError(f"{amount} is not a number")
-        number = int("".join(map(str, digits)))  # in integers: Decimal would round at 28 digits
+        number = int("".join(map(str, digits)))  # as an int: Decimal would round at 28 digits
         shift = exponent + self.decimals
         if shift >= 0:
             atoms = number * int(10**shift)
@@ -61,7 +61,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """A pair that can be traded; prices are whole quote tokens per whole base token."""
+    """A pair that can be traded. Prices are whole quote tokens per whole base token."""
 
     base: Token
     quote: Token
@@ -69,7 +69,7 @@ class Market:
     paths: tuple["Path", ...] = ()
     """The ways through a third token, for a pair that has no pools of its own."""
     is_open: bool = True
-    """Whether new orders are taken. Those that were taken before go on in any case."""
+    """Whether new orders are taken. Orders that were taken before always go on."""
 
     @property
     def name(self) -> str:
@@ -100,7 +100,7 @@ JUP = Token("JUP", "JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN", 6)
 RAY = Token("RAY", "4k3Dyjzvzp8eMZWUXbBCjEvwSkkk59S5iCNLY3QrkX6R", 6)
 BONK = Token("BONK", "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263", 5)
 
-# What the migration stores in a new database. Mints are the real ones of Solana's mainnet.
+# The migration stores these in a new database. The mints are the real ones of Solana's mainnet.
 TOKENS = (SOL, WSOL, USDC, USDT, JUP, RAY, BONK)
 MARKETS = tuple(
     Market(base, quote, Decimal(price))
@@ -121,7 +121,7 @@ MARKETS = tuple(
 class Registry:
     """Finds tokens by symbol (any letter case) or mint, and markets by their two tokens.
 
-    Two tokens without a market of their own are a market too if both are traded against a third.
+    Two tokens without a market of their own form a market if both are traded against a third.
     Its orders take two hops, in either direction. New orders find only ways with open markets, as
     long as there is such a way.
     """
@@ -129,13 +129,13 @@ class Registry:
     def __init__(self, tokens: Iterable[Token], markets: Iterable[Market]) -> None:
         self.tokens = tuple(tokens)
         self.markets = tuple(markets)
-        """Those with pools of their own."""
+        """The markets with pools of their own."""
         self._tokens: dict[str, Token] = {}
         for token in reversed(self.tokens):  # the first of two tokens with one mint wins
             self._tokens[token.symbol] = token
             self._tokens[token.mint] = token
         self._direct = {(m.base.mint, m.quote.mint): m for m in self.markets}
-        self._joined: dict[tuple[str, str], Market] = {}  # those that were asked for
+        self._joined: dict[tuple[str, str], Market] = {}  # only markets that were asked for
         self._beside: defaultdict[str, dict[str, Market]] = defaultdict(dict)
         for market in self.markets:
             self._beside[market.base.mint][market.quote.mint] = market
@@ -145,7 +145,7 @@ class Registry:
         self._rank = {mint: (-quotes[mint], place) for place, mint in enumerate(self._assets)}
 
     def token(self, symbol_or_mint: str) -> Token:
-        """:raises UnknownToken: nothing has this name."""
+        """:raises UnknownToken: no token has this name."""
         found = self._tokens.get(symbol_or_mint)
         if found is None and symbol_or_mint.isascii():  # a long s would become an S
             found = self._tokens.get(symbol_or_mint.upper())
@@ -154,7 +154,7 @@ class Registry:
         return found
 
     def market(self, base: Token, quote: Token) -> Market:
-        """Return the market with just these tokens, in the form (SOL or WSOL) they were named.
+        """Return the market of exactly these tokens, in the form (SOL or WSOL) that was named.
 
         :raises UnknownMarket: the pair is not traded in this direction.
         """
@@ -165,8 +165,8 @@ class Registry:
     def market_of(self, one: Token, other: Token) -> Market:
         """Return the market of these two tokens, whichever of them is its base.
 
-        The quote token of two hops is the one in which more markets are quoted, or else the one
-        listed first.
+        In two hops, the quote token is the one in which more markets are quoted. If both are
+        equal, it is the one that is listed first.
 
         :raises UnknownMarket: they are not traded against each other.
         """
@@ -177,9 +177,9 @@ class Registry:
         return self.market(one, other)
 
     def market_of_order(self, base: Token, quote: Token) -> Market:
-        """Return the market of an order that was taken, whatever was added since.
+        """Return the market of a stored order, whatever was added since.
 
-        Two hops stay possible where the pair has got pools of its own, in the other direction.
+        The pair may have got pools of its own, in the other direction. Two hops are still possible.
 
         :raises UnknownMarket: no order can be of these tokens.
         """
@@ -191,7 +191,7 @@ class Registry:
         return replace(found, base=base, quote=quote)
 
     def value_of(self, token: Token, atoms: int, other: Token) -> Decimal:
-        """Return what an amount is worth by the reference prices, in whole tokens of the other.
+        """Return the value of an amount by the reference prices, in whole tokens of the other.
 
         :raises UnknownMarket: they are not traded against each other.
         """
@@ -201,7 +201,7 @@ class Registry:
         return _PRECISE.multiply(amount, _price_of(token, self.market_of(token, other)))
 
     def joined(self) -> list[Market]:
-        """Return the market of each pair that has no pools of its own and that a third joins."""
+        """Return the market of each pair without pools of its own that a third token joins."""
         found = []
         for pair in combinations(map(self.token, self._assets), 2):
             market = self._market_or_none(*pair)
@@ -243,7 +243,7 @@ def _joined_price(base: Token, path: Path) -> Decimal:
 
 
 def _price_of(token: Token, market: Market) -> Decimal:
-    """Return what one whole token is worth in the market's other token."""
+    """Return the value of one whole token in the market's other token."""
     if market.base.same_asset_as(token):
         return market.reference_price
     return _PRECISE.divide(Decimal(1), market.reference_price)

@@ -1,8 +1,8 @@
-"""What an order needs of the outside: venues that quote and build, a network that executes.
+"""What an order needs from outside: venues that quote and build, and a network that executes.
 
-Simulated and live implementations keep the same promises; `tests/support/venue_contract.py` holds
-them to it. All amounts are integer atoms (the smallest unit of a token), all prices are quote per
-base in whole tokens, all methods are coroutines.
+Simulated and live implementations keep the same promises. `tests/support/venue_contract.py` tests
+them. All amounts are integer atoms (the smallest unit of a token). All prices are quote per base in
+whole tokens. All methods are coroutines.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """What is to be traded: exactly one of the amounts is given, in atoms of its own token."""
+    """A trade that is wanted: exactly one amount is given, in atoms of its own token."""
 
     market: Market
     side: Side
@@ -46,16 +46,16 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a venue offers for a swap: both amounts in atoms, all fees included."""
+    """A venue's offer for a swap: both amounts in atoms, with all fees included."""
 
     venue: str
     amount_in: int
     amount_out: int
     price: Decimal
-    """Before fees, quote per base."""
+    """The price before fees, quote per base."""
     fee_bps: int
     price_impact_bps: Decimal | None = None
-    """How far the swap moves off the price, fees excluded; None if the venue does not tell."""
+    """How far the swap moves off the price, without fees; None if the venue does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,13 @@ class Leg:
     venue: str
     quote: Quote
     swap: Swap | None = None
-    """What this leg alone trades; None if it is the whole of the order's swap."""
+    """This leg's own trade; None if it is the whole of the order's swap."""
     pool: str = ""
-    """The venue's id of the pool, where it showed more than one."""
+    """The venue's id of the pool, if it showed more than one."""
 
 
 class Liquidity(NamedTuple):
-    """A pool as it stands, seen from one swap; `now` is the unix time of its state, in seconds."""
+    """A pool's state for one swap. `now` is the unix time of that state, in seconds."""
 
     pool_id: str
     pool: Pool
@@ -85,7 +85,7 @@ class Liquidity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The worst fill the order accepts, in atoms: the least output or the most input."""
+    """The worst fill that the order accepts, in atoms: the least output or the most input."""
 
     min_out: int | None = None
     max_in: int | None = None
@@ -121,23 +121,23 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """Executed, once and for ever; the amounts moved, in atoms."""
+    """Executed, once and for ever. The amounts are those that moved, in atoms."""
 
     amount_in: int
     amount_out: int
     network_fee: int | None = None
-    """Lamports paid for it, if the network tells."""
+    """Lamports paid for it, if the network says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Landed with an error: nothing was swapped and this signature will never swap anything."""
+    """Landed with an error. Nothing was swapped, and this signature will never swap anything."""
 
     code: str
-    """`slippage_exceeded` when the bound was broken at landing, else the network's own code."""
+    """`slippage_exceeded` if the bound was broken at the landing, else the network's own code."""
     reason: str
     network_fee: int | None = None
-    """Lamports paid all the same, if the network tells."""
+    """Lamports paid in spite of the error, if the network says."""
 
 
 TransactionStatus = Absent | Landed | Rejected
@@ -156,28 +156,29 @@ class InsufficientLiquidity(Exception):
 
 
 class NetworkUnavailable(Exception):
-    """The network's answer was lost or never came; what was asked may have been done.
+    """The network's answer was lost or never came. The request may have been done.
 
-    Never a reason to build another transaction: look the signature up, or send the same bytes.
+    This is never a reason to build another transaction: look the signature up, or send the same
+    bytes.
     """
 
 
 class TransactionRefused(Exception):
-    """The network refused to take the bytes, in this call, before executing anything.
+    """The network refused the bytes in this call, before it executed anything.
 
-    It proves nothing about earlier sends of the same bytes: look the signature up.
+    This proves nothing about earlier sends of the same bytes: look the signature up.
     """
 
 
 class Venue(Protocol):
     @property
     def name(self) -> str:
-        """Lower case, the key in settings and in the database, such as `raydium`."""
+        """The name in settings and in the database, in lower case, such as `raydium`."""
         ...
 
     @property
     def label(self) -> str:
-        """As people write it, such as `Raydium`."""
+        """The name as people write it, such as `Raydium`."""
         ...
 
     async def quote(self, swap: Swap) -> Quote:
@@ -192,12 +193,12 @@ class Venue(Protocol):
     async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
         """Return a signed transaction that executes `legs` within `bound`, or nothing at all.
 
-        All legs succeed or fail together; `bound` is for their sum. A venue that shows its pools
-        also builds legs of other venues that show theirs. Every call returns a new signature. Only
-        the legs are kept of a quote, so the venue may have to quote again in another process.
+        All legs succeed or fail together. `bound` is for their sum. A venue that shows its pools
+        also builds the legs of other such venues. Every call returns a new signature. Of a quote
+        only the legs are kept, so the venue may have to quote again in another process.
 
         :raises VenueUnavailable: a passing fault.
-        :raises UnsupportedToken: what it offered is gone. Costs an attempt, and no more.
+        :raises UnsupportedToken: its offer is gone. This costs an attempt, and no more.
         :raises InsufficientLiquidity: the same.
         """
         ...
@@ -205,7 +206,7 @@ class Venue(Protocol):
 
 @runtime_checkable
 class ShowsPools(Protocol):
-    """A venue that lets others calculate with its pools, and so can be one of several legs."""
+    """A venue whose pools others can calculate with, so that it can be one of several legs."""
 
     async def liquidity(self, swap: Swap) -> Sequence[Liquidity]:
         """Return the pools in which this venue would trade `swap`, as its quotes see them.
@@ -217,17 +218,17 @@ class ShowsPools(Protocol):
 
 
 class Network(Protocol):
-    """These calls and `Venue.build` have no timeout outside: each must end by itself or raise."""
+    """The caller sets no time limit for these calls or `Venue.build`: each must end by itself."""
 
     async def send(self, transaction: SignedTransaction) -> TransactionStatus:
         """Hand the bytes over and return what is known of the signature right after.
 
-        `Absent` is the usual answer and means "taken": it promises nothing. Sending the same
-        bytes again, from any process, never executes twice. `Absent` from here is never above
-        the expiry height: proof that nothing landed comes from `status` alone.
+        `Absent` is the usual answer and means "taken". It promises nothing. Sending the same
+        bytes again, from any process, never executes twice. `Absent` from here is never above the
+        expiry height: only `status` proves that nothing landed.
 
-        :raises NetworkUnavailable: the answer was lost; the bytes may have been taken.
-        :raises TransactionRefused: the bytes were not taken by this call.
+        :raises NetworkUnavailable: the answer was lost. The bytes may have been taken.
+        :raises TransactionRefused: this call did not take the bytes.
         """
         ...
 
@@ -246,5 +247,5 @@ class Network(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Using the network again opens them again."""
+        """Close all connections. Using the network again opens new ones."""
         ...

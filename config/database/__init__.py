@@ -1,1 +1,1 @@
-"""Django's PostgreSQL with the engine's rules for a connection: bounded, fit, or thrown away."""
+"""Django's PostgreSQL with the engine's rules: a connection is bounded and fit, or thrown away."""

@@ -19,7 +19,7 @@ CHECK_SECONDS = 0.5
 
 
 class LostConnections(DatabaseErrorWrapper):
-    """Translates errors as Django does, and throws the connection away where that was lost."""
+    """Translates errors as Django does, and throws away a connection that an error shows lost."""
 
     def __init__(self, owner: "DatabaseWrapper") -> None:
         super().__init__(owner)
@@ -59,7 +59,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.close()
 
     def _pooled(self) -> psycopg.Connection[Any]:
-        """Return a connection of the pool that answers; if one does not, no other is trusted."""
+        """Return a working connection of the pool; if one is dead, no other one is trusted."""
         while True:
             try:
                 connection: BoundedConnection = self.pool.getconn(remaining(POOL_SECONDS))

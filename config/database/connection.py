@@ -1,4 +1,4 @@
-"""A connection for sync code. Each of its waits has an end, and its session is read back."""
+"""A connection for sync code. Each of its waits has an end, and its session is checked."""
 
 from typing import Any, ClassVar, Self
 
@@ -25,7 +25,7 @@ from config.runtime.session import (
 
 class BoundedConnection(psycopg.Connection[TupleRow]):
     last_error: ClassVar[psycopg.Error | None] = None
-    """Why the last connection could not be made, which a pool does not tell; None: it was made."""
+    """Why the last connection could not be made; None if it was made. A pool does not say why."""
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -57,7 +57,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
     def _make_fit(self, wanted: dict[str, str]) -> None:
         wants_autocommit, self.autocommit = self.autocommit, True
         try:
-            cursor = psycopg.Cursor(self)  # plain tuples, whatever Django makes of its own
+            cursor = psycopg.Cursor(self)  # its rows are plain tuples, whatever Django prefers
             cursor.execute(SET, set_parameters(wanted))
             judge(cursor.execute(READ_BACK, [list(wanted)]).fetchone(), wanted)
         except psycopg.Error as error:
@@ -71,11 +71,11 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
         try:
             return super().wait(gen, interval=interval, timeout=limit)
         except errors._WaitTimeout as error:
-            self.pgconn.finish()  # politeness would wait for the server once more
+            self.pgconn.finish()  # a clean close would wait for the server again
             raise psycopg.OperationalError("no answer from PostgreSQL in time") from error
 
     def answers(self) -> bool:
-        """Whether the server still does, on this connection."""
+        """Whether the server still answers on this connection."""
         try:
             self.execute("")
         except psycopg.Error:

@@ -1,5 +1,5 @@
-"""What the operator sets, and whether a start with it is possible.
+"""What the operator sets, and whether the engine can start with it.
 
-May import the ground, and the simulation's own settings; what it reads makes processes and
-Django's settings.
+This package may import the ground and the simulation's own settings. What it reads makes the
+processes and Django's settings.
 """

@@ -1,8 +1,9 @@
 """A real PostgreSQL and a real Redis-compatible server of our own, from wheels, for one folder.
 
-Works before Django's settings and without Django: the settings take their URLs from here. All of a
-run's state is in one data folder, except the sockets: their paths may have only about 100
-characters, so they are in a short folder whose name follows from that of the data folder.
+This module works without Django and before its settings, because the settings take their URLs from
+here. All of a run's state is in one data folder, except the sockets. A socket's path may have only
+about 100 characters. So the sockets are in a short folder, and its name follows from the data
+folder's.
 """
 
 import fcntl
@@ -36,25 +37,25 @@ def database_url(data_dir: Path) -> str:
 
 
 def without_libpq_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which our own PostgreSQL is what this project makes of it.
+    """Return an environment in which no variable of a developer changes our own PostgreSQL.
 
-    libpq takes whatever a connection does not say from variables whose names begin with PG, and
-    the server reads some of them at its start. A developer has them for other databases.
+    libpq takes what a connection does not say from variables whose names begin with PG. The server
+    also reads some of them at its start. A developer sets them for other databases.
     """
     return {name: value for name, value in environment.items() if not name.startswith("PG")}
 
 
 def redis_url(data_dir: Path) -> str:
-    """Return redis-py's URL of the Redis of a data folder, running or not."""
+    """Return the URL of the Redis of a data folder, in the form that redis-py takes."""
     return f"unix://{redis_socket(data_dir)}?db=0"
 
 
 def secret_key(data_dir: Path) -> str:
-    """Return Django's SECRET_KEY of a data folder, generated when first asked for."""
+    """Return Django's SECRET_KEY of a data folder. The first call generates it."""
     path = data_dir / "secret_key"
     if not path.exists():
         prepare_data_directory(data_dir)
-        # Written whole before it has its name, because two processes may come here at once.
+        # Written whole before it gets its name: two processes may come here at once.
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_urlsafe(50))
@@ -81,7 +82,7 @@ def redis_socket(data_dir: Path) -> Path:
 def make_private(folder: Path, mode: int = 0o700) -> None:
     """Make a folder that only we may write to.
 
-    :raises EmbeddedError: something of that name belongs to somebody else.
+    :raises EmbeddedError: the name belongs to another user.
     """
     try:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -100,9 +101,9 @@ def make_private(folder: Path, mode: int = 0o700) -> None:
 def locked(data_dir: Path) -> Iterator[int]:
     """Hold a data folder: yield a file descriptor for the servers to inherit.
 
-    Two locks: the supervisor's own, and one that lasts until the last process that inherited the
-    descriptor has ended. So the servers of a killed supervisor, which need a moment to stop, keep
-    the next run waiting, and two never share the files.
+    There are two locks. One is the supervisor's own. The other one lasts until the last process
+    that inherited the descriptor has ended. The servers of a killed supervisor need a moment to
+    stop, and the second lock makes the next run wait for them. So two runs never share the files.
 
     :raises EmbeddedError: another run holds the folder.
     """
@@ -129,13 +130,13 @@ def locked(data_dir: Path) -> Iterator[int]:
 
 
 def prepare_data_directory(data_dir: Path) -> None:
-    """Make the folder, unless root uses that of a normal user."""
+    """Make the folder. Root takes one that exists as it is: it may be a normal user's."""
     if not (os.geteuid() == 0 and data_dir.is_dir()):
         make_private(data_dir)
 
 
 def is_in_use(data_dir: Path) -> bool:
-    """Whether a supervisor, or a server of one that is still stopping, holds a data folder."""
+    """Whether a supervisor holds a data folder, or one of its servers that is still stopping."""
     for path in (data_dir / name for name in LOCKS):
         if path.exists():
             with _opened(path) as lock:
@@ -163,7 +164,7 @@ def remove(data_dir: Path) -> None:
 
 
 def outside_directory(data_dir: Path) -> Path:
-    """Return where an unprivileged account can reach files that belong to a private data folder."""
+    """Return a folder for files of a private data folder that an unprivileged account can reach."""
     return Path("/var/tmp", runtime_directory(data_dir).name)  # noqa: S108 - owner checked
 
 
@@ -173,7 +174,7 @@ def is_alive(process_id: int) -> bool:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is somebody else's
+    except PermissionError:  # it is another user's
         return True
     return process_id != 0
 
@@ -199,7 +200,7 @@ def _take(lock: int) -> bool:
 
 
 def _remove_abandoned() -> None:
-    """Remove what runs left behind that were killed with -9 over an hour ago."""
+    """Remove the folders of runs that were killed with -9 over an hour ago."""
     for folder in Path(tempfile.gettempdir()).glob(f"{TEMPORARY_PREFIX}*"):
         with suppress(OSError):
             found = folder.stat()

@@ -1,8 +1,8 @@
-"""What keeps the engine from starting, said in one sentence before anything is started.
+"""Looks for what keeps the engine from starting, and says it in one sentence before the start.
 
-Servers that it was given may be away, or refuse it for ever: a password is wrong, a database is not
-there, its data are of a newer version. A process alone waits for a server that is away, and
-ends for one that refuses. No sentence repeats a password.
+A server may be away, or it may refuse the engine for ever: a password is wrong, a database does not
+exist, its data are of a newer version. A process that was started alone waits for a server that is
+away, and ends when the server refuses it. No sentence repeats a password.
 """
 
 import asyncio
@@ -24,25 +24,25 @@ DATABASE = "The database that DATABASE_URL names cannot be used"
 REDIS = "The Redis that REDIS_URL names cannot be used"
 LOOK_SECONDS = 2.0  # for one look at a server
 PATIENCE = 3.0  # seconds for a server that is about to start
-PROCESSES, SERVERS = 24, 24  # processes and threads, at least: of the engine, of its own servers
+PROCESSES, SERVERS = 24, 24  # the least for the engine, and for its own servers
 NEW_CLUSTER = 45 * 2**20  # bytes of a new PostgreSQL, before the first order
 ROOM = 5 * 2**20  # bytes without which nothing starts
 ENCODE = "write / ? # @ % and : in a user's name or password as %2F %3F %23 %40 %25 and %3A"
-# What a server answers for ever, in libpq's words and PostgreSQL's.
+# What a server will answer for ever, in the words of libpq and PostgreSQL.
 REFUSALS = re.compile(
     r"authentication failed|does not exist|no pg_hba\.conf entry|no password supplied"
     r"|not permitted to log in|certificate verify failed|does not match host name"
 )
-HERE = {  # faults of this machine, which no line of ours has caused
+HERE = {  # faults of this machine, which the engine has not caused
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
 }
 
 
 class CannotStart(Exception):
-    """Something keeps the engine from starting; the message is a sentence that says what.
+    """Something keeps the engine from starting; the message says what.
 
-    `is_final`: it will not change by itself, however long one waits.
+    `is_final`: waiting does not help.
     """
 
     def __init__(self, sentence: str, *, is_final: bool = True) -> None:
@@ -51,7 +51,7 @@ class CannotStart(Exception):
 
 
 def check_threads(wanted: int) -> None:
-    """:raises CannotStart: this user, or this container, may not have enough processes."""
+    """:raises CannotStart: this user, or this container, may not start enough processes."""
     is_over = threading.Event()
     started: list[threading.Thread] = []
     before = threading.stack_size(256 * 1024)
@@ -73,7 +73,7 @@ def check_threads(wanted: int) -> None:
 
 
 def check_disk(folder: Path, wanted: int) -> None:
-    """:raises CannotStart: the disk of a folder has not so many bytes left."""
+    """:raises CannotStart: the folder's disk has fewer than `wanted` bytes left."""
     place = next(path for path in (folder, *folder.parents) if path.exists())
     if (free := shutil.disk_usage(place).free) < wanted:
         raise CannotStart(
@@ -83,7 +83,7 @@ def check_disk(folder: Path, wanted: int) -> None:
 
 
 def sentence_of(error: OSError) -> str | None:
-    """Return what to say of an error that this machine is the cause of."""
+    """Return a sentence for an error that this machine has caused; None for other errors."""
     if error.errno not in HERE:
         return None
     where = f" ({error.filename})" if error.filename else ""
@@ -91,9 +91,9 @@ def sentence_of(error: OSError) -> str | None:
 
 
 def check_servers(database_url: str, redis_url: str) -> None:
-    """Look at servers that we were given; an empty URL is none.
+    """Look at the servers that the settings name; an empty URL names none.
 
-    :raises CannotStart: one cannot be used, a moment later neither.
+    :raises CannotStart: a server cannot be used, even a moment later.
     """
     from config.runtime.redis_address import RedisAddress
     from config.runtime.session import conninfo_of
@@ -156,7 +156,7 @@ async def look_at_redis(address: "RedisAddress") -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the line of PostgreSQL's words that says most; of several hosts' the first one."""
+    """Return the most useful line of PostgreSQL's message; of several hosts, the first refusal."""
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     tries = [line for line in lines if line.startswith("- host:")]
     told = next((line for line in tries if "FATAL" in line), tries[0] if tries else lines[0])
@@ -164,7 +164,7 @@ def first_line(error: BaseException) -> str:
 
 
 async def _patiently(look: Callable[[], Awaitable[None]]) -> None:
-    """Look again while a server may only be about to start."""
+    """Look again for a while: the server may be about to start."""
     ends_at = time.monotonic() + PATIENCE
     while True:
         try:
@@ -176,7 +176,7 @@ async def _patiently(look: Callable[[], Awaitable[None]]) -> None:
 
 
 def _words_of(error: Exception, address: "RedisAddress") -> str:
-    """Return a fault of the network in the words of the system, any other in those of Redis."""
+    """Return a network's fault in the words of the system, and any other in the words of Redis."""
     cause = error.__context__
     is_closed = isinstance(cause, ConnectionResetError | BrokenPipeError)
     if is_closed or not isinstance(cause, OSError) or not cause.errno:

@@ -1,6 +1,6 @@
-"""Whether a database can serve this process at all; asked once, where a process starts.
+"""Whether a database can serve this process at all. A process asks it once, at its start.
 
-One that is away says nothing about this: processes wait for it.
+A database that is away answers nothing of this. Processes wait for it.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ Migration = tuple[str, str]
 def refuse_unfit_database(conninfo: str, *, waits: bool = True) -> None:
     """End this process with a sentence if the database will never serve it.
 
-    `waits`: the process waits for one that is away, so that this is none.
+    `waits`: the process waits for a database that is away. Then that is no reason to end.
 
-    :raises SystemExit: it will not.
+    :raises SystemExit: the database will never serve this process.
     """
     try:
         asyncio.run(check_fitness(conninfo, waits=waits))
@@ -33,7 +33,7 @@ def refuse_unfit_database(conninfo: str, *, waits: bool = True) -> None:
 
 
 async def check_fitness(conninfo: str, *, waits: bool = True) -> None:
-    """:raises CannotStart: the database will not serve us, however long we wait."""
+    """:raises CannotStart: the database will never serve us, however long we wait."""
     try:
         await look_at_database(conninfo)
     except CannotStart as error:
@@ -50,14 +50,14 @@ async def check_fitness(conninfo: str, *, waits: bool = True) -> None:
 
 
 def unknown(applied: Iterable[Migration], own: Iterable[Migration]) -> list[str]:
-    """Return what was applied to tables of our apps by code that is not ours."""
+    """Return the applied migrations of our apps that this version's code does not have."""
     found = set(own)
     names = {app for app, _ in found}
     return sorted(f"{app}.{name}" for app, name in set(applied) - found if app in names)
 
 
 def own_migrations() -> set[Migration]:
-    """Return the migrations of all apps by their files, which need not be imported for that."""
+    """Return the migrations of all apps, by their files' names: nothing is imported for that."""
     return {
         (app.label, path.stem)
         for app in apps.get_app_configs()
@@ -66,7 +66,7 @@ def own_migrations() -> set[Migration]:
 
 
 async def _applied(conninfo: str) -> list[Migration]:
-    """Return what was applied; nothing if that cannot be asked now."""
+    """Return the applied migrations, or nothing if the database cannot say now."""
     try:
         async with asyncio.timeout(2 * LOOK_SECONDS):
             connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)

@@ -12,7 +12,7 @@ from config.environment.variables import WrongSettings, read_environment
 
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
-"""Addresses that stand for all of the machine, and one that leads to them."""
+"""Addresses that stand for the whole machine, each with an address that leads to it."""
 LOCAL_NAMES = {"localhost", LOOPBACK, "[::1]"}
 FIRST_PORT = 8000
 
@@ -22,18 +22,18 @@ class PortTakenError(Exception):
 
 
 def listen_host() -> str:
-    """HOST; without it only this machine may connect, unless a platform gives us a PORT."""
+    """Return HOST. Without HOST, only this machine may connect, unless a platform gives a PORT."""
     given = read_environment()
     return given.HOST or ("0.0.0.0" if given.PORT else LOOPBACK)  # noqa: S104
 
 
 def is_only_local() -> bool:
-    """Whether nobody but this machine can connect, and no setting speaks of anybody else.
+    """Whether only this machine can connect, and no setting speaks of other clients.
 
-    A proxy or a tunnel may stand before a server of this machine alone; then ALLOWED_HOSTS, HTTPS
-    or CSRF_TRUSTED_ORIGINS says so.
+    A proxy or a tunnel may stand before a server that listens on this machine alone. Then
+    ALLOWED_HOSTS, HTTPS or CSRF_TRUSTED_ORIGINS says so.
 
-    :raises WrongSettings: HOST is nowhere.
+    :raises WrongSettings: HOST has no address.
     """
     found = read_environment()
     others = set(found.ALLOWED_HOSTS) - LOCAL_NAMES
@@ -43,7 +43,7 @@ def is_only_local() -> bool:
 
 
 def reached_at(port: int) -> str:
-    """Return at which address others reach us, in words; empty: only this machine does."""
+    """Return the address at which others reach us, in words; empty if only this machine can."""
     if not is_reachable():
         return ""
     host = listen_host()
@@ -55,7 +55,7 @@ def reached_at(port: int) -> str:
 
 
 def is_reachable() -> bool:
-    """Whether others can connect, or may be able to."""
+    """Whether other machines can connect, directly or perhaps through a proxy."""
     try:
         return not is_only_local()
     except WrongSettings:
@@ -65,8 +65,8 @@ def is_reachable() -> bool:
 def listen() -> socket.socket:
     """Return a listening socket on PORT, else on the first free port from 8000.
 
-    The socket itself is handed to the web process, so that nobody can take the port in between,
-    and callers wait instead of being refused while that process is started again.
+    The web process gets the socket itself, so no other program can take the port in between.
+    Callers wait, and are not refused, while that process is started again.
 
     :raises PortTakenError: PORT is set and not free.
     :raises WrongSettings: HOST is no address of this machine.
@@ -84,10 +84,10 @@ def listen() -> socket.socket:
 
 
 def listen_on(host: str, port: int) -> socket.socket:
-    """Return a listening socket whose connections send at once (TCP_NODELAY, which they inherit).
+    """Return a listening socket whose connections send at once: they inherit its TCP_NODELAY.
 
-    Without it each answer on a kept connection would wait 40 ms for the client's acknowledgement
-    of its head: uvicorn takes a socket that it is given for a unix one, and sets nothing itself.
+    Without it, each answer on a kept connection would wait 40 ms until the client acknowledges
+    the answer's head. uvicorn takes a given socket for a unix socket, and does not set it itself.
 
     :raises OSError: the port is taken.
     :raises WrongSettings: the host has no address.
@@ -98,7 +98,7 @@ def listen_on(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # `::` is everybody
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # `::` means IPv4, too
         listener.bind((address, port))
         listener.listen(1024)
     except OSError:
@@ -112,12 +112,12 @@ def not_ours(host: str) -> WrongSettings:
 
 
 def url_of(host: str, port: int) -> str:
-    """Return where somebody on this machine reaches what listens there."""
+    """Return the URL at which a client on this machine reaches this host and port."""
     return f"http://{in_url(EVERYWHERE.get(host, host))}:{port}"
 
 
 def is_healthy(port: int, host: str = LOOPBACK) -> bool:
-    """Whether the web process of a local stack answers, and has heard from a worker."""
+    """Whether the web process of a local stack answers and has heard from a worker."""
     connection = http.client.HTTPConnection(EVERYWHERE.get(host, host), port, timeout=1.0)
     try:
         connection.request("GET", "/health", headers={"Host": "localhost"})  # always allowed
@@ -130,7 +130,7 @@ def is_healthy(port: int, host: str = LOOPBACK) -> bool:
 
 
 def _address(host: str) -> tuple[socket.AddressFamily, str]:
-    """Return the address of a name, that of IPv4 if it has both."""
+    """Return a name's address; the IPv4 one if it has both."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:

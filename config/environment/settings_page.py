@@ -7,7 +7,7 @@ PAGE = PROJECT / "docs/settings.md"
 SECTIONS = {"DATABASE_URL": "Servers and Django", "DEFAULT_MARKET": "Orders"} | {
     "SIMULATION_QUOTE_LATENCY": "The simulation"
 }
-"""The headings, each above the setting it begins with."""
+"""The headings, by the setting that each stands above."""
 
 BEFORE = """\
 # Settings
@@ -29,7 +29,7 @@ Behind a proxy, `TRUSTED_PROXIES` says whose `X-Forwarded-For` and `X-Forwarded-
 without it links in answers say `http`, and all clients are one, the proxy.
 """
 }
-"""What stands above a heading."""
+"""The text below a heading's line."""
 AFTER = """\
 [simulation.md](simulation.md) says what is simulated and how. Latencies may be 0. Faults are
 written `name=probability`, separated by commas; those of venues may be given to one venue, as

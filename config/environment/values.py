@@ -1,7 +1,7 @@
-"""How the text of a setting is read: each kind says what it takes, and takes nothing else.
+"""How the text of a setting is read. Each kind says what it takes, and takes nothing else.
 
-Nothing is guessed: no exponents, no signs, no digits but 0 to 9, no words that only look like yes.
-What is wrong with a text is told without the text where a password might be in it.
+Nothing is guessed: there are no exponents, no signs, no digits but 0 to 9, and no words that only
+look like yes. A message does not repeat a text that may hold a password.
 """
 
 import re
@@ -30,30 +30,30 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 
 
 class WrongValue(ValueError):
-    """A setting's text cannot be taken; the message is the sentence's part after the name."""
+    """A setting's text is wrong; the message is the part of the sentence after the name."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A kind of setting, as a mark in `Annotated`: what it takes, and how it is read.
+    """A kind of setting: what it takes and how it is read. It stands as a mark in `Annotated`.
 
     `read` raises a ValueError. If that is a `WrongValue`, its message says what is wrong.
     """
 
     takes: str
-    """What would be right, for "it has to be ..."."""
+    """What would be right, as the end of "it has to be ..."."""
     read: Callable[[str], object]
     empty: object = NO_EMPTY
-    """What an empty text means, if it means anything."""
+    """The meaning of an empty text, if it has one."""
     is_secret: bool = False
     is_ascii: bool = True
-    """Else other letters and digits would be taken for those that they resemble."""
+    """Whether other letters and digits are refused, since some resemble those of ASCII."""
 
     def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._of)
 
     def _of(self, value: object) -> object:
-        if not isinstance(value, str):  # the default of what is not set
+        if not isinstance(value, str):  # the default of a setting that is not set
             return value
         if value == "" and self.empty is not NO_EMPTY:
             return self.empty
@@ -68,18 +68,18 @@ class Reading:
             raise ValueError(f"{self.told(value)}: it has to be {self.takes}") from None
 
     def told(self, value: str) -> str:
-        """Return what the text is, unless it may hold a secret."""
+        """Return the text as a message may show it: not if it may hold a secret."""
         return f"is {value!r}" if not self.is_secret and is_open(value) else "cannot be read"
 
 
 def is_open(value: str) -> bool:
-    """Whether a text can be shown: a whole URL may stand in the wrong setting."""
+    """Whether a message may show a text: a whole URL may stand in the wrong setting."""
     has_secret = re.search(r"[@\\]|pass|secret", value, re.IGNORECASE)
     return not has_secret and len(value) <= LONGEST_SHOWN and value.isprintable()
 
 
 def check_text(value: str) -> None:
-    """:raises WrongValue: no setting may be like that."""
+    """:raises WrongValue: no setting may have such a text."""
     if value == "":
         raise WrongValue("is empty")
     if value != value.strip():
@@ -112,7 +112,7 @@ def secret(takes: str, least: int) -> Reading:
 
 
 def secrets(takes: str, least: int) -> Reading:
-    """Secrets with commas between them, none of which is ever told."""
+    """Secrets with commas between them. No message shows one."""
 
     def read(value: str) -> tuple[str, ...]:
         parts = tuple(part.strip() for part in value.split(","))
@@ -124,7 +124,7 @@ def secrets(takes: str, least: int) -> Reading:
 
 
 def number(least: str, most: str, unit: str = "", as_type: Callable[[str], Any] = float) -> Reading:
-    """A number within bounds, which are written as they are shown."""
+    """A number within bounds. The bounds are given in the form in which messages show them."""
 
     def read(value: str) -> Any:
         if not re.fullmatch(r"(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?", value):
@@ -171,7 +171,7 @@ def one_of(*names: str, upper: bool = False) -> Reading:
 
 
 def listed(takes: str, read_one: Callable[[str], str]) -> Reading:
-    """A list whose parts commas separate; a part that is wrong is told alone."""
+    """A list whose parts commas separate. A message shows only the part that is wrong."""
 
     def read(value: str) -> tuple[str, ...]:
         parts = [part.strip() for part in value.split(",")]
@@ -200,14 +200,14 @@ def proxies() -> Reading:
 
 
 def older_proxies() -> Reading:
-    """What uvicorn took: a list of them, or `*`, for which the nearest one is taken."""
+    """What uvicorn took: a list of proxies, or `*`, which is read as the nearest proxy."""
     found = proxies()
     takes = f"* (taken as 1), or {found.takes}"
     return Reading(takes, lambda value: 1 if value == "*" else found.read(value), empty=())
 
 
 def assigned(takes: str, read_all: Callable[[str], object], empty: object) -> Reading:
-    """A list of `name=value`, each name once; `read_all` reads the whole text."""
+    """A list of `name=value` with each name once. `read_all` reads the whole text."""
 
     def read(value: str) -> object:
         names = [part.partition("=")[0].strip() for part in value.split(",")]
@@ -227,7 +227,7 @@ def rate() -> Reading:
 
 
 def seconds_range(least: str, most: str) -> Reading:
-    """Two numbers of seconds such as 2-3, the lesser first; one number is both of them."""
+    """Two numbers of seconds such as 2-3, the lesser first. One number stands for both."""
     one = seconds(least, most)
 
     def read(value: str) -> tuple[float, float]:
@@ -283,12 +283,12 @@ def database_url() -> Reading:
 
 
 def read_database_url(value: str) -> str:
-    """Return the URL as it is, if libpq reads it as it was meant.
+    """Return the URL unchanged, if libpq reads it as it was meant.
 
-    libpq looks at no port and no mode before it connects, and says then what it read, which is
-    part of the password where that has an @ or a slash in it.
+    libpq checks neither port nor mode before it connects. Its message then repeats what it read.
+    If the password has an @ or a slash, that is a part of the password.
     """
-    from config.runtime.session import parameters_of  # not before it is needed: it loads libpq
+    from config.runtime.session import parameters_of  # here, because it loads libpq
 
     try:
         found = parameters_of(value)
@@ -305,9 +305,9 @@ def read_database_url(value: str) -> str:
 
 
 def host(value: str) -> str:
-    """Read a name or an address of a machine; without a port, without brackets.
+    """Read a machine's name or address, without a port and without brackets.
 
-    :raises ValueError: it is neither, such as 127.1, which some would take for an address.
+    :raises ValueError: it is neither, such as 127.1, which some programs take for an address.
     """
     if ":" in value or re.fullmatch(r"[0-9.]+|0x[0-9a-f.x]+", value.lower()):
         return str(ip_address(value))
@@ -321,16 +321,16 @@ def _network(value: str) -> str:
     found = ip_network(value)
     if found.version == 4 or found.prefixlen < 96 or found.network_address.ipv4_mapped is None:
         return str(found)
-    return f"{found.network_address.ipv4_mapped}/{found.prefixlen - 96}"  # as addresses are read
+    return f"{found.network_address.ipv4_mapped}/{found.prefixlen - 96}"  # as clients are
 
 
 def in_url(found: str) -> str:
-    """Return a host as URLs and Host headers have it."""
+    """Return a host in the form that URLs and Host headers use."""
     return f"[{found}]" if ":" in found else found
 
 
 def allowed_host(value: str) -> str:
-    """Read one of ALLOWED_HOSTS: a host, `.example.com` for it and its subdomains, or `*`."""
+    """Read one of ALLOWED_HOSTS: a host, `*`, or `.example.com` for a host and its subdomains."""
     if value == "*":
         return value
     if value.startswith("["):
@@ -339,9 +339,9 @@ def allowed_host(value: str) -> str:
 
 
 def origin(value: str) -> str:
-    """Read an origin in the form in which browsers send it: small letters, no default port.
+    """Read an origin in the form that browsers send: small letters, no default port.
 
-    :raises ValueError: it is none, such as `*`, `null`, or a page's address.
+    :raises ValueError: it is no origin, such as `*`, `null` or a page's address.
     """
     found = re.fullmatch(
         r"(https?)://(\[[0-9a-f:.]+\]|[^:/\[\]]+)(?::([0-9]{1,5}))?/?", value.lower()
@@ -357,7 +357,7 @@ def origin(value: str) -> str:
 
 
 def origin_or_subdomains(value: str) -> str:
-    """Read an origin, or `https://*.example.com` for all subdomains of one."""
+    """Read an origin, or `https://*.example.com` for all subdomains of a host."""
     scheme, star, rest = value.partition("://*.")
     if not star:
         return origin(value)

@@ -1,11 +1,11 @@
 """Every setting: its name, what it takes, its default and what it does, declared once.
 
-The environment is read by `read_environment` alone, whichever door the process came through. What
-cannot be read, is out of bounds or contradicts another ends the process before it has started
-anything. `python -m config.environment.settings_page` makes docs/settings.md from what stands here.
+Only `read_environment` reads the environment, however the process was started. A setting may be
+unreadable, out of bounds or in contradiction to another. Then the process ends before it has begun
+anything. `python -m config.environment.settings_page` makes docs/settings.md from this module.
 
-To add a setting: a line in `Environment`, one in `.env.example`, and where Django's settings need
-it, one in `config/settings.py`. Its default is written as it is in the environment.
+To add a setting, add a line to `Environment` and one to `.env.example`. If Django's settings need
+it, add one to `config/settings.py`. A default is written in the form that the environment uses.
 """
 
 import os
@@ -30,18 +30,18 @@ from routing.simulation.faults import Faults
 from routing.simulation.settings import MOST_VOLATILE, PriceRange, read_faults, read_price_ranges
 
 WARNED = "ENGINE_WARNED"
-"""Set for our own children: the names that are like settings have been told."""
+"""Set for our own children: the warnings about names like settings have been printed."""
 ALIKE = 0.85
 UNITS = frozenset(("SECOND", "SEC", "MS", "MINUTE", "USD", "USDC", "BP", "PERCENT", "COUNT"))
 
 
 def setting(default: str | None, description: str, unset: str = "none") -> Any:
-    """Declare a setting. `unset` says on the page what happens without it, if it has no default."""
+    """Declare a setting. `unset`: what the page says of it if it is not set and has no default."""
     return Field(default, description=description, json_schema_extra={"unset": unset})
 
 
 class Environment(BaseSettings):
-    """What the environment of this process says, or what holds where it says nothing."""
+    """The settings of this process: what its environment says, else the defaults."""
 
     model_config = SettingsConfigDict(
         case_sensitive=True, frozen=True, enable_decoding=False, hide_input_in_errors=True
@@ -372,7 +372,7 @@ class Environment(BaseSettings):
 
 
 class WrongSettings(Exception):
-    """The environment cannot be taken: a sentence for each setting. None repeats a password."""
+    """Settings are wrong; the message has a sentence for each. None repeats a password."""
 
     def __init__(self, sentences: Iterable[str]) -> None:
         self.sentences = tuple(sentences)
@@ -380,9 +380,9 @@ class WrongSettings(Exception):
 
 
 def environment_or_end(*, for_engine: bool = True) -> Environment:
-    """Read the environment for a process that begins; end it if anything is wrong.
+    """Read the environment for a process that begins, and end the process if anything is wrong.
 
-    :raises SystemExit: that was told, by a sentence for each setting.
+    :raises SystemExit: a setting is wrong. A sentence for each one was printed.
     """
     if WARNED not in os.environ:
         for sentence in look_alikes(os.environ):
@@ -394,9 +394,9 @@ def environment_or_end(*, for_engine: bool = True) -> Environment:
 
 
 def read_environment(*, for_engine: bool = False) -> Environment:
-    """Read all settings; `for_engine`: what the engine cannot do without is missed, too.
+    """Read all settings. `for_engine`: a setting that the engine cannot do without must be there.
 
-    :raises WrongSettings: some of them are wrong. All of these are told at once.
+    :raises WrongSettings: some of them are wrong. The message names all of these at once.
     """
     wrong: dict[str, str] = {}
     try:
@@ -422,7 +422,7 @@ def data_directory() -> Path:
 
 
 def contradictions(found: Environment, unknown: Iterable[str]) -> Iterator[str]:
-    """Tell which settings do not go together; of those in `unknown` nothing can be said."""
+    """Say which settings contradict each other. Those in `unknown` could not be read."""
     default = int(Environment.model_fields["HSTS_SECONDS"].default)
     if "HTTPS" not in unknown and not found.HTTPS and found.HSTS_SECONDS not in (0, default):
         yield "HSTS_SECONDS is set, and HTTPS is off: it has to be unset, or HTTPS true."
@@ -446,7 +446,7 @@ def is_near(origin: str) -> bool:
 
 
 def look_alikes(names: Iterable[str]) -> Iterator[str]:
-    """Warn of what nobody reads and looks like a setting of ours."""
+    """Warn of variables that no code reads but that look like a setting of ours."""
     known = {plain(name): name for name in Environment.model_fields}
     for name in sorted(set(names) - set(known.values()) - {WARNED}):
         bare = re.sub(r"^(DJANGO|ENGINE)_(?=.)", "", name.upper())
@@ -462,7 +462,7 @@ def look_alikes(names: Iterable[str]) -> Iterator[str]:
 
 
 def likeness(name: str, setting: str) -> int:
-    """Return how many words are shared; 0 where more differs than order, a unit or one word."""
+    """Return how many words two names share; 0 if more differs than order, unit or one word."""
     ours, theirs = ({word.rstrip("S") for word in one.split("_")} for one in (setting, name))
     shared = len(ours & theirs)
     is_same = ours == theirs - UNITS and shared >= 2
@@ -471,7 +471,7 @@ def likeness(name: str, setting: str) -> int:
 
 
 def plain(name: str) -> str:
-    """Return a name without what people get wrong."""
+    """Return a name without the details that people often get wrong."""
     return name.upper().replace("_", "")
 
 

@@ -1,4 +1,4 @@
-"""Background work of a loop: one task at a time, which begins when there is work."""
+"""Background work of a loop: one task at a time. It begins when there is work."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -14,7 +14,7 @@ class Background:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Start the work unless it is under way; work that has failed or ended starts again."""
+        """Start the work unless it is under way. Work that failed or ended starts again."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work(), context=Context())
 

@@ -24,7 +24,7 @@ ONLY_TCP = ("socket_connect_timeout", "socket_keepalive", "socket_keepalive_opti
 
 
 class Channel(kombu_redis.Channel):
-    """Connects as everybody else does. Kombu alone would look at no certificate."""
+    """Connects as the rest of the engine does. Kombu alone would check no certificate."""
 
     connection_class = CONNECTION
 
@@ -40,14 +40,14 @@ class Channel(kombu_redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]  # untyped
-        except ValueError as error:  # no JSON; it has left the list
+        except ValueError as error:  # it was no JSON, and is no longer in the list
             counts["messages_passed_over"] += 1
             logger.warning("What is no message was passed over: %s", type(error).__name__)
             return True
 
 
 class Transport(kombu_redis.Transport):
-    """Delivers messages in Celery's form alone. Others would end the worker."""
+    """Delivers only messages in Celery's form. Any other would end the worker."""
 
     Channel = Channel
 

@@ -1,6 +1,6 @@
 """What this process has done since it started, for /metrics: numbers that only grow.
 
-Counting costs a dictionary's increment and nothing else: a heartbeat carries the numbers to the
+Counting costs an increment in a dictionary and nothing else. A heartbeat carries the numbers to the
 database every few seconds (`orders/monitoring/health.py`). A name may carry one label, after a
 colon.
 """

@@ -1,16 +1,16 @@
-"""Many callers, one statement: the writes that wait while the last one is under way go together.
+"""Many callers, one statement: the writes that wait while a statement runs share the next one.
 
-A lone caller pays for one statement at once; a crowd shares it. Each caller gets the answer to its
-own item, or its own error, within its own `patience`, whatever the server does meanwhile:
+A lone caller pays for one statement at once; a crowd shares one. Each caller gets the answer to its
+own item, or its own error. It gets that within its own `patience`, whatever the server does:
 
 - a constraint or data error: the items run once more, one by one, and only the culprit gets it;
 - a row that is locked elsewhere (`lock_timeout`), or a cancelled statement: also one by one;
 - a deadlock: the same items again;
-- a lost connection, or one that does not answer: the connection is thrown away. `recover` reads
-  back which items were committed, and the other items run again.
+- a connection that is lost or does not answer: it is thrown away. `recover` reads back which items
+  were committed, and the other items run again.
 
 A caller whose item gets no answer learns one of two things: nothing was written, or it is not
-known whether it was (`OutcomeUnknown`).
+known whether the item was written (`OutcomeUnknown`).
 """
 
 import asyncio
@@ -36,24 +36,24 @@ Answer = TypeVar("Answer")
 Connection = LinkConnection
 
 RECONNECT_PAUSE = 0.2
-TRIES = 5  # after deadlocks, and after a statement met what an earlier send of it had left
-SMALL = 64  # items that go together in any case
-ALONE = "SELECT set_config('lock_timeout', '10', false)"  # ms: a crowd waits behind each of them
+TRIES = 5  # after deadlocks, and after a statement that met its own earlier send
+SMALL = 64  # a batch of up to so many items is never divided
+ALONE = "SELECT set_config('lock_timeout', '10', false)"  # ms: a crowd waits behind each item
 TOGETHER = "SELECT set_config('lock_timeout', '500', false)"
-# Other errors are the item's own: an earlier send of it met them as well.
+# Other errors are the item's own: its earlier send met them as well.
 UNDECIDED = (psycopg.OperationalError, errors.UniqueViolation)
 
 
 class OutcomeUnknown(psycopg.OperationalError):
-    """The statement was sent, and it could not be learnt in time whether it was committed.
+    """The statement was sent, and we could not learn in time whether it was committed.
 
-    Look later whether it was; it may still be under way for as long as a statement may take.
+    Look later whether it was. It may be under way for as long as a statement may take.
     """
 
 
 @dataclass(slots=True, eq=False)
 class Waiter(Generic[Item, Answer]):
-    """A caller: its item, where its answer goes, and until when it waits (`time.monotonic`)."""
+    """A caller: its item, the place for its answer, and its deadline (`time.monotonic`)."""
 
     item: Item
     future: asyncio.Future[Answer]
@@ -90,10 +90,10 @@ class GroupCommit(Generic[Item, Answer]):
     ) -> None:
         """Gather items for `run`, which answers each in order, in one transaction.
 
-        An answer that is an exception is raised to the item's own caller.
-        `recover` tells of each item what `run` would have answered had it been committed, or
-        None if it was not. `patience` is how long a caller waits, and `seconds` how long a
-        statement may take before its connection is given up.
+        If an answer is an exception, it is raised to the item's own caller.
+        `recover` returns for each committed item what `run` would have answered, and None for
+        each other item. `patience` is how long a caller waits. `seconds` is how long a statement
+        may take before its connection is given up.
         """
         self._link = link
         self._run = run
@@ -110,7 +110,7 @@ class GroupCommit(Generic[Item, Answer]):
     async def __call__(self, item: Item) -> Answer:
         """Return the answer to `item` once it is committed.
 
-        :raises OutcomeUnknown: nobody knows whether it was committed.
+        :raises OutcomeUnknown: it is not known whether the item was committed.
         :raises psycopg.Error: its own constraint or data error, or the server stayed away;
             nothing was written.
         """
@@ -119,7 +119,7 @@ class GroupCommit(Generic[Item, Answer]):
         waiter: Waiter[Item, Answer] = Waiter(item, loop.create_future(), ends_at)
         self._waiting.append(waiter)
         if self._flushing is None:
-            # In a context without a request: the log lines of this work concern all callers.
+            # An empty context: its log lines concern all callers and bear no request id.
             self._flushing = asyncio.create_task(self._flush(), context=Context())
         if self._timer is None:
             self._arm(ends_at)
@@ -131,7 +131,7 @@ class GroupCommit(Generic[Item, Answer]):
         self._timer = loop.call_later(wait, self._give_up_the_late, context=Context())
 
     def _give_up_the_late(self) -> None:
-        """Answer those whose patience has ended. One timer serves all, and goes off rarely."""
+        """Answer the callers whose patience has ended. One timer serves all, and seldom fires."""
         self._timer = None
         now = time.monotonic()
         left: list[float] = []
@@ -158,7 +158,7 @@ class GroupCommit(Generic[Item, Answer]):
                 batch, self._waiting = self._waiting[:size], self._waiting[size:]
                 self._under_way = batch
                 await self._settle(batch)
-        except Exception as error:  # a bug of ours must not leave anybody without an answer
+        except Exception as error:  # even after a bug of ours, each caller gets an answer
             for waiter in [*self._under_way, *self._waiting]:
                 waiter.fail(error)
             self._waiting = []
@@ -171,7 +171,7 @@ class GroupCommit(Generic[Item, Answer]):
                 self._timer = None
 
     async def _settle(self, batch: Sequence[Waiter[Item, Answer]]) -> None:
-        """Answer each of them: with the server's answer, or when its patience ends."""
+        """Answer each caller: with the server's answer, or when its patience ends."""
         is_resumed = any(waiter.is_doubtful for waiter in batch)
         tries = 0
         while batch := [waiter for waiter in batch if not waiter.future.done()]:
@@ -212,7 +212,7 @@ class GroupCommit(Generic[Item, Answer]):
             await self._set(TOGETHER)
 
     async def _set(self, statement: str) -> None:
-        """Change the session of this connection; a new one is as `config.runtime.session` says."""
+        """Change the session of this connection. A new one follows `config.runtime.session`."""
         try:
             async with self._link.connection(self._seconds) as connection:
                 await connection.execute(statement)
@@ -237,7 +237,7 @@ class GroupCommit(Generic[Item, Answer]):
     async def _resumed(
         self, connection: Connection, batch: Sequence[Waiter[Item, Answer]]
     ) -> Sequence[Answer | Exception]:
-        """Run only what the lost connection had not committed, by now.
+        """Run only the items that the lost connection has not committed by now.
 
         A server that was frozen may commit the lost statement later. The items that run here then
         conflict with it and are refused. So the refused items are read back once more.
@@ -259,7 +259,7 @@ class GroupCommit(Generic[Item, Answer]):
 
 
 def _note(batch: Sequence[Waiter[Item, Answer]], error: Exception) -> None:
-    """Take down whether what had been sent may have been committed in spite of the error."""
+    """Note whether the items that were sent may have been committed in spite of the error."""
     if not isinstance(error, psycopg.Error):
         logger.error("a statement's answer could not be read", exc_info=error)
     for waiter in batch:

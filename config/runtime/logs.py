@@ -1,8 +1,8 @@
 """How every process writes its log: lines for people, or JSON for machines, with ids in both.
 
-All of it goes through the standard library's loggers, those of Django, Celery and uvicorn too.
+All lines go through the standard library's loggers, also those of Django, Celery and uvicorn.
 Fields that are bound in the context (`request_id`, `order_id`) are added to each line. Other
-fields come by `extra=`. Only the fields named here are written, so nobody logs a cookie by
+fields come by `extra=`. Only the fields named here are written. So no code logs a cookie by
 accident.
 """
 
@@ -24,7 +24,7 @@ OTHERS = ("django", "django.server", "uvicorn", "uvicorn.error", "uvicorn.access
 CONSUMER = "celery.worker.consumer.consumer"
 SECURITY = "engine.security"  # its lines are written at every level
 EXTRA_FIELDS = ("order_id", "seq", "status_code")
-# Of config/http/security_log.py. The address stands first: a stranger's words come after it.
+# Of config/http/security_log.py. The address stands first, before any text of a stranger.
 SECURITY_FIELDS = (
     *("address", "account", "key_prefix", "user_name", "by", "reason", "limit", "changed", "days"),
 )
@@ -41,7 +41,7 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
         raise ValueError(f"LOG_LEVEL is DEBUG, INFO, WARNING, ERROR or CRITICAL, not {level}")
     if form not in FORMATS:
         raise ValueError(f"LOG_FORMAT is {' or '.join(FORMATS)}, not {form}")
-    passed_on: dict[str, Any] = {"handlers": [], "propagate": True}  # instead of handlers of theirs
+    passed_on: dict[str, Any] = {"handlers": [], "propagate": True}  # their own handlers go
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -91,7 +91,7 @@ def console_renderer() -> structlog.dev.ConsoleRenderer:
         colors=sys.stderr.isatty(),
         pad_event_to=0,
         sort_keys=False,
-        exception_formatter=structlog.dev.plain_traceback,  # the others show local variables
+        exception_formatter=structlog.dev.plain_traceback,  # other ones show local variables
     )
 
 
@@ -107,7 +107,7 @@ def as_json(logger: WrappedLogger, method: str, event: EventDict) -> ProcessorRe
 
 
 def on_one_line(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Escape characters by which a client's text could start a new line or control a terminal."""
+    """Escape characters with which a client's text could begin a line or control a terminal."""
     event["event"] = str(event["event"]).strip().translate(ESCAPES)
     return event
 
@@ -128,7 +128,7 @@ def context_of(order_id: str) -> Context:
 
 
 class InOneLine(logging.Filter):
-    """Writes a warning's error in its line, where Celery would add a traceback."""
+    """Writes a warning's error into its line. Celery would add a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno == logging.WARNING and record.exc_info:
@@ -138,7 +138,7 @@ class InOneLine(logging.Filter):
 
 
 class OfStrangers(logging.Filter):
-    """Drops the traceback of a refused request, such as for its Host: its line says why."""
+    """Drops the traceback of a refused request, such as one for its Host. Its line says why."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith("django.security."):
@@ -147,7 +147,7 @@ class OfStrangers(logging.Filter):
 
 
 class LineCounter(logging.Handler):
-    """Counts lines by logger and level: a fault that we survive is visible in these counts only."""
+    """Counts lines by logger and level. Some faults that we survive show only in these counts."""
 
     def emit(self, record: logging.LogRecord) -> None:
         counts[f"log_lines:{record.name}/{record.levelname.lower()}"] += 1

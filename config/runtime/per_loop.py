@@ -9,14 +9,14 @@ from weakref import WeakKeyDictionary
 
 logger = logging.getLogger(__name__)
 
-CLOSE_SECONDS = 1.0  # for closing, when the process ends and its callers have been served
+CLOSE_SECONDS = 1.0  # for closing; the process ends then, and its callers have been served
 Made = TypeVar("Made")
 
 _all_kept: list[WeakKeyDictionary[asyncio.AbstractEventLoop, Any]] = []
 
 
 def once_per_loop(make: Callable[[], Made]) -> Callable[[], Made]:
-    """Have `make` called once in each running loop, and its answer kept as long as the loop."""
+    """Call `make` once in each running loop, and keep its result as long as the loop."""
     kept: WeakKeyDictionary[asyncio.AbstractEventLoop, Made] = WeakKeyDictionary()
     _all_kept.append(kept)
 
@@ -32,7 +32,7 @@ def once_per_loop(make: Callable[[], Made]) -> Callable[[], Made]:
 
 
 async def close_all(seconds: float = CLOSE_SECONDS) -> None:
-    """Close at once all that was made for the running loop and has a `close`.
+    """Close all objects at once that were made for the running loop and have a `close`.
 
     Objects are closed independently. One that fails, or takes longer than `seconds`, is logged
     and ends with the process. A closed object opens again when it is used.

@@ -1,8 +1,8 @@
 """Whether a DATABASE_URL leads through a pooler that keeps no sessions.
 
-The engine's connections have settings, and prepared statements. A pooler in transaction mode hands
-each transaction any free session of the server. Our settings are then lost, or change the session
-of another client.
+The engine's sessions have settings of their own and prepared statements. A pooler in transaction
+mode gives each transaction any free session of the server. Then our settings are lost, or they
+change the session of another client.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 import psycopg
 from psycopg import AsyncConnection
 
-CLIENTS = 3  # behind one address may be two poolers; two of the three then share one
+CLIENTS = 3  # two poolers may share one address; then two of three clients share a pooler
 ROUNDS = 2
 CONNECT_SECONDS = 3
 SECONDS = 3.0  # an exhausted pool makes its clients wait
@@ -25,10 +25,10 @@ REFUSAL = (
 async def shares_sessions(conninfo: str) -> bool:
     """Whether clients share the sessions in which their transactions run.
 
-    A quiet pool hands out one session again and again: several connected clients then see the same
+    A quiet pool gives out the same session again and again, so several connected clients see one
     session. A busy pool, or one that takes turns, gives a client another session for its next
-    transaction, all the more while the other clients hold theirs. A client with a session of its
-    own sees neither.
+    transaction, above all while the other clients hold theirs. A client with a session of its own
+    sees neither.
     """
     try:
         async with asyncio.timeout(CONNECT_SECONDS + SECONDS), AsyncExitStack() as stack:

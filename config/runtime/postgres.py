@@ -38,16 +38,16 @@ __all__ = ["DEADLINE", "Link", "answered_within", "is_connection_lost"]
 
 logger = logging.getLogger(__name__)
 
-LINK_SECONDS = 4.0  # to wait for a turn, connect and run; more than the limit of a statement
+LINK_SECONDS = 4.0  # to wait for a turn, connect and run; longer than a statement may take
 READ_SECONDS = 2.0
-LIBPQ_NAMES = {  # what Django's settings call libpq's parameters
+LIBPQ_NAMES = {  # libpq's parameters, by their names in Django's settings
     "dbname": "NAME",
     "user": "USER",
     "password": "PASSWORD",
     "host": "HOST",
     "port": "PORT",
 }
-_without_options: set[str] = set()  # addresses whose pooler takes no startup options
+_without_options: set[str] = set()  # addresses of poolers that take no startup options
 
 
 class LinkConnection(AsyncConnection[TupleRow]):
@@ -87,10 +87,10 @@ class Link:
 
     @asynccontextmanager
     async def connection(self, seconds: float = LINK_SECONDS) -> AsyncIterator[LinkConnection]:
-        """Lend the connection for so many seconds, opening it if there is none that works.
+        """Lend the connection for so many seconds. Open one if none works.
 
         :raises psycopg.OperationalError: the server cannot be reached or is not fit, the
-            connection broke, or time was up. Where the statement had been sent, it may have been
+            connection broke, or time was up. A statement that had been sent may have been
             committed.
         """
         ends_at = time.monotonic() + remaining(seconds)
@@ -105,7 +105,7 @@ class Link:
             except BaseException as error:
                 if isinstance(error, psycopg.Error) and not is_connection_lost(error):
                     raise
-                # Also after errors that are not PostgreSQL's: nobody knows where it stands.
+                # Also after errors that are not PostgreSQL's: the connection's state is unknown.
                 self._connection = None
                 connection.pgconn.finish()
                 if isinstance(error, psycopg.Error):
@@ -117,7 +117,7 @@ class Link:
     async def fetch(
         self, query: LiteralString, parameters: Any, seconds: float = READ_SECONDS
     ) -> list[TupleRow]:
-        """Return the rows of a query that writes nothing; a connection found dead is replaced.
+        """Return the rows of a query that writes nothing. A dead connection is replaced.
 
         :raises psycopg.OperationalError: the server cannot be reached in time.
         """
@@ -141,7 +141,7 @@ class Link:
 
     async def _take_turn(self, ends_at: float) -> None:
         if not self._turn.locked():
-            await self._turn.acquire()  # at once, so that no timer is set
+            await self._turn.acquire()  # it succeeds at once: no timer is needed
             return
         try:
             async with asyncio.timeout(max(0.0, ends_at - time.monotonic())):

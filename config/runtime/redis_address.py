@@ -1,8 +1,8 @@
-"""What REDIS_URL says, read once for all who use it: redis-py, the channel layer and Celery.
+"""What REDIS_URL says, read once for its three users: redis-py, the channel layer and Celery.
 
-Each of them reads such a URL in its own way, and some drop what they do not know. So it is read
-here, and what one of them could not honour is refused. No sentence repeats any part of the URL
-that might belong to a password.
+Each of them reads such a URL in its own way, and some drop options that they do not know. So it is
+read here, and an option that one of them could not honour is refused. No message repeats a part of
+the URL that might belong to a password.
 """
 
 import re
@@ -15,7 +15,7 @@ SCHEMES = {
     "redis": "redis",
     "rediss": "rediss",
     "unix": "unix",
-    "redis+socket": "unix",  # Celery's name of it
+    "redis+socket": "unix",  # Celery's name for it
 }
 PORT = 6379
 TRUST = {"none": "none", "optional": "optional", "required": "required"} | {
@@ -24,13 +24,13 @@ TRUST = {"none": "none", "optional": "optional", "required": "required"} | {
 TRUTH = {"1": "true", "true": "true", "yes": "true", "0": "false", "false": "false", "no": "false"}
 FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 TLS = (*FILES, "ssl_cert_reqs", "ssl_check_hostname")
-NUMBERS = ("db", "virtual_host")  # the second one is Celery's name of the first
+NUMBERS = ("db", "virtual_host")  # the second is Celery's name for the first
 ENCODE = "write / ? # @ % and : in a user's name or password as %2F %3F %23 %40 %25 %3A"
 
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """A server, a database in it, and the user that we are to it."""
+    """A server, a database in it, and the user as whom we connect."""
 
     scheme: str
     host: str = ""
@@ -43,7 +43,7 @@ class RedisAddress:
 
     @property
     def url(self) -> str:
-        """The form that redis-py reads as it is meant: everything written out and escaped."""
+        """The URL with every part written out and escaped, so that redis-py reads it right."""
         name = quote(self.user, safe="")
         who = f"{name}:{quote(self.password, safe='')}@" if self.password else name and f"{name}@"
         if self.scheme == "unix":
@@ -54,7 +54,7 @@ class RedisAddress:
 
     @classmethod
     def parse(cls, url: str) -> "RedisAddress":
-        """:raises ValueError: one of its users could not honour it; the sentence says why."""
+        """:raises ValueError: one user of the URL could not honour it; the message says why."""
         scheme, _, rest = url.strip().partition("://")
         if scheme not in SCHEMES:
             raise ValueError("must begin with redis://, rediss:// or unix://")
@@ -101,19 +101,19 @@ class RedisAddress:
 def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
-    except ValueError:  # its sentence may repeat the password
+    except ValueError:  # its message may repeat the password
         raise ValueError(f"must have a host and a port; {ENCODE}") from None
 
 
 def _options(query: str) -> dict[str, str]:
     """Return the options, once each.
 
-    :raises ValueError: one of them is not honoured by all who use the URL.
+    :raises ValueError: one user of the URL would not honour an option.
     """
     pairs = parse_qsl(query, keep_blank_values=True)
     options = {name: unquote(value) for name, value in pairs}  # redis-py decodes twice, too
     for name, value in pairs:
-        if name == "protocol" and value == "2":  # what all of them speak
+        if name == "protocol" and value == "2":  # which all of them speak
             options.pop(name)
         elif name not in (*NUMBERS, *TLS, "username", "password"):
             shown = name if re.fullmatch(r"[a-z_]{2,40}", name) else "an option of an unknown name"

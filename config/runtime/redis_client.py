@@ -1,4 +1,4 @@
-"""Clients of Redis with time limits and without retries: their callers know what to do then."""
+"""Clients of Redis with time limits and without retries: their callers decide what comes next."""
 
 from typing import Any
 

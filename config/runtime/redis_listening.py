@@ -1,4 +1,4 @@
-"""Connections that wait for messages, and notice when the other end has fallen silent.
+"""Connections that wait for messages, and notice when the server has fallen silent.
 
 When a subscribed connection is silent for a while, redis-py sends a PING, but does not check that
 an answer comes. So it would never notice a connection that was cut off without a reset.
@@ -11,19 +11,19 @@ from redis.asyncio import Connection, ConnectionPool, SSLConnection, UnixDomainS
 from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-QUIET_SECONDS = 2  # after which a PING is sent
-ANSWER_SECONDS = 2.0  # in which anything must be heard after it
+QUIET_SECONDS = 2  # of silence, after which a PING is sent
+ANSWER_SECONDS = 2.0  # after the PING, in which something must be heard
 
 
 class _Minding(AbstractConnection):
-    """Ends itself when a PING stays unanswered, so that its owner connects and subscribes anew."""
+    """Ends itself when a PING stays unanswered. Then its owner connects and subscribes anew."""
 
     _asked_at: float | None = None
 
     async def send_command(self, *words: Any, **options: Any) -> None:
         if words and words[0] == "PING":
             if self._asked_at is not None:
-                return  # one is on its way
+                return  # a message is on its way
             self._asked_at = asyncio.get_running_loop().time()
         await super().send_command(*words, **options)
 
@@ -62,7 +62,7 @@ KINDS: dict[Any, type[AbstractConnection]] = {
 
 
 def listening_options(url: str, connect_seconds: float) -> dict[str, Any]:
-    """Return a pool's options for connections that listen. `url` is REDIS_URL as we write it."""
+    """Return a pool's options for connections that listen. `url` is `RedisAddress.url`."""
     options: dict[str, Any] = dict(parse_url(url))
     kind = options.pop("connection_class", Connection)
     if kind is not UnixDomainSocketConnection:
@@ -70,7 +70,7 @@ def listening_options(url: str, connect_seconds: float) -> dict[str, Any]:
     return {
         **options,
         "connection_class": KINDS[kind],
-        "socket_timeout": None,  # nothing may come for hours
+        "socket_timeout": None,  # no message may come for hours
         "socket_connect_timeout": connect_seconds,
         "health_check_interval": QUIET_SECONDS,
     }

@@ -1,4 +1,4 @@
-"""Ends a process that cannot do what its operator wants, with one sentence for each cause."""
+"""Ends a process that cannot do what its operator wants, and says one sentence for each cause."""
 
 import sys
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ WRONG = 2
 
 
 def say(text: str) -> None:
-    """Print a line to the terminal, which may have been closed."""
+    """Print a line to the terminal. The terminal may have been closed."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 

@@ -55,7 +55,7 @@ SYNC_LIMITS = {"statement_timeout": "2500", "lock_timeout": "1500", "enable_seqs
 Every list, count and job has its index. Without statistics the planner might read the table.
 """
 DURABLE = ("on", "remote_apply")
-"""Settings of `synchronous_commit` under which what was answered is on disk."""
+"""Settings of `synchronous_commit` under which an answered commit is on disk."""
 
 CONNECT_SECONDS = 2
 NETWORK = {
@@ -74,12 +74,12 @@ DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
 LONGEST_WAIT: ContextVar[float] = ContextVar("longest wait", default=3.0)
 """Seconds after which sync code gives up a connection that does not answer."""
 
-# PostgreSQL's classes of errors that mean "not this server now", and single ones. 25006: it is
+# PostgreSQL's errors that mean "not this server now": classes, and single codes. 25006: it is
 # read-only. 25P0x: the transaction was ended or is broken. 26000, 42P05: a pooler lent us another
-# session. 42501: the session acts as somebody without our rights, and the next one may not.
+# session. 42501: this session's role lacks our rights; the next session's may have them.
 LOST_CLASSES = ("08", "53", "57P", "58", "25P")
 LOST_STATES = ("25006", "26000", "42P05", "42501")
-# After these nobody knows whether the statement was committed.
+# After these it is not known whether the statement was committed.
 DOUBTFUL_CLASSES = ("08", "57P", "25P", "40003")
 
 SET = """
@@ -99,15 +99,15 @@ SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
 
 
 class NotFit(psycopg.OperationalError):
-    """The server answered, and cannot serve the engine now. Another one, or a later try, may."""
+    """The server answered but cannot serve the engine now. Another server or a later try may."""
 
 
 class ReadOnly(NotFit):
-    """The server takes no writes: a standby, or one that was made read-only."""
+    """The server takes no writes: it is a standby, or was made read-only."""
 
 
 def parameters_of(url: str) -> dict[str, str]:
-    """Return all of libpq's parameters for a connection URL, ours where it has none.
+    """Return all of libpq's parameters for a connection URL, with ours where it has none.
 
     :raises ValueError: it is no connection URL. The message does not repeat it.
     """
@@ -119,19 +119,19 @@ def parameters_of(url: str) -> dict[str, str]:
 
 
 def conninfo_of(url: str, **changed: str) -> str:
-    """Return libpq's form of a connection URL, with all that the engine adds to it."""
+    """Return a connection URL in libpq's form, with all that the engine adds to it."""
     return make_conninfo(**(parameters_of(url) | changed))
 
 
 def wanted_settings(conninfo: str, extra: Mapping[str, str]) -> dict[str, str]:
-    """Return what a session is set to; `options` of DATABASE_URL may choose the schema alone."""
+    """Return the settings of a session. `options` of DATABASE_URL may choose only the schema."""
     options = str(conninfo_to_dict(conninfo).get("options") or "")
     given = {"search_path"} if "search_path" in options else set()
     return {name: value for name, value in {**SESSION, **extra}.items() if name not in given}
 
 
 def startup_options(conninfo: str, wanted: Mapping[str, str]) -> str:
-    """Return libpq's `options`: those of DATABASE_URL, and ours, which win over any role's.
+    """Return libpq's `options`: those of DATABASE_URL and ours. Ours win over a role's settings.
 
     Not every server knows `transaction_timeout`, so it is set after the start. The limits for idle
     sessions cannot wait until then: a role's limit of a few milliseconds would end each session
@@ -147,7 +147,7 @@ def startup_options(conninfo: str, wanted: Mapping[str, str]) -> str:
 
 
 def takes_no_options(error: psycopg.Error) -> bool:
-    """Whether a pooler refused startup options; then the session is set afterwards alone."""
+    """Whether a pooler refused startup options. Then the settings are only set afterwards."""
     return "unsupported startup parameter" in str(error)
 
 
@@ -157,9 +157,9 @@ def set_parameters(wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
 
 
 def judge(row: Sequence[Any] | None, wanted: Mapping[str, str]) -> None:
-    """Refuse a session that is not as the engine needs it; `row` is what `READ_BACK` returned.
+    """Refuse a session that the engine cannot use. `row` is what `READ_BACK` returned.
 
-    :raises NotFit: what is wrong with it.
+    :raises NotFit: the session cannot be used; the message says why.
     """
     if row is None:
         raise NotFit("the server does not tell how the session is set")
@@ -183,9 +183,9 @@ def judge(row: Sequence[Any] | None, wanted: Mapping[str, str]) -> None:
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Whether an error means that this server, or this session, is not to be had now.
+    """Whether an error means that this server, or this session, cannot be used now.
 
-    Django's errors count by what caused them. Such a connection is thrown away.
+    Django's errors are judged by their cause. Such a connection is thrown away.
     """
     found = error if isinstance(error, psycopg.Error) else error.__cause__
     if not isinstance(found, psycopg.Error):
@@ -197,17 +197,17 @@ def is_connection_lost(error: BaseException) -> bool:
 
 
 def is_stale_plan(error: psycopg.Error) -> bool:
-    """Whether a prepared statement outlived a change of the schema; a new session has none."""
+    """Whether a prepared statement is older than the schema. A new session has no such plan."""
     return isinstance(error, errors.FeatureNotSupported) and "cached plan" in str(error)
 
 
 def as_lost(error: psycopg.Error) -> psycopg.OperationalError:
-    """Return the error as one of the kind that callers know for a server that is away."""
+    """Return the error as the class that callers know for a server that is away."""
     return error if isinstance(error, psycopg.OperationalError) else Lost(str(error), error)
 
 
 class Lost(psycopg.OperationalError):
-    """An error that psycopg files elsewhere and that means "not this server now"."""
+    """An error of another psycopg class that also means "not this server now"."""
 
     def __init__(self, text: str, error: psycopg.Error) -> None:
         super().__init__(text)
@@ -228,7 +228,7 @@ def answered_within(seconds: float) -> AbstractContextManager[None]:
 
 
 class _Deadline(AbstractContextManager[None]):
-    """A class, as every request enters one: a generator would cost three times as much."""
+    """Ends the waits. It is a class: a generator would cost each request three times as much."""
 
     __slots__ = ("_seconds", "_token")
 
@@ -244,7 +244,7 @@ class _Deadline(AbstractContextManager[None]):
 
 @contextmanager
 def without_end() -> Iterator[None]:
-    """Wait for PostgreSQL as long as it takes: a migration may rewrite a large table."""
+    """Wait for PostgreSQL without a limit: a migration may rewrite a large table."""
     token = LONGEST_WAIT.set(float("inf"))
     try:
         yield
@@ -253,6 +253,6 @@ def without_end() -> Iterator[None]:
 
 
 def remaining(seconds: float) -> float:
-    """Return `seconds`, or what the request's deadline leaves of them."""
+    """Return `seconds`, or what the request's deadline leaves of them if that is less."""
     deadline = DEADLINE.get()
     return seconds if deadline is None else max(0.0, min(seconds, deadline - time.monotonic()))

@@ -1,8 +1,8 @@
 """Sees whether the parts of this process move, and ends a process in which one stands still.
 
 A part is a loop or a thread. It calls `turned` each time it comes round, about once a second. The
-witness is a thread that counts its own looks, and compares no times. While a process is frozen, or
-its machine sleeps, the witness does not look either. So a jump of the clock counts against no part.
+witness is a thread that counts its own looks and compares no times. It does not look either while
+the process is frozen or its machine sleeps. So a jump of the clock counts against no part.
 A supervisor restarts the process that the witness ends.
 """
 
@@ -18,12 +18,12 @@ from django.conf import settings
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS: float = getattr(settings, "LOOK_SECONDS", 1.0)  # a setting of tests alone
+LOOK_SECONDS: float = getattr(settings, "LOOK_SECONDS", 1.0)  # only tests set it
 Excuses = Mapping[str, Callable[[], bool]]
 
-STILL_LOOKS = 30  # in which a part did not move: it is past help
+STILL_LOOKS = 30  # a part that has not moved in so many looks is past help
 EXIT_CODE = 70
-LAST_WORDS_SECONDS = 1.0  # writing to the log may hang as well
+LAST_WORDS_SECONDS = 1.0  # for the log: writing to it may hang as well
 
 
 class Witness:
@@ -35,15 +35,15 @@ class Witness:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def turned(self, part: str) -> None:
-        """Say that this part moves. From now on it has to, until it `rests`."""
+        """Note that this part moves. From now on it has to, until it `rests`."""
         self._turns[part] = next(self._number)
 
     def rests(self, part: str) -> None:
-        """Say that nothing is expected of this part until it turns again."""
+        """Note that this part need not move until it turns again."""
         self._turns.pop(part, None)
 
     def look(self) -> dict[str, int]:
-        """Return for each part in how many looks, this one included, it has not moved."""
+        """Return for each part the number of looks, with this one, since it last moved."""
         before = self._seen
         self._seen = {
             part: (turn, before[part][1] + 1 if before.get(part, (0,))[0] == turn else 0)
@@ -78,8 +78,8 @@ def watch(is_over: threading.Event, excuses: Excuses = MappingProxyType({})) -> 
 def past_help(witness: Witness, excuses: Excuses) -> str | None:
     """Look, and return a part that has stood still for too long without an excuse.
 
-    `excuses` say for a part whether it would stand still in a new process as well. A part with
-    an excuse gets its full time again, because what it waits for may come at any moment.
+    An excuse says whether its part would stand still in a new process as well. A part with an
+    excuse gets its full time again, because what it waits for may come at any moment.
     """
     for part, looks in witness.look().items():
         if looks < STILL_LOOKS:
@@ -99,7 +99,7 @@ def leave_within(seconds: float) -> None:
 
 
 def leave(why: str) -> None:
-    """End the process here and now, whatever its threads wait for."""
+    """End the process at once, whatever its threads wait for."""
     words = threading.Thread(
         target=logger.critical, args=["%s: this process ends", why], daemon=True
     )

@@ -1,4 +1,4 @@
-"""`python -m config.stack`: our servers and processes, started, watched and stopped.
+"""`python -m config.stack`: starts, watches and stops our servers and processes.
 
-Knows neither Django nor orders, because it starts what does.
+It knows neither Django nor orders, because it starts the processes that do.
 """

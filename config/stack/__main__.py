@@ -92,7 +92,7 @@ def demo() -> int:
         with Supervisor() as supervisor:
             return show_demo(supervisor, running, environment(data_directory()))
     if uses_embedded_postgres():
-        os.environ.update(HOST=LOOPBACK)  # it is for us alone, so that orders need no account
+        os.environ.update(HOST=LOOPBACK)  # only this machine reaches it: orders need no account
     with (
         temporary_data_directory() as data_dir,
         locked(data_dir) as lock,
@@ -149,13 +149,13 @@ def start_engine(
 
 
 def run_in_foreground(supervisor: Supervisor, command: list[str], found: dict[str, str]) -> int:
-    """Run a command to its end, pass our signals on to it, and return its exit code."""
+    """Run a command to its end, pass on our signals, and return its exit code."""
     child = command_in_foreground(command, found)
     supervisor.start(child)
     supervisor.watch(until=child)
     if supervisor.stop_signal is not None:
         was_typed = supervisor.stop_signal == signal.SIGINT and not child.own_session
-        child.stop_signal = 0 if was_typed else supervisor.stop_signal  # typed: it has it already
+        child.stop_signal = 0 if was_typed else supervisor.stop_signal  # a typed one reached it
         supervisor.stop([child])
     return child.exit_code()
 
@@ -174,7 +174,7 @@ def show_demo(supervisor: Supervisor, url: str, found: dict[str, str]) -> int:
 
 @contextmanager
 def announced(data_dir: Path, port: int) -> Iterator[None]:
-    """Let other commands find this stack; a file that outlives us names a dead process."""
+    """Let other commands find this stack. A file that outlives us names a dead process."""
     path = data_dir / "stack.json"
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps({"pid": os.getpid(), "port": port, "host": listen_host()}))
@@ -186,7 +186,7 @@ def announced(data_dir: Path, port: int) -> Iterator[None]:
 
 
 def running_url(data_dir: Path) -> str | None:
-    """Return the address of the stack that runs on a data folder, if one does and answers."""
+    """Return the address of the stack that runs on a data folder; None if none answers."""
     try:
         found = json.loads((data_dir / "stack.json").read_text())
         process_id, port, host = int(found["pid"]), int(found["port"]), str(found["host"])
@@ -207,14 +207,14 @@ def main(arguments: list[str]) -> int:
     runner.add_argument("--durable", action="store_true", help="with --temporary: keep fsync on")
     runner.add_argument("argv", nargs="+", metavar="COMMAND")
     chosen = parser.parse_args(arguments)
-    # A command that is run has settings of its own.
+    # `run` starts a command that has settings of its own.
     environment_or_end(for_engine=chosen.command not in ("run", "clean"))
     try:
         if chosen.command == "run":
             return run(chosen.argv, temporary=chosen.temporary, durable=chosen.durable)
         code: int = chosen.action()
     except (EmbeddedError, CannotStart, NotReadyError, NoEngineError, PortTakenError) as error:
-        if sentence := str(error):  # else it was said
+        if sentence := str(error):  # an empty one was said before
             say(sentence)
         return WRONG
     except WrongSettings as error:
@@ -224,7 +224,7 @@ def main(arguments: list[str]) -> int:
             raise
         say(fault)
         return WRONG
-    except StopRequestedError:  # by Ctrl-C in the start, which is as good as later
+    except StopRequestedError:  # Ctrl-C during the start is no fault either
         return 128 + signal.SIGINT if chosen.command == "run" else 0
     return code
 

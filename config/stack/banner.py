@@ -1,4 +1,4 @@
-"""What to try on an engine that is ready: lines that work as they stand."""
+"""What a person can try on an engine that is ready: lines that work as they stand."""
 
 import http.client
 from http import HTTPStatus
@@ -38,16 +38,16 @@ Others can reach it: {where}.
 IN_CLEAR = """\
 Passwords and keys travel in clear text: let a proxy speak TLS before it, and set HTTPS=true.
 """
-BY_TLS = "x-forwarded-proto: https"  # what a proxy would say, which is believed of this machine
+BY_TLS = "x-forwarded-proto: https"  # as from a proxy; the engine believes it from this machine
 
 
 def banner(url: str, login: str, kept: str = "", where: str = "") -> str:
-    """Return what to show of an engine at this address.
+    """Return the text that a person sees when an engine is ready at this address.
 
-    `login`: what opens its admin. `kept`: where its orders lie, if that is a folder of ours.
-    `where`: at which address others reach it, if they do.
+    `login`: the login for its admin. `kept`: where its orders lie, if that is a folder of ours.
+    `where`: the address at which other machines reach it, if they do.
     """
-    # An empty, anonymous order is refused, in a way that tells; so is a page in clear.
+    # How an empty, anonymous order is refused shows what is needed; so does a page in clear.
     needs_key = _answer_to("POST", f"{url}/api/orders/execute") == HTTPStatus.UNAUTHORIZED
     needs_tls = _answer_to("GET", f"{url}/") == HTTPStatus.MOVED_PERMANENTLY
     headers = ["authorization: Bearer KEY"] * needs_key + [BY_TLS] * needs_tls
@@ -63,7 +63,7 @@ def banner(url: str, login: str, kept: str = "", where: str = "") -> str:
 
 
 def _reached(where: str, *, needs_key: bool, needs_tls: bool) -> str:
-    """Return who may do what on an engine that is not for this machine alone."""
+    """Return who may do what on an engine that other machines can reach."""
     found = read_environment()
     text = REACHED.format(
         where=where,
@@ -79,7 +79,7 @@ def _reached(where: str, *, needs_key: bool, needs_tls: bool) -> str:
 
 
 def python() -> str:
-    """Return what a person types in the project's folder for the Python of this engine."""
+    """Return the command for this engine's Python, to be typed in the project's folder."""
     return ".venv/bin/python" if Path(PROJECT, ".venv/bin/python").exists() else "python"
 
 

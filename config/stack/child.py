@@ -17,7 +17,7 @@ from config.stack.identity import OURSELVES, Identity
 
 PR_SET_PDEATHSIG = 1
 FATAL = re.compile(r"\b(FATAL|PANIC): ")
-LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec is no time to look for a library
+LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec it is too late to look for it
 
 
 @dataclass(eq=False)
@@ -25,9 +25,9 @@ class Child:
     """A command to be kept running.
 
     `layer`: children of a higher layer are stopped first. `orphan_signal`: what the kernel sends
-    when we are killed ourselves (Linux only). `log`: a file for its output, else ours is shared.
+    to it when we are killed (Linux only). `log`: a file for its output; without one it shares ours.
     `keeps`: file descriptors that it inherits. `is_group`: signals go to its children as well.
-    `reads_input`: it has our standard input, else none.
+    `reads_input`: it has our standard input; otherwise it has none.
     `own_session`: a Ctrl-C at the terminal reaches only us, and we pass it on in our order.
     """
 
@@ -47,7 +47,7 @@ class Child:
     reads_input: bool = False
     deaths: int = 0
     started_at: float = 0.0
-    _log_begins: int = 0  # where the log of this life begins, in bytes
+    _log_begins: int = 0  # in bytes: where the log of the present start begins
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -73,34 +73,34 @@ class Child:
 
     @property
     def process_id(self) -> int:
-        """Zero before the first start."""
+        """Its process id; zero before the first start."""
         return self._process.pid if self._process else 0
 
     def exit_code(self) -> int:
-        """As a shell has it: 128 + n for one that ended by signal n."""
+        """Its exit code as shells give it: 128 + n if signal n ended it."""
         code = self._process.returncode if self._process else None
         if code is None:
             return 0
         return 128 - code if code < 0 else code
 
     def ask_to_stop(self, number: int | None = None) -> None:
-        """Send the signal that means: finish what you do, and end."""
+        """Send the signal that asks it to finish its work and end."""
         if self.is_running():
             self._send(number or self.stop_signal, to_group=self.is_group)
 
     def kill(self) -> None:
-        """End it now, and whatever it started in its group."""
+        """End it at once, with all the processes of its group."""
         if self._process is None:
             return
         self._send(signal.SIGKILL, to_group=True)
         self._process.wait()
 
     def ending(self) -> str:
-        """Return how it ended, as a sentence's verb."""
+        """Return how it ended, as the verb of a sentence."""
         return how_ended(self._process.returncode or 0) if self._process else "ended"
 
     def last_words(self) -> str:
-        """What its log says last, and where to read more; PostgreSQL goes on after it said why."""
+        """Return the cause from its log's end: PostgreSQL writes more lines after the cause."""
         if self.log is None or not self.log.exists():
             return ""
         lines = self.log.read_bytes()[self._log_begins :].decode(errors="replace").split("\n")
@@ -124,16 +124,16 @@ class Child:
 
 
 def how_ended(code: int) -> str:
-    """Return what became of a process, by its code in `subprocess`: below zero is a signal."""
+    """Return how a process ended, by its code in `subprocess`: below zero is a signal."""
     if code == -signal.SIGKILL:
         return "was killed (SIGKILL), as the system does when memory runs out"
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended ({code})"
 
 
 def end_with_parent(number: int, first: Callable[[], None] | None = None) -> Callable[[], None]:
-    """Return what a forked child does before it becomes the command: tie its life to ours.
+    """Return what a forked child does before it becomes the command: it ties its life to ours.
 
-    `first` comes before, because a change of user or namespace loosens the tie.
+    `first` runs before that, because a change of user or namespace undoes the tie.
     """
     parent = os.getpid()
 
@@ -142,7 +142,7 @@ def end_with_parent(number: int, first: Callable[[], None] | None = None) -> Cal
             first()
         if sys.platform == "linux":
             LIBC.prctl(PR_SET_PDEATHSIG, number)
-            if os.getppid() != parent:  # it died before the tie was made
+            if os.getppid() != parent:  # the parent died before the tie was made
                 os._exit(1)
 
     return prepare

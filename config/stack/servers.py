@@ -15,7 +15,7 @@ from config.environment.variables import WARNED, read_environment
 from config.stack import postgres, redis
 from config.stack.supervisor import Supervisor
 
-READY_SECONDS = 60.0  # PostgreSQL may have a log to replay, Redis a file to read
+READY_SECONDS = 60.0  # PostgreSQL may have to replay a log, Redis to read a file
 
 
 def uses_embedded_postgres() -> bool:
@@ -33,7 +33,7 @@ def environment(data_dir: Path) -> dict[str, str]:
     found["ENGINE_DATA_DIR"] = str(data_dir)
     found["PYTHONUNBUFFERED"] = "1"
     found[WARNED] = "1"
-    # Our installation leaves compiling to the first import, so that one has to be kept.
+    # Our installation compiles nothing: the first import does, and has to keep the result.
     found.pop("PYTHONDONTWRITEBYTECODE", None)
     if uses_embedded_redis():
         found["REDIS_URL"] = redis_url(data_dir)
@@ -56,10 +56,10 @@ def has_demo_login(found: dict[str, str]) -> bool:
 
 
 def start_servers(supervisor: Supervisor, data_dir: Path, lock: int, *, durable: bool) -> None:
-    """Start the servers that the environment names no other for, and wait until they answer.
+    """Start our own server for each URL that the environment lacks, and wait for the answers.
 
-    :raises EmbeddedError: one cannot be started here.
-    :raises NotReadyError: one ended or took too long.
+    :raises EmbeddedError: a server cannot be started here.
+    :raises NotReadyError: a server ended or took too long.
     """
     if uses_embedded_redis():
         store = redis.redis(data_dir, durable=durable, lock=lock)

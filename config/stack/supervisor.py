@@ -1,7 +1,7 @@
-"""Start child processes, restart what dies, stop them in order, leave none behind.
+"""Starts child processes, restarts those that die, stops them in order and leaves none behind.
 
-Use it from the main thread only: the kernel ends our children when the *thread* that forked them
-ends, and Python runs signal handlers nowhere else.
+Use it from the main thread only. The kernel ends our children when the *thread* that forked them
+ends, and Python runs signal handlers only in the main thread.
 """
 
 import select
@@ -21,7 +21,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between a death and the new st
 
 
 class StopRequestedError(Exception):
-    """Somebody asked us to stop while we waited for something; not a fault."""
+    """We were asked to stop while we waited for something. This is no fault."""
 
 
 class NotReadyError(Exception):
@@ -29,10 +29,10 @@ class NotReadyError(Exception):
 
 
 class Supervisor:
-    """A family of processes: what is started in it ends with it, however it ends.
+    """A family of processes: a process that is started in it ends with it, however it ends.
 
-    As a context manager it takes SIGINT, SIGTERM and SIGHUP, and on the way out stops everything,
-    highest layer first. A second Ctrl-C ends the patience.
+    It is a context manager that takes SIGINT, SIGTERM and SIGHUP. At its end it stops everything,
+    the highest layer first. A second Ctrl-C stops it at once.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Supervisor:
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         signal.set_wakeup_fd(self._wake_in.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # a death shall wake us, no more
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # a death only has to wake us
         for (
             number
         ) in STOP_SIGNALS:  # explicitly: a shell starts background jobs with SIGINT ignored
@@ -75,9 +75,9 @@ class Supervisor:
         child.start()
 
     def wait_until(self, is_ready: Callable[[], bool], child: Child, seconds: float) -> None:
-        """Wait for a child that was just started, restarting nothing.
+        """Wait for a child that was just started. Restart nothing meanwhile.
 
-        :raises NotReadyError: it, or another one, died; or it was not ready in time.
+        :raises NotReadyError: a child died, or this one was not ready in time.
         :raises StopRequestedError: we were asked to stop meanwhile.
         """
         deadline = time.monotonic() + seconds
@@ -89,7 +89,7 @@ class Supervisor:
             self.pause(0.01)
 
     def watch(self, until: Child | None = None) -> None:
-        """Restart what dies, until we are asked to stop or the child `until` has ended."""
+        """Restart each child that dies, until we are asked to stop or `until` has ended."""
         with suppress(StopRequestedError):
             while until is None or until.is_running():
                 for child in self._children:
@@ -98,7 +98,7 @@ class Supervisor:
                 self.pause(0.5)
 
     def pause(self, seconds: float) -> None:
-        """Sleep, or less when a child ends.
+        """Sleep, but wake up when a child ends.
 
         :raises StopRequestedError: we were asked to stop.
         """
@@ -123,7 +123,7 @@ class Supervisor:
         self.stop(self._children)
 
     def stop(self, children: Iterable[Child]) -> None:
-        """Stop these children, highest layer first, each within its grace."""
+        """Stop these children, the highest layer first, each within its grace."""
         remaining = list(children)
         for layer in sorted({child.layer for child in remaining}, reverse=True):
             self._stop_together([child for child in remaining if child.layer == layer])
@@ -152,7 +152,7 @@ class Supervisor:
             say(f"{child.name} {child.ending()}, starting it again. {child.last_words()}")
         if now >= self._restart_at[child]:
             del self._restart_at[child]
-            child.kill()  # what its group left behind
+            child.kill()  # ends what is left of its group
             child.start()
 
     def _sleep(self, seconds: float) -> None:
@@ -164,6 +164,6 @@ class Supervisor:
         self._signals.append((time.monotonic(), number))
 
     def _is_impatient(self) -> bool:
-        """Whether Ctrl-C came twice; two at once are one, seen by make and by us."""
+        """Whether Ctrl-C came twice. Two at the same moment are one: make and we both get it."""
         interrupts = [at for at, number in self._signals if number == signal.SIGINT]
         return len(interrupts) > 1 and interrupts[-1] - interrupts[0] > 1

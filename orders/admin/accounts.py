@@ -1,4 +1,4 @@
-"""Accounts, which stay for as long as there are orders of theirs."""
+"""Accounts. An account stays as long as it has orders."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ admin.site.unregister(User)
 @admin.register(User)
 class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # not generic at run time
     def get_deleted_objects(self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest) -> Any:
-        """Say that an account has orders; Django would read them all, and name each."""
+        """Say that an account has orders. Django would read them all and name each."""
         kept = [user for user in objs if Order.objects.filter(owner=user).exists()]
         if not kept:
             return super().get_deleted_objects(objs, request)
@@ -30,7 +30,7 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # not generic at run t
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Write what was changed; a new password, too, comes through here."""
+        """Write to the log what was changed. A new password comes through here, too."""
         tell_of_change(request, obj, fields_in(message))
         return super().log_change(request, obj, message)
 
@@ -46,7 +46,7 @@ def tell_of_change(request: HttpRequest, account: Any, changed: str) -> None:
 
 
 def fields_in(message: Any) -> str:
-    """Return the names of fields in what Django says of a change."""
+    """Return the names of the fields in Django's message about a change."""
     if isinstance(message, str):
         return message
     return ", ".join(

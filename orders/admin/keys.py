@@ -1,4 +1,4 @@
-"""API keys for operators: a new one is shown once, an old one is revoked and never changed."""
+"""API keys for operators. A new key is shown once. An old key is revoked, never changed."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run 
         }
 
     def clean_addresses(self) -> list[str]:
-        """:raises ValidationError: one is no address."""
+        """:raises ValidationError: an entry is no address."""
         try:
             found = [str(read_network(one)) for one in self.cleaned_data["addresses"].split()]
         except ValueError as error:
@@ -50,7 +50,7 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run 
         return found
 
     def clean(self) -> dict[str, Any]:
-        """:raises ValidationError: the key would be for nothing."""
+        """:raises ValidationError: the key would have no scope."""
         found: dict[str, Any] = super().clean() or {}
         if not (found.get("may_read") or found.get("may_trade")):
             raise forms.ValidationError("A key may read, trade, or both.", "required")
@@ -79,7 +79,7 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
         return request.user.has_perm("orders.change_apikey")
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        """Make the key; its secret goes into the answer to this request, and nowhere else."""
+        """Make the key. Its secret goes only into the answer to this request."""
         given = form.cleaned_data
         wish = Wish(obj.name, tuple(scopes_of(obj)), given["addresses"], obj.expires_at)
         try:
@@ -91,10 +91,10 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
         obj.pk, obj.prefix, obj.expires_at = key.pk, key.prefix, key.expires_at
 
     def save_related(self, *_: Any) -> None:
-        """There is nothing related; the key may not even be there."""
+        """Do nothing: there is nothing related, and perhaps no key."""
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Whoever makes a key has written that already."""
+        """Do nothing: `make_key` has written it already."""
 
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
@@ -113,7 +113,7 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        """Revoke the chosen keys; open sockets are closed within seconds."""
+        """Revoke the chosen keys. Their open sockets are closed within seconds."""
         revoked = revoke_keys(queryset, Doer(request.user.pk, request))
         self.message_user(request, f"{len(revoked)} keys were revoked.", messages.SUCCESS)
 

@@ -1,4 +1,4 @@
-"""Orders for operators: everything to see, nothing to edit, and two deeds through their doors."""
+"""Orders for operators: they see everything, edit nothing, and can retry or cancel an order."""
 
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -42,12 +42,12 @@ from orders.representation import executed_price, headline
 from routing.admin import ReadOnlyAdmin
 
 FLAG = mark_safe(' <strong class="flagged">look at this</strong>')
-MOST_AT_ONCE = 500  # orders that one click cancels or wakes a worker for
+MOST_AT_ONCE = 500  # orders that one click may cancel or wake a worker for
 FORMATS = {"csv": export.csv_export, "json": export.json_export}
 
 
 class OrderList(BoundedReach):
-    """The list, with the calendar that leads through its days."""
+    """The list, with the calendar of its days."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -64,7 +64,7 @@ class OrderAdmin(ReadOnlyAdmin):
         *(TypeFilter, AttemptsFilter, FailureFilter, LeaseFilter),
     )
     date_hierarchy = "created_at"
-    search_fields = ("id",)  # makes the box appear; `get_search_results` does the search
+    search_fields = ("id",)  # shows the search box; `get_search_results` does the search
     search_help_text = "A whole order id, transaction signature or client order id"
     actions = ("retry_now", "cancel", "export_as_csv", "export_as_json")
     fields = ()
@@ -78,7 +78,7 @@ class OrderAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        # Two indexes together find what is open. Deeds are no part of a transaction.
+        # Open orders are found by two indexes together. Actions run in no transaction.
         is_open = request.GET.get("status") in (OPEN, *ACTIVE) or "lease" in request.GET
         with nullcontext() if is_open or request.method == "POST" else in_index_order():
             return super().changelist_view(request, {"title": "Orders", **(extra_context or {})})
@@ -103,13 +103,13 @@ class OrderAdmin(ReadOnlyAdmin):
         ]
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Whether this person may start the deeds, which change orders though no form does."""
+        """Whether this person may use the actions. They change orders, though no form does."""
         return request.user.has_perm("orders.change_order")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Order], search_term: str
     ) -> tuple[QuerySet[Order], bool]:
-        """Find whole names, each by its own index; Django's search would read every row."""
+        """Find whole names, each by its own index. Django's search would read every row."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -119,7 +119,7 @@ class OrderAdmin(ReadOnlyAdmin):
             found.add(UUID(term))
         return queryset.filter(pk__in=found), False
 
-    # Deeds
+    # Actions
 
     @admin.action(description="Retry now", permissions=["operate"])
     def retry_now(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
@@ -129,7 +129,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Cancel", permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
-        """Cancel the chosen orders; those that were submitted or have ended are named."""
+        """Cancel the chosen orders. Name those that were submitted or have ended."""
         for order in self._chosen(request, queryset):
             self._cancel(request, order)
 
@@ -140,7 +140,7 @@ class OrderAdmin(ReadOnlyAdmin):
         return self._do(request, object_id, self._cancel)
 
     def _do(self, request: HttpRequest, object_id: str, deed: Any) -> HttpResponse:
-        """Do it to one order, and go back to its page."""
+        """Do the action for one order, and go back to its page."""
         if not self.has_operate_permission(request):
             raise PermissionDenied
         order = self.get_object(request, unquote(object_id))
@@ -152,8 +152,8 @@ class OrderAdmin(ReadOnlyAdmin):
     def _chosen(self, request: HttpRequest, queryset: QuerySet[Order]) -> list[Order]:
         """Return the orders that a person ticked, or all that the filters show.
 
-        Ticked ones are read without the filters: an order that has moved on since the page was
-        made would otherwise be left out without a word.
+        Ticked orders are read without the filters. Otherwise an order that has moved on since the
+        page was made would be left out silently.
         """
         if request.POST.get("select_across", "0") == "0":
             ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
@@ -198,7 +198,7 @@ class OrderAdmin(ReadOnlyAdmin):
         return self._export(request, queryset, "json")
 
     def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        """Send all that the filters in the URL show."""
+        """Send all orders that the filters in the URL show."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         if form not in FORMATS:

@@ -1,4 +1,4 @@
-"""The signed transactions of all orders, each with what became of it."""
+"""The signed transactions of all orders, each with its outcome."""
 
 from contextlib import suppress
 from typing import Any
@@ -19,14 +19,14 @@ from routing.admin import ReadOnlyAdmin
 
 
 class TransactionList(BoundedReach):
-    reach_field = "order_id"  # ids of orders are in order of time
+    reach_field = "order_id"  # orders' ids are in order of time
 
 
 @admin.register(TransactionBySignature)
 class TransactionAdmin(ReadOnlyAdmin):
     list_display = (*("signature", "state", "created", "took", "order_link", "attempt"),)
     list_filter = (OutcomeFilter,)
-    search_fields = ("signature",)  # makes the box appear; `get_search_results` does the search
+    search_fields = ("signature",)  # shows the search box; `get_search_results` does the search
     search_help_text = "A whole signature or order id"
     fields = (
         *("signature", "order_link", "attempt", "created_at", "state", "settled_at", "took"),

@@ -1,5 +1,5 @@
-"""What the pages of operators are made of; `orders/admin` registers those that list rows.
+"""The parts of the operators' pages. `orders/admin` registers the pages that list rows.
 
-Not in orders/admin: Django imports the site before, and registrations that were made meanwhile
-would be lost.
+They do not stand in orders/admin. Django imports the site first, and registrations that were made
+during that import would be lost.
 """

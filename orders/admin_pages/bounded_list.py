@@ -1,8 +1,8 @@
 """Lists whose queries read a bounded number of rows, however many the table has.
 
-Most filters have no index, as each one would slow down every order. Such a filter looks through
-the newest rows only, `REACH` of them, and the page says so. Filters that have an index are applied
-first, so that a range of time or "failed" reaches as far back as need be.
+Most filters have no index, because each index would slow down every order. Such a filter looks
+through only the newest rows, `REACH` of them, and the page says so. Filters with an index are
+applied first. So a range of time, or "failed", reaches back as far as it needs to.
 """
 
 from typing import Any
@@ -13,19 +13,19 @@ from django.http import HttpRequest
 from routing.admin import InIndexOrder
 
 REACH = 100_000  # rows
-REACH_APART = 20_000  # rows of an index that has few of them, which lie apart: each is a page read
+REACH_APART = 20_000  # rows of a sparse index: they lie apart, and each costs a page
 
 
 class BoundedReach(InIndexOrder):
-    """A list in the order of `reach_field`, newest first, and no further back than `floor`."""
+    """A list in the order of `reach_field`, newest first. It reaches back to `floor` at most."""
 
     reach_field = "created_at"
     floor: Any = None
-    """The value of `reach_field` where looking stopped; None: nothing is left out."""
+    """The value of `reach_field` at which looking stopped; None if nothing is left out."""
     matching: QuerySet[Any]
-    """All that the filters show, what is out of reach too."""
+    """All rows that the filters show, with those out of reach."""
     along: QuerySet[Any]
-    """A part of the index that has all of `matching`, for those who read it in pieces."""
+    """A part of the index that has all of `matching`, for reading it in pieces."""
 
     @property
     def reach(self) -> int:
@@ -38,14 +38,14 @@ class BoundedReach(InIndexOrder):
 
     def get_filters(self, request: HttpRequest) -> Any:
         found = super().get_filters(request)
-        # What the URL asks for besides the filters: the days of the date hierarchy, mostly.
+        # What the URL asks for besides the filters; mostly days of the date hierarchy.
         lookups: Any = found[2]
         self._lookups = {name: values[-1] for name, values in lookups.items()}
         return found
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         self.matching = super().get_queryset(request, exclude_parameters)
-        if self.query or self._reads_an_index():  # what is searched for is found by an index
+        if self.query or self._reads_an_index():  # an index finds what is searched for
             self.along = self.matching
             return self.matching
         self.along = self._narrowed_by_index(request)

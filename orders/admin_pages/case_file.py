@@ -1,4 +1,4 @@
-"""One order as a case file: what was asked, decided and done, and how long each step took."""
+"""One order as a case file: the request, the decisions, the steps, and how long each took."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from routing.stored_decision import StoredDecision, StoredQuote
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One event, `since` the one before it and `offset` from the first."""
+    """One event: `since` the event before it, and `offset` from the first one."""
 
     event: OrderEvent
     since: str
@@ -38,12 +38,12 @@ class QuoteLine:
     amount_in: str
     amount_out: str
     behind_bps: str
-    """How much worse than the winner's, net of fees; empty for the winner."""
+    """How much worse the quote is than the winner's, net of fees; empty for the winner."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionInWords:
-    """A stored decision, as people read it."""
+    """A stored decision in words for people."""
 
     attempt: int
     at: datetime
@@ -53,13 +53,13 @@ class DecisionInWords:
     bound: str
     quotes: tuple[QuoteLine, ...]
     dropped: tuple[tuple[str, str, str], ...]
-    """Venue, code and reason of each that took no part."""
+    """Venue, code and reason of each venue that took no part."""
     steps: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """What was executed, against the bound and against the quote it was built on."""
+    """What was executed, compared with the bound and with the quote behind it."""
 
     text: str
     price: str
@@ -74,7 +74,7 @@ class CaseFile:
     headline: str
     asked: str
     limits: str
-    """What the order asks of its route; empty if nothing."""
+    """The limits that the order sets to its route; empty if it sets none."""
     bound: str
     venue: str
     took: str
@@ -86,7 +86,7 @@ class CaseFile:
     is_final: bool
     is_cancellable: bool
     lost: int
-    """Leases lost in a row, right now."""
+    """How many leases in a row were lost, up to now."""
 
 
 def case_file(order: Order) -> CaseFile:
@@ -124,7 +124,7 @@ def asked_amount(order: Order) -> str:
 
 
 def bound_text(order: Order) -> str:
-    """Return the worst fill the order accepts; empty before its first quote."""
+    """Return the worst fill that the order accepts; empty before its first quote."""
     token_in, token_out = tokens_of(order)
     if order.min_out is not None:
         return f"at least {decimal(token_out, order.min_out)} {token_out.symbol}"
@@ -180,14 +180,14 @@ def _quote_line(order: Order, quote: StoredQuote, best: StoredQuote | None) -> Q
 
 
 def _behind(order: Order, quote: StoredQuote, best: StoredQuote) -> str:
-    """Return in bps of the winner's amount how much less this one gives, or more it takes."""
+    """Return how much worse this quote is than the winner, in bps of the winner's amount."""
     best_amount = Decimal(_compared(order, best))
     behind = abs(best_amount - Decimal(_compared(order, quote))) / best_amount * 10_000
     return f"{behind:.2f}"
 
 
 def _compared(order: Order, quote: StoredQuote) -> str:
-    """Return the amount that venues compete for."""
+    """Return the amount by which the venues compete."""
     return quote.amount_out if order.amount_in is not None else quote.amount_in
 
 
@@ -237,7 +237,7 @@ def _against_bound(order: Order, paid: int, got: int) -> tuple[bool, str]:
 
 
 def _against_quote(order: Order, quote: StoredQuote) -> str:
-    """Return how the fill differs from the quote it was built on, in words."""
+    """Return in words how the fill differs from the quote behind it."""
     token_in, token_out = tokens_of(order)
     if order.amount_in is not None:
         token, filled, gain = token_out, order.filled_out, 1

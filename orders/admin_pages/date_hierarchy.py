@@ -1,7 +1,7 @@
-"""The years, months and days on which there are orders, to choose from.
+"""The years, months and days that have orders, to choose from.
 
-Django's own date hierarchy reads every order to find them. This looks each day up in the index:
-at most 31 looks, and two for the first and the last order.
+Django's own date hierarchy reads every order to find them. This one looks each day up in the index:
+at most 31 days, and the first and the last order.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Calendar:
 
 
 def calendar(changelist: Any) -> Calendar | None:
-    """Return what the page offers: the days of a month, the months of a year, or the years."""
+    """Return the page's choices: the days of a month, the months of a year, or the years."""
     edges = _edges()
     if edges is None:
         return None
@@ -89,7 +89,7 @@ def _edges() -> tuple[datetime, datetime] | None:
 
 
 def _with_orders(begins: list[date]) -> list[date]:
-    """Return those spans, each from one date to the next, in which there are orders."""
+    """Return the spans that have orders. A span goes from one date to the next."""
     times = [make_aware(datetime(day.year, day.month, day.day)) for day in begins]
     with connection.cursor() as cursor:
         cursor.execute(SPANS_WITH_ORDERS, [times[:-1], times[1:]])
@@ -98,7 +98,7 @@ def _with_orders(begins: list[date]) -> list[date]:
 
 def _chosen(changelist: Any, part: str) -> int | None:
     value = changelist.params.get(f"created_at__{part}")
-    return int(value) if value else None  # the list has refused what is no number
+    return int(value) if value else None  # the list has refused a text that is no number
 
 
 def _link(changelist: Any, *parts: int) -> str:

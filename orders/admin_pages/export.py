@@ -1,8 +1,8 @@
 """Exports of orders as CSV or JSON, sent while they are read.
 
-The orders are read in pieces of the list's own index, each by statements of its own: memory holds
-one piece, no connection is kept while a slow client takes its time, and no transaction stays open.
-The answer is an asynchronous iterator, as Django's ASGI handler would first read all of any other.
+The orders are read in pieces along the list's own index, each piece by statements of its own. So
+memory holds one piece, a slow client keeps no connection, and no transaction stays open. The answer
+is an asynchronous iterator: Django's ASGI handler would first read all of a synchronous one.
 """
 
 import csv
@@ -33,15 +33,15 @@ COLUMNS = (
 
 
 def csv_export(orders: QuerySet[Order], along: QuerySet[Order]) -> StreamingHttpResponse:
-    """Return all these orders as a table with a head, for spreadsheets.
+    """Return these orders as a table with a head, for spreadsheets.
 
-    `along` has all of them and can be read by an index; it says how far each piece goes.
+    `along` has all of them and can be read by an index. It decides where each piece ends.
     """
     return _download(_lines(orders, along), "text/csv; charset=utf-8", "orders.csv")
 
 
 def json_export(orders: QuerySet[Order], along: QuerySet[Order]) -> StreamingHttpResponse:
-    """Return all these orders as one JSON array, an order a line; `along` as above."""
+    """Return these orders as one JSON array, an order a line; `along` as in `csv_export`."""
     return _download(_array(orders, along), "application/json", "orders.json")
 
 
@@ -80,7 +80,7 @@ def _as_lines(rows: Iterable[Iterable[object]]) -> str:
 
 
 def row_of(order: Order) -> dict[str, Any]:
-    """Return what the API says of an order, and what is for operators alone."""
+    """Return the order as the API shows it, with what only operators see."""
     return order_as_json(order) | {
         "owner": order.owner.get_username() if order.owner else None,
         "clientOrderId": order.client_order_id,
@@ -89,7 +89,7 @@ def row_of(order: Order) -> dict[str, Any]:
 
 
 def cell(value: object) -> object:
-    """Return a value as a spreadsheet may have it: text that it would run begins with a quote."""
+    """Return a value that a spreadsheet does not run: such a text begins with a quote here."""
     if isinstance(value, list):
         return ",".join(value)
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
@@ -102,7 +102,7 @@ async def pieces(
 ) -> AsyncIterator[str]:
     """Yield the orders as text, newest first, some at a time.
 
-    They are read and written in a thread: the loop takes orders meanwhile.
+    They are read and written in a thread, so the loop can take new orders meanwhile.
     """
     until: datetime | None = None
     while True:
@@ -126,10 +126,10 @@ def _write_piece(
 def _read_piece(
     orders: QuerySet[Order], along: QuerySet[Order], until: datetime | None
 ) -> tuple[list[Order], datetime | None]:
-    """Return which of the next PIECE orders are asked for, and where the following piece begins.
+    """Return the wanted orders among the next PIECE, and where the following piece begins.
 
-    A piece ends at a time, not at an order, so that orders of one moment stay together. It is
-    measured before the other filters apply, so that one which few orders pass makes no long
+    A piece ends at a time and not at an order, so orders of one moment stay together. It is
+    measured before the other filters apply. So a filter that few orders pass makes no long
     statement.
     """
     if until is not None:
@@ -141,4 +141,4 @@ def _read_piece(
             orders = orders.filter(created_at__gte=begin)
         return list(orders.order_by("-created_at", "-id").select_related("owner")), begin
     finally:
-        close_old_connections()  # as at the end of a request: back to the pool
+        close_old_connections()  # to the pool, as at the end of a request

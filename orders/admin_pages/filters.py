@@ -1,6 +1,6 @@
-"""The filters of the lists. Their choices are known: Django's own would look for them in all rows.
+"""The filters of the lists. Their choices are known; Django would look for them in all rows.
 
-A filter that `reads_an_index` finds its orders wherever they are; the others look through the
+A filter that `reads_an_index` finds its orders wherever they are. The others look through the
 newest orders (`orders/admin_pages/bounded_list.py`).
 """
 
@@ -26,11 +26,11 @@ OPEN = "open"
 
 
 class ChoiceFilter(admin.SimpleListFilter):
-    """Filters by a column whose values are known; an unknown one is refused."""
+    """Filters by a column whose values are known. An unknown value is refused."""
 
     choice_labels: Mapping[str, str]
     indexed: ClassVar[frozenset[str]] = frozenset()
-    """The values for which `condition` can be answered by an index."""
+    """The values whose `condition` an index can answer."""
 
     def condition(self, value: str) -> Q:
         return Q(**{str(self.parameter_name): value})
@@ -52,7 +52,7 @@ class ChoiceFilter(admin.SimpleListFilter):
 
 
 class StatusFilter(ChoiceFilter):
-    """By status. What is open, or has failed, has an index of its own, named by the conditions."""
+    """By status. Open and failed orders have indexes of their own, which the conditions name."""
 
     title = parameter_name = "status"
     choice_labels = {OPEN: "open (not ended)"} | {s.value: s.value for s in Status}
@@ -80,7 +80,7 @@ class MarketFilter(ChoiceFilter):
     title = parameter_name = "market"
 
     @property
-    def choice_labels(self) -> Mapping[str, str]:  # type: ignore[override]  # they grow
+    def choice_labels(self) -> Mapping[str, str]:  # type: ignore[override]  # markets are added
         return {market.name: market.name for market in registry().markets}
 
     def condition(self, value: str) -> Q:
@@ -132,7 +132,7 @@ class AttentionFilter(ChoiceFilter):
 
 
 class LeaseFilter(ChoiceFilter):
-    """What a lost worker carried, and nobody has taken up yet."""
+    """Orders that a lost worker carried, and that no worker has taken up yet."""
 
     title = parameter_name = "lease"
     choice_labels = {"expired": "expired", "held": "held"}
@@ -154,7 +154,7 @@ class OutcomeFilter(ChoiceFilter):
 
 
 class CreatedFilter(admin.ListFilter):
-    """By when the order came: since a while ago, or between two times."""
+    """By the time at which the order came: since a while ago, or between two times."""
 
     title = parameter_name = "created"
     template = "admin/orders/order/created_filter.html"
@@ -182,7 +182,7 @@ class CreatedFilter(admin.ListFilter):
         return ["created", "created_from", "created_until"]
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        """Yield the choice of any time, with what the template's form needs, and the spans."""
+        """Yield the choice "any time" with the values of the template's form, then the spans."""
         chosen = self.used_parameters.get("created")
         names = self.expected_parameters()
         others = [
@@ -215,7 +215,7 @@ class CreatedFilter(admin.ListFilter):
         return queryset
 
     def _time(self, name: str) -> datetime | None:
-        """:raises IncorrectLookupParameters: it is no time. Times without a zone are UTC."""
+        """:raises IncorrectLookupParameters: it is no time. A time without a zone is UTC."""
         text = str(self.used_parameters.get(name, ""))
         if not text:
             return None

@@ -1,6 +1,6 @@
 """The figures of the start page: what an operator wants to know first.
 
-Every query reads an index, and no more than `MOST_READ` rows of it, however many orders there are.
+Every query reads an index, and at most `MOST_READ` rows of it, however many orders there are.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from orders.monitoring.health import ALIVE_SECONDS, IS_HEARD
 MOST_READ = 50_000  # orders
 
 # One reading of the newest orders serves all figures about the last hour. A claim, a retry and
-# the end of an order each raise its lease's token by one, so an order that one worker carried at
-# a time ends with twice its attempts; a higher one was taken up again by another worker.
+# the end of an order each raise its lease's token by one. So an order that one worker carried at
+# a time ends with twice its attempts. A higher token means that another worker took it up again.
 LAST_HOUR = """
 WITH clock AS MATERIALIZED (SELECT statement_timestamp() AS at),
 recent AS MATERIALIZED (
@@ -69,7 +69,7 @@ QUERIES = (LAST_HOUR, BEGUN, WAITING, NEEDING_ATTENTION, ALIVE)
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One figure; `tone` is "good", "bad" or "" where it is neither."""
+    """One figure. `tone` is "good", "bad", or "" if it is neither."""
 
     label: str
     figure: str
@@ -84,7 +84,7 @@ class Overview:
     is_partial: bool
     """Whether the last hour had more orders than were read."""
     span: str
-    """How far back the figures about the last hour look."""
+    """The time that the figures about the last hour cover."""
 
 
 def overview() -> Overview:
@@ -104,7 +104,7 @@ def overview() -> Overview:
 
 
 def read() -> dict[str, Any]:
-    """Return the columns of all queries by their names."""
+    """Return all queries' columns by name."""
     found: dict[str, Any] = {}
     with in_index_order(), connection.cursor() as cursor:
         for query in QUERIES:
@@ -129,7 +129,7 @@ def _success(found: dict[str, Any]) -> Tile:
         return Tile("Success rate", "-", "nothing ended in the last hour", url)
     rate = 100 * confirmed / ended
     tone = "good" if rate >= 99 else "bad" if rate < 95 else ""
-    # Rounded down: 99.99 % is not all of them.
+    # Rounded down: 99.99 % does not mean all of them.
     return Tile("Success rate", f"{int(rate * 10) / 10:g} %", note, url, tone)
 
 
@@ -176,5 +176,5 @@ def orders(**filters: str) -> str:
 
 
 def counted(count: int) -> str:
-    """Return a count that stopped at `MOST_READ` as what it is."""
+    """Return a count as text; one that stopped at `MOST_READ` says so."""
     return f"{count:,}+" if count >= MOST_READ else f"{count:,}"

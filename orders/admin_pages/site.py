@@ -22,7 +22,7 @@ class EngineAdminSite(admin.AdminSite):
     site_header = site_title = "Order execution engine"
     site_url = "/"
     index_title = "Overview"
-    enable_nav_sidebar = False  # the lists need its room, and the start page names them all
+    enable_nav_sidebar = False  # the lists need its room, and the start page links to them all
     index_template = "admin/overview.html"
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
@@ -32,7 +32,7 @@ class EngineAdminSite(admin.AdminSite):
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         return super().admin_view(_readable(view), cacheable)
 
-    # There is one door for everybody: its limits, and the second factor behind it.
+    # All log in by the same page: it has the limits, and asks for the second factor.
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -53,9 +53,9 @@ class EngineAdminSite(admin.AdminSite):
         return super().index(request, {"overview": figures, **(extra_context or {})})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """Add the venues, which are code and no model, to the lists of `routing`."""
+        """Add the venues to the lists of `routing`: they are code and have no model."""
         apps = super().get_app_list(request, app_label)
-        apps.sort(key=lambda app: app["app_label"] == "auth")  # what the engine is for comes first
+        apps.sort(key=lambda app: app["app_label"] == "auth")  # accounts come last
         for app in apps:
             if app["app_label"] == "routing" and may_see_orders(request):
                 app["models"].append(
@@ -83,7 +83,7 @@ def may_see_orders(request: HttpRequest) -> bool:
 
 
 def _readable(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a view refuse what the database cannot hold: a NUL, a year of eleven digits."""
+    """Have a view refuse values that the database cannot hold: a NUL, a year of eleven digits."""
 
     @wraps(view)
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The venues' page: each venue of `routing/venues`, and how its orders of the last day went."""
+"""The venues' page: each venue of `routing/venues`, and the last day's orders of each."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +12,7 @@ from orders.api.pagination import in_index_order
 from routing.registry import registry
 from routing.venues import SIMULATED_VENUES
 
-# No more than MOST_READ of the newest orders, by the index that the list of orders uses.
+# At most MOST_READ of the newest orders, by the index that the list of orders uses.
 LAST_DAY = """
 WITH clock AS MATERIALIZED (SELECT statement_timestamp() AS at),
 recent AS MATERIALIZED (

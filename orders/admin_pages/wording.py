@@ -1,4 +1,4 @@
-"""How the pages of the admin say things."""
+"""How the admin's pages say things."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -60,12 +60,12 @@ def duration(span: timedelta) -> str:
 
 
 def label_of(venue: str | None) -> str:
-    """Return a venue's name as people write it."""
+    """Return a venue's name in the form that people write."""
     return LABELS.get(venue, venue) if venue else "-"
 
 
 def limits_text(order: Order) -> str:
-    """Return what the order asks of its route; empty if nothing."""
+    """Return the limits that an order sets to its route; empty if it sets none."""
     asked = Constraints.from_json(order.constraints or {})
     impact = asked.max_price_impact_bps
     found = (

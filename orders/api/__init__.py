@@ -1,4 +1,4 @@
 """The REST API, and the pages that show it.
 
-May import the engine, access and monitoring; sockets and the admin speak its words.
+This package may import the engine, access and monitoring. Sockets and the admin use its names.
 """

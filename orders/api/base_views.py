@@ -1,4 +1,4 @@
-"""DRF views whose errors are problem details, and one kind whose handlers are coroutines."""
+"""DRF views whose errors are problem details, and one class whose handlers are coroutines."""
 
 import inspect
 from typing import Any
@@ -23,28 +23,28 @@ from orders.api.problems import CONTENT_TYPE, TOO_MANY_READS, TooManyRequests
 from orders.events import timestamp
 
 KEY_ENDS = "API-Key-Expires"
-"""In each answer to a key that expires soon."""
+"""A header in each answer to a key that expires soon."""
 ANSWER_SECONDS = 2.0
-"""What PostgreSQL has of a request's time, in all. The rest of the 2.5 s is ours."""
+"""PostgreSQL's part of a request's time, in all. The rest of the 2.5 s is ours."""
 
 
 class ProblemAPIView(APIView):
-    """Marks errors as `application/problem+json` where JSON is asked for."""
+    """Marks errors as `application/problem+json` when JSON is asked for."""
 
     read_cost = 1
-    """What a GET costs of READ_RATE_LIMIT; 0: it is not counted."""
+    """The cost of a GET in units of READ_RATE_LIMIT; 0: it is not counted."""
     about: str | None = None
-    """The template of what the view's page teaches, above its answer."""
+    """The template of the text on the view's page, above its answer."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer in time, pages as well, whatever the database does."""
+        """Answer in time, whatever the database does. This holds for pages as well."""
         with answered_within(ANSWER_SECONDS):
             return page_rendered(super().dispatch(request, *args, **kwargs))
 
     def check_throttles(self, request: Request) -> None:
-        """Count what is read.
+        """Count a reading request.
 
-        :raises TooManyRequests: it was too much.
+        :raises TooManyRequests: the client reads too much.
         """
         cost = self.cost_of(request) if request.method in ("GET", "HEAD") else 0
         if cost == 0:
@@ -81,7 +81,7 @@ class ProblemAPIView(APIView):
 
 
 class AsyncAPIView(ProblemAPIView):
-    """DRF's `APIView.dispatch` as a coroutine; its JSON answers never visit a thread."""
+    """DRF's `APIView.dispatch` as a coroutine. Its JSON answers use no thread."""
 
     async def dispatch(  # type: ignore[override]  # Django awaits it
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -100,13 +100,13 @@ class AsyncAPIView(ProblemAPIView):
         self, request: HttpRequest, wrapped: Request, *args: Any, **kwargs: Any
     ) -> Response:
         try:
-            if hasattr(request, "session"):  # read it, hence the database, in a thread
+            if hasattr(request, "session"):  # reads the session, hence the database, in a thread
                 await sync_to_async(self.initial)(wrapped, *args, **kwargs)
             else:
                 await authenticate_program(wrapped)
                 self.initial(wrapped, *args, **kwargs)
             return await self._handled(wrapped, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001  # as DRF: bugs rise again from there
+        except Exception as error:  # noqa: BLE001  # as in DRF, whose handler raises bugs again
             return self.handle_exception(error)
 
     async def _handled(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -123,17 +123,17 @@ def is_json(response: Response) -> bool:
 
 
 def is_for_programs(request: Request) -> bool:
-    """Whether the answer will be JSON by itself, and not on a page for people."""
+    """Whether the answer is plain JSON, and not a page for people."""
     return str(request.accepted_renderer.format) == "json"
 
 
 def page_rendered(response: HttpResponseBase) -> HttpResponseBase:
-    """Render a page here, where the request's deadline holds; Django would after the view."""
+    """Render a page here, within the request's deadline. Django would render it after the view."""
     return response.render() if isinstance(response, Response) else response
 
 
 def plain(response: Response) -> Response:
-    """Render JSON here: what can still be rendered, Django takes to a thread."""
+    """Render JSON here. Django would render it in a thread."""
     response.render()
     response.render = None  # type: ignore[assignment]  # Django asks whether it can be called
     response.headers["Content-Length"] = str(len(response.content))

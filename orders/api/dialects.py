@@ -1,7 +1,7 @@
-"""What exists for the sake of clients of other systems, and for whom: the one place that knows it.
+"""All that exists for clients of other systems, and for which ones. No other module knows it.
 
-The engine has one form (`docs/orders.md`). A foreign body becomes that form before it is read, and
-an answer gets its foreign names after it was made, so nothing in between knows of them. Each entry
+The engine has one form (`docs/orders.md`). A foreign body becomes that form before it is read. An
+answer gets its foreign names after it was made. So no code in between knows of them. Each entry
 has its reason: how many of the 95 public systems of the same brief need it.
 """
 
@@ -15,7 +15,7 @@ import orjson
 # --- paths -----------------------------------------------------------------------------------
 
 ID = r"(?P<order_id>[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
-"""A UUID alone, so that names such as `/ws/prices` stay free."""
+"""Only a UUID, so that names such as `/ws/prices` stay free."""
 STREAM_PATHS = (
     rf"ws/{ID}",  # 6 systems
     rf"ws/orders/{ID}/status",  # 1
@@ -24,15 +24,15 @@ STREAM_PATHS = (
     rf"orders/{ID}/ws",  # 1
     rf"order/{ID}",  # 1
 )
-"""WebSockets of one order. Over plain HTTP nothing is there: what they told was only this."""
+"""WebSockets of one order. Over plain HTTP they are 404: no client reads anything there."""
 SUBSCRIBE_PATHS = ("ws", "api/orders/ws", "api/orders/status", "orders/ws")
 """WebSockets whose orders are named by a message (6 systems, C among them), or by the query (4)."""
 QUERY_PATHS = ("ws/orders",)
-"""Followed by `?orderId=` alone (1 system): without it, the path is the account's own stream."""
+"""Only `?orderId=` names the order (1 system). Without it, the path is the account's stream."""
 ID_PARAMETERS = ("orderId", "id")
-"""How the queries of these sockets name the order; `id` on `/orders/ws` (1 system)."""
+"""The parameters that name the order in these sockets' queries; `id` on `/orders/ws` (1 system)."""
 ENTRY_PATHS = ("api/orders/execute", "api/orders", "orders/execute", "orders", "execute")
-"""Orders are sent on each; the first two are our own."""
+"""Orders are sent to each of them. The first two are our own."""
 HEALTH_PATHS = ("api/health",)  # 7 systems
 
 # --- bodies ----------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ OWN_FIELDS = (
 )
 """Our own names of two words and more, which 2 systems write in snake case."""
 IDENTITY = ("userId", "userID", "user", "userWallet", "userAddress", "wallet", "walletAddress")
-"""Who sends it (16 systems). It is dropped and named in the answer, and never authenticates."""
+"""The sender (16 systems). It is dropped and named in the answer, and never authenticates."""
 PAIR = "pair"
 """`SOL/USDC`, `SOL-USDC` or `SOL_USDC`, for base and quote (2 systems)."""
 PAIR_FORM = re.compile(r"\s*([^\s/_-]{1,64})[/_-]([^\s/_-]{1,64})\s*")
@@ -63,12 +63,12 @@ TOKENS = frozenset(("tokenIn", "tokenOut", "baseToken", "quoteToken"))
 REFUSED = {
     "minAmountOut": "It is not taken: the least you get follows from the quote and slippageBps.",
 }
-"""What would change the order, and cannot be had as it was meant; with the way to have it."""
+"""Fields that would change the order but cannot be honoured, and what to send instead."""
 RATES = ("slippage", "slippageBps", "maxPriceImpactBps")
 NOISE_DIGITS, MOST_DIGITS = 15, 17
-"""So many digits are written by a computation alone: those of a double (6 systems)."""
+"""Only a computation writes so many digits: those of a double (6 systems)."""
 NOISE = Decimal("1e-9")
-"""How much of a number may be noise, relative to it."""
+"""The part of a number that may be noise."""
 
 
 CLIENT_ORDER_ID = ("clientOrderId", "client_order_id")
@@ -80,14 +80,14 @@ def snake(name: str) -> str:
 
 SPELLINGS = FIELDS | {snake(name): FIELDS.get(name, name) for name in (*FIELDS, *OWN_FIELDS)}
 SPELLINGS = {name: meant for name, meant in SPELLINGS.items() if name != meant}
-"""Every foreign name of a field, and ours."""
+"""Every foreign name of a field, and our name."""
 DROPPED = frozenset((*IDENTITY, *map(snake, IDENTITY)))
 REFUSED |= {snake(name): reason for name, reason in REFUSED.items()}
 FOREIGN = frozenset((*SPELLINGS, *DROPPED, *REFUSED, PAIR))
 
 
 class NotTaken(Exception):
-    """A body that cannot become ours. Its `field` is named as the client did; change the body."""
+    """A body that cannot take our form. `field` is the client's name for it; change the body."""
 
     def __init__(self, field: str, code: str, reason: str) -> None:
         self.field, self.code = field, code
@@ -95,20 +95,20 @@ class NotTaken(Exception):
 
 
 class Canonical(NamedTuple):
-    """A body in our own words."""
+    """A body in our own names."""
 
     body: Any
     ignored: tuple[str, ...] = ()
     spelled: dict[str, str] = {}
-    """How the client spelled our names, where it was otherwise."""
+    """The client's spelling of our names, where it differs."""
 
 
 def canonical(sent: Any) -> Canonical:
     """Return an order's body with our names, whatever names it came with.
 
-    What is no object is returned as it is; unknown names are left for the reader to refuse.
+    A body that is no object is returned unchanged. Unknown names stay, and the reader refuses them.
 
-    :raises NotTaken: one thing is said in two spellings, or it is what we cannot do.
+    :raises NotTaken: the body says one thing in two spellings, or asks for what we cannot do.
     """
     if not isinstance(sent, dict):
         return Canonical(sent)
@@ -131,7 +131,7 @@ def canonical(sent: Any) -> Canonical:
 
 
 def _said_by(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Return what a foreign field says, by our names."""
+    """Yield our names and values for a foreign field."""
     if name in REFUSED:
         raise NotTaken(name, "unknown_field", REFUSED[name])
     if name in SPELLINGS:
@@ -147,12 +147,12 @@ def _said_by(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def without_noise(number: Decimal) -> Decimal:
-    """Return a rate as it was meant by who computed it: 0.7 / 100 is 0.006999999999999999."""
+    """Return a rate without a computation's noise: 0.7 / 100 is 0.006999999999999999."""
     return Context(prec=12).plus(number).normalize() if is_computed(number) else number
 
 
 def is_computed(number: Decimal) -> bool:
-    """Whether the digits are as many as a double's, so that the last of them may be noise."""
+    """Whether a number has as many digits as a double, so that the last ones may be noise."""
     _, digits, exponent = number.as_tuple()
     is_double = NOISE_DIGITS <= len(digits) <= MOST_DIGITS
     return is_double and isinstance(exponent, int) and -40 < exponent < 0
@@ -162,24 +162,24 @@ def is_computed(number: Decimal) -> bool:
 
 
 def with_names(order: dict[str, Any]) -> dict[str, Any]:
-    """Return an order also under the names that others read: `id`, `websocketUrl` (15 systems)."""
+    """Return an order with its other names as well: `id`, `websocketUrl` (15 systems)."""
     return {**order, "id": order["orderId"], "websocketUrl": order["wsUrl"]}
 
 
 def enveloped(answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return an answer about one order with all that others look for in it.
+    """Return an answer about one order, with all that other systems' clients look for in it.
 
-    `success` (16 systems), and the order again as `order` (9) and as `data` (5).
+    That is `success` (16 systems), and the order again as `order` (9) and as `data` (5).
     """
     order = with_names(answer)
     order.pop("message", None)
-    again = orjson.Fragment(orjson.dumps(order))  # written once
+    again = orjson.Fragment(orjson.dumps(order))  # serialized only once
     told = {**answer, **order, "success": True, "order": again, "data": again}
     return {**told, "ignored": list(ignored)} if ignored else told
 
 
 def as_list(page: dict[str, Any]) -> dict[str, Any]:
-    """Return a page of orders that has them as `orders`, too (23 systems)."""
+    """Return a page of orders that also lists them as `orders` (23 systems)."""
     orders = [with_names(order) for order in page["results"]]
     return {**page, "results": orders, "orders": orders}
 
@@ -193,11 +193,11 @@ NUMBERS = frozenset(
         *("marginBps", "splitGainBps", "priceImpactBps", "retryInSeconds"),
     )
 )
-"""The decimals of events, which 13 systems' clients, C among them, take for numbers."""
+"""The decimals of events. The clients of 13 systems, C among them, expect numbers."""
 
 
 def with_numbers(text: str | bytes) -> str:
-    """Return an event whose decimals are JSON numbers: for show, as doubles hold fewer digits."""
+    """Return an event whose decimals are JSON numbers. They are for show: doubles lose digits."""
     return orjson.dumps(_numbered(orjson.loads(text))).decode()
 
 
@@ -213,7 +213,7 @@ def _numbered(value: Any) -> Any:
 
 
 def as_number(text: str) -> float | int:
-    """Return the double next to a decimal; a whole one without a fraction."""
+    """Return the double nearest to a decimal, or an int if it is whole."""
     number = float(text)
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
@@ -223,11 +223,11 @@ def as_number(text: str) -> float | int:
 PONG = "pong"
 """The answer to `ping` as a message (10 systems)."""
 PING = frozenset(("type", "action", "id", "timestamp", "time", "ts"))
-"""All that a ping may hold; with anything else it is no ping, but an order of a type unknown."""
+"""All fields that a ping may have. With any other, it is an order of an unknown type."""
 
 
 def word_of(frame: dict[str, Any]) -> Any:
-    """Return what a frame wants: `type` or `action`; None if it does not say."""
+    """Return the word for what a frame wants, in `type` or `action`; None if there is none."""
     return frame.get("type", frame.get("action"))
 
 

@@ -1,4 +1,4 @@
-"""The fields of an order as clients send them: exact numbers, short words, and its key's header."""
+"""The fields of an order as clients send them: exact numbers, short words, and the key's header."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -18,14 +18,14 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY = re.compile(r"[!-+\--~]{1,255}")
-"""No comma: a proxy may have joined a header that was given twice into one line."""
+"""No comma: a proxy may have joined a repeated header into one line."""
 
 
 def idempotency_key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the key among the headers as they came; None if there is none.
+    """Return the idempotency key among the raw headers; None if there is none.
 
-    One key is one order however its header is written: white space around it is no part of it,
-    and given more than once it has to be the same.
+    White space around a key is no part of it. A key that is given more than once has to be the
+    same each time.
 
     :raises ValidationError: it is no key, there are two, or the header is called something else.
     """
@@ -53,7 +53,7 @@ def refuse(field: str, code: str, message: str) -> ValidationError:
 
 
 def whole_number(text: str, field: str, message: str = "Not a whole number.") -> int:
-    """Return the number that a query has in this field; PostgreSQL's integers hold it.
+    """Return the number in this field of a query. PostgreSQL's integers can hold it.
 
     :raises ValidationError: it is not written in one to nine digits.
     """
@@ -63,11 +63,11 @@ def whole_number(text: str, field: str, message: str = "Not a whole number.") ->
 
 
 class Computed(Decimal):
-    """A JSON number with as many digits as a double: the last may be noise of a computation."""
+    """A JSON number with as many digits as a double. The last ones may be a computation's noise."""
 
 
 class NumberField(serializers.Field[Decimal, Any, str, Any]):
-    """A number, exact: a JSON number or a string of one; never a float, a boolean, NaN."""
+    """An exact number: a JSON number or a string of one; never a float, a boolean, NaN."""
 
     def to_internal_value(self, data: Any) -> Decimal:
         if isinstance(data, int | Decimal) and not isinstance(data, bool):
@@ -95,7 +95,7 @@ class WordField(serializers.Field[str, Any, str, Any]):
     """A short name such as a symbol, a mint address or a side."""
 
     def to_internal_value(self, data: Any) -> str:
-        # What looks like a letter or a space of ours and is none becomes one when it is folded.
+        # Folding could turn a foreign character that resembles a letter or space into that one.
         if not isinstance(data, str) or not data.isascii() or not 0 < len(data.strip()) <= MAX_TEXT:
             raise ValidationError(
                 f"Not a text of 1 to {MAX_TEXT} ASCII characters.", "invalid_text"

@@ -1,7 +1,7 @@
-"""Which orders of the list are wanted: the query's fields, each read strictly.
+"""The filters of the list of orders: the query's fields, each read strictly.
 
-A value that means nothing is refused by name, and so is a field that does not exist or is given
-twice: a filter that is dropped in silence shows a client orders it did not ask for.
+A value without a meaning is refused by its field's name. So is a field that does not exist or is
+given twice. If a filter were dropped silently, a client would see orders that it did not ask for.
 """
 
 import re
@@ -35,7 +35,7 @@ RFC_3339 = re.compile(
 
 
 class WordsField(Field):
-    """One of some known words, in any letter case; or several, separated by commas."""
+    """One of some known words, or several with commas between them. Letter case does not count."""
 
     def __init__(self, *, words: tuple[str, ...], several: bool = False, **options: Any) -> None:
         self.words, self.several = words, several
@@ -55,7 +55,7 @@ class WordsField(Field):
 
 
 class TimeField(Field):
-    """An RFC 3339 time. Its offset is needed: a time without one is a different time elsewhere."""
+    """An RFC 3339 time. It needs an offset: elsewhere, a time without one is another time."""
 
     def to_python(self, value: Any) -> datetime | None:
         if value in EMPTY_VALUES:
@@ -137,7 +137,7 @@ class StatusFilter(django_filters.Filter):
 
 
 class OrderFilter(django_filters.FilterSet):
-    """The filters of `GET /api/orders`; all that are given must hold."""
+    """The filters of `GET /api/orders`. An order has to pass all that are given."""
 
     status = StatusFilter(
         words=tuple(Status), several=True, help_text="One status, or several separated by commas."
@@ -169,8 +169,8 @@ class OrderFilter(django_filters.FilterSet):
 
 
 RANGE = {"createdAfter", "createdBefore"}
-# An array is planned by itself and made first. Otherwise, without statistics, the planner looks
-# through all orders of an account for the open ones.
+# The planner plans an array by itself and makes it first. Without the array and without statistics,
+# it would look through all orders of an account for the open ones.
 IS_OPEN = f"""orders.id = ANY(ARRAY(
   SELECT id FROM orders AS open WHERE {IS_WAITING}
   UNION ALL
@@ -179,15 +179,15 @@ IS_OPEN = f"""orders.id = ANY(ARRAY(
 
 
 class Wanted(NamedTuple):
-    """The orders that a query asks for; `among`: those that are to be looked through for them."""
+    """The orders that a query asks for. `among` are the orders to look through for them."""
 
     orders: QuerySet[Order]
     among: QuerySet[Order] | None
-    """None where an index leads to the orders themselves."""
+    """None if an index leads to the orders themselves."""
 
 
 def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
-    """Return those of `orders` that the query asks for.
+    """Return the orders among `orders` that the query asks for.
 
     :raises ValidationError: with an error for every field that cannot be read.
     """
@@ -212,20 +212,20 @@ def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
 
 
 def is_active(values: dict[str, Any]) -> bool:
-    """Whether none but active orders are asked for: two small indexes hold nothing else."""
+    """Whether only active orders are asked for: two small indexes hold nothing else."""
     statuses = set(values["status"])
     return values["state"] == ["active"] or (bool(statuses) and statuses <= ACTIVE)
 
 
 def of_statuses(orders: QuerySet[Order], statuses: frozenset[Status]) -> QuerySet[Order]:
-    """Return those with one of these statuses; active ones in the words of their indexes."""
+    """Return orders with one of these statuses. For active ones, the condition is the indexes'."""
     if statuses <= ACTIVE:
-        orders = orders.extra(where=[IS_OPEN])  # noqa: S610  # no text of others
+        orders = orders.extra(where=[IS_OPEN])  # noqa: S610  # no client's text
     return orders if statuses == ACTIVE else orders.filter(status__in=sorted(statuses))
 
 
 def check_names(request: Request, known: set[str]) -> None:
-    """Refuse a query with a field that means nothing here, is empty, or stands twice.
+    """Refuse a query with a field that is unknown, empty or repeated.
 
     :raises ValidationError: with an error for each of them.
     """
@@ -236,7 +236,7 @@ def check_names(request: Request, known: set[str]) -> None:
 def check_query(
     given: Iterable[tuple[str, list[str]]], known: set[str], besides: Set[str] = frozenset()
 ) -> None:
-    """Refuse what `given` has, by name, that is neither known nor among what is taken `besides`.
+    """Refuse a parameter of `given` that is neither known nor named in `besides`.
 
     :raises ValidationError: with an error for each parameter that is unknown, empty or repeated.
     """

@@ -1,4 +1,4 @@
-"""API keys as clients ask for them, and as answers show them."""
+"""API keys in the form that clients ask for, and in the form that answers show."""
 
 from datetime import timedelta
 from typing import Any
@@ -25,10 +25,10 @@ MAX_NAME = 100
 
 
 class KnownFields(serializers.Serializer[Any]):
-    """Refuses fields that it does not know, by name."""
+    """Refuses unknown fields by their names."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """:raises ValidationError: something is unknown, or wrong."""
+        """:raises ValidationError: a field is unknown or wrong."""
         if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):
             detail = [ErrorDetail("There is no such field.", "unknown_field")]
             raise serializers.ValidationError({name[:64]: detail for name in sorted(unknown)[:50]})
@@ -46,7 +46,7 @@ class NewKey(KnownFields):
     expiresInDays = serializers.IntegerField(min_value=1, max_value=MOST_DAYS, required=False)
 
     def validate_addresses(self, texts: list[str]) -> list[str]:
-        """:raises ValidationError: one is neither an address nor a network."""
+        """:raises ValidationError: an entry is neither an address nor a network."""
         for text in texts:
             try:
                 read_network(text)
@@ -72,7 +72,7 @@ class NewName(KnownFields):
     name = serializers.CharField(max_length=MAX_NAME, allow_blank=True)
 
     def given(self) -> str:
-        """:raises ValidationError: it is no name."""
+        """:raises ValidationError: there is no right name."""
         self.is_valid(raise_exception=True)
         return str(self.validated_data["name"])
 
@@ -83,13 +83,13 @@ class Rotation(KnownFields):
     )
 
     def hours(self) -> int:
-        """:raises ValidationError: it is no number of hours."""
+        """:raises ValidationError: there is no right number of hours."""
         self.is_valid(raise_exception=True)
         return int(self.validated_data["overlapHours"])
 
 
 def key_as_json(key: ApiKey) -> dict[str, Any]:
-    """Return what may be known of a key: everything but the key."""
+    """Return what a client may know of a key: everything except the secret."""
     successor = getattr(key, "successor", None)
     return {
         "prefix": key.prefix,

@@ -1,7 +1,7 @@
-"""The doors to one's own API keys: a page for people, and the same by API.
+"""A person's way to the account's API keys: a page for people, and the same by API.
 
-A key may look at the account's keys, and rotate or revoke itself. To make keys, and to change
-others, a person has to log in: what a thief makes with a stolen key would outlive its revocation.
+A key may look at the account's keys, and rotate or revoke itself. To make keys, and to change other
+keys, a person has to log in. Otherwise a thief could make keys that outlive the stolen one.
 """
 
 from typing import Any, cast
@@ -46,14 +46,14 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 class KeyNotFound(NotFound):
-    """The account has no such key; another's is answered as one that does not exist."""
+    """The account has no such key. Another account's key gets the same answer."""
 
     default_detail = "You have no such API key."
     default_code = "key_not_found"
 
 
 class SessionRequired(PermissionDenied):
-    """This is for a person who has logged in, and not for a key."""
+    """Only a person who has logged in may do this, and no key."""
 
     default_detail = "Log in for this: a key may rotate and revoke itself, and no more."
     default_code = "session_required"
@@ -137,7 +137,7 @@ class RevokeKeyView(ProblemAPIView):
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def own_keys_page(request: HttpRequest) -> HttpResponse:
-    """Show a person's own keys; a new one stands in the answer to the POST that made it."""
+    """Show a person's own keys. A new key stands only in the answer to the POST that made it."""
     with answered_within(ANSWER_SECONDS):
         told: dict[str, Any] = {}
         if request.method == "POST":
@@ -159,7 +159,7 @@ def described(request: HttpRequest) -> dict[str, Any]:
 
 
 def done(request: HttpRequest) -> dict[str, Any]:
-    """Do what the form says; return what the page tells of it."""
+    """Do what the form asks for; return what the page says of it."""
     doer = Doer(request.user.pk, request)
     sent = request.POST
     deed, prefix = sent.get("deed"), sent.get("prefix", "")
@@ -190,7 +190,7 @@ def done(request: HttpRequest) -> dict[str, Any]:
 
 
 def written(request: HttpRequest) -> dict[str, Any]:
-    """Return what the form for a new key has, as the API would have it."""
+    """Return the form for a new key in the shape that the API takes."""
     sent = request.POST
     days = {"expiresInDays": sent["days"]} if sent.get("days") else {}
     addresses = sent.get("addresses", "").replace(",", " ").split()
@@ -203,14 +203,14 @@ def own_keys(owner: int | None) -> QuerySet[ApiKey]:
 
 
 def find_key(request: Request, prefix: str) -> ApiKey:
-    """:raises KeyNotFound: the account has none of this prefix."""
+    """:raises KeyNotFound: the account has no key of this prefix."""
     return find_own_key(principal_of(request).owner, prefix)
 
 
 def find_own_key(owner: int | None, prefix: str) -> ApiKey:
-    """:raises KeyNotFound: the account has none of this prefix."""
+    """:raises KeyNotFound: the account has no key of this prefix."""
     found = None
-    if prefix.isascii() and prefix.isprintable():  # else no text for PostgreSQL, perhaps
+    if prefix.isascii() and prefix.isprintable():  # PostgreSQL may not hold another text
         found = own_keys(owner).filter(prefix=prefix).first()
     if found is None:
         raise KeyNotFound
@@ -222,13 +222,13 @@ def doer_of(request: Request) -> Doer:
 
 
 def made(key: ApiKey, secret: str) -> Response:
-    """Return the only answer that ever has the key."""
+    """Return the only answer that ever contains the key."""
     found = {"key": secret, **key_as_json(key)}
     return Response(found, status=status.HTTP_201_CREATED, headers=NO_STORE)
 
 
 def refuse_keys_without_read(request: Request) -> None:
-    """:raises InsufficientScope: the request's key is not for reading."""
+    """:raises InsufficientScope: the request's key may not read."""
     if request.method in permissions.SAFE_METHODS and not principal_of(request).may_read:
         raise InsufficientScope(READ)
 
@@ -240,6 +240,6 @@ def refuse_keys(request: Request) -> None:
 
 
 def refuse_other_keys(request: Request, key: ApiKey) -> None:
-    """:raises SessionRequired: the request came with another key than the one it is about."""
+    """:raises SessionRequired: the request came with another key than the one it concerns."""
     if principal_of(request).key not in (None, key.pk):
         raise SessionRequired

@@ -1,4 +1,4 @@
-"""The live page: a person places orders and watches them. It knows no more than the API tells."""
+"""The live page: a person places orders and watches them. It knows only what the API says."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -13,12 +13,12 @@ from routing.registry import registry
 from routing.venues import LABELS
 
 MOST_JOINED = 100
-"""Pairs in two hops that the page offers; of many tokens there are too many to choose from."""
+"""Pairs in two hops that the page offers. With many tokens there are too many to choose from."""
 
 
 @require_safe
 def live_page(request: HttpRequest) -> HttpResponse:
-    """Return the page. It reads neither session nor user, so that it is the same for everybody."""
+    """Return the page. It reads neither session nor user: it is the same for everybody."""
     markets = [one for one in markets_as_json(registry())["markets"] if one["takesOrders"]]
     joined = [one["market"] for one in markets if one["through"]]
     return render(

@@ -13,7 +13,7 @@ from routing.venues import LABELS
 
 @lru_cache(maxsize=1)
 def markets_as_json(known: Registry) -> dict[str, Any]:
-    """Return all tokens, and all pairs: those with pools first, then those in two hops. Shared."""
+    """Return all tokens and all pairs, pairs with pools first. The result is shared."""
     return {
         "tokens": [
             {"symbol": token.symbol, "mint": token.mint, "decimals": token.decimals}
@@ -25,7 +25,7 @@ def markets_as_json(known: Registry) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def etag_of(known: Registry) -> str:
-    """Return what stays the same, in all processes, as long as the list does."""
+    """Return a tag that is the same in all processes, as long as the list is the same."""
     content = orjson.dumps(markets_as_json(known))
     return f'"{blake2b(content, digest_size=12).hexdigest()}"'
 

@@ -1,7 +1,7 @@
-"""Pages of the list of orders, newest first, that stay as they were while orders come in.
+"""Pages of the list of orders, newest first. They stay as they were while orders come in.
 
-A cursor is a place between two orders, their time and id, and no count of orders before it: what
-arrives later moves nothing. Each page is bounded in what it reads, whatever is filtered for.
+A cursor is a place between two orders, a time and an id. It counts no orders before it, so a later
+order moves nothing. Each page reads a bounded number of rows, whatever the filters are.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -22,16 +22,16 @@ from orders.models import Order
 
 DEFAULT_LIMIT = 25
 MAX_LIMIT = 200
-LOOKED_AT = 50_000  # orders that one page of filtered ones looks through
+LOOKED_AT = 50_000  # orders that one filtered page looks through
 FIELDS = {"cursor", "limit"}
 
 
 @contextmanager
 def in_index_order() -> Iterator[None]:
-    """Have what is newest read from its index, and no further than it is asked for.
+    """Have the newest rows read from their index, and only as many as are needed.
 
-    Without statistics the planner would rather sort all rows of a range, or of an account. What
-    two indexes find together, as open orders are, has to be read outside of this.
+    Without statistics the planner would rather sort all rows of a range, or of an account. A query
+    that needs two indexes together, such as one for open orders, must run outside of this.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -40,7 +40,7 @@ def in_index_order() -> Iterator[None]:
 
 
 class Place(NamedTuple):
-    """Just beyond one order, on the way to older ones or back to newer ones."""
+    """The place just beyond one order, on the way to older or to newer ones."""
 
     is_older: bool
     at: datetime
@@ -52,7 +52,7 @@ class Place(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Place":
-        """:raises ValueError, KeyError, OverflowError: it is none of ours."""
+        """:raises ValueError, KeyError, OverflowError: the text is no cursor of ours."""
         way, at, order_id = urlsafe_b64decode(text.encode()).decode().split("|")
         time = datetime.fromisoformat(at)
         if time.tzinfo is None:
@@ -73,8 +73,8 @@ class Page(NamedTuple):
 def page_of(wanted: Wanted, place: Place | None, limit: int) -> Page:
     """Return the page at a place: at most `limit` orders.
 
-    Where orders are looked through for those that are wanted, a page ends after `LOOKED_AT` of
-    them, with fewer orders or none, and the next one goes on from there.
+    With a filter that has no index, a page looks through at most `LOOKED_AT` orders. Then it ends
+    with fewer orders or none, and the next page goes on from there.
     """
     with in_index_order():
         return _page_of(wanted, place, limit)
@@ -96,7 +96,7 @@ def _page_of(wanted: Wanted, place: Place | None, limit: int) -> Page:
 
 
 def _edge(among: QuerySet[Order], is_older: bool) -> Place | None:
-    """Return where a page has looked through enough; None if nothing lies beyond that."""
+    """Return the place where a page stops looking; None if no order lies beyond it."""
     rows = _ordered(among, is_older).only("created_at", "id")
     last_and_next = rows[LOOKED_AT - 1 : LOOKED_AT + 1]
     if len(last_and_next) < 2:
@@ -105,7 +105,7 @@ def _edge(among: QuerySet[Order], is_older: bool) -> Place | None:
 
 
 def _back(place: Place | None, found: list[Order]) -> Place | None:
-    """Return the way back over this page; there is none from the beginning."""
+    """Return the way back over this page; None for the first page."""
     if place is None:
         return None
     if found:
@@ -117,7 +117,7 @@ def _ordered(orders: QuerySet[Order], is_older: bool) -> QuerySet[Order]:
     return orders.order_by(*(("-created_at", "-id") if is_older else ("created_at", "id")))
 
 
-# The first part of each condition says nothing that the second does not: it is for the index.
+# The first part of each condition follows from the second. It is there for the index.
 def _beyond(orders: QuerySet[Order], place: Place | None) -> QuerySet[Order]:
     if place is None:
         return orders
@@ -143,16 +143,16 @@ def read_limit(request: Request) -> int:
 
 
 def check_offset(request: Request) -> None:
-    """Take the offset of a first page, which other systems' clients send.
+    """Take an offset of zero, which other systems' clients send with the first page.
 
-    :raises ValidationError: any other would show some orders twice and others never, as they come.
+    :raises ValidationError: with any other, new orders would make pages repeat or skip orders.
     """
     if whole_number(request.query_params.get("offset", "0"), "offset"):
         raise refuse("offset", "out_of_range", "Only 0: go on by the cursor in next.")
 
 
 def read_place(request: Request) -> Place | None:
-    """:raises ValidationError: the cursor is none of ours."""
+    """:raises ValidationError: the cursor is not ours."""
     text = request.query_params.get("cursor")
     try:
         return None if text is None else Place.parse(text)
@@ -162,7 +162,7 @@ def read_place(request: Request) -> Place | None:
 
 
 def link_to(url: str, place: Place | None) -> str | None:
-    """Return the URL of another page; everything else in it stays."""
+    """Return the URL of another page. Only the cursor changes."""
     return None if place is None else str(replace_query_param(url, "cursor", place.as_cursor()))
 
 

@@ -1,4 +1,4 @@
-"""JSON in which no number is ever a float and no field is ever given twice."""
+"""JSON in which no number is read as a float and no field may be given twice."""
 
 import json
 from decimal import Decimal, InvalidOperation
@@ -10,7 +10,7 @@ from rest_framework.renderers import JSONRenderer
 
 
 class MalformedJSON(ValueError):
-    """The text is not JSON that we read; the message says why."""
+    """The text is not JSON that we read. The message says why."""
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -41,7 +41,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a field is given twice")
-    "".join(found).encode()  # half of a surrogate pair is no text, and could not be told back
+    "".join(found).encode()  # half of a surrogate pair is no text: an answer could not repeat it
     return found
 
 
@@ -50,7 +50,7 @@ DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse, object_p
 
 class ExactJSONParser(BaseParser):
     media_type = "application/json"
-    renderer_class = JSONRenderer  # fills the browsable page's raw form
+    renderer_class = JSONRenderer  # renders what the browsable page's raw form shows
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None

@@ -1,4 +1,4 @@
-"""The doors for those who watch over the processes: does it live, can it serve, what does it do."""
+"""The paths for those who watch the processes: does one live, can it serve, what does it do."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -22,15 +22,15 @@ WHO_MAY_READ = (
     " proxy asks."
 )
 METRICS_SECONDS = 4.0
-# A thread of its own: no request waits for the metrics, and they wait for none.
+# It has a thread of its own: requests and metrics never wait for each other.
 _measuring = ThreadPoolExecutor(1, "metrics")
 
 
 @require_safe
 async def live(request: HttpRequest) -> HttpResponse:
-    """Answer as long as this process's event loop runs; asks nobody else.
+    """Answer as long as this process's event loop runs. Ask no other process.
 
-    503 when another part of the process stands still, so that a supervisor need not wait.
+    The answer is 503 when another part of this process stands still. So a supervisor need not wait.
     """
     if witness.is_stuck():
         return JsonResponse({"status": "stuck"}, status=503, headers=NEVER_KEPT)
@@ -49,7 +49,7 @@ async def ready(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 async def metrics(request: HttpRequest) -> HttpResponse:
-    """Tell Prometheus of the engine and of each of its processes; nobody else."""
+    """Give the metrics of the engine and each of its processes, to Prometheus alone."""
     if not may_read_metrics(request):
         return JsonResponse(
             problem(401, "not_authenticated", WHO_MAY_READ),
@@ -65,7 +65,7 @@ async def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_read_metrics(request: HttpRequest) -> bool:
-    """Whether the token was given, or a program of this machine asks, without a proxy."""
+    """Whether the request has the token, or a program of this machine asks without a proxy."""
     scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     known = settings.METRICS_TOKEN
     if known and scheme.lower() == "bearer":
@@ -87,4 +87,4 @@ def measure() -> bytes:
     try:
         return as_text()
     finally:
-        connection.close()  # the short way of config/http/order_entry.py has no signal that would
+        connection.close()  # on the short way of config/http/order_entry.py no signal closes it

@@ -41,12 +41,12 @@ MAY_BE_REPEATED = (
 )
 UNREADABLE = "The request cannot be read."
 FOREIGN_HOST = "The engine does not answer to this Host: its operator lists names in ALLOWED_HOSTS."
-MAX_PATH = 200  # characters of a path that are told back
-UNKNOWN_SECONDS = 5  # after which a client should look whether its order is there
+MAX_PATH = 200  # characters of a path that an answer repeats
+UNKNOWN_SECONDS = 5  # after which a client should look whether its order is stored
 TOO_MANY_READS = "More reading than the limit of an account, or of an address, allows."
 TOO_MANY = "More orders than the limit of an account allows. This request stored nothing."
 
-# As in RFC 9110; Python says so from 3.13 on, and something older before.
+# As in RFC 9110. Python says so since 3.13; before that, it has older phrases.
 PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 CODES: dict[type[Exception], str] = {
@@ -63,7 +63,7 @@ CODES: dict[type[Exception], str] = {
 
 
 class ProblemType(NamedTuple):
-    """How a refusal of the engine is answered. `{name}` in the detail is a member of the answer."""
+    """The answer to a refusal of the engine. `{name}` in the detail is a member of the answer."""
 
     status: int
     code: str
@@ -124,14 +124,14 @@ REFUSALS: dict[type[Exception], ProblemType] = {
 
 
 class OrderNotFound(exceptions.NotFound):
-    """No order has this id, or it is somebody else's: the answer is the same."""
+    """No order has this id, or it is another account's: the answer is the same."""
 
     default_detail = "There is no such order."
     default_code = "order_not_found"
 
 
 class TooManyRequests(exceptions.APIException):
-    """More than the account's limit allows; trying again after `wait` seconds helps."""
+    """More requests than the account's limit allows. Trying again after `wait` seconds helps."""
 
     status_code = HTTPStatus.TOO_MANY_REQUESTS
     default_code = "too_many_requests"
@@ -142,7 +142,7 @@ class TooManyRequests(exceptions.APIException):
 
 
 class HttpsRequired(exceptions.APIException):
-    """The order came in clear text. It was not taken; send it by HTTPS, and replace the key."""
+    """The order came in clear text and was not taken. Send it by HTTPS, and replace the key."""
 
     status_code = HTTPStatus.FORBIDDEN
     default_detail = "Orders are taken by HTTPS alone."
@@ -150,7 +150,7 @@ class HttpsRequired(exceptions.APIException):
 
 
 class DatabaseUnavailable(exceptions.APIException):
-    """The database does not answer, or not as the engine needs it; trying again later helps."""
+    """The database does not answer, or not as the engine needs it. Trying again later helps."""
 
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
     default_detail = AWAY
@@ -158,7 +158,7 @@ class DatabaseUnavailable(exceptions.APIException):
 
 
 class CancellationUnknown(exceptions.APIException):
-    """Nobody knows whether the order was cancelled. Trying again does no harm, and tells."""
+    """It is not known whether the order was cancelled. Trying again is harmless, and shows it."""
 
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
     default_detail = (
@@ -178,14 +178,14 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
         "title": PHRASES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        "message": detail,  # where most clients look
+        "message": detail,  # most clients look there
         "error": code,
         **members,
     }
 
 
 def refusal(error: Exception) -> Problem | None:
-    """Return the problem of what the engine refused; None if it is something else."""
+    """Return the problem for a refusal of the engine; None for any other error."""
     found = REFUSALS.get(type(error))
     if found is None:
         return None
@@ -199,18 +199,18 @@ def refusal(error: Exception) -> Problem | None:
 
 
 def problem_of(error: exceptions.APIException, **members: Any) -> Problem:
-    """Return the problem of an error that REST raises; sockets say it in the same words."""
+    """Return the problem for an error of REST. Sockets use the same words."""
     code = CODES.get(type(error), error.default_code)
     return problem(int(error.status_code), code, str(error.detail), **members)
 
 
 def too_many_requests(wait: float, says: str = TOO_MANY) -> Problem:
-    """Return the problem of an account that asks for more than it may; `wait` in seconds."""
+    """Return the problem for an account that is above its limit; `wait` in seconds."""
     return problem(429, "too_many_requests", says, retryAfter=math.ceil(wait))
 
 
 def invalid_fields(error: exceptions.ValidationError) -> Problem:
-    """Return the problem of a refused order or query: one entry for each field that is wrong."""
+    """Return the problem for a refused order or query, with an entry for each wrong field."""
     details = error.detail if isinstance(error.detail, dict) else {"order": error.detail}
     errors = [
         {"field": field, "code": getattr(one, "code", "invalid"), "message": str(one)}
@@ -259,7 +259,7 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
 
 
 def names_an_order(context: dict[str, Any]) -> bool:
-    """Whether what stands in an order's place in the path could be one; true if it has no place."""
+    """Whether the path's order id could be an id; also true if the path has none."""
     try:
         UUID(context["view"].kwargs.get("order_id", UUID(int=0).hex))
     except ValueError:
@@ -272,7 +272,7 @@ def said_of_path(path: str) -> str:
 
 
 def is_database_away(error: BaseException | None) -> bool:
-    """Whether the database does not answer now, or its schema is not where we look for it."""
+    """Whether the database does not answer now, or lacks the schema that we look for."""
     if error is None:
         return False
     if isinstance(error, OperationalError | psycopg.OperationalError) or is_connection_lost(error):
@@ -282,9 +282,9 @@ def is_database_away(error: BaseException | None) -> bool:
 
 
 def said_of_absence(context: dict[str, Any]) -> str:
-    """Return what is true of a request that the database did not answer.
+    """Return what is true of a request when the database did not answer it.
 
-    What sends orders tells by an error of its own when an order may be stored (OutcomeUnknown).
+    If its order may be stored, another error says so (OutcomeUnknown).
     """
     request, view = context.get("request"), context.get("view")
     sends_orders = (
@@ -298,7 +298,7 @@ def said_of_absence(context: dict[str, Any]) -> str:
 
 
 def _body_of(request: Request) -> Any:
-    """Return what was sent, although the view did not come to read it; None if it is unreadable."""
+    """Return the request's body, even if the view has not read it; None if it is unreadable."""
     try:
         return request.data
     except exceptions.APIException:
@@ -306,7 +306,7 @@ def _body_of(request: Request) -> Any:
 
 
 def said_of_order(sent: Any, key: str | None = None) -> str:
-    """Return what is true of an order that was not sent on; under a key it may be stored before."""
+    """Return what is true of an order that went no further. With a key, it may be stored before."""
     name = isinstance(sent, dict) and any(sent.get(name) for name in CLIENT_ORDER_ID)
     return MAY_BE_REPEATED if key or name else NOTHING_STORED
 
@@ -316,17 +316,17 @@ def as_response(data: Problem) -> JsonResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
-    """Answer for URLs that lead nowhere (Django's handler404)."""
+    """Answer a URL that leads nowhere (Django's handler404)."""
     return as_response(problem(404, "not_found", said_of_path(request.path)))
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    """Answer for bugs (Django's handler500); the traceback is in the log.
+    """Answer after a bug (Django's handler500). The traceback is in the log.
 
-    Outside of the API's views a database that does not answer is noticed only here.
+    Outside of the API's views, a database that does not answer is noticed only here.
     """
     if is_database_away(sys.exc_info()[1]):
-        # A page may have sent an order before.
+        # A page's form may have sent an order.
         detail = AWAY if request.method in ("GET", "HEAD") else LOOK_FIRST
         found = as_response(problem_of(DatabaseUnavailable(detail)))
         found.headers["Retry-After"] = "1"
@@ -335,6 +335,6 @@ def server_error(request: HttpRequest) -> JsonResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
-    """Answer for requests that Django itself refuses, such as a foreign Host (handler400)."""
+    """Answer a request that Django itself refuses, such as one for a foreign Host (handler400)."""
     foreign = isinstance(exception, DisallowedHost)
     return as_response(problem(400, "bad_request", FOREIGN_HOST if foreign else UNREADABLE))

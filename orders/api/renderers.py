@@ -24,7 +24,7 @@ UNCHOOSY = frozenset(("", "*/*", "application/json"))
 
 
 class PlainJSONRenderer(JSONRenderer):
-    """DRF's, by orjson: our answers hold nothing but plain JSON values."""
+    """DRF's renderer with orjson: our answers hold only plain JSON values."""
 
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
@@ -34,10 +34,10 @@ class PlainJSONRenderer(JSONRenderer):
 
 
 class PageRenderer(BrowsableAPIRenderer):
-    """DRF's page for people, which runs under a Content-Security-Policy of `default-src 'self'`.
+    """DRF's page for people, under a Content-Security-Policy of `default-src 'self'`.
 
-    If the database falls silent meanwhile, the answer is shown without the page around it: what
-    was done stays done, and nothing else may be said of it.
+    If the database falls silent meanwhile, the answer is shown without the page around it. The
+    request's work is done by then, and the answer must not say anything else.
     """
 
     template = "orders/api/page.html"
@@ -56,7 +56,7 @@ class PageRenderer(BrowsableAPIRenderer):
 
 
 class ProgramsFirst(DefaultContentNegotiation):
-    """DRF's negotiation, which most programs need not go through: they take the first."""
+    """DRF's negotiation. Most programs skip it and get the first renderer."""
 
     def select_renderer(
         self,
@@ -74,5 +74,5 @@ class ProgramsFirst(DefaultContentNegotiation):
         except NotAcceptable:
             if PROBLEM not in accept.lower():
                 raise
-            return renderers[0], renderers[0].media_type  # errors are of that kind, the rest JSON
+            return renderers[0], renderers[0].media_type  # an error is in that form; all else JSON
         return found

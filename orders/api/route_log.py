@@ -1,4 +1,4 @@
-"""How an order was routed, attempt by attempt, out of its log."""
+"""How an order was routed, attempt by attempt, from its log."""
 
 from itertools import groupby
 from typing import Any
@@ -10,9 +10,9 @@ from routing.stored_decision import StoredDecision
 
 
 def route_log(order: Order) -> dict[str, Any]:
-    """Return all decisions, oldest first, and the latest of those that were carried out as `route`.
+    """Return all decisions, oldest first. `route` is the latest one that was carried out.
 
-    None before the first.
+    Before the first one, `route` is None.
     """
     events = order.events.filter(attempt__gt=0).order_by("seq")
     built = [event for event in events if event.status == Status.BUILDING]

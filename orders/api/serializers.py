@@ -1,4 +1,4 @@
-"""The one tolerant serializer of orders: all five dialects in, one canonical form out."""
+"""The one tolerant serializer of orders: it reads five dialects and returns one canonical form."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -35,14 +35,14 @@ from routing.venues import LABELS
 
 DEFAULT_SLIPPAGE_BPS = 100
 MAX_SLIPPAGE_FRACTION = Decimal("0.1")
-"""Who writes more means percent: of all that is sent to such engines, 0.3 is the least of those."""
+"""A larger number means percent: the least percent that clients of such engines send is 0.3."""
 _SHOWN = Context(prec=12, rounding=ROUND_UP)
 EXAMPLE = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5", "slippageBps": "100"}
-"""What the form is filled in with; it can be sent as it is."""
+"""The values in the form. They can be sent as they are."""
 TOKEN_FIELDS = ("baseToken", "quoteToken", "tokenIn", "tokenOut")
 AMOUNT_FIELDS = ("amountIn", "amount", "amountOut")
 TokenNames = tuple[str, str]
-"""Of a market: base and quote."""
+"""The base and the quote of a market."""
 HINTS: dict[tuple[str, ...], str] = {
     ("slippage", "tolerance"): "Give slippageBps: 100 is 1 %.",
     ("impact",): "Give maxPriceImpactBps: 100 is 1 %.",
@@ -51,12 +51,12 @@ HINTS: dict[tuple[str, ...], str] = {
     ),
     ("idempot",): "Give the header Idempotency-Key, or the field clientOrderId.",
 }
-"""By what is in the name of a field that does not exist: what may be meant, and in which unit."""
+"""By a part of an unknown field's name: the field that may be meant, and its unit."""
 Value = TypeVar("Value")
 
 
 class InvalidOrder(ValidationError):
-    """The request is not an order. Its `detail` has the errors by field; try another request."""
+    """The request is not an order. `detail` has the errors by field. Send another request."""
 
     def __init__(self, detail: Any, fields_seen: list[str]) -> None:
         super().__init__(detail)
@@ -64,7 +64,7 @@ class InvalidOrder(ValidationError):
 
     @property
     def codes(self) -> set[str]:
-        """The codes of all its errors."""
+        """The codes of all errors."""
         errors = cast("dict[str, list[ErrorDetail]]", self.detail)
         return {str(error.code) for reasons in errors.values() for error in reasons}
 
@@ -73,7 +73,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
     """An order as clients send it; `read` returns what they mean."""
 
     filled_in: dict[str, Any] = EXAMPLE
-    """What a form for people shows."""
+    """The values that a form for people shows."""
 
     tokenIn = optional(WordField, "What you give: a symbol or a mint address.")
     tokenOut = optional(WordField, "What you get. With tokenIn, the side follows.")
@@ -113,14 +113,14 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         return fields
 
     def get_initial(self) -> dict[str, Any]:
-        """Return what a form shows: several words with commas between them, as it takes them."""
+        """Return what a form shows: several words have commas between them, as the form takes."""
         return {
             name: ",".join(map(str, value)) if isinstance(value, list) else value
             for name, value in self.filled_in.items()
         }
 
     def read(self, data: Any, default_market: TokenNames | None = None) -> OrderRequest:
-        """Return the order that is meant; `default_market`: of one that names no token.
+        """Return the order that is meant. `default_market` is for an order that names no token.
 
         :raises InvalidOrder: with an error for every field that is wrong.
         """
@@ -140,7 +140,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             raise InvalidOrder(error.detail, seen) from None
 
     def _values(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the given fields' values: as `run_validation`, but only of those that are there.
+        """Return the values of the given fields: like `run_validation`, but only of these.
 
         :raises ValidationError: with an error for every field that cannot be read.
         """
@@ -155,7 +155,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         return values
 
     def _read(self, given: dict[str, Any], default_market: TokenNames) -> OrderRequest:
-        """Read each part by itself, so that one wrong field does not hide another.
+        """Read each part separately, so that one wrong field does not hide another.
 
         :raises ValidationError: with the errors of all parts.
         """
@@ -269,7 +269,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             if not 0 <= fraction <= MAX_SLIPPAGE_FRACTION:
                 raise refuse("slippage", "out_of_range", not_a_fraction(fraction))
             exact = int(fraction * BPS)
-            if Decimal(exact) / BPS != fraction:  # a product of many digits would be rounded
+            if Decimal(exact) / BPS != fraction:  # compared so, because a product may be rounded
                 raise refuse("slippage", "too_precise", "At most four decimals: 0.0001 is 1 bps.")
             return exact
         if bps is None:
@@ -284,36 +284,36 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
 
 
 ORDER_REQUEST = OrderRequestSerializer()
-"""Shared: reading keeps nothing in it, and making one costs more than reading an order."""
+"""Shared: reading keeps no state in it, and making one costs more than reading an order."""
 
 
 LEARN_SECONDS = 2.0
 OUTDATED = {"unknown_token", "unknown_market", "market_closed", "value_unknown"}
-"""What an older copy of the registry refuses, and a newer one may not."""
+"""Codes with which an older copy of the registry refuses an order that a newer one may take."""
 CHANGEABLE = OUTDATED | {
     *("unknown_venue", "conflict", "out_of_range", "too_precise", "ambiguous", "too_large"),
 }
-"""What is refused now, and may not have been before."""
+"""Codes with which an order is refused now that may have been taken before."""
 
 
 async def read_order(data: Any) -> OrderRequest:
-    """Return the order that is meant, going by tokens and markets no older than the order.
+    """Return the order that is meant, by tokens and markets that are no older than the order.
 
     :raises InvalidOrder: with an error for every field that is wrong.
-    :raises psycopg.OperationalError, django.db.Error: it may name something new, and the database
-        does not answer.
+    :raises psycopg.OperationalError, django.db.Error: it may name a new token or market, and the
+        database does not answer.
     """
     return await _read_order(data, read_new_order)
 
 
 async def read_repeated_order(data: Any, before: AlreadyAccepted) -> OrderRequest:
-    """Return what is meant by an order under the key of one that is stored, in other words.
+    """Return the meaning of an order whose key belongs to a stored order, but in other words.
 
-    Its market may be closed by now. Older releases kept no fingerprint, so that of their orders
-    the default market may have been meant.
+    Its market may be closed by now. Older releases kept no fingerprint, so one of their orders may
+    have meant the default market.
 
     :raises InvalidOrder, psycopg.OperationalError, django.db.Error: as `read_order`.
-    :raises IdempotencyKeyReused, ClientOrderIdTaken: it may have been an order once.
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: it is no order now, but may have been one.
     """
     stored = before.event.data
     is_old = "fingerprint" not in stored
@@ -342,7 +342,7 @@ def read_new_order(data: Any) -> OrderRequest:
 
 
 def check_value(data: dict[str, Any], request: OrderRequest) -> None:
-    """:raises ValidationError: it is worth more than MAX_ORDER_VALUE, or nobody can tell."""
+    """:raises ValidationError: it is worth more than MAX_ORDER_VALUE, or its worth is unknown."""
     most = settings.MAX_ORDER_VALUE
     if most is None:
         return
@@ -389,7 +389,7 @@ CONSTRAINTS = ("maxPriceImpactBps", "venues", "excludeVenues")
 
 
 def read_constraints(given: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what the order asks of its route, as it is stored; None if nothing is.
+    """Return the route limits of an order in the form that is stored; None if it has none.
 
     :raises ValidationError: with the errors of all three fields.
     """
@@ -433,7 +433,7 @@ def named_default_market() -> TokenNames:
 
 
 def unknown_fields(names: Iterable[str], given: Iterable[str]) -> InvalidOrder:
-    """Return the refusal of fields that do not exist, among those that were given."""
+    """Return the refusal of the given fields that do not exist."""
     errors = {
         name[:MAX_TEXT]: [ErrorDetail(no_such_field(name), "unknown_field")]
         for name in sorted(names)[:50]
@@ -442,13 +442,13 @@ def unknown_fields(names: Iterable[str], given: Iterable[str]) -> InvalidOrder:
 
 
 def no_such_field(name: str) -> str:
-    """Return why a field is refused, with what it may have meant and in which unit."""
+    """Return why a field is refused, with the field and the unit that may have been meant."""
     hints = [hint for words, hint in HINTS.items() if any(w in name.lower() for w in words)]
     return " ".join(["There is no such field.", *hints[:1]])
 
 
 def not_a_fraction(sent: Decimal) -> str:
-    """Return why a slippage is refused, made from what was sent: it may be meant as a percent."""
+    """Return why a slippage is refused. The text is made from it: it may be meant as a percent."""
     text = f"A fraction from 0 to {MAX_SLIPPAGE_FRACTION}."
     if sent < 0:
         return f"{text} 0.01 is 1 %."
@@ -457,7 +457,7 @@ def not_a_fraction(sent: Decimal) -> str:
 
 
 def plain(number: Decimal) -> str:
-    """Return a number for people to read, without an exponent; of many digits only the first."""
+    """Return a number for people, without an exponent. Of many digits it has only the first."""
     return f"{_SHOWN.plus(number).normalize():f}"
 
 
@@ -466,7 +466,7 @@ def is_purchase(given: dict[str, Any]) -> bool:
 
 
 def amount_of_purchase(market_and_side: tuple[Market, Side] | None) -> str:
-    """Return why the amount of a purchase is refused where it may be of either token."""
+    """Return why a purchase's amount is refused when it could be of either token."""
     if market_and_side is None:
         return "Of which token? Give amountIn, what you pay, or amountOut, what you get."
     market, _ = market_and_side
@@ -477,7 +477,7 @@ def amount_of_purchase(market_and_side: tuple[Market, Side] | None) -> str:
 
 
 def one_of(given: dict[str, Any], name: str, alias: str) -> tuple[str, Any]:
-    """Return the field that was given and its value, None if neither was."""
+    """Return the given field's name and its value; the value is None if neither was given."""
     if name in given and alias in given:
         raise refuse(alias, "conflict", f"Give {name} or {alias}, not both.")
     field = alias if alias in given else name
@@ -495,7 +495,7 @@ def token(given: dict[str, Any], field: str) -> Token:
 
 
 def part(errors: dict[str, Any], read: Callable[..., Value], *arguments: Any) -> Value | None:
-    """Return what `read` reads; None, with its errors added to the others, if it cannot."""
+    """Return what `read` returns. If it fails, add its errors to the others and return None."""
     try:
         return read(*arguments)
     except ValidationError as error:
@@ -506,7 +506,7 @@ def part(errors: dict[str, Any], read: Callable[..., Value], *arguments: Any) ->
 def token_of(market_and_side: tuple[Market, Side] | None, base_side: Side) -> Token | None:
     """Return the token of an amount: the base token on `base_side`, the quote token on the other.
 
-    None if the market could not be read, which is an error of its own.
+    Return None if the market could not be read. That is an error of its own.
     """
     if market_and_side is None:
         return None
@@ -515,7 +515,7 @@ def token_of(market_and_side: tuple[Market, Side] | None, base_side: Side) -> To
 
 
 def atoms(field: str, amount: Decimal, of: Token | None) -> int:
-    """:raises ValidationError: no positive amount, or none that this token can have."""
+    """:raises ValidationError: it is not positive, or this token cannot have such an amount."""
     if amount <= 0:
         raise refuse(field, "out_of_range", "The amount must be above zero.")
     if of is None:
@@ -532,7 +532,7 @@ def atoms(field: str, amount: Decimal, of: Token | None) -> int:
 
 
 def nearest(amount: Computed, of: Token) -> Decimal:
-    """Return the amount without digits that are less than half an atom, if they may be noise."""
+    """Return the amount without digits below half an atom, if these may be noise."""
     if of.decimals + int(amount.as_tuple().exponent) >= 0:
         return amount
     rounded = amount.quantize(Decimal(1).scaleb(-of.decimals))
@@ -542,7 +542,7 @@ def nearest(amount: Computed, of: Token) -> Decimal:
 def translated(sent: Any) -> Canonical:
     """Return a request in our names.
 
-    :raises InvalidOrder: it says one thing in two spellings, or what cannot be had.
+    :raises InvalidOrder: it says one thing in two spellings, or asks for what we cannot do.
     """
     try:
         return dialects.canonical(sent)
@@ -552,7 +552,7 @@ def translated(sent: Any) -> Canonical:
 
 
 def as_written(refused: InvalidOrder, sent: Any, meant: Canonical) -> InvalidOrder:
-    """Return the refusal with the names of fields that the client wrote."""
+    """Return the refusal with the field names that the client used."""
     if meant.body is sent:
         return refused
     detail: dict[str, Any] = {}

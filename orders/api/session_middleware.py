@@ -1,4 +1,4 @@
-"""Answers a request whose session no longer holds: with 401, and the cookie is taken away."""
+"""Answers a request whose session is no longer valid with 401, and deletes the cookie."""
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
@@ -17,7 +17,7 @@ ASKED_BY_ANYBODY = ("/health", "/api/health", "/livez", "/readyz", "/metrics", "
 
 @sync_and_async_middleware
 def held_sessions(get_response):  # type: ignore[no-untyped-def]  # two kinds, as Django wants it
-    """Let requests pass that have no session, or one that holds. Stands behind Django's own."""
+    """Let requests pass that have no session or a valid one. It runs after Django's middleware."""
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> HttpResponseBase:
@@ -38,11 +38,11 @@ def held_sessions(get_response):  # type: ignore[no-untyped-def]  # two kinds, a
 
 
 def refusal_of(request: HttpRequest) -> HttpResponseBase | None:
-    """Return the answer to a session that no longer holds; None: there is none, or it holds.
+    """Return the answer to a session that is no longer valid; None if it is valid or absent.
 
-    Who logs in or out begins anew. Beside an Authorization header such a session is as none: a key
-    counts then, and on pages, which take no key, nobody. Where the database does not answer,
-    whoever asks for the person next is told so.
+    A log-in or a logout begins anew. Beside an Authorization header, such a session counts as
+    none: the API then goes by the key. Pages take no key, so there the request is anonymous. If the
+    database does not answer, the first code that needs the person says so.
     """
     if request.path.rstrip("/") in ASKED_BY_ANYBODY:
         return None

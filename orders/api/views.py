@@ -1,4 +1,4 @@
-"""The REST doors: translate in, one call, translate out."""
+"""The REST API's views: each translates the request, makes one call, and translates the answer."""
 
 from typing import Any
 from uuid import UUID
@@ -57,7 +57,7 @@ from orders.representation import event_of, order_as_json
 from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
-FRESH_SECONDS = 3  # as often as a process reads them anew
+FRESH_SECONDS = 3  # as often as each process reads them
 LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pagination.FIELDS
 
 
@@ -76,7 +76,7 @@ class OrdersView(AsyncAPIView):
     sent: dict[str, Any] | None = None
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> OrderRequestSerializer:
-        """Give the browsable page its form, filled in with what was sent, or with an example."""
+        """Fill the browsable page's form with what was sent, or with an example."""
         form = OrderRequestSerializer(*args, **kwargs)
         form.filled_in = self.sent or form.filled_in
         return form
@@ -91,7 +91,7 @@ class OrdersView(AsyncAPIView):
         sent = await self._read(request)
         meant = translated(sent)
         self.sent = meant.body if isinstance(meant.body, dict) else None
-        site = site_of(request)  # before anything is stored: refuses a Host that is not ours
+        site = site_of(request)  # before anything is stored: it refuses a foreign Host
         try:
             order, _, is_replay = await self._submit(request, meant.body, key)
         except InvalidOrder as refused:
@@ -112,7 +112,7 @@ class OrdersView(AsyncAPIView):
         raise UnsupportedMediaType(request.content_type or "none", JSON_WANTED)
 
     async def _submit(self, request: Request, sent: Any, key: str | None) -> submission.Submitted:
-        """Find the order that is repeated, or take a new one, if as many may be sent."""
+        """Return the stored order that this one repeats, or take a new one within the limits."""
         principal = principal_of(request)
         name = (self.sent or {}).get("clientOrderId")
         before = await submission.accepted_before(principal.owner, key, name)
@@ -135,7 +135,7 @@ class OrdersView(AsyncAPIView):
             raise
 
     async def _admit(self, request: Request, principal: Principal) -> None:
-        """:raises TooManyRequests: the limit of the account is reached."""
+        """:raises TooManyRequests: the account's limit is reached."""
         allowance = await allowance_of(principal, request.META.get("REMOTE_ADDR", ""))
         if allowance is not None:
             self.headers |= allowance.headers()
@@ -150,7 +150,7 @@ class OrdersView(AsyncAPIView):
         filters.check_names(request, LIST_PARAMETERS | {"offset"})
         pagination.check_offset(request)
         if "clientOrderId" in request.query_params and principal_of(request).owner is None:
-            raise submission.AccountRequired  # an empty list would say that it did not arrive
+            raise submission.AccountRequired  # an empty list would look as if no order arrived
         limit, place = pagination.read_limit(request), pagination.read_place(request)
         wanted = filters.wanted(request.query_params, own_orders(request))
         page = pagination.page_of(wanted, place, limit)
@@ -290,13 +290,13 @@ class HealthView(AsyncAPIView):
 
 
 def refuse_clear_text(request: Request) -> None:
-    """:raises HttpsRequired: an order came in clear text, and may not."""
+    """:raises HttpsRequired: an order came in clear text, which is not allowed."""
     if settings.SECURE_SSL_REDIRECT and not request.is_secure():
         raise HttpsRequired
 
 
 def own_orders(request: Request) -> QuerySet[Order]:
-    """Return the orders of the account; anonymous senders see no list."""
+    """Return the account's orders; none for an anonymous sender."""
     owner = principal_of(request).owner
     return Order.objects.none() if owner is None else Order.objects.filter(owner=owner)
 
@@ -304,7 +304,7 @@ def own_orders(request: Request) -> QuerySet[Order]:
 def find_order(request: Request, order_id: str) -> Order:
     """Return an order of the account, or an anonymous one.
 
-    :raises OrderNotFound: no order has this id, it is another's, or it is no id at all.
+    :raises OrderNotFound: no order has this id, it is another account's, or it is no id at all.
     """
     try:
         return Order.objects.visible_to(principal_of(request).owner).get(pk=UUID(order_id))
@@ -313,7 +313,7 @@ def find_order(request: Request, order_id: str) -> Order:
 
 
 def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
-    """Return the headers as they came; of what Django tells, some are dropped, others joined."""
+    """Return the headers as they came. Django drops some of them and joins others."""
     asgi: Any = request._request
     headers: list[tuple[bytes, bytes]] = asgi.scope["headers"]
     return headers
@@ -325,18 +325,18 @@ def shown(request: Request, order: Order) -> dict[str, Any]:
 
 
 def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return an answer about one order, for programs with the names that others read."""
+    """Return an answer about one order. A program also gets the names that other systems use."""
     return dialects.enveloped(answer, ignored) if is_for_programs(request) else answer
 
 
 def site_of(request: Request) -> str:
     """:raises DisallowedHost: answered with 400."""
-    asked = request._request  # DRF's own looks each name up twice
+    asked = request._request  # DRF's own request looks each name up twice
     return f"{asked.scheme}://{asked.get_host()}"
 
 
 def links(request: Request, site: str, order_id: str, order_status: Status) -> dict[str, str]:
-    """Return where an order's reader may go on, as whole URLs; to the admin, if they may enter."""
+    """Return the whole URLs of an order's further pages; of the admin only for its users."""
     order = f"{site}/api/orders/{order_id}"
     stream = f"{site.replace('http', 'ws', 1)}/ws/orders/{order_id}"
     found = {
@@ -353,7 +353,7 @@ def links(request: Request, site: str, order_id: str, order_status: Status) -> d
 
 
 def is_form(request: Request) -> bool:
-    """Whether it is said to be anything but JSON. Without a type, no body is read at all."""
+    """Whether the type is given and is not JSON. Without a type, no body is read at all."""
     content_type = (request.content_type or "").lower()
     return content_type != "" and not content_type.startswith("application/json")
 

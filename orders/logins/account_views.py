@@ -28,7 +28,7 @@ MOST_SHOWN = 100
 @login_required
 @never_cache
 def sessions_page(request: HttpRequest) -> HttpResponse:
-    """List the person's own sessions; none of them is named by its key."""
+    """List the person's own sessions. The page shows the key of none."""
     found = {
         "sessions": [session_as_shown(one, request) for one in sessions_of(person(request))],
         "password_was_changed": request.GET.get("changed") == "password",
@@ -38,7 +38,7 @@ def sessions_page(request: HttpRequest) -> HttpResponse:
 
 
 def sessions_of(user: User) -> list[LoginSession]:
-    """Return the account's sessions that hold, the newest first."""
+    """Return the account's valid sessions, the newest first."""
     records = LoginSession.objects.filter(owner=user, session__expire_date__gt=timezone.now())
     return list(records.select_related("session").order_by("-began_at")[:MOST_SHOWN])
 
@@ -58,7 +58,7 @@ def session_as_shown(record: LoginSession, request: HttpRequest) -> dict[str, An
 @login_required
 @require_POST
 def end_session(request: HttpRequest) -> HttpResponse:
-    """End one of the person's own sessions, or all but this one."""
+    """End one of the person's own sessions, or all except this one."""
     wanted = request.POST.get("session", "")
     if wanted == "others":
         ended = end_sessions(person(request), but=request.session.session_key)
@@ -75,7 +75,7 @@ def is_number(text: str) -> bool:
 
 @method_decorator([login_required, never_cache], name="dispatch")
 class Password(PasswordChangeView):
-    """A new password, for everybody who has one. All other sessions end with the old one."""
+    """The page for a new password. With the old password, all other sessions end."""
 
     template_name = "logins/password.html"
     success_url = reverse_lazy("sessions")

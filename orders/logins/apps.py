@@ -1,4 +1,4 @@
-"""Persons: how they log in, by what they are known again, and when their sessions end."""
+"""The app of persons: how they log in, how we know them again, and when their sessions end."""
 
 from django.apps import AppConfig
 

@@ -1,10 +1,10 @@
-"""How often somebody may try to log in: by address, and by name where that name is a stranger.
+"""How often a client may try to log in: by address, and by name where the name is not known.
 
-A browser or an address from which a name has logged in is known to it. Whoever guesses at a name
-from elsewhere uses up the name's attempts for strangers alone, and cannot lock its owner out. All
-attempts count, good and bad ones, before anything is looked up or hashed.
+A browser or an address from which a name has logged in is known to it. A client that guesses at a
+name from elsewhere uses up only the name's attempts for strangers, and cannot lock its owner out.
+All attempts count, good and bad ones, before anything is looked up or hashed.
 
-Counted in Redis over all processes. When it does not answer within a quarter of a second, each
+Redis counts them for all processes. If it does not answer within a quarter of a second, each
 process counts by itself, and asks Redis again a second later.
 """
 
@@ -28,16 +28,16 @@ from config.runtime.redis_client import redis_client
 logger = logging.getLogger(__name__)
 
 GROWTH = ((1, 1), (6, 60), (30, 1440))
-"""So many times LOGIN_RATE_LIMIT's count in so many times its seconds: of 10 a minute, 60 an hour
-and 300 a day. Whoever goes on has to wait for ever longer."""
+"""For each window: factors for the count and for the seconds of LOGIN_RATE_LIMIT.
+10 a minute become 60 an hour and 300 a day. So a client that goes on has to wait ever longer."""
 REDIS_SECONDS = 0.25
 SILENT_SECONDS = 1.0
-LONGEST_NAME = 150  # as Django's
+LONGEST_NAME = 150  # Django's own limit
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Who tries: from which address, by which browser that knows the name, under which name."""
+    """One attempt: its address, whether its browser knows the name, and the name."""
 
     address: str
     name: str
@@ -50,8 +50,8 @@ class Attempt:
 
     @property
     def counted_under(self) -> Sequence[str]:
-        """Return under what it counts. The address comes first: one that is shut out uses up no
-        attempts of a name."""
+        """Return the names of its counts. The address comes first, so that an address that is
+        shut out uses up no attempts of a name."""
         if self.browser is not None:
             return (f"browser:{self.browser}:{self.name}",)
         if self.is_from_known_address:
@@ -60,7 +60,7 @@ class Attempt:
 
 
 class Attempts:
-    """Counts attempts; one object for each process."""
+    """Counts attempts. Each process has one such object."""
 
     def __init__(self, redis_url: str, prefix: str, rate: Rate | None) -> None:
         self._windows = windows_of(rate)
@@ -73,8 +73,8 @@ class Attempts:
         self._silent_until = 0.0
 
     def take(self, attempt: Attempt) -> float:
-        """Count an attempt; return 0, or how many seconds it has to wait. Never raises for a Redis
-        that is away."""
+        """Count an attempt; return 0, or the seconds that it has to wait. It raises nothing
+        when Redis is away."""
         if time.monotonic() >= self._silent_until:
             try:
                 return self._wait(self._shared, attempt)
@@ -86,7 +86,7 @@ class Attempts:
     def _wait(self, limiter: MovingWindowRateLimiter, attempt: Attempt) -> float:
         for name in attempt.counted_under:
             full = [window for window in self._windows if not limiter.test(window, name)]
-            # Those that come at the same moment are let in by `hit`, one after the other.
+            # `hit` decides once more: it lets attempts of the same moment in one by one.
             full = full or [window for window in self._windows if not limiter.hit(window, name)]
             if full:
                 return max(seconds_until_next(limiter, window, name) for window in full)
@@ -94,7 +94,7 @@ class Attempts:
 
 
 def windows_of(rate: Rate | None) -> list[RateLimitItem]:
-    """Return the windows, the shortest first; none if there is no limit."""
+    """Return the windows, the shortest first. Without a limit there are none."""
     if rate is None:
         return []
     return [
@@ -109,12 +109,12 @@ def seconds_until_next(limiter: MovingWindowRateLimiter, window: RateLimitItem, 
 
 
 def plain_name(name: str) -> str:
-    """Return a name as it is counted: what looks alike counts together."""
+    """Return a name in the form that is counted: names that look alike count together."""
     return unicodedata.normalize("NFKC", name[:LONGEST_NAME]).casefold()
 
 
 @cache
 def attempts() -> Attempts:
-    """Return this process's, made at the first call."""
+    """Return this process's `Attempts`. The first call makes it."""
     prefix = settings.REDIS_PREFIX + "logins"
     return Attempts(settings.REDIS_URL, prefix, settings.LOGIN_RATE_LIMIT)

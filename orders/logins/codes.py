@@ -1,4 +1,4 @@
-"""The codes of a second factor: six digits of the moment (RFC 6238), and those on paper."""
+"""A second factor's codes: six digits that change with time (RFC 6238), and recovery codes."""
 
 import hashlib
 import secrets
@@ -12,12 +12,12 @@ ISSUER = "Order execution engine"
 STEP_SECONDS = 30
 DIGITS = 6
 TOLERANCE = 1  # steps before and after now: clocks differ, and people are slow
-SEED_BYTES = 20  # as RFC 4226 asks for
+SEED_BYTES = 20  # RFC 4226 asks for so many
 RECOVERY_CODES = 10
-RECOVERY_BYTES = 10  # 80 random bits, which no dictionary has: a plain digest will do
+RECOVERY_BYTES = 10  # 80 random bits: no dictionary has them, so a plain digest is enough
 
 Step = int
-"""So many half minutes since 1970."""
+"""A number of half minutes since 1970."""
 
 
 def new_seed() -> str:
@@ -31,14 +31,14 @@ def new_recovery_codes() -> list[str]:
 
 
 def digest_of_code(code: str) -> str:
-    """Return what is stored of a recovery code, however it was typed."""
+    """Return what is stored of a recovery code, in whatever form it was typed."""
     return hashlib.sha256("".join(code.upper().replace("-", "").split()).encode()).hexdigest()
 
 
 def step_of(seed: str, token: str, after: Step = -1) -> Step | None:
-    """Return the step that a code of six digits belongs to; None if it is not of about now.
+    """Return the step of a code of six digits; None if it is no code of about now.
 
-    Steps up to `after` count no more.
+    Steps up to `after` do not count any more.
     """
     digits = "".join(token.split())
     if not (len(digits) == DIGITS and digits.isascii() and digits.isdigit()):
@@ -49,6 +49,6 @@ def step_of(seed: str, token: str, after: Step = -1) -> Step | None:
 
 
 def address_for_app(seed: str, name: str) -> str:
-    """Return what authenticator apps read from the QR code."""
+    """Return the text of the QR code, which authenticator apps read."""
     label = quote(f"{ISSUER}:{name}")
     return f"otpauth://totp/{label}?secret={seed}&issuer={quote(ISSUER)}"

@@ -1,8 +1,8 @@
-"""The login demo / demo: there while DEMO_LOGIN is on and the engine listens to this machine alone.
+"""The login demo / demo. It exists while DEMO_LOGIN is on and only this machine reaches the engine.
 
-It is no password in the database. What orders and the admin's log need is a row, and that row has
-neither a password nor a right: what the demo may do, it may in this process, while the setting is
-on. A start that is reachable makes the row inactive.
+The database holds no password for it. Orders and the admin's log need a row, and that row has
+neither a password nor a right. This process gives the demo its rights, while the setting is on. A
+start that other machines can reach makes the row inactive.
 """
 
 import secrets
@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.http.request import split_domain_port
 
-NAME = PASSWORD = "demo"  # noqa: S105  # anybody may know it: it holds on this machine alone
+NAME = PASSWORD = "demo"  # noqa: S105  # no secret: it is valid only on this machine
 BACKEND = f"{__name__}.DemoBackend"
 MARK = f"{UNUSABLE_PASSWORD_PREFIX}demo-login-"
 BY_PROXY = (
@@ -26,7 +26,7 @@ BY_PROXY = (
 
 
 class DemoBackend(ModelBackend):
-    """Knows demo / demo, for the person at this machine."""
+    """Knows demo / demo, for a person at this machine."""
 
     def authenticate(
         self,
@@ -52,7 +52,7 @@ class DemoBackend(ModelBackend):
 
 
 def asks_from_here(request: HttpRequest) -> bool:
-    """Whether a browser of this machine asks, and no proxy for somebody else."""
+    """Whether a browser of this machine asks, and no proxy asks for another client."""
     host, _ = split_domain_port(request.get_host())
     is_here = is_loopback(request.META.get("REMOTE_ADDR", "")) and is_loopback(host)
     return is_here and not any(name in request.META for name in BY_PROXY)
@@ -70,13 +70,13 @@ def is_ours(user: User) -> bool:
 
 
 def all_mighty(user: User) -> User:
-    """Give the rights to this object, and none to its row."""
+    """Give all rights to this object, and none to its row."""
     user.is_active = user.is_staff = user.is_superuser = True
     return user
 
 
 def take_away_password() -> None:
-    """Leave of a row that an older version made what it is now. For a local start."""
+    """Take its password from a row that an older version made. Call it at a local start."""
     if (user := old_row()) is not None:
         _strip(user, is_active=True)
 
@@ -84,7 +84,8 @@ def take_away_password() -> None:
 def end_demo() -> bool:
     """Make the row inactive, whichever version made it, and return whether it was active.
 
-    For a start that is reachable. May run twice: what is inactive stays so.
+    Call it at a start that other machines can reach. It may run twice: the second time changes
+    nothing.
     """
     user = User.objects.filter(username=NAME).first()
     found = user if user is not None and is_ours(user) else old_row()
@@ -96,7 +97,7 @@ def end_demo() -> bool:
 
 
 def old_row() -> User | None:
-    """Return the account whose name and password both are `demo`, if there is one."""
+    """Return the account whose name and password are both `demo`, if there is one."""
     user = User.objects.filter(username=NAME).first()
     return user if user is not None and user.check_password(PASSWORD) else None
 

@@ -1,4 +1,4 @@
-"""The pages of the second factor: to give a code, and to set up the app that shows them."""
+"""The second factor's pages: one asks for a code, and one sets up the app that shows codes."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ from orders.logins.sessions import end_sessions, person
 from orders.logins.views import log_in
 
 ENROLLING = "enrolling"
-"""In the session: the sealed seed of the QR code that is shown."""
+"""The session's name for the sealed seed of the QR code on the page."""
 WRONG = "This code is not right, or was used before. Wait for the next one."
 WRONG_NOW = "The code of the second factor that you have is not right, or was used before."
 
 
 @never_cache
 def second_factor_page(request: HttpRequest) -> HttpResponse:
-    """Ask for the code of who has given a password; tell others how things stand."""
+    """Ask a person who has given a password for the code. Show all others their own factor."""
     user = pending.held_back(request)
     if user is None:
         return own_factor(request)
@@ -45,7 +45,7 @@ def second_factor_page(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def own_factor(request: HttpRequest) -> HttpResponse:
-    """Show how things stand; who gives a code gets new recovery codes."""
+    """Show the state of the person's factor. A code gets new recovery codes."""
     user = person(request)
     found = {"standing": second_factor.standing_of(user)}
     if request.method != "POST":
@@ -61,7 +61,7 @@ def own_factor(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 def enrol_page(request: HttpRequest) -> HttpResponse:
-    """Set up an authenticator app, before one is let in or because one wants to."""
+    """Set up an authenticator app, as a condition for the log-in or by the person's wish."""
     waiting = pending.held_back(request)
     if waiting is None and not request.user.is_authenticated:
         return redirect("login")
@@ -89,9 +89,9 @@ def enrol_page(request: HttpRequest) -> HttpResponse:
 def enrolled(
     request: HttpRequest, user: User, seed: str, *, anew: bool
 ) -> tuple[Device, list[str]]:
-    """Enrol the account by the code that was sent; `anew`: by one of the former factor, too.
+    """Enrol the account by the code that was sent. `anew`: the former factor's code is needed too.
 
-    :raises Refused: a code is wrong, or there were too many.
+    :raises Refused: a code is wrong, or there were too many attempts.
     """
     if anew:
         device_that_takes(request, user, "current", WRONG_NOW)
@@ -108,7 +108,7 @@ def enrolled(
 def go_on(
     request: HttpRequest, waiting: User | None, device: Device, codes: list[str]
 ) -> HttpResponse:
-    """Show the recovery codes, and let in who waited for that."""
+    """Show the recovery codes, and log in a person who had to enrol first."""
     del request.session[ENROLLING]
     tell("second_factor_enrolled", request, account=device.user_id)
     if waiting is None:
@@ -116,14 +116,14 @@ def go_on(
         end_sessions(person(request), but=request.session.session_key)
         return shown_codes(request, codes, resolve_url("second-factor"))
     after = pending.let_go(request)
-    request.user = waiting  # whose page it is
+    request.user = waiting  # the page shows this person's name
     return log_in(request, waiting, shown_codes(request, codes, after), device)
 
 
 def device_that_takes(request: HttpRequest, user: User, field: str, wrong: str) -> Device:
     """Return the device that takes the code which was sent.
 
-    :raises Refused: none does, or there were too many attempts.
+    :raises Refused: no device takes it, or there were too many attempts.
     """
     count_attempt(request, user.get_username(), "codes")
     device = second_factor.device_for(user, request.POST.get(field, ""))
@@ -135,7 +135,7 @@ def device_that_takes(request: HttpRequest, user: User, field: str, wrong: str) 
 
 
 def seed_shown(request: HttpRequest) -> str:
-    """Return the seed of this session's QR code, a new one at first."""
+    """Return the seed of this session's QR code. The first call makes it."""
     try:
         return opened(request.session[ENROLLING])
     except (KeyError, CannotOpen):
@@ -145,6 +145,6 @@ def seed_shown(request: HttpRequest) -> str:
 
 
 def shown_codes(request: HttpRequest, codes: list[str], after: str) -> HttpResponse:
-    """Show recovery codes, this once: in the answer itself, which nobody keeps."""
+    """Show recovery codes, only once: they stand in the answer itself, which is kept nowhere."""
     found: dict[str, Any] = {"codes": codes, "after": after}
     return render(request, "logins/recovery_codes.html", found)

@@ -1,8 +1,8 @@
 """Hashes passwords one at a time for strangers, and one at a time for everybody else.
 
-A hash is half a second of a core, and anybody may ask for one. So at most two are under way in a
-process, wherever they are asked for: strangers who log in wait for each other alone, and those who
-are known for each other. A long wait is refused.
+A hash takes half a second of a core, and anybody may ask for one. So at most two run at once in a
+process, wherever they are asked for. Strangers wait only for strangers, and known persons only for
+known persons. A long wait is refused.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from threading import BoundedSemaphore, Lock
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 WAIT_SECONDS = 10.0
-MOST_WAITING = 12  # as many as that time is enough for
+MOST_WAITING = 12  # that time is enough for so many
 RETRY_SECONDS = 10
 
 IS_STRANGER: ContextVar[bool] = ContextVar("a stranger's password", default=False)
 
 
 class TooBusy(Exception):
-    """Too many passwords wait to be looked at. Try again after RETRY_SECONDS."""
+    """Too many passwords wait to be hashed. Try again after RETRY_SECONDS."""
 
 
 class Turns:
@@ -33,7 +33,7 @@ class Turns:
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
-        """:raises TooBusy: too many wait, or it took too long."""
+        """:raises TooBusy: too many callers wait, or the wait was too long."""
         with self._lock:
             if self._waiting >= MOST_WAITING:
                 raise TooBusy
@@ -55,10 +55,10 @@ STRANGERS, KNOWN = Turns(), Turns()
 
 
 class PBKDF2InTurns(PBKDF2PasswordHasher):
-    """Django's own, whose hashes it reads and writes; all of its work goes through `encode`."""
+    """Django's hasher, with the same hashes. All of its work goes through `encode`."""
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
-        """:raises TooBusy: nothing was hashed."""
+        """:raises TooBusy: too many wait. Nothing was hashed."""
         with (STRANGERS if IS_STRANGER.get() else KNOWN).one_at_a_time():
             return super().encode(password, salt, iterations)
 

@@ -1,7 +1,7 @@
-"""What a name is known by: the browsers and addresses from which it has logged in before.
+"""The browsers and addresses from which a name has logged in before.
 
-A browser keeps a signed cookie that opens nothing; an address is remembered as a keyed digest of
-itself and the name. Neither tells whether there is such an account.
+A browser keeps a signed cookie that opens nothing. An address is remembered as a keyed digest of
+itself and the name. Neither shows whether there is such an account.
 """
 
 import secrets
@@ -21,11 +21,11 @@ from orders.logins.models import KnownPlace
 COOKIE, COOKIE_PATH = "known_browser", "/"
 SALT = "logins.known"
 KNOWN = timedelta(days=180)
-MOST_NAMES = 8  # of one browser: a cookie has room for few
+MOST_NAMES = 8  # for one browser: a cookie has room for few
 
 
 def attempt_of(request: HttpRequest, name: str, purpose: str = "log-in") -> Attempt:
-    """Return the attempt that a request is, by what its browser and address are known for."""
+    """Return a request's attempt. It is known if its browser or address knows the name."""
     plain, address = plain_name(name), address_of(request)
     browser = browser_of(request)
     place = KnownPlace.objects.filter(
@@ -40,7 +40,7 @@ def attempt_of(request: HttpRequest, name: str, purpose: str = "log-in") -> Atte
 
 
 def remember(request: HttpRequest, response: HttpResponseBase, name: str) -> None:
-    """Know this browser and this address by the name that has just logged in there."""
+    """Remember that this name has logged in with this browser and from this address."""
     plain, address = plain_name(name), address_of(request)
     KnownPlace.objects.filter(seen_at__lt=timezone.now() - KNOWN).delete()
     KnownPlace.objects.update_or_create(
@@ -60,7 +60,7 @@ def remember(request: HttpRequest, response: HttpResponseBase, name: str) -> Non
 
 
 def browser_of(request: HttpRequest) -> dict[str, Any]:
-    """Return what the browser's cookie says; a new one's if it says nothing, or lies."""
+    """Return the content of the browser's cookie; a new one's if there is none, or it is false."""
     try:
         found: dict[str, Any] = signing.loads(
             request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=KNOWN
@@ -71,7 +71,7 @@ def browser_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return what counts as one address: of IPv6 a network."""
+    """Return the client's address; for IPv6 its network, which counts as one address."""
     return f"address:{site_of(request.META.get('REMOTE_ADDR', ''))}"
 
 

@@ -12,11 +12,11 @@ from orders.logins.seal import CannotOpen, opened
 
 
 class Authenticator(Device):
-    """The app on a person's phone that shows six digits. Its seed is stored encrypted alone."""
+    """The app on a person's phone that shows six digits. Its seed is only stored encrypted."""
 
     sealed_seed = models.TextField()
     last_step = models.BigIntegerField(default=-1)
-    """The half minute of the last code that was taken: none is taken twice."""
+    """The half minute of the last code that was taken, since no code is taken twice."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -25,9 +25,9 @@ class Authenticator(Device):
         ]
 
     def verify_token(self, token: str) -> bool:
-        """Take a code, once. For django-otp, which holds the row's lock meanwhile.
+        """Take a code, once. django-otp calls it while it holds the row's lock.
 
-        A seed that cannot be opened takes none: SECRET_KEY has changed.
+        If SECRET_KEY has changed, the seed cannot be opened. Then no code is right.
         """
         try:
             step: Step | None = step_of(opened(self.sealed_seed), token, after=self.last_step)
@@ -41,7 +41,7 @@ class Authenticator(Device):
 
 
 class RecoveryCodes(Device):
-    """What a person wrote down for the day the phone is gone: digests of codes that are left."""
+    """Codes on paper, for the day the phone is gone. The digests of unused ones are stored."""
 
     digests = models.JSONField(default=list)
 
@@ -51,7 +51,7 @@ class RecoveryCodes(Device):
         ]
 
     def verify_token(self, token: str) -> bool:
-        """Take a code, once. For django-otp, which holds the row's lock meanwhile."""
+        """Take a code, once. django-otp calls it while it holds the row's lock."""
         digest = digest_of_code(token)
         if digest not in self.digests:
             return False
@@ -61,7 +61,7 @@ class RecoveryCodes(Device):
 
 
 class LoginSession(models.Model):
-    """Whose a session of Django's is, and where it began. It goes with the session's row."""
+    """The account of a Django session, and where it began. It is deleted with the session's row."""
 
     session = models.OneToOneField(
         Session, models.CASCADE, db_constraint=False, related_name="login"
@@ -76,7 +76,7 @@ class LoginSession(models.Model):
 
 
 class KnownPlace(models.Model):
-    """An address from which a name has logged in, as a keyed digest of both."""
+    """An address from which a name has logged in. Stored is a keyed digest of both."""
 
     digest = models.CharField(max_length=64, primary_key=True)
     seen_at = models.DateTimeField(db_index=True)

@@ -1,4 +1,4 @@
-"""Who has given the right password, and not the second factor yet: a session without a person."""
+"""A person who has given the right password but no second factor yet. The session names no user."""
 
 import time
 from typing import Any
@@ -13,7 +13,7 @@ SECONDS = 600
 
 
 def hold_back(request: HttpRequest, user: User, backend: str, next_url: str) -> None:
-    """Remember in the session who has given a password, and where to go on afterwards."""
+    """Remember in the session who has given a password, and the page to go to afterwards."""
     if SESSION_KEY in request.session:
         request.session.flush()
     request.session[KEY] = {
@@ -27,7 +27,7 @@ def hold_back(request: HttpRequest, user: User, backend: str, next_url: str) -> 
 
 
 def held_back(request: HttpRequest) -> User | None:
-    """Return who has given a password in this session less than ten minutes ago."""
+    """Return the person who has given a password in this session less than ten minutes ago."""
     found: dict[str, Any] | None = request.session.get(KEY)
     if found is None or time.time() - found["at"] > SECONDS:
         return None
@@ -41,5 +41,5 @@ def held_back(request: HttpRequest) -> User | None:
 
 
 def let_go(request: HttpRequest) -> str:
-    """Forget who it was, and return where to go on."""
+    """Forget the person, and return the page to go to."""
     return str(request.session.pop(KEY)["next"])

@@ -1,4 +1,4 @@
-"""What a page says to who may not go on: the form again, and when to come back."""
+"""What a page shows to a person who may not go on: the form again, and when to try again."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from orders.logins.known import attempt_of
 
 
 class Refused(Exception):
-    """A person may not go on. `seconds`: when to try again; None: with something else."""
+    """A person may not go on. `seconds`: when to try again. None: try with other input."""
 
     def __init__(self, status: int, text: str, seconds: float | None = None) -> None:
         super().__init__(text)
@@ -50,9 +50,9 @@ def busy() -> Refused:
 
 
 def in_turn(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Have a view refuse, where too many passwords wait to be hashed.
+    """Have a view refuse a request when too many passwords wait to be hashed.
 
-    :raises Refused: by the view that is returned.
+    :raises Refused: the view that is returned raises it.
     """
 
     @wraps(view)

@@ -1,6 +1,6 @@
-"""Encrypts what the database keeps for the engine alone, by a key made of SECRET_KEY.
+"""Encrypts values that only the engine may read, with a key made of SECRET_KEY.
 
-What was sealed under one of SECRET_KEY_FALLBACKS can still be opened.
+A value that was sealed under one of SECRET_KEY_FALLBACKS can still be opened.
 """
 
 from base64 import urlsafe_b64encode
@@ -14,7 +14,7 @@ PURPOSE = b"order-execution-engine: seeds of second factors"
 
 
 class CannotOpen(Exception):
-    """It was sealed under a SECRET_KEY that this process does not have. Trying again is no help."""
+    """This process lacks the SECRET_KEY that sealed the value. Trying again does not help."""
 
 
 def sealed(secret: str) -> str:
@@ -30,7 +30,7 @@ def opened(text: str) -> str:
 
 
 def sealed_anew(text: str) -> str:
-    """Return the same under the current SECRET_KEY.
+    """Return the same value, sealed under the current SECRET_KEY.
 
     :raises CannotOpen: no key of this process opens it.
     """

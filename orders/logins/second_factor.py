@@ -21,16 +21,16 @@ NAME_OF_APP, NAME_OF_CODES = "authenticator", "recovery codes"
 
 
 class AlreadyEnrolled(Exception):
-    """The account has a second factor. Only who shows it may set up another one."""
+    """The account has a second factor. A new one needs a code of the old one."""
 
 
 class WrongCode(Exception):
-    """The code is not of this seed and of about now. Another one may be."""
+    """The code is not of this seed, or not of about now. Another code may be right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What an account has of a second factor."""
+    """The state of an account's second factor."""
 
     is_enrolled: bool
     codes_left: int
@@ -46,18 +46,18 @@ def is_enrolled(user: User) -> bool:
 
 
 def device_for(user: User, code: str) -> Device | None:
-    """Return what took the code, which is used up by that; None: nothing did."""
+    """Return the device that took the code, or None. A code is used up when it is taken."""
     return match_token(user, code)
 
 
 @transaction.atomic
 def enrol(user: User, seed: str, code: str, *, anew: bool) -> tuple[Device, list[str]]:
-    """Take the seed if the code is of it; return the authenticator, and recovery codes to show.
+    """Take the seed if the code belongs to it; return the authenticator and new recovery codes.
 
-    :raises WrongCode: it is not.
-    :raises AlreadyEnrolled: there is a second factor, and it is not to be set up `anew`.
+    :raises WrongCode: the code does not belong to the seed.
+    :raises AlreadyEnrolled: there is a second factor, and the caller did not ask for one `anew`.
     """
-    User.objects.select_for_update().get(pk=user.pk)  # one at a time
+    User.objects.select_for_update().get(pk=user.pk)  # one enrolment of an account at a time
     if is_enrolled(user) and not anew:
         raise AlreadyEnrolled
     step = step_of(seed, code)
@@ -71,7 +71,7 @@ def enrol(user: User, seed: str, code: str, *, anew: bool) -> tuple[Device, list
 
 
 def renew_recovery_codes(user: User) -> list[str]:
-    """Return new recovery codes, which cannot be read again; those of before take nothing more."""
+    """Return new recovery codes, which cannot be read again. Old codes are not taken any more."""
     codes = new_recovery_codes()
     RecoveryCodes.objects.update_or_create(
         user=user,

@@ -1,9 +1,9 @@
-"""When a session holds, and whose it is.
+"""When a session is valid, and whose it is.
 
-It ends at logout, with a new password, when its account is inactive, after a time without a
-request, and after two weeks whatever happens. That of a member of staff holds only with the second
-factor, where that is required. A cookie that names no session which holds is an error, never the
-same as none.
+A session ends at logout, with a new password, when its account becomes inactive, after a time
+without a request, and after two weeks in any case. If staff need a second factor, a staff member's
+session is valid only with it. A cookie that names no valid session is an error. It is never treated
+as no cookie.
 """
 
 import re
@@ -32,13 +32,13 @@ NO_LONGER = "This session no longer holds: log in again."
 
 
 class SessionEnded(Exception):
-    """The cookie names no session, or one that no longer holds. A new log-in helps."""
+    """The cookie names no session, or one that is no longer valid. A new log-in helps."""
 
 
 def person_of(request: HttpRequest) -> User | None:
-    """Return whose session the request's cookie names; None: it has none, or nobody logged in.
+    """Return the person of the request's session; None without a session or without a log-in.
 
-    :raises SessionEnded: it does not hold. What there was of it is deleted.
+    :raises SessionEnded: the session is not valid. It is deleted.
     """
     key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if key is None:
@@ -63,7 +63,7 @@ def person_of(request: HttpRequest) -> User | None:
 def why_ended(user: Any, session: SessionBase) -> str | None:
     now = time.time()
     if not isinstance(user, User):
-        return "account"  # gone, inactive, or with another password
+        return "account"  # it is gone or inactive, or has another password
     if now - session.get(SEEN, now) > settings.SESSION_COOKIE_AGE:
         return "idle"
     if now - session.get(BEGAN, now) > LONGEST_SECONDS:
@@ -75,13 +75,13 @@ def why_ended(user: Any, session: SessionBase) -> str | None:
 
 
 def needs_second_factor(user: User, backend: str | None) -> bool:
-    """Whether the account has to have one: staff, where the setting says so, but for the demo."""
+    """Whether the account needs a second factor: staff, if REQUIRE_STAFF_MFA, except the demo."""
     is_staff = user.is_staff or user.is_superuser
     return settings.REQUIRE_STAFF_MFA and is_staff and backend != demo.BACKEND
 
 
 def note_that_it_is_used(session: SessionBase) -> None:
-    """Put off the end of an idle session; written at most once a minute."""
+    """Put off the end of an idle session. This is written at most once a minute."""
     now = time.time()
     if now - session.get(SEEN, 0) > min(60, settings.SESSION_COOKIE_AGE / 4):
         session[SEEN] = now
@@ -89,9 +89,9 @@ def note_that_it_is_used(session: SessionBase) -> None:
 
 
 def begin(request: HttpRequest, user: User) -> None:
-    """Note whose this session is, from where, and since when: it has just been made."""
+    """Note whose new session this is, from where it came, and when it began."""
     session = request.session
-    if session.session_key is None:  # it was another account's
+    if session.session_key is None:  # the session before was another account's
         session.create()
     session[SEEN] = time.time()
     session.setdefault(BEGAN, session[SEEN])
@@ -108,15 +108,15 @@ def begin(request: HttpRequest, user: User) -> None:
 
 
 def forget_some_that_ended() -> None:
-    """Delete a few sessions that are over, and what is noted of them: nobody else does."""
+    """Delete a few sessions that are over, with their notes. No other code deletes them."""
     over = Session.objects.filter(expire_date__lt=timezone.now()).values_list("pk", flat=True)
     Session.objects.filter(pk__in=list(over[:AT_ONCE])).delete()
 
 
 def end_sessions(user: User, *, but: str | None = None, only: int | None = None) -> int:
-    """End the account's sessions, but for one, or `only` that of this record; return how many.
+    """End the account's sessions except `but`, or `only` that of this record; return how many.
 
-    Open sockets are closed within seconds.
+    Their open sockets are closed within seconds.
     """
     records = LoginSession.objects.filter(owner=user).exclude(session_id=but)
     keys = list(records.filter(**({} if only is None else {"pk": only})).values_list("session_id"))
@@ -125,13 +125,13 @@ def end_sessions(user: User, *, but: str | None = None, only: int | None = None)
 
 
 def person(request: HttpRequest) -> User:
-    """Return who is logged in, behind `login_required`."""
-    assert isinstance(request.user, User)  # noqa: S101  # else a view lacks that
+    """Return the person who is logged in. Call it behind `login_required`."""
+    assert isinstance(request.user, User)  # noqa: S101  # else `login_required` is missing
     return request.user
 
 
 def session_named(key: str) -> HttpRequest:
-    """Return a request that has nothing but this session, for doors that have none of Django's."""
+    """Return a request that has only this session, for entries without Django's own request."""
     request = HttpRequest()
     request.COOKIES[settings.SESSION_COOKIE_NAME] = key
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)

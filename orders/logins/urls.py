@@ -1,4 +1,4 @@
-"""What a person logs in by, and looks after."""
+"""The paths at which persons log in and look after their accounts."""
 
 from django.urls import path
 

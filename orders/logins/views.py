@@ -1,4 +1,4 @@
-"""The pages by which persons log in and out."""
+"""The pages on which persons log in and out."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from orders.logins.sessions import begin, needs_second_factor
 
 
 class LogIn(LoginView):
-    """By name and password; the second factor is asked for on the next page."""
+    """Log in by name and password. The next page asks for the second factor."""
 
     template_name = "logins/login.html"
 
@@ -28,7 +28,7 @@ class LogIn(LoginView):
         return resolve_url("admin:index" if is_admins else settings.LOGIN_REDIRECT_URL)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Look at the password of who has attempts left; all others cost no hash."""
+        """Check the password if there are attempts left. Otherwise no hash is made."""
         name = request.POST.get("username", "")
         try:
             return self._answer(request, name)
@@ -72,9 +72,9 @@ class LogOut(LogoutView):
 def log_in(
     request: HttpRequest, user: User, answer: HttpResponse, device: Device | None = None
 ) -> HttpResponse:
-    """Begin the session of who has shown all that is asked for; `answer` is what they get."""
+    """Begin the session of a person who has shown everything needed; `answer` is the response."""
     if device is not None:
-        user.otp_device = device  # type: ignore[attr-defined]  # django-otp notes it in the session
+        user.otp_device = device  # type: ignore[attr-defined]  # django-otp stores it
     login(request, user)
     begin(request, user)
     known.remember(request, answer, user.get_username())

@@ -1,4 +1,4 @@
-"""Commands of `manage.py`, and what they share.
+"""Commands of `manage.py`, and the code that they share.
 
-May import every room below; nothing imports it.
+This package may import every room below. Nothing imports it.
 """

@@ -1,4 +1,4 @@
-"""What the demo shows: one line for each order, updated in place on a terminal, and a table."""
+"""The demo's output: a line for each order, updated in place on a terminal, and then a table."""
 
 import shutil
 import time
@@ -14,7 +14,7 @@ HEADERS = ("order", "side", "venue", "price", "hash", "time")
 
 
 class Board:
-    """Lines of orders in progress; where they cannot be updated, a line for every event."""
+    """Lines of orders in progress. Where they cannot be updated, each event gets a line."""
 
     def __init__(self, out: OutputWrapper) -> None:
         self._out = out
@@ -41,7 +41,7 @@ class Board:
         self._write(f"{seconds:7.3f} s  {name}  {event['status']:<9}  {event['message']}")
 
     def close(self) -> None:
-        """Print the table of what became of the orders."""
+        """Print the table of the orders' outcomes."""
         rows = [HEADERS, *(_row(order) for order in self._orders)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS))]
         lines = [
@@ -60,7 +60,7 @@ class Board:
         return lines
 
     def _write(self, lines: str) -> None:
-        self._out.write(lines)  # which ends the last one
+        self._out.write(lines)  # ends the last line
         self._out.flush()
 
 
@@ -83,5 +83,5 @@ def _row(order: SentOrder) -> tuple[str, ...]:
 
 
 def short(signature: str) -> str:
-    """Return the signature's beginning and end."""
+    """Return the beginning and the end of a signature."""
     return signature if len(signature) <= 16 else f"{signature[:6]}...{signature[-6:]}"

@@ -1,6 +1,6 @@
-"""A client of the public API, as anybody might write one: sends orders and follows their streams.
+"""A client of the public API, as anybody might write one. It sends orders and reads their streams.
 
-It knows the engine by its URL alone, and imports nothing of it.
+It knows only the engine's URL, and imports nothing of the engine.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 ANSWER_SECONDS = 10.0
-LOOK_SECONDS = 10.0  # for which an order that was not heard of may still be stored
+LOOK_SECONDS = 10.0  # an order whose answer was lost may still be stored within so many
 LOOK_PAUSE = 0.5
 RECONNECT_PAUSE = 0.5
 FINAL = frozenset(("confirmed", "failed", "cancelled", "expired"))
@@ -24,15 +24,15 @@ PASSING_CLOSES = frozenset((None, 1000, 1001, 1006, 1011, 1012, 1013, 4408))
 
 
 class NoEngine(Exception):
-    """Nothing that takes orders answers at the URL. The message says what was found instead."""
+    """No engine that takes orders answers at the URL. The message says what answers instead."""
 
 
 class NotKnown(NoEngine):
-    """Nobody knows whether the order was taken. The message says how to find out."""
+    """It is not known whether the order was taken. The message says how to find out."""
 
 
 class Refused(Exception):
-    """The engine understood us and said no. Trying the same again does not help."""
+    """The engine understood the request and refused it. Sending it again does not help."""
 
 
 KEY = "make one with `manage.py create_api_key`, and give it as ENGINE_API_KEY or --api-key."
@@ -40,10 +40,10 @@ KEY = "make one with `manage.py create_api_key`, and give it as ENGINE_API_KEY o
 
 @dataclass(slots=True)
 class SentOrder:
-    """An order that the engine took, and what its stream said so far."""
+    """An order that the engine took, and the events of its stream so far."""
 
     answer: dict[str, Any]
-    """The order as it was answered."""
+    """The engine's answer to the order."""
     sent_at: float
     """`time.monotonic()` of the POST."""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -51,7 +51,7 @@ class SentOrder:
 
     @property
     def name(self) -> str:
-        """As a person would say it, the amount at the side that is fixed."""
+        """The order in a person's words, with the amount of the fixed side."""
         amounts = self.answer["amountIn"], self.answer["amountOut"]
         given, got = self.answer["tokenIn"], self.answer["tokenOut"]
         if amounts[0] is not None:
@@ -64,15 +64,15 @@ class SentOrder:
 
     @property
     def seconds(self) -> float:
-        """From the POST to the last event, or to now."""
+        """The seconds from the POST to the last event, or to now."""
         return (self.ended_at or time.monotonic()) - self.sent_at
 
 
 async def send_order(url: str, body: dict[str, Any], key: str = "") -> SentOrder:
     """Send one order, with an API key if there is one.
 
-    :raises NoEngine: nothing answers, or not as the engine would.
-    :raises NotKnown: it may have been taken.
+    :raises NoEngine: nothing answers, or not in the way of the engine.
+    :raises NotKnown: the order may have been taken.
     :raises Refused: the order was not taken.
     """
     sent_at = time.monotonic()
@@ -89,7 +89,7 @@ async def send_order(url: str, body: dict[str, Any], key: str = "") -> SentOrder
 
 
 async def _found(url: str, key: str) -> dict[str, Any]:
-    """Look for an order that may be stored until it is there or cannot come any more.
+    """Look for an order that may be stored, until it is there or cannot be stored any more.
 
     :raises NotKnown: the engine does not say.
     :raises Refused: the order was not stored.
@@ -103,7 +103,7 @@ async def _found(url: str, key: str) -> dict[str, Any]:
             code, answer = 0, {}
         if code == http.client.OK and "wsUrl" in answer:
             return answer
-        if code == http.client.NOT_FOUND and code != before:  # the database answers again
+        if code == http.client.NOT_FOUND and code != before:  # now the database answers
             ends_at = time.monotonic() + LOOK_SECONDS
         await asyncio.sleep(LOOK_PAUSE)
     if code == http.client.NOT_FOUND:
@@ -114,7 +114,7 @@ async def _found(url: str, key: str) -> dict[str, Any]:
 async def follow(
     url: str, order: SentOrder, tell: Callable[[SentOrder], None], key: str = ""
 ) -> None:
-    """Read the order's stream to the final event, and go on where it was if the stream breaks.
+    """Read the order's stream to the final event. If the stream breaks, go on from there.
 
     :raises Refused: the engine will not show this order.
     """
@@ -123,7 +123,7 @@ async def follow(
     stream = urlunsplit((scheme, parts.netloc, parts.path + order.answer["wsUrl"], "", ""))
     while order.status not in FINAL:
         try:
-            # An engine on this machine is not to be reached through a proxy.
+            # An engine on this machine must not be reached through a proxy.
             place = f"{stream}?after={len(order.events)}"
             async with connect(place, proxy=None, additional_headers=_credential(key)) as socket:
                 await _read(socket, order, tell)
@@ -143,13 +143,13 @@ async def _read(
         async for text in socket:
             event = json.loads(text)
             if event.get("seq") != len(order.events) + 1:
-                continue  # an error is explained, or a proxy repeats itself
+                continue  # it was the text of an error, or a proxy repeated events
             order.events.append(event)
             if event["status"] in FINAL:
                 order.ended_at = time.monotonic()
             tell(order)
     except ConnectionClosed:
-        pass  # the close code says why
+        pass  # the close code tells why
 
 
 def _credential(key: str) -> dict[str, str]:
@@ -165,7 +165,7 @@ async def _ask(
 def _answer_to(
     method: str, url: str, key: str, body: dict[str, Any] | None
 ) -> tuple[int, dict[str, Any]]:
-    """:raises NoEngine: nothing answers; NotKnown: the answer to what was sent is lost."""
+    """:raises NoEngine: nothing answers; NotKnown: the request was sent, its answer was lost."""
     parts = urlsplit(url)
     place = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection

@@ -1,4 +1,4 @@
-"""Follows an order from the command line: reads its log as the streams do, hints or no hints."""
+"""Follows an order from the command line: it reads the log as streams do, with or without hints."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ from orders.sockets.streams import RESYNC_SECONDS, streams_of_this_loop
 logger = logging.getLogger(__name__)
 
 FAILED, BAD_INPUT, NO_ENGINE, NOT_KNOWN, INTERRUPTED = 1, 2, 3, 4, 130
-"""What commands exit with when an order was not confirmed, and otherwise."""
+"""The exit codes of commands that did not see an order confirmed."""
 
 Found = TypeVar("Found")
 
@@ -30,7 +30,7 @@ Found = TypeVar("Found")
 def run(work: Coroutine[Any, Any, Found], known: Callable[[], str] = str) -> Found:
     """Run a coroutine that uses the engine's connections, and close them.
 
-    :raises CommandError: the database does not answer, or somebody pressed Ctrl-C. The message has
+    :raises CommandError: the database does not answer, or Ctrl-C was pressed. The message has
         what is `known` by then.
     """
 
@@ -51,7 +51,7 @@ def run(work: Coroutine[Any, Any, Found], known: Callable[[], str] = str) -> Fou
 
 @contextmanager
 def engine_needed(known: Callable[[], str] = str) -> Iterator[None]:
-    """Say that the database is away, and what is `known` by then, to the command's user.
+    """If the database is away, tell the user that and what is `known` by then.
 
     :raises CommandError: the database does not answer.
     """
@@ -71,7 +71,7 @@ def engine_needed(known: Callable[[], str] = str) -> Iterator[None]:
 async def follow(order_id: str, after: int = 0) -> AsyncIterator[Event]:
     """Yield the order's events after this seq, to the final one.
 
-    Hints only wake it up, so that one which is lost costs a second.
+    Hints only wake it up. So a lost hint costs a second.
 
     :raises UnknownOrder: there is no such order.
     :raises psycopg.Error: the database does not answer.
@@ -94,7 +94,7 @@ async def last_event(order_id: str) -> Event:
 
 
 class Hints:
-    """The hints of one order, as far as Redis gives any."""
+    """The hints of one order, as long as Redis gives any."""
 
     def __init__(self, order_id: str) -> None:
         self._order_id = order_id
@@ -146,7 +146,7 @@ class Telling:
 
 
 def check_outcome(last: Event) -> None:
-    """:raises CommandError: the order was not confirmed; the message says how it ended."""
+    """:raises CommandError: the order was not confirmed. The message says how it ended."""
     if last.status is not Status.CONFIRMED:
         raise CommandError(
             f"Order {last.order_id} is {last.status}: {last.message}", returncode=FAILED

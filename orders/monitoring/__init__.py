@@ -1,4 +1,4 @@
-"""Whether the engine works, as numbers.
+"""Whether the engine works, in numbers.
 
-May read everything that is stored; writes nothing but heartbeats.
+This package may read everything that is stored. It writes only heartbeats.
 """

@@ -1,4 +1,4 @@
-"""How the engine stands: what waits, what is under way, what is left of the minute's budget."""
+"""The engine's status: what waits, what is under way, and what is left of the minute's budget."""
 
 from datetime import datetime
 from typing import Any, NamedTuple

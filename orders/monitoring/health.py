@@ -1,7 +1,7 @@
-"""Whether the parts of the engine answer, and the heartbeats that tell.
+"""Whether the parts of the engine answer, and the heartbeats that show it.
 
-A heartbeat also carries what its process has counted, so that whichever web process is asked for
-/metrics can tell of all processes, those without a port as well.
+A heartbeat also carries what its process has counted. So any web process can answer /metrics for
+all processes, and also for those without a port.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ HEARTBEAT = "the heartbeat"
 BEAT_SECONDS = 3.0
 ALIVE_SECONDS = 10.0
 LOOK_SECONDS = 0.8  # for a look at the database or at Redis
-MIGRATING_SECONDS = 0.9  # for such a look and what is read from our own files
+MIGRATING_SECONDS = 0.9  # for such a look and for reading our own files
 BEAT = """
 INSERT INTO heartbeats (process, kind, seen_at, counts) VALUES (%s, %s, clock_timestamp(), %s)
 ON CONFLICT (process)
@@ -58,7 +58,7 @@ DO UPDATE SET kind = excluded.kind, seen_at = excluded.seen_at, counts = exclude
 """
 WRITABLE = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
 APPLIED = "SELECT app::text, name::text FROM django_migrations"
-# A heartbeat of the future was written before the clock was set back.
+# A heartbeat from the future was written before the clock was set back.
 IS_HEARD = (
     "seen_at > clock_timestamp() - %(heard)s * interval '1 second' AND seen_at <= clock_timestamp()"
 )
@@ -74,7 +74,7 @@ SELECT EXISTS (
 """  # noqa: S608
 FORGET = "DELETE FROM heartbeats WHERE seen_at < statement_timestamp() - interval '1 day'"
 
-# What a bell needs of Redis: a script that writes, tells, and looks at the queue.
+# A bell needs this of Redis: a script that writes, publishes, and looks at the queue.
 TRY = """
 redis.call('SET', KEYS[1], '1', 'EX', 5)
 redis.call('PUBLISH', KEYS[1], '')
@@ -103,13 +103,13 @@ class Seen(NamedTuple):
     alive: int | None = None
     """Workers with a fresh heartbeat; None if it is not known."""
     moving: int = 0
-    """Of them, those of which no part stands still."""
+    """Live workers all of whose parts move."""
 
 
 class Shared(Generic[Found]):
-    """A look that all callers share while it is under way, each for `seconds` at the most.
+    """A look that all callers share while it is under way, each for at most `seconds`.
 
-    One that takes longer is given up, so that the next to ask begins anew.
+    A look that takes longer is given up. The next caller begins a new one.
     """
 
     def __init__(self, look: Callable[[], Coroutine[Any, Any, Found]], seconds: float) -> None:
@@ -118,7 +118,7 @@ class Shared(Generic[Found]):
         self._looking: asyncio.Task[Found] | None = None
 
     async def __call__(self) -> Found:
-        """:raises TimeoutError: it took too long, if only for the caller that began it."""
+        """:raises TimeoutError: this caller has waited too long, perhaps only the first caller."""
         looking = self._looking
         if looking is None or looking.done():
             looking = self._looking = asyncio.create_task(self._look(), context=Context())
@@ -129,7 +129,7 @@ class Shared(Generic[Found]):
         return looking.result()
 
     def give_up(self, looking: asyncio.Task[Found] | None = None) -> None:
-        """Let go of the look under way; nobody has to wait for its end."""
+        """Cancel the look under way, without waiting for its end."""
         looking = looking or self._looking
         if looking is not None and not looking.done():
             looking.cancel()
@@ -139,7 +139,7 @@ class Shared(Generic[Found]):
 
 
 class Probes:
-    """Looks at what orders need, on connections made as theirs are; one for each asyncio loop."""
+    """Looks at what orders need, on connections like theirs. Each asyncio loop has one object."""
 
     def __init__(self) -> None:
         self._link: Link | None = None
@@ -151,7 +151,7 @@ class Probes:
     async def check(self) -> dict[str, Any]:
         """Return `status` ("ok", "degraded" or "failed"), the state of each part, and `since`.
 
-        `since` has the time from which on this process has known a part to fail.
+        `since` has the time since which this process has known a part to fail.
         """
         seen, redis_state = await asyncio.gather(self.database(), self.redis())
         parts = {"database": seen.state, "redis": redis_state, "worker": worker_state(seen)}
@@ -167,7 +167,7 @@ class Probes:
         return {"status": status, **parts, "workers": seen.alive, "since": since}
 
     async def unready(self) -> list[str]:
-        """Return why this process cannot serve yet; an empty list if it can.
+        """Return the reasons why this process cannot serve yet; none if it can.
 
         Redis and workers are no reason: orders are taken, and are safe, without them.
         """
@@ -232,7 +232,7 @@ class Probes:
         return Seen("ok", [], alive, moving)
 
     async def _missing_migrations(self, link: Link) -> list[str]:
-        """Return the migrations that were not applied; looked for until there are none."""
+        """Return the migrations that are not applied. Look again only while there are some."""
         if self._is_migrated:
             return []
         known = await asyncio.to_thread(known_migrations)
@@ -245,10 +245,10 @@ class Probes:
         return sorted(f"{app}.{name}" for app, name in missing)
 
     async def _look_at_redis(self) -> str:
-        """Do what a bell does. The client is closed elsewhere: a look is given up anywhere, and
-        one that closes its connection in that moment would leave it open.
+        """Do what a bell does. The caller closes the client: a look may be given up at any
+        point, and if it were closing its connection then, the connection would stay open.
 
-        :raises redis.exceptions.RedisError: it cannot be done.
+        :raises redis.exceptions.RedisError: Redis cannot do it.
         """
         client = self._client or async_redis_client(settings.REDIS_URL, LOOK_SECONDS)
         self._client = client
@@ -259,12 +259,12 @@ class Probes:
 
 @once_per_loop
 def probes_of_this_loop() -> Probes:
-    """Return the running loop's probes, made at the first call."""
+    """Return the running loop's probes. The first call makes them."""
     return Probes()
 
 
 def check_now() -> dict[str, Any]:
-    """Return what `Probes.check` does, for sync doors."""
+    """Return the result of `Probes.check`, for sync code."""
 
     async def check() -> dict[str, Any]:
         probes = Probes()
@@ -277,7 +277,7 @@ def check_now() -> dict[str, Any]:
 
 
 def is_redis_away() -> bool:
-    """Whether a new connection to Redis would be answered as little as an old one."""
+    """Whether Redis does not answer a new connection either."""
     client = redis_client(settings.REDIS_URL, LOOK_SECONDS)
     try:
         client.ping()
@@ -289,7 +289,7 @@ def is_redis_away() -> bool:
 
 
 def worker_state(seen: Seen) -> str:
-    """Return "stuck" if workers live, and in each of them a part stands still."""
+    """Return "ok", "down" or "unknown", or "stuck" if a part of every live worker stands still."""
     if seen.alive is None:
         return "unknown"
     if seen.moving:
@@ -298,7 +298,7 @@ def worker_state(seen: Seen) -> str:
 
 
 def note(part: str, *, is_well: bool) -> None:
-    """Remember since when a part has failed."""
+    """Note whether a part is well, and since when it has failed."""
     if is_well:
         _failing_since.pop(part, None)
     else:
@@ -307,12 +307,12 @@ def note(part: str, *, is_well: bool) -> None:
 
 @cache
 def known_migrations() -> frozenset[Migration]:
-    """Return the migrations of our own files, which takes a moment to read."""
+    """Return the migrations in our own files. Reading them takes a moment."""
     return frozenset(MigrationLoader(None).graph.nodes)
 
 
 def is_worker_here() -> bool:
-    """Whether a worker of this host, or container, lives, and no part of it stands still."""
+    """Whether a worker lives on this host, or in this container, and all its parts move."""
     with connection.cursor() as cursor:
         cursor.execute(HERE, {"here": f"{socket.gethostname()}:", "heard": ALIVE_SECONDS})
         (is_here,) = cursor.fetchone()
@@ -320,7 +320,7 @@ def is_worker_here() -> bool:
 
 
 def beat(kind: str) -> None:
-    """Say that this process lives, and what it has counted."""
+    """Write down that this process lives, and what it has counted."""
     process = f"{socket.gethostname()}:{os.getpid()}"
     still = {"still_seconds": witness.still_seconds()}
     told = orjson.dumps({**counts, **usage(), **still}).decode()
@@ -329,7 +329,7 @@ def beat(kind: str) -> None:
 
 
 def usage() -> dict[str, float]:
-    """Return this process's CPU seconds so far and its resident memory in bytes, where known."""
+    """Return this process's CPU seconds so far and its resident memory in bytes, if known."""
     found: dict[str, float] = {"cpu_seconds": round(time.process_time(), 3)}
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -338,10 +338,10 @@ def usage() -> dict[str, float]:
 
 
 def keep_beating(kind: str, excuses: Excuses = MappingProxyType({})) -> None:
-    """Beat from a thread of its own until `stop_beating`, whatever the database does.
+    """Beat from a separate thread until `stop_beating`, whatever the database does.
 
-    With each beat the process also learns what is traded by now. And from now on it is ended when
-    a part of it stands still; this thread does when the database brings neither answer nor error.
+    With each beat the process also reads what is traded. From now on the process is ended when a
+    part of it stands still. This thread stands still if the database neither answers nor fails.
     """
 
     def run() -> None:
@@ -365,9 +365,9 @@ def keep_beating(kind: str, excuses: Excuses = MappingProxyType({})) -> None:
 
 
 def stop_beating() -> bool:
-    """Beat no more, and let parts of the process stand still: it is about to end.
+    """Stop the heartbeat, and let parts of the process stand still: it is about to end.
 
-    Return whether this was said for the first time.
+    Return whether this was the first call.
     """
     was_stopped = _stopped.is_set()
     _stopped.set()
@@ -375,7 +375,7 @@ def stop_beating() -> bool:
 
 
 def keep_turning(part: str) -> None:
-    """Have the running loop say once a second that it turns, as long as it does."""
+    """Have the running loop report once a second, as long as it turns."""
     loop = asyncio.get_running_loop()
 
     def turn() -> None:

@@ -1,9 +1,9 @@
-"""What /metrics tells: the engine as the database knows it, and every process by its heartbeat.
+"""The answer of /metrics: the engine as the database shows it, and each process by its heartbeat.
 
-All of it is read from the database, so every web process tells the same and any one of them may
-be asked; take `max` over instances, never `sum`. Each query looks at a bounded number of rows
-through an index, however many orders there are, and what was read is kept for a moment, so that
-no number of scrapes can be a load. Why so: docs/decisions/0015-metrics-from-the-database.md.
+All of it is read from the database. So every web process gives the same answer, and any of them may
+be asked: take `max` over instances, never `sum`. Each query reads a bounded number of rows through
+an index, however many orders there are. A reading is kept for a moment, so no number of scrapes is
+a load. The reasons: docs/decisions/0015-metrics-from-the-database.md.
 """
 
 import logging
@@ -29,19 +29,19 @@ from orders.monitoring.health import ALIVE_SECONDS
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-FRESH_SECONDS = 2.0  # for which a reading is told again
-SHOWN_SECONDS = 60.0  # that a process is shown after its last heartbeat
+FRESH_SECONDS = 2.0  # for which a reading is given out again
+SHOWN_SECONDS = 60.0  # for which a process is shown after its last heartbeat
 QUANTILES = (0.5, 0.95, 0.99)
 KINDS = ("web", "worker", "scheduler")
-PROCESS = ("kind", "process")  # the labels of everything that is one process's
+PROCESS = ("kind", "process")  # the labels of each figure of one process
 
 Row = Sequence[Any]
 
 
 class Count(NamedTuple):
-    """A figure of a heartbeat; `labels` name what its own name has after the colon.
+    """A figure of a heartbeat. `labels` are the labels whose values follow the colon in its name.
 
-    `kind` is the kind of process that counts it; without one, all do.
+    `kind` is the kind of process that counts it; without a kind, every process does.
     """
 
     name: str
@@ -81,12 +81,12 @@ def as_text() -> bytes:
 
 
 def without_database() -> bytes:
-    """Return what there is to tell while the database does not answer."""
+    """Return the metrics that need no database, while it does not answer."""
     return generate_latest(silence)
 
 
 class EngineCollector(Collector):
-    """Reads the database at most once in FRESH_SECONDS, whoever asks."""
+    """Reads the database at most once in FRESH_SECONDS, however many ask."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
@@ -112,7 +112,7 @@ def unanswered() -> list[Metric]:
 
 
 def read() -> list[Metric]:
-    """Return what the database tells; if it does not answer, just that."""
+    """Return the metrics of the database; if it does not answer, only that it does not."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(sql.PLANS)
@@ -125,7 +125,7 @@ def read() -> list[Metric]:
 
 
 def orders(cursor: Any) -> Iterator[Metric]:
-    """Tell of the orders that have not ended."""
+    """Yield the figures of the orders that have not ended."""
     most = {"most": sql.MOST_OPEN}
     told = f" Counted up to {sql.MOST_OPEN}."
     by_status = gauge("orders_open", f"Orders that have not ended.{told}", labels=("status",))
@@ -147,7 +147,7 @@ def orders(cursor: Any) -> Iterator[Metric]:
 
 
 def recent(cursor: Any) -> Iterator[Metric]:
-    """Tell what became of the newest orders that were begun, and how long each step took."""
+    """Yield the outcomes of the newest orders that were begun, and how long each step took."""
     window = {"most": sql.MOST_RECENT, "window": sql.RECENT_SECONDS}
     newest = f"the newest {sql.MOST_RECENT} orders that workers have reached"
     labels = ("status", "venue", "failure_code")
@@ -174,7 +174,7 @@ def recent(cursor: Any) -> Iterator[Metric]:
 
 
 def budget(cursor: Any) -> Iterator[Metric]:
-    """Tell how many orders may still be started; nothing if that is not limited."""
+    """Yield how many orders may still be started; nothing if there is no limit."""
     rate = settings.ORDER_RATE_LIMIT
     if rate is None:
         return
@@ -185,7 +185,7 @@ def budget(cursor: Any) -> Iterator[Metric]:
 
 
 def processes(cursor: Any) -> Iterator[Metric]:
-    """Tell what each process that was heard of lately has counted since it started."""
+    """Yield what each process with a recent heartbeat has counted since it started."""
     alive = gauge("processes_alive", "Processes with a fresh heartbeat.", labels=("kind",))
     age = gauge("process_heartbeat_age_seconds", "Since its last heartbeat.", labels=PROCESS)
     families = {name: _family(count) for name, count in COUNTS.items()}
@@ -201,7 +201,7 @@ def processes(cursor: Any) -> Iterator[Metric]:
 
 
 def counted(kind: str, told: dict[str, float]) -> Iterator[tuple[str, list[str], float]]:
-    """Return name, values of labels and number of each figure in a heartbeat, zeros as well."""
+    """Yield name, label values and number of each figure in a heartbeat, zeros as well."""
     zeros = {name: 0.0 for name, count in COUNTS.items() if count.kind == kind}
     if kind == "web":
         zeros |= {f"security_events:{event}": 0.0 for event in EVENTS}
@@ -209,7 +209,7 @@ def counted(kind: str, told: dict[str, float]) -> Iterator[tuple[str, list[str],
     for key, number in (zeros | told).items():
         name, *values = re.split("[:/]", key)
         count = COUNTS.get(name)
-        if count is not None and len(values) == len(count.labels):  # else of another version
+        if count is not None and len(values) == len(count.labels):  # else another version wrote it
             yield name, values, number
 
 

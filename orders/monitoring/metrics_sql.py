@@ -1,7 +1,7 @@
-"""The questions of /metrics. Each reads a bounded number of rows, through an index.
+"""The queries of /metrics. Each reads a bounded number of rows, through an index.
 
-Conditions compare with `statement_timestamp()`: `clock_timestamp()` may not be looked up in an
-index, as it might change from row to row.
+Conditions compare with `statement_timestamp()`. PostgreSQL looks up no `clock_timestamp()` in an
+index, because that might change from row to row.
 """
 
 from orders.engine.journal_sql import IN_LINE
@@ -12,8 +12,8 @@ MOST_OPEN = 50_000
 MOST_RECENT = 2_000
 RECENT_SECONDS = 600
 
-# For one transaction. Statistics are missing or old while a table fills, and a plan that reads
-# all of it must not be one of the choices.
+# For one transaction. While a table fills, its statistics are missing or old. The planner must then
+# not choose to read all of it.
 PLANS = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
   set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
@@ -49,8 +49,8 @@ FROM (
 ) AS begun
 """
 
-# The newest orders that workers have reached: those that came before the one that is next in line.
-# With a long queue the very newest have nothing to tell yet.
+# The newest orders that workers have reached: those that came before the next one to be claimed.
+# In a long queue the very newest orders have no outcome yet.
 NEWEST = f"""
 reached AS MATERIALIZED (
   SELECT coalesce(min(next_check), statement_timestamp()) AS at FROM (

@@ -1,4 +1,4 @@
-"""What a web process and the scheduler do from start to end; the worker's is `orders.tasks`.
+"""What a web process and the scheduler do from start to end. The worker's part is `orders.tasks`.
 
-It may import every package that it starts. Only ASGI and the commands import it.
+This package may import every package that it starts. Only ASGI and the commands import it.
 """

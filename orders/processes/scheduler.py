@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 MAX_SNAPSHOTS = 10_000
 MAX_BROUGHT_BACK = 10_000
 
-# Stores a snapshot unless the hash has a newer one. The snapshot that was found before the log was
-# read (ARGV[4]) is replaced, even if its seq is higher: after a restore from a backup the log may
-# be shorter.
+# Stores a snapshot unless the hash has a newer one. It always replaces the snapshot that was found
+# before the log was read (ARGV[4]), even one with a higher seq: after a restore from a backup, the
+# log may be shorter.
 RESTORE = """
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local seq = old and tonumber(string.match(old, '"seq":(%d+)'))
@@ -45,7 +45,7 @@ class Job:
     """A job that runs every so many ticks, even if other jobs fail."""
 
     def __init__(self, name: str, every: int, run: Callable[[], None], *, is_slow: bool) -> None:
-        """`is_slow`: it runs in a thread of its own, so that the next tick need not wait for it."""
+        """`is_slow`: it runs in a thread of its own, so that the next tick need not wait."""
         self._name = name
         self._every = every
         self._run = run
@@ -54,7 +54,7 @@ class Job:
         self._failing_since: float | None = None
 
     def do(self, tick: int) -> None:
-        """Do the job if it is its turn, and the last time has ended."""
+        """Do the job if it is its turn and its last run has ended."""
         if tick % self._every:
             return
         if not self._is_slow:
@@ -97,7 +97,7 @@ def tick(number: int) -> None:
 
 
 def bring_back() -> None:
-    """Correct orders that wait for a time that was set before the clock was set back."""
+    """Correct the orders that wait for a time which was set before the clock was set back."""
     longest = settings.RETRY_BACKOFF * 2**settings.ORDER_ATTEMPTS
     limits = {
         "lease": settings.LEASE_SECONDS,
@@ -115,7 +115,7 @@ def bring_back() -> None:
 
 
 def ring_for_due() -> None:
-    """Ring for orders never rung for, whose lease has expired, or whose retry is due."""
+    """Ring for orders that were never rung for, have an expired lease, or have a retry due."""
     with connection.cursor() as cursor:
         cursor.execute(sql.DUE_KINDS)
         unsubmitted, submitted, suspect = cursor.fetchone()
@@ -128,7 +128,7 @@ def ring_for_due() -> None:
 
 
 def rebuild_active_orders() -> None:
-    """Make the Redis hash of active orders true again, after a flush or lost hints."""
+    """Correct the Redis hash of active orders after a flush or lost hints."""
     client = redis_client(settings.REDIS_URL, REDIS_SECONDS, decode_responses=True)
     try:
         snapshots = cast(dict[str, str], client.hgetall(ACTIVE_ORDERS))
@@ -144,7 +144,7 @@ def rebuild_active_orders() -> None:
 
 
 def seq_of(order_id: str, text: str) -> int | None:
-    """Return the seq of a snapshot; None for an entry that is not ours, which stays as it is."""
+    """Return the seq of a snapshot; None for a foreign entry, which stays as it is."""
     try:
         UUID(order_id)
         seq = orjson.loads(text)["seq"]
@@ -154,7 +154,7 @@ def seq_of(order_id: str, text: str) -> int | None:
 
 
 def prune() -> None:
-    """Drop rows that no rule looks at any more."""
+    """Delete rows that no rule needs any more."""
     rate = settings.ORDER_RATE_LIMIT
     with connection.cursor() as cursor:
         cursor.execute(sql.PRUNE_STARTS, {"window": 2 * rate.seconds if rate else 0})
@@ -163,7 +163,7 @@ def prune() -> None:
 
 
 def _forget_ended(client: redis.Redis, known: dict[str, int]) -> None:
-    """Forget orders that have ended, or that a restored database does not have."""
+    """Delete the snapshots of orders that have ended, or that a restored database lacks."""
     there = Order.objects.filter(pk__in=known).exclude(status__in=FINAL)
     gone = known.keys() - {str(pk) for pk in there.values_list("pk", flat=True)}
     if gone:

@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 
 
 async def warm_up() -> None:
-    """Open the connections that the first order would otherwise wait for, if there is a server.
+    """Open the connections that the first order would wait for, and read what is traded.
 
-    And learn what is traded.
+    A database that is away is no error: the process waits for it.
     """
     try:
         await read_again()
@@ -39,7 +39,8 @@ async def warm_up() -> None:
 async def end_if_unfit() -> None:
     """End this process with a sentence if the database will never serve it.
 
-    At once, as nothing was begun: uvicorn would say a second sentence, and end with its own code.
+    It ends at once, because nothing has begun. Otherwise uvicorn would print a second sentence and
+    end with its own code.
     """
     try:
         await check_fitness(conninfo())
@@ -49,7 +50,7 @@ async def end_if_unfit() -> None:
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Beat while the server runs, close its connections when it stops (ASGI's lifespan)."""
+    """Beat while the server runs, and close its connections when it stops (ASGI's lifespan)."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":

@@ -1,4 +1,4 @@
-"""The pools of the simulated venues: made by a venue's first quote, or before that by operators."""
+"""The pools of the simulated venues. A venue's first quote makes one, or an operator before it."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,7 +31,7 @@ BILLIONTHS_OF_A_BPS = 100_000
 
 
 class PoolForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    """Says what a new pool is like; its price is the market's reference price."""
+    """The properties of a new pool. Its price is the market's reference price."""
 
     venue = forms.ChoiceField(choices=[(name, venue.label) for name, venue in VENUES.items()])
     market = forms.ModelChoiceField(
@@ -85,7 +85,7 @@ class PoolForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
         try:
             depth = quote_depth_in_atoms(market, market.quote.to_atoms(given["depth"]))
             pool = tried_pool(market, new_pool, depth)
-        except ValueError as fault:  # NotTradable is one
+        except ValueError as fault:  # NotTradable is such an error
             self.add_error("depth", str(fault))
             return
         self.instance.venue, self.instance.base, self.instance.quote = key
@@ -100,7 +100,7 @@ def _market(known: tokens.Registry, row: Market) -> tokens.Market:
 
 @admin.register(SimulatedPool)
 class SimulatedPoolAdmin(ReadOnlyAdmin):
-    """Pools as the last landing left them; since then they follow prices until the next."""
+    """Pools as the last landing left them. Until the next landing they follow prices."""
 
     form = PoolForm
     list_display = ("label", "market", "base_reserve", "quote_reserve", "price", "fee", "as_of")
@@ -117,7 +117,7 @@ class SimulatedPoolAdmin(ReadOnlyAdmin):
         return () if obj is None else self.shown
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Store the new pool; it follows its market from this second on."""
+        """Store the new pool. It follows its market from this second on."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT extract(epoch FROM clock_timestamp())::bigint")
             obj.tick, obj.version = cursor.fetchone()[0], 0
@@ -126,7 +126,7 @@ class SimulatedPoolAdmin(ReadOnlyAdmin):
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return super().changeform_view(request, *args, **kwargs)
-        except IntegrityError:  # the venue's first quote was quicker
+        except IntegrityError:  # the venue's first quote has made one meanwhile
             self.message_user(request, "The venue has just made this pool itself.", messages.ERROR)
             return HttpResponseRedirect(reverse("admin:routing_simulatedpool_changelist"))
 
@@ -194,7 +194,7 @@ def pool_of(row: SimulatedPool) -> AnyPool:
 
 
 def reserves(pool: AnyPool) -> tuple[int, int]:
-    """Return what can be traded of base and quote, in atoms: no fees."""
+    """Return the base and quote atoms that can be traded, without fees."""
     if isinstance(pool, ConstantProductPool):
         return pool.reserve_x, pool.reserve_y
     return sum(bin_.amount_x for bin_ in pool.bins), sum(bin_.amount_y for bin_ in pool.bins)

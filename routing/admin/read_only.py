@@ -1,4 +1,4 @@
-"""What operators may look at and never edit, in lists that stay quick."""
+"""Rows that operators may see and never edit, in lists that stay quick."""
 
 from functools import cached_property
 from typing import Any
@@ -9,11 +9,11 @@ from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-MOST_COUNTED = 10_000  # rows; whoever looks for more of them narrows the list
+MOST_COUNTED = 10_000  # rows; to find more, an operator narrows the list
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at run time
-    """Counts as far as anybody turns pages: counting all rows of a large table takes seconds."""
+    """Counts only as many rows as people page through. A whole large table would take seconds."""
 
     @cached_property
     def count(self) -> int:
@@ -26,24 +26,24 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at r
 
     @cached_property
     def _counted(self) -> int:
-        # The order is kept, so that the index of the list is walked and not the whole table.
+        # The order is kept, so that PostgreSQL walks the list's index and not the whole table.
         rows: Any = self.object_list
         return int(rows[: MOST_COUNTED + 1].count())
 
 
 class InIndexOrder(ChangeList):
-    """A list in the order of its index: another, asked for in the URL, would sort all rows."""
+    """A list in the order of its index. Another order from the URL would sort all rows."""
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         return list(self.model_admin.get_ordering(request) or self._get_default_ordering())  # type: ignore[attr-defined]  # missing in the stubs
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
-    """Shows rows and changes none: each kind has one writer, and that is not the admin."""
+    """Shows rows and changes none. Each kind of row has one writer, which is not the admin."""
 
     paginator = BoundedPaginator
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER  # they count the table once for each choice
+    show_facets = admin.ShowFacets.NEVER  # they would count the table once for each choice
     sortable_by = ()
     list_per_page = 50
 

@@ -1,4 +1,4 @@
-"""Tokens and markets: operators add them and close markets to new orders; nothing else changes."""
+"""Tokens and markets. Operators add them and close markets to new orders; nothing else changes."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class MarketForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
 
 
 def _contradiction(known: tokens.Registry, market: tokens.Market) -> str | None:
-    """Return how the price differs from what other markets make of it, if it does by much."""
+    """Return how the price contradicts the prices of other markets, if it does by much."""
     try:
         joined = known.market_of_order(market.base, market.quote)
     except UnknownMarket:
@@ -53,7 +53,7 @@ def _contradiction(known: tokens.Registry, market: tokens.Market) -> str | None:
 
 
 def _trial(known: tokens.Registry, market: tokens.Market) -> str | None:
-    """Return why a venue could not quote from the pool that it would make, if it could not."""
+    """Return why a venue could not quote from the pool that it would make; None if it could."""
     depth = depth_in_atoms(
         market, [*known.markets, market], reference_of(market), settings.SIMULATION.depth
     )
@@ -66,7 +66,7 @@ def _trial(known: tokens.Registry, market: tokens.Market) -> str | None:
 
 
 class KeptAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
-    """What is added stays. Processes read the tables anew within seconds, this one at once."""
+    """Rows that stay once they are added. This process reads them again at once, others soon."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

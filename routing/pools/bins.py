@@ -20,7 +20,7 @@ class Bin(NamedTuple):
 
 
 class BinFill(NamedTuple):
-    """What a swap moves in one bin; the fee is part of the input or of the gross output."""
+    """A swap's part in one bin. The fee is a part of the input or of the gross output."""
 
     amount_in: int
     amount_out: int
@@ -31,7 +31,7 @@ class BinFill(NamedTuple):
 
 @lru_cache(maxsize=65_536)
 def price_of_bin(bin_step: int, bin_id: int) -> int:
-    """Return (1 + bin_step / 10000) ** bin_id in 64.64 fixed point: atoms of y for one of x.
+    """Return (1 + bin_step / 10000) ** bin_id in 64.64 fixed point: atoms of y for an atom of x.
 
     :raises OutOfRange: the price does not fit.
     """
@@ -40,7 +40,7 @@ def price_of_bin(bin_step: int, bin_id: int) -> int:
     exponent = abs(bin_id)
     if exponent >= EXPONENT_LIMIT:
         raise OutOfRange
-    # Powers of a number below one need no more than 128 bits; above one, the inverse is taken.
+    # Powers of a number below one need no more than 128 bits. One above is taken as its inverse.
     factor = MAX_U128 // (ONE + bin_step * ONE // BPS)
     price = ONE
     while exponent:
@@ -56,9 +56,9 @@ def price_of_bin(bin_step: int, bin_id: int) -> int:
 def fill_exact_in(
     amount_in: int, liquidity: int, price: int, rate: int, to_y: bool, fee_on_input: bool
 ) -> BinFill:
-    """Sell `amount_in`, or as much of it as `liquidity` pays for; `rate` in billionths.
+    """Sell `amount_in`, or the part of it that `liquidity` pays for; `rate` in billionths.
 
-    :raises OutOfRange: the bin is worth more than the program counts.
+    :raises OutOfRange: the bin is worth more than the program can count.
     """
     net_in = amount_in + (-amount_in * rate // BILLION if fee_on_input else 0)
     most_in = input_for(liquidity, price, to_y)
@@ -78,11 +78,12 @@ def fill_exact_in(
 def fill_exact_out(
     amount_out: int, liquidity: int, price: int, rate: int, to_y: bool, fee_on_input: bool
 ) -> BinFill:
-    """Buy `amount_out`, or as much of it as there is in `liquidity`; `rate` in billionths.
+    """Buy `amount_out`, or the part of it that is in `liquidity`; `rate` in billionths.
 
-    One atom in may buy several out. The trader gets those asked for; the bin loses all.
+    One input atom may buy several output atoms. The trader gets only those asked for; the bin loses
+    all of them.
 
-    :raises OutOfRange: the bin is worth more than the program counts.
+    :raises OutOfRange: the bin is worth more than the program can count.
     """
     gross_out = amount_out if fee_on_input else -(-amount_out * BILLION // (BILLION - rate))
     if gross_out >= liquidity:
@@ -96,9 +97,9 @@ def fill_exact_out(
 
 
 def input_for(gross_out: int, price: int, to_y: bool) -> int:
-    """Return the fewest atoms that pay for `gross_out`, fees not counted.
+    """Return the fewest atoms that pay for `gross_out`, without fees.
 
-    :raises OutOfRange: they are more than the program counts.
+    :raises OutOfRange: they are more than the program can count.
     """
     atoms = -((-gross_out << 64) // price) if to_y else -(-gross_out * price >> 64)
     if atoms > MAX_U64:

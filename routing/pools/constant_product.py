@@ -1,6 +1,6 @@
-"""Raydium's CPMM (program cp-swap): x * y = k, with the fees beside the curve.
+"""Raydium's CPMM (program cp-swap): x * y = k, with the fees outside the curve.
 
-Formulas, roundings and failures are those of the program's curve/calculator.rs and curve/fees.rs;
+Formulas, roundings and failures are those of the program's curve/calculator.rs and curve/fees.rs.
 docs/pools.md has them in short.
 """
 
@@ -23,7 +23,7 @@ MILLION = 1_000_000
 
 
 class CreatorFeeOn(IntEnum):
-    """The token in which the creator's fee is taken, as the program numbers it."""
+    """The token in which the creator's fee is taken, by the program's numbers."""
 
     INPUT = 0
     X = 1
@@ -44,7 +44,7 @@ class FeeRates:
 
 @dataclass(frozen=True, slots=True)
 class ConstantProductPool:
-    """The fees owed to protocol, fund and creator lie in the vaults and are not traded with."""
+    """The fees owed to protocol, fund and creator lie in the vaults but are not traded with."""
 
     vault_x: int
     vault_y: int
@@ -123,7 +123,7 @@ class ConstantProductPool:
     def _reserves(self, direction: Direction) -> tuple[int, int]:
         """Return the reserves of the input and of the output token.
 
-        :raises PoolDisabled: they may not be traded.
+        :raises PoolDisabled: the pool is closed for swaps.
         """
         if not self.enabled:
             raise PoolDisabled
@@ -146,7 +146,7 @@ class ConstantProductPool:
         creator_fee: int,
         creator_fee_is_on_input: bool,
     ) -> Fill:
-        """Split the trade fee, and check what the program checks last."""
+        """Split the trade fee, and make the checks that the program makes last."""
         trade_fee = amount_in - net_in - (creator_fee if creator_fee_is_on_input else 0)
         protocol_fee = _u128(trade_fee * self.rates.protocol) // MILLION
         fund_fee = _u128(trade_fee * self.rates.fund) // MILLION
@@ -190,7 +190,7 @@ def _fee(amount: int, rate: int) -> int:
 
 
 def _before_fee(amount: int, rate: int) -> int:
-    """Return the least amount of which `amount` is left after a fee of `rate`."""
+    """Return the least amount that leaves `amount` after a fee of `rate`."""
     return _quotient_up(amount * MILLION, MILLION - rate) if rate else amount
 
 

@@ -1,7 +1,7 @@
-"""Meteora's DLMM (program lb_clmm): a swap walks from bin to bin, and each has one price.
+"""Meteora's DLMM (program lb_clmm): a swap walks from bin to bin, and each bin has one price.
 
-The program is closed; the formulas are those of Meteora's documents and public library, corrected
-by what the program was seen to do. docs/pools.md has them in short.
+The program's source is closed. The formulas are those of Meteora's documents and public library,
+corrected by the program's observed results. docs/pools.md has them in short.
 """
 
 from bisect import bisect_left
@@ -24,7 +24,7 @@ from routing.pools.volatility import MAX_FEE_RATE, BinParameters, CollectFeeMode
 
 
 class Step(NamedTuple):
-    """What happens in one bin, which stands at `position` in the pool's `bins`."""
+    """A swap's part in one bin, which stands at `position` in the pool's `bins`."""
 
     position: int
     accumulator: int
@@ -33,10 +33,10 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LiquidityBinPool:
-    """`bins` are sorted by id; one that is missing is empty.
+    """`bins` are sorted by id. A missing bin is empty.
 
-    Beside the bins lie the fees collected, the protocol's and the liquidity providers', and what
-    rounding took out of bins and paid to nobody.
+    Beside the bins lie the collected fees of the protocol and of the liquidity providers, and the
+    atoms that rounding took out of bins and paid to nobody.
     """
 
     parameters: BinParameters
@@ -53,13 +53,13 @@ class LiquidityBinPool:
 
     @property
     def vault_x(self) -> int:
-        """All that the pool holds of x."""
+        """All of x that the pool holds."""
         in_bins = sum(bin_.amount_x for bin_ in self.bins)
         return in_bins + self.protocol_fees_x + self.lp_fees_x + self.rounding_x
 
     @property
     def vault_y(self) -> int:
-        """All that the pool holds of y."""
+        """All of y that the pool holds."""
         in_bins = sum(bin_.amount_y for bin_ in self.bins)
         return in_bins + self.protocol_fees_y + self.lp_fees_y + self.rounding_y
 
@@ -104,9 +104,9 @@ class LiquidityBinPool:
         return fill, self._after(fill, steps, direction, now)
 
     def bins_ahead(self, direction: Direction, now: int) -> Iterator[BinFill]:
-        """Yield what emptying each bin takes and pays, in the order in which a swap meets them.
+        """Yield what it takes to empty each bin and what that pays, in the order of a swap.
 
-        :raises OutOfRange: a bin is worth more than the program counts.
+        :raises OutOfRange: a bin is worth more than the program can count.
         """
         to_y = direction is Direction.X_TO_Y
         fee_on_input = self._fee_is_on_input(direction)
@@ -119,7 +119,7 @@ class LiquidityBinPool:
             yield fill_exact_in(MAX_U64, liquidity, price, rate, to_y, fee_on_input)
 
     def _walk(self, amount: int, direction: Direction, now: int, *, exact_in: bool) -> list[Step]:
-        """Fill `amount` from one bin after the other, at a fee that rises with each.
+        """Fill `amount` from one bin after the other. The fee rises with each bin.
 
         :raises SwapRefused: it cannot be filled.
         """
@@ -134,7 +134,7 @@ class LiquidityBinPool:
         for position in self._positions_ahead(to_y):
             bin_id, amount_x, amount_y = self.bins[position]
             accumulator = start.accumulator_in(bin_id, parameters)
-            # `_fee_rate`, spelt out for speed: this is where a quote spends its time.
+            # `_fee_rate`, written out for speed: a quote spends most of its time here.
             rate = min(base_rate + parameters.variable_fee_rate(accumulator), MAX_FEE_RATE)
             price = price_of_bin(parameters.bin_step, bin_id)
             liquidity = amount_y if to_y else amount_x
@@ -165,7 +165,7 @@ class LiquidityBinPool:
         return direction is Direction.Y_TO_X
 
     def _positions_ahead(self, to_y: bool) -> Iterator[int]:
-        """Yield where in `bins` there is output, from the active bin on."""
+        """Yield the positions in `bins` that have output, from the active bin on."""
         bins = self.bins
         if to_y:
             for position in range(bisect_left(bins, (self.active_id + 1,)) - 1, -1, -1):
@@ -184,7 +184,7 @@ class LiquidityBinPool:
             net_in += part.net_in
             gross_out += part.gross_out
             fees += part.fee
-            # Of an atom that is all fee the program leaves nothing to the providers.
+            # If an atom is all fee, the program leaves nothing of it to the providers.
             share = self.parameters.protocol_share if part.net_in else BPS
             protocol_fee += part.fee * share // BPS
         fill = Fill(

@@ -1,7 +1,7 @@
-"""What every kind of pool offers, the fill of a swap, and why a pool refuses one.
+"""What every kind of pool offers, the fill of a swap, and the reasons of a pool to refuse one.
 
 A pool holds two tokens, x (Raydium's token 0) and y (token 1). All amounts are integer atoms.
-Pools are frozen values and their methods pure: a swap returns the pool as it is afterwards.
+Pools are frozen values and their methods are pure: a swap returns a new pool.
 """
 
 from enum import Enum
@@ -16,11 +16,11 @@ class Direction(Enum):
     Y_TO_X = "y_to_x"
 
 
-class Fill(NamedTuple):  # a tuple, because a dataclass takes longer to make than a quote
+class Fill(NamedTuple):  # a dataclass would take longer to make than a quote
     """What a swap moves, in atoms: the trader pays `amount_in` and receives `amount_out`.
 
-    `net_in` and `gross_out` are what the price was made for, without fees. The fees and `rounding`
-    are the rest: parts of `amount_in - net_in` and of `gross_out - amount_out`, each in its token.
+    `net_in` and `gross_out` are without fees: the price is theirs. The fees and `rounding` are the
+    rest, namely parts of `amount_in - net_in` and of `gross_out - amount_out`, each in its token.
     """
 
     amount_in: int
@@ -32,7 +32,7 @@ class Fill(NamedTuple):  # a tuple, because a dataclass takes longer to make tha
     fund_fee: int = 0
     creator_fee: int = 0
     rounding: int = 0
-    """Output that the program takes out of a bin and pays to nobody."""
+    """Output that leaves a bin and is paid to no account."""
 
 
 class Spot(NamedTuple):
@@ -43,7 +43,7 @@ class Spot(NamedTuple):
 
 
 class SwapRefused(Exception):
-    """The program would fail this swap and move nothing. Trying again with this state is vain."""
+    """The program would refuse this swap and move nothing. Trying again with this state is vain."""
 
     code: ClassVar[str]
     words: ClassVar[str]
@@ -53,7 +53,7 @@ class SwapRefused(Exception):
 
 
 class ZeroOutput(SwapRefused):
-    """The amount is too small to pay anything out. `fill` is what was worked out, if anything."""
+    """The amount is too small to pay anything out. `fill` is the calculated part, if any."""
 
     code = "zero_output"
     words = "the amount is too small to pay anything out"
@@ -73,7 +73,7 @@ class InsufficientBins(SwapRefused):
 class OutOfRange(SwapRefused):
     """A step of the calculation has no result, or none of 128 bits.
 
-    So it ends when all of a reserve is asked for, or more.
+    This also happens when a swap asks for all of a reserve, or for more.
     """
 
     code = "math"
@@ -95,9 +95,9 @@ class PoolDisabled(SwapRefused):
 
 
 class Pool(Protocol):
-    """`now` is the unix time of the swap in seconds; a pool without memory of time ignores it.
+    """`now` is the unix time of the swap in seconds. A pool that does not need the time ignores it.
 
-    Each method but `spot` may raise a `SwapRefused`.
+    Each method except `spot` may raise a `SwapRefused`.
     """
 
     def spot(self, direction: Direction) -> Spot: ...

@@ -1,4 +1,4 @@
-"""Reads files of vectors: swaps, and what the on-chain programs made of them.
+"""Reads files of vectors: swaps, and the on-chain programs' results for them.
 
 A file is JSON with `cases` (one swap each), `sequences` (swap after swap on one pool), or both.
 Integers may be strings. docs/pools.md describes the fields.
@@ -22,32 +22,32 @@ AnyPool = ConstantProductPool | LiquidityBinPool
 Choice = TypeVar("Choice", bound=IntEnum)
 
 MOST_EXPONENT = 255
-"""The program keeps it in eight bits; a power beyond would take for ever."""
+"""The program keeps the exponent in eight bits. A larger power would take for ever."""
 
 
 class UnreadableVectors(Exception):
-    """The file, or a part of it, is not of the form. The message says what is wrong."""
+    """The file, or a part of it, does not have the right form. The message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A pool and the swaps on it, one after the other; a case has one."""
+    """A pool and the swaps on it, one after the other. A case has one swap."""
 
     name: str
     fields: Fields
     pools: Fields
-    """The pools of the file that have names."""
+    """The file's pools that have names."""
 
     @property
     def is_sequence(self) -> bool:
         return "steps" in self.fields
 
     def pool(self) -> AnyPool:
-        """:raises UnreadableVectors: no pool, or none of a known form."""
+        """:raises UnreadableVectors: there is no pool, or none of a known form."""
         return read_pool(self.fields, self.pools)
 
     def swaps(self) -> list[tuple[str, Any]]:
-        """Return the swaps, unread, with a name for each."""
+        """Return the raw fields of the swaps, with a name for each."""
         if not self.is_sequence:
             return [(self.name, self.fields)]
         steps = _list(self.fields, "steps")
@@ -110,7 +110,7 @@ def read_swap(fields: Any, pool: AnyPool) -> VectorSwap:
 def read_pool(fields: Fields, pools: Fields) -> AnyPool:
     """Return the pool that a case or a sequence names, contains or is.
 
-    :raises UnreadableVectors: there is none, or it is of no known form.
+    :raises UnreadableVectors: there is no pool, or it has no known form.
     """
     if "pool" in fields:
         fields = _object(fields["pool"], "pool")
@@ -127,7 +127,7 @@ def read_pool(fields: Fields, pools: Fields) -> AnyPool:
 
 
 def _reserve_pool(fields: Fields) -> ConstantProductPool:
-    """Return a pool that is seen from the input, which is x here, with no fees owed."""
+    """Return a pool of which only the reserves are given. The input is x, and no fees are owed."""
     on_input = _flag(fields, "creator_fee_on_input")
     return ConstantProductPool(
         vault_x=_amount(fields, "input_reserve"),
@@ -227,7 +227,7 @@ def to_integer(value: Any, name: str) -> int:
         if isinstance(value, (int, str)) and not isinstance(value, bool):
             return int(value)
     except ValueError:
-        pass  # said below
+        pass  # the error below covers it
     raise UnreadableVectors(f"{name} is {value!r}, not an integer")
 
 
@@ -250,7 +250,7 @@ def _exponent(fields: Fields, name: str) -> int:
 
 
 def _flag(fields: Fields, name: str) -> bool:
-    """Return whether it is so, which it is if nothing is said."""
+    """Return a field that is true or false; without the field, true."""
     value = fields.get(name, True)
     if not isinstance(value, bool):
         raise UnreadableVectors(f"{name} is {value!r}, not true or false")

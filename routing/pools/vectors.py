@@ -20,7 +20,7 @@ from routing.pools.vector_form import (
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One swap, and in words what differs or could not be read; neither if it matched."""
+    """One swap, and the differences in words or why it was unreadable; both empty if it matched."""
 
     swap: str
     difference: str = ""
@@ -29,13 +29,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a swap, by the form's names."""
+    """A swap's outcome, under the names of the form."""
 
     pool: AnyPool
-    """As it is afterwards."""
+    """The pool after the swap."""
     of_swap: dict[str, int | str]
     of_pool: dict[str, list[int]] = field(default_factory=dict)
-    """What the form writes as lists: totals of the pool, mostly one of x and one of y."""
+    """Values that are lists in the form: totals of the pool, mostly one of x and one of y."""
 
 
 def compare_file(path: Path) -> Iterator[Comparison]:
@@ -56,21 +56,21 @@ def _compare_run(run: Run) -> Iterator[Comparison]:
             outcome = _outcome(pool, swap, run.is_sequence)
             yield Comparison(name, "; ".join(_differences(swap.expected, outcome)))
             pool = outcome.pool
-    except UnreadableVectors as error:  # what comes after it cannot be compared either
+    except UnreadableVectors as error:  # the steps after it cannot be compared either
         yield Comparison(name, unreadable=str(error))
 
 
 def _outcome(pool: AnyPool, swap: VectorSwap, is_sequence: bool) -> Outcome:
     try:
         if isinstance(pool, ConstantProductPool) and not is_sequence:
-            # These cases are of the curve alone; the vaults of some overflow.
+            # These cases concern only the curve; in some of them the vaults overflow.
             return Outcome(pool, _of_fill(_quote(pool, swap), pool, swap.direction))
         fill, after = _swap(pool, swap)
     except SwapRefused as refused:
         of_swap: dict[str, int | str] = {"error": refused.code}
         if isinstance(refused, ZeroOutput) and refused.fill:
             of_swap |= _of_fill(refused.fill, pool, swap.direction)
-        return _with_pool(pool, of_swap)  # as it was
+        return _with_pool(pool, of_swap)  # the pool is unchanged
     return _with_pool(after, _of_fill(fill, pool, swap.direction))
 
 
@@ -118,9 +118,9 @@ def _with_pool(after: AnyPool, of_swap: dict[str, int | str]) -> Outcome:
 
 
 def _differences(expected: dict[str, Any], outcome: Outcome) -> Iterator[str]:
-    """Yield a phrase for each value that is not as expected.
+    """Yield a phrase for each value that differs from the expected one.
 
-    :raises UnreadableVectors: a value is expected that is not an integer.
+    :raises UnreadableVectors: an expected value is no integer.
     """
     failed = outcome.of_swap.get("error")
     if failed and "error" not in expected:

@@ -1,4 +1,4 @@
-"""The fee of a DLMM pool: a fixed part, and one that rises with the movement of the price."""
+"""The fee of a DLMM pool: a fixed part, and a part that rises with the movement of the price."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -9,7 +9,7 @@ MAX_FEE_RATE = BILLION // 10
 
 
 class CollectFeeMode(IntEnum):
-    """The token in which fees are taken, as the program numbers it."""
+    """The token in which fees are taken, by the program's numbers."""
 
     INPUT_ONLY = 0
     ONLY_Y = 1
@@ -17,31 +17,31 @@ class CollectFeeMode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class BinParameters:
-    """What a pool is created with; periods in seconds."""
+    """The parameters that a pool is created with; periods in seconds."""
 
     bin_step: int
-    """How far the prices of two neighbours are apart, in bps."""
+    """The distance between the prices of two neighbours, in bps."""
     base_factor: int
     filter_period: int
     """Swaps closer together than this are one movement."""
     decay_period: int
     """After this long the movement is forgotten."""
     reduction_factor: int
-    """What is left of the movement in between, in bps."""
+    """The part of the movement that is left in between, in bps."""
     variable_fee_control: int
     max_volatility_accumulator: int
     protocol_share: int
-    """Of each fee, in bps."""
+    """The protocol's part of each fee, in bps."""
     base_fee_power_factor: int = 0
     collect_fee_mode: CollectFeeMode = CollectFeeMode.INPUT_ONLY
 
     @property
     def base_fee_rate(self) -> int:
-        """In billionths."""
+        """The fixed part of the fee, in billionths."""
         return self.base_factor * self.bin_step * 10 * int(10**self.base_fee_power_factor)
 
     def variable_fee_rate(self, accumulator: int) -> int:
-        """Return what the movement adds to the fee, in billionths."""
+        """Return the movement's part of the fee, in billionths."""
         square = (accumulator * self.bin_step) ** 2
         return -(-square * self.variable_fee_control // 100_000_000_000)
 
@@ -52,14 +52,14 @@ class Volatility:
 
     accumulator: int
     reference: int
-    """What is left from before the present movement."""
+    """What is left of earlier movements."""
     index_reference: int
     """The bin in which the present movement began."""
     last_update: int
     """Unix time, in seconds, of the last swap that left its bin."""
 
     def at(self, now: int, active_id: int, parameters: BinParameters) -> "Volatility":
-        """Return what a swap at `now` starts from: the same, decayed, or forgotten."""
+        """Return the volatility at the start of a swap: the same, decayed, or forgotten."""
         elapsed = now - self.last_update
         if elapsed < parameters.filter_period:
             return self
@@ -69,6 +69,6 @@ class Volatility:
         return Volatility(self.accumulator, rest, active_id, self.last_update)
 
     def accumulator_in(self, bin_id: int, parameters: BinParameters) -> int:
-        """Return the accumulator when the swap that starts from here reaches this bin."""
+        """Return the accumulator when a swap that starts here reaches this bin."""
         moved = self.reference + abs(self.index_reference - bin_id) * BPS
         return min(moved, parameters.max_volatility_accumulator)

@@ -1,4 +1,4 @@
-"""The simulated network and its pools: what a live venue needs none of.
+"""The simulated network and its pools. A live venue needs nothing of this package.
 
 The rules of routing do not know that it exists.
 """

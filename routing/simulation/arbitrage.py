@@ -1,8 +1,8 @@
-"""Arbitrage and other people's trades: how the simulated pools follow the market by themselves.
+"""Arbitrage and other people's trades, by which the simulated pools follow the market.
 
-A pool stands as it was stored, with the second up to which it has followed. From that to any
-later second it comes by swaps that this module alone decides: a quote and a landing in the same
-second see the same pool, in whichever process, and between landings nothing has to be stored.
+A stored pool carries the second (`tick`) to which it was brought. This module alone decides the
+swaps from there to any later second. So a quote and a landing in the same second see the same pool
+in every process, and between landings nothing has to be stored.
 """
 
 from bisect import bisect_left
@@ -19,9 +19,9 @@ from routing.simulation.pool import AnyPool, Price, SimulatedPool
 from routing.simulation.price import MILLION, PriceSource, deviation, noise
 
 STEP = 30
-"""Seconds from one arbitrage to the next when several are made up for, each full step."""
+"""Seconds between two arbitrages when a pool catches up, one for each full step."""
 MEMORY = 600
-"""Seconds after which a pool has forgotten how its price moved: before that one swap will do."""
+"""Seconds after which a pool's moves do not matter: one swap is enough for all before that."""
 
 PriceRanges = Mapping[str, tuple[int, int]]
 """By venue: the least and the most of its price, in millionths of the market's."""
@@ -31,7 +31,7 @@ UNMOVED = (MILLION, MILLION)
 
 @dataclass(frozen=True, slots=True)
 class Arbitrage:
-    """What moves the pools when no order does."""
+    """Moves the pools when no order does."""
 
     seed: str
     price_of: PriceSource
@@ -50,7 +50,7 @@ class Arbitrage:
         )
 
     def followed(self, held: SimulatedPool, now: int) -> SimulatedPool:
-        """Return the pool as it stands in the second `now`, if nothing landed in between."""
+        """Return the pool in the second `now`, if nothing landed in between."""
         if now <= held.tick:
             return held
         pool = held.pool
@@ -69,28 +69,28 @@ class Arbitrage:
 
 
 def moments(tick: int, now: int) -> Sequence[int]:
-    """Return when a pool that followed up to `tick` is traded until `now`, in order."""
+    """Return, in order, the seconds up to `now` in which a pool that is at `tick` is traded."""
     start = max(tick, now - MEMORY)
     steps = range(start // STEP + 1, -(-now // STEP))
     return [*([start] if start > tick else []), *(number * STEP for number in steps), now]
 
 
 def moved_to(pool: AnyPool, target: Price, now: int) -> AnyPool:
-    """Return the pool after the swap that brings its price to the target, as near as it gets."""
+    """Return the pool after a swap that brings its price as near to the target as possible."""
     if isinstance(pool, ConstantProductPool):
         return _product_moved_to(pool, target, now)
     return _bins_moved_to(pool, target, now)
 
 
 def nearest_bin(bin_step: int, ids: Sequence[int], price: int) -> int:
-    """Return that of the ids whose price is nearest; `price` in 64.64 fixed point."""
+    """Return the id whose price is nearest; `price` in 64.64 fixed point."""
     above = bisect_left(ids, price, key=lambda bin_id: price_of_bin(bin_step, bin_id))
     around = ids[max(above - 1, 0) : above + 1]
     return min(around, key=lambda bin_id: abs(price_of_bin(bin_step, bin_id) - price))
 
 
 def _product_moved_to(pool: ConstantProductPool, target: Price, now: int) -> AnyPool:
-    """Both reserves of a price follow from their product; the missing one is swapped in."""
+    """Swap in what is missing: at a price, both reserves follow from their product."""
     x, y = pool.reserve_x, pool.reserve_y
     product = x * y
     more_x = isqrt(product * target.base_atoms // target.quote_atoms) - x
@@ -105,7 +105,7 @@ def _with_fee(pool: ConstantProductPool, net: int) -> int:
 
 
 def _bins_moved_to(pool: LiquidityBinPool, target: Price, now: int) -> AnyPool:
-    """Buy all up to the bin of that price, and half of what is in there."""
+    """Buy all bins up to the bin of that price, and half of that bin."""
     ids = range(pool.bins[0].id, pool.bins[-1].id + 1)
     price = (target.quote_atoms << 64) // target.base_atoms
     bin_id = nearest_bin(pool.parameters.bin_step, ids, price)
@@ -129,7 +129,7 @@ def _amounts(pool: LiquidityBinPool, bin_id: int) -> Bin:
 
 
 def _swapped_in(pool: AnyPool, amount: int, way: Direction, now: int) -> AnyPool:
-    """Return the pool after the swap; as it was if the swap is refused, as then nobody trades."""
+    """Return the pool after the swap; unchanged if the pool refuses it, since no trade happens."""
     try:
         return pool.swap_exact_in(amount, way, now)[1] if amount > 0 else pool
     except SwapRefused:

@@ -12,25 +12,25 @@ from routing.simulation.pool import PoolKey, SimulatedPool
 from routing.simulation.transaction import Instruction
 
 NETWORK_FEE = 5_000
-"""Lamports that a transaction with one signature costs, also when it lands with an error."""
+"""Lamports that a transaction with one signature costs, even if it lands with an error."""
 
 AWAITED = Outcome()
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A transaction to record, with what chance makes of it."""
+    """A transaction to record, with the outcome of chance for it."""
 
     signature: str
     payload: str
     instruction: Instruction
     expires_at_height: int
     latency: float | None
-    """Seconds until it lands; None: it never does."""
+    """Seconds until it lands; None: it never lands."""
     must_land: bool = False
-    """Whether it lands just before it expires if the latency would take it beyond."""
+    """Whether it lands just before its expiry if the latency would take it beyond that."""
     rejection: str = ""
-    """The code it lands with in any case; empty: the pools decide."""
+    """The code with which it lands in any case; empty: the pools decide."""
 
     @property
     def lands_at_once(self) -> bool:
@@ -51,10 +51,10 @@ class Arrival:
 
 
 class Batch:
-    """Works out what becomes of transactions, and what is to be written of it, in any case once.
+    """Works out the outcomes of transactions, and the rows to write. A pool is written once.
 
-    `locked` are the keys of the pools that nobody else moves meanwhile, `pools` those of them that
-    there are, `now` is unix time in seconds.
+    `locked` are the keys of the pools that no other process moves meanwhile. `pools` are those of
+    them that exist. `now` is the unix time in seconds.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Batch:
         self._recorded: list[dict[str, Any]] = []
 
     def settle(self, arrival: Arrival) -> None:
-        """Land a recorded transaction, unless a pool that is not locked takes part in it."""
+        """Land a recorded transaction, unless one of its pools is not locked."""
         if arrival.instruction.pools <= self._locked:
             outcome = self._execute(arrival.instruction, arrival.lands_at)
             self._settled.append({"signature": arrival.signature, **_columns(outcome)})
 
     def record(self, entry: Entry) -> None:
-        """Take a transaction, and land it if it has no latency; nothing is done if it expired."""
+        """Take a transaction, and land it if it has no latency. An expired one is not taken."""
         if self._height_at(self._now) > entry.expires_at_height:
             return
         outcome = Outcome(rejection=entry.rejection)
@@ -98,7 +98,7 @@ class Batch:
 
     @property
     def moved(self) -> list[SimulatedPool]:
-        """The pools that are to be stored, each as its next version."""
+        """The pools to store, each as its next version."""
         return [
             replace(self._standing[key], version=self._versions[key] + 1)
             for key in sorted(self._touched)
@@ -106,13 +106,13 @@ class Batch:
 
     @property
     def changes(self) -> int:
-        """How many rows are to be written."""
+        """How many rows will be written."""
         return len(self._recorded) + len(self._settled) + len(self._touched)
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the statements that write all of it.
 
-        `known` are the versions of all the pools on which it was worked out.
+        `known` are the versions of all pools that were used.
         """
         pools = [
             pool.key._asdict() | {"state": pool.state(), "tick": pool.tick, "version": pool.version}
@@ -129,7 +129,7 @@ class Batch:
         }
 
     def recorded(self) -> Iterator[tuple[Any, ...]]:
-        """Yield of each new row: signature, whether it landed, its outcome, what awaits landing."""
+        """Yield for each new row: signature, whether it landed, its outcome, what still lands."""
         for row in self._recorded:
             has_landed = row["lands_at"] is not None and row["lands_at"] <= self._now
             outcome = (row[name] for name in ("amount_in", "amount_out", "rejection"))
@@ -138,7 +138,7 @@ class Batch:
     def _execute(self, instruction: Instruction, lands_at: float) -> Outcome:
         standing = self._standing
         keys = instruction.pools & standing.keys()
-        # What was settled late lands on pools that may have followed further by now.
+        # A landing that is settled late meets pools that may already be further than its second.
         tick = max([int(lands_at), *(standing[key].tick for key in keys)])
         for key in keys:
             standing[key] = self._arbitrage.followed(standing[key], tick)

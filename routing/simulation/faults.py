@@ -1,4 +1,4 @@
-"""Faults the simulation can be told to have, each with a probability."""
+"""Faults that the simulation can be set to have, each with a probability."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FAULTS = VENUE_FAULTS + SEND_FAULTS + LANDING_FAULTS
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Probabilities from 0 to 1 by name; one for a single venue, `raydium.quote_refused`, wins."""
+    """Probabilities from 0 to 1 by name. One for a single venue, `raydium.quote_refused`, wins."""
 
     rates: tuple[tuple[str, float], ...] = ()
 
@@ -25,17 +25,17 @@ class Faults:
     def parse(cls, text: str) -> "Faults":
         """Read a list such as `raydium.quote_timeout=1,send_dropped=0.2`; empty means none.
 
-        :raises ValueError: a name nobody knows, or a probability outside 0 to 1.
+        :raises ValueError: a name is unknown, or a probability is outside 0 to 1.
         """
         return cls(tuple(_rate(part.strip()) for part in text.split(",") if part.strip()))
 
     def rate(self, fault: str, venue: str = "") -> float:
-        """Return how probable `fault` is, at this venue."""
+        """Return the probability of `fault` at this venue."""
         rates = dict(self.rates)
         return rates.get(f"{venue}.{fault}", rates.get(fault, 0.0))
 
     def check_venues(self, known: Iterable[str]) -> None:
-        """:raises ValueError: a fault is named for a venue that is not known."""
+        """:raises ValueError: a fault names a venue that is not known."""
         names = sorted(known)
         for name, _ in self.rates:
             venue, dot, _fault = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""What becomes of a transaction when it lands: all its swaps happen, or none does."""
+"""The outcome of a transaction when it lands: all its swaps happen, or none does."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Pools = Mapping[PoolKey, SimulatedPool]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The atoms that left and reached the wallet, or the code with which nothing was swapped."""
+    """The atoms that left and reached the wallet, or the code of the reason for no swap."""
 
     amount_in: int | None = None
     amount_out: int | None = None
@@ -24,10 +24,10 @@ class Outcome:
 
 
 def execute(instruction: Instruction, pools: Pools, now: int) -> tuple[Outcome, Pools]:
-    """Execute on `pools` as they stand in the second `now`; return those that moved, too.
+    """Execute on `pools` in their state of the second `now`; return also the pools that moved.
 
-    Rejected are a bound that is broken, with the code `slippage_exceeded`, a pool that there is
-    not, and a swap that its pool refuses, with the pool's code.
+    A broken bound is rejected with the code `slippage_exceeded`. A swap that its pool refuses is
+    rejected with the pool's code. A pool that does not exist is rejected, too.
     """
     moved = dict[PoolKey, SimulatedPool]()
     swapping = _sold if instruction.is_exact_in else _bought
@@ -45,7 +45,7 @@ def execute(instruction: Instruction, pools: Pools, now: int) -> tuple[Outcome, 
 def _sold(
     instruction: Instruction, pools: Pools, moved: dict[PoolKey, SimulatedPool], now: int
 ) -> tuple[int, int]:
-    """Swap fixed inputs, first to last; a token bought on the way is spent on the way."""
+    """Swap fixed inputs, first to last. A token that one swap buys is spent by a later one."""
     swaps = instruction.swaps
     given, wanted = swaps[0].mint_in, swaps[-1].mint_out
     held: Counter[str] = Counter()
@@ -68,7 +68,7 @@ def _sold(
 def _bought(
     instruction: Instruction, pools: Pools, moved: dict[PoolKey, SimulatedPool], now: int
 ) -> tuple[int, int]:
-    """Swap for fixed outputs, last to first; what a swap costs, those before it have to buy."""
+    """Swap for fixed outputs, last to first. Earlier swaps have to buy what a later one costs."""
     swaps = instruction.swaps
     given, wanted = swaps[0].mint_in, swaps[-1].mint_out
     owed: Counter[str] = Counter()

@@ -1,28 +1,30 @@
 """The simulated network's record of transactions, in PostgreSQL, and its clock.
 
-Any number of processes may use it at once: everything is decided by the database's clock, the
-primary key and the locks of the pools. Sends and lookups share one group commit, so a crowd of
-them is one or two transactions.
+Any number of processes may use it at once. The database's clock, the primary key and the locks of
+the pools decide everything. Sends and lookups share one group commit, so a crowd of them is one or
+two transactions.
 
-A transaction swaps when it lands, in the pools as they stand then. One that lands at once does so
-before it is recorded, in the same database transaction; one with a latency is recorded without an
-outcome, and the first look after it is due settles all that are due, in the order of their landing.
-The pools are locked from before the rows are read until all is committed, so nothing lands twice:
-neither the same bytes sent by two processes, nor one row settled by two.
+A transaction swaps when it lands, in the pools as they are then. A transaction that lands at once
+does so before it is recorded, in the same database transaction. One with a latency is recorded
+without an outcome. The first look after it is due settles all that are due, in the order of their
+landing. The pools are locked before the rows are read and until all is committed. So nothing lands
+twice: neither the same bytes that two processes send, nor a row that two processes settle.
 
-A process that knows how the pools stand need not ask: it works the landings out beforehand, and one
-call locks the pools and writes all of it, or nothing. It writes only what would have come out
-behind the locks: the pools still have the versions it was worked out on, it is still the second
-that the pools were brought to, nobody recorded one of the signatures, none has expired, and nothing
-is due that would land before. Locks and clock are the database's there, too, in the same order.
+A process that knows the pools need not ask. It works the landings out beforehand, and one call
+locks the pools and writes all of it, or nothing. The call writes only what would have come out
+behind the locks. So it checks that the pools still have the versions that were used, and that it is
+still the second that the pools were brought to. No signature may be recorded by now, none may have
+expired, and nothing may be due that would land before. Locks and clock are the database's there,
+too, in the same order.
 
-A lookup that finds nothing may be the proof that a transaction is dead, so it must not miss one
-that is being recorded in this moment. Recording holds a shared advisory lock from before it
-reads the clock until it is committed; a lookup that found nothing looks again under the
-exclusive lock. What comes after it reads a later clock, and is refused once expired.
+A lookup that finds nothing may become the proof that a transaction is dead. So it must not miss one
+that is being recorded at this moment. Recording takes a shared advisory lock before it reads the
+clock, and holds it until it is committed. A lookup that found nothing looks again under the
+exclusive lock. A later recording reads a later clock, and is refused if it has expired.
 
-That clock may be set back, by minutes. Then what was recorded before lands at once, and what would
-never have landed is told as expired: nobody waits until the clock is there again.
+The database's clock may be set back, by minutes. Then transactions that were recorded before land
+at once, and those that would never have landed are reported as expired. So no process waits until
+the clock is there again.
 """
 
 import logging
@@ -53,13 +55,13 @@ PATIENCE = 2.0
 """Seconds to wait for a database that went away."""
 
 CLOCK_AGE = 1.0
-"""For how many seconds a reading of the database's clock is carried on by this machine's."""
+"""For how many seconds this machine's clock carries a reading of the database's clock on."""
 
 SET_BACK = 5.0
-"""Seconds by which the database's clock must be behind what it was, to be worth a word."""
+"""Seconds that the database's clock must have gone back before this is logged."""
 
 CONTENTION = 0.1
-"""For how many seconds a pool that another process moved is taken for one that it moves again."""
+"""For how many seconds after another process has moved a pool it is expected to do so again."""
 
 MOST_SETTLED = 500
 """Landings that one transaction settles."""
@@ -81,9 +83,9 @@ class Found:
     rejection: str | None
     network_fee: int | None
     payload: str | None
-    """What is to be executed, of a row that awaits its landing."""
+    """What has to be executed, if the row still has to land."""
     is_ahead: bool = False
-    """Whether it was recorded at a time that, by the clock, is still to come."""
+    """Whether, by the present clock, it was recorded in the future."""
     never_lands: bool = False
     expires_at_height: int = 0
 
@@ -105,14 +107,14 @@ class Ledger:
             self._link, self._run, self._recover, patience=PATIENCE
         )
         self._contended: dict[PoolKey, float] = {}
-        """When this process last found pools that another had moved, by `time.monotonic`."""
+        """When this process last found that another had moved a pool, by `time.monotonic`."""
         self._epoch = 0.0
         self._read_at = float("-inf")
 
     async def record(self, entry: Entry) -> TransactionStatus:
-        """Record the transaction unless it is known or expired; return what is known of it then.
+        """Record the transaction unless it is known or expired; return its status.
 
-        Absent above its expiry height means that it was not recorded, by this call at least.
+        Absent above its expiry height means that this call did not record it.
 
         :raises psycopg.Error: the database cannot be reached, or is too slow.
         """
@@ -144,7 +146,7 @@ class Ledger:
         return time.monotonic() - self._read_at > CLOCK_AGE
 
     def _now(self) -> float:
-        """Return the database's clock, carried on from its last reading: never ahead of it."""
+        """Return the database's clock, carried on from its last reading. It is never ahead."""
         return self._epoch + time.monotonic() - self._read_at
 
     def _set_clock(self, epoch: float, read_at: float) -> None:
@@ -161,7 +163,7 @@ class Ledger:
     async def _run(
         self, connection: Connection, items: Sequence[Entry | str]
     ) -> Sequence[TransactionStatus]:
-        """Recording twice is harmless: the second finds what the first recorded."""
+        """Record and look up. Recording twice is harmless: the second finds the first's row."""
         entries = {item.signature: item for item in items if isinstance(item, Entry)}
         known: dict[str, TransactionStatus] = {}
         if entries:
@@ -181,12 +183,12 @@ class Ledger:
     async def _record(
         self, connection: Connection, entries: list[Entry]
     ) -> dict[str, TransactionStatus]:
-        """Record what is neither known nor expired, and return the status of each."""
+        """Record the transactions that are neither known nor expired; return all statuses."""
         keys = {key for entry in entries if entry.lands_at_once for key in entry.pools}
         found = await self._guess(connection, keys, entries)
         if found is None:
             found = await self._land(connection, keys, entries)
-        # Recorded earlier, and due by now.
+        # Some were recorded earlier, and are due by now.
         if any(row.is_to_be_settled or row.is_to_be_brought_back for row in found):
             return await self._find(connection, {entry.signature for entry in entries})
         return self._statuses(found)
@@ -194,9 +196,9 @@ class Ledger:
     async def _find(
         self, connection: Connection, signatures: set[str]
     ) -> dict[str, TransactionStatus]:
-        """Look the signatures up, settle what is due, and be sure of what there is not.
+        """Look the signatures up, settle what is due, and make sure of what is absent.
 
-        The last look decides, so that no absence is told with a later clock than its own.
+        The last look decides. So no absence is reported with a later clock than that look's.
         """
         while True:
             found = await self._look(connection, signatures)
@@ -207,16 +209,16 @@ class Ledger:
                 continue
             if not any(row.is_to_be_settled for row in found):
                 return self._statuses(found)
-            # With the pools of all that are due first, so that each turn settles some of them.
+            # Lock the pools of all that are due first, so that each turn settles some of them.
             due = await connection.execute(sql.DUE, [MOST_SETTLED])
             payloads = [payload for _, _, payload in await due.fetchall()]
             await self._land(connection, {key for one in payloads for key in _pools_of(one)})
 
     async def _bring_back(self, connection: Connection, signatures: set[str]) -> None:
-        """Have what was recorded before the clock was set back land now.
+        """Let the transactions land now that were recorded before the clock was set back.
 
-        Twice is harmless: the second finds nothing of the future. Settling it needs the locks of
-        its pools as ever, so it lands once.
+        Twice is harmless: the second finds no row of the future. To settle one needs the locks of
+        its pools as always, so it lands once.
         """
         cursor = await connection.execute(sql.BRING_BACK, [sorted(signatures)])
         if cursor.rowcount:
@@ -243,9 +245,9 @@ class Ledger:
     async def _guess(
         self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry]
     ) -> list[Found] | None:
-        """Record the entries on the pools as this process knows them, in one statement.
+        """Record the entries, in one statement, on the pools as this process knows them.
 
-        None: nothing was done, for this process does not know enough.
+        Return None if this process does not know enough. Then nothing was done.
 
         :raises SerializationFailure: nothing was done.
         """
@@ -257,7 +259,7 @@ class Ledger:
         for entry in entries:
             batch.record(entry)
         rows = [*batch.recorded()]
-        if len(rows) < len(entries):  # one has expired, and may be known for all that
+        if len(rows) < len(entries):  # an expired one is missing, and may have been recorded before
             return None
         cursor = await connection.execute(sql.GUESS, {"gate": sql.GATE, **batch.parameters()})
         ((microseconds,),) = await cursor.fetchall()
@@ -271,9 +273,9 @@ class Ledger:
     async def _land(
         self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry] = ()
     ) -> list[Found]:
-        """Settle what is due in these pools and record new entries; return what is known of them.
+        """Settle what is due in these pools and record new entries; return their statuses.
 
-        One transaction: a crash leaves all of it or nothing.
+        It is one transaction, so a crash leaves all of it or nothing.
 
         :raises SerializationFailure: nothing was done.
         """
@@ -297,12 +299,12 @@ class Ledger:
                     batch.record(entry)
             if batch.changes:
                 written = await connection.execute(sql.WRITE, batch.parameters())
-                await written.fetchall()  # before the commit, which is not sent if this failed
+                await written.fetchall()  # before the commit, which must not be sent if this failed
         self._pools.learn(batch.moved)
         return found + [Found(self._epoch, *values) for values in batch.recorded()]
 
     def _is_any_contended(self, keys: set[PoolKey]) -> bool:
-        """Whether another process moves one of these pools just now: a guess would be in vain."""
+        """Whether another process moves one of these pools just now. Then a guess would fail."""
         now = time.monotonic()
         return any(now - self._contended.get(key, -inf) < CONTENTION for key in keys)
 
@@ -310,7 +312,7 @@ class Ledger:
         return {row.signature: self._status(row) for row in found if row.signature is not None}
 
     def _status(self, row: Found) -> TransactionStatus:
-        if row.is_ahead and row.never_lands:  # by what the height was when it was recorded
+        if row.is_ahead and row.never_lands:  # by the height at which it was recorded
             return Absent(max(self._height_at(row.epoch), row.expires_at_height + 1))
         if not row.is_due or row.payload is not None:
             return Absent(self._height_at(row.epoch))

@@ -1,12 +1,12 @@
 """The statements of the simulated network's ledger.
 
-A row awaits its landing while it has a time to land and neither amounts nor a rejection.
+A row that still has to land has a time to land, and neither amounts nor a rejection.
 """
 
 GATE = 0x6C656467
-"""The advisory lock that recording shares, and that the proof of absence wants alone."""
+"""The advisory lock that recordings share, and that a proof of absence holds alone."""
 
-# A clock crosses as whole microseconds: how a float is written is for the session to say.
+# A clock travels as whole microseconds: a session's settings decide how a float is written.
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 SHARE_GATE = "SELECT pg_advisory_xact_lock_shared(%s)"
@@ -23,7 +23,7 @@ ORDER BY pool.venue, pool.base, pool.quote
 FOR UPDATE OF pool
 """
 
-# LATERAL keeps the planner to the primary key, also in a plan made while the table was empty.
+# LATERAL makes the planner use the primary key, also in a plan made while the table was empty.
 FIND = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
 SELECT (extract(epoch FROM now) * 1000000)::bigint, found.signature,
@@ -47,8 +47,9 @@ ORDER BY lands_at, signature
 LIMIT %s
 """
 
-# No row is recorded in the future: this clock was ahead then, and has been set back. What is looked
-# for, and all that awaits its landing, lands now. What never lands is left: see `Ledger._status`.
+# No row is recorded in the future: such a row's clock was ahead and has been set back. The rows
+# that are looked for, and all that still have to land, land now. For a row that never lands, see
+# `Ledger._status`.
 BRING_BACK = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 ahead AS (
@@ -65,7 +66,7 @@ WHERE recorded.signature = ahead.signature AND recorded.sent_at > clock.now
     AND recorded.lands_at IS NOT NULL
 """
 
-# Functions of the migrations: what each does stands there.
+# Functions of the migrations, which describe them.
 WRITE = "SELECT simulated_network_write(to_timestamp(%(now)s), %(entries)s, %(settled)s, %(pools)s)"
 GUESS = """
 SELECT (simulated_network_guess(

@@ -1,7 +1,7 @@
 """A simulated Solana-like network: sends, lands, rejects, loses and forgets, on demand.
 
-When a transaction lands, and with which fault, follows from its signature and the seed alone, so
-every process that sends the same bytes decides the same. What it swaps, the pools decide.
+A transaction's landing time and its fault follow only from its signature and the seed. So every
+process that sends the same bytes decides the same. The pools decide what it swaps.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class SimulatedNetwork:
             if self._happens(self._reply_lost_rate):
                 raise NetworkUnavailable("the network's answer to a send was lost")
         if isinstance(status, Absent) and status.height > transaction.expires_at_height:
-            # Nobody looked for earlier sends of these bytes with care: this must not read as proof.
+            # This call has not made sure about earlier sends of these bytes: it must prove nothing.
             raise TransactionRefused("the transaction has expired")
         return status
 
@@ -64,7 +64,7 @@ class SimulatedNetwork:
             raise NetworkUnavailable("the network did not answer a lookup") from error
 
     async def height(self) -> int:
-        """See `Network.height`; at most 1 s old, and never ahead."""
+        """See `Network.height`. It is at most 1 s old, and never ahead."""
         try:
             return await self._ledger.height()
         except psycopg.OperationalError as error:
@@ -102,7 +102,7 @@ class SimulatedNetwork:
 
 
 def _draws(key: str) -> tuple[float, float, float, float]:
-    """Return numbers from 0 up to 1 that look random and follow from `key`; cheap on purpose."""
+    """Return numbers from 0 up to 1 that look random and follow from `key`. It has to be cheap."""
     digest = hashlib.blake2b(key.encode(), digest_size=24).digest()
     one, two, three, four = (
         int.from_bytes(digest[start : start + 6], "big") / 2**48 for start in range(0, 24, 6)

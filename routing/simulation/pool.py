@@ -1,4 +1,4 @@
-"""A pool of the simulation: whose it is, how it stands, and the form it is stored in."""
+"""A pool of the simulation: its venue and market, its state, and the form in which it is stored."""
 
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ LIQUIDITY_BINS = "liquidity_bins"
 
 
 class PoolKey(NamedTuple):
-    """One venue's pool of one market, its tokens by mint. The base token is the pool's x."""
+    """One venue's pool of one market, whose tokens are named by mint. The base token is x."""
 
     venue: str
     base: str
@@ -32,7 +32,7 @@ class PoolKey(NamedTuple):
 
 
 class Price(NamedTuple):
-    """What base atoms cost: `quote_atoms` for `base_atoms`."""
+    """The price of base atoms: `quote_atoms` for `base_atoms`."""
 
     quote_atoms: int
     base_atoms: int
@@ -45,9 +45,9 @@ class SimulatedPool:
     """The market's reference price, around which its price wanders."""
     pool: AnyPool
     tick: int
-    """The unix second up to which the pool has followed its market."""
+    """The unix second to which the pool was brought."""
     version: int = 0
-    """One more with each change that is stored."""
+    """It grows by one with each stored change."""
 
     @property
     def kind(self) -> str:
@@ -55,12 +55,12 @@ class SimulatedPool:
         return CONSTANT_PRODUCT if is_constant_product else LIQUIDITY_BINS
 
     def state(self) -> dict[str, Any]:
-        """Return all but key, kind, tick and version, for orjson."""
+        """Return everything except key, kind, tick and version, for orjson."""
         state = {field.name: getattr(self.pool, field.name) for field in fields(self.pool)}
         if isinstance(self.pool, LiquidityBinPool):
-            # As one text: PostgreSQL would make hundreds of numbers of it at each landing.
+            # As one text: PostgreSQL would read hundreds of numbers at each landing.
             state["bins"] = orjson.dumps([tuple(bin_) for bin_ in self.pool.bins]).decode()
-        # As text: a price's integers may be longer than JSON's.
+        # As text: a price's integers may be too long for JSON.
         return {"reference": [str(number) for number in self.reference], "pool": state}
 
 
@@ -73,7 +73,7 @@ def read_pool(key: PoolKey, kind: str, state: Any, tick: int, version: int) -> S
 
 
 def direction(side: Side) -> Direction:
-    """Return which way a swap on this side goes: a sale gives base tokens, which are x."""
+    """Return the direction of a swap on this side: a sale gives base tokens, which are x."""
     return Direction.X_TO_Y if side is Side.SELL else Direction.Y_TO_X
 
 

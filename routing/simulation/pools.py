@@ -1,7 +1,7 @@
 """The simulated pools as this process knows them: read from PostgreSQL at most a block ago.
 
-What the database says is the truth, also where it is older than what is held: a backup may have
-been restored, or a standby promoted that had not heard the last second.
+The database is right, even if it is older than this process's copy: a backup may have been
+restored, or a promoted standby may lack the last second.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class SimulatedPools:
         self._ranges = ranges
         self._held: dict[PoolKey, SimulatedPool] = {}
         self._followed: dict[PoolKey, tuple[SimulatedPool, SimulatedPool]] = {}
-        """How a held pool stands when it has followed the prices, beside the one that is held."""
+        """Each pool at the prices of a later second, with the stored pool that it was made from."""
         self._arbitrage: Arbitrage | None = None
         self._drawn_from: str | None = None
         self._tasks: dict[Hashable, asyncio.Future[None]] = {}
@@ -72,9 +72,9 @@ class SimulatedPools:
     async def current(
         self, key: PoolKey, market: Market, new_pool: NewPool
     ) -> tuple[SimulatedPool, int]:
-        """Return the pool as it stands, and the unix second; made with `new_pool` if there is none.
+        """Return the pool as it is now, and the unix second. `new_pool` makes it if there is none.
 
-        What other processes landed is in it after a block at most, what this one did at once.
+        It has other processes' landings after a block at most, and this process's at once.
         """
         arbitrage = await self.arbitrage()
         if self._is_old():
@@ -95,22 +95,22 @@ class SimulatedPools:
         return self._epoch, self._read_at
 
     async def arbitrage(self) -> Arbitrage:
-        """Return what moves the pools, with the seed that all processes share."""
+        """Return the arbitrage that moves the pools, with the seed that all processes share."""
         while self._arbitrage is None:
             await self._shared("arbitrage", self._find_arbitrage)
         return self._arbitrage
 
     def held(self, keys: Iterable[PoolKey]) -> list[SimulatedPool] | None:
-        """Return these pools as they were stored when this process last knew them, or none."""
+        """Return these pools as this process last knew them; None if it does not know them all."""
         try:
             return [self._held[key] for key in keys]
         except KeyError:
             return None
 
     def take(self, rows: Iterable[Sequence[Any]]) -> tuple[list[SimulatedPool], set[PoolKey]]:
-        """Return the pools of `ledger_sql.LOCK_POOLS`, and which of them others have moved.
+        """Return the pools of `ledger_sql.LOCK_POOLS`, and those that other processes have moved.
 
-        Nobody else moves a locked pool, so its row is the truth.
+        No other process moves a locked pool, so its row is right.
         """
         pools = [self._pool_of(row) for row in rows]
         moved = {pool.key for pool in pools if self._held.get(pool.key, pool) is not pool}
@@ -119,7 +119,7 @@ class SimulatedPools:
         return pools, moved
 
     def learn(self, pools: Iterable[SimulatedPool]) -> None:
-        """Take note of how pools stand that were just stored."""
+        """Note the state of pools that were just stored."""
         self._held.update((pool.key, pool) for pool in pools)
 
     async def close(self) -> None:
@@ -129,9 +129,9 @@ class SimulatedPools:
         await self._link.close()
 
     async def _shared(self, what: Hashable, act: Callable[[], Awaitable[None]]) -> None:
-        """Have one act for all that want the same now; a caller that is cancelled stops nothing.
+        """Run one `act` for all callers that want the same now. A cancelled caller stops nothing.
 
-        Venues have a time limit: a slow read that began anew for each quote would never end.
+        Venues have a time limit. A slow read that began again for each quote would never end.
         """
         task = self._tasks.get(what)
         if task is None:
@@ -142,7 +142,7 @@ class SimulatedPools:
     def _end(self, what: Hashable, done: asyncio.Future[None]) -> None:
         del self._tasks[what]
         if not done.cancelled():
-            done.exception()  # known, even if nobody waits for it any more
+            done.exception()  # marks the error as seen, even if no caller waits any more
 
     async def _find_arbitrage(self) -> None:
         simulation = self._simulation
@@ -168,8 +168,8 @@ class SimulatedPools:
         *_, seed, microseconds = rows[0]
         self._epoch, self._read_at = microseconds / 1e6, time.monotonic()
         if self._simulation.seed is None and seed != self._drawn_from:
-            self._arbitrage = None  # of another database than the one that is there now
-        # What was learnt meanwhile was read behind a lock, or written: this reading may be older.
+            self._arbitrage = None  # it was made for another database
+        # Pools learnt meanwhile were read behind a lock, or written. This reading may be older.
         learnt = {key: pool for key, pool in self._held.items() if known.get(key) is not pool}
         found = [self._pool_of(row[:-2]) for row in rows if row[0] is not None]
         self._tell_of_going_back(pool for pool in found if pool.key not in learnt)
@@ -195,7 +195,7 @@ class SimulatedPools:
     async def _seed(
         self, key: PoolKey, market: Market, new_pool: NewPool, arbitrage: Arbitrage
     ) -> None:
-        """Store a new pool at its price of this moment, unless another process was quicker."""
+        """Store a new pool at its present price, unless another process was quicker."""
         reference = Price(*atoms_ratio(market, market.reference_price))
         now = self._now()
         seeded = SimulatedPool(key, reference, new_pool(1, 1), now)

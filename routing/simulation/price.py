@@ -1,7 +1,7 @@
 """The price that the simulated markets follow: a bounded random walk, and the venues' distance.
 
-Pure functions of a seed and of unix seconds, in integers, so that every process on every machine
-sees the same price at the same moment and nobody has to move it.
+These are pure functions of a seed and of unix seconds, in integers. So every process on every
+machine sees the same price at the same moment, and no process has to move it.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ MILLION = 1_000_000
 PERIODS = tuple(2**power for power in range(13))
 """In seconds, from one second to more than an hour."""
 LIMIT = 80_000
-"""How far a token's price ever is from its reference price, in millionths."""
+"""The largest distance of a token's price from its reference price, in millionths."""
 DEVIATION_PERIOD = 120
-"""Seconds in which a venue wanders from one deviation to another."""
+"""Seconds in which a venue wanders from one deviation to the next."""
 
 PriceSource = Callable[[str, int], int]
 """Returns the price of a token (by mint) at a unix time, in millionths of its reference price."""
@@ -24,8 +24,9 @@ PriceSource = Callable[[str, int], int]
 def seeded_walk(seed: str, volatility: int, standing: frozenset[str] = frozenset()) -> PriceSource:
     """Return a random walk that moves by about `volatility` millionths in a second.
 
-    It is noise of many periods at once, the slower the wider, as a random walk's is: in t seconds
-    a price goes about `volatility` * sqrt(t). Tokens in `standing` do not move: stablecoins.
+    The walk is a sum of noises with different periods. A slower noise is wider, as in a random
+    walk: in t seconds a price goes about `volatility` * sqrt(t). Tokens in `standing` do not move:
+    stablecoins.
     """
     widths = [(period, volatility * isqrt(period * MILLION) // 1_000) for period in PERIODS]
 
@@ -40,15 +41,15 @@ def seeded_walk(seed: str, volatility: int, standing: frozenset[str] = frozenset
 
 
 def deviation(seed: str, least: int, most: int, now: int) -> int:
-    """Return where between `least` and `most` a venue's price is, slowly wandering."""
+    """Return a venue's price between `least` and `most`. It wanders slowly."""
     return least + (noise(seed, DEVIATION_PERIOD, now) + MILLION) * (most - least) // (2 * MILLION)
 
 
 def noise(seed: str, period: int, now: int) -> int:
-    """Return a number from -1,000,000 to 1,000,000, a new one each period, smooth in between."""
+    """Return a number from -1,000,000 to 1,000,000: a new one each period, smooth in between."""
     index, elapsed = divmod(now, period)
     before, after = _at(f"{seed}:{period}:{index}"), _at(f"{seed}:{period}:{index + 1}")
-    smooth = elapsed * elapsed * (3 * period - 2 * elapsed)  # of period ** 3
+    smooth = elapsed * elapsed * (3 * period - 2 * elapsed)  # a part of period ** 3
     return before + (after - before) * smooth // period**3
 
 

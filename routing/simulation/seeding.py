@@ -1,4 +1,4 @@
-"""How deep the simulated pools are when they are made, at a venue's first quote of a market."""
+"""How deep the simulated pools are. A venue's first quote of a market makes its pool."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,25 +17,25 @@ from routing.simulation.pool import CONSTANT_PRODUCT, AnyPool, Price
 from routing.tokens import USDC, Market, Token
 
 MOST_ATOMS = MAX_U64 // 8
-"""Of each token in a new pool, so that swaps have room in the program's 64 bits."""
+"""The most of each token in a new pool, so that swaps have room in the program's 64 bits."""
 
 MAPPED_BINS = 35_840
-"""The program keeps a map of where liquidity is for so many bins below the price 1, and above."""
+"""The program maps where liquidity is for so many bins below the price 1, and as many above it."""
 
 BIN_STEPS = (10, 20, 25, 50, 80, 100)
-"""Of the program's, in bps, those with which few enough bins reach as far as prices wander."""
+"""The program's steps, in bps, with which few enough bins reach as far as prices wander."""
 
 RANGE_BPS = 2_000
-"""How far the bins of a pool reach, each way."""
+"""How far the bins of a pool reach each way, in bps."""
 
 MOST_BASE_FACTOR = 2**16 - 1
 MOST_MOVEMENT = 350_000 * 20
-"""What counts of a movement of the price, in hundred-millionths: 7 %."""
+"""The movement of the price that still counts, in hundred-millionths: 7 %."""
 
 
 class NewPool(Protocol):
     def __call__(self, atoms_x: int, atoms_y: int, /) -> AnyPool:
-        """Return a pool of about so many atoms of base and of quote, at their ratio as price."""
+        """Return a pool of about so many base and quote atoms. Their ratio is its price."""
         ...
 
 
@@ -44,8 +44,8 @@ def depth_in_atoms(
 ) -> tuple[int, int]:
     """Return how many atoms of base and quote are worth `dollars` each, at `price`.
 
-    Less of both if one of them would not fit. What a token is worth follows from the markets'
-    reference prices against USDC; of a token without such a market a unit counts as a dollar.
+    If one of them is too large, both are smaller. A token's value follows from the markets'
+    reference prices against USDC. For a token without such a market, a unit counts as a dollar.
     """
     quote = Fraction(dollars) / dollar_price(market.quote, markets) * 10**market.quote.decimals
     base = quote * price.base_atoms / price.quote_atoms
@@ -54,7 +54,7 @@ def depth_in_atoms(
 
 
 def dollar_price(token: Token, markets: Iterable[Market]) -> Fraction:
-    """Return what one whole token is worth in USDC, or 1 where no market says."""
+    """Return the value of one whole token in USDC; 1 if no market says."""
     for market in markets:
         if market.base.mint == token.mint and market.quote.mint == USDC.mint:
             return Fraction(market.reference_price)
@@ -62,15 +62,15 @@ def dollar_price(token: Token, markets: Iterable[Market]) -> Fraction:
 
 
 def bin_ids(bin_step: int) -> range:
-    """Return the bins whose price fits into 64.64 fixed point, with a few digits left."""
+    """Return the bins whose price fits into 64.64 fixed point with a few digits to spare."""
     most = min(int(log(2**60) / log1p(bin_step / BPS)), MAPPED_BINS)
     return range(-most, most)
 
 
 def pool_like(kind: str, fee_bps: Decimal, bin_step: int) -> NewPool:
-    """Return how to make a pool of this kind with such a fee; `bin_step` for one of bins.
+    """Return a maker of pools of this kind with such a fee; `bin_step` is for pools of bins.
 
-    :raises ValueError: the program knows no such fee. The message says so to people.
+    :raises ValueError: the program has no such fee. The message says so to people.
     """
     if kind == CONSTANT_PRODUCT:
         return constant_product(trade=int(fee_bps * 100))
@@ -78,7 +78,7 @@ def pool_like(kind: str, fee_bps: Decimal, bin_step: int) -> NewPool:
 
 
 def bin_parameters(fee_bps: Decimal, bin_step: int) -> BinParameters:
-    """Return those of a pool with this base fee; movement costs as much more as in `STEP_20`.
+    """Return a pool's parameters for this base fee. Movement costs as much more as in `STEP_20`.
 
     :raises ValueError: no base factor of the program makes this fee.
     """
@@ -99,13 +99,13 @@ def bin_parameters(fee_bps: Decimal, bin_step: int) -> BinParameters:
 
 
 def constant_product(trade: int) -> NewPool:
-    """Return how to make a Raydium CPMM pool with this fee, in millionths."""
+    """Return a maker of Raydium CPMM pools with this fee, in millionths."""
     rates = FeeRates(trade=trade, protocol=120_000, fund=40_000)
     return lambda atoms_x, atoms_y: ConstantProductPool(atoms_x, atoms_y, rates)
 
 
 def liquidity_bins(parameters: BinParameters, each_way: int) -> NewPool:
-    """Return how to make a Meteora DLMM pool, spot-shaped: as much in each of its bins.
+    """Return a maker of Meteora DLMM pools, spot-shaped: each bin holds the same amount.
 
     `each_way`: how many bins there are on each side of the active one.
     """

@@ -12,30 +12,30 @@ PriceRange = tuple[Decimal, Decimal]
 
 MOST_VOLATILE = 50
 VENUES = ("raydium", "meteora")
-"""The names of `SIMULATED_VENUES`, which take long to import."""
+"""The names of `SIMULATED_VENUES`: to import these takes long."""
 PRICE = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """How the simulated venues and network behave; durations in seconds, 0 means at once."""
+    """How the simulated venues and network behave. Durations are in seconds; 0 means at once."""
 
     quote_latency: float = 0.2
     landing_latency: tuple[float, float] = (2.0, 3.0)
     """The least and the most time from the first send to the landing."""
     late_by: float = 10.0
-    """How much later a transaction with the fault `landing_late` lands, if not expired before."""
+    """How much later a transaction with the fault `landing_late` lands, unless it expires."""
     block_seconds: float = 0.4
     expiry_blocks: int = 150
     """For how many blocks after it was built a transaction may land."""
     depth: int = 10_000_000
-    """What each side of a new pool is worth, in US dollars."""
+    """The value of each side of a new pool, in US dollars."""
     volatility_bps: Decimal = Decimal(2)
-    """How far a token's price goes in a second, about; in t seconds sqrt(t) times as far."""
+    """About how far a token's price goes in a second; in t seconds it goes sqrt(t) times as far."""
     price_ranges: Mapping[str, PriceRange] = field(default_factory=dict)
-    """By venue: the least and the most of its price, in the market's, if not its usual ones."""
+    """By venue: the least and the most of its price, in the market's, if not the usual ones."""
     seed: int | str | None = None
-    """The same seed gives the same prices at the same times. None: one drawn by the database."""
+    """The same seed gives the same prices at the same times. None: the database draws one."""
     faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class Simulation:
 def read_price_ranges(text: str) -> dict[str, PriceRange]:
     """Read `raydium=0.98-1.02,meteora=1`.
 
-    :raises ValueError: that is not what it says, or there is no such venue.
+    :raises ValueError: the text has another form, or names no venue.
     """
     ranges: dict[str, PriceRange] = {}
     for part in text.split(","):
@@ -75,14 +75,14 @@ def read_price_ranges(text: str) -> dict[str, PriceRange]:
 
 
 def read_faults(text: str) -> Faults:
-    """Read a list of faults as `Faults.parse` does, of venues that there are."""
+    """Read a list of faults as `Faults.parse` does. Its venues have to exist."""
     faults = Faults.parse(text)
     faults.check_venues(VENUES)
     return faults
 
 
 def check_venues(names: Iterable[str]) -> None:
-    """:raises ValueError: one of them is no venue."""
+    """:raises ValueError: a name is no venue's."""
     for name in names:
         if name not in VENUES:
             raise ValueError(f"no venue {name}, only {', '.join(VENUES)}")

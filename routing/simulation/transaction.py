@@ -1,4 +1,4 @@
-"""The bytes of a simulated transaction: what the venues write and the network reads."""
+"""The bytes of a simulated transaction, which the venues write and the network reads."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from routing.venue import Bound, Leg, Side, SignedTransaction, Swap, Transaction
 
 
 class SwapInstruction(NamedTuple):
-    """One swap in one pool, with the amounts that were quoted for it, in atoms."""
+    """One swap in one pool, with the quoted amounts in atoms."""
 
     pool: PoolKey
     side: Side
@@ -37,14 +37,14 @@ class SwapInstruction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What a transaction asks of the network, in atoms; all of it happens, or nothing."""
+    """What a transaction asks of the network, in atoms. All of it happens, or nothing."""
 
     amount_in: int
     amount_out: int
     is_exact_in: bool
     bound: Bound
     swaps: tuple[SwapInstruction, ...]
-    """In order: what a swap needs of another token, those before it have bought."""
+    """In order: earlier swaps buy the tokens that a later swap needs."""
 
     @property
     def pools(self) -> set[PoolKey]:
@@ -69,7 +69,7 @@ def sign_swap(
         "wrapsSol": swap.token_in.is_native,
         "unwrapsSol": unwraps_sol(swap),
         "recentHeight": height,
-        # Random, whatever the seed: two workers must never make the same signature.
+        # Random in spite of the seed: two workers must never make the same signature.
         "nonce": os.urandom(12).hex(),
     }
     payload = orjson.dumps(content)

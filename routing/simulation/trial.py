@@ -1,7 +1,7 @@
-"""Whether a simulated pool that is about to be made can be traded in: it is tried, in memory.
+"""Tries in memory whether orders could trade in a simulated pool before it is made.
 
-Prices that leave 64 bits, bins beyond the program's range and tokens of too few atoms are found
-here, while somebody is there to be told, and not by the first order.
+It finds prices that leave 64 bits, bins beyond the program's range, and tokens of too few atoms. A
+person learns of them now. Otherwise the first order would.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from routing.tokens import Market
 from routing.venue import InsufficientLiquidity, Liquidity, Side, Swap
 
 SHARE = 100
-"""One atom in so many is traded for the trial."""
+"""The trial trades one atom in so many."""
 
 TOLERANCE_BPS = 500
-"""How far from the reference price that may be. Prices wander by more, and have to stay usable."""
+"""How far that may be from the reference price. Prices wander further, and must stay usable."""
 
 
 class NotTradable(ValueError):
-    """Orders would find no price in such a pool. The message says why; another depth may help."""
+    """Orders would find no price in such a pool. The message says why. Another depth may help."""
 
 
 def reference_of(market: Market) -> Price:
@@ -30,15 +30,15 @@ def reference_of(market: Market) -> Price:
 
 
 def quote_depth_in_atoms(market: Market, quote_atoms: int) -> tuple[int, int]:
-    """Return how many atoms of base and quote such a depth is, at the reference price."""
+    """Return a depth in atoms of base and quote, at the reference price."""
     price = reference_of(market)
     return quote_atoms * price.base_atoms // price.quote_atoms, quote_atoms
 
 
 def tried_pool(market: Market, new_pool: NewPool, depth: tuple[int, int]) -> AnyPool:
-    """Return the new pool, `depth` in atoms of base and quote.
+    """Return the new pool, after a trial. `depth` is in atoms of base and quote.
 
-    :raises NotTradable: it could not be made, or its quotes would be refused or dropped.
+    :raises NotTradable: it cannot be made, or its quotes would be refused or dropped.
     """
     for atoms, token in zip(depth, (market.base, market.quote), strict=True):
         if atoms < SHARE:

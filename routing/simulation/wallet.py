@@ -1,4 +1,4 @@
-"""The simulated wallet: signs a transaction's bytes, so that its signature is known beforehand."""
+"""The simulated wallet. It signs a transaction's bytes, so the signature is known beforehand."""
 
 import hmac
 

@@ -1,9 +1,9 @@
-"""The venues the engine trades on.
+"""The venues that the engine trades on.
 
-To add one: write `routing/venues/<name>.py` with a class that keeps the promises of
-`routing.venue.Venue` (for a simulated one, a few lines beside `SimulatedVenue`), add it to
-`SIMULATED_VENUES` here and to `Venue` in `orders/api/schema/asyncapi.yaml`, and run
-`tests/routing`.
+To add a venue, write `routing/venues/<name>.py` with a class that keeps the promises of
+`routing.venue.Venue`. For a simulated venue these are a few lines beside `SimulatedVenue`. Add the
+class to `SIMULATED_VENUES` here, and the name to `Venue` in `orders/api/schema/asyncapi.yaml`. Then
+run `tests/routing`.
 """
 
 from collections.abc import Callable
@@ -22,15 +22,15 @@ from routing.venues.raydium import SimulatedRaydium
 from routing.venues.simulated import SimulatedVenue
 
 TRADES_FOR_REAL = False
-"""Whether what is traded here is worth anything; API keys say so in their first characters."""
+"""Whether real tokens are traded here. The first characters of API keys show it."""
 SIMULATED_VENUES: tuple[type[SimulatedVenue], ...] = (SimulatedRaydium, SimulatedMeteora)
 LABELS = {venue.name: venue.label for venue in SIMULATED_VENUES}
-"""Their names for people."""
+"""The venues' names for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Venues that quote and build, and the network that executes. For one asyncio loop."""
+    """The venues that quote and build, and the network that executes. For one asyncio loop."""
 
     venues: tuple[Venue, ...]
     network: Network
@@ -44,7 +44,7 @@ def simulated_exchange(
 ) -> Exchange:
     """Return all simulated venues on a simulated network that lives in the database `conninfo`.
 
-    They trade the markets of what `registry` returns when they are asked.
+    They trade the markets of the registry that `registry` returns at the time.
 
     :raises ValueError: the simulation names a venue that does not exist.
     """
@@ -60,7 +60,7 @@ def simulated_exchange(
 
 
 def price_ranges(simulation: Simulation) -> PriceRanges:
-    """Return how far each venue's price may be from the market's, in millionths."""
+    """Return how far each venue's price may be from the market's price, in millionths."""
     return {
         venue.name: _millionths(*simulation.price_ranges.get(venue.name, venue.price_range))
         for venue in SIMULATED_VENUES

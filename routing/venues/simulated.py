@@ -1,4 +1,4 @@
-"""What all simulated venues have in common."""
+"""The common part of all simulated venues."""
 
 import asyncio
 import random
@@ -31,20 +31,20 @@ from routing.venue import (
 )
 
 MOST_IMPACT_BPS = 5_000
-"""A pool of constant product sells its last atom at any price: nothing beyond this is offered."""
+"""A constant product sells its last atom at any price, so no quote beyond this impact is given."""
 
 _NEVER = 3600.0
 
 
 class SimulatedVenue:
-    """Quotes what its pool of the market pays, and shows that pool to the router."""
+    """Quotes the price of its pool of the market, and shows that pool to the router."""
 
     name: ClassVar[str]
     label: ClassVar[str]
     kind: ClassVar[str]
-    """Of its pools, as `routing.simulation.pool` names them."""
+    """The kind of its pools, by the names in `routing.simulation.pool`."""
     fee_bps: ClassVar[int]
-    """What its pools charge at least."""
+    """The least fee of its pools."""
     price_range: ClassVar[PriceRange]
     """The least and the most of its price, in the market's price."""
     new_pool: ClassVar[NewPool]
@@ -74,7 +74,7 @@ class SimulatedVenue:
         return self._absurd(quote) if self._happens(self._absurd_rate) else quote
 
     async def liquidity(self, swap: Swap) -> Sequence[Liquidity]:
-        """See `ShowsPools.liquidity`; costs no latency, and there is one pool for each market."""
+        """See `ShowsPools.liquidity`. It has no latency, and each market has one pool."""
         try:
             market = self._pools.registry().market(swap.market.base, swap.market.quote)
         except UnknownMarket as error:

@@ -59,7 +59,7 @@ DIALECTS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 0.5},
     ),
 }
-"""By system: the path its clients send to, what is particular, and an order."""
+"""By system: the path that its clients send to, its particular, and an order."""
 
 REQUESTS = [
     *(

@@ -1,8 +1,8 @@
-"""The OpenAPI schema: what each path takes and answers, declared beside nothing else.
+"""The OpenAPI schema: what each path takes and answers. It is declared only here.
 
-Views are decorated with the constants below. The schema is generated once for each process, and
-`docs/openapi.yaml` is a copy, written by `manage.py spectacular --file docs/openapi.yaml`; a test
-compares them.
+Views are decorated with the constants below. The schema is generated once for each process.
+`docs/openapi.yaml` is a copy that `manage.py spectacular --file docs/openapi.yaml` writes. A test
+compares the two.
 """
 
 from functools import cache
@@ -29,7 +29,7 @@ from orders.api.schema.shapes import SCHEMAS, ref
 from orders.api.schema.sockets import shared_schemas
 from orders.lifecycle import Status
 
-__all__ = ("security",)  # its classes are found by being there
+__all__ = ("security",)  # importing it registers its classes with drf-spectacular
 JSON = "application/json"
 NAMES = {("GET", "/api/orders"): "listOrders", ("POST", "/api/orders/execute"): "placeOrder"}
 ENTRIES = tuple(f"/{path}" for path in ENTRY_PATHS)
@@ -472,7 +472,7 @@ REVOKE_KEY = extend_schema(
 def merge_slashes(endpoints: list[Any], **_: Any) -> list[Any]:
     """Name each path once, without the slash that may end it (a hook of drf-spectacular).
 
-    Aliases are no operations of their own: `finish` lists them.
+    Aliases are no separate operations: `finish` lists them.
     """
     found = {}
     for path, regex, method, view in endpoints:
@@ -483,7 +483,7 @@ def merge_slashes(endpoints: list[Any], **_: Any) -> list[Any]:
 
 
 def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Add the shapes, and say that a body is needed (a hook of drf-spectacular)."""
+    """Add the shapes, and say that a body is required (a hook of drf-spectacular)."""
     result["components"]["schemas"] = dict(sorted((shared_schemas() | SCHEMAS).items()))
     for methods in result["paths"].values():
         for operation in methods.values():
@@ -496,12 +496,12 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def openapi() -> dict[str, Any]:
-    """Return the schema; shared, so do not change it."""
+    """Return the schema. It is shared, so do not change it."""
     with _one_at_a_time:
         return _made()
 
 
-_one_at_a_time = Lock()  # two threads that make it at once spoil it for each other
+_one_at_a_time = Lock()  # two threads that make the schema at once would spoil it
 
 
 @cache

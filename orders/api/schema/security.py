@@ -1,4 +1,4 @@
-"""How the OpenAPI schema names the ways to say for whom a request acts."""
+"""The names that the OpenAPI schema has for the ways to authenticate."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The shapes of HTTP answers, as JSON Schema; those of events are in `asyncapi.yaml`."""
+"""The shapes of HTTP answers, as JSON Schema. Those of events are in `asyncapi.yaml`."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def nullable(schema: Schema, description: str = "") -> Schema:
 
 
 def closed(properties: dict[str, Schema], *optional: str, description: str = "") -> Schema:
-    """Return an object that has these members, all but the optional ones, and no others."""
+    """Return an object with these members and no others; all but the optional ones are required."""
     found: Schema = {
         "type": "object",
         "additionalProperties": False,
@@ -85,7 +85,7 @@ PROBLEM_CODES = sorted(
     }
 )
 ALIAS: Schema = {"x-alias": True}
-"""Of members for other systems' clients (`orders/api/dialects.py`). Examples lack them."""
+"""Marks members for other systems' clients (`orders/api/dialects.py`). Examples lack them."""
 NAMES: dict[str, Schema] = {
     "id": TEXT | ALIAS | {"format": "uuid", "description": "The same as orderId."},
     "websocketUrl": TEXT | ALIAS | {"description": "The same as wsUrl."},

@@ -1,4 +1,4 @@
-"""The sockets' AsyncAPI document, which also holds the shapes that the paths share with them."""
+"""The sockets' AsyncAPI document. It also holds the shapes that the REST paths share with it."""
 
 from functools import cache
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Any
 
 import yaml
 
-# In C where it is there: web waits for this when it starts.
+# The loader in C, if there is one: a web process waits for it at its start.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DOCUMENT = Path(__file__).with_name("asyncapi.yaml")
 
 
 @cache
 def asyncapi() -> dict[str, Any]:
-    """Return the document; shared, so do not change it."""
+    """Return the document. It is shared, so do not change it."""
     found: dict[str, Any] = yaml.load(DOCUMENT.read_bytes(), LOADER)  # noqa: S506  # a safe one
     return found
 
@@ -25,7 +25,7 @@ def shared_schemas() -> dict[str, Any]:
 
 
 def messages_of(channel: str, action: str) -> dict[str, Any]:
-    """Return the messages by name that the engine sends or receives on a channel."""
+    """Return, by name, the messages that the engine sends or receives on a channel."""
     document = asyncapi()
     names: set[str] = set()
     for operation in document["operations"].values():
@@ -42,5 +42,5 @@ def all_messages(channel: str) -> dict[str, Any]:
 
 
 def last_name(reference: dict[str, str]) -> str:
-    """Return what a `$ref` points to, by its own name."""
+    """Return the name of what a `$ref` points to."""
     return reference["$ref"].rpartition("/")[2]

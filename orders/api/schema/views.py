@@ -1,4 +1,4 @@
-"""The doors to what describes the API: its schemas, and pages that show them."""
+"""The views of what describes the API: its schemas, and pages that show them."""
 
 import json
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from orders.api.schema.sockets import DOCUMENT, asyncapi, messages_of
 
 
 class Kept:
-    """A renderer of the schema, which is the same for as long as the process runs."""
+    """A renderer of the schema. It keeps its text: that is the same as long as the process runs."""
 
     def render(self, data: Any, *context: Any) -> Any:
         if data is openapi():
@@ -38,7 +38,7 @@ class Kept:
 
 @cache
 def written(kind: Any) -> Any:
-    """Return the schema as this renderer writes it."""
+    """Return the schema as this renderer's text."""
     return super(Kept, kind()).render(openapi(), None, {})
 
 
@@ -119,7 +119,7 @@ def as_text(example: dict[str, Any]) -> str:
 
 
 def as_html(text: str) -> SafeString:
-    """Return the document's prose with its paragraphs and its `words of code`."""
+    """Return the document's prose as HTML, with its paragraphs and its `words of code`."""
     paragraphs = [
         format_html_join("", "{}", ((part,) for part in coded(paragraph)))
         for paragraph in text.strip().split("\n\n")

@@ -1,4 +1,4 @@
-"""Second factors, whose sessions there are, and places that names are known from."""
+"""Makes the tables of second factors, of sessions, and of places that names are known from."""
 
 import django.db.models.deletion
 from django.conf import settings
@@ -124,7 +124,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        # A session goes by many ways, not all of them Django's: what is noted of it goes along.
+        # Sessions are deleted in many ways, not all of them Django's. Their notes go with them.
         migrations.RunSQL(
             "ALTER TABLE logins_loginsession ADD CONSTRAINT logins_of_sessions"
             " FOREIGN KEY (session_id) REFERENCES django_session (session_key) ON DELETE CASCADE",

@@ -49,7 +49,7 @@ class Command(BaseCommand):
         expires_days: int | None,
         **options: Any,
     ) -> None:
-        """:raises CommandError: there is no such account, or the key would never hold."""
+        """:raises CommandError: there is no such account, or the key would never be valid."""
         model = get_user_model()
         with engine_needed(lambda: "No key was made."):
             owner = model.objects.filter(**{model.USERNAME_FIELD: user}).first()
@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
 
 def addresses(given: list[str]) -> list[str]:
-    """:raises CommandError: one is no address."""
+    """:raises CommandError: an entry is no address."""
     for text in given:
         try:
             read_network(text)

@@ -27,7 +27,7 @@ ORDERS: tuple[dict[str, Any], ...] = (
 
 class Command(BaseCommand):
     help = "Send five orders at once through the public API and watch them to their end."
-    requires_system_checks = []  # it talks to an engine, and is none
+    requires_system_checks = []  # it only talks to an engine
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--url", default=URL, help=f"of the engine ({URL})")
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, url: str, within: float, api_key: str, **options: Any) -> None:
-        """:raises CommandError: not every order was confirmed; the message says what happened."""
+        """:raises CommandError: not every order was confirmed. The message says what happened."""
         site = url.rstrip("/")
         if not site.startswith(("http://", "https://")):
             raise CommandError(f"{url} is not a URL such as {URL}.")
@@ -77,7 +77,7 @@ async def show_orders(url: str, within: float, board: Board, key: str = "") -> l
         async with asyncio.timeout(within):
             await asyncio.gather(*(follow(url, order, board.show, key) for order in orders))
     except TimeoutError:
-        pass  # those that have not ended are shown as they are
+        pass  # orders that have not ended are shown as they are
     board.close()
     return orders
 

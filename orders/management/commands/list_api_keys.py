@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
 
 def described(key: ApiKey) -> list[str]:
-    """Return what the key is for, and when it was used last."""
+    """Return what the key may do, and when it was last used."""
     used = f"used {day(key.last_used_at)}" if key.last_used_at else "never used"
     return [",".join(scopes_of(key)), used, " ".join(key.addresses), key.name]
 

@@ -42,9 +42,9 @@ class Command(BaseCommand):
         " confirmed), 1 failed or cancelled, 2 bad input, 3 the database does not answer,"
         " 4 nobody knows whether the order was stored."
     )
-    requires_system_checks = []  # an order is not to wait for them
+    requires_system_checks = []  # an order should not wait for them
     known = NOTHING_STORED
-    """What is true of the order, if this ends now."""
+    """What is known of the order if this command ends now."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("side", help="buy or sell, the base token")
@@ -76,8 +76,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="write JSON, a line for each")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """:raises CommandError: it is no order, or was not confirmed; the message says why."""
-        logging.getLogger("orders").setLevel(logging.WARNING)  # what it does, it says itself
+        """:raises CommandError: it is no order, or was not confirmed. The message says why."""
+        logging.getLogger("orders").setLevel(logging.WARNING)  # the command prints the rest itself
         with engine_needed(lambda: self.known):
             owner = owner_named(options["account"])
         try:
@@ -105,11 +105,11 @@ class Command(BaseCommand):
     async def place(self, owner: int | None, **options: Any) -> Event:
         """Submit the order, show it, and return the last event that was shown.
 
-        :raises InvalidOrder: it is none.
-        :raises OutcomeUnknown: nobody knows whether it is stored.
+        :raises InvalidOrder: it is no order.
+        :raises OutcomeUnknown: it is not known whether the order is stored.
         """
         request, order_id = await read_order(as_sent(options)), new_order_id()
-        self.known = LOOK.format(order_id)  # of somebody who presses Ctrl-C
+        self.known = LOOK.format(order_id)  # for the message after a Ctrl-C
         try:
             order, event, _ = await submit_order(request, owner, order_id=order_id)
         except psycopg.Error:
@@ -139,7 +139,7 @@ def owner_named(name: str | None) -> int | None:
 
 
 def as_sent(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the order in the words of the API."""
+    """Return the order with the API's names."""
     base, _, quote = options["market"].partition("/")
     ways = {"out": "amountOut", "in": "amountIn"}
     amount = next((field for way, field in ways.items() if options[way]), "amount")

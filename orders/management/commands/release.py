@@ -1,4 +1,4 @@
-"""Bring the database to this version: the `release` step of Procfile and compose."""
+"""Brings the database to this version. Procfile and compose call this step `release`."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from orders.logins.demo import end_demo, take_away_password
 from routing.registry import read_registry, registry
 from routing.tokens import UnknownMarket, UnknownToken
 
-LOCK = 0x72656C65  # of this step, over all hosts
+LOCK = 0x72656C65  # of this step, for all hosts
 LOCK_SECONDS = 120.0
 PAUSE = 0.2
 UNLIMITED = """
@@ -57,7 +57,7 @@ class Command(BaseCommand):
 
 
 def keep_demo_local() -> None:
-    """Leave no login demo / demo in the database, whichever version made one; say what ended."""
+    """End every login demo / demo in the database, whichever version made it. Print what ended."""
     if settings.DEMO_LOGIN:
         take_away_password()
     elif end_demo():
@@ -65,9 +65,9 @@ def keep_demo_local() -> None:
 
 
 def refuse_unknown_market() -> None:
-    """End this process if DEFAULT_MARKET is none that is traded here.
+    """End this process if DEFAULT_MARKET is no market that is traded here.
 
-    :raises SystemExit: it is not, and that was said.
+    :raises SystemExit: it is no such market. The reason was printed.
     """
     read_registry()
     try:
@@ -79,7 +79,7 @@ def refuse_unknown_market() -> None:
 
 
 def servers_fault(error: BaseException | None) -> psycopg.Error | None:
-    """Return what the server told us that no statement of ours has caused: a full disk, say."""
+    """Return the server's error if no statement of ours has caused it, such as a full disk."""
     while error is not None and not isinstance(error, psycopg.Error):
         error = error.__cause__ or error.__context__
     is_denied = isinstance(error, psycopg.errors.InsufficientPrivilege)
@@ -88,7 +88,7 @@ def servers_fault(error: BaseException | None) -> psycopg.Error | None:
 
 @contextmanager
 def alone(own: psycopg.Connection[Any]) -> Iterator[None]:
-    """Hold the lock of this step; it ends with its connection, however this process ends.
+    """Hold the lock of this step. It ends with its connection, however this process ends.
 
     :raises CommandError: another host holds it for too long.
     """

@@ -1,4 +1,4 @@
-"""Encrypt the seeds of all second factors anew, after a change of SECRET_KEY."""
+"""Encrypt the seeds of all second factors again, after a change of SECRET_KEY."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """:raises CommandError: some were made under a key that is not in SECRET_KEY_FALLBACKS."""
+        """:raises CommandError: a seed needs a key that is not in SECRET_KEY_FALLBACKS."""
         with engine_needed(lambda: "Run it again: that does no harm."):
             count, lost = reseal_all()
         self.stdout.write(f"{count} second factors are encrypted under this SECRET_KEY.")
@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
 @transaction.atomic
 def reseal_all() -> tuple[int, list[str]]:
-    """Return how many were done, and the names of the accounts whose seed nobody can open."""
+    """Return how many seeds were encrypted, and the accounts whose seed no key opens."""
     count, lost = 0, []
     for each in Authenticator.objects.select_for_update(of=("self",)).select_related("user"):
         try:

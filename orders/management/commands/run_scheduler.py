@@ -1,6 +1,6 @@
-"""Once a second: ring for every order that is due, and keep the house.
+"""Once a second, ring for every order that is due, and do the regular jobs.
 
-Any number of copies may run: ringing twice is harmless, and nothing here moves an order.
+Any number of copies may run. Ringing twice is harmless, and no job here moves an order.
 """
 
 import signal
@@ -16,11 +16,11 @@ from orders.monitoring import health
 from orders.processes import scheduler
 
 TICK_SECONDS = 1.0
-STOP_SECONDS = 4.0  # for a tick under way: nothing is lost that the next scheduler would not do
+STOP_SECONDS = 4.0  # for a tick under way; the next scheduler would do what is lost of it
 
 
 class Command(BaseCommand):
-    requires_system_checks = []  # `release` made them
+    requires_system_checks = []  # `release` has made them
     help = "Ring for orders that are due; run one or more of these beside the workers."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Show how the engine stands: `manage.py status`."""
+"""Show the engine's status: `manage.py status`."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ class Command(BaseCommand):
         "Show what answers, what waits and what is under way. Exit codes: 0 all parts answer,"
         " 1 one does not, 3 the database does not."
     )
-    requires_system_checks = []  # it is asked when something is wrong
+    requires_system_checks = []  # it is called when something is wrong
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="write JSON")

@@ -1,4 +1,4 @@
-"""Compare the pools with what the on-chain programs did: `manage.py check_vectors FILE...`."""
+"""Compare the pools with the on-chain programs' results: `manage.py check_vectors FILE...`."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             raise CommandError(f"{len(failed)} of {len(files)} files failed.")
 
     def compare(self, file: Path, show: int) -> bool:
-        """Print how `file` compares, and return whether all of it was read and matched."""
+        """Print the comparison of `file`; return whether all of it was read and matched."""
         try:
             comparisons = list(compare_file(file))
         except UnreadableVectors as error:

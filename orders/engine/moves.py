@@ -5,6 +5,7 @@ Ids are text here, as in JSON and in hints.
 """
 
 from base64 import b64encode
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -33,6 +34,8 @@ class NewOrder(NamedTuple):
     """What it asks of its route (`routing.constraints`); None if nothing."""
     stranger: int = 0
     """The sender of an anonymous order (`orders.access.admission.sender_of`); 0 if not known."""
+    may_start: bool = False
+    """Whether a carrier lingers that takes it at once, so that accepting may also be the claim."""
 
     @property
     def sender(self) -> int:
@@ -78,9 +81,37 @@ class ClaimedOrder(NamedTuple):
     min_out: int | None
     max_in: int | None
     constraints: dict[str, Any] | None
-    signature: str | None
-    payload: bytes | None
-    expires_at_height: int | None
+    signature: str | None = None
+    payload: bytes | None = None
+    expires_at_height: int | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> "ClaimedOrder":
+        """Return the order of these values, as PostgreSQL or JSON has them."""
+        order = cls._make(values)
+        return order._replace(status=Status(order.status), side=Side(order.side))
+
+    @classmethod
+    def begun(cls, order: NewOrder) -> "ClaimedOrder":
+        """Return the order as it stands when accepting it was also its first claim."""
+        return cls(
+            id=order.id,
+            lease_token=1,
+            seq=2,
+            status=Status.ROUTING,
+            attempts=1,
+            lost_leases=0,
+            side=Side(order.side),
+            base=order.base,
+            quote=order.quote,
+            amount_in=order.amount_in,
+            amount_out=order.amount_out,
+            slippage_bps=order.slippage_bps,
+            venue=None,
+            min_out=None,
+            max_in=None,
+            constraints=order.constraints,
+        )
 
 
 class Move(NamedTuple):

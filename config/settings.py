@@ -145,7 +145,7 @@ MIDDLEWARE = [  # for pages and for reading; orders go the short way of config/h
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "orders.api.session_middleware.held_sessions",
+    "orders.api.session_middleware.refuse_ended_sessions",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

@@ -148,7 +148,8 @@ class Order(models.Model):
                 condition=Q(owner__isnull=False) | Q(idempotency_key=None, client_order_id=None),
             ),
             models.CheckConstraint(
-                name="orders_status_known", condition=Q(status__in=[s.value for s in Status])
+                name="orders_status_known",
+                condition=Q(status__in=[status.value for status in Status]),
             ),
             models.CheckConstraint(name="orders_type_known", condition=Q(type="market")),
             models.CheckConstraint(name="orders_side_known", condition=Q(side__in=["buy", "sell"])),
@@ -224,7 +225,8 @@ class OrderEvent(models.Model):
         constraints = (
             models.CheckConstraint(name="order_events_seq_from_one", condition=Q(seq__gte=1)),
             models.CheckConstraint(
-                name="order_events_status_known", condition=Q(status__in=[s.value for s in Status])
+                name="order_events_status_known",
+                condition=Q(status__in=[status.value for status in Status]),
             ),
         )
 

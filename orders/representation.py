@@ -8,7 +8,7 @@ from orders.events import Event, timestamp
 from orders.lifecycle import Status
 from orders.models import Order, OrderEvent
 from routing.pricing import execution_price
-from routing.registry import looked_up
+from routing.registry import look_up
 from routing.tokens import Token
 from routing.venue import Side
 from routing.venues import LABELS
@@ -100,22 +100,35 @@ def order_as_json(order: Order) -> dict[str, Any]:
     }
 
 
+NOTHING_YET = {
+    "status": "pending",
+    "seq": 1,
+    "attempts": 0,
+    "route": None,
+    "routedDex": None,
+    "minAmountOut": None,
+    "maxAmountIn": None,
+    "txHash": None,
+    "executedPrice": None,
+    "executedAmountIn": None,
+    "executedAmountOut": None,
+    "failureCode": None,
+    "error": None,
+    "createdAt": None,
+    "startedAt": None,
+    "finishedAt": None,
+}
+"""What an order just accepted has beside its request."""
+
+
 def accepted_as_json(request: dict[str, Any], at: datetime) -> dict[str, Any]:
     """Return what `order_as_json` would of an order just accepted, without reading it."""
     return request | NOTHING_YET | {"createdAt": timestamp(at)}
 
 
-NOTHING_YET = {
-    **{"status": "pending", "seq": 1, "attempts": 0, "route": None, "routedDex": None},
-    **{"minAmountOut": None, "maxAmountIn": None, "txHash": None, "executedPrice": None},
-    **{"executedAmountIn": None, "executedAmountOut": None, "failureCode": None, "error": None},
-    **{"createdAt": None, "startedAt": None, "finishedAt": None},
-}
-
-
 def tokens_of(order: Requested) -> tuple[Token, Token]:
     """Return what goes in and what comes out."""
-    base, quote = looked_up(lambda known: (known.token(order.base), known.token(order.quote)))
+    base, quote = look_up(lambda known: (known.token(order.base), known.token(order.quote)))
     return (base, quote) if order.side == Side.SELL else (quote, base)
 
 
@@ -131,7 +144,7 @@ def executed_price(order: Order) -> str | None:
     """Return the net price of the fill, in whole quote tokens per base token."""
     if order.filled_in is None or order.filled_out is None:
         return None
-    market = looked_up(
+    market = look_up(
         lambda known: known.market_of_order(known.token(order.base), known.token(order.quote))
     )
     return f"{execution_price(market, Side(order.side), order.filled_in, order.filled_out):f}"

@@ -27,7 +27,7 @@ from config.runtime import garbage_collector
 from config.runtime.witness import leave_within, witness
 from orders.engine import bell
 from orders.engine.carrier import carrier
-from orders.engine.crash_points import passing
+from orders.engine.crash_points import crash_point
 from orders.engine.lookout import Lookout
 from orders.lifecycle import Status
 from orders.monitoring import health
@@ -73,7 +73,7 @@ def refuse(**_: object) -> None:
 
 def consumer_turned() -> None:
     witness.turned(CONSUMER)
-    passing("consumer_turn")
+    crash_point("consumer_turn")
 
 
 class Turns(bootsteps.StartStopStep):
@@ -130,7 +130,7 @@ def look_out(**_: object) -> None:
 
 @worker_ready.connect
 def begin(**_: object) -> None:
-    garbage_collector.settle()
+    garbage_collector.tune()
     # A worker that began anew could not even start while Redis is silent; this one carries on.
     health.keep_beating("worker", excuses={CONSUMER: health.is_redis_away})
 

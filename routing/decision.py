@@ -153,9 +153,14 @@ def sum_of(legs: Sequence[Leg]) -> Quote:
     amount_in = sum(leg.quote.amount_in for leg in legs)
     amount_out = sum(leg.quote.amount_out for leg in legs)
     weights = [Decimal(leg.quote.amount_in) / amount_in for leg in legs]
-    price = sum((w * leg.quote.price for w, leg in zip(weights, legs, strict=True)), Decimal())
+    price = sum(
+        (weight * leg.quote.price for weight, leg in zip(weights, legs, strict=True)), Decimal()
+    )
     impact = sum(
-        (w * (leg.quote.price_impact_bps or 0) for w, leg in zip(weights, legs, strict=True)),
+        (
+            weight * (leg.quote.price_impact_bps or 0)
+            for weight, leg in zip(weights, legs, strict=True)
+        ),
         Decimal(),
     )
     fees = -(-sum(leg.quote.amount_in * leg.quote.fee_bps for leg in legs) // amount_in)

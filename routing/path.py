@@ -42,23 +42,23 @@ async def best_path(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Ro
     asked = [_timed(_along(path, swap, showing, rules, route)) for path in ways.values()]
     names = list(ways)
     if others:
-        asked.append(_timed(_at_once(swap, others, rules, route)))
+        asked.append(_timed(_in_one_hop(swap, others, rules, route)))
         names.append("in one hop")
     results = await asyncio.gather(*asked, return_exceptions=True)
-    found, dropped, faults = [], [], []
+    candidates, dropped, faults = [], [], []
     for name, result in zip(names, results, strict=True):
         if not isinstance(result, BaseException):
             candidate, found_at = result
-            found.append(candidate.older_by(_milliseconds_since(found_at)))
+            candidates.append(candidate.older_by(_milliseconds_since(found_at)))
             continue
         if not isinstance(result, VenueUnavailable | UnsupportedToken | InsufficientLiquidity):
             raise result
         faults.append(result)
         dropped.append(DroppedQuote(name, code_of(result), str(result)))
-    if not found:
+    if not candidates:
         raise failure(dropped, faults)
     labels = {venue.name: venue.label for venue in venues}
-    return decide_path(swap, found, tuple(dropped), labels)
+    return decide_path(swap, candidates, tuple(dropped), labels)
 
 
 async def _timed(way: Awaitable[Candidate]) -> tuple[Candidate, float]:
@@ -70,7 +70,7 @@ def _milliseconds_since(moment: float) -> int:
     return int((monotonic() - moment) * 1000)
 
 
-async def _at_once(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Route) -> Candidate:
+async def _in_one_hop(swap: Swap, venues: Sequence[Venue], rules: Rules, route: Route) -> Candidate:
     decision = await route(swap, venues, rules)
     return Candidate(decision.quote, decision.legs, age=max(decision.ages, default=0))
 
@@ -84,41 +84,41 @@ async def _along(
     first_side = _side(first, sells=swap.token_in.mint)
     last_side = _side(last, sells=path.through.mint)
     if swap.is_exact_in:
-        one = await route(Swap(first, first_side, amount_in=swap.amount_in), venues, rules)
+        first_hop = await route(Swap(first, first_side, amount_in=swap.amount_in), venues, rules)
         found_at = monotonic()
-        middle = one.quote.amount_out
-        other = await route(Swap(last, last_side, amount_in=middle), venues, rules)
-        one = one.older_by(_milliseconds_since(found_at))
+        middle = first_hop.quote.amount_out
+        last_hop = await route(Swap(last, last_side, amount_in=middle), venues, rules)
+        first_hop = first_hop.older_by(_milliseconds_since(found_at))
     else:
-        other = await route(Swap(last, last_side, amount_out=swap.amount_out), venues, rules)
+        last_hop = await route(Swap(last, last_side, amount_out=swap.amount_out), venues, rules)
         found_at = monotonic()
-        middle = other.quote.amount_in
-        one = await route(Swap(first, first_side, amount_out=middle), venues, rules)
-        other = other.older_by(_milliseconds_since(found_at))
-    quote = _end_to_end(swap, one, other)
+        middle = last_hop.quote.amount_in
+        first_hop = await route(Swap(first, first_side, amount_out=middle), venues, rules)
+        last_hop = last_hop.older_by(_milliseconds_since(found_at))
+    quote = _end_to_end(swap, first_hop, last_hop)
     check_impact(quote, rules)
     legs = tuple(
-        replace(leg, swap=leg.swap or hop.swap) for hop in (one, other) for leg in hop.legs
+        replace(leg, swap=leg.swap or hop.swap) for hop in (first_hop, last_hop) for leg in hop.legs
     )
-    oldest = max((*one.ages, *other.ages), default=0)
-    return Candidate(quote, legs, (one, other), path.through, oldest)
+    oldest = max((*first_hop.ages, *last_hop.ages), default=0)
+    return Candidate(quote, legs, (first_hop, last_hop), path.through, oldest)
 
 
 def _side(market: Market, *, sells: str) -> Side:
     return Side.SELL if market.base.mint == sells else Side.BUY
 
 
-def _end_to_end(swap: Swap, one: Decision, other: Decision) -> Quote:
+def _end_to_end(swap: Swap, first_hop: Decision, last_hop: Decision) -> Quote:
     """Return both hops as one quote. Price, fees and impact are compounded."""
-    rate = _rate(one) * _rate(other)
-    kept = (BPS - one.quote.fee_bps) * (BPS - other.quote.fee_bps)
+    rate = _rate(first_hop) * _rate(last_hop)
+    remainder = (BPS - first_hop.quote.fee_bps) * (BPS - last_hop.quote.fee_bps)
     return Quote(
-        one.quote.venue,
-        one.quote.amount_in,
-        other.quote.amount_out,
+        first_hop.quote.venue,
+        first_hop.quote.amount_in,
+        last_hop.quote.amount_out,
         significant(rate if swap.side is Side.SELL else 1 / rate),
-        BPS - kept // BPS,
-        (BPS * (1 - _unmoved(one) * _unmoved(other))).quantize(Decimal("0.01"), ROUND_UP),
+        BPS - remainder // BPS,
+        (BPS * (1 - _unmoved(first_hop) * _unmoved(last_hop))).quantize(Decimal("0.01"), ROUND_UP),
     )
 
 

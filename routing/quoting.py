@@ -36,12 +36,23 @@ class ExcludedByOrder(UnsupportedToken):
     """The order excludes this venue. This is final."""
 
 
+CODES: dict[type[BaseException], str] = {  # a subclass before its parent
+    TimeoutError: "quote_timeout",
+    UnusableQuote: "unusable_quote",
+    ExcludedByOrder: "excluded",
+    PriceImpactTooHigh: "price_impact_too_high",
+    UnsupportedToken: "unsupported_token",
+    InsufficientLiquidity: "insufficient_liquidity",
+    VenueUnavailable: "venue_unavailable",
+}
+
+
 class NoRoute(Exception):
     """No venue is left to trade with. `dropped` says why each one was left out."""
 
     def __init__(self, dropped: Sequence[DroppedQuote]) -> None:
         self.dropped = tuple(dropped)
-        super().__init__(_listed(dropped) or "no venue is set up")
+        super().__init__(_reasons(dropped) or "no venue is set up")
 
 
 class NoQuotes(NoRoute, VenueUnavailable):
@@ -183,7 +194,7 @@ def check_price(
             f"the price {quote.price:f} is more than {max_deviation_bps} bps "
             f"from the reference price {reference:f}"
         )
-        reference = _moved(swap, quote)
+        reference = _reference_after_impact(swap, quote)
         if _is_far(quote.price, reference, max_deviation_bps):
             raise UnusableQuote(far)
         if max_price_impact_bps is None:
@@ -205,14 +216,14 @@ def _is_far(price: Decimal, reference: Decimal, max_deviation_bps: int) -> bool:
     return abs(price - reference) * BPS > reference * max_deviation_bps
 
 
-def _moved(swap: Swap, quote: Quote) -> Decimal:
+def _reference_after_impact(swap: Swap, quote: Quote) -> Decimal:
     """Return the reference price, moved by the price impact that the quote states."""
-    kept = BPS - (quote.price_impact_bps or 0)
-    if kept <= 0:
+    remainder = BPS - (quote.price_impact_bps or 0)
+    if remainder <= 0:
         return swap.market.reference_price
     if swap.side is Side.SELL:
-        return swap.market.reference_price * kept / BPS
-    return swap.market.reference_price * BPS / kept
+        return swap.market.reference_price * remainder / BPS
+    return swap.market.reference_price * BPS / remainder
 
 
 def _fault(answer: asyncio.Task[tuple[Quote, float]], quote_timeout: float) -> BaseException | None:
@@ -237,26 +248,17 @@ def code_of(fault: BaseException) -> str:
     return next((code for kind, code in CODES.items() if isinstance(fault, kind)), "internal_error")
 
 
-CODES: dict[type[BaseException], str] = {  # a subclass before its parent
-    TimeoutError: "quote_timeout",
-    UnusableQuote: "unusable_quote",
-    ExcludedByOrder: "excluded",
-    PriceImpactTooHigh: "price_impact_too_high",
-    UnsupportedToken: "unsupported_token",
-    InsufficientLiquidity: "insufficient_liquidity",
-    VenueUnavailable: "venue_unavailable",
-}
-
-
 def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) -> NoRoute:
     """Return one failure for all these faults. It is final only if all faults are."""
-    if faults and all(isinstance(f, UnsupportedToken | InsufficientLiquidity) for f in faults):
+    if faults and all(
+        isinstance(each, UnsupportedToken | InsufficientLiquidity) for each in faults
+    ):
         if any(isinstance(fault, PriceImpactTooHigh) for fault in faults):
             return MovesPriceTooFar(dropped)
-        too_much = any(isinstance(f, InsufficientLiquidity) for f in faults)
+        too_much = any(isinstance(each, InsufficientLiquidity) for each in faults)
         return NothingFits(dropped) if too_much else NotTraded(dropped)
     return NoQuotes(dropped)
 
 
-def _listed(dropped: Sequence[DroppedQuote]) -> str:
-    return "; ".join(f"{one.venue}: {one.reason}" for one in dropped)
+def _reasons(dropped: Sequence[DroppedQuote]) -> str:
+    return "; ".join(f"{quote.venue}: {quote.reason}" for quote in dropped)

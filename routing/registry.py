@@ -61,8 +61,8 @@ def read_registry() -> None:
         )
         tokens = list(models.Token.objects.values_list("symbol", "mint", "decimals"))
         rows = (tokens, markets)
-        found = _copy.registry if rows == _copy.rows else registry_of(tokens, markets)
-        _copy = Copy(found, rows, read_at)
+        latest = _copy.registry if rows == _copy.rows else registry_of(tokens, markets)
+        _copy = Copy(latest, rows, read_at)
 
 
 def registry_of(
@@ -78,7 +78,7 @@ def registry_of(
     )
 
 
-def looked_up(look: Callable[[Registry], Found]) -> Found:
+def look_up(look: Callable[[Registry], Found]) -> Found:
     """Return what `look` finds. If it finds nothing, read the copy again and look once more.
 
     It is for sync code and stored orders, whose tokens and markets always exist.
@@ -93,11 +93,11 @@ def looked_up(look: Callable[[Registry], Found]) -> Found:
         return look(registry())
 
 
-def looked_up_if_due(look: Callable[[Registry], Found]) -> Found:
-    """Like `looked_up`, for a client's names. A copy not older than PAUSE_SECONDS is enough."""
+def look_up_if_due(look: Callable[[Registry], Found]) -> Found:
+    """Like `look_up`, for a client's names. A copy not older than PAUSE_SECONDS is enough."""
     if time.monotonic() - _copy.read_at < PAUSE_SECONDS:
         return look(registry())
-    return looked_up(look)
+    return look_up(look)
 
 
 async def read_again() -> None:

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 MAX_DEVIATION_BPS = 2_000
 SPLIT_MIN_GAIN_BPS = Decimal(1)
 
-Shown = tuple[Venue, Liquidity]
+ShownPool = tuple[Venue, Liquidity]
 
 
 async def best_route(
@@ -68,8 +68,11 @@ async def best_route(
     :raises NothingFits: all venues refuse the swap for good.
     """
     rules = Rules(
-        *(quote_timeout, max_deviation_bps, split_min_gain_bps, constraints),
-        max_price_impact_bps,
+        quote_timeout=quote_timeout,
+        max_deviation_bps=max_deviation_bps,
+        split_min_gain_bps=split_min_gain_bps,
+        constraints=constraints,
+        max_price_impact_bps=max_price_impact_bps,
     )
     if swap.market.paths:
         return await best_path(swap, venues, rules, _direct_route)
@@ -110,11 +113,11 @@ async def _split(
     swap: Swap, venues: Sequence[Venue], answers: Answers, rules: Rules
 ) -> tuple[tuple[Leg, ...], Quote | None] | None:
     """Return the best split's legs and the best single quote; None if the gain is too small."""
-    shown = await _pools(swap, venues, answers, rules)
-    if len(shown) < 2:
+    pools = await _shown_pools(swap, venues, answers, rules)
+    if len(pools) < 2:
         return None
     split = best_split(
-        [liquidity for _, liquidity in shown],
+        [liquidity for _, liquidity in pools],
         swap.amount_in or swap.amount_out or 0,
         exact_in=swap.is_exact_in,
         min_gain_bps=rules.split_min_gain_bps,
@@ -122,18 +125,18 @@ async def _split(
     if split is None or not split.is_divided:
         return None
     try:
-        legs = _legs(swap, shown, split.amounts, rules)
+        legs = _legs(swap, pools, split.amounts, rules)
     except (InsufficientLiquidity, UnusableQuote):
         return None
-    single = _best_single(swap, shown, answers.quotes, rules)
+    single = _best_single(swap, pools, answers.quotes, rules)
     if single and margin_bps(swap, sum_of(legs), single) < rules.split_min_gain_bps:
         return None
     return legs, single
 
 
-async def _pools(
+async def _shown_pools(
     swap: Swap, venues: Sequence[Venue], answers: Answers, rules: Rules
-) -> list[Shown]:
+) -> list[ShownPool]:
     """Return the pools of all venues that gave a quote, or refused only because of the amount."""
     faults = {venue.name: fault for venue, fault in answers.faults}
     showing = [
@@ -142,10 +145,10 @@ async def _pools(
         if isinstance(venue, ShowsPools)
         and isinstance(faults.get(venue.name), InsufficientLiquidity | None)
     ]
-    found = await asyncio.gather(*(_pools_of(venue, swap, rules) for venue in showing))
+    answered = await asyncio.gather(*(_pools_of(venue, swap, rules) for venue in showing))
     return [
         (venue, liquidity)
-        for venue, pools in zip(showing, found, strict=True)
+        for venue, pools in zip(showing, answered, strict=True)
         for liquidity in pools
     ]
 
@@ -161,7 +164,7 @@ async def _pools_of(venue: ShowsPools, swap: Swap, rules: Rules) -> Sequence[Liq
 
 
 def _legs(
-    swap: Swap, shown: Sequence[Shown], amounts: Sequence[int], rules: Rules
+    swap: Swap, pools: Sequence[ShownPool], amounts: Sequence[int], rules: Rules
 ) -> tuple[Leg, ...]:
     """Return a leg for each pool that takes part, the largest first.
 
@@ -169,7 +172,7 @@ def _legs(
     :raises UnusableQuote: a leg is too far from the market's reference price.
     """
     legs = []
-    for (venue, liquidity), amount in zip(shown, amounts, strict=True):
+    for (venue, liquidity), amount in zip(pools, amounts, strict=True):
         if not amount:
             continue
         own = _part_of(swap, amount)
@@ -180,24 +183,24 @@ def _legs(
 
 
 def _best_single(
-    swap: Swap, shown: Sequence[Shown], quotes: Sequence[Quote], rules: Rules
+    swap: Swap, pools: Sequence[ShownPool], quotes: Sequence[Quote], rules: Rules
 ) -> Quote | None:
     """Return the best quote of one venue alone.
 
     It is calculated with the same pools as the split. Prices may have moved since the venues'
     quotes, and such a move is no gain of the split.
     """
-    found = list(quotes)
-    for venue, liquidity in shown:
+    alternatives = list(quotes)
+    for venue, liquidity in pools:
         try:
             quote = pool_quote(venue.name, swap, liquidity)
             check(venue, swap, quote, rules)
         except (InsufficientLiquidity, UnusableQuote):
             continue
-        found.append(quote)
+        alternatives.append(quote)
     if swap.is_exact_in:
-        return max(found, key=_output, default=None)
-    return min(found, key=_input, default=None)
+        return max(alternatives, key=_output, default=None)
+    return min(alternatives, key=_input, default=None)
 
 
 def _part_of(swap: Swap, amount: int) -> Swap:

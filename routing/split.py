@@ -82,12 +82,12 @@ def best_split(
     Each pool beyond the second has to improve the total by `min_gain_bps`. The caller decides
     whether two pools are worth more than one. Return None if all pools together cannot fill it.
     """
-    alone = {i: _quoted(pool, amount, exact_in) for i, pool in enumerate(pools)}
-    able = {i: total for i, total in alone.items() if total is not None}
+    alone = {place: _quote(pool, amount, exact_in) for place, pool in enumerate(pools)}
+    able = {place: total for place, total in alone.items() if total is not None}
     single = _best(able, exact_in) if able else None
-    best = _divided(pools, tuple(alone), amount, exact_in)
+    best = _divide(pools, tuple(alone), amount, exact_in)
     while best is not None and len(_used(best[0])) > 2:
-        fewer = _divided(pools, _without_smallest(best[0]), amount, exact_in)
+        fewer = _divide(pools, _without_smallest(best[0]), amount, exact_in)
         if fewer is None or gain_bps(best[1], fewer[1], exact_in) >= min_gain_bps:
             break
         best = fewer
@@ -95,30 +95,32 @@ def best_split(
         return None if best is None else Split(best[0], best[1], None, None)
     total = able[single]
     if best is None or (best[1] <= total if exact_in else best[1] >= total):
-        return Split(tuple(amount if i == single else 0 for i in alone), total, single, total)
+        return Split(
+            tuple(amount if place == single else 0 for place in alone), total, single, total
+        )
     return Split(best[0], best[1], single, total)
 
 
-def gain_bps(total: int, other: int, exact_in: bool) -> Decimal:
-    """Return how much better `total` is than `other`, in bps of it, rounded down to hundredths."""
-    better = total - other if exact_in else other - total
-    return Decimal(better * BPS * 100 // other).scaleb(-2)
+def gain_bps(total: int, alternative: int, exact_in: bool) -> Decimal:
+    """Return how much better `total` is than `alternative`, in bps, rounded down to hundredths."""
+    better = total - alternative if exact_in else alternative - total
+    return Decimal(better * BPS * 100 // alternative).scaleb(-2)
 
 
-def _divided(
+def _divide(
     pools: Sequence[Liquidity], among: Sequence[int], amount: int, exact_in: bool
 ) -> tuple[tuple[int, ...], int] | None:
     """Return the amount of each pool and the total. Only the pools in `among` are used."""
     shares = _equal_marginals(pools, among, amount, exact_in)
     if shares is None:
         return None
-    totals = {i: _quoted(pools[i], shares[i], exact_in) for i in among}
+    totals = {place: _quote(pools[place], shares[place], exact_in) for place in among}
     if len(_used(shares)) == 1 and None not in totals.values():
         return tuple(shares), sum(total or 0 for total in totals.values())
-    for one, other in combinations(among, 2):
-        _polish(pools, shares, totals, (one, other), exact_in)
-    found = [total for total in totals.values() if total is not None]
-    return (tuple(shares), sum(found)) if len(found) == len(among) else None
+    for pair in combinations(among, 2):
+        _polish(pools, shares, totals, pair, exact_in)
+    filled = [total for total in totals.values() if total is not None]
+    return (tuple(shares), sum(filled)) if len(filled) == len(among) else None
 
 
 def _equal_marginals(
@@ -129,10 +131,10 @@ def _equal_marginals(
     Bins are emptied from the best price on. A bin's turn comes when the curves have come down to
     its price. The curves share the rest. Return None if the amount is more than all of them hold.
     """
-    curves = [curve for i in among if (curve := _curve(i, pools[i])) is not None]
+    curves = [curve for place in among if (curve := _curve(place, pools[place])) is not None]
     shares = [0] * len(pools)
     rest = amount
-    for price_bin in merge(*(_bins(i, pools[i]) for i in among), key=_worst_last):
+    for price_bin in merge(*(_bins(place, pools[place]) for place in among), key=_worst_last):
         room = rest - int(sum(curve.taken_at(price_bin.price, exact_in) for curve in curves))
         if room <= 0:
             break
@@ -158,9 +160,9 @@ def _share_out(curves: Sequence[_Curve], shares: list[int], rest: int, exact_in:
         if used and curve.first_price <= price:
             break
         used.append(curve)
-        if (found := _common_price(used, rest, exact_in)) is None:
+        if (common := _common_price(used, rest, exact_in)) is None:
             continue  # these curves hold less: one more curve may be enough
-        price = found
+        price = common
     if price <= 0:
         return False
     parts = [(curve.place, int(curve.taken_at(price, exact_in))) for curve in used]
@@ -193,21 +195,21 @@ def _polish(
     exact_in: bool,
 ) -> None:
     """Move atoms between two pools where their programs' rounding makes the total better."""
-    one, other = pair
-    together = shares[one] + shares[other]
-    best = _sum(totals[one], totals[other])
+    left, right = pair
+    together = shares[left] + shares[right]
+    best = _sum(totals[left], totals[right])
     for share in _candidates(pools, shares, totals, pair, exact_in):
         if not 0 <= share <= together:
             continue
-        first = _quoted(pools[one], share, exact_in)
-        second = _quoted(pools[other], together - share, exact_in)
+        first = _quote(pools[left], share, exact_in)
+        second = _quote(pools[right], together - share, exact_in)
         total = _sum(first, second)
         if total is None:
             continue
         if best is None or (total > best if exact_in else total < best):
             best = total
-            shares[one], shares[other] = share, together - share
-            totals[one], totals[other] = first, second
+            shares[left], shares[right] = share, together - share
+            totals[left], totals[right] = first, second
 
 
 def _candidates(
@@ -222,16 +224,18 @@ def _candidates(
     These are the neighbours of its share, amounts whose fee has no remainder, and the least amount
     that the pool pays for.
     """
-    one, other = pair
-    share, together = shares[one], shares[one] + shares[other]
-    found = {share + step for step in NEIGHBOURHOOD}
-    found.update(_without_remainder(pools[one], share))
-    found.update(together - rest for rest in _without_remainder(pools[other], together - share))
-    if totals[one] is None and exact_in:
-        found.add(_least_input(pools[one]))
-    if totals[other] is None and exact_in:
-        found.add(together - _least_input(pools[other]))
-    return found - {share}
+    left, right = pair
+    share, together = shares[left], shares[left] + shares[right]
+    candidates = {share + step for step in NEIGHBOURHOOD}
+    candidates.update(_without_remainder(pools[left], share))
+    candidates.update(
+        together - rest for rest in _without_remainder(pools[right], together - share)
+    )
+    if totals[left] is None and exact_in:
+        candidates.add(_least_input(pools[left]))
+    if totals[right] is None and exact_in:
+        candidates.add(together - _least_input(pools[right]))
+    return candidates - {share}
 
 
 def _without_remainder(liquidity: Liquidity, share: int) -> tuple[int, int]:
@@ -242,7 +246,7 @@ def _without_remainder(liquidity: Liquidity, share: int) -> tuple[int, int]:
 
 def _least_input(liquidity: Liquidity) -> int:
     """Return the fewest input atoms for which the pool pays anything; 0 if it refuses."""
-    return _quoted(liquidity, 1, exact_in=False) or 0
+    return _quote(liquidity, 1, exact_in=False) or 0
 
 
 def _fee_step(liquidity: Liquidity) -> int:
@@ -250,11 +254,11 @@ def _fee_step(liquidity: Liquidity) -> int:
     pool = liquidity.pool
     if not isinstance(pool, ConstantProductPool):
         return 1
-    rate = MILLION - round(_kept(pool, liquidity.direction)[0] * MILLION)
+    rate = MILLION - round(_kept_fractions(pool, liquidity.direction)[0] * MILLION)
     return MILLION // gcd(MILLION, rate)
 
 
-def _quoted(liquidity: Liquidity, amount: int, exact_in: bool) -> int | None:
+def _quote(liquidity: Liquidity, amount: int, exact_in: bool) -> int | None:
     """Return the other amount of the pool's own quote; None if it refuses."""
     if amount == 0:
         return 0
@@ -274,10 +278,10 @@ def _curve(place: int, liquidity: Liquidity) -> _Curve | None:
     spot = pool.spot(liquidity.direction)
     if spot.atoms_in <= 0 or spot.atoms_out <= 0:
         return None
-    return _Curve(place, spot.atoms_in, spot.atoms_out, *_kept(pool, liquidity.direction))
+    return _Curve(place, spot.atoms_in, spot.atoms_out, *_kept_fractions(pool, liquidity.direction))
 
 
-def _kept(pool: ConstantProductPool, direction: Direction) -> tuple[float, float]:
+def _kept_fractions(pool: ConstantProductPool, direction: Direction) -> tuple[float, float]:
     """Return the fractions of the input and of the output that the fees leave."""
     rates = pool.rates
     on_input = rates.creator_fee_on is CreatorFeeOn.INPUT or (
@@ -309,8 +313,8 @@ def _first_price(curve: _Curve) -> float:
     return curve.first_price
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other
+def _sum(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else left + right
 
 
 def _best(totals: dict[int, int], exact_in: bool) -> int:
@@ -318,7 +322,7 @@ def _best(totals: dict[int, int], exact_in: bool) -> int:
 
 
 def _used(amounts: Sequence[int]) -> list[int]:
-    return [i for i, amount in enumerate(amounts) if amount]
+    return [place for place, amount in enumerate(amounts) if amount]
 
 
 def _without_smallest(amounts: Sequence[int]) -> list[int]:

@@ -64,7 +64,7 @@ def decision_to_json(decision: Decision) -> dict[str, Any]:
 
 
 def dropped_to_json(dropped: Sequence[DroppedQuote]) -> list[dict[str, str]]:
-    return [{"dex": one.venue, "code": one.code, "reason": one.reason} for one in dropped]
+    return [{"dex": quote.venue, "code": quote.code, "reason": quote.reason} for quote in dropped]
 
 
 def _quote_to_json(swap: Swap, quote: Quote) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class StoredDecision:
     @property
     def dropped(self) -> list[DroppedQuote]:
         dropped = self.data.get("dropped", ())
-        return [DroppedQuote(one["dex"], one["code"], one["reason"]) for one in dropped]
+        return [DroppedQuote(quote["dex"], quote["code"], quote["reason"]) for quote in dropped]
 
     def route(self, swap: Swap, known: Registry) -> tuple[Leg, ...]:
         """Return the chosen legs for `swap`.

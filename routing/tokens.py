@@ -16,6 +16,8 @@ WRAPPED_SOL_MINT = "So11111111111111111111111111111111111111112"
 
 _TENS = tuple(int(10**exponent) for exponent in range(256))
 
+_PRECISE = Context(prec=20)
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -134,7 +136,7 @@ class Registry:
         for token in reversed(self.tokens):  # the first of two tokens with one mint wins
             self._tokens[token.symbol] = token
             self._tokens[token.mint] = token
-        self._direct = {(m.base.mint, m.quote.mint): m for m in self.markets}
+        self._direct = {(market.base.mint, market.quote.mint): market for market in self.markets}
         self._joined: dict[tuple[str, str], Market] = {}  # only markets that were asked for
         self._beside: defaultdict[str, dict[str, Market]] = defaultdict(dict)
         for market in self.markets:
@@ -146,12 +148,12 @@ class Registry:
 
     def token(self, symbol_or_mint: str) -> Token:
         """:raises UnknownToken: no token has this name."""
-        found = self._tokens.get(symbol_or_mint)
-        if found is None and symbol_or_mint.isascii():  # a long s would become an S
-            found = self._tokens.get(symbol_or_mint.upper())
-        if found is None:
+        token = self._tokens.get(symbol_or_mint)
+        if token is None and symbol_or_mint.isascii():  # a long s would become an S
+            token = self._tokens.get(symbol_or_mint.upper())
+        if token is None:
             raise UnknownToken(symbol_or_mint)
-        return found
+        return token
 
     def market(self, base: Token, quote: Token) -> Market:
         """Return the market of exactly these tokens, in the form (SOL or WSOL) that was named.
@@ -162,7 +164,7 @@ class Registry:
             raise UnknownMarket(f"{base.symbol}/{quote.symbol}")
         return self.market_of_order(base, quote)
 
-    def market_of(self, one: Token, other: Token) -> Market:
+    def market_of(self, first: Token, second: Token) -> Market:
         """Return the market of these two tokens, whichever of them is its base.
 
         In two hops, the quote token is the one in which more markets are quoted. If both are
@@ -170,11 +172,11 @@ class Registry:
 
         :raises UnknownMarket: they are not traded against each other.
         """
-        if (one.mint, other.mint) in self._direct:
-            return self.market(one, other)
-        if (other.mint, one.mint) in self._direct or self._quotes_in(one, other):
-            return self.market(other, one)
-        return self.market(one, other)
+        if (first.mint, second.mint) in self._direct:
+            return self.market(first, second)
+        if (second.mint, first.mint) in self._direct or self._is_quote_of(first, second):
+            return self.market(second, first)
+        return self.market(first, second)
 
     def market_of_order(self, base: Token, quote: Token) -> Market:
         """Return the market of a stored order, whatever was added since.
@@ -183,51 +185,51 @@ class Registry:
 
         :raises UnknownMarket: no order can be of these tokens.
         """
-        found = self._direct.get((base.mint, quote.mint)) or self._in_two_hops(base, quote)
-        if found is None:
+        market = self._direct.get((base.mint, quote.mint)) or self._in_two_hops(base, quote)
+        if market is None:
             raise UnknownMarket(f"{base.symbol}/{quote.symbol}")
-        if (found.base, found.quote) == (base, quote):
-            return found
-        return replace(found, base=base, quote=quote)
+        if (market.base, market.quote) == (base, quote):
+            return market
+        return replace(market, base=base, quote=quote)
 
-    def value_of(self, token: Token, atoms: int, other: Token) -> Decimal:
-        """Return the value of an amount by the reference prices, in whole tokens of the other.
+    def value_of(self, token: Token, atoms: int, unit: Token) -> Decimal:
+        """Return the value of an amount by the reference prices, in whole tokens of `unit`.
 
         :raises UnknownMarket: they are not traded against each other.
         """
         amount = token.to_decimal(atoms)
-        if token.same_asset_as(other):
+        if token.same_asset_as(unit):
             return amount
-        return _PRECISE.multiply(amount, _price_of(token, self.market_of(token, other)))
+        return _PRECISE.multiply(amount, _price_of(token, self.market_of(token, unit)))
 
     def joined(self) -> list[Market]:
         """Return the market of each pair without pools of its own that a third token joins."""
-        found = []
+        markets = []
         for pair in combinations(map(self.token, self._assets), 2):
             market = self._market_or_none(*pair)
             if market is not None and market.paths:
-                found.append(market)
-        return found
+                markets.append(market)
+        return markets
 
-    def _market_or_none(self, one: Token, other: Token) -> Market | None:
+    def _market_or_none(self, first: Token, second: Token) -> Market | None:
         try:
-            return self.market_of(one, other)
+            return self.market_of(first, second)
         except UnknownMarket:
             return None
 
-    def _quotes_in(self, one: Token, other: Token) -> bool:
-        return self._rank[one.mint] < self._rank[other.mint]
+    def _is_quote_of(self, quote: Token, base: Token) -> bool:
+        return self._rank[quote.mint] < self._rank[base.mint]
 
     def _in_two_hops(self, base: Token, quote: Token) -> Market | None:
         pair = base.mint, quote.mint
-        found = self._joined.get(pair)
-        if found is None and (paths := self._paths(*pair)):
+        market = self._joined.get(pair)
+        if market is None and (paths := self._paths(*pair)):
             open_paths = [path for path in paths if path.of_base.is_open and path.of_quote.is_open]
             price = _joined_price(base, paths[0])
             is_open = bool(open_paths)
-            found = Market(base, quote, price, tuple(open_paths or paths), is_open)
-            self._joined[pair] = found
-        return found
+            market = Market(base, quote, price, tuple(open_paths or paths), is_open)
+            self._joined[pair] = market
+        return market
 
     def _paths(self, base: str, quote: str) -> list[Path]:
         if base == quote:
@@ -248,8 +250,6 @@ def _price_of(token: Token, market: Market) -> Decimal:
         return market.reference_price
     return _PRECISE.divide(Decimal(1), market.reference_price)
 
-
-_PRECISE = Context(prec=20)
 
 REGISTRY = Registry(TOKENS, MARKETS)
 """What a new engine trades. `routing.registry` says what this engine trades."""

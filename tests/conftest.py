@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """As the engine's processes do once they have imported all: 5 of 115 seconds were garbage's."""
-    garbage_collector.settle()
+    garbage_collector.tune()
 
 
 def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[execnet.XSpec]) -> None:

@@ -15,11 +15,11 @@ from config.runtime.session import (
     SYNC_LIMITS,
     as_lost,
     judge,
+    needed_settings,
     remaining,
     set_parameters,
     startup_options,
     takes_no_options,
-    wanted_settings,
 )
 
 
@@ -35,10 +35,10 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
         """
         options = kwargs.pop("options", "")
         address = make_conninfo(conninfo, options=options) if options else conninfo
-        wanted = wanted_settings(address, SYNC_LIMITS)
+        needed = needed_settings(address, SYNC_LIMITS)
         try:
-            connection = cls._open(address, startup_options(address, wanted), kwargs)
-            connection._make_fit(wanted)
+            connection = cls._open(address, startup_options(address, needed), kwargs)
+            connection._make_fit(needed)
         except psycopg.Error as error:
             BoundedConnection.last_error = error
             raise
@@ -54,12 +54,12 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
                 raise
         return super().connect(make_conninfo(address, options=""), **kwargs)
 
-    def _make_fit(self, wanted: dict[str, str]) -> None:
+    def _make_fit(self, needed: dict[str, str]) -> None:
         wants_autocommit, self.autocommit = self.autocommit, True
         try:
             cursor = psycopg.Cursor(self)  # its rows are plain tuples, whatever Django prefers
-            cursor.execute(SET, set_parameters(wanted))
-            judge(cursor.execute(READ_BACK, [list(wanted)]).fetchone(), wanted)
+            cursor.execute(SET, set_parameters(needed))
+            judge(cursor.execute(READ_BACK, [list(needed)]).fetchone(), needed)
         except psycopg.Error as error:
             self.pgconn.finish()
             raise as_lost(error) from error

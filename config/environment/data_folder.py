@@ -86,19 +86,19 @@ def make_private(folder: Path, mode: int = 0o700) -> None:
     """
     try:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError as error:
         raise EmbeddedError(f"Cannot make the folder {folder}: {error.strerror}.") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise EmbeddedError(
             f"{folder} belongs to another user: remove it, or set ENGINE_DATA_DIR to a new folder."
         )
-    if stat.S_IMODE(found.st_mode) != mode:
+    if stat.S_IMODE(status.st_mode) != mode:
         folder.chmod(mode)
 
 
 @contextmanager
-def locked(data_dir: Path) -> Iterator[int]:
+def hold_data_folder(data_dir: Path) -> Iterator[int]:
     """Hold a data folder: yield a file descriptor for the servers to inherit.
 
     There are two locks. One is the supervisor's own. The other one lasts until the last process
@@ -108,7 +108,7 @@ def locked(data_dir: Path) -> Iterator[int]:
     :raises EmbeddedError: another run holds the folder.
     """
     prepare_data_directory(data_dir)
-    with _opened(data_dir / LOCKS[0]) as own, _opened(data_dir / LOCKS[1]) as inherited:
+    with _open_lock(data_dir / LOCKS[0]) as own, _open_lock(data_dir / LOCKS[1]) as inherited:
         if not _take(own):
             holder = os.pread(own, 20, 0).decode()
             raise EmbeddedError(
@@ -139,7 +139,7 @@ def is_in_use(data_dir: Path) -> bool:
     """Whether a supervisor holds a data folder, or one of its servers that is still stopping."""
     for path in (data_dir / name for name in LOCKS):
         if path.exists():
-            with _opened(path) as lock:
+            with _open_lock(path) as lock:
                 if not _take(lock):
                     return True
     return False
@@ -180,7 +180,7 @@ def is_alive(process_id: int) -> bool:
 
 
 @contextmanager
-def _opened(lock: Path) -> Iterator[int]:
+def _open_lock(lock: Path) -> Iterator[int]:
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
@@ -203,7 +203,7 @@ def _remove_abandoned() -> None:
     """Remove the folders of runs that were killed with -9 over an hour ago."""
     for folder in Path(tempfile.gettempdir()).glob(f"{TEMPORARY_PREFIX}*"):
         with suppress(OSError):
-            found = folder.stat()
-            is_ours = found.st_uid == os.geteuid()
-            if is_ours and found.st_mtime < time.time() - 3600 and not is_in_use(folder):
+            status = folder.stat()
+            is_ours = status.st_uid == os.geteuid()
+            if is_ours and status.st_mtime < time.time() - 3600 and not is_in_use(folder):
                 remove(folder)

@@ -50,20 +50,20 @@ class CannotStart(Exception):
         self.is_final = is_final
 
 
-def check_threads(wanted: int) -> None:
+def check_threads(needed: int) -> None:
     """:raises CannotStart: this user, or this container, may not start enough processes."""
     is_over = threading.Event()
     started: list[threading.Thread] = []
     before = threading.stack_size(256 * 1024)
     try:
-        for _ in range(wanted):
+        for _ in range(needed):
             thread = threading.Thread(target=is_over.wait, daemon=True)
             thread.start()
             started.append(thread)
     except RuntimeError:
         raise CannotStart(
             f"The system lets us start only {len(started)} more processes and threads, and the"
-            f" engine needs {wanted}: see `ulimit -u` and the container's limit of pids."
+            f" engine needs {needed}: see `ulimit -u` and the container's limit of pids."
         ) from None
     finally:
         threading.stack_size(before)
@@ -72,13 +72,13 @@ def check_threads(wanted: int) -> None:
             thread.join()
 
 
-def check_disk(folder: Path, wanted: int) -> None:
+def check_disk(folder: Path, needed: int) -> None:
     """:raises CannotStart: the folder's disk has fewer than `wanted` bytes left."""
     place = next(path for path in (folder, *folder.parents) if path.exists())
-    if (free := shutil.disk_usage(place).free) < wanted:
+    if (free := shutil.disk_usage(place).free) < needed:
         raise CannotStart(
             f"No space left: {folder} has {free >> 20} MB, and the engine needs"
-            f" {wanted >> 20} MB to start."
+            f" {needed >> 20} MB to start."
         )
 
 
@@ -117,10 +117,10 @@ async def look_at_database(conninfo: str) -> None:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
-    found = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
-    if any("@" in found.get(name, "") for name in ("host", "port", "dbname")):
+    parameters = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
+    if any("@" in parameters.get(name, "") for name in ("host", "port", "dbname")):
         raise CannotStart(f"DATABASE_URL has one @ too many: {ENCODE}.")
-    if not re.fullmatch(r"[\d,]*", found.get("port", "")):
+    if not re.fullmatch(r"[\d,]*", parameters.get("port", "")):
         raise CannotStart(f"DATABASE_URL has a port that is no number: {ENCODE}.")
     try:
         async with asyncio.timeout(2 * LOOK_SECONDS):
@@ -128,7 +128,7 @@ async def look_at_database(conninfo: str) -> None:
     except TimeoutError:
         raise CannotStart(f"{DATABASE}: it does not answer.", is_final=False) from None
     except psycopg.Error as error:
-        line = _hidden(first_line(error), found.get("password", ""))
+        line = _hide_password(first_line(error), parameters.get("password", ""))
         is_final = REFUSALS.search(line) is not None
         raise CannotStart(f"{DATABASE}: {line}.", is_final=is_final) from None
     connection.pgconn.finish()
@@ -149,7 +149,7 @@ async def look_at_redis(address: "RedisAddress") -> None:
         raise CannotStart(f"{REDIS}: what answers there is no Redis.") from None
     except redis.RedisError as error:
         is_final = isinstance(error, redis.AuthenticationError | redis.ResponseError)
-        line = _hidden(_words_of(error, address), address.password).rstrip(".")
+        line = _hide_password(_words_of(error, address), address.password).rstrip(".")
         raise CannotStart(f"{REDIS}: {line}.", is_final=is_final) from None
     finally:
         await client.aclose()
@@ -159,8 +159,8 @@ def first_line(error: BaseException) -> str:
     """Return the most useful line of PostgreSQL's message; of several hosts, the first refusal."""
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     tries = [line for line in lines if line.startswith("- host:")]
-    told = next((line for line in tries if "FATAL" in line), tries[0] if tries else lines[0])
-    return re.sub(r"^(- host: .*?: (?=connection|failed))?(connection failed: )?", "", told)
+    best = next((line for line in tries if "FATAL" in line), tries[0] if tries else lines[0])
+    return re.sub(r"^(- host: .*?: (?=connection|failed))?(connection failed: )?", "", best)
 
 
 async def _patiently(look: Callable[[], Awaitable[None]]) -> None:
@@ -187,5 +187,5 @@ def _words_of(error: Exception, address: "RedisAddress") -> str:
     return f"connection to {address.path or f'{address.host}:{address.port}'} failed: {why}"
 
 
-def _hidden(text: str, password: str) -> str:
+def _hide_password(text: str, password: str) -> str:
     return text.replace(password, "***") if password else text

@@ -40,7 +40,7 @@ async def check_fitness(conninfo: str, *, waits: bool = True) -> None:
         if error.is_final or not waits:
             raise
         return
-    if newer := unknown(await _applied(conninfo), own_migrations()):
+    if newer := unknown(await _applied_migrations(conninfo), own_migrations()):
         raise CannotStart(
             f"The database is of a newer version: this one does not know {', '.join(newer)}."
             " Start the version that made it, or restore a backup from before."
@@ -51,9 +51,9 @@ async def check_fitness(conninfo: str, *, waits: bool = True) -> None:
 
 def unknown(applied: Iterable[Migration], own: Iterable[Migration]) -> list[str]:
     """Return the applied migrations of our apps that this version's code does not have."""
-    found = set(own)
-    names = {app for app, _ in found}
-    return sorted(f"{app}.{name}" for app, name in set(applied) - found if app in names)
+    ours = set(own)
+    names = {app for app, _ in ours}
+    return sorted(f"{app}.{name}" for app, name in set(applied) - ours if app in names)
 
 
 def own_migrations() -> set[Migration]:
@@ -65,14 +65,14 @@ def own_migrations() -> set[Migration]:
     }
 
 
-async def _applied(conninfo: str) -> list[Migration]:
+async def _applied_migrations(conninfo: str) -> list[Migration]:
     """Return the applied migrations, or nothing if the database cannot say now."""
     try:
         async with asyncio.timeout(2 * LOOK_SECONDS):
             connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
             try:
-                found = await connection.execute(APPLIED)
-                return [(app, name) for app, name in await found.fetchall()]
+                cursor = await connection.execute(APPLIED)
+                return [(app, name) for app, name in await cursor.fetchall()]
             finally:
                 connection.pgconn.finish()
     except (psycopg.Error, TimeoutError):

@@ -35,9 +35,14 @@ def is_only_local() -> bool:
 
     :raises WrongSettings: HOST has no address.
     """
-    found = read_environment()
-    others = set(found.ALLOWED_HOSTS) - LOCAL_NAMES
-    if others or found.HTTPS or found.PROXY_SSL_HEADER or found.CSRF_TRUSTED_ORIGINS:
+    environment = read_environment()
+    others = set(environment.ALLOWED_HOSTS) - LOCAL_NAMES
+    if (
+        others
+        or environment.HTTPS
+        or environment.PROXY_SSL_HEADER
+        or environment.CSRF_TRUSTED_ORIGINS
+    ):
         return False
     return ip_address(_address(listen_host())[1].partition("%")[0]).is_loopback
 
@@ -71,14 +76,14 @@ def listen() -> socket.socket:
     :raises PortTakenError: PORT is set and not free.
     :raises WrongSettings: HOST is no address of this machine.
     """
-    host, wanted = listen_host(), read_environment().PORT
-    for port in [wanted] if wanted else count(FIRST_PORT):
+    host, port_of_setting = listen_host(), read_environment().PORT
+    for port in [port_of_setting] if port_of_setting else count(FIRST_PORT):
         try:
             return listen_on(host, port)
         except OSError as error:
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise not_ours(host) from None
-            if wanted or port > FIRST_PORT + 1000:
+            if port_of_setting or port > FIRST_PORT + 1000:
                 raise PortTakenError(f"Port {port} cannot be used: {error.strerror}.") from error
     raise AssertionError("unreachable: count() has no end")
 
@@ -132,8 +137,8 @@ def is_healthy(port: int, host: str = LOOPBACK) -> bool:
 def _address(host: str) -> tuple[socket.AddressFamily, str]:
     """Return a name's address; the IPv4 one if it has both."""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
         raise not_ours(host) from None
-    family, _, _, _, place = min(found, key=lambda each: each[0] != socket.AF_INET)
+    family, _, _, _, place = min(addresses, key=lambda each: each[0] != socket.AF_INET)
     return family, str(place[0])

@@ -65,9 +65,9 @@ class Reading:
         except WrongValue as error:
             raise ValueError(f"{error}: it has to be {self.takes}") from None
         except (ValueError, ArithmeticError):
-            raise ValueError(f"{self.told(value)}: it has to be {self.takes}") from None
+            raise ValueError(f"{self.describe(value)}: it has to be {self.takes}") from None
 
-    def told(self, value: str) -> str:
+    def describe(self, value: str) -> str:
         """Return the text as a message may show it: not if it may hold a secret."""
         return f"is {value!r}" if not self.is_secret and is_open(value) else "cannot be read"
 
@@ -162,51 +162,51 @@ def truth() -> Reading:
 
 def one_of(*names: str, upper: bool = False) -> Reading:
     def read(value: str) -> str:
-        found = value.upper() if upper else value
-        if found not in names:
+        name = value.upper() if upper else value
+        if name not in names:
             raise ValueError
-        return found
+        return name
 
     return Reading(f"{', '.join(names[:-1])} or {names[-1]}", read)
 
 
-def listed(takes: str, read_one: Callable[[str], str]) -> Reading:
+def list_of(takes: str, read_one: Callable[[str], str]) -> Reading:
     """A list whose parts commas separate. A message shows only the part that is wrong."""
 
     def read(value: str) -> tuple[str, ...]:
         parts = [part.strip() for part in value.split(",")]
-        found = []
+        items = []
         for part in parts:
             try:
-                found.append(read_one(part))
+                items.append(read_one(part))
             except ValueError:
-                shown = repr(part) if is_open(part) else "a part that cannot be read"
-                raise WrongValue(f"has {shown} in it") from None
-        return tuple(dict.fromkeys(found))
+                quoted = repr(part) if is_open(part) else "a part that cannot be read"
+                raise WrongValue(f"has {quoted} in it") from None
+        return tuple(dict.fromkeys(items))
 
     return Reading(f"a list of {takes}, separated by commas", read, empty=())
 
 
 def proxies() -> Reading:
     """How many proxies there are, or where: addresses and networks."""
-    named = listed("addresses or networks such as 10.0.0.0/8", _network)
+    networks = list_of("addresses or networks such as 10.0.0.0/8", _network)
 
     def read(value: str) -> object:
         if re.fullmatch(r"[0-9]|1[0-6]", value):
             return int(value)
-        return tuple(ip_network(one) for one in cast(tuple[str, ...], named.read(value)))
+        return tuple(ip_network(network) for network in cast(tuple[str, ...], networks.read(value)))
 
-    return Reading(f"a whole number from 0 to 16, or {named.takes}", read, empty=())
+    return Reading(f"a whole number from 0 to 16, or {networks.takes}", read, empty=())
 
 
 def older_proxies() -> Reading:
     """What uvicorn took: a list of proxies, or `*`, which is read as the nearest proxy."""
-    found = proxies()
-    takes = f"* (taken as 1), or {found.takes}"
-    return Reading(takes, lambda value: 1 if value == "*" else found.read(value), empty=())
+    reading = proxies()
+    takes = f"* (taken as 1), or {reading.takes}"
+    return Reading(takes, lambda value: 1 if value == "*" else reading.read(value), empty=())
 
 
-def assigned(takes: str, read_all: Callable[[str], object], empty: object) -> Reading:
+def assignments(takes: str, read_all: Callable[[str], object], empty: object) -> Reading:
     """A list of `name=value` with each name once. `read_all` reads the whole text."""
 
     def read(value: str) -> object:
@@ -228,18 +228,18 @@ def rate() -> Reading:
 
 def seconds_range(least: str, most: str) -> Reading:
     """Two numbers of seconds such as 2-3, the lesser first. One number stands for both."""
-    one = seconds(least, most)
+    bound = seconds(least, most)
 
     def read(value: str) -> tuple[float, float]:
         low, dash, high = value.partition("-")
         high = high if dash else low
         for end in (low, high):
-            one.read(end)
+            bound.read(end)
         if float(low) > float(high):
             raise WrongValue("has the greater number first")
         return float(low), float(high)
 
-    return Reading(f"{one.takes}, or a range of them such as 2-3", read)
+    return Reading(f"{bound.takes}, or a range of them such as 2-3", read)
 
 
 def folder() -> Reading:
@@ -291,15 +291,15 @@ def read_database_url(value: str) -> str:
     from config.runtime.session import parameters_of  # here, because it loads libpq
 
     try:
-        found = parameters_of(value)
+        parameters = parameters_of(value)
     except ValueError as error:
         raise WrongValue(f"is {error}") from None
-    for port in found.get("port", "").split(","):
+    for port in parameters.get("port", "").split(","):
         if port and not (re.fullmatch(r"[0-9]{1,5}", port) and int(port) in PORTS):
             raise WrongValue(f"has a port that is no number from 1 to 65535 ({ENCODE})")
-    if "@" in found.get("host", "").removeprefix("@"):
+    if "@" in parameters.get("host", "").removeprefix("@"):
         raise WrongValue(f"has an @ too many ({ENCODE})")
-    if found.get("sslmode", SSL_MODES[0]) not in SSL_MODES:
+    if parameters.get("sslmode", SSL_MODES[0]) not in SSL_MODES:
         raise WrongValue(f"has an sslmode that is none of {', '.join(SSL_MODES)}")
     return value
 
@@ -318,15 +318,20 @@ def host(value: str) -> str:
 
 def _network(value: str) -> str:
     """:raises ValueError: it has a bit beyond its mask, or is no network."""
-    found = ip_network(value)
-    if found.version == 4 or found.prefixlen < 96 or found.network_address.ipv4_mapped is None:
-        return str(found)
-    return f"{found.network_address.ipv4_mapped}/{found.prefixlen - 96}"  # as clients are
+    network = ip_network(value)
+    if (
+        network.version == 4
+        or network.prefixlen < 96
+        or network.network_address.ipv4_mapped is None
+    ):
+        return str(network)
+    # As clients are.
+    return f"{network.network_address.ipv4_mapped}/{network.prefixlen - 96}"
 
 
-def in_url(found: str) -> str:
+def in_url(host: str) -> str:
     """Return a host in the form that URLs and Host headers use."""
-    return f"[{found}]" if ":" in found else found
+    return f"[{host}]" if ":" in host else host
 
 
 def allowed_host(value: str) -> str:
@@ -343,12 +348,12 @@ def origin(value: str) -> str:
 
     :raises ValueError: it is no origin, such as `*`, `null` or a page's address.
     """
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"(https?)://(\[[0-9a-f:.]+\]|[^:/\[\]]+)(?::([0-9]{1,5}))?/?", value.lower()
     )
-    if found is None:
+    if match is None:
         raise ValueError
-    scheme, place, port = found.groups()
+    scheme, place, port = match.groups()
     if port and int(port) not in PORTS:
         raise ValueError
     name = in_url(host(place.strip("[]")))

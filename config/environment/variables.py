@@ -101,20 +101,20 @@ class Environment(BaseSettings):
     )
     ALLOWED_HOSTS: Annotated[
         tuple[str, ...],
-        values.listed(
+        values.list_of(
             "host names without scheme and port, such as orders.example.com", values.allowed_host
         ),
     ] = setting("", "Hosts the engine answers to, besides `localhost`, `127.0.0.1` and `HOST`.")
     CSRF_TRUSTED_ORIGINS: Annotated[
         tuple[str, ...],
-        values.listed(
+        values.list_of(
             "origins such as https://app.example.com or https://*.example.com",
             values.origin_or_subdomains,
         ),
     ] = setting("", "Django's: origins whose forms are taken, when a proxy hides our own.")
     ALLOWED_ORIGINS: Annotated[
         tuple[str, ...],
-        values.listed("origins such as https://app.example.com", values.origin),
+        values.list_of("origins such as https://app.example.com", values.origin),
     ] = setting(
         "",
         "Origins of other sites whose pages may call the API (CORS) and open our WebSockets. Never"
@@ -355,7 +355,7 @@ class Environment(BaseSettings):
     )
     SIMULATION_PRICE_RANGES: Annotated[
         Mapping[str, PriceRange],
-        values.assigned("ranges such as raydium=0.98-1.02,meteora=1", read_price_ranges, {}),
+        values.assignments("ranges such as raydium=0.98-1.02,meteora=1", read_price_ranges, {}),
     ] = setting("", "Least and most of a venue's price, in the market's.", "per venue")
     SIMULATION_SEED: Annotated[
         str | None,
@@ -367,7 +367,7 @@ class Environment(BaseSettings):
     )
     SIMULATION_FAULTS: Annotated[
         Faults,
-        values.assigned("faults such as send_dropped=0.1", read_faults, Faults()),
+        values.assignments("faults such as send_dropped=0.1", read_faults, Faults()),
     ] = setting("", "Faults with their probabilities, see below.")
 
 
@@ -400,20 +400,20 @@ def read_environment(*, for_engine: bool = False) -> Environment:
     """
     wrong: dict[str, str] = {}
     try:
-        found = Environment()
+        environment = Environment()
     except ValidationError as error:
         wrong = {str(each["loc"][0]): str(each["ctx"]["error"]) for each in error.errors()}
         fields = Environment.model_fields
-        found = Environment(**{name: fields[name].default for name in wrong})
+        environment = Environment(**{name: fields[name].default for name in wrong})
     sentences = [f"{name} {sentence}." for name, sentence in wrong.items()]
-    sentences += contradictions(found, wrong)
-    has_key = found.SECRET_KEY or found.DEBUG or "SECRET_KEY" in wrong
-    if for_engine and found.DATABASE_URL and not has_key:
+    sentences += contradictions(environment, wrong)
+    has_key = environment.SECRET_KEY or environment.DEBUG or "SECRET_KEY" in wrong
+    if for_engine and environment.DATABASE_URL and not has_key:
         takes = reading_of("SECRET_KEY").takes
         sentences += [f"SECRET_KEY is not set, and DATABASE_URL is: it has to be {takes}."]
     if sentences:
         raise WrongSettings(sentences)
-    return found
+    return environment
 
 
 def data_directory() -> Path:
@@ -421,19 +421,30 @@ def data_directory() -> Path:
     return Path(read_environment().ENGINE_DATA_DIR or PROJECT / ".data").resolve()
 
 
-def contradictions(found: Environment, unknown: Iterable[str]) -> Iterator[str]:
+def contradictions(environment: Environment, unknown: Iterable[str]) -> Iterator[str]:
     """Say which settings contradict each other. Those in `unknown` could not be read."""
     default = int(Environment.model_fields["HSTS_SECONDS"].default)
-    if "HTTPS" not in unknown and not found.HTTPS and found.HSTS_SECONDS not in (0, default):
+    if (
+        "HTTPS" not in unknown
+        and not environment.HTTPS
+        and environment.HSTS_SECONDS not in (0, default)
+    ):
         yield "HSTS_SECONDS is set, and HTTPS is off: it has to be unset, or HTTPS true."
     timed = {"SIMULATION_QUOTE_LATENCY", "QUOTE_TIMEOUT"}
-    if timed.isdisjoint(unknown) and found.SIMULATION_QUOTE_LATENCY > found.QUOTE_TIMEOUT:
+    if (
+        timed.isdisjoint(unknown)
+        and environment.SIMULATION_QUOTE_LATENCY > environment.QUOTE_TIMEOUT
+    ):
         yield (
             "SIMULATION_QUOTE_LATENCY is above QUOTE_TIMEOUT, so that no venue would ever quote in"
             " time: it has to be at most that."
         )
-    clear = [one for one in found.ALLOWED_ORIGINS if one.startswith("http:") and not is_near(one)]
-    if found.HTTPS and clear:
+    clear = [
+        origin
+        for origin in environment.ALLOWED_ORIGINS
+        if origin.startswith("http:") and not is_near(origin)
+    ]
+    if environment.HTTPS and clear:
         yield (
             f"ALLOWED_ORIGINS has {clear[0]}, and HTTPS is on: anybody on the way may write such a"
             " page, so it has to begin with https://."
@@ -447,30 +458,30 @@ def is_near(origin: str) -> bool:
 
 def look_alikes(names: Iterable[str]) -> Iterator[str]:
     """Warn of variables that no code reads but that look like a setting of ours."""
-    known = {plain(name): name for name in Environment.model_fields}
+    known = {comparable(name): name for name in Environment.model_fields}
     for name in sorted(set(names) - set(known.values()) - {WARNED}):
         bare = re.sub(r"^(DJANGO|ENGINE)_(?=.)", "", name.upper())
-        meant = get_close_matches(plain(name), known, 1, ALIKE)
-        meant = meant or get_close_matches(plain(bare), known, 1, ALIKE)
-        if not meant:
+        alike = get_close_matches(comparable(name), known, 1, ALIKE)
+        alike = alike or get_close_matches(comparable(bare), known, 1, ALIKE)
+        if not alike:
             best = max(known, key=lambda key: likeness(bare, known[key]))
-            meant = [best] if likeness(bare, known[best]) else []
-        if not meant and name.startswith("SIMULATION_"):
-            meant = get_close_matches(plain(name), known, 1, 0)
-        if meant:
-            yield f"{name} is no setting and has no effect: {known[meant[0]]} is probably meant."
+            alike = [best] if likeness(bare, known[best]) else []
+        if not alike and name.startswith("SIMULATION_"):
+            alike = get_close_matches(comparable(name), known, 1, 0)
+        if alike:
+            yield f"{name} is no setting and has no effect: {known[alike[0]]} is probably meant."
 
 
 def likeness(name: str, setting: str) -> int:
     """Return how many words two names share; 0 if more differs than order, unit or one word."""
-    ours, theirs = ({word.rstrip("S") for word in one.split("_")} for one in (setting, name))
+    ours, theirs = ({word.rstrip("S") for word in text.split("_")} for text in (setting, name))
     shared = len(ours & theirs)
     is_same = ours == theirs - UNITS and shared >= 2
     is_one_off = shared == len(ours) - 1 == len(theirs) - 1 and shared >= 2
     return 2 * shared if is_same else shared if is_one_off else 0
 
 
-def plain(name: str) -> str:
+def comparable(name: str) -> str:
     """Return a name without the details that people often get wrong."""
     return name.upper().replace("_", "")
 

@@ -72,14 +72,14 @@ def client_of(peer: str, headers: Headers) -> str:
     """
     values = [value for name, value in headers if name == FORWARDED_FOR]
     if not values or not is_proxy(peer):
-        return plain(peer)
+        return normalize(peer)
     trusted = settings.TRUSTED_PROXIES
-    told = b",".join(values)
-    names = [one.strip() for one in told.decode("latin-1").rsplit(",", MOST_PROXIES)]
-    if told.count(b",") >= MOST_PROXIES:
+    forwarded = b",".join(values)
+    names = [part.strip() for part in forwarded.decode("latin-1").rsplit(",", MOST_PROXIES)]
+    if forwarded.count(b",") >= MOST_PROXIES:
         del names[0]  # many more, unread
     if isinstance(trusted, int):
-        return plain(names[-min(trusted, len(names))], peer)
+        return normalize(names[-min(trusted, len(names))], peer)
     return _first_stranger(names, peer, trusted)
 
 
@@ -88,8 +88,8 @@ def is_proxy(peer: str) -> bool:
     trusted = settings.TRUSTED_PROXIES
     if isinstance(trusted, int):
         return trusted > 0
-    found = parsed(peer)
-    return found is not None and is_within(found, trusted)
+    address = parse_address(peer)
+    return address is not None and is_within(address, trusted)
 
 
 def is_spoken_for(headers: Headers) -> bool:
@@ -103,41 +103,41 @@ def site_of(address: str) -> str:
     Some IPv6 addresses embed an IPv4 address (NAT64, 6to4). For them it is the network that the
     holder of the IPv4 address has.
     """
-    return known(address).site
+    return read_address(address).site
 
 
-def parsed(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
     """Return the address in a text such as 10.0.0.1:80 or [2001:db8::1%eth0]:80; None: none is.
 
     Sockets for both kinds write an IPv4 address as ::ffff:10.0.0.1: this is read as 10.0.0.1. An
     IPv4 address in another wrapping (NAT64, 6to4) is not unwrapped, because a stranger could pass
     for 127.0.0.1 that way.
     """
-    return known(text).address
+    return read_address(text).address
 
 
-def plain(text: str, instead: str = "") -> str:
+def normalize(text: str, instead: str = "") -> str:
     """Return an address in its standard form; if it is none, `instead`'s; else an empty text."""
-    return known(text).text or known(instead).text
+    return read_address(text).text or read_address(instead).text
 
 
-def known(text: str) -> Known:
+def read_address(text: str) -> Known:
     """Read a text; the same clients come again and again, so it is read once."""
     return NO_ADDRESS if len(text) > MOST_CHARACTERS else _read(text)
 
 
 @lru_cache(maxsize=MOST_KNOWN)
 def _read(text: str) -> Known:
-    written = WRITTEN(text)
-    if written is None:
+    match = WRITTEN(text)
+    if match is None:
         return NO_ADDRESS
     try:
-        found = ip_address(written["inner"] or written["four"] or written["six"])
+        address = ip_address(match["inner"] or match["four"] or match["six"])
     except ValueError:
         return NO_ADDRESS
-    if isinstance(found, IPv6Address):
-        found = found.ipv4_mapped or found
-    return Known(found, str(found), _site(found))
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    return Known(address, str(address), _site(address))
 
 
 def _site(address: Address) -> str:
@@ -148,7 +148,7 @@ def _site(address: Address) -> str:
 
 
 def is_within(address: Address, networks: Networks) -> bool:
-    return any(address in one for one in networks if one.version == address.version)
+    return any(address in network for network in networks if network.version == address.version)
 
 
 def with_client(application: Application) -> Application:
@@ -157,7 +157,7 @@ def with_client(application: Application) -> Application:
     And `scope["scheme"]` is the one that the client used, where its proxy tells.
     """
 
-    async def named(scope: Message, receive: Receive, send: Send) -> None:
+    async def wrapped(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await application(scope, receive, send)
             return
@@ -165,32 +165,32 @@ def with_client(application: Application) -> Application:
         headers = scope["headers"]
         client = client_of(peer, headers)
         if client != peer:
-            scope["client"] = (client, port if client == plain(peer) else 0)
+            scope["client"] = (client, port if client == normalize(peer) else 0)
         schemes = [value for name, value in headers if name == b"x-forwarded-proto"]
         if schemes and is_proxy(peer):
             scope["scheme"] = _scheme(schemes[-1].strip(), scope)
         await application(scope, receive, send)
 
-    return named
+    return wrapped
 
 
 def _first_stranger(names: Sequence[str], peer: str, trusted: Networks) -> str:
     """Return the first address from the right that is no proxy of ours."""
     last = peer
     for name in reversed(names):
-        found = parsed(name)
-        if found is None:
+        address = parse_address(name)
+        if address is None:
             break
         last = name
-        if not is_within(found, trusted):
+        if not is_within(address, trusted):
             break
-    return plain(last)
+    return normalize(last)
 
 
-def _scheme(told: bytes, scope: Message) -> str:
+def _scheme(protocol: bytes, scope: Message) -> str:
     is_socket = scope["type"] == "websocket"
-    if told in (b"https", b"wss"):
+    if protocol in (b"https", b"wss"):
         return "wss" if is_socket else "https"
-    if told in (b"http", b"ws"):
+    if protocol in (b"http", b"ws"):
         return "ws" if is_socket else "http"
     return str(scope.get("scheme", ""))

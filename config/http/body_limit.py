@@ -16,7 +16,9 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 GONE: Message = {"type": "http.disconnect"}
 
 CODED = Refusal(
-    *(415, "unsupported_media_type", "A body is read as it is: send it without Content-Encoding."),
+    415,
+    "unsupported_media_type",
+    "A body is read as it is: send it without Content-Encoding.",
     ((b"accept-encoding", b"identity"),),
 )
 OTHER_CHARSET = Refusal(415, "unsupported_media_type", "A body is read as UTF-8: send it so.")
@@ -33,18 +35,18 @@ class Body:
 
     @classmethod
     def of(cls, scope: Message) -> "Body":
-        found = cls()
+        body = cls()
         for name, value in scope["headers"]:
             if name == b"content-length":
-                found.length = int(value) if value.isdigit() else 0
+                body.length = int(value) if value.isdigit() else 0
             elif name == b"content-type":
-                found.content_type = value
+                body.content_type = value
             elif name == b"transfer-encoding":
-                found.comes_in_chunks = True
-                found.is_coded |= value.strip().lower() != b"chunked"
+                body.comes_in_chunks = True
+                body.is_coded |= value.strip().lower() != b"chunked"
             elif name == b"content-encoding":
-                found.is_coded |= value.strip().lower() not in (b"", b"identity")
-        return found
+                body.is_coded |= value.strip().lower() not in (b"", b"identity")
+        return body
 
     def refusal(self, limit: int) -> Refusal | None:
         if not (self.length or self.comes_in_chunks):
@@ -69,33 +71,33 @@ def limit_body(application: Application) -> Application:
     coding is answered with 415.
     """
 
-    async def limited(scope: Message, receive: Receive, send: Send) -> None:
+    async def wrapped(scope: Message, receive: Receive, send: Send) -> None:
         limit = MAX_PAGE_BODY if scope["path"].startswith("/admin") else MAX_BODY
         body = Body.of(scope)
         if refusal := body.refusal(limit):
             await refusal.send(send, receive)
             return
-        seen, has_more = 0, True
+        received, has_more = 0, True
 
-        async def counted() -> Message:
-            nonlocal seen, has_more
+        async def receive_and_count() -> Message:
+            nonlocal received, has_more
             message = await receive()
             has_more = message.get("more_body", False)
-            seen += len(message.get("body", b""))
+            received += len(message.get("body", b""))
             # An application knows what to do when a client goes: it drops what it has read.
-            return message if seen <= limit else GONE
+            return message if received <= limit else GONE
 
         if body.comes_in_chunks or (body.length is None and scope["method"] not in BODILESS):
-            await application(*await gathered(scope, counted), send)
+            await application(*await gather_body(scope, receive_and_count), send)
         else:
-            await application(scope, counted, send)
-        if seen > limit:
+            await application(scope, receive_and_count, send)
+        if received > limit:
             await too_large(limit).send(send, receive if has_more else None)
 
-    return limited
+    return wrapped
 
 
-async def gathered(scope: Message, receive: Receive) -> tuple[Message, Receive]:
+async def gather_body(scope: Message, receive: Receive) -> tuple[Message, Receive]:
     """Read a body of unknown length to its end: DRF asks for the length beforehand."""
     pieces, has_more = [], True
     while has_more:
@@ -105,7 +107,7 @@ async def gathered(scope: Message, receive: Receive) -> tuple[Message, Receive]:
         pieces.append(message.get("body", b""))
         has_more = message.get("more_body", False)
     body = b"".join(pieces)
-    headers = [one for one in scope["headers"] if one[0] != b"transfer-encoding"]
+    headers = [header for header in scope["headers"] if header[0] != b"transfer-encoding"]
     headers.append((b"content-length", str(len(body)).encode()))
     whole = {"type": "http.request", "body": body, "more_body": False}
     return {**scope, "headers": headers}, _once(whole, receive)
@@ -114,10 +116,10 @@ async def gathered(scope: Message, receive: Receive) -> tuple[Message, Receive]:
 def _once(message: Message, receive: Receive) -> Receive:
     first = [message]
 
-    async def replayed() -> Message:
+    async def receive_first() -> Message:
         return first.pop() if first else await receive()
 
-    return replayed
+    return receive_first
 
 
 def too_large(limit: int) -> Refusal:

@@ -50,13 +50,14 @@ TOO_SLOW = Refusal(
 NO_HOST = Refusal(400, "bad_request", "A request needs one Host header.")
 NO_TUNNEL = Refusal(501, "bad_request", "This is no proxy: CONNECT is not served.")
 NO_HANDSHAKE = Refusal(
-    *(400, "bad_handshake"),
+    400,
+    "bad_handshake",
     "A WebSocket is opened by a GET without a body, and with nothing before it that is unanswered."
     " To send an order by POST, leave the Upgrade header out.",
 )
 NO_KEY = Refusal(400, "bad_handshake", "A handshake needs one Sec-WebSocket-Key of 16 bytes.")
 OTHER_VERSION = Refusal(
-    *(426, "websocket_version", "WebSockets are served in version 13."), VERSION_HEADERS
+    426, "websocket_version", "WebSockets are served in version 13.", VERSION_HEADERS
 )
 
 
@@ -122,8 +123,8 @@ class Connection(HttpToolsProtocol):
         except Refused as refused:
             self._refuse(refused.refusal)
         except httptools.HttpParserError as error:
-            found = error.__context__
-            self._refuse(found.refusal if isinstance(found, Refused) else UNREADABLE)
+            cause = error.__context__
+            self._refuse(cause.refusal if isinstance(cause, Refused) else UNREADABLE)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's may; uvicorn's says none
         """Stay, if an answer is due; True keeps our side open."""
@@ -212,7 +213,7 @@ class Connection(HttpToolsProtocol):
         lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
         for name, value in self.headers:
             if name == b"connection":
-                value = b", ".join(one for one in _words(value) if one not in OFFER)
+                value = b", ".join(option for option in _words(value) if option not in OFFER)
             if name not in OFFER:
                 lines.append(name + b": " + value)
         return b"\r\n".join([*lines, b"", b""])
@@ -272,7 +273,7 @@ class Connection(HttpToolsProtocol):
         is_busy = self.cycle is not None and not self.cycle.response_complete
         if self.parser.get_method() != b"GET" or has_body or is_busy:
             return NO_HANDSHAKE
-        if [v for name, v in self.headers if name == b"sec-websocket-version"] != [b"13"]:
+        if [value for name, value in self.headers if name == b"sec-websocket-version"] != [b"13"]:
             return OTHER_VERSION
         keys = [value for name, value in self.headers if name == b"sec-websocket-key"]
         return None if len(keys) == 1 and KEY(keys[0]) else NO_KEY

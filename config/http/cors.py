@@ -24,7 +24,7 @@ Headers = list[tuple[bytes, bytes]]
 def with_cors(application: Application) -> Application:
     """Wrap an ASGI application of HTTP."""
 
-    async def shared(scope: Message, receive: Receive, send: Send) -> None:
+    async def wrapped(scope: Message, receive: Receive, send: Send) -> None:
         if not settings.ALLOWED_ORIGINS:
             await application(scope, receive, send)
             return
@@ -39,18 +39,18 @@ def with_cors(application: Application) -> Application:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                found = varying(message.get("headers", ()))
+                headers = vary_by_origin(message.get("headers", ()))
                 if is_welcome:
-                    found += [
+                    headers += [
                         (b"access-control-allow-origin", origin),
                         (b"access-control-expose-headers", READ_HEADERS),
                     ]
-                message = {**message, "headers": found}
+                message = {**message, "headers": headers}
             await send(message)
 
         await application(scope, receive, answer)
 
-    return shared
+    return wrapped
 
 
 async def permit(origin: bytes, send: Send) -> None:
@@ -67,8 +67,8 @@ async def permit(origin: bytes, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def varying(headers: Headers) -> Headers:
+def vary_by_origin(headers: Headers) -> Headers:
     """Return the headers, which now say that the answer depends on the origin."""
-    named = [value for name, value in headers if name.lower() == b"vary"]
+    varies = [value for name, value in headers if name.lower() == b"vary"]
     others = [(name, value) for name, value in headers if name.lower() != b"vary"]
-    return [*others, (b"vary", b", ".join([*named, b"Origin"]))]
+    return [*others, (b"vary", b", ".join([*varies, b"Origin"]))]

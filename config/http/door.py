@@ -16,7 +16,7 @@ from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from config.http.address import is_proxy, parsed, site_of
+from config.http.address import is_proxy, parse_address, site_of
 from config.http.refusal import Message, Receive, Refusal, Send
 from config.http.security_log import tell
 from config.http.socket_origin import header
@@ -30,10 +30,12 @@ MOST_DESCRIPTORS = 65_536
 RETRY: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", str(RETRY_SECONDS).encode()),)
 FULL = Refusal(503, "too_many_connections", "The engine has no place left: come again.", RETRY)
 TOO_MANY_CONNECTIONS = Refusal(
-    *(429, "too_many_connections", "So many connections are too many for one client."), RETRY
+    429, "too_many_connections", "So many connections are too many for one client.", RETRY
 )
 TOO_MANY_SOCKETS = Refusal(
-    *(429, "too_many_sockets", "So many WebSockets are too many for one client: close some."),
+    429,
+    "too_many_sockets",
+    "So many WebSockets are too many for one client: close some.",
     RETRY,
 )
 TOO_MANY = 4429
@@ -69,14 +71,14 @@ sockets = Places()
 def refusal_of_connection(peer: str, open_now: int) -> Refusal | None:
     """Return why a connection is refused. None: it has a place, which `give_back` must free."""
     if open_now > min(settings.MAX_CONNECTIONS, room_for_connections()):
-        found = FULL
+        refusal = FULL
     elif is_proxy(peer) or connections.take(site_of(peer), settings.MAX_ADDRESS_CONNECTIONS):
         return None
     else:
-        found = TOO_MANY_CONNECTIONS
+        refusal = TOO_MANY_CONNECTIONS
     counts["connections_refused"] += 1
     tell("limit_hit", {"client": (peer, 0)}, limit="connections")
-    return found
+    return refusal
 
 
 def give_back(peer: str) -> None:
@@ -93,9 +95,9 @@ def room_for_connections() -> int:
 def raise_limit() -> None:
     """Have as many descriptors as this process may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard < 0 else min(hard, MOST_DESCRIPTORS)
-    if 0 <= soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = MOST_DESCRIPTORS if hard < 0 else min(hard, MOST_DESCRIPTORS)
+    if 0 <= soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 @contextmanager
@@ -185,7 +187,7 @@ def is_served(scope: Message) -> bool:
 def is_by_address(scope: Message) -> bool:
     """Whether the Host is an address, which no page can have as its name."""
     host = split_domain_port(header(scope, b"host") or "")[0]
-    return parsed(host) is not None
+    return parse_address(host) is not None
 
 
 def can_be_told(scope: Message) -> bool:

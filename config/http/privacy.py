@@ -14,7 +14,8 @@ PUBLIC = ("/static/", "/api/markets", "/api/schema", "/api/docs", "/favicon.ico"
 LIVE_PAGE = "/"  # the same for everybody
 METRICS = "/metrics"  # asked from within, by scrapers that cannot speak TLS
 CLEAR_KEY = Refusal(
-    *(403, "https_required"),
+    403,
+    "https_required",
     "A key came in clear text, where anybody on the way can read it: have it rotated, and use"
     " https.",
 )
@@ -29,7 +30,7 @@ def with_privacy(application: Application) -> Application:
     the browser after a logout sees nothing.
     """
 
-    async def private(scope: Message, receive: Receive, send: Send) -> None:
+    async def wrapped(scope: Message, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if settings.SECURE_SSL_REDIRECT and scheme_of(scope) == "http":
             credential = header(scope, b"authorization")
@@ -47,7 +48,7 @@ def with_privacy(application: Application) -> Application:
         is_public = path == LIVE_PAGE or path.startswith(PUBLIC)
         await application(scope, receive, send if is_public else answer)
 
-    return private
+    return wrapped
 
 
 def _is_for_metrics(path: str, credential: str) -> bool:

@@ -21,7 +21,7 @@ def with_request_id(application: Application) -> Application:
     The context is the request's own: servers run each in a task.
     """
 
-    async def identified(scope: Message, receive: Receive, send: Send) -> None:
+    async def wrapped(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await application(scope, receive, send)
             return
@@ -39,7 +39,7 @@ def with_request_id(application: Application) -> Application:
 
         await application(scope, receive, answer)
 
-    return identified
+    return wrapped
 
 
 def given_id(headers: list[tuple[bytes, Any]]) -> bytes | None:

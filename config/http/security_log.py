@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol, TypedDict, Unpack
 
-from config.http.address import plain as written
+from config.http.address import normalize
 from config.runtime.counters import counts
 
 logger = logging.getLogger("engine.security")
@@ -86,8 +86,8 @@ def tell(
     address = address_of(source)
     if event in SELDOM and not is_due((event, account or address, facts.get("limit"))):
         return
-    told: dict[str, Any] = {"account": account, "key_prefix": key_prefix, **facts}
-    fields = {name: plain(value) for name, value in told.items() if value is not None}
+    members: dict[str, Any] = {"account": account, "key_prefix": key_prefix, **facts}
+    fields = {name: printable(value) for name, value in members.items() if value is not None}
     logger.log(level, event, extra={"address": address, **fields})
 
 
@@ -107,13 +107,13 @@ def address_of(source: HasMeta | Mapping[str, Any] | None) -> str:
     if source is None:
         return UNKNOWN
     if isinstance(source, Mapping):
-        found = (source.get("client") or ("",))[0]
+        address = (source.get("client") or ("",))[0]
     else:
-        found = source.META.get("REMOTE_ADDR", "")
-    return written(found) or UNKNOWN
+        address = source.META.get("REMOTE_ADDR", "")
+    return normalize(address) or UNKNOWN
 
 
-def plain(value: int | str) -> int | str:
+def printable(value: int | str) -> int | str:
     """Return a text in printable characters, and cut: it may be a stranger's."""
     if not isinstance(value, str):
         return value

@@ -33,13 +33,13 @@ class Origin:
             parts = urlsplit(text)
             usual = DEFAULT_PORTS[parts.scheme]
             port = usual if parts.port is None else parts.port
-            found = cls(parts.scheme, plain_host(parts.hostname or ""), port)
+            origin = cls(parts.scheme, plain_host(parts.hostname or ""), port)
         except (ValueError, KeyError):
-            found = None
-        is_bare = found and parts.path in ("", "/") and not set(text) & FOREIGN
-        if found is None or not is_bare:
+            origin = None
+        is_bare = origin and parts.path in ("", "/") and not set(text) & FOREIGN
+        if origin is None or not is_bare:
             raise ValueError(f"{text!r} is no origin such as https://orders.example.com")
-        return found
+        return origin
 
     @property
     def netloc(self) -> str:
@@ -94,24 +94,24 @@ class PlainNames:
         self._application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        await self._application(plainly_named(scope), receive, send)
+        await self._application(normalize_names(scope), receive, send)
 
 
-def plainly_named(scope: dict[str, Any]) -> dict[str, Any]:
+def normalize_names(scope: dict[str, Any]) -> dict[str, Any]:
     """Return the request with its Host and Origin as Django would write them."""
     host, page = header(scope, b"host") or "", header(scope, b"origin") or ""
     scheme = scheme_of(scope)
-    named = origin_or_none(f"{scheme}://{host}") if "/" not in host else None
-    found = {} if named is None else {b"host": named.netloc}
+    own = origin_or_none(f"{scheme}://{host}") if "/" not in host else None
+    rewritten = {} if own is None else {b"host": own.netloc}
     if (origin := origin_or_none(page)) is not None:
-        found[b"origin"] = str(origin)
-        if named is not None and is_own(origin, host):
-            found[b"origin"] = f"{scheme}://{named.netloc}"
+        rewritten[b"origin"] = str(origin)
+        if own is not None and is_own(origin, host):
+            rewritten[b"origin"] = f"{scheme}://{own.netloc}"
         for trusted in settings.CSRF_TRUSTED_ORIGINS:
             if origin_or_none(trusted) == origin:
-                found[b"origin"] = trusted
-    others = [line for line in scope["headers"] if line[0] not in found]
-    lines = [(name, value.encode("latin-1")) for name, value in found.items()]
+                rewritten[b"origin"] = trusted
+    others = [line for line in scope["headers"] if line[0] not in rewritten]
+    lines = [(name, value.encode("latin-1")) for name, value in rewritten.items()]
     return {**scope, "headers": [*others, *lines]}
 
 
@@ -123,7 +123,7 @@ def is_allowed(page: str, host: str) -> bool:
 
 def is_listed(origin: Origin) -> bool:
     """Whether ALLOWED_ORIGINS has it."""
-    return any(origin_or_none(one) == origin for one in settings.ALLOWED_ORIGINS)
+    return any(origin_or_none(allowed) == origin for allowed in settings.ALLOWED_ORIGINS)
 
 
 def is_own(origin: Origin, host: str) -> bool:
@@ -150,8 +150,8 @@ class Asked(HttpRequest):
         self._told = scope.get("scheme")
         if (proxy_header := settings.SECURE_PROXY_SSL_HEADER) is not None:
             name = proxy_header[0]
-            told = header(scope, name.removeprefix("HTTP_").replace("_", "-").lower().encode())
-            self.META = {} if told is None else {name: told}
+            protocol = header(scope, name.removeprefix("HTTP_").replace("_", "-").lower().encode())
+            self.META = {} if protocol is None else {name: protocol}
 
     def _get_scheme(self) -> str:
         return "https" if self._told in ("wss", "https") else "http"
@@ -159,5 +159,5 @@ class Asked(HttpRequest):
 
 def header(scope: dict[str, Any], name: bytes) -> str | None:
     """Return a header's value, or its values with commas between them, as Django does."""
-    values = [value for found, value in scope["headers"] if found == name]
+    values = [value for key, value in scope["headers"] if key == name]
     return b",".join(values).decode("latin-1") if values else None

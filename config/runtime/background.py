@@ -18,7 +18,7 @@ class Background:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work(), context=Context())
 
-    async def ended(self, seconds: float | None = None) -> None:
+    async def wait_until_done(self, seconds: float | None = None) -> None:
         """Return when nothing is under way, or after so many seconds."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=seconds)

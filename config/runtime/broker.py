@@ -29,13 +29,13 @@ class Channel(kombu_redis.Channel):
     connection_class = CONNECTION
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
-        found: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]  # untyped
+        parameters: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]  # untyped
         for name in ("host", "port", "username", "password", "db"):
-            found.pop(name, None)
+            parameters.pop(name, None)
         if issubclass(CONNECTION, redis.UnixDomainSocketConnection):
             for name in ONLY_TCP:
-                found.pop(name, None)
-        return {"db": 0, **found, **ADDRESS}
+                parameters.pop(name, None)
+        return {"db": 0, **parameters, **ADDRESS}
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -89,8 +89,8 @@ def is_bell(message: dict[str, Any]) -> bool:
     if message.get("content-type") != "application/json":
         return False
     try:
-        arguments, named, embedded = json.loads(b64decode(message["body"], validate=True))
+        arguments, keywords, embedded = json.loads(b64decode(message["body"], validate=True))
     except (ValueError, TypeError):
         return False
-    is_task = isinstance(arguments, list) and isinstance(named, dict)
+    is_task = isinstance(arguments, list) and isinstance(keywords, dict)
     return is_task and isinstance(embedded, dict) and not any(embedded.values())

@@ -3,7 +3,7 @@
 import gc
 
 
-def settle() -> None:
+def tune() -> None:
     """Have the collector leave alone what exists now. Call it once everything is loaded.
 
     With Python's own thresholds the collector takes about 8 % of a busy worker's time. Nearly all

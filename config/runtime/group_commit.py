@@ -176,7 +176,7 @@ class GroupCommit(Generic[Item, Answer]):
         tries = 0
         while batch := [waiter for waiter in batch if not waiter.future.done()]:
             try:
-                answers = await self._answered(batch, is_resumed=is_resumed)
+                answers = await self._answer(batch, is_resumed=is_resumed)
             except asyncio.CancelledError:
                 for waiter in batch:
                     waiter.future.cancel()
@@ -219,22 +219,22 @@ class GroupCommit(Generic[Item, Answer]):
         except psycopg.Error as error:
             logger.info("the session was not changed: %s", error)
 
-    async def _answered(
+    async def _answer(
         self, batch: Sequence[Waiter[Item, Answer]], *, is_resumed: bool
     ) -> Sequence[Answer | Exception]:
         async with self._link.connection(self._seconds) as connection:
             if is_resumed:
-                return await self._resumed(connection, batch)
-            return await self._sent(connection, batch)
+                return await self._resume(connection, batch)
+            return await self._send(connection, batch)
 
-    async def _sent(
+    async def _send(
         self, connection: Connection, batch: Sequence[Waiter[Item, Answer]]
     ) -> Sequence[Answer | Exception]:
         for waiter in batch:
             waiter.is_sent = True
         return await self._run(connection, [waiter.item for waiter in batch])
 
-    async def _resumed(
+    async def _resume(
         self, connection: Connection, batch: Sequence[Waiter[Item, Answer]]
     ) -> Sequence[Answer | Exception]:
         """Run only the items that the lost connection has not committed by now.
@@ -246,15 +246,15 @@ class GroupCommit(Generic[Item, Answer]):
         answers: list[Any] = list(known)
         missing = [place for place, answer in enumerate(known) if answer is None]
         if missing:
-            rerun = await self._sent(connection, [batch[place] for place in missing])
+            rerun = await self._send(connection, [batch[place] for place in missing])
             for place, answer in zip(missing, rerun, strict=True):
                 answers[place] = answer
         refused = [place for place in missing if isinstance(answers[place], Exception)]
         if refused:
             late = await self._recover(connection, [batch[place].item for place in refused])
-            for place, found in zip(refused, late, strict=True):
-                if found is not None:
-                    answers[place] = found
+            for place, recovered in zip(refused, late, strict=True):
+                if recovered is not None:
+                    answers[place] = recovered
         return answers
 
 

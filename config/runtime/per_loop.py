@@ -21,14 +21,14 @@ def once_per_loop(make: Callable[[], Made]) -> Callable[[], Made]:
     _all_kept.append(kept)
 
     @wraps(make)
-    def found() -> Made:
+    def object_of_loop() -> Made:
         loop = asyncio.get_running_loop()
         try:
             return kept[loop]
         except KeyError:
             return kept.setdefault(loop, make())
 
-    return found
+    return object_of_loop
 
 
 async def close_all(seconds: float = CLOSE_SECONDS) -> None:
@@ -38,14 +38,18 @@ async def close_all(seconds: float = CLOSE_SECONDS) -> None:
     and ends with the process. A closed object opens again when it is used.
     """
     loop = asyncio.get_running_loop()
-    made = [kept[loop] for kept in _all_kept if loop in kept]
-    closing = {loop.create_task(one.close()): one for one in made if hasattr(one, "close")}
+    instances = [kept[loop] for kept in _all_kept if loop in kept]
+    closing = {
+        loop.create_task(instance.close()): instance
+        for instance in instances
+        if hasattr(instance, "close")
+    }
     if not closing:
         return
     await asyncio.wait(closing, timeout=seconds)
-    for task, one in closing.items():
+    for task, instance in closing.items():
         if not task.done():
             task.cancel()
-            logger.warning("%s was not closed in time", type(one).__name__)
+            logger.warning("%s was not closed in time", type(instance).__name__)
         elif not task.cancelled() and (error := task.exception()):
-            logger.warning("%s was not closed: %s", type(one).__name__, error, exc_info=error)
+            logger.warning("%s was not closed: %s", type(instance).__name__, error, exc_info=error)

@@ -67,6 +67,6 @@ async def _is_shared(clients: list[AsyncConnection]) -> bool:
 
 async def _session(client: AsyncConnection) -> tuple[object, ...]:
     cursor = await client.execute(SESSION)
-    found = await cursor.fetchone()
-    assert found is not None  # noqa: S101 - the query has one row
-    return found
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - the query has one row
+    return row

@@ -27,11 +27,11 @@ from config.runtime.session import (
     as_lost,
     is_connection_lost,
     judge,
+    needed_settings,
     remaining,
     set_parameters,
     startup_options,
     takes_no_options,
-    wanted_settings,
 )
 
 __all__ = ["DEADLINE", "Link", "answered_within", "is_connection_lost"]
@@ -164,12 +164,12 @@ async def connect(conninfo: str, name: str) -> LinkConnection:
 
     :raises psycopg.OperationalError: there is no server, or it is not fit (`NotFit`).
     """
-    wanted = wanted_settings(conninfo, PLANS)
-    connection = await _open(conninfo, name, startup_options(conninfo, wanted))
+    needed = needed_settings(conninfo, PLANS)
+    connection = await _open(conninfo, name, startup_options(conninfo, needed))
     try:
-        await connection.execute(SET, set_parameters(wanted))
-        cursor = await connection.execute(READ_BACK, [list(wanted)])
-        judge(await cursor.fetchone(), wanted)
+        await connection.execute(SET, set_parameters(needed))
+        cursor = await connection.execute(READ_BACK, [list(needed)])
+        judge(await cursor.fetchone(), needed)
     except BaseException as error:
         connection.pgconn.finish()
         if isinstance(error, psycopg.Error):

@@ -19,7 +19,7 @@ class Rate:
         """
         if text.strip().lower() == "unlimited":
             return None
-        found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([smh])\s*", text)
-        if found is None or int(found[1]) == 0:
+        match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([smh])\s*", text)
+        if match is None or int(match[1]) == 0:
             raise ValueError(f"{text!r} is not a rate such as '100/m', '5/s' or 'unlimited'")
-        return cls(int(found[1]), SECONDS[found[2]])
+        return cls(int(match[1]), SECONDS[match[2]])

@@ -62,12 +62,14 @@ class RedisAddress:
         if parts.fragment or "@" in parts.query or ("@" in parts.path and "@" not in parts.netloc):
             raise ValueError(ENCODE)
         options = _options(parts.query)
-        user, password = _who(parts.netloc.rpartition("@")[0], options)
+        user, password = _credentials(parts.netloc.rpartition("@")[0], options)
         if parts.scheme == "unix":
-            found = cls._of_socket(parts.netloc.rpartition("@")[2], unquote(parts.path), options)
+            address = cls._of_socket(parts.netloc.rpartition("@")[2], unquote(parts.path), options)
         else:
-            found = cls._of_port(parts.scheme, parts.netloc.rpartition("@")[2], parts.path, options)
-        return cls(**(vars(found) | {"user": user, "password": password}))
+            address = cls._of_port(
+                parts.scheme, parts.netloc.rpartition("@")[2], parts.path, options
+            )
+        return cls(**(vars(address) | {"user": user, "password": password}))
 
     @classmethod
     def _of_socket(cls, host: str, path: str, options: Mapping[str, str]) -> "RedisAddress":
@@ -81,18 +83,18 @@ class RedisAddress:
     def _of_port(
         cls, scheme: str, place: str, path: str, options: Mapping[str, str]
     ) -> "RedisAddress":
-        found = re.fullmatch(r"(\[[^\[\]@/]+\]|[^:\[\]@/]*)(?::(\d{0,5}))?", place)
-        if found is None or not 0 < int(found[2] or PORT) < 65536:
+        match = re.fullmatch(r"(\[[^\[\]@/]+\]|[^:\[\]@/]*)(?::(\d{0,5}))?", place)
+        if match is None or not 0 < int(match[2] or PORT) < 65536:
             raise ValueError(f"must have a host and a port after the password; {ENCODE}")
-        tls = {name: _of_tls(name, options[name]) for name in TLS if name in options}
+        tls = {name: _tls_value(name, options[name]) for name in TLS if name in options}
         if tls and scheme != "rediss":
             raise ValueError(f"{next(iter(tls))} is for rediss://")
         if tls.get("ssl_cert_reqs") == "none":
             tls["ssl_check_hostname"] = "false"
         return cls(
             scheme,
-            host=unquote(found[1].strip("[]")) or "localhost",
-            port=int(found[2] or PORT),
+            host=unquote(match[1].strip("[]")) or "localhost",
+            port=int(match[2] or PORT),
             number=_number(unquote(path).strip("/"), options),
             tls=tuple(tls.items()),
         )
@@ -116,14 +118,16 @@ def _options(query: str) -> dict[str, str]:
         if name == "protocol" and value == "2":  # which all of them speak
             options.pop(name)
         elif name not in (*NUMBERS, *TLS, "username", "password"):
-            shown = name if re.fullmatch(r"[a-z_]{2,40}", name) else "an option of an unknown name"
-            raise ValueError(f"{shown} cannot be set: the engine's connections set it themselves")
+            subject = (
+                name if re.fullmatch(r"[a-z_]{2,40}", name) else "an option of an unknown name"
+            )
+            raise ValueError(f"{subject} cannot be set: the engine's connections set it themselves")
     if len(dict(pairs)) < len(pairs):
         raise ValueError("must give each option once")
     return options
 
 
-def _who(given: str, options: Mapping[str, str]) -> tuple[str, str]:
+def _credentials(given: str, options: Mapping[str, str]) -> tuple[str, str]:
     name, _, password = given.partition(":")
     user, password = unquote(name), unquote(password)
     if (user and "username" in options) or (password and "password" in options):
@@ -143,7 +147,7 @@ def _number(path: str, options: Mapping[str, str]) -> int:
     return int(only)
 
 
-def _of_tls(name: str, value: str) -> str:
+def _tls_value(name: str, value: str) -> str:
     if name in FILES:
         if not Path(value).exists():
             raise ValueError(f"{name} names no file that is there")

@@ -112,10 +112,10 @@ def parameters_of(url: str) -> dict[str, str]:
     :raises ValueError: it is no connection URL. The message does not repeat it.
     """
     try:
-        found = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+        parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     except psycopg.ProgrammingError:
         raise ValueError("not a connection URL such as postgresql://user@host/name") from None
-    return NETWORK | found | {"client_encoding": "UTF8"}
+    return NETWORK | parameters | {"client_encoding": "UTF8"}
 
 
 def conninfo_of(url: str, **changed: str) -> str:
@@ -123,14 +123,14 @@ def conninfo_of(url: str, **changed: str) -> str:
     return make_conninfo(**(parameters_of(url) | changed))
 
 
-def wanted_settings(conninfo: str, extra: Mapping[str, str]) -> dict[str, str]:
+def needed_settings(conninfo: str, extra: Mapping[str, str]) -> dict[str, str]:
     """Return the settings of a session. `options` of DATABASE_URL may choose only the schema."""
     options = str(conninfo_to_dict(conninfo).get("options") or "")
     given = {"search_path"} if "search_path" in options else set()
     return {name: value for name, value in {**SESSION, **extra}.items() if name not in given}
 
 
-def startup_options(conninfo: str, wanted: Mapping[str, str]) -> str:
+def startup_options(conninfo: str, needed: Mapping[str, str]) -> str:
     """Return libpq's `options`: those of DATABASE_URL and ours. Ours win over a role's settings.
 
     Not every server knows `transaction_timeout`, so it is set after the start. The limits for idle
@@ -140,7 +140,7 @@ def startup_options(conninfo: str, wanted: Mapping[str, str]) -> str:
     given = str(conninfo_to_dict(conninfo).get("options") or "")
     ours = [
         f"-c {name}={value.replace(' ', chr(92) + ' ')}"
-        for name, value in wanted.items()
+        for name, value in needed.items()
         if name != "transaction_timeout"
     ]
     return " ".join([given, *ours]).strip()
@@ -151,12 +151,12 @@ def takes_no_options(error: psycopg.Error) -> bool:
     return "unsupported startup parameter" in str(error)
 
 
-def set_parameters(wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def set_parameters(needed: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Return the parameters of `SET`."""
-    return list(wanted), list(wanted.values())
+    return list(needed), list(needed.values())
 
 
-def judge(row: Sequence[Any] | None, wanted: Mapping[str, str]) -> None:
+def judge(row: Sequence[Any] | None, needed: Mapping[str, str]) -> None:
     """Refuse a session that the engine cannot use. `row` is what `READ_BACK` returned.
 
     :raises NotFit: the session cannot be used; the message says why.
@@ -174,11 +174,11 @@ def judge(row: Sequence[Any] | None, wanted: Mapping[str, str]) -> None:
         raise NotFit(f"synchronous_commit is {durable}: what is answered could be lost")
     if encoding != "UTF8":
         raise NotFit(f"client_encoding is {encoding} instead of UTF8")
-    found: dict[str, str] = orjson.loads(settings)
-    for name, value in wanted.items():
-        if name in found and found[name] != value:
+    actual: dict[str, str] = orjson.loads(settings)
+    for name, value in needed.items():
+        if name in actual and actual[name] != value:
             raise NotFit(
-                f"{name} is {found[name]!r} instead of {value!r}; does a pooler share sessions?"
+                f"{name} is {actual[name]!r} instead of {value!r}; does a pooler share sessions?"
             )
 
 
@@ -187,13 +187,13 @@ def is_connection_lost(error: BaseException) -> bool:
 
     Django's errors are judged by their cause. Such a connection is thrown away.
     """
-    found = error if isinstance(error, psycopg.Error) else error.__cause__
-    if not isinstance(found, psycopg.Error):
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    if not isinstance(cause, psycopg.Error):
         return False
-    state = found.sqlstate
+    state = cause.sqlstate
     if state is None:
-        return isinstance(found, psycopg.OperationalError | psycopg.InterfaceError)
-    return state.startswith(LOST_CLASSES) or state in LOST_STATES or is_stale_plan(found)
+        return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return state.startswith(LOST_CLASSES) or state in LOST_STATES or is_stale_plan(cause)
 
 
 def is_stale_plan(error: psycopg.Error) -> bool:

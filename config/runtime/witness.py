@@ -68,14 +68,14 @@ def watch(is_over: threading.Event, excuses: Excuses = MappingProxyType({})) -> 
 
     def run() -> None:
         while not is_over.wait(LOOK_SECONDS):
-            if part := past_help(witness, excuses):
+            if part := stuck_part(witness, excuses):
                 since = datetime.now(UTC) - timedelta(seconds=STILL_LOOKS * LOOK_SECONDS)
                 leave(f"{part} has stood still since {since.isoformat(timespec='seconds')}")
 
     threading.Thread(target=run, name="witness", daemon=True).start()
 
 
-def past_help(witness: Witness, excuses: Excuses) -> str | None:
+def stuck_part(witness: Witness, excuses: Excuses) -> str | None:
     """Look, and return a part that has stood still for too long without an excuse.
 
     An excuse says whether its part would stand still in a new process as well. A part with an

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from config.environment.data_folder import (
     EmbeddedError,
+    hold_data_folder,
     is_alive,
-    locked,
     temporary_data_directory,
 )
 from config.environment.first_cause import (
@@ -40,11 +40,11 @@ from config.environment.variables import WrongSettings, data_directory, environm
 from config.runtime.sentences import WRONG, end_with, say
 from config.stack.banner import banner
 from config.stack.clean import clean
-from config.stack.postgres import kept_in
+from config.stack.postgres import cluster_location
 from config.stack.processes import another_worker, command_in_foreground, engine, manage, release
 from config.stack.servers import (
     READY_SECONDS,
-    environment,
+    engine_environment,
     has_demo_login,
     start_servers,
     uses_embedded_postgres,
@@ -61,13 +61,13 @@ class NoEngineError(Exception):
 def up() -> int:
     """Run everything until somebody stops it."""
     data_dir = data_directory()
-    with locked(data_dir) as lock, Supervisor() as supervisor, listen() as listener:
+    with hold_data_folder(data_dir) as lock, Supervisor() as supervisor, listen() as listener:
         port = start_engine(supervisor, data_dir, lock, listener)
-        with announced(data_dir, port):
+        with announce(data_dir, port):
             login = "  (demo / demo)" if has_demo_login(open_environment(data_dir)) else ""
-            kept = kept_in(data_dir) if uses_embedded_postgres() else ""
-            shown = banner(url_of(listen_host(), port), login, kept, reached_at(port))
-            print(shown, flush=True)
+            cluster = cluster_location(data_dir) if uses_embedded_postgres() else ""
+            text = banner(url_of(listen_host(), port), login, cluster, reached_at(port))
+            print(text, flush=True)
             supervisor.watch()
             say("Stopping.")
             supervisor.stop_all()
@@ -80,22 +80,22 @@ def run(command: list[str], *, temporary: bool, durable: bool) -> int:
         data_dir = (
             stack.enter_context(temporary_data_directory()) if temporary else data_directory()
         )
-        lock = stack.enter_context(locked(data_dir))
+        lock = stack.enter_context(hold_data_folder(data_dir))
         supervisor = stack.enter_context(Supervisor())
         start_servers(supervisor, data_dir, lock, durable=durable or not temporary)
-        return run_in_foreground(supervisor, command, environment(data_dir))
+        return run_in_foreground(supervisor, command, engine_environment(data_dir))
 
 
 def demo() -> int:
     """Show the demo on the engine of this folder if it runs, else on one made for it."""
     if running := running_url(data_directory()):
         with Supervisor() as supervisor:
-            return show_demo(supervisor, running, environment(data_directory()))
+            return show_demo(supervisor, running, engine_environment(data_directory()))
     if uses_embedded_postgres():
         os.environ.update(HOST=LOOPBACK)  # only this machine reaches it: orders need no account
     with (
         temporary_data_directory() as data_dir,
-        locked(data_dir) as lock,
+        hold_data_folder(data_dir) as lock,
         Supervisor() as supervisor,
         listen() as listener,
     ):
@@ -110,7 +110,7 @@ def worker() -> int:
     if not running_url(data_dir):
         raise NoEngineError("No engine of this folder is running: start it with `make up` first.")
     with Supervisor() as supervisor:
-        child = another_worker(environment(data_dir))
+        child = another_worker(engine_environment(data_dir))
         supervisor.start(child)
         say("One more worker for the engine of this folder (Ctrl-C stops it).")
         supervisor.watch(until=child)
@@ -128,18 +128,18 @@ def start_engine(
     logs: Path | None = None,
 ) -> int:
     """Start servers and processes, wait until /health answers, and return the port."""
-    found = open_environment(data_dir)
+    environment = open_environment(data_dir)
     check_threads(SERVERS + PROCESSES if uses_embedded_postgres() else PROCESSES)
     check_servers(
-        "" if uses_embedded_postgres() else found["DATABASE_URL"],
-        "" if uses_embedded_redis() else found["REDIS_URL"],
+        "" if uses_embedded_postgres() else environment["DATABASE_URL"],
+        "" if uses_embedded_redis() else environment["REDIS_URL"],
     )
     if uses_embedded_postgres():
         is_new = not (data_dir / "postgres").exists()
         check_disk(data_dir, NEW_CLUSTER if is_new else ROOM)
     start_servers(supervisor, data_dir, lock, durable=durable)
-    release(supervisor, data_dir, found)
-    children = engine(found, listener, logs)
+    release(supervisor, data_dir, environment)
+    children = engine(environment, listener, logs)
     for child in children:
         supervisor.start(child)
     port: int = listener.getsockname()[1]
@@ -148,9 +148,11 @@ def start_engine(
     return port
 
 
-def run_in_foreground(supervisor: Supervisor, command: list[str], found: dict[str, str]) -> int:
+def run_in_foreground(
+    supervisor: Supervisor, command: list[str], environment: dict[str, str]
+) -> int:
     """Run a command to its end, pass on our signals, and return its exit code."""
-    child = command_in_foreground(command, found)
+    child = command_in_foreground(command, environment)
     supervisor.start(child)
     supervisor.watch(until=child)
     if supervisor.stop_signal is not None:
@@ -161,19 +163,19 @@ def run_in_foreground(supervisor: Supervisor, command: list[str], found: dict[st
 
 
 def open_environment(data_dir: Path) -> dict[str, str]:
-    found = environment(data_dir)
-    welcome_everybody(found)
-    return found
+    environment = engine_environment(data_dir)
+    welcome_everybody(environment)
+    return environment
 
 
-def show_demo(supervisor: Supervisor, url: str, found: dict[str, str]) -> int:
+def show_demo(supervisor: Supervisor, url: str, environment: dict[str, str]) -> int:
     """Show the demo of an engine; Ctrl-C ends it without an error."""
-    code = run_in_foreground(supervisor, manage("demo", "--url", url), found)
+    code = run_in_foreground(supervisor, manage("demo", "--url", url), environment)
     return 0 if supervisor.stop_signal == signal.SIGINT else code
 
 
 @contextmanager
-def announced(data_dir: Path, port: int) -> Iterator[None]:
+def announce(data_dir: Path, port: int) -> Iterator[None]:
     """Let other commands find this stack. A file that outlives us names a dead process."""
     path = data_dir / "stack.json"
     draft = path.with_suffix(".new")
@@ -188,8 +190,8 @@ def announced(data_dir: Path, port: int) -> Iterator[None]:
 def running_url(data_dir: Path) -> str | None:
     """Return the address of the stack that runs on a data folder; None if none answers."""
     try:
-        found = json.loads((data_dir / "stack.json").read_text())
-        process_id, port, host = int(found["pid"]), int(found["port"]), str(found["host"])
+        stack = json.loads((data_dir / "stack.json").read_text())
+        process_id, port, host = int(stack["pid"]), int(stack["port"]), str(stack["host"])
     except (OSError, ValueError, KeyError):
         return None
     return url_of(host, port) if is_alive(process_id) and is_healthy(port, host) else None

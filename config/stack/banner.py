@@ -41,10 +41,10 @@ Passwords and keys travel in clear text: let a proxy speak TLS before it, and se
 BY_TLS = "x-forwarded-proto: https"  # as from a proxy; the engine believes it from this machine
 
 
-def banner(url: str, login: str, kept: str = "", where: str = "") -> str:
+def banner(url: str, login: str, cluster: str = "", where: str = "") -> str:
     """Return the text that a person sees when an engine is ready at this address.
 
-    `login`: the login for its admin. `kept`: where its orders lie, if that is a folder of ours.
+    `login`: the login for its admin. `cluster`: where its orders lie, if that is a folder of ours.
     `where`: the address at which other machines reach it, if they do.
     """
     # How an empty, anonymous order is refused shows what is needed; so does a page in clear.
@@ -56,23 +56,23 @@ def banner(url: str, login: str, kept: str = "", where: str = "") -> str:
         with_key=", with that key for KEY" if needs_key else "",
         headers="".join(f"-H '{header}' " for header in headers),
     )
-    place = KEPT.format(place=kept) if kept else ""
+    place = KEPT.format(place=cluster) if cluster else ""
     account = ACCOUNT.format(python=python()) if needs_key else ""
-    reached = _reached(where, needs_key=needs_key, needs_tls=needs_tls) if where else ""
+    reached = _access_text(where, needs_key=needs_key, needs_tls=needs_tls) if where else ""
     return READY.format(url=url, login=login) + place + reached + account + send
 
 
-def _reached(where: str, *, needs_key: bool, needs_tls: bool) -> str:
+def _access_text(where: str, *, needs_key: bool, needs_tls: bool) -> str:
     """Return who may do what on an engine that other machines can reach."""
-    found = read_environment()
+    environment = read_environment()
     text = REACHED.format(
         where=where,
         senders="accounts   their own orders"
         if needs_key
         else "anybody    send orders, and follow and cancel those whose id is known",
-        unless="" if found.REQUIRE_STAFF_MFA is not False else " if they have one",
+        unless="" if environment.REQUIRE_STAFF_MFA is not False else " if they have one",
         watchers="machines   /metrics, with METRICS_TOKEN"
-        if found.METRICS_TOKEN
+        if environment.METRICS_TOKEN
         else "nobody     /metrics, but this machine",
     )
     return text if needs_tls else text + IN_CLEAR
@@ -87,9 +87,9 @@ def _answer_to(method: str, url: str) -> int:
     """Return the status of the answer to an anonymous request; zero if there is none."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=5)
-    said = {"Host": "localhost", "Content-Type": "application/json"}
+    headers = {"Host": "localhost", "Content-Type": "application/json"}
     try:
-        connection.request(method, parts.path, b"{}" if method == "POST" else None, said)
+        connection.request(method, parts.path, b"{}" if method == "POST" else None, headers)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return 0

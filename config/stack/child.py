@@ -104,9 +104,9 @@ class Child:
         if self.log is None or not self.log.exists():
             return ""
         lines = self.log.read_bytes()[self._log_begins :].decode(errors="replace").split("\n")
-        said = [line.strip() for line in lines if line.strip()] or ["It wrote no log."]
-        told = next((line for line in said[-5:] if FATAL.search(line)), said[-1])
-        return f"{told} (log: {self.log})"
+        words = [line.strip() for line in lines if line.strip()] or ["It wrote no log."]
+        best = next((line for line in words[-5:] if FATAL.search(line)), words[-1])
+        return f"{best} (log: {self.log})"
 
     def _send(self, number: int, *, to_group: bool) -> None:
         with suppress(ProcessLookupError, PermissionError):

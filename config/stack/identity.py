@@ -100,7 +100,7 @@ def postgres_identity(cluster: Path) -> Identity:
     :raises NoIdentityError: we are root, or have no name, and nothing works.
     """
     if os.geteuid() != 0:
-        return OURSELVES if _has_name(os.geteuid()) else _named(cluster)
+        return OURSELVES if _has_name(os.geteuid()) else _namespace_identity(cluster)
     if cluster.exists() and cluster.stat().st_uid != 0:
         owner = cluster.stat()
         return Identity(account=(owner.st_uid, owner.st_gid))
@@ -116,7 +116,7 @@ def postgres_identity(cluster: Path) -> Identity:
     )
 
 
-def _named(cluster: Path) -> Identity:
+def _namespace_identity(cluster: Path) -> Identity:
     """Return an identity that has a name. A server that has its files runs without one, too."""
     if sys.platform == "linux" and NAMESPACE.can_run("true"):
         return NAMESPACE

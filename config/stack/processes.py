@@ -43,16 +43,16 @@ NO_ROOT_WARNING = "ignore:You're running the worker with superuser"
 NO_NAME_WARNING = "ignore:An entry for the specified gid or egid was not found"
 
 
-def release(supervisor: Supervisor, data_dir: Path, found: Mapping[str, str]) -> None:
+def release(supervisor: Supervisor, data_dir: Path, environment: Mapping[str, str]) -> None:
     """Bring the database up to date. Skip it for our own database if that is known to be.
 
     :raises NotReadyError: it failed.
     """
     stamp = data_dir / "released"
-    mark = _release_mark(data_dir, found) if uses_embedded_postgres() else ""
+    mark = _release_mark(data_dir, environment) if uses_embedded_postgres() else ""
     if mark and stamp.exists() and stamp.read_text() == mark:
         return
-    child = Child("release", manage("release"), found, layer=ENGINE_LAYER, folder=PROJECT)
+    child = Child("release", manage("release"), environment, layer=ENGINE_LAYER, folder=PROJECT)
     code = supervisor.run(child)
     if code == WRONG:
         raise NotReadyError  # the step itself has said why
@@ -62,7 +62,7 @@ def release(supervisor: Supervisor, data_dir: Path, found: Mapping[str, str]) ->
 
 
 def engine(
-    found: Mapping[str, str], listener: socket.socket, logs: Path | None = None
+    environment: Mapping[str, str], listener: socket.socket, logs: Path | None = None
 ) -> list[Child]:
     """Return web, worker and scheduler. `logs` is a folder for their output, else it is ours."""
     web_options = [word for option in WEB_OPTIONS.items() for word in option]
@@ -82,7 +82,7 @@ def engine(
         Child(
             name=name,
             command=command,
-            environment=found,
+            environment=environment,
             layer=ENGINE_LAYER,
             grace=graces[name],
             folder=PROJECT,
@@ -94,12 +94,12 @@ def engine(
     ]
 
 
-def another_worker(found: Mapping[str, str]) -> Child:
+def another_worker(environment: Mapping[str, str]) -> Child:
     """Return a worker to run beside the workers of an engine that already runs."""
     return Child(
         name="worker",
         command=worker_command(f"worker-{os.getpid()}"),
-        environment=found,
+        environment=environment,
         grace=worker_grace(),
         folder=PROJECT,
         identity=unprivileged(),
@@ -123,13 +123,13 @@ def manage(*arguments: str) -> list[str]:
     return [sys.executable, str(PROJECT / "manage.py"), *arguments]
 
 
-def command_in_foreground(command: list[str], found: Mapping[str, str]) -> Child:
+def command_in_foreground(command: list[str], environment: Mapping[str, str]) -> Child:
     """Return a command that has the terminal, if there is one, and that gets our signals."""
     has_terminal = sys.stdin is not None and sys.stdin.isatty()
     return Child(
         name=command[0],
         command=command,
-        environment=found,
+        environment=environment,
         layer=ENGINE_LAYER + 1,
         grace=30.0,
         orphan_signal=signal.SIGKILL,
@@ -139,11 +139,11 @@ def command_in_foreground(command: list[str], found: Mapping[str, str]) -> Child
     )
 
 
-def _release_mark(data_dir: Path, found: Mapping[str, str]) -> str:
+def _release_mark(data_dir: Path, environment: Mapping[str, str]) -> str:
     """Return a text that changes with the database, a migration or a version."""
     mark = hashlib.sha256(cluster_identifier(data_dir))
     for setting in ("DEMO_LOGIN", "DEFAULT_MARKET"):  # `release` depends on them
-        mark.update(f"{setting}={found.get(setting, '')};".encode())
+        mark.update(f"{setting}={environment.get(setting, '')};".encode())
     mark.update(f"is_reachable={is_reachable()};".encode())
     for path in [*sorted(PROJECT.glob("*/migrations/*.py")), PROJECT / "requirements.lock"]:
         mark.update(path.name.encode() + path.read_bytes())

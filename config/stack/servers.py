@@ -26,33 +26,33 @@ def uses_embedded_redis() -> bool:
     return read_environment().REDIS_URL is None
 
 
-def environment(data_dir: Path) -> dict[str, str]:
+def engine_environment(data_dir: Path) -> dict[str, str]:
     """Return the environment in which the engine finds its servers."""
-    found = dict(os.environ)
-    found.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    found["ENGINE_DATA_DIR"] = str(data_dir)
-    found["PYTHONUNBUFFERED"] = "1"
-    found[WARNED] = "1"
+    environment = dict(os.environ)
+    environment.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    environment["ENGINE_DATA_DIR"] = str(data_dir)
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment[WARNED] = "1"
     # Our installation compiles nothing: the first import does, and has to keep the result.
-    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if uses_embedded_redis():
-        found["REDIS_URL"] = redis_url(data_dir)
+        environment["REDIS_URL"] = redis_url(data_dir)
     if uses_embedded_postgres():
-        found = without_libpq_variables(found)
-        found["DATABASE_URL"] = database_url(data_dir)
-        found["SECRET_KEY"] = found.get("SECRET_KEY") or secret_key(data_dir)
-    return found
+        environment = without_libpq_variables(environment)
+        environment["DATABASE_URL"] = database_url(data_dir)
+        environment["SECRET_KEY"] = environment.get("SECRET_KEY") or secret_key(data_dir)
+    return environment
 
 
-def welcome_everybody(found: dict[str, str]) -> None:
+def welcome_everybody(environment: dict[str, str]) -> None:
     """Open a local engine of our own: orders without an account, and a demo login."""
     if uses_embedded_postgres() and is_only_local():
-        found.setdefault("DEMO_LOGIN", "1")
-        found.setdefault("ALLOW_ANONYMOUS_ORDERS", "1")
+        environment.setdefault("DEMO_LOGIN", "1")
+        environment.setdefault("ALLOW_ANONYMOUS_ORDERS", "1")
 
 
-def has_demo_login(found: dict[str, str]) -> bool:
-    return bool(truth().read(found.get("DEMO_LOGIN", "0"))) and is_only_local()
+def has_demo_login(environment: dict[str, str]) -> bool:
+    return bool(truth().read(environment.get("DEMO_LOGIN", "0"))) and is_only_local()
 
 
 def start_servers(supervisor: Supervisor, data_dir: Path, lock: int, *, durable: bool) -> None:

@@ -82,7 +82,7 @@ class Supervisor:
         """
         deadline = time.monotonic() + seconds
         while not is_ready():
-            if dead := next((one for one in self._children if not one.is_running()), None):
+            if dead := next((each for each in self._children if not each.is_running()), None):
                 raise NotReadyError(f"{dead.name} {dead.ending()} at once. {dead.last_words()}")
             if time.monotonic() > deadline:
                 raise NotReadyError(f"{child.name} was not ready in time. {child.last_words()}")

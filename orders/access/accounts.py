@@ -104,7 +104,7 @@ class Known(NamedTuple):
     principal: Principal
     networks: tuple[Network, ...] | None = None
 
-    def admitted(self, client: str) -> Principal:
+    def admit(self, client: str) -> Principal:
         """Return for whom the key acts.
 
         :raises NotAuthenticated: it is not for this address.
@@ -141,17 +141,22 @@ def find_api_key(secret: str, client: str) -> tuple[ApiKey, Principal]:
 
     :raises NotAuthenticated: no key has this secret, it no longer holds, or not for this address.
     """
-    found = ApiKey.objects.select_related("owner").filter(
+    keys = ApiKey.objects.select_related("owner").filter(
         HOLDS, digest=digest_of(secret), owner__is_active=True
     )
-    key = found.first() if KEY.fullmatch(secret) else None
+    key = keys.first() if KEY.fullmatch(secret) else None
     if key is None:
         raise no_such_key(secret)
     known = known_key(
-        *(key.owner_id, key.pk, key.may_read, key.may_trade, key.prefix),
-        *(key.expires_at, key.addresses),
+        owner=key.owner_id,
+        key=key.pk,
+        may_read=key.may_read,
+        may_trade=key.may_trade,
+        prefix=key.prefix,
+        expires_at=key.expires_at,
+        addresses=key.addresses,
     )
-    principal = known.admitted(client)
+    principal = known.admit(client)
     write_use(key.pk, client)
     return key, principal
 
@@ -196,7 +201,7 @@ class Accounts:
         known_until, known = self._known.get(digest, NOT_KNOWN)
         if known_until <= now:
             known = await self._look_up(secret, digest, now)
-        principal = known.admitted(client)
+        principal = known.admit(client)
         self._use.note(principal.key, client)
         return principal
 
@@ -226,8 +231,8 @@ class Accounts:
         owner, session, proof, _, *facts = row
         principal = Principal(owner, session=session, proof=proof)
         if session is None:  # the ticket is a key's, or its credential is gone
-            principal = known_key(*facts).admitted(client)._replace(owner=owner)
-        if await self._withdrawn([principal]):
+            principal = known_key(*facts).admit(client)._replace(owner=owner)
+        if await self._find_withdrawn([principal]):
             text = "The credential of this ticket no longer holds."
             raise NotAuthenticated(text, "ticket", principal)
         return principal
@@ -256,16 +261,19 @@ class Accounts:
             if not self._sockets:
                 continue
             try:
-                for principal in await self._withdrawn(list(self._sockets)):
+                for principal in await self._find_withdrawn(list(self._sockets)):
                     for expel in self._sockets.pop(principal, ()):
                         expel()
             except psycopg.Error as error:
                 logger.warning("credentials of open sockets were not checked: %s", error)
 
-    async def _withdrawn(self, held: Sequence[Principal]) -> list[Principal]:
-        credentials = [(one.owner, one.key, one.session, one.proof) for one in held]
+    async def _find_withdrawn(self, principals: Sequence[Principal]) -> list[Principal]:
+        credentials = [
+            (principal.owner, principal.key, principal.session, principal.proof)
+            for principal in principals
+        ]
         columns = [list(column) for column in zip(*credentials, strict=True)]
-        return [held[row[0] - 1] for row in await self._link.fetch(WITHDRAWN, columns)]
+        return [principals[row[0] - 1] for row in await self._link.fetch(WITHDRAWN, columns)]
 
 
 @once_per_loop
@@ -276,8 +284,8 @@ def accounts_of_this_loop() -> Accounts:
 
 async def _find_keys(connection: Connection, digests: Sequence[str]) -> Sequence[Known | Exception]:
     cursor = await connection.execute(FIND_KEYS, {"digests": list(digests)})
-    found = {digest: known_key(*facts) for digest, *facts in await cursor.fetchall()}
-    return [found.get(digest) or UnknownDigest() for digest in digests]
+    by_digest = {digest: known_key(*facts) for digest, *facts in await cursor.fetchall()}
+    return [by_digest.get(digest) or UnknownDigest() for digest in digests]
 
 
 async def _find_keys_again(connection: Connection, digests: Sequence[str]) -> Sequence[None]:

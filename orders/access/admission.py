@@ -75,6 +75,11 @@ end
 return answers
 """
 
+WAITING = f"""
+SELECT sender, count(*) FROM (SELECT sender FROM orders WHERE {IS_WAITING} LIMIT %s) AS waiting
+GROUP BY sender
+"""  # noqa: S608  # our own words
+
 
 class Allowance(NamedTuple):
     """What a limit says of one request. Seconds; `wait` 0 means it is let in."""
@@ -120,7 +125,7 @@ class Limiter:
         return await future
 
     async def close(self) -> None:
-        await self._asking.ended()
+        await self._asking.wait_until_done()
         await self._redis.aclose()
 
     async def _ask(self) -> None:
@@ -205,7 +210,7 @@ class Backlog:
         if asyncio.get_running_loop().time() - self._read_at > BACKLOG_SECONDS:
             self._reading.begin()
             if self._refusal_of(sender):  # it was full; now it may not be any more
-                await self._reading.ended(remaining(BACKLOG_SECONDS))
+                await self._reading.wait_until_done(remaining(BACKLOG_SECONDS))
         if (refusal := self._refusal_of(sender)) is not None:
             raise refusal
         self._let_in_in_all += 1
@@ -221,7 +226,7 @@ class Backlog:
             self._stored_in_all += 1
 
     async def close(self) -> None:
-        await self._reading.ended()
+        await self._reading.wait_until_done()
         await self._link.close()
 
     def _refusal_of(self, sender: int) -> Exception | None:
@@ -259,12 +264,6 @@ class Room:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._backlog.let_out(self._sender, is_stored=kind is None)
-
-
-WAITING = f"""
-SELECT sender, count(*) FROM (SELECT sender FROM orders WHERE {IS_WAITING} LIMIT %s) AS waiting
-GROUP BY sender
-"""  # noqa: S608  # our own words
 
 
 async def allowance_of(principal: Principal, client: str) -> Allowance | None:

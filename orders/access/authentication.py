@@ -55,10 +55,12 @@ class SessionAuthentication(authentication.SessionAuthentication):
     """A person who has logged in; whatever changes something needs the CSRF token."""
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        found = super().authenticate(request)
-        if found is None:
+        authenticated = super().authenticate(request)
+        if authenticated is None:
             return None
-        return found[0], session_principal(found[0], request._request.session.session_key)
+        return authenticated[0], session_principal(
+            authenticated[0], request._request.session.session_key
+        )
 
 
 class InsufficientScope(exceptions.PermissionDenied):
@@ -213,8 +215,8 @@ def bearer_secret(header: str) -> str:
 
 def client_of(request: Request) -> str:
     """Return the address that a request came from."""
-    found: str = request.META.get("REMOTE_ADDR", "")
-    return found
+    address: str = request.META.get("REMOTE_ADDR", "")
+    return address
 
 
 def challenge_for(scope: str) -> str:

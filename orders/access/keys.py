@@ -21,7 +21,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Least, Now
 from django.utils import timezone
 
-from config.http.address import parsed
+from config.http.address import parse_address
 from config.http.security_log import HasMeta, tell
 from orders.models import ApiKey
 from routing.venues import TRADES_FOR_REAL
@@ -94,7 +94,7 @@ def scopes_of(key: ApiKey) -> list[str]:
     return [scope for scope in SCOPES if (key.may_read if scope == READ else key.may_trade)]
 
 
-def standing_of(key: ApiKey) -> str:
+def state_of(key: ApiKey) -> str:
     """Return `holds`, `expired` or `revoked`."""
     if key.revoked_at:
         return "revoked"
@@ -135,7 +135,7 @@ def networks_of(texts: Any) -> tuple[Network, ...] | None:
 
 def is_within(client: str, networks: Iterable[Network]) -> bool:
     """Whether an address lies in one of the networks."""
-    address = parsed(client)
+    address = parse_address(client)
     return address is not None and any(address in network for network in networks)
 
 
@@ -152,8 +152,8 @@ def make_key(owner: int, wish: Wish, doer: Doer) -> tuple[ApiKey, str]:
     with transaction.atomic():
         _refuse_more(owner, MAX_KEYS)
         key, secret = _store(owner, wish)
-        told = f"Made, for {' and '.join(wish.scopes)}."
-        _record(doer, key, ADDITION, told)
+        text = f"Made, for {' and '.join(wish.scopes)}."
+        _record(doer, key, ADDITION, text)
     tell("key_made", doer.source, **_names(doer, key))
     return key, secret
 
@@ -189,13 +189,13 @@ def rename_key(key: ApiKey, name: str, doer: Doer) -> None:
 def revoke_keys(keys: QuerySet[ApiKey], doer: Doer) -> list[ApiKey]:
     """Revoke the keys and return those that were not before."""
     with transaction.atomic():
-        found = list(keys.filter(revoked_at=None).select_for_update(of=("self",)))
-        ApiKey.objects.filter(pk__in=[key.pk for key in found]).update(revoked_at=Now())
-        for key in found:
+        active = list(keys.filter(revoked_at=None).select_for_update(of=("self",)))
+        ApiKey.objects.filter(pk__in=[key.pk for key in active]).update(revoked_at=Now())
+        for key in active:
             _record(doer, key, CHANGE, "Revoked.")
-    for key in found:
+    for key in active:
         tell("key_revoked", doer.source, **_names(doer, key))
-    return found
+    return active
 
 
 def _refuse_more(owner: int, most: int) -> None:

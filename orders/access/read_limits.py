@@ -59,7 +59,7 @@ class ReadLimit:
         # The script counts requests: it is told how many reads of this cost fit into the window.
         args = [self._rate.count / cost, self._rate.seconds, 1]
         (answer,) = self._take(keys=[f"{KEY}read:{name}"], args=args)
-        _, reset, wait = (float(one) for one in answer.split())
+        _, reset, wait = (float(part) for part in answer.split())
         left = self._rate.count * (1 - reset / self._rate.seconds)
         return Allowance(self._rate.count, max(0, int(left + 1e-6)), reset, wait)
 

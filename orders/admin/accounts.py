@@ -19,11 +19,11 @@ admin.site.unregister(User)
 class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # not generic at run time
     def get_deleted_objects(self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest) -> Any:
         """Say that an account has orders. Django would read them all and name each."""
-        kept = [user for user in objs if Order.objects.filter(owner=user).exists()]
-        if not kept:
+        users = [user for user in objs if Order.objects.filter(owner=user).exists()]
+        if not users:
             return super().get_deleted_objects(objs, request)
-        told = [f"Orders of the account {user}. Make it inactive instead." for user in kept]
-        return [], {}, set(), told
+        texts = [f"Orders of the account {user}. Make it inactive instead." for user in users]
+        return [], {}, set(), texts
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         tell_of_change(request, obj, "made")
@@ -50,5 +50,8 @@ def fields_in(message: Any) -> str:
     if isinstance(message, str):
         return message
     return ", ".join(
-        field for one in message for what in one.values() for field in what.get("fields", ())
+        field
+        for entry in message
+        for details in entry.values()
+        for field in details.get("fields", ())
     )

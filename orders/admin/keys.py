@@ -18,7 +18,7 @@ from orders.access.keys import (
     read_network,
     revoke_keys,
     scopes_of,
-    standing_of,
+    state_of,
 )
 from orders.models import ApiKey
 
@@ -42,19 +42,21 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run 
     def clean_addresses(self) -> list[str]:
         """:raises ValidationError: an entry is no address."""
         try:
-            found = [str(read_network(one)) for one in self.cleaned_data["addresses"].split()]
+            addresses = [
+                str(read_network(address)) for address in self.cleaned_data["addresses"].split()
+            ]
         except ValueError as error:
             raise forms.ValidationError(str(error), "invalid_address") from None
-        if len(found) > MAX_ADDRESSES:
+        if len(addresses) > MAX_ADDRESSES:
             raise forms.ValidationError(f"At most {MAX_ADDRESSES}.", "too_many")
-        return found
+        return addresses
 
     def clean(self) -> dict[str, Any]:
         """:raises ValidationError: the key would have no scope."""
-        found: dict[str, Any] = super().clean() or {}
-        if not (found.get("may_read") or found.get("may_trade")):
+        cleaned: dict[str, Any] = super().clean() or {}
+        if not (cleaned.get("may_read") or cleaned.get("may_trade")):
             raise forms.ValidationError("A key may read, trade, or both.", "required")
-        return found
+        return cleaned
 
 
 @admin.register(ApiKey)
@@ -105,11 +107,11 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
             text = f"{obj.owner} has {MAX_KEYS} keys: revoke one first."
             self.message_user(request, text, messages.ERROR)
             return self.response_post_save_add(request, obj)
-        told = {
+        context = {
             **self.admin_site.each_context(request),
             **{"title": "The new API key", "opts": self.opts, "key": obj, "secret": secret},
         }
-        return TemplateResponse(request, "admin/orders/apikey/made.html", told)
+        return TemplateResponse(request, "admin/orders/apikey/made.html", context)
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
@@ -119,7 +121,7 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
 
     @admin.display
     def standing(self, key: ApiKey) -> str:
-        return standing_of(key)
+        return state_of(key)
 
     @admin.display
     def scopes(self, key: ApiKey) -> str:

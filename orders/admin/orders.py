@@ -113,24 +113,24 @@ class OrderAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = set(OrderTransaction.objects.filter(signature=term).values_list("order", flat=True))
-        found |= set(Order.objects.filter(client_order_id=term).values_list("pk", flat=True))
+        ids = set(OrderTransaction.objects.filter(signature=term).values_list("order", flat=True))
+        ids |= set(Order.objects.filter(client_order_id=term).values_list("pk", flat=True))
         with suppress(ValueError):
-            found.add(UUID(term))
-        return queryset.filter(pk__in=found), False
+            ids.add(UUID(term))
+        return queryset.filter(pk__in=ids), False
 
     # Actions
 
     @admin.action(description="Retry now", permissions=["operate"])
     def retry_now(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Wake a worker for the chosen orders, without waiting for their next attempt."""
-        for order in self._chosen(request, queryset):
+        for order in self._choose(request, queryset):
             self._retry(request, order)
 
     @admin.action(description="Cancel", permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Cancel the chosen orders. Name those that were submitted or have ended."""
-        for order in self._chosen(request, queryset):
+        for order in self._choose(request, queryset):
             self._cancel(request, order)
 
     def retry_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -149,7 +149,7 @@ class OrderAdmin(ReadOnlyAdmin):
         deed(request, order)
         return HttpResponseRedirect(reverse("admin:orders_order_change", args=[order.pk]))
 
-    def _chosen(self, request: HttpRequest, queryset: QuerySet[Order]) -> list[Order]:
+    def _choose(self, request: HttpRequest, queryset: QuerySet[Order]) -> list[Order]:
         """Return the orders that a person ticked, or all that the filters show.
 
         Ticked orders are read without the filters. Otherwise an order that has moved on since the
@@ -263,8 +263,8 @@ class OrderAdmin(ReadOnlyAdmin):
     @admin.display
     def trade(self, order: Order) -> SafeString:
         limits = limits_text(order)
-        told = format_html('<span class="limits">{}</span>', limits) if limits else ""
-        return format_html("{}{}", headline(order), told)
+        html = format_html('<span class="limits">{}</span>', limits) if limits else ""
+        return format_html("{}{}", headline(order), html)
 
     @admin.display(description="venue")
     def routed_to(self, order: Order) -> str:

@@ -37,11 +37,11 @@ class BoundedReach(InIndexOrder):
         return min(REACH, REACH_APART) if is_narrowed else REACH
 
     def get_filters(self, request: HttpRequest) -> Any:
-        found = super().get_filters(request)
+        specs = super().get_filters(request)
         # What the URL asks for besides the filters; mostly days of the date hierarchy.
-        lookups: Any = found[2]
+        lookups: Any = specs[2]
         self._lookups = {name: values[-1] for name, values in lookups.items()}
-        return found
+        return specs
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         self.matching = super().get_queryset(request, exclude_parameters)

@@ -106,7 +106,7 @@ def case_file(order: Order) -> CaseFile:
         venue=label_of(order.venue) if order.venue else "",
         took=duration(order.finished_at - order.created_at) if order.finished_at else "",
         steps=_steps(events),
-        decisions=tuple(_in_words(order, *one) for one in decided),
+        decisions=tuple(_in_words(order, event, decision) for event, decision in decided),
         transactions=tuple(order.transactions.defer("payload").order_by("attempt")),
         fill=_fill(order, [decision.quote for _, decision in decided if decision.quote]),
         failure_meaning=FAILURE_MEANINGS.get(order.failure_code or "", ""),
@@ -160,7 +160,7 @@ def _in_words(order: Order, event: OrderEvent, decision: StoredDecision) -> Deci
         margin=f"{margin} bps better than {label_of(runner_up)}" if margin and runner_up else "",
         bound=bound,
         quotes=tuple(_quote_line(order, quote, decision.quote) for quote in decision.quotes),
-        dropped=tuple((label_of(one.venue), one.code, one.reason) for one in decision.dropped),
+        dropped=tuple((label_of(drop.venue), drop.code, drop.reason) for drop in decision.dropped),
         steps=tuple(_step_text(step) for step in decision.steps),
     )
 
@@ -181,12 +181,12 @@ def _quote_line(order: Order, quote: StoredQuote, best: StoredQuote | None) -> Q
 
 def _behind(order: Order, quote: StoredQuote, best: StoredQuote) -> str:
     """Return how much worse this quote is than the winner, in bps of the winner's amount."""
-    best_amount = Decimal(_compared(order, best))
-    behind = abs(best_amount - Decimal(_compared(order, quote))) / best_amount * 10_000
+    best_amount = Decimal(_amount_compared(order, best))
+    behind = abs(best_amount - Decimal(_amount_compared(order, quote))) / best_amount * 10_000
     return f"{behind:.2f}"
 
 
-def _compared(order: Order, quote: StoredQuote) -> str:
+def _amount_compared(order: Order, quote: StoredQuote) -> str:
     """Return the amount by which the venues compete."""
     return quote.amount_out if order.amount_in is not None else quote.amount_in
 
@@ -209,10 +209,10 @@ def _fill(order: Order, quotes: Sequence[StoredQuote]) -> Fill | None:
     if order.filled_in is None or order.filled_out is None:
         return None
     token_in, token_out = tokens_of(order)
-    paid, got = decimal(token_in, order.filled_in), decimal(token_out, order.filled_out)
+    paid, received = decimal(token_in, order.filled_in), decimal(token_out, order.filled_out)
     is_within, better = _against_bound(order, order.filled_in, order.filled_out)
     return Fill(
-        text=f"{paid} {token_in.symbol} → {got} {token_out.symbol}",
+        text=f"{paid} {token_in.symbol} → {received} {token_out.symbol}",
         price=f"{executed_price(order)} {order.quote} per {order.base}",
         bound=bound_text(order),
         better=better,
@@ -221,11 +221,11 @@ def _fill(order: Order, quotes: Sequence[StoredQuote]) -> Fill | None:
     )
 
 
-def _against_bound(order: Order, paid: int, got: int) -> tuple[bool, str]:
+def _against_bound(order: Order, paid: int, received: int) -> tuple[bool, str]:
     """Return whether the fill is within the bound, and by how much, in words."""
     token_in, token_out = tokens_of(order)
     if order.min_out:
-        margin, whole, token, more = got - order.min_out, order.min_out, token_out, "more"
+        margin, whole, token, more = received - order.min_out, order.min_out, token_out, "more"
     elif order.max_in:
         margin, whole, token, more = order.max_in - paid, order.max_in, token_in, "less"
     else:
@@ -243,7 +243,7 @@ def _against_quote(order: Order, quote: StoredQuote) -> str:
         token, filled, gain = token_out, order.filled_out, 1
     else:
         token, filled, gain = token_in, order.filled_in, -1
-    quoted = token.to_atoms(Decimal(_compared(order, quote)))
+    quoted = token.to_atoms(Decimal(_amount_compared(order, quote)))
     difference = gain * ((filled or 0) - quoted)
     if difference == 0:
         return "exactly as quoted"

@@ -42,7 +42,7 @@ def calendar(changelist: Any) -> Calendar | None:
     edges = _edges()
     if edges is None:
         return None
-    year, month, day = (_chosen(changelist, part) for part in ("year", "month", "day"))
+    year, month, day = (_chosen_part(changelist, part) for part in ("year", "month", "day"))
     if day and month and year:
         back = Choice(date(year, month, 1).strftime("%B %Y"), _link(changelist, year, month))
         return Calendar(back, (Choice(date(year, month, day).strftime("%B %-d")),))
@@ -96,7 +96,7 @@ def _with_orders(begins: list[date]) -> list[date]:
         return [begins[number - 1] for (number,) in cursor.fetchall()]
 
 
-def _chosen(changelist: Any, part: str) -> int | None:
+def _chosen_part(changelist: Any, part: str) -> int | None:
     value = changelist.params.get(f"created_at__{part}")
     return int(value) if value else None  # the list has refused a text that is no number
 

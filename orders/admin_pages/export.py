@@ -119,11 +119,11 @@ def _write_piece(
     until: datetime | None,
     write: Callable[[list[Order]], str],
 ) -> tuple[str, datetime | None]:
-    found, begin = _read_piece(orders, along, until)
-    return write(found) if found else "", begin
+    piece, begin = read_piece(orders, along, until)
+    return write(piece) if piece else "", begin
 
 
-def _read_piece(
+def read_piece(
     orders: QuerySet[Order], along: QuerySet[Order], until: datetime | None
 ) -> tuple[list[Order], datetime | None]:
     """Return the wanted orders among the next PIECE, and where the following piece begins.

@@ -55,7 +55,7 @@ class StatusFilter(ChoiceFilter):
     """By status. Open and failed orders have indexes of their own, which the conditions name."""
 
     title = parameter_name = "status"
-    choice_labels = {OPEN: "open (not ended)"} | {s.value: s.value for s in Status}
+    choice_labels = {OPEN: "open (not ended)"} | {status.value: status.value for status in Status}
     indexed = frozenset({OPEN, Status.FAILED.value, *(status.value for status in ACTIVE)})
 
     def condition(self, value: str) -> Q:
@@ -220,9 +220,9 @@ class CreatedFilter(admin.ListFilter):
         if not text:
             return None
         try:
-            found = parse_datetime(text)
+            time = parse_datetime(text)
         except ValueError:
-            found = None
-        if found is None:
+            time = None
+        if time is None:
             raise IncorrectLookupParameters(f"{name}={text}")
-        return make_aware(found) if is_naive(found) else found
+        return make_aware(time) if is_naive(time) else time

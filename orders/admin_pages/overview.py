@@ -88,43 +88,48 @@ class Overview:
 
 
 def overview() -> Overview:
-    found = read()
-    span = min(found["span"] or timedelta(hours=1), timedelta(hours=1))
-    is_partial = found["orders"] >= MOST_READ
+    figures = read()
+    span = min(figures["span"] or timedelta(hours=1), timedelta(hours=1))
+    is_partial = figures["orders"] >= MOST_READ
     tiles = (
-        _flow(found, span if is_partial else timedelta(hours=1)),
-        _success(found),
-        _backlog(found),
-        _median(found),
-        _workers(found),
-        _leases(found),
-        _attention(found),
+        _flow(figures, span if is_partial else timedelta(hours=1)),
+        _success(figures),
+        _backlog(figures),
+        _median(figures),
+        _workers(figures),
+        _leases(figures),
+        _attention(figures),
     )
     return Overview(tiles, is_partial, duration(span))
 
 
 def read() -> dict[str, Any]:
     """Return all queries' columns by name."""
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     with in_index_order(), connection.cursor() as cursor:
         for query in QUERIES:
             cursor.execute(query, {"most": MOST_READ, "heard": ALIVE_SECONDS})
             names = [column.name for column in cursor.description]
-            found |= dict(zip(names, cursor.fetchone(), strict=True))
-    return found
+            figures |= dict(zip(names, cursor.fetchone(), strict=True))
+    return figures
 
 
-def _flow(found: dict[str, Any], span: timedelta) -> Tile:
-    per_minute = found["orders"] / max(span.total_seconds() / 60, 1 / 60)
+def _flow(figures: dict[str, Any], span: timedelta) -> Tile:
+    per_minute = figures["orders"] / max(span.total_seconds() / 60, 1 / 60)
     note = f"in the last minute; {per_minute:,.1f} a minute over the hour"
-    return Tile("Orders per minute", counted(found["last_minute"]), note, orders(created="minute"))
+    return Tile(
+        "Orders per minute",
+        bounded_count(figures["last_minute"]),
+        note,
+        orders_url(created="minute"),
+    )
 
 
-def _success(found: dict[str, Any]) -> Tile:
-    confirmed, failed = found["confirmed"], found["failed"]
+def _success(figures: dict[str, Any]) -> Tile:
+    confirmed, failed = figures["confirmed"], figures["failed"]
     ended = confirmed + failed
     note = f"{confirmed:,} confirmed, {failed:,} failed"
-    url = orders(created="hour", status="failed" if failed else "confirmed")
+    url = orders_url(created="hour", status="failed" if failed else "confirmed")
     if not ended:
         return Tile("Success rate", "-", "nothing ended in the last hour", url)
     rate = 100 * confirmed / ended
@@ -133,22 +138,23 @@ def _success(found: dict[str, Any]) -> Tile:
     return Tile("Success rate", f"{int(rate * 10) / 10:g} %", note, url, tone)
 
 
-def _backlog(found: dict[str, Any]) -> Tile:
-    note = f"{counted(found['carried'])} in work, {counted(found['retrying'])} wait for a retry"
-    return Tile("Backlog", counted(found["waiting"]), note, orders(status="open"))
+def _backlog(figures: dict[str, Any]) -> Tile:
+    carried, retrying = bounded_count(figures["carried"]), bounded_count(figures["retrying"])
+    note = f"{carried} in work, {retrying} wait for a retry"
+    return Tile("Backlog", bounded_count(figures["waiting"]), note, orders_url(status="open"))
 
 
-def _median(found: dict[str, Any]) -> Tile:
-    url = orders(created="hour", status="confirmed")
-    if not found["times"]:
+def _median(figures: dict[str, Any]) -> Tile:
+    url = orders_url(created="hour", status="confirmed")
+    if not figures["times"]:
         return Tile("Median time to confirm", "-", "none confirmed in the last hour", url)
-    median, most = found["times"]
+    median, most = figures["times"]
     note = f"95 of 100 within {duration(most)}"
     return Tile("Median time to confirm", duration(median), note, url)
 
 
-def _workers(found: dict[str, Any]) -> Tile:
-    workers, schedulers = found["workers"], found["schedulers"]
+def _workers(figures: dict[str, Any]) -> Tile:
+    workers, schedulers = figures["workers"], figures["schedulers"]
     plural = "" if schedulers == 1 else "s"
     note = f"{schedulers} scheduler{plural}; heard within {ALIVE_SECONDS:g} s"
     url = reverse("admin:orders_heartbeat_changelist")
@@ -156,25 +162,25 @@ def _workers(found: dict[str, Any]) -> Tile:
     return Tile("Workers alive", f"{workers:,}", note, url, tone)
 
 
-def _leases(found: dict[str, Any]) -> Tile:
-    expired, taken_over = found["expired"], found["taken_over"]
+def _leases(figures: dict[str, Any]) -> Tile:
+    expired, taken_over = figures["expired"], figures["taken_over"]
     note = f"right now; {taken_over:,} of the last hour's orders were taken over"
-    url = orders(status="open", lease="expired")
-    return Tile("Leases expired", counted(expired), note, url, "bad" if expired else "")
+    url = orders_url(status="open", lease="expired")
+    return Tile("Leases expired", bounded_count(expired), note, url, "bad" if expired else "")
 
 
-def _attention(found: dict[str, Any]) -> Tile:
-    count = found["needing_attention"]
+def _attention(figures: dict[str, Any]) -> Tile:
+    count = figures["needing_attention"]
     note = "filled outside their bound, or lost too many workers"
     tone = "bad" if count else "good"
-    return Tile("Needing attention", counted(count), note, orders(attention="yes"), tone)
+    return Tile("Needing attention", bounded_count(count), note, orders_url(attention="yes"), tone)
 
 
-def orders(**filters: str) -> str:
+def orders_url(**filters: str) -> str:
     """Return the address of the list of orders with these filters."""
     return f"{reverse('admin:orders_order_changelist')}?{urlencode(filters)}"
 
 
-def counted(count: int) -> str:
+def bounded_count(count: int) -> str:
     """Return a count as text; one that stopped at `MOST_READ` says so."""
     return f"{count:,}+" if count >= MOST_READ else f"{count:,}"

@@ -72,9 +72,9 @@ class EngineAdminSite(admin.AdminSite):
     def venues_view(self, request: HttpRequest) -> HttpResponse:
         if not may_see_orders(request):
             raise PermissionDenied
-        found = {"title": "Venues", "records": venue_records()}
+        context = {"title": "Venues", "records": venue_records()}
         return TemplateResponse(
-            request, "admin/venues.html", {**self.each_context(request), **found}
+            request, "admin/venues.html", {**self.each_context(request), **context}
         )
 
 
@@ -86,10 +86,10 @@ def _readable(view: Callable[..., Any]) -> Callable[..., Any]:
     """Have a view refuse values that the database cannot hold: a NUL, a year of eleven digits."""
 
     @wraps(view)
-    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         try:
             return view(request, *args, **kwargs)
         except (DataError, OverflowError):
             return as_response(problem(400, "bad_request", UNREADABLE))
 
-    return answered
+    return wrapped

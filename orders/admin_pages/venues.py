@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from orders.admin_pages.overview import MOST_READ, orders
+from orders.admin_pages.overview import MOST_READ, orders_url
 from orders.admin_pages.wording import duration
 from orders.api.pagination import in_index_order
 from routing.registry import registry
@@ -78,6 +78,6 @@ def _record(venue: Any, row: tuple[Any, ...] | None) -> VenueRecord:
         confirmed=confirmed,
         failed=failed,
         median=duration(median) if isinstance(median, timedelta) else "-",
-        url=orders(venue=venue.name, created="day"),
-        failures_url=orders(venue=venue.name, created="day", status="failed"),
+        url=orders_url(venue=venue.name, created="day"),
+        failures_url=orders_url(venue=venue.name, created="day", status="failed"),
     )

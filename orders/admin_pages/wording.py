@@ -68,12 +68,12 @@ def limits_text(order: Order) -> str:
     """Return the limits that an order sets to its route; empty if it sets none."""
     asked = Constraints.from_json(order.constraints or {})
     impact = asked.max_price_impact_bps
-    found = (
+    limits = (
         asked.venues and f"{_labels(asked.venues, ' or ')} only",
         asked.exclude_venues and f"not {_labels(asked.exclude_venues, ' nor ')}",
         impact is not None and f"price impact at most {impact} bps",
     )
-    return ", ".join(text for text in found if text)
+    return ", ".join(text for text in limits if text)
 
 
 def _labels(venues: tuple[str, ...], conjunction: str) -> str:

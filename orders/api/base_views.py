@@ -39,7 +39,7 @@ class ProblemAPIView(APIView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer in time, whatever the database does. This holds for pages as well."""
         with answered_within(ANSWER_SECONDS):
-            return page_rendered(super().dispatch(request, *args, **kwargs))
+            return render_page(super().dispatch(request, *args, **kwargs))
 
     def check_throttles(self, request: Request) -> None:
         """Count a reading request.
@@ -65,8 +65,8 @@ class ProblemAPIView(APIView):
         if not (html and self.about):
             return super().get_view_description(html)
         request: Any = self.request
-        told = {"answer": self.response.data, **self.kwargs}
-        return render_to_string(self.about, told, request=request._request)
+        context = {"answer": self.response.data, **self.kwargs}
+        return render_to_string(self.about, context, request=request._request)
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any
@@ -93,8 +93,8 @@ class AsyncAPIView(ProblemAPIView):
             response = await self._answer(request, wrapped, *args, **kwargs)
             self.response = self.finalize_response(wrapped, response, *args, **kwargs)
             if is_json(self.response):
-                return plain(self.response)
-            return await sync_to_async(page_rendered)(self.response)
+                return render_json(self.response)
+            return await sync_to_async(render_page)(self.response)
 
     async def _answer(
         self, request: HttpRequest, wrapped: Request, *args: Any, **kwargs: Any
@@ -105,16 +105,16 @@ class AsyncAPIView(ProblemAPIView):
             else:
                 await authenticate_program(wrapped)
                 self.initial(wrapped, *args, **kwargs)
-            return await self._handled(wrapped, *args, **kwargs)
+            return await self._handle(wrapped, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  # as in DRF, whose handler raises bugs again
             return self.handle_exception(error)
 
-    async def _handled(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    async def _handle(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         name = (request.method or "").lower()
         handler = getattr(self, name, None) if name in self.http_method_names else None
         response = (handler or self.http_method_not_allowed)(request, *args, **kwargs)
-        found: Response = await response if inspect.isawaitable(response) else response
-        return found
+        answer: Response = await response if inspect.isawaitable(response) else response
+        return answer
 
 
 def is_json(response: Response) -> bool:
@@ -127,12 +127,12 @@ def is_for_programs(request: Request) -> bool:
     return str(request.accepted_renderer.format) == "json"
 
 
-def page_rendered(response: HttpResponseBase) -> HttpResponseBase:
+def render_page(response: HttpResponseBase) -> HttpResponseBase:
     """Render a page here, within the request's deadline. Django would render it after the view."""
     return response.render() if isinstance(response, Response) else response
 
 
-def plain(response: Response) -> Response:
+def render_json(response: Response) -> Response:
     """Render JSON here. Django would render it in a thread."""
     response.render()
     response.render = None  # type: ignore[assignment]  # Django asks whether it can be called

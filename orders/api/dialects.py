@@ -74,15 +74,15 @@ NOISE = Decimal("1e-9")
 CLIENT_ORDER_ID = ("clientOrderId", "client_order_id")
 
 
-def snake(name: str) -> str:
+def snake_case(name: str) -> str:
     return re.sub("([A-Z])", r"_\1", name).lower()
 
 
-SPELLINGS = FIELDS | {snake(name): FIELDS.get(name, name) for name in (*FIELDS, *OWN_FIELDS)}
+SPELLINGS = FIELDS | {snake_case(name): FIELDS.get(name, name) for name in (*FIELDS, *OWN_FIELDS)}
 SPELLINGS = {name: meant for name, meant in SPELLINGS.items() if name != meant}
 """Every foreign name of a field, and our name."""
-DROPPED = frozenset((*IDENTITY, *map(snake, IDENTITY)))
-REFUSED |= {snake(name): reason for name, reason in REFUSED.items()}
+DROPPED = frozenset((*IDENTITY, *map(snake_case, IDENTITY)))
+REFUSED |= {snake_case(name): reason for name, reason in REFUSED.items()}
 FOREIGN = frozenset((*SPELLINGS, *DROPPED, *REFUSED, PAIR))
 
 
@@ -139,11 +139,11 @@ def _said_by(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         noisy = meant in RATES and type(value) is Decimal
         yield meant, without_noise(value) if noisy else value
     if name == PAIR:
-        found = PAIR_FORM.fullmatch(value) if isinstance(value, str) else None
-        if found is None:
+        match = PAIR_FORM.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
             raise NotTaken(name, "invalid_text", "A pair is base and quote, such as SOL/USDC.")
-        yield "baseToken", found[1]
-        yield "quoteToken", found[2]
+        yield "baseToken", match[1]
+        yield "quoteToken", match[2]
 
 
 def without_noise(number: Decimal) -> Decimal:
@@ -166,7 +166,7 @@ def with_names(order: dict[str, Any]) -> dict[str, Any]:
     return {**order, "id": order["orderId"], "websocketUrl": order["wsUrl"]}
 
 
-def enveloped(answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
+def envelope(answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return an answer about one order, with all that other systems' clients look for in it.
 
     That is `success` (16 systems), and the order again as `order` (9) and as `data` (5).
@@ -203,12 +203,12 @@ def with_numbers(text: str | bytes) -> str:
 
 def _numbered(value: Any) -> Any:
     if isinstance(value, list):
-        return [_numbered(one) for one in value]
+        return [_numbered(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        name: as_number(one) if name in NUMBERS and isinstance(one, str) else _numbered(one)
-        for name, one in value.items()
+        name: as_number(item) if name in NUMBERS and isinstance(item, str) else _numbered(item)
+        for name, item in value.items()
     }
 
 
@@ -239,6 +239,6 @@ def order_named_in(frame: dict[str, Any]) -> Any:
     """Return the id in `{orderId}` or `{payload: {orderId}}`; None if there is none, or two."""
     payload = frame.get("payload")
     places = (frame, payload) if isinstance(payload, dict) else (frame,)
-    named = [place.get(name) for place in places for name in ("orderId", "order_id")]
-    first, *others = [one for one in named if one is not None] or [None]
-    return first if all(one == first for one in others) else None
+    order_ids = [place.get(name) for place in places for name in ("orderId", "order_id")]
+    first, *others = [order_id for order_id in order_ids if order_id is not None] or [None]
+    return first if all(order_id == first for order_id in others) else None

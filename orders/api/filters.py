@@ -22,7 +22,7 @@ from rest_framework.settings import api_settings
 from orders.engine.submission import CLIENT_ORDER_ID
 from orders.lifecycle import ACTIVE, FINAL, IS_BEGUN, IS_WAITING, Status
 from orders.models import Order
-from routing.registry import looked_up_if_due, registry
+from routing.registry import look_up_if_due, registry
 from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import Side
 from routing.venues import LABELS
@@ -44,14 +44,14 @@ class WordsField(Field):
     def to_python(self, value: Any) -> list[str]:
         if value in EMPTY_VALUES:
             return []
-        found = [
+        chosen = [
             word.strip().lower() if word.isascii() else word
             for word in (value.split(",") if self.several else [value])
         ]
-        for word in found:
+        for word in chosen:
             if word not in self.words:
                 raise InvalidValue(f"Not one of {', '.join(self.words)}.", "invalid_choice")
-        return found
+        return chosen
 
 
 class TimeField(Field):
@@ -80,7 +80,7 @@ class MarketField(Field):
             return None
         base, _, quote = value.strip().partition("/")
         try:
-            market = looked_up_if_due(
+            market = look_up_if_due(
                 lambda known: known.market(known.token(base), known.token(quote))
             )
         except (UnknownToken, UnknownMarket):
@@ -178,7 +178,7 @@ IS_OPEN = f"""orders.id = ANY(ARRAY(
 ))"""  # noqa: S608  # our own words
 
 
-class Wanted(NamedTuple):
+class FilteredOrders(NamedTuple):
     """The orders that a query asks for. `among` are the orders to look through for them."""
 
     orders: QuerySet[Order]
@@ -186,7 +186,7 @@ class Wanted(NamedTuple):
     """None if an index leads to the orders themselves."""
 
 
-def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
+def filter_orders(query: QueryDict, orders: QuerySet[Order]) -> FilteredOrders:
     """Return the orders among `orders` that the query asks for.
 
     :raises ValidationError: with an error for every field that cannot be read.
@@ -206,9 +206,9 @@ def wanted(query: QueryDict, orders: QuerySet[Order]) -> Wanted:
     values = chosen.form.cleaned_data
     is_one = values["clientOrderId"] is not None
     if is_one or is_active(values) or not any(values[name] for name in set(values) - RANGE):
-        return Wanted(chosen.qs, None)
+        return FilteredOrders(chosen.qs, None)
     in_range = OrderFilter({name: query[name] for name in RANGE & set(query)}, orders)
-    return Wanted(chosen.qs, in_range.qs)
+    return FilteredOrders(chosen.qs, in_range.qs)
 
 
 def is_active(values: dict[str, Any]) -> bool:

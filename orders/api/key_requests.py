@@ -16,7 +16,7 @@ from orders.access.keys import (
     Wish,
     read_network,
     scopes_of,
-    standing_of,
+    state_of,
 )
 from orders.events import timestamp
 from orders.models import ApiKey
@@ -51,8 +51,8 @@ class NewKey(KnownFields):
             try:
                 read_network(text)
             except ValueError:
-                shown = f"{text!r} is neither an address nor a network such as 203.0.113.0/24."
-                raise serializers.ValidationError(shown, "invalid_address") from None
+                reason = f"{text!r} is neither an address nor a network such as 203.0.113.0/24."
+                raise serializers.ValidationError(reason, "invalid_address") from None
         return texts
 
     def wish(self) -> Wish:
@@ -61,17 +61,17 @@ class NewKey(KnownFields):
         :raises ValidationError: something is wrong.
         """
         self.is_valid(raise_exception=True)
-        found = self.validated_data
-        days = found.get("expiresInDays")
+        fields = self.validated_data
+        days = fields.get("expiresInDays")
         end = None if days is None else timezone.now() + timedelta(days=days)
-        scopes = tuple(scope for scope in SCOPES if scope in found["scopes"])
-        return Wish(found["name"], scopes, found["addresses"], end)
+        scopes = tuple(scope for scope in SCOPES if scope in fields["scopes"])
+        return Wish(fields["name"], scopes, fields["addresses"], end)
 
 
 class NewName(KnownFields):
     name = serializers.CharField(max_length=MAX_NAME, allow_blank=True)
 
-    def given(self) -> str:
+    def read_name(self) -> str:
         """:raises ValidationError: there is no right name."""
         self.is_valid(raise_exception=True)
         return str(self.validated_data["name"])
@@ -96,7 +96,7 @@ def key_as_json(key: ApiKey) -> dict[str, Any]:
         "name": key.name,
         "scopes": scopes_of(key),
         "addresses": key.addresses,
-        "standing": standing_of(key),
+        "standing": state_of(key),
         "createdAt": timestamp(key.created_at),
         "expiresAt": key.expires_at and timestamp(key.expires_at),
         "revokedAt": key.revoked_at and timestamp(key.revoked_at),

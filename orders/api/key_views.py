@@ -69,8 +69,8 @@ class KeysView(ProblemAPIView):
     def get(self, request: Request) -> Response:
         filters.check_names(request, set())
         refuse_keys_without_read(request)
-        found = [key_as_json(key) for key in own_keys(principal_of(request).owner)]
-        return Response({"keys": found}, headers=NO_STORE)
+        keys = [key_as_json(key) for key in own_keys(principal_of(request).owner)]
+        return Response({"keys": keys}, headers=NO_STORE)
 
     @openapi.NEW_KEY
     def post(self, request: Request) -> Response:
@@ -78,7 +78,7 @@ class KeysView(ProblemAPIView):
         refuse_keys(request)
         wish, doer = NewKey(data=request.data).wish(), doer_of(request)
         key, secret = make_key(cast(int, request.user.pk), wish, doer)
-        return made(key, secret)
+        return created(key, secret)
 
 
 class KeyView(ProblemAPIView):
@@ -98,7 +98,7 @@ class KeyView(ProblemAPIView):
         filters.check_names(request, set())
         refuse_keys(request)
         key = find_key(request, prefix)
-        rename_key(key, NewName(data=request.data).given(), doer_of(request))
+        rename_key(key, NewName(data=request.data).read_name(), doer_of(request))
         return Response(key_as_json(find_key(request, prefix)), headers=NO_STORE)
 
 
@@ -115,7 +115,7 @@ class RotateKeyView(ProblemAPIView):
         refuse_other_keys(request, key)
         hours = Rotation(data=request.data or {}).hours()
         new, secret = rotate_key(key, hours, doer_of(request))
-        return made(new, secret)
+        return created(new, secret)
 
 
 class RevokeKeyView(ProblemAPIView):
@@ -139,13 +139,13 @@ class RevokeKeyView(ProblemAPIView):
 def own_keys_page(request: HttpRequest) -> HttpResponse:
     """Show a person's own keys. A new key stands only in the answer to the POST that made it."""
     with answered_within(ANSWER_SECONDS):
-        told: dict[str, Any] = {}
+        context: dict[str, Any] = {}
         if request.method == "POST":
-            told = done(request)
-        return render(request, "orders/api/keys.html", told | described(request))
+            context = carry_out(request)
+        return render(request, "orders/api/keys.html", context | keys_context(request))
 
 
-def described(request: HttpRequest) -> dict[str, Any]:
+def keys_context(request: HttpRequest) -> dict[str, Any]:
     keys = list(own_keys(request.user.pk))
     return {
         "keys": [
@@ -158,14 +158,14 @@ def described(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def done(request: HttpRequest) -> dict[str, Any]:
+def carry_out(request: HttpRequest) -> dict[str, Any]:
     """Do what the form asks for; return what the page says of it."""
     doer = Doer(request.user.pk, request)
-    sent = request.POST
-    deed, prefix = sent.get("deed"), sent.get("prefix", "")
+    form = request.POST
+    deed, prefix = form.get("deed"), form.get("prefix", "")
     try:
         if deed == "make":
-            wish = NewKey(data=written(request)).wish()
+            wish = NewKey(data=form_fields(request)).wish()
             key, secret = make_key(cast(int, request.user.pk), wish, doer)
             return {"secret": secret, "made": key}
         key = find_own_key(request.user.pk, prefix)
@@ -173,15 +173,15 @@ def done(request: HttpRequest) -> dict[str, Any]:
             new, secret = rotate_key(key, OVERLAP_HOURS, doer)
             return {"secret": secret, "made": new}
         if deed == "rename":
-            rename_key(key, NewName(data={"name": sent.get("name", "")}).given(), doer)
+            rename_key(key, NewName(data={"name": form.get("name", "")}).read_name(), doer)
             return {"said": f"{prefix}… has its new name."}
         if deed == "revoke":
             revoke_keys(ApiKey.objects.filter(pk=key.pk), doer)
             return {"said": f"{prefix}… is revoked."}
     except ValidationError as refused:
         errors = invalid_fields(refused)["errors"]
-        found = [f"{one['field']}: {one['message']}" for one in errors]
-        return {"refusals": found, "given": written(request)}
+        refusals = [f"{error['field']}: {error['message']}" for error in errors]
+        return {"refusals": refusals, "given": form_fields(request)}
     except (NotRotatable, TooManyKeys) as refused:
         return {"refusals": [REFUSALS[type(refused)].detail]}
     except KeyNotFound as refused:
@@ -189,13 +189,13 @@ def done(request: HttpRequest) -> dict[str, Any]:
     return {"refusals": ["That is nothing that can be done to a key."]}
 
 
-def written(request: HttpRequest) -> dict[str, Any]:
+def form_fields(request: HttpRequest) -> dict[str, Any]:
     """Return the form for a new key in the shape that the API takes."""
-    sent = request.POST
-    days = {"expiresInDays": sent["days"]} if sent.get("days") else {}
-    addresses = sent.get("addresses", "").replace(",", " ").split()
-    scopes = sent.getlist("scopes")
-    return {"name": sent.get("name", ""), "scopes": scopes, "addresses": addresses, **days}
+    form = request.POST
+    days = {"expiresInDays": form["days"]} if form.get("days") else {}
+    addresses = form.get("addresses", "").replace(",", " ").split()
+    scopes = form.getlist("scopes")
+    return {"name": form.get("name", ""), "scopes": scopes, "addresses": addresses, **days}
 
 
 def own_keys(owner: int | None) -> QuerySet[ApiKey]:
@@ -209,22 +209,22 @@ def find_key(request: Request, prefix: str) -> ApiKey:
 
 def find_own_key(owner: int | None, prefix: str) -> ApiKey:
     """:raises KeyNotFound: the account has no key of this prefix."""
-    found = None
+    key = None
     if prefix.isascii() and prefix.isprintable():  # PostgreSQL may not hold another text
-        found = own_keys(owner).filter(prefix=prefix).first()
-    if found is None:
+        key = own_keys(owner).filter(prefix=prefix).first()
+    if key is None:
         raise KeyNotFound
-    return found
+    return key
 
 
 def doer_of(request: Request) -> Doer:
     return Doer(principal_of(request).owner, request)
 
 
-def made(key: ApiKey, secret: str) -> Response:
+def created(key: ApiKey, secret: str) -> Response:
     """Return the only answer that ever contains the key."""
-    found = {"key": secret, **key_as_json(key)}
-    return Response(found, status=status.HTTP_201_CREATED, headers=NO_STORE)
+    body = {"key": secret, **key_as_json(key)}
+    return Response(body, status=status.HTTP_201_CREATED, headers=NO_STORE)
 
 
 def refuse_keys_without_read(request: Request) -> None:

@@ -19,13 +19,13 @@ MOST_JOINED = 100
 @require_safe
 def live_page(request: HttpRequest) -> HttpResponse:
     """Return the page. It reads neither session nor user: it is the same for everybody."""
-    markets = [one for one in markets_as_json(registry())["markets"] if one["takesOrders"]]
-    joined = [one["market"] for one in markets if one["through"]]
+    markets = [market for market in markets_as_json(registry())["markets"] if market["takesOrders"]]
+    joined = [market["market"] for market in markets if market["through"]]
     return render(
         request,
         "orders/live.html",
         {
-            "markets": [one["market"] for one in markets if not one["through"]],
+            "markets": [market["market"] for market in markets if not market["through"]],
             "joined_markets": joined if len(joined) <= MOST_JOINED else [],
             "default_market": settings.DEFAULT_MARKET,
             "default_slippage_bps": DEFAULT_SLIPPAGE_BPS,

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
 from orders.api.fields import refuse, whole_number
-from orders.api.filters import Wanted
+from orders.api.filters import FilteredOrders
 from orders.models import Order
 
 DEFAULT_LIMIT = 25
@@ -70,29 +70,29 @@ class Page(NamedTuple):
     newer: Place | None
 
 
-def page_of(wanted: Wanted, place: Place | None, limit: int) -> Page:
+def page_of(filtered: FilteredOrders, place: Place | None, limit: int) -> Page:
     """Return the page at a place: at most `limit` orders.
 
     With a filter that has no index, a page looks through at most `LOOKED_AT` orders. Then it ends
     with fewer orders or none, and the next page goes on from there.
     """
     with in_index_order():
-        return _page_of(wanted, place, limit)
+        return _page_of(filtered, place, limit)
 
 
-def _page_of(wanted: Wanted, place: Place | None, limit: int) -> Page:
+def _page_of(filtered: FilteredOrders, place: Place | None, limit: int) -> Page:
     is_older = place.is_older if place else True
-    rows = _beyond(wanted.orders, place)
-    edge = None if wanted.among is None else _edge(_beyond(wanted.among, place), is_older)
+    rows = _beyond(filtered.orders, place)
+    edge = None if filtered.among is None else _edge(_beyond(filtered.among, place), is_older)
     if edge is not None:
         rows = rows.filter(_up_to(edge))
-    found = list(_ordered(rows, is_older)[: limit + 1])
-    has_more, found = len(found) > limit, found[:limit]
-    ahead = Place.beyond(found[-1], is_older=is_older) if has_more else edge
-    back = _back(place, found)
+    orders = list(_ordered(rows, is_older)[: limit + 1])
+    has_more, orders = len(orders) > limit, orders[:limit]
+    ahead = Place.beyond(orders[-1], is_older=is_older) if has_more else edge
+    back = _back(place, orders)
     if is_older:
-        return Page(found, older=ahead, newer=back)
-    return Page(found[::-1], older=back, newer=ahead)
+        return Page(orders, older=ahead, newer=back)
+    return Page(orders[::-1], older=back, newer=ahead)
 
 
 def _edge(among: QuerySet[Order], is_older: bool) -> Place | None:
@@ -104,12 +104,12 @@ def _edge(among: QuerySet[Order], is_older: bool) -> Place | None:
     return Place.beyond(last_and_next[0], is_older=is_older)
 
 
-def _back(place: Place | None, found: list[Order]) -> Place | None:
+def _back(place: Place | None, orders: list[Order]) -> Place | None:
     """Return the way back over this page; None for the first page."""
     if place is None:
         return None
-    if found:
-        return Place.beyond(found[0], is_older=not place.is_older)
+    if orders:
+        return Place.beyond(orders[0], is_older=not place.is_older)
     return place._replace(is_older=not place.is_older)
 
 

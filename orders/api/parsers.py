@@ -38,11 +38,11 @@ def _refuse(constant: str) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a field is given twice")
-    "".join(found).encode()  # half of a surrogate pair is no text: an answer could not repeat it
-    return found
+    "".join(members).encode()  # half of a surrogate pair is no text: an answer could not repeat it
+    return members
 
 
 DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_object)

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
 
-from config.http.address import is_spoken_for, parsed
+from config.http.address import is_spoken_for, parse_address
 from config.runtime.per_loop import once_per_loop
 from config.runtime.witness import witness
 from orders.api.problems import problem
@@ -42,8 +42,8 @@ async def ready(request: HttpRequest) -> HttpResponse:
     """Answer 503 with the reasons while this process cannot take orders."""
     reasons = await probes_of_this_loop().unready()
     if reasons:
-        found = {"status": "not_ready", "reasons": reasons}
-        return JsonResponse(found, status=503, headers=NEVER_KEPT)
+        body = {"status": "not_ready", "reasons": reasons}
+        return JsonResponse(body, status=503, headers=NEVER_KEPT)
     return JsonResponse({"status": "ok"}, headers=NEVER_KEPT)
 
 
@@ -70,17 +70,17 @@ def may_read_metrics(request: HttpRequest) -> bool:
     known = settings.METRICS_TOKEN
     if known and scheme.lower() == "bearer":
         return constant_time_compare(token.strip(), known)
-    client = parsed(request.META.get("REMOTE_ADDR", ""))
+    client = parse_address(request.META.get("REMOTE_ADDR", ""))
     is_spoken = is_spoken_for((name.lower().encode("latin-1"), b"") for name in request.headers)
     return client is not None and client.is_loopback and not is_spoken
 
 
 @once_per_loop
 def _metrics_of_this_loop() -> Shared[bytes]:
-    async def measured() -> bytes:
+    async def measure_in_thread() -> bytes:
         return await asyncio.get_running_loop().run_in_executor(_measuring, measure)
 
-    return Shared(measured, METRICS_SECONDS)
+    return Shared(measure_in_thread, METRICS_SECONDS)
 
 
 def measure() -> bytes:

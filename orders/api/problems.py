@@ -186,16 +186,18 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
 
 def refusal(error: Exception) -> Problem | None:
     """Return the problem for a refusal of the engine; None for any other error."""
-    found = REFUSALS.get(type(error))
-    if found is None:
+    problem_type = REFUSALS.get(type(error))
+    if problem_type is None:
         return None
-    seconds = found.retry_after
+    seconds = problem_type.retry_after
     members: dict[str, Any] = {} if seconds is None else {"retryAfter": seconds}
     if isinstance(error, OutcomeUnknown):
         members |= {"orderId": error.order_id, "wsUrl": f"/ws/orders/{error.order_id}"}
     if isinstance(error, NotCancellable):
         members["orderStatus"] = error.status
-    return problem(found.status, found.code, found.detail.format(**members), **members)
+    return problem(
+        problem_type.status, problem_type.code, problem_type.detail.format(**members), **members
+    )
 
 
 def problem_of(error: exceptions.APIException, **members: Any) -> Problem:
@@ -213,14 +215,14 @@ def invalid_fields(error: exceptions.ValidationError) -> Problem:
     """Return the problem for a refused order or query, with an entry for each wrong field."""
     details = error.detail if isinstance(error.detail, dict) else {"order": error.detail}
     errors = [
-        {"field": field, "code": getattr(one, "code", "invalid"), "message": str(one)}
+        {"field": field, "code": getattr(entry, "code", "invalid"), "message": str(entry)}
         for field, reasons in details.items()
-        for one in (reasons if isinstance(reasons, list) else [reasons])
+        for entry in (reasons if isinstance(reasons, list) else [reasons])
     ]
-    detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
-    seen = getattr(error, "fields_seen", None)
-    fields = {} if seen is None else {"fields": seen}
-    code = "invalid_request" if seen is None else "invalid_order"
+    detail = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors)
+    fields_seen = getattr(error, "fields_seen", None)
+    fields = {} if fields_seen is None else {"fields": fields_seen}
+    code = "invalid_request" if fields_seen is None else "invalid_order"
     return problem(HTTPStatus.BAD_REQUEST, code, detail, errors=errors, **fields)
 
 
@@ -277,8 +279,8 @@ def is_database_away(error: BaseException | None) -> bool:
         return False
     if isinstance(error, OperationalError | psycopg.OperationalError) or is_connection_lost(error):
         return True
-    found = error if isinstance(error, psycopg.Error) else error.__cause__
-    return isinstance(found, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    return isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
 
 
 def said_of_absence(context: dict[str, Any]) -> str:
@@ -328,9 +330,9 @@ def server_error(request: HttpRequest) -> JsonResponse:
     if is_database_away(sys.exc_info()[1]):
         # A page's form may have sent an order.
         detail = AWAY if request.method in ("GET", "HEAD") else LOOK_FIRST
-        found = as_response(problem_of(DatabaseUnavailable(detail)))
-        found.headers["Retry-After"] = "1"
-        return found
+        response = as_response(problem_of(DatabaseUnavailable(detail)))
+        response.headers["Retry-After"] = "1"
+        return response
     return as_response(problem(500, "internal_error", "Something broke on our side."))
 
 

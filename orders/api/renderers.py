@@ -68,11 +68,11 @@ class ProgramsFirst(DefaultContentNegotiation):
         if accept in UNCHOOSY and not request.META.get("QUERY_STRING") and format_suffix is None:
             return renderers[0], renderers[0].media_type
         try:
-            found: tuple[BaseRenderer, str] = super().select_renderer(
+            choice: tuple[BaseRenderer, str] = super().select_renderer(
                 request, renderers, format_suffix
             )
         except NotAcceptable:
             if PROBLEM not in accept.lower():
                 raise
             return renderers[0], renderers[0].media_type  # an error is in that form; all else JSON
-        return found
+        return choice

@@ -130,14 +130,14 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             )
         # Null and, from a form, an empty field both mean "not given".
         given = {name: value for name, value in data.items() if value is not None}
-        seen = sorted(given)[:50]
-        unknown = [name for name in seen if name not in self.fields]
+        names = sorted(given)[:50]
+        unknown = [name for name in names if name not in self.fields]
         if unknown:
             raise unknown_fields(unknown, given)
         try:
             return self._read(self._values(given), default_market or named_default_market())
         except ValidationError as error:
-            raise InvalidOrder(error.detail, seen) from None
+            raise InvalidOrder(error.detail, names) from None
 
     def _values(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the values of the given fields: like `run_validation`, but only of these.
@@ -160,11 +160,11 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         :raises ValidationError: with the errors of all parts.
         """
         errors: dict[str, Any] = {}
-        order_type = part(errors, self._type, given)
-        slippage_bps = part(errors, self._slippage_bps, given)
-        market_and_side = part(errors, self._market_and_side, given, default_market)
-        amounts = part(errors, self._amounts, given, market_and_side)
-        constraints = part(errors, read_constraints, given)
+        order_type = try_read(errors, self._type, given)
+        slippage_bps = try_read(errors, self._slippage_bps, given)
+        market_and_side = try_read(errors, self._market_and_side, given, default_market)
+        amounts = try_read(errors, self._amounts, given, market_and_side)
+        constraints = try_read(errors, read_constraints, given)
         if errors or not (order_type and market_and_side and amounts) or slippage_bps is None:
             raise ValidationError(errors)
         return OrderRequest(
@@ -210,29 +210,29 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
     def _market_of_flow(self, given: dict[str, Any], side: Side | None) -> tuple[Market, Side]:
         token_in, token_out = token(given, "tokenIn"), token(given, "tokenOut")
         market = self._market("tokenIn", token_in, token_out, registry().market_of)
-        meant = Side.SELL if market.base == token_in else Side.BUY
-        if side not in (None, meant):
+        implied = Side.SELL if market.base == token_in else Side.BUY
+        if side not in (None, implied):
             raise refuse(
-                "side", "conflict", f"{token_in.symbol} to {token_out.symbol} is a {meant}."
+                "side", "conflict", f"{token_in.symbol} to {token_out.symbol} is a {implied}."
             )
-        return market, meant
+        return market, implied
 
     def _market(
-        self, field: str, one: Token, other: Token, find: Callable[[Token, Token], Market]
+        self, field: str, first: Token, second: Token, find: Callable[[Token, Token], Market]
     ) -> Market:
-        if one.same_asset_as(other):
+        if first.same_asset_as(second):
             raise refuse(
-                field, "same_asset", f"{one.symbol} and {other.symbol} are the same asset."
+                field, "same_asset", f"{first.symbol} and {second.symbol} are the same asset."
             )
         try:
-            market = find(one, other)
+            market = find(first, second)
         except UnknownMarket:
             known = ", ".join(market.name for market in registry().markets)
             raise refuse(
                 field,
                 "unknown_market",
-                f"{one.symbol}/{other.symbol} is not traded here. Markets: {known}; other pairs of"
-                " their tokens in two hops.",
+                f"{first.symbol}/{second.symbol} is not traded here. Markets: {known}; other pairs"
+                " of their tokens in two hops.",
             ) from None
         return market
 
@@ -256,10 +256,12 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             if "baseToken" in given or "quoteToken" in given:
                 raise refuse("amount", "ambiguous", amount_of_purchase(market_and_side))
             if not any(name in given for name in TOKEN_FIELDS):
-                return None, atoms(field, amount, token_of(market_and_side, Side.BUY))
+                return None, read_atoms(field, amount, token_of(market_and_side, Side.BUY))
         if amount is not None:
-            return atoms(field, amount, token_of(market_and_side, Side.SELL)), None
-        return None, atoms("amountOut", given["amountOut"], token_of(market_and_side, Side.BUY))
+            return read_atoms(field, amount, token_of(market_and_side, Side.SELL)), None
+        return None, read_atoms(
+            "amountOut", given["amountOut"], token_of(market_and_side, Side.BUY)
+        )
 
     def _slippage_bps(self, given: dict[str, Any]) -> int:
         bps, fraction = given.get("slippageBps"), given.get("slippage")
@@ -359,9 +361,8 @@ def check_value(data: dict[str, Any], request: OrderRequest) -> None:
         text = f"What {token.symbol} is worth in USDC is not known, and orders have a limit here."
         raise refuse(field, "value_unknown", text) from None
     if value > most:
-        text = (
-            f"It is worth {plain(value)} USDC by the reference price, more than the {plain(most)}"
-        )
+        worth, limit = number_text(value), number_text(most)
+        text = f"It is worth {worth} USDC by the reference price, more than the {limit}"
         raise refuse(field, "too_large", f"{text} USDC that an order may be worth here.")
 
 
@@ -396,15 +397,15 @@ def read_constraints(given: dict[str, Any]) -> dict[str, Any] | None:
     if not any(name in given for name in CONSTRAINTS):
         return None
     errors: dict[str, Any] = {}
-    impact = part(errors, _price_impact, given)
-    wanted = part(errors, _venues, given, "venues")
-    unwanted = part(errors, _venues, given, "excludeVenues")
-    if not errors and not set(wanted or LABELS).difference(unwanted or ()):
+    impact = try_read(errors, _price_impact, given)
+    only = try_read(errors, _venues, given, "venues")
+    excluded = try_read(errors, _venues, given, "excludeVenues")
+    if not errors and not set(only or LABELS).difference(excluded or ()):
         text = "That leaves no venue to trade at."
         raise refuse("excludeVenues", "conflict", text)
     if errors:
         raise ValidationError(errors)
-    return Constraints(wanted or (), unwanted or (), impact).to_json()
+    return Constraints(only or (), excluded or (), impact).to_json()
 
 
 def _price_impact(given: dict[str, Any]) -> int | None:
@@ -443,7 +444,7 @@ def unknown_fields(names: Iterable[str], given: Iterable[str]) -> InvalidOrder:
 
 def no_such_field(name: str) -> str:
     """Return why a field is refused, with the field and the unit that may have been meant."""
-    hints = [hint for words, hint in HINTS.items() if any(w in name.lower() for w in words)]
+    hints = [hint for words, hint in HINTS.items() if any(word in name.lower() for word in words)]
     return " ".join(["There is no such field.", *hints[:1]])
 
 
@@ -452,11 +453,11 @@ def not_a_fraction(sent: Decimal) -> str:
     text = f"A fraction from 0 to {MAX_SLIPPAGE_FRACTION}."
     if sent < 0:
         return f"{text} 0.01 is 1 %."
-    shown, percent = plain(sent), plain(_SHOWN.multiply(sent, Decimal(100)))
+    shown, percent = number_text(sent), number_text(_SHOWN.multiply(sent, Decimal(100)))
     return f"{text} {shown} would be {percent} % here; give slippageBps: 100 is 1 %."
 
 
-def plain(number: Decimal) -> str:
+def number_text(number: Decimal) -> str:
     """Return a number for people, without an exponent. Of many digits it has only the first."""
     return f"{_SHOWN.plus(number).normalize():f}"
 
@@ -494,7 +495,7 @@ def token(given: dict[str, Any], field: str) -> Token:
         raise refuse(field, "unknown_token", f"Not a known token. Known: {known}.") from None
 
 
-def part(errors: dict[str, Any], read: Callable[..., Value], *arguments: Any) -> Value | None:
+def try_read(errors: dict[str, Any], read: Callable[..., Value], *arguments: Any) -> Value | None:
     """Return what `read` returns. If it fails, add its errors to the others and return None."""
     try:
         return read(*arguments)
@@ -514,21 +515,21 @@ def token_of(market_and_side: tuple[Market, Side] | None, base_side: Side) -> To
     return market.base if side is base_side else market.quote
 
 
-def atoms(field: str, amount: Decimal, of: Token | None) -> int:
+def read_atoms(field: str, amount: Decimal, of: Token | None) -> int:
     """:raises ValidationError: it is not positive, or this token cannot have such an amount."""
     if amount <= 0:
         raise refuse(field, "out_of_range", "The amount must be above zero.")
     if of is None:
         return 0
     try:
-        found = of.to_atoms(nearest(amount, of) if isinstance(amount, Computed) else amount)
+        in_atoms = of.to_atoms(nearest(amount, of) if isinstance(amount, Computed) else amount)
     except ValueError:
         raise refuse(
             field, "too_precise", f"{of.symbol} has at most {of.decimals} decimals."
         ) from None
-    if found > MAX_ATOMS:
+    if in_atoms > MAX_ATOMS:
         raise refuse(field, "out_of_range", f"No one has that much {of.symbol}.")
-    return found
+    return in_atoms
 
 
 def nearest(amount: Computed, of: Token) -> Decimal:
@@ -539,7 +540,7 @@ def nearest(amount: Computed, of: Token) -> Decimal:
     return rounded if abs(rounded - amount) <= dialects.NOISE * amount else amount
 
 
-def translated(sent: Any) -> Canonical:
+def translate(sent: Any) -> Canonical:
     """Return a request in our names.
 
     :raises InvalidOrder: it says one thing in two spellings, or asks for what we cannot do.

@@ -16,7 +16,7 @@ ASKED_BY_ANYBODY = ("/health", "/api/health", "/livez", "/readyz", "/metrics", "
 
 
 @sync_and_async_middleware
-def held_sessions(get_response):  # type: ignore[no-untyped-def]  # two kinds, as Django wants it
+def refuse_ended_sessions(get_response):  # type: ignore[no-untyped-def]  # two kinds, as Django wants it
     """Let requests pass that have no session or a valid one. It runs after Django's middleware."""
     if iscoroutinefunction(get_response):
 

@@ -46,7 +46,7 @@ from orders.api.serializers import (
     as_written,
     read_order,
     read_repeated_order,
-    translated,
+    translate,
 )
 from orders.engine import submission
 from orders.events import timestamp
@@ -89,7 +89,7 @@ class OrdersView(AsyncAPIView):
         filters.check_names(request, set())
         key = idempotency_key_of(headers_of(request))
         sent = await self._read(request)
-        meant = translated(sent)
+        meant = translate(sent)
         self.sent = meant.body if isinstance(meant.body, dict) else None
         site = site_of(request)  # before anything is stored: it refuses a foreign Host
         try:
@@ -117,7 +117,7 @@ class OrdersView(AsyncAPIView):
         name = (self.sent or {}).get("clientOrderId")
         before = await submission.accepted_before(principal.owner, key, name)
         if before is not None:
-            if (known := submission.recognised(sent, before)) is not None:
+            if (known := submission.recognise(sent, before)) is not None:
                 return known
             repeated = await read_repeated_order(sent, before)
             return submission.repeat_order(repeated, principal.owner, key, before)
@@ -152,7 +152,7 @@ class OrdersView(AsyncAPIView):
         if "clientOrderId" in request.query_params and principal_of(request).owner is None:
             raise submission.AccountRequired  # an empty list would look as if no order arrived
         limit, place = pagination.read_limit(request), pagination.read_place(request)
-        wanted = filters.wanted(request.query_params, own_orders(request))
+        wanted = filters.filter_orders(request.query_params, own_orders(request))
         page = pagination.page_of(wanted, place, limit)
         results = [shown(request, order) for order in page.orders]
         found = pagination.as_json(page, request.build_absolute_uri(), results)
@@ -326,7 +326,7 @@ def shown(request: Request, order: Order) -> dict[str, Any]:
 
 def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return an answer about one order. A program also gets the names that other systems use."""
-    return dialects.enveloped(answer, ignored) if is_for_programs(request) else answer
+    return dialects.envelope(answer, ignored) if is_for_programs(request) else answer
 
 
 def site_of(request: Request) -> str:

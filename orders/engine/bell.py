@@ -28,7 +28,7 @@ from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
 from config.runtime.redis_client import async_redis_client, redis_client
 from config.runtime.redis_listening import listening_pool
-from orders.engine.crash_points import passing
+from orders.engine.crash_points import crash_point
 from orders.engine.moves import ClaimedOrder
 
 logger = logging.getLogger(__name__)
@@ -240,7 +240,7 @@ class Ringer:
             logger.warning("The bell's guard stays, and ends by itself: %s", error or "no answer")
 
     async def close(self) -> None:
-        await self._ringing.ended()
+        await self._ringing.wait_until_done()
         await self._redis.aclose()
 
     async def _ring_while_wanted(self) -> None:
@@ -258,7 +258,7 @@ class Ringer:
             if isinstance(carrier, bytes):
                 self._carrier = carrier.decode()
                 self._lingers_until = time.monotonic() + BELIEVED_SECONDS
-            passing("after_ring")
+            crash_point("after_ring")
         except (RedisError, OSError) as error:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             logger.warning("The bell was not rung, the scheduler will: %s", error)

@@ -23,7 +23,7 @@ from config.runtime.counters import counts
 from config.runtime.logs import context_of
 from config.runtime.witness import witness
 from orders.engine import bell
-from orders.engine.crash_points import passing
+from orders.engine.crash_points import crash_point
 from orders.engine.execution import Execution
 from orders.engine.journal import BEGUN_SECONDS, Journal, journal_of_this_loop
 from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
@@ -56,7 +56,7 @@ class Carrier:
         self._is_taken = False
         self._is_stopping = threading.Event()
         self._when_done: Callable[[], None] = lambda: None
-        self._loop = uvloop.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         self._wanted: set[Status] = set()
         self._named: deque[Named] = deque()
         self._round: Round | None = None
@@ -77,12 +77,12 @@ class Carrier:
             if self._is_stopping.is_set():
                 return
             if self._is_taken:
-                self._loop.call_soon_threadsafe(self._wake)
+                self.loop.call_soon_threadsafe(self._wake)
                 return
             self._is_taken = True
         try:
             while self._has_work():
-                self._loop.run_until_complete(self._carry_round())
+                self.loop.run_until_complete(self._carry_round())
         finally:
             with self._role:
                 self._is_taken = False
@@ -103,7 +103,7 @@ class Carrier:
             self._when_done = when_done
             self._is_stopping.set()
             if self._is_taken:
-                self._loop.call_soon_threadsafe(self._wake)
+                self.loop.call_soon_threadsafe(self._wake)
             else:
                 when_done()
 
@@ -265,7 +265,7 @@ class Round:
             if self._is_rung_by_celery:
                 self._is_rung_by_celery = False
                 await self._ringer.heard()
-            passing("after_heard")
+            crash_point("after_heard")
             orders = await self._journal.claim(room, statuses)
         except psycopg.Error:
             self._wanted |= statuses

@@ -32,7 +32,7 @@ CRASH_AT: str | None = getattr(settings, "CRASH_AT", None)
 HANG_AT: str | None = getattr(settings, "HANG_AT", None)
 
 
-def passing(point: str) -> None:
+def crash_point(point: str) -> None:
     """Die or hang here if a test says so. `point` names the moment that has just passed."""
     if point == CRASH_AT:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 
 from orders import events
-from orders.engine.crash_points import passing
+from orders.engine.crash_points import crash_point
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder, Move
 from orders.events import Fact, Fault, Routed
@@ -85,7 +85,7 @@ class Execution:
         :raises psycopg.Error, django.db.Error: the database stayed away; the lease will end by
             itself.
         """
-        passing("after_claim")
+        crash_point("after_claim")
         try:
             await self._carry(order)
         except (UnknownToken, UnknownMarket):
@@ -131,7 +131,7 @@ class Execution:
                 order = await self._submit(order, building, route)
             else:
                 order = await self._advance(order, Status.BUILDING, route, **chosen_by(route))
-                passing("after_building")
+                crash_point("after_building")
         except BaseException:
             building.add_done_callback(_let_go)
             building.cancel()
@@ -147,7 +147,7 @@ class Execution:
         if bound == Bound():
             bound = bound_for(swap, quote, order.slippage_bps)
         route = Routed(decision, bound)
-        passing("after_quotes")
+        crash_point("after_quotes")
         if not bound.admits(quote.amount_in, quote.amount_out):
             reason = events.outside_bound(decision)
             logger.info("order %s: %s", order.id, reason)
@@ -194,7 +194,7 @@ class Execution:
         """Store the transaction, and the route if it is not yet; it is sent only after that."""
         chosen = chosen_by(route) if route else {}
         legs, transaction = await building
-        passing("after_build")
+        crash_point("after_build")
         submitted = await self._advance(
             order,
             Status.SUBMITTED,
@@ -205,20 +205,20 @@ class Execution:
             payload=transaction.payload,
             expires_at_height=transaction.expires_at_height,
         )
-        passing("after_submitted")
+        crash_point("after_submitted")
         return submitted
 
     async def _settle(self, order: ClaimedOrder, swap: Swap) -> None:
         """Find out what became of the transaction. Until it is known, send the same bytes again."""
         transaction = transaction_of(order)
         status = await self._send(transaction)
-        passing("after_send")
+        crash_point("after_send")
         clock = asyncio.get_running_loop().time
         sent_at = clock()
         while True:
             match status:
                 case Landed():
-                    passing("after_fill_seen")
+                    crash_point("after_fill_seen")
                     await self._confirm(order, swap, status)
                     return
                 case Rejected(code, reason, network_fee):
@@ -267,7 +267,7 @@ class Execution:
             filled_out=fill.amount_out,
             needs_attention=not is_within,
         )
-        passing("after_confirmed")
+        crash_point("after_confirmed")
 
     async def _end_attempt(
         self, order: ClaimedOrder, fault: Fault, proof: Outcome | None = None
@@ -276,7 +276,7 @@ class Execution:
 
         `proof` tells how the transaction of a submitted order is known to be dead.
         """
-        passing("after_fault")
+        crash_point("after_fault")
         if proof is not None:
             fault = fault._replace(signature=order.signature, proof=proof)
         if fault.is_final or order.attempts >= settings.ORDER_ATTEMPTS:
@@ -285,7 +285,7 @@ class Execution:
         delay = backoff(order.attempts)
         fact = events.SentBack(fault, order.attempts, settings.ORDER_ATTEMPTS, delay)
         await self._advance(order, Status.PENDING, fact, delay=delay, outcome=fault.proof)
-        passing("after_attempt")
+        crash_point("after_attempt")
 
     async def _fail(self, order: ClaimedOrder, fault: Fault) -> None:
         await self._advance(

@@ -18,7 +18,7 @@ from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
 from config.runtime.redis_client import async_redis_client
 from orders.engine import bell
-from orders.engine.crash_points import passing
+from orders.engine.crash_points import crash_point
 from orders.engine.journal import Journal, journal_of_this_loop
 from orders.engine.moves import ClaimedOrder
 
@@ -56,14 +56,14 @@ class HandOver:
         self._sending.begin()
 
     async def close(self) -> None:
-        await self._sending.ended()
+        await self._sending.wait_until_done()
         await self._redis.aclose()
 
     async def _send_waiting(self) -> None:
         while self._waiting:
             orders, self._waiting = self._waiting, []
             if await self._are_taken(orders):
-                passing("after_ring")
+                crash_point("after_ring")
                 continue
             self._ringer.forget()
             try:

@@ -50,15 +50,17 @@ return failed
 """
 
 
-def arguments(events: Iterable[Event]) -> list[str | bytes]:
-    """Return what `TELL` wants to know of these events."""
-    told = [(one.order_id, one.seq, one.is_final, one.as_text().decode()) for one in events]
-    return [CHANNEL, msgpack.packb(told)]
-
-
 # How the channel layer names a group in Redis. The name and the form of the messages are private
 # to channels-redis; `tests/orders/engine/test_hints.py` compares both with the real layer.
 CHANNEL = f"{settings.CHANNEL_PREFIX}__group__{GROUP}"
+
+
+def arguments(events: Iterable[Event]) -> list[str | bytes]:
+    """Return what `TELL` wants to know of these events."""
+    rows = [
+        (event.order_id, event.seq, event.is_final, event.as_text().decode()) for event in events
+    ]
+    return [CHANNEL, msgpack.packb(rows)]
 
 
 class HintPublisher:
@@ -79,7 +81,7 @@ class HintPublisher:
         self._publishing.begin()
 
     async def drained(self) -> None:
-        await self._publishing.ended()
+        await self._publishing.wait_until_done()
 
     async def close(self) -> None:
         await self.drained()

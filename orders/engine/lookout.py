@@ -52,11 +52,11 @@ class Lookout:
         statuses = (UNSUBMITTED if unsubmitted else frozenset()) | (
             {Status.SUBMITTED} if submitted else frozenset()
         )
-        named = self._named(suspect)
-        if statuses or named:
-            self._carry(statuses, named)
+        suspect_if_due = self._suspect_if_due(suspect)
+        if statuses or suspect_if_due:
+            self._carry(statuses, suspect_if_due)
 
-    def _named(self, suspect: str | None) -> Named | None:
+    def _suspect_if_due(self, suspect: str | None) -> Named | None:
         """Return the suspect if it is time for it: other orders wait while it is carried alone.
 
         A busy worker waits for PATIENCE looks, because another worker may take the suspect.

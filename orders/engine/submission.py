@@ -15,7 +15,7 @@ from config.runtime import group_commit
 from config.runtime.counters import counts
 from orders.access.admission import backlog_of_this_loop
 from orders.engine import bell
-from orders.engine.crash_points import passing
+from orders.engine.crash_points import crash_point
 from orders.engine.handover import handover_of_this_loop
 from orders.engine.hints import publish_now
 from orders.engine.journal import advance_now, journal_of_this_loop
@@ -123,11 +123,11 @@ async def submit_order(
         async with backlog_of_this_loop().room(order.sender):
             event, begun = await journal_of_this_loop().accept_or_begin(order)
     except AlreadyAccepted as before:
-        return recognised(sent, before) or replayed(asked, before)
+        return recognise(sent, before) or replay(asked, before)
     except group_commit.OutcomeUnknown as error:
         logger.warning("an order may be stored: %s", error, extra={"order_id": order.id})
         raise OutcomeUnknown(order.id) from error
-    passing("after_accept")
+    crash_point("after_accept")
     counts["orders_accepted"] += 1
     logger.info("order accepted", extra={"order_id": order.id})
     if begun:
@@ -154,7 +154,7 @@ async def accepted_before(
     return await journal_of_this_loop().accepted_before(owner, idempotency_key, name)
 
 
-def recognised(sent: object, before: AlreadyAccepted) -> Submitted | None:
+def recognise(sent: object, before: AlreadyAccepted) -> Submitted | None:
     """Return the order that was accepted before if it was sent in these very words, else None.
 
     The words are compared and not interpreted: tokens, venues, bounds and defaults may have
@@ -186,7 +186,7 @@ def repeat_order(
     :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
     """
     order = _new_order(request, owner, before.event.order_id, idempotency_key)
-    return replayed(request_as_json(order), before)
+    return replay(request_as_json(order), before)
 
 
 def _new_order(
@@ -210,7 +210,7 @@ def _new_order(
     )
 
 
-def replayed(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
+def replay(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
     """Return the order that was accepted before, as it was answered then.
 
     :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
@@ -266,7 +266,7 @@ def cancel_order(order_id: UUID) -> Event:
             )
         except Overtaken:
             continue  # no endless loop: the order has few steps left to take
-        passing("after_cancel")
+        crash_point("after_cancel")
         publish_now(event)
         return event
 

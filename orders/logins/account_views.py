@@ -29,12 +29,12 @@ MOST_SHOWN = 100
 @never_cache
 def sessions_page(request: HttpRequest) -> HttpResponse:
     """List the person's own sessions. The page shows the key of none."""
-    found = {
-        "sessions": [session_as_shown(one, request) for one in sessions_of(person(request))],
+    context = {
+        "sessions": [session_as_shown(record, request) for record in sessions_of(person(request))],
         "password_was_changed": request.GET.get("changed") == "password",
-        "standing": second_factor.standing_of(person(request)),
+        "standing": second_factor.state_of(person(request)),
     }
-    return render(request, "logins/sessions.html", found)
+    return render(request, "logins/sessions.html", context)
 
 
 def sessions_of(user: User) -> list[LoginSession]:
@@ -59,11 +59,11 @@ def session_as_shown(record: LoginSession, request: HttpRequest) -> dict[str, An
 @require_POST
 def end_session(request: HttpRequest) -> HttpResponse:
     """End one of the person's own sessions, or all except this one."""
-    wanted = request.POST.get("session", "")
-    if wanted == "others":
+    chosen = request.POST.get("session", "")
+    if chosen == "others":
         ended = end_sessions(person(request), but=request.session.session_key)
     else:
-        ended = end_sessions(person(request), only=int(wanted)) if is_number(wanted) else 0
+        ended = end_sessions(person(request), only=int(chosen)) if is_number(chosen) else 0
     if ended:
         tell("session_ended", request, account=request.user.pk, reason="by its owner")
     return redirect("sessions")

@@ -88,11 +88,11 @@ def end_demo() -> bool:
     nothing.
     """
     user = User.objects.filter(username=NAME).first()
-    found = user if user is not None and is_ours(user) else old_row()
-    if found is None:
+    row = user if user is not None and is_ours(user) else old_row()
+    if row is None:
         return False
-    was_active = found.is_active
-    _strip(found, is_active=False)
+    was_active = row.is_active
+    _strip(row, is_active=False)
     return was_active
 
 

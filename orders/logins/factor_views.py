@@ -14,7 +14,7 @@ from config.http.security_log import tell
 from orders.logins import pending, second_factor
 from orders.logins.codes import new_seed
 from orders.logins.refusals import Refused, count_attempt
-from orders.logins.seal import CannotOpen, opened, sealed
+from orders.logins.seal import CannotOpen, seal, unseal
 from orders.logins.second_factor import AlreadyEnrolled, WrongCode
 from orders.logins.sessions import end_sessions, person
 from orders.logins.views import log_in
@@ -28,18 +28,18 @@ WRONG_NOW = "The code of the second factor that you have is not right, or was us
 @never_cache
 def second_factor_page(request: HttpRequest) -> HttpResponse:
     """Ask a person who has given a password for the code. Show all others their own factor."""
-    user = pending.held_back(request)
+    user = pending.user_waiting(request)
     if user is None:
         return own_factor(request)
     if not second_factor.is_enrolled(user):
         return redirect("enrol")
-    found = {"name": user.get_username()}
+    context = {"name": user.get_username()}
     if request.method != "POST":
-        return render(request, "logins/code.html", found)
+        return render(request, "logins/code.html", context)
     try:
         device = device_that_takes(request, user, "code", WRONG)
     except Refused as refused:
-        return refused.page(request, "logins/code.html", **found)
+        return refused.page(request, "logins/code.html", **context)
     return log_in(request, user, redirect(pending.let_go(request)), device)
 
 
@@ -47,30 +47,30 @@ def second_factor_page(request: HttpRequest) -> HttpResponse:
 def own_factor(request: HttpRequest) -> HttpResponse:
     """Show the state of the person's factor. A code gets new recovery codes."""
     user = person(request)
-    found = {"standing": second_factor.standing_of(user)}
+    context = {"standing": second_factor.state_of(user)}
     if request.method != "POST":
-        return render(request, "logins/factor.html", found)
+        return render(request, "logins/factor.html", context)
     try:
         device_that_takes(request, user, "code", WRONG)
     except Refused as refused:
-        return refused.page(request, "logins/factor.html", **found)
+        return refused.page(request, "logins/factor.html", **context)
     codes = second_factor.renew_recovery_codes(user)
     tell("second_factor_enrolled", request, account=user.pk, changed="recovery codes")
-    return shown_codes(request, codes, resolve_url("second-factor"))
+    return show_codes(request, codes, resolve_url("second-factor"))
 
 
 @never_cache
 def enrol_page(request: HttpRequest) -> HttpResponse:
     """Set up an authenticator app, as a condition for the log-in or by the person's wish."""
-    waiting = pending.held_back(request)
+    waiting = pending.user_waiting(request)
     if waiting is None and not request.user.is_authenticated:
         return redirect("login")
     user = waiting or person(request)
     is_enrolled = second_factor.is_enrolled(user)
     if waiting and is_enrolled:
         return redirect("second-factor")
-    seed = seed_shown(request)
-    found = {
+    seed = current_seed(request)
+    context = {
         "picture": second_factor.picture_of(seed, user),
         "seed": " ".join(seed[place : place + 4] for place in range(0, len(seed), 4)),
         "name": user.get_username(),
@@ -78,17 +78,15 @@ def enrol_page(request: HttpRequest) -> HttpResponse:
         "is_enrolled": is_enrolled,
     }
     if request.method != "POST":
-        return render(request, "logins/enrol.html", found)
+        return render(request, "logins/enrol.html", context)
     try:
-        device, codes = enrolled(request, user, seed, anew=is_enrolled)
+        device, codes = enrol(request, user, seed, anew=is_enrolled)
     except Refused as refused:
-        return refused.page(request, "logins/enrol.html", **found)
+        return refused.page(request, "logins/enrol.html", **context)
     return go_on(request, waiting, device, codes)
 
 
-def enrolled(
-    request: HttpRequest, user: User, seed: str, *, anew: bool
-) -> tuple[Device, list[str]]:
+def enrol(request: HttpRequest, user: User, seed: str, *, anew: bool) -> tuple[Device, list[str]]:
     """Enrol the account by the code that was sent. `anew`: the former factor's code is needed too.
 
     :raises Refused: a code is wrong, or there were too many attempts.
@@ -114,10 +112,10 @@ def go_on(
     if waiting is None:
         request.session[DEVICE_ID_SESSION_KEY] = device.persistent_id
         end_sessions(person(request), but=request.session.session_key)
-        return shown_codes(request, codes, resolve_url("second-factor"))
+        return show_codes(request, codes, resolve_url("second-factor"))
     after = pending.let_go(request)
     request.user = waiting  # the page shows this person's name
-    return log_in(request, waiting, shown_codes(request, codes, after), device)
+    return log_in(request, waiting, show_codes(request, codes, after), device)
 
 
 def device_that_takes(request: HttpRequest, user: User, field: str, wrong: str) -> Device:
@@ -134,17 +132,17 @@ def device_that_takes(request: HttpRequest, user: User, field: str, wrong: str) 
     return device
 
 
-def seed_shown(request: HttpRequest) -> str:
+def current_seed(request: HttpRequest) -> str:
     """Return the seed of this session's QR code. The first call makes it."""
     try:
-        return opened(request.session[ENROLLING])
+        return unseal(request.session[ENROLLING])
     except (KeyError, CannotOpen):
         seed = new_seed()
-        request.session[ENROLLING] = sealed(seed)
+        request.session[ENROLLING] = seal(seed)
         return seed
 
 
-def shown_codes(request: HttpRequest, codes: list[str], after: str) -> HttpResponse:
+def show_codes(request: HttpRequest, codes: list[str], after: str) -> HttpResponse:
     """Show recovery codes, only once: they stand in the answer itself, which is kept nowhere."""
-    found: dict[str, Any] = {"codes": codes, "after": after}
-    return render(request, "logins/recovery_codes.html", found)
+    context: dict[str, Any] = {"codes": codes, "after": after}
+    return render(request, "logins/recovery_codes.html", context)

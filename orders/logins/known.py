@@ -47,7 +47,10 @@ def remember(request: HttpRequest, response: HttpResponseBase, name: str) -> Non
         digest=digest_of(plain, address), defaults={"seen_at": timezone.now()}
     )
     browser = browser_of(request)
-    names = [digest_of(plain), *(one for one in browser["names"] if one != digest_of(plain))]
+    names = [
+        digest_of(plain),
+        *(digest for digest in browser["names"] if digest != digest_of(plain)),
+    ]
     response.set_cookie(
         COOKIE,
         signing.dumps({"id": browser["id"], "names": names[:MOST_NAMES]}, salt=SALT),
@@ -62,12 +65,12 @@ def remember(request: HttpRequest, response: HttpResponseBase, name: str) -> Non
 def browser_of(request: HttpRequest) -> dict[str, Any]:
     """Return the content of the browser's cookie; a new one's if there is none, or it is false."""
     try:
-        found: dict[str, Any] = signing.loads(
+        browser: dict[str, Any] = signing.loads(
             request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=KNOWN
         )
     except signing.BadSignature:
         return {"id": secrets.token_urlsafe(12), "names": []}
-    return found
+    return browser
 
 
 def address_of(request: HttpRequest) -> str:

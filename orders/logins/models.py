@@ -8,7 +8,7 @@ from django.db import models
 from django_otp.models import Device
 
 from orders.logins.codes import Step, digest_of_code, step_of
-from orders.logins.seal import CannotOpen, opened
+from orders.logins.seal import CannotOpen, unseal
 
 
 class Authenticator(Device):
@@ -30,7 +30,7 @@ class Authenticator(Device):
         If SECRET_KEY has changed, the seed cannot be opened. Then no code is right.
         """
         try:
-            step: Step | None = step_of(opened(self.sealed_seed), token, after=self.last_step)
+            step: Step | None = step_of(unseal(self.sealed_seed), token, after=self.last_step)
         except CannotOpen:
             return False
         if step is None:

@@ -26,17 +26,17 @@ def hold_back(request: HttpRequest, user: User, backend: str, next_url: str) -> 
     request.session.cycle_key()
 
 
-def held_back(request: HttpRequest) -> User | None:
+def user_waiting(request: HttpRequest) -> User | None:
     """Return the person who has given a password in this session less than ten minutes ago."""
-    found: dict[str, Any] | None = request.session.get(KEY)
-    if found is None or time.time() - found["at"] > SECONDS:
+    waiting: dict[str, Any] | None = request.session.get(KEY)
+    if waiting is None or time.time() - waiting["at"] > SECONDS:
         return None
-    user = load_backend(found["backend"]).get_user(found["user"])
+    user = load_backend(waiting["backend"]).get_user(waiting["user"])
     if not isinstance(user, User):
         return None
-    if not constant_time_compare(user.get_session_auth_hash(), found["proof"]):
+    if not constant_time_compare(user.get_session_auth_hash(), waiting["proof"]):
         return None
-    user.backend = found["backend"]
+    user.backend = waiting["backend"]
     return user
 
 

@@ -21,8 +21,8 @@ class Refused(Exception):
         super().__init__(text)
         self.status, self.text, self.seconds = status, text, seconds
 
-    def page(self, request: HttpRequest, template: str, **found: Any) -> HttpResponse:
-        answer = render(request, template, {**found, "refusal": self.text}, status=self.status)
+    def page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        answer = render(request, template, {**context, "refusal": self.text}, status=self.status)
         if self.seconds is not None:
             answer["Retry-After"] = str(math.ceil(self.seconds))
         return answer

@@ -17,11 +17,11 @@ class CannotOpen(Exception):
     """This process lacks the SECRET_KEY that sealed the value. Trying again does not help."""
 
 
-def sealed(secret: str) -> str:
+def seal(secret: str) -> str:
     return _keys().encrypt(secret.encode()).decode()
 
 
-def opened(text: str) -> str:
+def unseal(text: str) -> str:
     """:raises CannotOpen: no key of this process opens it."""
     try:
         return _keys().decrypt(text.encode()).decode()
@@ -29,12 +29,12 @@ def opened(text: str) -> str:
         raise CannotOpen from None
 
 
-def sealed_anew(text: str) -> str:
+def reseal(text: str) -> str:
     """Return the same value, sealed under the current SECRET_KEY.
 
     :raises CannotOpen: no key of this process opens it.
     """
-    return sealed(opened(text))
+    return seal(unseal(text))
 
 
 def _keys() -> MultiFernet:

@@ -15,7 +15,7 @@ from orders.logins.codes import (
     step_of,
 )
 from orders.logins.models import Authenticator, RecoveryCodes
-from orders.logins.seal import sealed
+from orders.logins.seal import seal
 
 NAME_OF_APP, NAME_OF_CODES = "authenticator", "recovery codes"
 
@@ -29,16 +29,16 @@ class WrongCode(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FactorState:
     """The state of an account's second factor."""
 
     is_enrolled: bool
     codes_left: int
 
 
-def standing_of(user: User) -> Standing:
+def state_of(user: User) -> FactorState:
     codes = RecoveryCodes.objects.filter(user=user).first()
-    return Standing(is_enrolled(user), len(codes.digests) if codes else 0)
+    return FactorState(is_enrolled(user), len(codes.digests) if codes else 0)
 
 
 def is_enrolled(user: User) -> bool:
@@ -65,7 +65,7 @@ def enrol(user: User, seed: str, code: str, *, anew: bool) -> tuple[Device, list
         raise WrongCode
     Authenticator.objects.filter(user=user).delete()
     device = Authenticator.objects.create(
-        user=user, name=NAME_OF_APP, sealed_seed=sealed(seed), last_step=step
+        user=user, name=NAME_OF_APP, sealed_seed=seal(seed), last_step=step
     )
     return device, renew_recovery_codes(user)
 
@@ -75,7 +75,7 @@ def renew_recovery_codes(user: User) -> list[str]:
     codes = new_recovery_codes()
     RecoveryCodes.objects.update_or_create(
         user=user,
-        defaults={"name": NAME_OF_CODES, "digests": [digest_of_code(one) for one in codes]},
+        defaults={"name": NAME_OF_CODES, "digests": [digest_of_code(code) for code in codes]},
     )
     return codes
 
@@ -90,5 +90,5 @@ def forget(user: User) -> bool:
 
 def picture_of(seed: str, user: User) -> str:
     """Return the seed's QR code as a data URI."""
-    found = segno.make(address_for_app(seed, user.get_username()), error="m")
-    return str(found.svg_data_uri(scale=4, light="white"))
+    qr_code = segno.make(address_for_app(seed, user.get_username()), error="m")
+    return str(qr_code.svg_data_uri(scale=4, light="white"))

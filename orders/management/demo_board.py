@@ -69,14 +69,16 @@ def _row(order: SentOrder) -> tuple[str, ...]:
     last = order.events[-1] if order.events else {}
     price = last.get("executedPrice")
     if order.status == "confirmed":
-        shown = f"{price} {answer['quoteToken']} per {answer['baseToken']}"
+        result = f"{price} {answer['quoteToken']} per {answer['baseToken']}"
     else:
-        shown = f"{order.status}: {last.get('error') or last.get('message') or 'nothing was heard'}"
+        result = (
+            f"{order.status}: {last.get('error') or last.get('message') or 'nothing was heard'}"
+        )
     return (
         order.name,
         str(answer["side"]),
         str(last.get("route") or "-"),
-        shown,
+        result,
         short(str(last.get("txHash") or "-")),
         f"{order.seconds:.2f} s",
     )

@@ -53,10 +53,10 @@ class SentOrder:
     def name(self) -> str:
         """The order in a person's words, with the amount of the fixed side."""
         amounts = self.answer["amountIn"], self.answer["amountOut"]
-        given, got = self.answer["tokenIn"], self.answer["tokenOut"]
+        given, received = self.answer["tokenIn"], self.answer["tokenOut"]
         if amounts[0] is not None:
-            return f"{amounts[0]} {given} -> {got}"
-        return f"{given} -> {amounts[1]} {got}"
+            return f"{amounts[0]} {given} -> {received}"
+        return f"{given} -> {amounts[1]} {received}"
 
     @property
     def status(self) -> str:
@@ -78,7 +78,9 @@ async def send_order(url: str, body: dict[str, Any], key: str = "") -> SentOrder
     sent_at = time.monotonic()
     code, answer = await _ask("POST", f"{url}/api/orders/execute", key, body)
     if answer.get("error") == "outcome_unknown" and "orderId" in answer:
-        return SentOrder(await _found(f"{url}/api/orders/{answer['orderId']}", key), sent_at)
+        return SentOrder(
+            await _wait_for_order(f"{url}/api/orders/{answer['orderId']}", key), sent_at
+        )
     if code in (http.client.OK, http.client.CREATED) and "wsUrl" in answer:
         return SentOrder(answer, sent_at)
     if code == http.client.UNAUTHORIZED:
@@ -88,7 +90,7 @@ async def send_order(url: str, body: dict[str, Any], key: str = "") -> SentOrder
     raise NoEngine(f"What answers at {url} is no order execution engine (status {code}).")
 
 
-async def _found(url: str, key: str) -> dict[str, Any]:
+async def _wait_for_order(url: str, key: str) -> dict[str, Any]:
     """Look for an order that may be stored, until it is there or cannot be stored any more.
 
     :raises NotKnown: the engine does not say.
@@ -170,13 +172,16 @@ def _answer_to(
     place = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    said: type[NoEngine] = NoEngine
-    found = f"No engine answers at {place}"
+    error_class: type[NoEngine] = NoEngine
+    sentence = f"No engine answers at {place}"
     try:
         connection = kind(parts.netloc, timeout=ANSWER_SECONDS)
         try:
             connection.connect()
-            said, found = NotKnown, f"Nobody knows whether {place} took an order: no answer came"
+            error_class, sentence = (
+                NotKnown,
+                f"Nobody knows whether {place} took an order: no answer came",
+            )
             text = None if body is None else json.dumps(body)
             connection.request(method, parts.path, text, headers | _credential(key))
             response = connection.getresponse()
@@ -184,12 +189,12 @@ def _answer_to(
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
-        raise said(f"{found} ({error or type(error).__name__}).") from None
+        raise error_class(f"{sentence} ({error or type(error).__name__}).") from None
 
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

@@ -78,11 +78,11 @@ async def follow(order_id: str, after: int = 0) -> AsyncIterator[Event]:
     """
     hints = Hints(order_id)
     await hints.listen()
-    sent = after
+    seq = after
     while True:
-        for event in await streams_of_this_loop().history(order_id, sent, is_operator=True):
+        for event in await streams_of_this_loop().history(order_id, seq, is_operator=True):
             yield event
-            sent = event.seq
+            seq = event.seq
             if event.is_final:
                 return
         await hints.wait()

@@ -9,7 +9,7 @@ from django.db import connection
 from orders.lifecycle import IS_BEGUN, IS_WAITING, Status
 from orders.monitoring import health
 
-STANDING = f"""
+ENGINE_STATUS = f"""
 SELECT
   (SELECT count(*) FROM orders WHERE {IS_WAITING}),
   (SELECT count(*) FROM orders WHERE {IS_BEGUN}),
@@ -24,7 +24,7 @@ WHERE created_at > statement_timestamp() - interval '1 hour' GROUP BY status
 """
 
 
-class Standing(NamedTuple):
+class EngineStatus(NamedTuple):
     health: dict[str, Any]
     waiting: int
     """Orders that no worker has begun."""
@@ -48,18 +48,18 @@ class Standing(NamedTuple):
         }
 
 
-def standing() -> Standing:
+def read_engine_status() -> EngineStatus:
     """Ask the database and Redis.
 
     :raises django.db.OperationalError: the database does not answer.
     """
     rate = settings.ORDER_RATE_LIMIT
     with connection.cursor() as cursor:
-        cursor.execute(STANDING, {"window": rate.seconds if rate else 0})
+        cursor.execute(ENGINE_STATUS, {"window": rate.seconds if rate else 0})
         waiting, in_flight, oldest, started, now = cursor.fetchone()
         cursor.execute(LAST_HOUR)
         counted = dict(cursor.fetchall())
-    return Standing(
+    return EngineStatus(
         health=health.check_now(),
         waiting=waiting,
         in_flight=in_flight,

@@ -93,7 +93,7 @@ _stopped = threading.Event()
 _failing_since: dict[str, datetime] = {}
 
 
-class Seen(NamedTuple):
+class DatabaseState(NamedTuple):
     """What a look at the database found."""
 
     state: str
@@ -153,44 +153,50 @@ class Probes:
 
         `since` has the time since which this process has known a part to fail.
         """
-        seen, redis_state = await asyncio.gather(self.database(), self.redis())
-        parts = {"database": seen.state, "redis": redis_state, "worker": worker_state(seen)}
+        database, redis_state = await asyncio.gather(self.database(), self.redis())
+        parts = {
+            "database": database.state,
+            "redis": redis_state,
+            "worker": worker_state(database),
+        }
         for part in ("redis", "worker"):
             note(part, is_well=parts[part] in ("ok", "unknown"))
         well = all(state == "ok" for state in parts.values())
-        status = "failed" if seen.state != "ok" else "ok" if well else "degraded"
+        status = "failed" if database.state != "ok" else "ok" if well else "degraded"
         since = {
             part: timestamp(_failing_since.get(part) or datetime.now(UTC))
             for part, state in parts.items()
             if state not in ("ok", "unknown")
         }
-        return {"status": status, **parts, "workers": seen.alive, "since": since}
+        return {"status": status, **parts, "workers": database.alive, "since": since}
 
     async def unready(self) -> list[str]:
         """Return the reasons why this process cannot serve yet; none if it can.
 
         Redis and workers are no reason: orders are taken, and are safe, without them.
         """
-        seen = await self.database()
-        if seen.state == "read_only":
+        database = await self.database()
+        if database.state == "read_only":
             return ["the database takes no writes"]
-        if seen.state != "ok":
+        if database.state != "ok":
             return ["the database does not answer"]
-        return [f"migrations are missing: {', '.join(seen.missing)}"] if seen.missing else []
+        return (
+            [f"migrations are missing: {', '.join(database.missing)}"] if database.missing else []
+        )
 
-    async def database(self) -> Seen:
+    async def database(self) -> DatabaseState:
         try:
-            seen = await self._database()
+            database = await self._database()
         except (psycopg.Error, TimeoutError) as error:
             logger.warning("probe: the database does not answer: %s", error)
-            seen = Seen(
+            database = DatabaseState(
                 "read_only"
                 if isinstance(error, errors.ReadOnlySqlTransaction | ReadOnly)
                 else "down"
             )
             await self._forget_link()
-        note("database", is_well=seen.state == "ok")
-        return seen
+        note("database", is_well=database.state == "ok")
+        return database
 
     async def redis(self) -> str:
         try:
@@ -220,16 +226,16 @@ class Probes:
         if link is not None:
             await link.close()
 
-    async def _look_at_database(self) -> Seen:
+    async def _look_at_database(self) -> DatabaseState:
         link = self._link = self._link or Link(conninfo(), "engine probes")
         ((is_writable,),) = await link.fetch(WRITABLE, (), seconds=LOOK_SECONDS)
         if not is_writable:
-            return Seen("read_only")
+            return DatabaseState("read_only")
         if missing := await self._missing_migrations(link):
-            return Seen("ok", missing)
+            return DatabaseState("ok", missing)
         heard = {"heard": ALIVE_SECONDS}
         ((alive, moving),) = await link.fetch(ALIVE, heard, seconds=LOOK_SECONDS)
-        return Seen("ok", [], alive, moving)
+        return DatabaseState("ok", [], alive, moving)
 
     async def _missing_migrations(self, link: Link) -> list[str]:
         """Return the migrations that are not applied. Look again only while there are some."""
@@ -288,13 +294,13 @@ def is_redis_away() -> bool:
     return False
 
 
-def worker_state(seen: Seen) -> str:
+def worker_state(database: DatabaseState) -> str:
     """Return "ok", "down" or "unknown", or "stuck" if a part of every live worker stands still."""
-    if seen.alive is None:
+    if database.alive is None:
         return "unknown"
-    if seen.moving:
+    if database.moving:
         return "ok"
-    return "stuck" if seen.alive else "down"
+    return "stuck" if database.alive else "down"
 
 
 def note(part: str, *, is_well: bool) -> None:
@@ -323,18 +329,18 @@ def beat(kind: str) -> None:
     """Write down that this process lives, and what it has counted."""
     process = f"{socket.gethostname()}:{os.getpid()}"
     still = {"still_seconds": witness.still_seconds()}
-    told = orjson.dumps({**counts, **usage(), **still}).decode()
+    figures = orjson.dumps({**counts, **usage(), **still}).decode()
     with connection.cursor() as cursor:
-        cursor.execute(BEAT, [process, kind, told])
+        cursor.execute(BEAT, [process, kind, figures])
 
 
 def usage() -> dict[str, float]:
     """Return this process's CPU seconds so far and its resident memory in bytes, if known."""
-    found: dict[str, float] = {"cpu_seconds": round(time.process_time(), 3)}
+    figures: dict[str, float] = {"cpu_seconds": round(time.process_time(), 3)}
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        found["resident_memory_bytes"] = pages * os.sysconf("SC_PAGE_SIZE")
-    return found
+        figures["resident_memory_bytes"] = pages * os.sysconf("SC_PAGE_SIZE")
+    return figures
 
 
 def keep_beating(kind: str, excuses: Excuses = MappingProxyType({})) -> None:

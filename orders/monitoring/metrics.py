@@ -91,15 +91,15 @@ class EngineCollector(Collector):
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._read_at = float("-inf")
-        self._found: list[Metric] = []
+        self._metrics: list[Metric] = []
 
     def collect(self) -> Iterator[Metric]:
         with self._turn:
             if time.monotonic() - self._read_at > FRESH_SECONDS:
-                self._found = read()
+                self._metrics = read()
                 self._read_at = time.monotonic()
-            found = self._found
-        yield from found
+            metrics = self._metrics
+        yield from metrics
 
 
 class Silence(Collector):
@@ -116,26 +116,26 @@ def read() -> list[Metric]:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(sql.PLANS)
-            found = [*orders(cursor), *recent(cursor), *budget(cursor), *processes(cursor)]
+            families = [*open_orders(cursor), *recent(cursor), *budget(cursor), *processes(cursor)]
     except (DatabaseError, InterfaceError) as error:
         logger.warning("metrics: the database does not answer: %s", error)
         connection.close()
         return unanswered()
-    return [gauge("database_up", "Whether the database answered.", 1), *found]
+    return [gauge("database_up", "Whether the database answered.", 1), *families]
 
 
-def orders(cursor: Any) -> Iterator[Metric]:
+def open_orders(cursor: Any) -> Iterator[Metric]:
     """Yield the figures of the orders that have not ended."""
     most = {"most": sql.MOST_OPEN}
-    told = f" Counted up to {sql.MOST_OPEN}."
-    by_status = gauge("orders_open", f"Orders that have not ended.{told}", labels=("status",))
+    bound = f" Counted up to {sql.MOST_OPEN}."
+    by_status = gauge("orders_open", f"Orders that have not ended.{bound}", labels=("status",))
     numbers = dict.fromkeys(sorted(ACTIVE), 0)
     numbers.update((status, number) for status, number in fetch(cursor, sql.OPEN, most))
     for status, number in numbers.items():
         by_status.add_metric([status], number)
     yield by_status
     ((waiting, oldest),) = fetch(cursor, sql.WAITING, most)
-    yield gauge("orders_waiting", f"Orders due that no worker has begun.{told}", waiting)
+    yield gauge("orders_waiting", f"Orders due that no worker has begun.{bound}", waiting)
     yield gauge("oldest_waiting_seconds", "How long the first of them has been due.", oldest)
     ((held, expired, suspected, flagged),) = fetch(cursor, sql.LEASES, most)
     leases = gauge("leases", "Leases of orders, by whether they run.", labels=("state",))
@@ -193,20 +193,22 @@ def processes(cursor: Any) -> Iterator[Metric]:
     for process, kind, seconds, text in fetch(cursor, sql.HEARTBEATS, {"heard": SHOWN_SECONDS}):
         numbers[kind] = numbers.get(kind, 0) + (seconds <= ALIVE_SECONDS)
         age.add_metric([kind, process], seconds)
-        for name, values, number in counted(kind, orjson.loads(text)):
+        for name, values, number in figures_of(kind, orjson.loads(text)):
             families[name].add_metric([kind, process, *values], number)
     for kind, number in numbers.items():
         alive.add_metric([kind], number)
     yield from (alive, age, *families.values())
 
 
-def counted(kind: str, told: dict[str, float]) -> Iterator[tuple[str, list[str], float]]:
+def figures_of(kind: str, heartbeat: dict[str, float]) -> Iterator[tuple[str, list[str], float]]:
     """Yield name, label values and number of each figure in a heartbeat, zeros as well."""
     zeros = {name: 0.0 for name, count in COUNTS.items() if count.kind == kind}
     if kind == "web":
         zeros |= {f"security_events:{event}": 0.0 for event in EVENTS}
-        told["sockets_open"] = told.get("sockets_opened", 0) - told.get("sockets_closed", 0)
-    for key, number in (zeros | told).items():
+        heartbeat["sockets_open"] = heartbeat.get("sockets_opened", 0) - heartbeat.get(
+            "sockets_closed", 0
+        )
+    for key, number in (zeros | heartbeat).items():
         name, *values = re.split("[:/]", key)
         count = COUNTS.get(name)
         if count is not None and len(values) == len(count.labels):  # else another version wrote it
@@ -227,8 +229,8 @@ def gauge(
 
 def fetch(cursor: Any, query: str, parameters: dict[str, Any]) -> list[Row]:
     cursor.execute(query, parameters)
-    found: list[Row] = cursor.fetchall()
-    return found
+    rows: list[Row] = cursor.fetchall()
+    return rows
 
 
 registry = CollectorRegistry()

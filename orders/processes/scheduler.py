@@ -178,8 +178,8 @@ def _restore_outdated(client: redis.Redis, known: dict[str, int]) -> None:
     for row in OrderEvent.objects.filter(order_id__in=wanted):
         if row.seq == wanted[row.order_id]:
             text = event_of(row).as_text()
-            found = known.get(str(row.order_id), 0)
-            restore(keys=[ACTIVE_ORDERS], args=[str(row.order_id), row.seq, text, found])
+            known_seq = known.get(str(row.order_id), 0)
+            restore(keys=[ACTIVE_ORDERS], args=[str(row.order_id), row.seq, text, known_seq])
 
 
 JOBS = (

@@ -58,7 +58,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
             raise_limit()
             await warm_up()
             await asyncio.to_thread(health.known_migrations)
-            garbage_collector.settle()
+            garbage_collector.tune()
             health.keep_turning("the event loop")
             health.keep_beating("web")
             await send({"type": "lifespan.startup.complete"})

@@ -40,14 +40,14 @@ from orders.api.serializers import (
     as_written,
     read_order,
     read_repeated_order,
-    translated,
+    translate,
     unknown_fields,
 )
 from orders.engine.submission import (
     OrderRequest,
     accepted_before,
     new_order_id,
-    recognised,
+    recognise,
     repeat_order,
     submit_order,
 )
@@ -270,7 +270,7 @@ class OrderEntry(OrderStream):
             await self.end(Close.TOO_MUCH, problem(429, "too_many_orders", detail))
 
     async def _translate_and_take(self, sent: Any) -> None:
-        meant = translated(sent)
+        meant = translate(sent)
         self.ignored = meant.ignored
         try:
             await self._recognise_or_take(meant.body)
@@ -281,7 +281,7 @@ class OrderEntry(OrderStream):
         name = sent.get("clientOrderId") if isinstance(sent, dict) else None
         owner = self.principal.owner
         if (before := await accepted_before(owner, None, name)) is not None:
-            if recognised(sent, before) is None:
+            if recognise(sent, before) is None:
                 repeated = await read_repeated_order(sent, before)
                 repeat_order(repeated, owner, None, before)
             self._stop_waiting()

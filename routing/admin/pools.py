@@ -18,11 +18,11 @@ from routing.models import Market, SimulatedPool
 from routing.pools.constant_product import ConstantProductPool
 from routing.pools.pool import Direction
 from routing.pricing import significant
-from routing.registry import looked_up
+from routing.registry import look_up
 from routing.simulation import pool as simulation
 from routing.simulation.pool import AnyPool, PoolKey, read_pool
 from routing.simulation.seeding import BIN_STEPS, pool_like
-from routing.simulation.trial import quote_depth_in_atoms, reference_of, tried_pool
+from routing.simulation.trial import quote_depth_in_atoms, reference_of, try_pool
 from routing.venues import SIMULATED_VENUES
 
 VENUES = {venue.name: venue for venue in SIMULATED_VENUES}
@@ -63,14 +63,14 @@ class PoolForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
         fields = ()
 
     def clean(self) -> dict[str, Any]:
-        found: dict[str, Any] = super().clean() or self.cleaned_data
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.errors:
-            self._fill_in(found)
-        return found
+            self._fill_in(cleaned)
+        return cleaned
 
     def _fill_in(self, given: dict[str, Any]) -> None:
         venue = VENUES[given["venue"]]
-        market = looked_up(lambda known: _market(known, given["market"]))
+        market = look_up(lambda known: _market(known, given["market"]))
         key = PoolKey.of(venue.name, market)
         if SimulatedPool.objects.filter(**key._asdict()).exists():
             self.add_error("market", f"{venue.label} has a pool of {market.name}.")
@@ -84,7 +84,7 @@ class PoolForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
             return
         try:
             depth = quote_depth_in_atoms(market, market.quote.to_atoms(given["depth"]))
-            pool = tried_pool(market, new_pool, depth)
+            pool = try_pool(market, new_pool, depth)
         except ValueError as fault:  # NotTradable is such an error
             self.add_error("depth", str(fault))
             return
@@ -185,7 +185,7 @@ class SimulatedPoolAdmin(ReadOnlyAdmin):
 
 
 def tokens_of(row: SimulatedPool) -> tuple[tokens.Token, tokens.Token]:
-    return looked_up(lambda known: (known.token(row.base), known.token(row.quote)))
+    return look_up(lambda known: (known.token(row.base), known.token(row.quote)))
 
 
 def pool_of(row: SimulatedPool) -> AnyPool:

@@ -13,7 +13,7 @@ from routing import tokens
 from routing.models import Market, Token
 from routing.registry import read_registry, registry
 from routing.simulation.seeding import depth_in_atoms
-from routing.simulation.trial import NotTradable, reference_of, tried_pool
+from routing.simulation.trial import NotTradable, reference_of, try_pool
 from routing.tokens import UnknownMarket
 from routing.venue import BPS
 from routing.venues import SIMULATED_VENUES
@@ -45,11 +45,11 @@ def _contradiction(known: tokens.Registry, market: tokens.Market) -> str | None:
         joined = known.market_of_order(market.base, market.quote)
     except UnknownMarket:
         return None
-    price, other = market.reference_price, joined.reference_price
-    if abs(price - other) * BPS <= other * settings.MAX_QUOTE_DEVIATION_BPS:
+    price, implied = market.reference_price, joined.reference_price
+    if abs(price - implied) * BPS <= implied * settings.MAX_QUOTE_DEVIATION_BPS:
         return None
     through = joined.paths[0].through.symbol
-    return f"Through {through} the price is {other.normalize():f}. The two have to agree roughly."
+    return f"Through {through} the price is {implied.normalize():f}. The two have to agree roughly."
 
 
 def _trial(known: tokens.Registry, market: tokens.Market) -> str | None:
@@ -59,7 +59,7 @@ def _trial(known: tokens.Registry, market: tokens.Market) -> str | None:
     )
     for venue in SIMULATED_VENUES:
         try:
-            tried_pool(market, venue.new_pool, depth)
+            try_pool(market, venue.new_pool, depth)
         except NotTradable as fault:
             return f"{venue.label} could not make a pool. {fault}"
     return None

@@ -127,12 +127,12 @@ def _differences(expected: dict[str, Any], outcome: Outcome) -> Iterator[str]:
         yield f"it fails with {failed}"
         return
     for name, value in expected.items():
-        found: Any
+        actual: Any
         if isinstance(value, list):
-            found = outcome.of_pool.get(name)
+            actual = outcome.of_pool.get(name)
             value = [to_integer(part, name) for part in value]
         else:
-            found = outcome.of_swap.get(name)
+            actual = outcome.of_swap.get(name)
             value = value if name == "error" else to_integer(value, name)
-        if found != value:
-            yield f"{name} is {'nothing' if found is None else found}, expected {value}"
+        if actual != value:
+            yield f"{name} is {'nothing' if actual is None else actual}, expected {value}"

@@ -39,33 +39,33 @@ class Arbitrage:
     flow: int
     """The largest trade of others in a second, in millionths of a reserve."""
 
-    def target(self, held: SimulatedPool, now: int) -> Price:
+    def target(self, stored: SimulatedPool, now: int) -> Price:
         """Return the price to which arbitrage brings this pool at `now`."""
-        venue, base, quote = held.key
+        venue, base, quote = stored.key
         least, most = self.ranges.get(venue, UNMOVED)
         off = deviation(f"{self.seed}:{venue}:{base}:{quote}", least, most, now)
         return Price(
-            held.reference.quote_atoms * self.price_of(base, now) * off,
-            held.reference.base_atoms * self.price_of(quote, now) * MILLION,
+            stored.reference.quote_atoms * self.price_of(base, now) * off,
+            stored.reference.base_atoms * self.price_of(quote, now) * MILLION,
         )
 
-    def followed(self, held: SimulatedPool, now: int) -> SimulatedPool:
+    def pool_at(self, stored: SimulatedPool, now: int) -> SimulatedPool:
         """Return the pool in the second `now`, if nothing landed in between."""
-        if now <= held.tick:
-            return held
-        pool = held.pool
-        for moment in moments(held.tick, now):
-            pool = moved_to(pool, self.target(held, moment), moment)
-            pool = self._traded(held, pool, moment)
-        return replace(held, pool=pool, tick=now)
+        if now <= stored.tick:
+            return stored
+        pool = stored.pool
+        for moment in moments(stored.tick, now):
+            pool = move_to(pool, self.target(stored, moment), moment)
+            pool = self._trade_flow(stored, pool, moment)
+        return replace(stored, pool=pool, tick=now)
 
-    def _traded(self, held: SimulatedPool, pool: AnyPool, now: int) -> AnyPool:
+    def _trade_flow(self, stored: SimulatedPool, pool: AnyPool, now: int) -> AnyPool:
         if not self.flow:
             return pool
-        drawn = noise(f"{self.seed}:flow:{held.key}", 1, now) * self.flow
+        drawn = noise(f"{self.seed}:flow:{stored.key}", 1, now) * self.flow
         way = Direction.X_TO_Y if drawn > 0 else Direction.Y_TO_X
         reserve = pool.vault_x if drawn > 0 else pool.vault_y
-        return _swapped_in(pool, reserve * abs(drawn) // (MILLION * MILLION), way, now)
+        return _swap_in(pool, reserve * abs(drawn) // (MILLION * MILLION), way, now)
 
 
 def moments(tick: int, now: int) -> Sequence[int]:
@@ -75,11 +75,11 @@ def moments(tick: int, now: int) -> Sequence[int]:
     return [*([start] if start > tick else []), *(number * STEP for number in steps), now]
 
 
-def moved_to(pool: AnyPool, target: Price, now: int) -> AnyPool:
+def move_to(pool: AnyPool, target: Price, now: int) -> AnyPool:
     """Return the pool after a swap that brings its price as near to the target as possible."""
     if isinstance(pool, ConstantProductPool):
-        return _product_moved_to(pool, target, now)
-    return _bins_moved_to(pool, target, now)
+        return _move_product_to(pool, target, now)
+    return _move_bins_to(pool, target, now)
 
 
 def nearest_bin(bin_step: int, ids: Sequence[int], price: int) -> int:
@@ -89,22 +89,22 @@ def nearest_bin(bin_step: int, ids: Sequence[int], price: int) -> int:
     return min(around, key=lambda bin_id: abs(price_of_bin(bin_step, bin_id) - price))
 
 
-def _product_moved_to(pool: ConstantProductPool, target: Price, now: int) -> AnyPool:
+def _move_product_to(pool: ConstantProductPool, target: Price, now: int) -> AnyPool:
     """Swap in what is missing: at a price, both reserves follow from their product."""
     x, y = pool.reserve_x, pool.reserve_y
     product = x * y
     more_x = isqrt(product * target.base_atoms // target.quote_atoms) - x
     if more_x > 0:
-        return _swapped_in(pool, _with_fee(pool, more_x), Direction.X_TO_Y, now)
+        return _swap_in(pool, _with_fee(pool, more_x), Direction.X_TO_Y, now)
     more_y = isqrt(product * target.quote_atoms // target.base_atoms) - y
-    return _swapped_in(pool, _with_fee(pool, more_y), Direction.Y_TO_X, now)
+    return _swap_in(pool, _with_fee(pool, more_y), Direction.Y_TO_X, now)
 
 
 def _with_fee(pool: ConstantProductPool, net: int) -> int:
     return -(-net * FEE_UNIT // (FEE_UNIT - pool.rates.trade))
 
 
-def _bins_moved_to(pool: LiquidityBinPool, target: Price, now: int) -> AnyPool:
+def _move_bins_to(pool: LiquidityBinPool, target: Price, now: int) -> AnyPool:
     """Buy all bins up to the bin of that price, and half of that bin."""
     ids = range(pool.bins[0].id, pool.bins[-1].id + 1)
     price = (target.quote_atoms << 64) // target.base_atoms
@@ -113,22 +113,22 @@ def _bins_moved_to(pool: LiquidityBinPool, target: Price, now: int) -> AnyPool:
         on_the_way = pool.bins[bisect_left(pool.bins, (pool.active_id,)) :]
         amounts = [bin_.amount_x for bin_ in on_the_way if bin_.id < bin_id]
         last = _amounts(pool, bin_id).amount_x
-        return _swapped_out(pool, sum(amounts) + (last + 1) // 2, Direction.Y_TO_X, now)
+        return _swap_out(pool, sum(amounts) + (last + 1) // 2, Direction.Y_TO_X, now)
     if bin_id < pool.active_id:
         on_the_way = pool.bins[: bisect_left(pool.bins, (pool.active_id + 1,))]
         amounts = [bin_.amount_y for bin_ in on_the_way if bin_.id > bin_id]
         last = _amounts(pool, bin_id).amount_y
-        return _swapped_out(pool, sum(amounts) + (last + 1) // 2, Direction.X_TO_Y, now)
+        return _swap_out(pool, sum(amounts) + (last + 1) // 2, Direction.X_TO_Y, now)
     return pool
 
 
 def _amounts(pool: LiquidityBinPool, bin_id: int) -> Bin:
     position = bisect_left(pool.bins, (bin_id,))
-    found = pool.bins[position]
-    return found if found.id == bin_id else Bin(bin_id, 0, 0)
+    nearest = pool.bins[position]
+    return nearest if nearest.id == bin_id else Bin(bin_id, 0, 0)
 
 
-def _swapped_in(pool: AnyPool, amount: int, way: Direction, now: int) -> AnyPool:
+def _swap_in(pool: AnyPool, amount: int, way: Direction, now: int) -> AnyPool:
     """Return the pool after the swap; unchanged if the pool refuses it, since no trade happens."""
     try:
         return pool.swap_exact_in(amount, way, now)[1] if amount > 0 else pool
@@ -136,7 +136,7 @@ def _swapped_in(pool: AnyPool, amount: int, way: Direction, now: int) -> AnyPool
         return pool
 
 
-def _swapped_out(pool: AnyPool, amount: int, way: Direction, now: int) -> AnyPool:
+def _swap_out(pool: AnyPool, amount: int, way: Direction, now: int) -> AnyPool:
     try:
         return pool.swap_exact_out(amount, way, now)[1] if amount > 0 else pool
     except SwapRefused:

@@ -67,8 +67,8 @@ class Batch:
     ) -> None:
         self._arbitrage = arbitrage
         self._locked = locked
-        self._standing = {pool.key: pool for pool in pools}
-        self._versions = {pool.key: pool.version for pool in self._standing.values()}
+        self._pools = {pool.key: pool for pool in pools}
+        self._versions = {pool.key: pool.version for pool in self._pools.values()}
         self._now = now
         self._block_seconds = block_seconds
         self._touched: set[PoolKey] = set()
@@ -100,7 +100,7 @@ class Batch:
     def moved(self) -> list[SimulatedPool]:
         """The pools to store, each as its next version."""
         return [
-            replace(self._standing[key], version=self._versions[key] + 1)
+            replace(self._pools[key], version=self._versions[key] + 1)
             for key in sorted(self._touched)
         ]
 
@@ -128,7 +128,7 @@ class Batch:
             "pools": orjson.dumps(pools).decode(),
         }
 
-    def recorded(self) -> Iterator[tuple[Any, ...]]:
+    def new_rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield for each new row: signature, whether it landed, its outcome, what still lands."""
         for row in self._recorded:
             has_landed = row["lands_at"] is not None and row["lands_at"] <= self._now
@@ -136,14 +136,14 @@ class Batch:
             yield row["signature"], has_landed, *outcome, row["network_fee"], row["payload"] or None
 
     def _execute(self, instruction: Instruction, lands_at: float) -> Outcome:
-        standing = self._standing
-        keys = instruction.pools & standing.keys()
+        pools = self._pools
+        keys = instruction.pools & pools.keys()
         # A landing that is settled late meets pools that may already be further than its second.
-        tick = max([int(lands_at), *(standing[key].tick for key in keys)])
+        tick = max([int(lands_at), *(pools[key].tick for key in keys)])
         for key in keys:
-            standing[key] = self._arbitrage.followed(standing[key], tick)
-        outcome, moved = execute(instruction, standing, tick)
-        standing.update(moved)
+            pools[key] = self._arbitrage.pool_at(pools[key], tick)
+        outcome, moved = execute(instruction, pools, tick)
+        pools.update(moved)
         self._touched.update(moved)
         return outcome
 

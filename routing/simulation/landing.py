@@ -30,9 +30,9 @@ def execute(instruction: Instruction, pools: Pools, now: int) -> tuple[Outcome, 
     rejected with the pool's code. A pool that does not exist is rejected, too.
     """
     moved = dict[PoolKey, SimulatedPool]()
-    swapping = _sold if instruction.is_exact_in else _bought
+    swap_all = _swap_exact_in if instruction.is_exact_in else _swap_exact_out
     try:
-        amount_in, amount_out = swapping(instruction, pools, moved, now)
+        amount_in, amount_out = swap_all(instruction, pools, moved, now)
     except KeyError:
         return Outcome(rejection=NO_SUCH_POOL), {}
     except SwapRefused as refused:
@@ -42,41 +42,41 @@ def execute(instruction: Instruction, pools: Pools, now: int) -> tuple[Outcome, 
     return Outcome(amount_in, amount_out), moved
 
 
-def _sold(
+def _swap_exact_in(
     instruction: Instruction, pools: Pools, moved: dict[PoolKey, SimulatedPool], now: int
 ) -> tuple[int, int]:
     """Swap fixed inputs, first to last. A token that one swap buys is spent by a later one."""
     swaps = instruction.swaps
-    given, wanted = swaps[0].mint_in, swaps[-1].mint_out
-    held: Counter[str] = Counter()
+    paid, bought = swaps[0].mint_in, swaps[-1].mint_out
+    balances: Counter[str] = Counter()
     spent = 0
     for position, swap in enumerate(swaps):
         amount = swap.amount_in
-        if swap.mint_in == given:
+        if swap.mint_in == paid:
             spent += amount
         else:
             is_last = all(later.mint_in != swap.mint_in for later in swaps[position + 1 :])
-            amount = held[swap.mint_in] if is_last else min(amount, held[swap.mint_in])
-            held[swap.mint_in] -= amount
+            amount = balances[swap.mint_in] if is_last else min(amount, balances[swap.mint_in])
+            balances[swap.mint_in] -= amount
         pool = _pool(swap, pools, moved)
         fill, after = pool.pool.swap_exact_in(amount, swap.direction, now)
         moved[swap.pool] = replace(pool, pool=after)
-        held[swap.mint_out] += fill.amount_out
-    return spent, held[wanted]
+        balances[swap.mint_out] += fill.amount_out
+    return spent, balances[bought]
 
 
-def _bought(
+def _swap_exact_out(
     instruction: Instruction, pools: Pools, moved: dict[PoolKey, SimulatedPool], now: int
 ) -> tuple[int, int]:
     """Swap for fixed outputs, last to first. Earlier swaps have to buy what a later one costs."""
     swaps = instruction.swaps
-    given, wanted = swaps[0].mint_in, swaps[-1].mint_out
+    paid, bought = swaps[0].mint_in, swaps[-1].mint_out
     owed: Counter[str] = Counter()
     received = 0
     for position in reversed(range(len(swaps))):
         swap = swaps[position]
         amount = swap.amount_out
-        if swap.mint_out == wanted:
+        if swap.mint_out == bought:
             received += amount
         else:
             is_first = all(earlier.mint_out != swap.mint_out for earlier in swaps[:position])
@@ -86,7 +86,7 @@ def _bought(
         fill, after = pool.pool.swap_exact_out(amount, swap.direction, now)
         moved[swap.pool] = replace(pool, pool=after)
         owed[swap.mint_in] += fill.amount_in
-    return owed[given], received
+    return owed[paid], received
 
 
 def _pool(swap: SwapInstruction, pools: Pools, moved: Pools) -> SimulatedPool:

@@ -72,7 +72,7 @@ REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LedgerRow:
     """A row of the ledger, or none (no signature), and the database's clock when it was read."""
 
     epoch: float
@@ -185,13 +185,13 @@ class Ledger:
     ) -> dict[str, TransactionStatus]:
         """Record the transactions that are neither known nor expired; return all statuses."""
         keys = {key for entry in entries if entry.lands_at_once for key in entry.pools}
-        found = await self._guess(connection, keys, entries)
-        if found is None:
-            found = await self._land(connection, keys, entries)
+        rows = await self._guess(connection, keys, entries)
+        if rows is None:
+            rows = await self._land(connection, keys, entries)
         # Some were recorded earlier, and are due by now.
-        if any(row.is_to_be_settled or row.is_to_be_brought_back for row in found):
+        if any(row.is_to_be_settled or row.is_to_be_brought_back for row in rows):
             return await self._find(connection, {entry.signature for entry in entries})
-        return self._statuses(found)
+        return self._statuses(rows)
 
     async def _find(
         self, connection: Connection, signatures: set[str]
@@ -201,14 +201,14 @@ class Ledger:
         The last look decides. So no absence is reported with a later clock than that look's.
         """
         while True:
-            found = await self._look(connection, signatures)
-            if len(found) < len(signatures):
-                found = await self._look_surely(connection, signatures)
-            if any(row.is_to_be_brought_back for row in found):
+            rows = await self._look(connection, signatures)
+            if len(rows) < len(signatures):
+                rows = await self._look_surely(connection, signatures)
+            if any(row.is_to_be_brought_back for row in rows):
                 await self._bring_back(connection, signatures)
                 continue
-            if not any(row.is_to_be_settled for row in found):
-                return self._statuses(found)
+            if not any(row.is_to_be_settled for row in rows):
+                return self._statuses(rows)
             # Lock the pools of all that are due first, so that each turn settles some of them.
             due = await connection.execute(sql.DUE, [MOST_SETTLED])
             payloads = [payload for _, _, payload in await due.fetchall()]
@@ -228,37 +228,37 @@ class Ledger:
                 cursor.rowcount,
             )
 
-    async def _look_surely(self, connection: Connection, signatures: set[str]) -> list[Found]:
+    async def _look_surely(self, connection: Connection, signatures: set[str]) -> list[LedgerRow]:
         async with connection.transaction():
             await connection.execute(sql.CLOSE_GATE, [sql.GATE])
             return await self._look(connection, signatures)
 
-    async def _look(self, connection: Connection, signatures: set[str]) -> list[Found]:
+    async def _look(self, connection: Connection, signatures: set[str]) -> list[LedgerRow]:
         cursor = await connection.execute(sql.FIND, [sorted(signatures)])
         return self._read(await cursor.fetchall())
 
-    def _read(self, rows: Sequence[tuple[Any, ...]]) -> list[Found]:
+    def _read(self, rows: Sequence[tuple[Any, ...]]) -> list[LedgerRow]:
         epoch = rows[0][0] / 1e6
         self._set_clock(epoch, time.monotonic())
-        return [Found(epoch, *values) for _, *values in rows if values[0] is not None]
+        return [LedgerRow(epoch, *values) for _, *values in rows if values[0] is not None]
 
     async def _guess(
         self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry]
-    ) -> list[Found] | None:
+    ) -> list[LedgerRow] | None:
         """Record the entries, in one statement, on the pools as this process knows them.
 
         Return None if this process does not know enough. Then nothing was done.
 
         :raises SerializationFailure: nothing was done.
         """
-        pools = self._pools.held(keys)
+        pools = self._pools.cached_pools(keys)
         if pools is None or self._is_any_contended(keys) or self._clock_is_old():
             return None
         arbitrage = await self._pools.arbitrage()
         batch = Batch(arbitrage, keys, pools, self._now(), self._block_seconds)
         for entry in entries:
             batch.record(entry)
-        rows = [*batch.recorded()]
+        rows = [*batch.new_rows()]
         if len(rows) < len(entries):  # an expired one is missing, and may have been recorded before
             return None
         cursor = await connection.execute(sql.GUESS, {"gate": sql.GATE, **batch.parameters()})
@@ -268,11 +268,11 @@ class Ledger:
         epoch = microseconds / 1e6
         self._set_clock(epoch, time.monotonic())
         self._pools.learn(batch.moved)
-        return [Found(epoch, *values) for values in rows]
+        return [LedgerRow(epoch, *values) for values in rows]
 
     async def _land(
         self, connection: Connection, keys: set[PoolKey], entries: Sequence[Entry] = ()
-    ) -> list[Found]:
+    ) -> list[LedgerRow]:
         """Settle what is due in these pools and record new entries; return their statuses.
 
         It is one transaction, so a crash leaves all of it or nothing.
@@ -283,17 +283,17 @@ class Ledger:
         async with connection.pipeline(), connection.transaction():
             await connection.execute(sql.SHARE_GATE, [sql.GATE])
             locked = await connection.execute(sql.LOCK_POOLS, _columns(keys))
-            looked = await connection.execute(
+            lookup = await connection.execute(
                 sql.FIND, [sorted(entry.signature for entry in entries)]
             )
             waiting = await connection.execute(sql.DUE, [MOST_SETTLED if keys else 0])
             pools, moved_by_others = self._pools.take(await locked.fetchall())
             self._contended |= dict.fromkeys(moved_by_others, time.monotonic())
-            found = self._read(await looked.fetchall())
+            rows = self._read(await lookup.fetchall())
             batch = Batch(arbitrage, keys, pools, self._epoch, self._block_seconds)
             for signature, lands_at, payload in await waiting.fetchall():
                 batch.settle(Arrival(signature, lands_at / 1e6, instruction_of(payload)))
-            known = {row.signature for row in found}
+            known = {row.signature for row in rows}
             for entry in entries:
                 if entry.signature not in known:
                     batch.record(entry)
@@ -301,17 +301,17 @@ class Ledger:
                 written = await connection.execute(sql.WRITE, batch.parameters())
                 await written.fetchall()  # before the commit, which must not be sent if this failed
         self._pools.learn(batch.moved)
-        return found + [Found(self._epoch, *values) for values in batch.recorded()]
+        return rows + [LedgerRow(self._epoch, *values) for values in batch.new_rows()]
 
     def _is_any_contended(self, keys: set[PoolKey]) -> bool:
         """Whether another process moves one of these pools just now. Then a guess would fail."""
         now = time.monotonic()
         return any(now - self._contended.get(key, -inf) < CONTENTION for key in keys)
 
-    def _statuses(self, found: Iterable[Found]) -> dict[str, TransactionStatus]:
-        return {row.signature: self._status(row) for row in found if row.signature is not None}
+    def _statuses(self, rows: Iterable[LedgerRow]) -> dict[str, TransactionStatus]:
+        return {row.signature: self._status(row) for row in rows if row.signature is not None}
 
-    def _status(self, row: Found) -> TransactionStatus:
+    def _status(self, row: LedgerRow) -> TransactionStatus:
         if row.is_ahead and row.never_lands:  # by the height at which it was recorded
             return Absent(max(self._height_at(row.epoch), row.expires_at_height + 1))
         if not row.is_due or row.payload is not None:

@@ -60,8 +60,8 @@ class SimulatedPools:
         self._link = Link(conninfo, "simulated-pools")
         self._simulation = simulation
         self._ranges = ranges
-        self._held: dict[PoolKey, SimulatedPool] = {}
-        self._followed: dict[PoolKey, tuple[SimulatedPool, SimulatedPool]] = {}
+        self._cached: dict[PoolKey, SimulatedPool] = {}
+        self._current: dict[PoolKey, tuple[SimulatedPool, SimulatedPool]] = {}
         """Each pool at the prices of a later second, with the stored pool that it was made from."""
         self._arbitrage: Arbitrage | None = None
         self._drawn_from: str | None = None
@@ -79,15 +79,15 @@ class SimulatedPools:
         arbitrage = await self.arbitrage()
         if self._is_old():
             await self._shared("read", self._read)
-        while key not in self._held:
+        while key not in self._cached:
             await self._shared(key, lambda: self._seed(key, market, new_pool, arbitrage))
-        held = self._held[key]
-        now = max(self._now(), held.tick)
-        stored, followed = self._followed.get(key, (None, held))
-        if stored is not held or followed.tick != now:
-            followed = arbitrage.followed(held, now)
-            self._followed[key] = held, followed
-        return followed, now
+        stored = self._cached[key]
+        now = max(self._now(), stored.tick)
+        base, current = self._current.get(key, (None, stored))
+        if base is not stored or current.tick != now:
+            current = arbitrage.pool_at(stored, now)
+            self._current[key] = stored, current
+        return current, now
 
     @property
     def clock(self) -> tuple[float, float]:
@@ -100,10 +100,10 @@ class SimulatedPools:
             await self._shared("arbitrage", self._find_arbitrage)
         return self._arbitrage
 
-    def held(self, keys: Iterable[PoolKey]) -> list[SimulatedPool] | None:
+    def cached_pools(self, keys: Iterable[PoolKey]) -> list[SimulatedPool] | None:
         """Return these pools as this process last knew them; None if it does not know them all."""
         try:
-            return [self._held[key] for key in keys]
+            return [self._cached[key] for key in keys]
         except KeyError:
             return None
 
@@ -113,14 +113,14 @@ class SimulatedPools:
         No other process moves a locked pool, so its row is right.
         """
         pools = [self._pool_of(row) for row in rows]
-        moved = {pool.key for pool in pools if self._held.get(pool.key, pool) is not pool}
+        moved = {pool.key for pool in pools if self._cached.get(pool.key, pool) is not pool}
         self._tell_of_going_back(pools)
         self.learn(pools)
         return pools, moved
 
     def learn(self, pools: Iterable[SimulatedPool]) -> None:
         """Note the state of pools that were just stored."""
-        self._held.update((pool.key, pool) for pool in pools)
+        self._cached.update((pool.key, pool) for pool in pools)
 
     async def close(self) -> None:
         for task in [*self._tasks.values()]:
@@ -147,7 +147,7 @@ class SimulatedPools:
     async def _find_arbitrage(self) -> None:
         simulation = self._simulation
         seed = str(simulation.seed) if simulation.seed is not None else await self._drawn_seed()
-        self._drawn_from, self._followed = seed, {}
+        self._drawn_from, self._current = seed, {}
         volatility = int(simulation.volatility_bps * 100)
         walk = seeded_walk(seed, volatility, STABLE)
         self._arbitrage = Arbitrage(seed, walk, self._ranges, flow=volatility // 2)
@@ -159,32 +159,34 @@ class SimulatedPools:
         return int(self._epoch + time.monotonic() - self._read_at)
 
     async def _read(self) -> None:
-        known = dict(self._held)
-        told = [
+        known = dict(self._cached)
+        versions = [
             {**key._asdict(), "version": pool.version, "tick": pool.tick}
             for key, pool in known.items()
         ]
-        rows = await self._link.fetch(_READ, [orjson.dumps(told).decode()])
+        rows = await self._link.fetch(_READ, [orjson.dumps(versions).decode()])
         *_, seed, microseconds = rows[0]
         self._epoch, self._read_at = microseconds / 1e6, time.monotonic()
         if self._simulation.seed is None and seed != self._drawn_from:
             self._arbitrage = None  # it was made for another database
         # Pools learnt meanwhile were read behind a lock, or written. This reading may be older.
-        learnt = {key: pool for key, pool in self._held.items() if known.get(key) is not pool}
-        found = [self._pool_of(row[:-2]) for row in rows if row[0] is not None]
-        self._tell_of_going_back(pool for pool in found if pool.key not in learnt)
-        self._held = {pool.key: pool for pool in found} | learnt
+        learnt = {key: pool for key, pool in self._cached.items() if known.get(key) is not pool}
+        pools = [self._pool_of(row[:-2]) for row in rows if row[0] is not None]
+        self._tell_of_going_back(pool for pool in pools if pool.key not in learnt)
+        self._cached = {pool.key: pool for pool in pools} | learnt
 
     def _pool_of(self, row: Sequence[Any]) -> SimulatedPool:
         venue, base, quote, kind, tick, version, state = row
         key = PoolKey(venue, base, quote)
-        held = self._held.get(key)
-        if held is not None and (state is None or (held.version, held.tick) == (version, tick)):
-            return held
+        stored = self._cached.get(key)
+        if stored is not None and (
+            state is None or (stored.version, stored.tick) == (version, tick)
+        ):
+            return stored
         return read_pool(key, kind, orjson.loads(state), tick, version)
 
-    def _tell_of_going_back(self, found: Iterable[SimulatedPool]) -> None:
-        back = sum(pool.version < self._held.get(pool.key, pool).version for pool in found)
+    def _tell_of_going_back(self, pools: Iterable[SimulatedPool]) -> None:
+        back = sum(pool.version < self._cached.get(pool.key, pool).version for pool in pools)
         if back:
             logger.warning(
                 "%d simulated pools stand at an older version than they did: the database went"

@@ -21,18 +21,18 @@ PriceSource = Callable[[str, int], int]
 """Returns the price of a token (by mint) at a unix time, in millionths of its reference price."""
 
 
-def seeded_walk(seed: str, volatility: int, standing: frozenset[str] = frozenset()) -> PriceSource:
+def seeded_walk(seed: str, volatility: int, stable: frozenset[str] = frozenset()) -> PriceSource:
     """Return a random walk that moves by about `volatility` millionths in a second.
 
     The walk is a sum of noises with different periods. A slower noise is wider, as in a random
-    walk: in t seconds a price goes about `volatility` * sqrt(t). Tokens in `standing` do not move:
+    walk: in t seconds a price goes about `volatility` * sqrt(t). Tokens in `stable` do not move:
     stablecoins.
     """
     widths = [(period, volatility * isqrt(period * MILLION) // 1_000) for period in PERIODS]
 
     @lru_cache(maxsize=1_024)
     def price(mint: str, now: int) -> int:
-        if mint in standing or not volatility:
+        if mint in stable or not volatility:
             return MILLION
         moved = sum(noise(f"{seed}:{mint}", period, now) * width for period, width in widths)
         return MILLION + max(-LIMIT, min(LIMIT, moved // MILLION))

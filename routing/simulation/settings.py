@@ -64,10 +64,10 @@ def read_price_ranges(text: str) -> dict[str, PriceRange]:
     """
     ranges: dict[str, PriceRange] = {}
     for part in text.split(","):
-        found = re.fullmatch(rf"\s*([a-z]+)={PRICE}(?:-{PRICE})?\s*", part)
-        if found is None:
+        match = re.fullmatch(rf"\s*([a-z]+)={PRICE}(?:-{PRICE})?\s*", part)
+        if match is None:
             raise ValueError("a range is written as in raydium=0.98-1.02")
-        venue, low, high = found.groups()
+        venue, low, high = match.groups()
         ranges[venue] = (Decimal(low), Decimal(high or low))
     Simulation(price_ranges=ranges)
     check_venues(ranges)

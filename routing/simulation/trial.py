@@ -35,7 +35,7 @@ def quote_depth_in_atoms(market: Market, quote_atoms: int) -> tuple[int, int]:
     return quote_atoms * price.base_atoms // price.quote_atoms, quote_atoms
 
 
-def tried_pool(market: Market, new_pool: NewPool, depth: tuple[int, int]) -> AnyPool:
+def try_pool(market: Market, new_pool: NewPool, depth: tuple[int, int]) -> AnyPool:
     """Return the new pool, after a trial. `depth` is in atoms of base and quote.
 
     :raises NotTradable: it cannot be made, or its quotes would be refused or dropped.

@@ -83,10 +83,10 @@ class SimulatedVenue:
             raise UnsupportedToken(f"{self.label} has no pool of {market.name}, but two hops do")
         key = PoolKey.of(self.name, market)
         try:
-            held, now = await self._pools.current(key, market, self.new_pool)
+            simulated, now = await self._pools.current(key, market, self.new_pool)
         except psycopg.Error as error:
             raise VenueUnavailable(f"{self.label} cannot read its pools") from error
-        return [Liquidity(f"{self.name}:{market.name}", held.pool, direction(swap.side), now)]
+        return [Liquidity(f"{self.name}:{market.name}", simulated.pool, direction(swap.side), now)]
 
     async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
         """See `Venue.build`."""

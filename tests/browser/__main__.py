@@ -1,4 +1,4 @@
-"""Take the picture of the README: five orders on their way, as the live page shows them."""
+"""Take the picture of the README: three confirmed orders, as the live page shows them."""
 
 import tempfile
 from pathlib import Path
@@ -11,11 +11,9 @@ from tests.support.engine import engine, migrated_database
 
 PICTURE = PROJECT / "docs/picture.png"
 AS_DEFAULT = {"SIMULATION_QUOTE_LATENCY": "0.2", "SIMULATION_LANDING_LATENCY": "2-3"}
-WINDOW = {"width": 1280, "height": 900}
+WINDOW = {"width": 1280, "height": 1080}  # as high as three orders
 ORDERS = (  # side, market, what is fixed, amount
-    ("sell", "BONK/USDC", "amountIn", "5000000"),
     ("buy", "SOL/USDT", "amountIn", "300"),
-    ("sell", "RAY/SOL", "amountOut", "0.75"),
     ("buy", "JUP/USDC", "amountOut", "250"),
     ("sell", "SOL/USDC", "amountIn", "1.5"),
 )
@@ -33,21 +31,17 @@ def main() -> None:
         web = running.web()
         web.post()  # the first one waits for the processes to start
         running.wait_until_all_ended()
-        # As wide as a README is shown.
-        page = browser.new_page(viewport=WINDOW, device_scale_factor=0.75)
+        # As wide as a README is shown, and with times of 24 hours.
+        page = browser.new_page(viewport=WINDOW, device_scale_factor=0.68, locale="en-GB")
         page.goto(f"http://{web.address}/")
         take(page)
 
 
 def take(page: Page) -> None:
-    """Two orders have ended, three are under way."""
-    for order in ORDERS[:2]:
+    for order in ORDERS:
         place(page, *order)
-    page.locator("[data-status=confirmed]").nth(1).wait_for()
-    for order in ORDERS[2:]:
-        place(page, *order)
-    page.locator("[data-status=submitted]").nth(1).wait_for()
-    page.screenshot(path=PICTURE, full_page=True)
+    page.locator("[data-status=confirmed]").nth(2).wait_for()
+    page.screenshot(path=PICTURE)
 
 
 def place(page: Page, side: str, market: str, fixed: str, amount: str) -> None:

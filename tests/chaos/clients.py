@@ -113,7 +113,7 @@ class Clients:
     async def _stored(self, errand: Errand) -> str:
         """Send the order until it is answered with its id."""
         while True:
-            name, body = ("", errand.order) if errand.has_key else self._with_a_name(errand.order)
+            name, body = ("", errand.order) if errand.has_key else self.with_a_name(errand.order)
             start = time.monotonic()
             status, answer = await self._try(
                 "POST", "/api/orders/execute", body, errand.key if errand.has_key else ""
@@ -125,7 +125,7 @@ class Clients:
                 return str(answer["orderId"])
             await asyncio.sleep(PAUSE)
 
-    def _with_a_name(self, order: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+    def with_a_name(self, order: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
         """Return an order whose amount no other has, and what `name_of` calls it.
 
         A `clientOrderId` would be a key, of which it is never said that nothing was stored.

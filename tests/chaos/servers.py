@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from config.environment.data_folder import (
     database_url,
-    locked,
+    hold_data_folder,
     make_private,
     outside_directory,
     temporary_data_directory,
@@ -34,7 +34,7 @@ def postgres_on_a_small_disk() -> Iterator[tuple[Server, str, Path]]:
         if postgres_identity(folder / "postgres").account is not None:
             home = outside_directory(folder)
             make_private(home, mode=0o711)
-        with small_disk(home), locked(folder) as lock:
+        with small_disk(home), hold_data_folder(folder) as lock:
             server = Server(
                 lambda: postgres.postgres(folder, durable=True, lock=lock),
                 lambda child: postgres.is_ready(folder, child),
@@ -104,7 +104,7 @@ def some_postgres(*, small: bool) -> Iterator[tuple[Server, str, Path | None]]:
 @asynccontextmanager
 async def standby_of(primary: str) -> AsyncIterator[tuple[Server, str]]:
     """A standby that streams from a running primary, and its address; it takes reads alone."""
-    with temporary_data_directory() as folder, locked(folder) as lock:
+    with temporary_data_directory() as folder, hold_data_folder(folder) as lock:
         await asyncio.to_thread(_copy_cluster, primary, folder)
         server = Server(
             lambda: postgres.postgres(folder, durable=True, lock=lock),

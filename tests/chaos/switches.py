@@ -39,7 +39,7 @@ def block_loop(*_: object) -> None:
     """Have the loop that carries orders stand still, as a call that blocks would."""
     from orders.engine.carrier import carrier
 
-    carrier._loop.call_soon_threadsafe(time.sleep, BLOCK_SECONDS)
+    carrier.loop.call_soon_threadsafe(time.sleep, BLOCK_SECONDS)
 
 
 def without(text: str, part: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 import websockets
 
 from config.environment.data_folder import PROJECT
-from tests.support.engine import PATIENCE, Engine, Web, engine
+from tests.support.engine import PATIENCE, Engine, Web, whole_engine
 
 GUIDES = [
     *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
@@ -124,9 +124,7 @@ def test_every_command_means_the_same_to_every_shell(command: Command) -> None:
 
 @pytest.fixture(scope="module")
 def running(process_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with engine(process_database, tmp_path_factory.mktemp("guides")) as found:
-        found.worker()
-        found.scheduler()
+    with whole_engine(process_database, tmp_path_factory.mktemp("guides")) as found:
         yield found
 
 

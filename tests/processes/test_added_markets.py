@@ -158,7 +158,7 @@ def test_a_pool_of_an_operator_is_the_one_that_is_traded_in(
     assert 40 <= fees[1] <= 60  # more while the price moves
 
 
-def test_what_is_added_and_closed_is_seen_by_processes_that_nobody_asks(
+def test_what_is_added_and_closed_is_seen_by_processes_that_are_not_asked(
     running: Engine, webs: tuple[Web, Web], operator: OperatorSession
 ) -> None:
     def market() -> Any:

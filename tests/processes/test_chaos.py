@@ -14,7 +14,6 @@ import pytest
 import redis
 
 from orders.api.problems import said_of_order
-from orders.engine.journal import _accept_params
 from orders.events import Event
 from orders.lifecycle import Status
 from tests.chaos.cases import cases
@@ -31,11 +30,19 @@ from tests.chaos.verdict import (
     judge_orders,
     seconds_until_all_moved,
 )
-from tests.support.accounts import Account
+from tests.support.accounts import Account, make_account
 from tests.support.checker import OrderFacts
+from tests.support.database import Database, MakeJournal
 from tests.support.engine import own_redis
 from tests.support.forked import run_program
-from tests.support.proxy import READY_FOR_QUERY, Connections, Cut, Stream, proxy_of_port
+from tests.support.proxy import (
+    READY_FOR_QUERY,
+    Connections,
+    Cut,
+    Stream,
+    proxy_of,
+    proxy_of_port,
+)
 from tests.support.samples import new_order
 
 SLOW = {"black_hole", "block_worker", "fill_disk", "promote_standby", "share_redis_with_a_stranger"}
@@ -121,19 +128,22 @@ def test_of_an_order_without_a_key_it_is_said_that_nothing_was_stored() -> None:
     clients = Clients(0, ANONYMOUS)
     for side in ("sell", "buy"):
         errands = [one for one in errands_of(SHORT) if one.order["side"] == side]
-        sent = [clients._with_a_name(errand.order) for errand in errands for _ in range(2)]
+        sent = [clients.with_a_name(errand.order) for errand in errands for _ in range(2)]
         assert len({name for name, _ in sent}) == len({body["amountIn"] for _, body in sent})
         assert len({name for name, _ in sent}) == 2 * len(errands)
         assert {said_of_order(body).count(NOTHING_STORED) for _, body in sent} == {1}
 
 
-def test_the_statement_that_stores_an_order_without_a_key_is_known() -> None:
-    def said(**key: str) -> bool:
-        (order,) = _accept_params([new_order(**key)]).values()
-        return all(part in order.encode() for part in KEYLESS)
-
-    assert said()
-    assert not said(idempotency_key="mine")
+async def test_the_statement_that_stores_an_order_without_a_key_is_known(
+    make_journal: MakeJournal, database: Database
+) -> None:
+    async with proxy_of(database.conninfo) as proxy:
+        proxy.cut, proxy.cut_of = Cut.AFTER, KEYLESS
+        journal = make_journal(proxy.conninfo)
+        await journal.accept(new_order(owner=make_account().id, idempotency_key="mine"))
+        assert proxy.cuts == 0
+        await journal.accept(new_order())
+        assert proxy.cuts == 1
 
 
 def test_what_is_switched_off_is_not_broken() -> None:
@@ -240,7 +250,7 @@ async def test_what_is_sent_into_a_hole_gets_through_at_its_end() -> None:
             assert await reader.read(100) == b"b"
             await _close(writer)
         async with asyncio.timeout(120):
-            while proxy._tasks:  # it closes its own ends too
+            while not proxy.are_closed():  # it closes its own ends too
                 await asyncio.sleep(0.01)
 
 

@@ -15,7 +15,7 @@ from config.environment.data_folder import PROJECT
 from orders.api.filters import OrderFilter
 from orders.api.pagination import DEFAULT_LIMIT, FIELDS, LOOKED_AT, MAX_LIMIT
 from orders.urls import entry_paths
-from tests.support.engine import PATIENCE, Engine, Web, engine, wait_for
+from tests.support.engine import PATIENCE, Engine, Web, wait_for, whole_engine
 from tests.support.recipes import Cook, Recipe, http_file, postman
 from tests.support.shapes import assert_told, name_of
 from tests.support.transcripts import transcript
@@ -28,9 +28,7 @@ WAY = ["pending", "routing", "building", "submitted", "confirmed"]
 
 @pytest.fixture(scope="module")
 def running(process_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with engine(process_database, tmp_path_factory.mktemp("clients")) as found:
-        found.worker()
-        found.scheduler()
+    with whole_engine(process_database, tmp_path_factory.mktemp("clients")) as found:
         yield found
 
 

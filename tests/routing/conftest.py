@@ -1,13 +1,15 @@
 """Networks on the test database, each as another process would have it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from django.db import transaction
 
+from routing.registry import read_registry
 from routing.simulation.arbitrage import Arbitrage
 from routing.simulation.faults import Faults
 from routing.simulation.pool import SimulatedPool
@@ -45,8 +47,17 @@ async def join(database_conninfo: str) -> AsyncIterator[Join]:
 
 
 @pytest.fixture
-def unmoved_by_arbitrage(monkeypatch: pytest.MonkeyPatch) -> None:
-    def followed(_: Arbitrage, held: SimulatedPool, now: int) -> SimulatedPool:
-        return replace(held, tick=max(held.tick, now))
+def same_registry(db: None) -> Iterator[None]:
+    """Undo what the test did to tokens and markets, and forget what was learnt of it."""
+    before = transaction.savepoint()
+    yield
+    transaction.savepoint_rollback(before)
+    read_registry()
 
-    monkeypatch.setattr(Arbitrage, "followed", followed)
+
+@pytest.fixture
+def unmoved_by_arbitrage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pool_at(_: Arbitrage, stored: SimulatedPool, now: int) -> SimulatedPool:
+        return replace(stored, tick=max(stored.tick, now))
+
+    monkeypatch.setattr(Arbitrage, "pool_at", pool_at)

@@ -1,7 +1,6 @@
 """Operators add tokens, markets and pools in the admin, close markets, and change nothing else."""
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from html import unescape
 from typing import Any
@@ -18,7 +17,7 @@ from routing.models import Market, SimulatedPool, Token
 from routing.simulation.pool import PoolKey, read_pool
 from routing.tokens import JUP, MARKETS, SOL, USDC
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("same_registry")]
 MINT = base58(bytes(range(32)))
 TOKEN_LIST = reverse("admin:routing_token_changelist")
 MARKET_LIST = reverse("admin:routing_market_changelist")
@@ -30,13 +29,6 @@ NEW = {"symbol": "NEW", "mint": MINT, "decimals": "8"}
 NEW_USDC = {"base": "NEW", "quote": "USDC", "reference_price": "0.25", "takes_orders": "on"}
 POOL = {"venue": "raydium", "market": "1", "depth": "250000", "fee_bps": "", "bin_step": "20"}
 ROW = re.compile(r'<div class="form-row errors field-(\w+)">(.*?)</ul>', re.DOTALL)
-
-
-@pytest.fixture(autouse=True)
-def same_copy() -> Iterator[None]:
-    before = registry._copy
-    yield
-    registry._copy = before
 
 
 def errors(page: str) -> dict[str, str]:

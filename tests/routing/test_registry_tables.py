@@ -1,6 +1,5 @@
 """The tables of tokens and markets: what is in them at first, and what the database refuses."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -13,18 +12,8 @@ from routing.models import Market, Token
 from routing.registry import read_registry, registry
 from routing.tokens import MARKETS, TOKENS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("same_registry")]
 MINT = base58(bytes(range(32)))
-
-
-@pytest.fixture(autouse=True)
-def same_copy() -> Iterator[None]:
-    """Leave this process's copy as it was, and what the test reads of its transaction to it."""
-    from routing import registry as module
-
-    before = module._copy
-    yield
-    module._copy = before
 
 
 def execute(statement: str, *parameters: Any) -> int:

@@ -187,7 +187,7 @@ async def test_rounding_of_dust_is_not_absurd() -> None:
     assert (await route(RAYDIUM, swap=swap)).quote.amount_out == 1
 
 
-async def test_nobody_quoting_is_a_passing_fault_that_names_everybody() -> None:
+async def test_no_venue_quoting_is_a_passing_fault_that_names_every_venue() -> None:
     with pytest.raises(NoQuotes, match="raydium: busy; meteora: too much") as raised:
         await route(
             StubVenue("raydium", fault=VenueUnavailable("busy")),

@@ -368,7 +368,7 @@ async def test_a_way_that_cannot_be_taken_is_named() -> None:
         await route(Swap(REGISTRY.market(BONK, RAY), Side.SELL, 10**8), meteora)
 
 
-async def test_who_shows_no_pools_is_asked_for_the_whole_alone() -> None:
+async def test_a_venue_that_shows_no_pools_is_asked_for_the_whole_alone() -> None:
     market = REGISTRY.market(JUP, USDT)
     decision = await route(Swap(market, Side.SELL, 10**8), StubVenue("raydium", "0.5"))
     assert decision.reason == "Raydium nets 49.850000 USDT, the only usable way"

@@ -123,7 +123,7 @@ def test_what_speaks_another_language_is_no_redis() -> None:
         asyncio.run(ask())
 
 
-def test_who_takes_a_connection_and_says_nothing_is_not_waited_for_for_ever() -> None:
+def test_a_server_that_takes_a_connection_and_says_nothing_is_not_waited_for_for_ever() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         assert "not answer" in str(cause_of_database(f"postgresql://engine@{host}/engine"))

@@ -91,7 +91,7 @@ OF_DJANGO: dict[str, Asked] = {
     "old starts": (sql.PRUNE_STARTS, {"window": 40 * 86_400}),
     "old heartbeats": (health.FORGET, None),
     "old tickets": (tickets.PRUNE, None),
-    "the standing": (engine_status.STANDING, {"window": 60}),
+    "the standing": (engine_status.ENGINE_STATUS, {"window": 60}),
     "the last hour": (engine_status.LAST_HOUR, None),
     "overview: last hour": (overview.LAST_HOUR, OVERVIEW),
     "overview: begun": (overview.BEGUN, OVERVIEW),

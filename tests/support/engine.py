@@ -17,7 +17,12 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from config.environment.data_folder import database_url, locked, redis_url, temporary_data_directory
+from config.environment.data_folder import (
+    database_url,
+    hold_data_folder,
+    redis_url,
+    temporary_data_directory,
+)
 from config.environment.listening import listen_on
 from config.stack import postgres, redis
 from config.stack.child import Child
@@ -356,7 +361,7 @@ class Server:
 @contextmanager
 def own_redis() -> Iterator[tuple[Server, str]]:
     """A Redis without persistence, and its URL."""
-    with temporary_data_directory() as folder, locked(folder) as lock:
+    with temporary_data_directory() as folder, hold_data_folder(folder) as lock:
         server = Server(
             lambda: redis.redis(folder, durable=False, lock=lock),
             lambda _: redis.is_ready(folder),
@@ -371,7 +376,7 @@ def own_redis() -> Iterator[tuple[Server, str]]:
 @contextmanager
 def own_postgres(*, durable: bool = True) -> Iterator[tuple[Server, str]]:
     """A PostgreSQL, and the URL of an empty database in it; a durable one survives a kill."""
-    with temporary_data_directory() as folder, locked(folder) as lock:
+    with temporary_data_directory() as folder, hold_data_folder(folder) as lock:
         server = Server(
             lambda: postgres.postgres(folder, durable=durable, lock=lock),
             lambda child: postgres.is_ready(folder, child),
@@ -381,6 +386,15 @@ def own_postgres(*, durable: bool = True) -> Iterator[tuple[Server, str]]:
             yield server, database_url(folder)
         finally:
             server.kill()
+
+
+@contextmanager
+def whole_engine(database: str, folder: Path) -> Iterator[Engine]:
+    """An engine with a worker and a scheduler."""
+    with engine(database, folder) as running:
+        running.worker()
+        running.scheduler()
+        yield running
 
 
 @contextmanager

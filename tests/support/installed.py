@@ -82,7 +82,7 @@ class Servers:
         cluster = self.folder / name
         source = like or (self.template() if self.template else None)
         assert source is not None
-        self._run("cp", "-R", str(source), str(cluster))
+        self.run("cp", "-R", str(source), str(cluster))
         return Postgres(self, cluster, free_port(), settings)
 
     def standby_of(self, primary: "Postgres", name: str, **settings: str) -> "Postgres":
@@ -121,7 +121,7 @@ class Servers:
                 wait_for(lambda child=child: not child.is_running(), 3.0)
             child.kill()
 
-    def _run(self, *command: str) -> None:
+    def run(self, *command: str) -> None:
         ended = subprocess.run(
             command,
             cwd="/",
@@ -205,7 +205,7 @@ def make_cluster(servers: Servers, name: str) -> Path:
     cluster.mkdir(mode=0o700)
     servers.identity.own(cluster)
     programs = postgres_programs()
-    servers._run(
+    servers.run(
         *(str(programs / "initdb"), "-D", str(cluster), "-U", "postgres", "-E", "UTF8"),
         *("--locale=C", "--auth=trust", "--no-instructions", "--no-sync", "--wal-segsize=1"),
     )
@@ -304,14 +304,14 @@ def make_certificates(servers: Servers) -> Certificates:
     new += ("-nodes", "-days", "2")
     for name in ("ca", "stranger"):
         own = ("-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.crt")
-        servers._run(*new, "-subj", f"/CN={name}", *own)
-    servers._run(
+        servers.run(*new, "-subj", f"/CN={name}", *own)
+    servers.run(
         *(*new, "-subj", "/CN=localhost", "-CA", f"{folder}/ca.crt", "-CAkey", f"{folder}/ca.key"),
         *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
         *("-addext", "basicConstraints=critical,CA:FALSE"),
         *("-keyout", f"{folder}/server.key", "-out", f"{folder}/server.crt"),
     )
-    servers._run("chmod", "600", f"{folder}/server.key")
+    servers.run("chmod", "600", f"{folder}/server.key")
     return Certificates(folder)
 
 

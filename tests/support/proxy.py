@@ -81,6 +81,9 @@ class Connections:
         with suppress(OSError, asyncio.CancelledError):
             await self._connect(reader, writer)
 
+    def are_closed(self) -> bool:
+        return not self._tasks
+
     async def cut_all(self) -> int:
         """Cut those that there are, and return how many; of silent ones nobody hears anything."""
         silent = {flow.task for flow in self._flows if flow.is_silent}

@@ -84,15 +84,15 @@ REQUESTS = [
 
 def links(*, is_cancellable: bool) -> dict[str, str]:
     order = f"{SITE}/api/orders/{ORDER_ID}"
-    found = {
+    urls = {
         "order": order,
         "events": f"{order}/events",
         "route": f"{order}/route",
         "stream": f"ws://127.0.0.1:8000/ws/orders/{ORDER_ID}",
     }
     if is_cancellable:
-        found["cancel"] = f"{order}/cancel"
-    return found | {"orders": f"{SITE}/api/orders"}
+        urls["cancel"] = f"{order}/cancel"
+    return urls | {"orders": f"{SITE}/api/orders"}
 
 
 def events_of(name: str) -> dict[str, Any]:
@@ -189,14 +189,20 @@ INVALID_ORDERS = [
     OpenApiExample(
         "A field that does not exist",
         value=invalid(
-            *("invalid_order", "slipage", "unknown_field", "There is no such field."),
+            "invalid_order",
+            field="slipage",
+            reason="unknown_field",
+            message="There is no such field.",
             fields=["amount", "slipage", "tokenIn", "tokenOut"],
         ),
     ),
     OpenApiExample(
         "A negative amount",
         value=invalid(
-            *("invalid_order", "amountIn", "out_of_range", "The amount must be above zero."),
+            "invalid_order",
+            field="amountIn",
+            reason="out_of_range",
+            message="The amount must be above zero.",
             fields=["amountIn", "tokenIn", "tokenOut"],
         ),
     ),
@@ -211,15 +217,19 @@ INVALID_LISTS = [
     OpenApiExample(
         "A status that does not exist",
         value=invalid(
-            *("invalid_request", "status", "invalid_choice"),
-            f"Not one of {', '.join(Status)}.",
+            "invalid_request",
+            field="status",
+            reason="invalid_choice",
+            message=f"Not one of {', '.join(Status)}.",
         ),
     ),
     OpenApiExample(
         "A cursor of somebody else",
         value=invalid(
-            *("invalid_request", "cursor", "invalid_cursor"),
-            "Not a cursor of ours: take it from next or previous.",
+            "invalid_request",
+            field="cursor",
+            reason="invalid_cursor",
+            message="Not a cursor of ours: take it from next or previous.",
         ),
     ),
 ]
@@ -251,9 +261,9 @@ ORDERS_REFUSED = (
 )
 REFUSED = {
     status: [
-        OpenApiExample(found["error"], value=found)
-        for found in filter(None, map(refusal, ORDERS_REFUSED))
-        if found["status"] == status
+        OpenApiExample(problem_body["error"], value=problem_body)
+        for problem_body in filter(None, map(refusal, ORDERS_REFUSED))
+        if problem_body["status"] == status
     ]
     for status in (400, 409, 422, 503)
 }

@@ -62,13 +62,15 @@ def problems(
 
 
 def answer(name: str, description: str, *values: tuple[str, dict[str, Any]]) -> OpenApiResponse:
-    shown = [OpenApiExample(title, value=value) for title, value in values]
-    return OpenApiResponse(ref(name), description, shown)
+    examples = [OpenApiExample(title, value=value) for title, value in values]
+    return OpenApiResponse(ref(name), description, examples)
 
 
 def query(name: str, schema: dict[str, Any], text: str, *shown: Any) -> OpenApiParameter:
-    found = [OpenApiExample(str(value), value=value) for value in shown]
-    return OpenApiParameter(name, schema, OpenApiParameter.QUERY, description=text, examples=found)
+    examples = [OpenApiExample(str(value), value=value) for value in shown]
+    return OpenApiParameter(
+        name, schema, OpenApiParameter.QUERY, description=text, examples=examples
+    )
 
 
 def filter_parameter(name: str, schema: dict[str, Any], *shown: Any) -> OpenApiParameter:
@@ -474,12 +476,12 @@ def merge_slashes(endpoints: list[Any], **_: Any) -> list[Any]:
 
     Aliases are no separate operations: `finish` lists them.
     """
-    found = {}
+    unique = {}
     for path, regex, method, view in endpoints:
         if path.strip("/") in HEALTH_PATHS or path.rstrip("/") in OLD_PATHS:
             continue
-        found[path.rstrip("/"), method] = (path.rstrip("/"), regex, method, view)
-    return list(found.values())
+        unique[path.rstrip("/"), method] = (path.rstrip("/"), regex, method, view)
+    return list(unique.values())
 
 
 def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -498,14 +500,14 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def openapi() -> dict[str, Any]:
     """Return the schema. It is shared, so do not change it."""
     with _one_at_a_time:
-        return _made()
+        return _generate()
 
 
 _one_at_a_time = Lock()  # two threads that make the schema at once would spoil it
 
 
 @cache
-def _made() -> dict[str, Any]:
+def _generate() -> dict[str, Any]:
     generator = SchemaGenerator()  # type: ignore[no-untyped-call]
-    found: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]
-    return found
+    schema: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]
+    return schema

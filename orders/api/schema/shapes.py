@@ -18,19 +18,19 @@ def ref(name: str) -> Schema:
 
 
 def nullable(schema: Schema, description: str = "") -> Schema:
-    found: Schema = {"anyOf": [schema, {"type": "null"}]}
-    return found | {"description": description} if description else found
+    shape: Schema = {"anyOf": [schema, {"type": "null"}]}
+    return shape | {"description": description} if description else shape
 
 
 def closed(properties: dict[str, Schema], *optional: str, description: str = "") -> Schema:
     """Return an object with these members and no others; all but the optional ones are required."""
-    found: Schema = {
+    shape: Schema = {
         "type": "object",
         "additionalProperties": False,
         "required": [name for name in properties if name not in optional],
         "properties": properties,
     }
-    return found | {"description": description} if description else found
+    return shape | {"description": description} if description else shape
 
 
 TEXT: Schema = {"type": "string"}

@@ -14,8 +14,8 @@ DOCUMENT = Path(__file__).with_name("asyncapi.yaml")
 @cache
 def asyncapi() -> dict[str, Any]:
     """Return the document. It is shared, so do not change it."""
-    found: dict[str, Any] = yaml.load(DOCUMENT.read_bytes(), LOADER)  # noqa: S506  # a safe one
-    return found
+    document: dict[str, Any] = yaml.load(DOCUMENT.read_bytes(), LOADER)  # noqa: S506  # a safe one
+    return document
 
 
 def shared_schemas() -> dict[str, Any]:
@@ -30,9 +30,13 @@ def messages_of(channel: str, action: str) -> dict[str, Any]:
     names: set[str] = set()
     for operation in document["operations"].values():
         if operation["action"] == action and last_name(operation["channel"]) == channel:
-            told = operation.get("messages")
-            names |= {last_name(one) for one in told} if told else set(all_messages(channel))
-    return {name: found for name, found in all_messages(channel).items() if name in names}
+            references = operation.get("messages")
+            names |= (
+                {last_name(reference) for reference in references}
+                if references
+                else set(all_messages(channel))
+            )
+    return {name: message for name, message in all_messages(channel).items() if name in names}
 
 
 def all_messages(channel: str) -> dict[str, Any]:

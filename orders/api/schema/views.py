@@ -31,13 +31,13 @@ class Kept:
 
     def render(self, data: Any, *context: Any) -> Any:
         if data is openapi():
-            return written(type(self))  # type: ignore[arg-type]  # classes are hashable
+            return render_once(type(self))  # type: ignore[arg-type]  # classes are hashable
         kind: Any = super()
         return kind.render(data, *context)
 
 
 @cache
-def written(kind: Any) -> Any:
+def render_once(kind: Any) -> Any:
     """Return the schema as this renderer's text."""
     return super(Kept, kind()).render(openapi(), None, {})
 
@@ -95,7 +95,7 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
         }
         for name, channel in document["channels"].items()
     ]
-    told = {
+    context = {
         "title": document["info"]["title"],
         "description": as_html(document["info"]["description"]),
         "channels": channels,
@@ -103,7 +103,7 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
             {
                 "name": name,
                 "summary": as_html(message.get("summary", message["title"])),
-                "shown": [as_text(one) for one in message["examples"]],
+                "shown": [as_text(example) for example in message["examples"]],
             }
             for name, message in document["components"]["messages"].items()
         ],
@@ -111,7 +111,7 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
         "host": request.get_host(),
         "scheme": "wss" if request.is_secure() else "ws",
     }
-    return render(request, "orders/api/sockets.html", told)
+    return render(request, "orders/api/sockets.html", context)
 
 
 def as_text(example: dict[str, Any]) -> str:
@@ -121,7 +121,7 @@ def as_text(example: dict[str, Any]) -> str:
 def as_html(text: str) -> SafeString:
     """Return the document's prose as HTML, with its paragraphs and its `words of code`."""
     paragraphs = [
-        format_html_join("", "{}", ((part,) for part in coded(paragraph)))
+        format_html_join("", "{}", ((part,) for part in mark_code(paragraph)))
         for paragraph in text.strip().split("\n\n")
     ]
     if len(paragraphs) == 1:
@@ -129,6 +129,6 @@ def as_html(text: str) -> SafeString:
     return format_html_join("", "<p>{}</p>", ((paragraph,) for paragraph in paragraphs))
 
 
-def coded(text: str) -> Iterator[str | SafeString]:
+def mark_code(text: str) -> Iterator[str | SafeString]:
     for number, part in enumerate(text.split("`")):
         yield format_html("<code>{}</code>", part) if number % 2 else part

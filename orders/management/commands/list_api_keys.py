@@ -19,19 +19,19 @@ class Command(BaseCommand):
     def handle(self, *args: Any, user: str | None, **options: Any) -> None:
         keys = ApiKey.objects.select_related("owner")
         with engine_needed():
-            found = list(keys.filter(owner__username=user) if user else keys)
-        for key in found:
-            words = [key.prefix, key.owner.get_username(), standing(key), *described(key)]
+            chosen = list(keys.filter(owner__username=user) if user else keys)
+        for key in chosen:
+            words = [key.prefix, key.owner.get_username(), state_text(key), *details(key)]
             self.stdout.write("  ".join(word for word in words if word))
 
 
-def described(key: ApiKey) -> list[str]:
+def details(key: ApiKey) -> list[str]:
     """Return what the key may do, and when it was last used."""
     used = f"used {day(key.last_used_at)}" if key.last_used_at else "never used"
     return [",".join(scopes_of(key)), used, " ".join(key.addresses), key.name]
 
 
-def standing(key: ApiKey) -> str:
+def state_text(key: ApiKey) -> str:
     if key.revoked_at:
         return f"revoked {day(key.revoked_at)}"
     return f"expires {day(key.expires_at)}" if key.expires_at else "holds"

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from orders.logins.models import Authenticator
-from orders.logins.seal import CannotOpen, sealed_anew
+from orders.logins.seal import CannotOpen, reseal
 from orders.management.order_watch import engine_needed
 
 
@@ -34,7 +34,7 @@ def reseal_all() -> tuple[int, list[str]]:
     count, lost = 0, []
     for each in Authenticator.objects.select_for_update(of=("self",)).select_related("user"):
         try:
-            each.sealed_seed = sealed_anew(each.sealed_seed)
+            each.sealed_seed = reseal(each.sealed_seed)
         except CannotOpen:
             lost.append(each.user.get_username())
             continue

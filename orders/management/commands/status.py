@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from orders.management.order_watch import FAILED, engine_needed
-from orders.monitoring.engine_status import Standing, standing
+from orders.monitoring.engine_status import EngineStatus, read_engine_status
 from orders.monitoring.health import is_worker_here
 
 
@@ -33,31 +33,31 @@ class Command(BaseCommand):
                 raise CommandError("No worker of this host is well.", returncode=FAILED)
             return
         with engine_needed():
-            found = standing()
+            engine = read_engine_status()
         if options["json"]:
-            self.stdout.write(json.dumps(found.as_json()))
+            self.stdout.write(json.dumps(engine.as_json()))
         else:
-            self.stdout.write("\n".join(lines(found)))
-        if found.health["status"] != "ok":
-            away = [part for part in ("redis", "worker") if found.health[part] != "ok"]
+            self.stdout.write("\n".join(lines(engine)))
+        if engine.health["status"] != "ok":
+            away = [part for part in ("redis", "worker") if engine.health[part] != "ok"]
             raise CommandError(f"Degraded: {' and '.join(away)} down.", returncode=FAILED)
 
 
-def lines(found: Standing) -> list[str]:
-    health, rate = found.health, settings.ORDER_RATE_LIMIT
+def lines(engine: EngineStatus) -> list[str]:
+    health, rate = engine.health, settings.ORDER_RATE_LIMIT
     oldest = (
-        "" if found.oldest_waiting is None else f", the oldest for {found.oldest_waiting:.1f} s"
+        "" if engine.oldest_waiting is None else f", the oldest for {engine.oldest_waiting:.1f} s"
     )
     budget = "unlimited"
     if rate is not None:
-        budget = f"{found.budget} of {rate.count} starts left in {rate.seconds} s"
+        budget = f"{engine.budget} of {rate.count} starts left in {rate.seconds} s"
     parts = ", ".join(f"{part} {health[part]}" for part in ("database", "redis", "worker"))
-    hour = ", ".join(f"{count} {status}" for status, count in found.last_hour.items() if count)
+    hour = ", ".join(f"{count} {status}" for status, count in engine.last_hour.items() if count)
     rows = {
         "health": f"{health['status']} ({parts})",
         "workers": f"{health['workers']} alive",
-        "waiting": f"{found.waiting}{oldest}",
-        "in flight": str(found.in_flight),
+        "waiting": f"{engine.waiting}{oldest}",
+        "in flight": str(engine.in_flight),
         "budget": budget,
         "last hour": hour or "no orders",
     }

@@ -38,18 +38,23 @@ class Command(BaseCommand):
         except UnreadableVectors as error:
             self.stdout.write(f"{file}: cannot be read: {error}")
             return False
-        wrong = [one for one in comparisons if one.difference or one.unreadable]
+        wrong = [
+            comparison
+            for comparison in comparisons
+            if comparison.difference or comparison.unreadable
+        ]
         self.stdout.write(f"{file}: {summary(comparisons)}")
-        for one in wrong[:show]:
-            self.stdout.write(f"  {one.swap}: {one.difference or f'unreadable: {one.unreadable}'}")
+        for failed in wrong[:show]:
+            reason = failed.difference or f"unreadable: {failed.unreadable}"
+            self.stdout.write(f"  {failed.swap}: {reason}")
         if len(wrong) > show:
             self.stdout.write(f"  and {len(wrong) - show} more")
         return not wrong
 
 
 def summary(comparisons: list[Comparison]) -> str:
-    differing = sum(bool(one.difference) for one in comparisons)
-    unreadable = sum(bool(one.unreadable) for one in comparisons)
+    differing = sum(bool(comparison.difference) for comparison in comparisons)
+    unreadable = sum(bool(comparison.unreadable) for comparison in comparisons)
     matched = len(comparisons) - differing - unreadable
     text = f"{matched} matched, {differing} differ"
     return f"{text}, {unreadable} could not be read" if unreadable else text

@@ -7,7 +7,7 @@ import pytest
 from django.test import override_settings
 
 from config.environment.variables import WrongSettings, read_environment
-from config.http.address import client_of, is_spoken_for, parsed, site_of, with_client
+from config.http.address import client_of, is_spoken_for, parse_address, site_of, with_client
 
 PROXY, STRANGER = "127.0.0.1", "203.0.113.7"
 NEAR = (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48"))
@@ -90,7 +90,7 @@ def test_an_address_is_counted_as_its_holder_has_it(one: str, other: str, are_on
     ],
 )
 def test_no_address_from_afar_becomes_one_of_this_machine(text: str) -> None:
-    found = parsed(text)
+    found = parse_address(text)
     assert found is not None
     assert (found.version, found.is_loopback) == (6, False)
 
@@ -104,7 +104,7 @@ def test_no_address_from_afar_becomes_one_of_this_machine(text: str) -> None:
     ],
 )
 def test_an_address_is_read_however_servers_and_proxies_write_it(text: str, meant: str) -> None:
-    assert str(parsed(text)) == meant
+    assert str(parse_address(text)) == meant
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_address_is_read_however_servers_and_proxies_write_it(text: str, mean
     ],
 )
 def test_what_only_begins_like_an_address_is_none(text: str) -> None:
-    assert parsed(text) is None
+    assert parse_address(text) is None
 
 
 @pytest.mark.parametrize("count", [1, (ip_network("127.0.0.1"),)])

@@ -132,7 +132,9 @@ async def told(port: int, *sent: bytes, ends: bool = False) -> bytes:
     ],
     ids=["lines", "a value", "a name", "an address", "a word", "nothing"],
 )
-async def test_a_head_without_end_is_refused_before_anybody_reads_it(pieces: list[bytes]) -> None:
+async def test_a_head_without_end_is_refused_before_the_application_reads_it(
+    pieces: list[bytes],
+) -> None:
     reader = Reader()
     async with serving(reader) as port:
         answer = await told(port, *pieces)
@@ -464,7 +466,9 @@ def test_every_way_to_start_the_web_process_keeps_the_door(place: str) -> None:
     assert all(flag in text for flag in WEB_FLAGS)
 
 
-async def test_a_handshake_that_nobody_answers_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_handshake_that_is_never_answered_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(websocket(), "HANDSHAKE_SECONDS", 0.1)
 
     async def silent(scope: Any, receive: Any, send: Any) -> None:

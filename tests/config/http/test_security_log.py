@@ -2,6 +2,7 @@
 
 import configparser
 import io
+import itertools
 import json
 import logging
 import logging.config
@@ -24,21 +25,24 @@ from config.runtime.counters import counts
 from config.runtime.logs import SECURITY_FIELDS, logging_settings
 from orders.access.account_log import tell_of_command
 from orders.models import ApiKey
-from orders.monitoring.metrics import counted
+from orders.monitoring.metrics import figures_of
 
 FILTER = PROJECT / "docs/deployment/fail2ban/order-engine-filter.conf"
 JAIL = PROJECT / "docs/deployment/fail2ban/order-engine-jail.conf"
+ACCOUNTS = itertools.count(7)  # of which nothing was written yet
 # What fail2ban puts in the place of <HOST>, but for names of hosts.
 HOST = r"(?:::f{4,6}:)?(?P<host>\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]+)"
 
 
 @pytest.fixture(params=["console", "json"])
-def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+def written(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[io.StringIO]:
     """What a process writes in either form, where LOG_LEVEL wants nothing but errors."""
     loggers = [logging.root, *map(logging.getLogger, logging_settings("INFO", "json")["loggers"])]
     before = [(each, each.handlers[:], each.level, each.propagate) for each in loggers]
     found = io.StringIO()
-    security_log._written.clear()
+    monkeypatch.setattr(security_log, "SELDOM_SECONDS", 0.0)
     wanted = logging_settings("ERROR", request.param)
     wanted["handlers"]["console"]["stream"] = found
     logging.config.dictConfig(wanted)
@@ -161,7 +165,7 @@ def test_the_jail_reads_the_journal_of_the_web_unit() -> None:
 def test_metrics_have_a_counter_of_every_event_from_the_beginning() -> None:
     found = {
         labels[0]: number
-        for name, labels, number in counted("web", {"security_events:key_refused": 3})
+        for name, labels, number in figures_of("web", {"security_events:key_refused": 3})
         if name == "security_events"
     }
 
@@ -231,13 +235,14 @@ def test_keys_by_command_are_in_both_logs(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_an_honest_senders_limit_is_counted_each_time_and_written_now_and_then(
-    written: io.StringIO,
+    written: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = counts.copy()
+    monkeypatch.setattr(security_log, "SELDOM_SECONDS", 3600.0)
+    before, one, other = counts.copy(), next(ACCOUNTS), next(ACCOUNTS)
     for _ in range(50):
-        tell("limit_hit", scope("203.0.113.7"), account=7, limit="reads")
-    tell("limit_hit", scope("203.0.113.7"), account=8, limit="reads")
-    tell("limit_hit", scope("203.0.113.7"), account=7, limit="orders")
+        tell("limit_hit", scope("203.0.113.7"), account=one, limit="reads")
+    tell("limit_hit", scope("203.0.113.7"), account=other, limit="reads")
+    tell("limit_hit", scope("203.0.113.7"), account=one, limit="orders")
 
     assert (counts - before)["security_events:limit_hit"] == 52
     assert len(written.getvalue().splitlines()) == 3

@@ -38,9 +38,9 @@ async def test_work_under_way_is_not_begun_twice_and_begins_anew_when_it_has_end
 
     assert work.begun == 1
     work.may_end.set()
-    await background.ended()
+    await background.wait_until_done()
     await under_way(background)
-    await background.ended()
+    await background.wait_until_done()
     assert work.begun == 2
 
 
@@ -52,7 +52,7 @@ async def test_work_that_failed_or_was_stopped_begins_anew() -> None:
     await under_way(background)
     work.fault = ValueError("a bug")
     work.may_end.set()
-    await background.ended()
+    await background.wait_until_done()
     work.fault = None
     await under_way(background)
 
@@ -72,8 +72,8 @@ async def test_what_serves_all_has_no_callers_request_in_its_log() -> None:
 
 async def test_a_caller_waits_for_it_as_long_as_it_likes() -> None:
     background = Background(Work())
-    await background.ended()  # nothing was begun
+    await background.wait_until_done()  # nothing was begun
     background.begin()
-    await background.ended(0.01)
+    await background.wait_until_done(0.01)
     await background.stop()
     await background.stop()

@@ -138,7 +138,7 @@ async def test_a_batch_runs_in_the_context_of_none_of_its_callers(probes: Probes
     assert seen == [{}]
 
 
-async def test_a_lone_caller_waits_for_nobody(probes: Probes) -> None:
+async def test_a_lone_caller_waits_for_no_other(probes: Probes) -> None:
     async with committing(probes) as commit:
         assert await commit(Item(1, 4)) == 8
         assert await commit(Item(2, 5)) == 10
@@ -330,7 +330,7 @@ async def test_a_locked_row_holds_up_only_the_item_that_wants_it(probes: Probes)
     assert found == answers([item for item in good(10) if item.id != 7])
 
 
-async def test_a_waiter_that_gives_up_disturbs_nobody(probes: Probes) -> None:
+async def test_a_waiter_that_gives_up_disturbs_no_other(probes: Probes) -> None:
     entered, go_on = asyncio.Event(), asyncio.Event()
 
     async def hold(connection: Connection, items: Sequence[Item]) -> None:

@@ -32,11 +32,6 @@ class StuckDoor(Door):
             raise
 
 
-@pytest.fixture(autouse=True)
-def nothing_else_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(per_loop, "_all_kept", [])
-
-
 def test_each_loop_has_an_object_of_its_own_and_closes_no_other() -> None:
     door_of_this_loop = once_per_loop(Door)
 
@@ -53,7 +48,7 @@ def test_each_loop_has_an_object_of_its_own_and_closes_no_other() -> None:
     assert (first.times_closed, second.times_closed) == (1, 1)
 
 
-async def test_what_nobody_asked_for_is_not_made_to_be_closed() -> None:
+async def test_what_was_never_asked_for_is_not_made_to_be_closed() -> None:
     made: list[Door] = []
     once_per_loop(lambda: made.append(Door()))
     await close_all()

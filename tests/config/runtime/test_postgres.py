@@ -23,7 +23,7 @@ async def freeze_with_a_lock(link: Link, database: Database) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def test_who_freezes_in_the_middle_of_a_pipeline_does_not_keep_its_locks(
+async def test_a_client_frozen_in_the_middle_of_a_pipeline_does_not_keep_its_locks(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SESSION, "transaction_timeout", "300")

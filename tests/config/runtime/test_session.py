@@ -4,16 +4,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import psycopg
 import pytest
 from django.db import OperationalError, connection
 from psycopg import errors, sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from config.database.connection import BoundedConnection
-from config.runtime import postgres
-from config.runtime.postgres import Link
+from config.runtime.postgres import Link, LinkConnection
 from config.runtime.session import (
     SESSION,
     NotFit,
@@ -26,6 +26,7 @@ from tests.support.database import Database, as_owner
 from tests.support.proxy import proxy_of
 
 SLOW = "SELECT pg_sleep(60)"
+RUNNING = "SELECT 1 FROM pg_stat_activity WHERE query = %s AND state = 'active'"
 SOON = 20.0  # seconds: less than PostgreSQL would take, and more than a busy machine does
 
 
@@ -173,7 +174,9 @@ def test_a_statement_of_sync_code_that_brings_no_answer_ends_by_itself(
         cursor.execute("SELECT 1")
 
 
-async def test_who_waits_for_a_turn_waits_no_longer_than_told(database_conninfo: str) -> None:
+async def test_a_caller_that_waits_for_a_turn_waits_no_longer_than_told(
+    database_conninfo: str,
+) -> None:
     async with link_to(database_conninfo) as link, link.connection():
         with pytest.raises(psycopg.OperationalError, match="in time"):
             async with link.connection(0.1):
@@ -203,13 +206,13 @@ async def test_a_server_that_takes_connections_and_says_nothing_is_given_up(
         assert time.monotonic() - began < SOON
 
 
-async def test_who_is_cancelled_in_mid_statement_asks_the_server_nothing(
-    database_conninfo: str,
+async def test_a_caller_cancelled_in_mid_statement_asks_the_server_nothing(
+    database_conninfo: str, database: Database
 ) -> None:
     async with link_to(database_conninfo) as link:
         task = asyncio.create_task(link.fetch(SLOW, (), seconds=30.0))
         async with asyncio.timeout(SOON):
-            while not any(conn.closed == 0 for conn in [link._connection] if conn):
+            while not await database.rows(RUNNING, SLOW):
                 await asyncio.sleep(0.01)
         began = time.monotonic()
         task.cancel()
@@ -277,10 +280,21 @@ def test_what_is_no_url_is_refused_without_its_password(url: str) -> None:
 async def test_a_pooler_that_takes_no_startup_options_gets_its_settings_afterwards(
     database_conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "_without_options", {database_conninfo})
-    async with link_to(database_conninfo) as link:
-        ((found,),) = await link.fetch("SELECT current_setting('lock_timeout')", ())
-    assert found == "500ms"
+    connect, refused = LinkConnection.connect, []
+
+    async def refuse_options(address: str, **arguments: Any) -> LinkConnection:
+        if "options" in conninfo_to_dict(address):
+            refused.append(address)
+            raise psycopg.OperationalError("unsupported startup parameter: options")
+        return await connect(address, **arguments)
+
+    monkeypatch.setattr(LinkConnection, "connect", refuse_options)
+    pooler = make_conninfo(database_conninfo, keepalives_idle=71)  # of which nothing is known yet
+    for _ in range(2):
+        async with link_to(pooler) as link:
+            ((found,),) = await link.fetch("SELECT current_setting('lock_timeout')", ())
+        assert found == "500ms"
+    assert len(refused) == 1
 
 
 async def test_options_of_the_url_may_choose_the_schema(database_conninfo: str) -> None:

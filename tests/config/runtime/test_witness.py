@@ -1,4 +1,4 @@
-from config.runtime.witness import STILL_LOOKS, Witness, past_help
+from config.runtime.witness import STILL_LOOKS, Witness, stuck_part
 
 
 def looks(witness: Witness, number: int) -> dict[str, int]:
@@ -64,7 +64,7 @@ def test_a_part_is_past_help_after_so_many_looks_and_no_sooner() -> None:
     witness = Witness()
     witness.turned("loop")
     witness.look()
-    assert [past_help(witness, {}) for _ in range(STILL_LOOKS)] == [None] * 29 + ["loop"]
+    assert [stuck_part(witness, {}) for _ in range(STILL_LOOKS)] == [None] * 29 + ["loop"]
 
 
 def test_a_part_that_would_stand_as_still_in_a_new_process_gets_its_time_anew() -> None:
@@ -74,8 +74,8 @@ def test_a_part_that_would_stand_as_still_in_a_new_process_gets_its_time_anew() 
     looks(witness, STILL_LOOKS)
     witness.turned("carrier")
 
-    assert past_help(witness, {"consumer": lambda: True}) is None
+    assert stuck_part(witness, {"consumer": lambda: True}) is None
     assert looks(witness, 1)["consumer"] == 0
     looks(witness, STILL_LOOKS - 1)
     witness.turned("carrier")
-    assert past_help(witness, {"consumer": lambda: False}) == "consumer"
+    assert stuck_part(witness, {"consumer": lambda: False}) == "consumer"

@@ -19,8 +19,8 @@ from config.environment.data_folder import (
     PROJECT,
     EmbeddedError,
     database_url,
+    hold_data_folder,
     is_in_use,
-    locked,
     make_private,
     outside_directory,
     redis_socket,
@@ -33,7 +33,7 @@ from config.stack import identity, processes, redis
 from config.stack.banner import banner
 from config.stack.child import Child
 from config.stack.identity import ACCOUNTS
-from config.stack.postgres import cause_of, kept_in
+from config.stack.postgres import cause_of, cluster_location
 from config.stack.supervisor import NotReadyError, Supervisor
 from tests.config.conftest import clean_environment, is_gone, wait_for
 
@@ -87,14 +87,14 @@ def test_a_socket_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
 def test_parent_folders_keep_their_mode(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
-    with locked(tmp_path / "data"):
+    with hold_data_folder(tmp_path / "data"):
         pass
 
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
 
 def test_the_lock_lasts_until_the_last_process_that_inherited_it_ended(tmp_path: Path) -> None:
-    with locked(tmp_path) as lock:
+    with hold_data_folder(tmp_path) as lock:
         server = subprocess.Popen(["sleep", "1000"], pass_fds=(lock,))
     assert is_in_use(tmp_path)
 
@@ -290,7 +290,7 @@ def test_orders_that_lie_elsewhere_are_named_found_again_and_missed(tmp_path: Pa
     made = ["run", "--", "sh", "-c", "stat --format %i $ENGINE_DATA_DIR/postgres/PG_VERSION"]
     try:
         first = run_as_in_a_container(*made, ENGINE_DATA_DIR=str(data_dir))
-        assert kept_in(data_dir) == f"{elsewhere} ({data_dir}/postgres leads there)"
+        assert cluster_location(data_dir) == f"{elsewhere} ({data_dir}/postgres leads there)"
         shutil.rmtree(data_dir)
         again = run_as_in_a_container(*made, ENGINE_DATA_DIR=str(data_dir))
         assert (again.returncode, again.stdout) == (0, first.stdout)
@@ -306,9 +306,9 @@ def test_orders_that_lie_elsewhere_are_named_found_again_and_missed(tmp_path: Pa
 
 def test_orders_that_lie_in_the_data_folder_are_said_to_lie_there(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
-    assert kept_in(tmp_path) == f"{tmp_path}/postgres"
+    assert cluster_location(tmp_path) == f"{tmp_path}/postgres"
     assert f"  kept in  {tmp_path}/postgres\n" in banner(
-        "http://127.0.0.1:1", "", kept_in(tmp_path)
+        "http://127.0.0.1:1", "", cluster_location(tmp_path)
     )
 
 
@@ -397,7 +397,7 @@ def test_who_may_start_too_few_processes_is_told_how_many_and_which_limit() -> N
 
 def test_a_start_that_fails_leaves_nothing_in_the_temporary_folder(tmp_path: Path) -> None:
     def start() -> None:
-        with locked(tmp_path):
+        with hold_data_folder(tmp_path):
             assert runtime_directory(tmp_path).exists()
             raise KeyboardInterrupt
 

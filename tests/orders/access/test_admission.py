@@ -173,7 +173,7 @@ async def test_a_redis_that_hangs_costs_a_moment_and_no_order() -> None:
 
 
 @override_settings(MAX_BACKLOG=5, SENDER_BACKLOG_SHARE=1.0)
-async def test_a_full_backlog_lets_nobody_in_until_it_is_worked_off() -> None:
+async def test_a_full_backlog_lets_no_order_in_until_it_is_worked_off() -> None:
     ids = []
     while (refused := await post("/execute", SELL_SOL)).status == 201:
         ids.append(refused.json["orderId"])
@@ -200,7 +200,7 @@ async def test_a_backlog_counts_what_others_let_in(monkeypatch: pytest.MonkeyPat
         await submit()
     backlog = Backlog(4)
     async with backlog.room(1):  # and looks, while it goes on
-        await backlog._reading.ended()
+        await backlog.close()  # when that look has ended
         with pytest.raises(Overloaded):
             await fail_within(backlog)
     await backlog.close()
@@ -221,7 +221,7 @@ async def fail_within(backlog: Backlog) -> None:
         raise ValueError("refused")
 
 
-async def test_a_backlog_that_cannot_be_counted_refuses_nobody() -> None:
+async def test_a_backlog_that_cannot_be_counted_refuses_no_order() -> None:
     with database_away():
         backlog = Backlog(100)
         async with backlog.room(1):

@@ -4,6 +4,7 @@ And what a key may do: by its scopes, its addresses and its time.
 """
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
+from config.runtime.background import Background
 from config.runtime.counters import counts
 from orders.access import accounts, key_use
 from orders.access.keys import COMMAND, MAX_KEYS, Wish, is_within, make_key, networks_of, prefix_of
@@ -48,12 +50,6 @@ def secret_of(account: Account, scopes: list[str], **wish: Any) -> str:
 
 def bearer(secret: str) -> dict[str, str]:
     return {"authorization": f"Bearer {secret}"}
-
-
-@pytest.fixture(autouse=True)
-def nothing_noted() -> None:
-    key_use._noted.clear()
-    key_use._warned.clear()
 
 
 @pytest.fixture
@@ -489,15 +485,25 @@ async def test_who_uses_a_key_that_ends_soon_is_told_in_each_answer(
     assert (await get("/api/orders")).headers.get("api-key-expires") is None
 
 
+Written = Callable[[], Awaitable[None]]
+
+
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is noted is written at once."""
+def uses_written(monkeypatch: pytest.MonkeyPatch) -> Written:
+    """Wait until what was noted is written; it is written at once."""
+    made: list[Background] = []
+
+    def background(work: Any) -> Background:
+        made.append(Background(work))
+        return made[-1]
+
+    async def ended() -> None:
+        for one in made:
+            await one.wait_until_done()
+
     monkeypatch.setattr(key_use, "GATHER_SECONDS", 0.0)
-
-
-async def uses_written() -> None:
-    """Wait until what was noted is written."""
-    await accounts.accounts_of_this_loop()._use._writing.ended()
+    monkeypatch.setattr(key_use, "Background", background)
+    return ended
 
 
 def facts(account: Account) -> Any:
@@ -510,8 +516,12 @@ def facts(account: Account) -> Any:
 
 
 @pytest.mark.parametrize("way", ["order", "read"])
-@pytest.mark.usefixtures("engine_loop", "redis_client", "written")
-async def test_a_keys_use_is_written_once_a_minute_and_its_new_addresses_at_once(way: str) -> None:
+@pytest.mark.parametrize("remembers", [True, False], ids=["one process", "others"])
+@pytest.mark.usefixtures("engine_loop", "redis_client")
+async def test_a_keys_use_is_written_once_a_minute_and_its_new_addresses_at_once(
+    way: str, remembers: bool, uses_written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_use, "AGAIN_SECONDS", 60.0 if remembers else 0.0)
     owner, before = make_account(), counts.copy()
 
     async def use(address: str) -> Any:
@@ -525,21 +535,18 @@ async def test_a_keys_use_is_written_once_a_minute_and_its_new_addresses_at_once
     first = await use("127.0.0.1")
     assert first[1:] == ("127.0.0.1", ["127.0.0.1"])
     assert await use("127.0.0.1") == first
-    key_use._noted.clear()  # as another process would know nothing
-    assert await use("127.0.0.1") == first
     if way == "order":
         second = await use("2001:db8::7")
         assert second[1:] == ("2001:db8::", ["2001:db8::", "127.0.0.1"])
         assert (await use("2001:db8::8"))[2] == second[2], "the same holder's"
         execute(owner.database, "UPDATE api_keys SET last_used_at = now() - interval '61 s'")
-        key_use._noted.clear()
         assert (await use("::ffff:127.0.0.1"))[1:] == ("127.0.0.1", second[2])
     told = counts - before
     assert told["security_events:key_used_from_new_address"] == (2 if way == "order" else 1)
 
 
-@pytest.mark.usefixtures("engine_loop", "written")
-async def test_what_a_key_was_used_from_is_bounded() -> None:
+@pytest.mark.usefixtures("engine_loop")
+async def test_what_a_key_was_used_from_is_bounded(uses_written: Written) -> None:
     owner = make_account()
     for number in range(key_use.MAX_SEEN + 5):
         await accounts.accounts_of_this_loop().holder_of(owner.key, f"10.0.0.{number}")
@@ -549,9 +556,9 @@ async def test_what_a_key_was_used_from_is_bounded() -> None:
     assert (len(seen), seen[0]) == (key_use.MAX_SEEN, f"10.0.0.{key_use.MAX_SEEN + 4}")
 
 
-@pytest.mark.usefixtures("engine_loop", "redis_client", "written")
-async def test_a_use_that_cannot_be_written_refuses_nobody(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("engine_loop", "redis_client")
+async def test_a_use_that_cannot_be_written_refuses_no_request(
+    uses_written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(key_use, "USED", "SELECT 1 / 0, %s::bigint[], %s::text[]")
     owner = make_account()
@@ -560,12 +567,14 @@ async def test_a_use_that_cannot_be_written_refuses_nobody(
     await uses_written()
 
 
-@pytest.mark.usefixtures("engine_loop", "redis_client", "written")
-async def test_the_log_warns_once_a_day_of_a_key_that_ends_soon() -> None:
+@pytest.mark.usefixtures("engine_loop", "redis_client")
+async def test_the_log_warns_once_a_day_of_a_key_that_ends_soon(
+    uses_written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_use, "AGAIN_SECONDS", 0.0)
     owner, before = make_account(), counts.copy()
     secret = owner.another_key(seconds=86400)
     for _ in range(3):
-        key_use._noted.clear()
         execute(owner.database, "UPDATE api_keys SET last_used_at = NULL")
         await accounts.accounts_of_this_loop().holder_of(secret, "127.0.0.1")
         await uses_written()

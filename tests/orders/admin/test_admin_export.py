@@ -58,14 +58,14 @@ def forget_operator() -> None:
 def pieces_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many orders each piece had, as they are read."""
     read: list[int] = []
-    read_piece = export._read_piece
+    read_piece = export.read_piece
 
     def counted(*arguments: Any) -> Any:
         found = read_piece(*arguments)
         read.append(len(found[0]))
         return found
 
-    monkeypatch.setattr(export, "_read_piece", counted)
+    monkeypatch.setattr(export, "read_piece", counted)
     return read
 
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
 from config.database.conninfo import conninfo
-from orders.admin_pages.overview import orders
+from orders.admin_pages.overview import orders_url
 from orders.models import Order
 from tests.support.database import as_owner, rewrite
 from tests.support.ended_orders import (
@@ -237,12 +237,12 @@ def test_a_list_of_fifty_takes_no_more_statements_than_one_of_three(admin_client
 def test_every_tile_leads_to_a_page(open_page: Open) -> None:
     page = open_page(reverse("admin:index"))
     for query in (
-        orders(created="minute"),
-        orders(created="hour", status="failed"),
-        orders(status="open"),
-        orders(created="hour", status="confirmed"),
-        orders(status="open", lease="expired"),
-        orders(attention="yes"),
+        orders_url(created="minute"),
+        orders_url(created="hour", status="failed"),
+        orders_url(status="open"),
+        orders_url(created="hour", status="confirmed"),
+        orders_url(status="open", lease="expired"),
+        orders_url(attention="yes"),
     ):
         assert f'href="{query.replace("&", "&amp;")}"' in page
         open_page(query)

@@ -16,7 +16,7 @@ from orders.api import dialects
 from orders.api.dialects import NotTaken, canonical
 from orders.lifecycle import Status
 from orders.sockets import consumers, subscriptions
-from orders.sockets.streams import Streams, streams_of_this_loop
+from orders.sockets.streams import Streams, Watch
 from tests.support.accounts import make_account
 from tests.support.client import (
     HOST,
@@ -403,6 +403,7 @@ async def test_whose_an_order_is_is_known_before_its_hints_are_joined(
     owner = make_account()
     order_id = (await post("/execute", SELL_SOL, **owner.headers)).json["orderId"]
     asked, answer = asyncio.Event(), asyncio.Event()
+    watched: list[Watch] = []
     history = Streams.history
 
     async def slow(*arguments: Any, **options: Any) -> Any:
@@ -412,15 +413,16 @@ async def test_whose_an_order_is_is_known_before_its_hints_are_joined(
 
     async with connected("/ws") as socket:
         monkeypatch.setattr(Streams, "history", slow)
+        monkeypatch.setattr(Streams, "watch", lambda _, watch: watched.append(watch))
         await socket.send({"type": "subscribe", "orderId": order_id})
         await asked.wait()
-        assert streams_of_this_loop()._watches == set()
+        assert watched == []
         await Walker(order_id).walk(Status.ROUTING)
         answer.set()
         assert (await socket.message())["error"] == NOT_FOUND
         await socket.send({"type": "ping"})
         assert await socket.message() == {"type": "pong"}
-        assert streams_of_this_loop()._watches == set()
+    assert watched == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from config.database.conninfo import conninfo
 from orders.api import pagination
-from orders.api.filters import OrderFilter, wanted
+from orders.api.filters import OrderFilter, filter_orders
 from orders.lifecycle import Status
 from orders.models import Order
 from tests.support.accounts import make_account
@@ -310,7 +310,9 @@ async def test_a_page_of_orders_costs_no_query_for_each(
     def turn() -> int:
         with django_assert_max_num_queries(6):  # one to know the owner, and a transaction
             found = len(
-                pagination.page_of(wanted(QueryDict("side=sell"), own_orders()), None, 25).orders
+                pagination.page_of(
+                    filter_orders(QueryDict("side=sell"), own_orders()), None, 25
+                ).orders
             )
         connection.close()
         return found
@@ -338,8 +340,8 @@ async def plan(query: str) -> str:
 
     def explain() -> str:
         with CaptureQueriesContext(connection) as seen:
-            page = pagination.page_of(wanted(QueryDict(query), own_orders()), None, 2)
-            pagination.page_of(wanted(QueryDict(query), own_orders()), page.older, 2)
+            page = pagination.page_of(filter_orders(QueryDict(query), own_orders()), None, 2)
+            pagination.page_of(filter_orders(QueryDict(query), own_orders()), page.older, 2)
         of_orders = [one["sql"] for one in seen.captured_queries if 'FROM "orders"' in one["sql"]]
         with psycopg.connect(as_owner(conninfo())) as database:
             database.execute(ENDED_ORDERS)  # few rows would be read whole, or in any order

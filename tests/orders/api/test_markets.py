@@ -11,9 +11,11 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 
+from config.database.conninfo import conninfo
 from orders.api.serializers import read_order
 from routing import registry
-from routing.tokens import REGISTRY, TOKENS
+from routing.registry import read_registry
+from routing.tokens import TOKENS
 from tests.support.client import (
     SELL_SOL,
     connected,
@@ -23,6 +25,7 @@ from tests.support.client import (
     post,
     submit,
 )
+from tests.support.database import restore_registry
 from tests.support.shapes import assert_shape
 from tests.support.traded import add_market, add_token, change, close
 
@@ -36,19 +39,18 @@ PAUSE = registry.PAUSE_SECONDS - 0.01  # clocks of loops count in milliseconds
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """When this process reads the tables because of something unknown."""
     began: list[float] = []
-    read = registry._read_and_hang_up
 
     def count_and_read() -> None:
         began.append(time.monotonic())
-        read()
+        read_registry()
 
-    monkeypatch.setattr(registry, "_read_and_hang_up", count_and_read)
+    monkeypatch.setattr(registry, "read_registry", count_and_read)
     return began
 
 
 async def read_as_if_with_the_heartbeat() -> None:
     def read() -> None:
-        registry.read_registry()
+        read_registry()
         connection.close()
 
     await sync_to_async(read)()
@@ -113,7 +115,7 @@ async def test_a_crowd_of_junk_symbols_costs_a_read_a_second(reads: list[float])
     assert all(gap >= PAUSE for gap in gaps)
 
 
-async def test_who_asks_while_the_tables_are_being_read_waits_for_the_next_read(
+async def test_a_call_while_the_tables_are_being_read_waits_for_the_next_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is being read may have begun before the change that is asked about."""
@@ -123,7 +125,7 @@ async def test_who_asks_while_the_tables_are_being_read_waits_for_the_next_read(
         began.append(time.monotonic())
         gate.wait(120)
 
-    monkeypatch.setattr(registry, "_read_and_hang_up", read)
+    monkeypatch.setattr(registry, "read_registry", read)
     monkeypatch.setattr(registry, "PAUSE_SECONDS", 0.0)
     first = asyncio.create_task(registry.read_again())
     while not began:
@@ -193,7 +195,10 @@ async def test_an_order_is_shown_by_a_process_that_does_not_know_its_token_yet()
     add_token("NEW", 3)
     add_market("NEW", "USDC")
     order_id = await submit({"tokenIn": "NEW", "tokenOut": "USDC", "amountIn": "1.001"})
-    registry._copy = registry.Copy(REGISTRY, ([], []))
+    restore_registry(conninfo())
+    await read_as_if_with_the_heartbeat()
+    assert "NEW" not in {token.symbol for token in registry.registry().tokens}
+    add_token("NEW", 3)
     shown = await get(f"/api/orders/{order_id}")
 
     assert (shown.status, shown.json["amountIn"]) == (200, "1.001")

@@ -226,7 +226,7 @@ async def test_swagger_loads_nothing_from_elsewhere_and_has_nothing_inline() -> 
 
 
 def test_requests_that_are_the_first_at_once_get_one_schema() -> None:
-    declared._made.cache_clear()
+    declared._generate.cache_clear()
     ready = threading.Barrier(8)
 
     def first() -> object:

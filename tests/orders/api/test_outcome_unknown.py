@@ -11,14 +11,13 @@ import pytest
 from django.db import InternalError, OperationalError, connection
 
 from config.database.conninfo import conninfo
-from config.runtime import group_commit
+from config.runtime.group_commit import GroupCommit, OutcomeUnknown
+from config.runtime.postgres import Link
 from config.runtime.rate import Rate
 from orders.access import authentication
 from orders.access.accounts import Accounts
 from orders.access.admission import Backlog, Overloaded
 from orders.engine import submission
-from orders.engine.journal import Journal
-from orders.engine.moves import NewOrder
 from orders.sockets import consumers
 from routing.registry import read_registry
 from tests.support.accounts import execute, make_account
@@ -109,6 +108,10 @@ async def _nothing(*_: object) -> None:
     return None
 
 
+async def crowded_out(*_: object) -> None:
+    raise Overloaded
+
+
 async def test_a_socket_is_told_that_the_outcome_is_unknown(
     database: Database, make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,52 +124,48 @@ async def test_a_socket_is_told_that_the_outcome_is_unknown(
 
 
 async def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch, database: Database
+    make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
     async def unreadable(*_: object) -> Any:
         raise NotImplementedError("can't parse timestamptz with DateStyle")
 
-    monkeypatch.setattr(journal._accept, "_run", unreadable)
-    with pytest.raises(group_commit.OutcomeUnknown):
-        await journal.accept(new_order())
+    class Unreadable(GroupCommit[Any, Any]):
+        def __init__(self, link: Link, _: Any, recover: Any, **options: Any) -> None:
+            super().__init__(link, unreadable, recover, **options)
+
+    monkeypatch.setattr("orders.engine.journal.GroupCommit", Unreadable)
+    with pytest.raises(OutcomeUnknown):
+        await make_journal().accept(new_order())
 
 
 async def test_an_order_that_a_frozen_server_stored_late_is_one_order(
-    journal: Journal, database: Database
+    make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
     """The first send is taken for lost, and commits between the look for it and the second."""
-    order = new_order()
-    looked = journal._accept._recover
+    order, other, said = new_order(), make_journal(), []
 
-    async def commits_meanwhile(connection: Any, orders: Any) -> Any:
-        found = await looked(connection, orders)
-        journal._accept._recover = looked
-        await store_elsewhere(database, order)
-        return found
+    class Frozen(GroupCommit[Any, Any]):
+        def __init__(self, link: Link, run: Any, recover: Any, **options: Any) -> None:
+            async def lost_once(connection: Any, orders: Any) -> Any:
+                said.append("sent")
+                if said == ["sent"]:
+                    raise psycopg.OperationalError("the connection was lost")
+                return await run(connection, orders)
 
-    journal._accept._recover = commits_meanwhile
-    journal._accept._run, run = lost_once(journal._accept._run), journal._accept._run
-    event = await journal.accept(order)
-    assert (event.order_id, run is not None) == (order.id, True)
+            async def stored_meanwhile(connection: Any, orders: Any) -> Any:
+                found = await recover(connection, orders)
+                said.append("looked")
+                if said == ["sent", "looked"]:
+                    await other.accept(order)
+                return found
+
+            super().__init__(link, lost_once, stored_meanwhile, **options)
+
+    monkeypatch.setattr("orders.engine.journal.GroupCommit", Frozen)
+    event = await make_journal().accept(order)
+
+    assert (event.order_id, said) == (order.id, ["sent", "looked"] * 2)
     assert await database.rows("SELECT count(*)::int FROM orders") == [(1,)]
-
-
-def lost_once(run: Any) -> Any:
-    lost: list[bool] = []
-
-    async def run_or_lose(connection: Any, orders: Any) -> Any:
-        if not lost:
-            lost.append(True)
-            raise psycopg.OperationalError("the connection was lost")
-        return await run(connection, orders)
-
-    return run_or_lose
-
-
-async def store_elsewhere(database: Database, order: NewOrder) -> None:
-    other = Journal(database.conninfo, submission.journal_of_this_loop()._hints)
-    await other.accept(order)
-    await other._moves_link.close()
 
 
 def read_registry_and_hang_up() -> None:
@@ -293,7 +292,7 @@ async def test_nor_is_one_that_is_repeated_while_it_is_stored_and_meets_a_limit(
         monkeypatch.setattr(door, "accepted_before", _nothing)
     limited = await post("/execute", named, **owner.headers)
     monkeypatch.setattr(consumers, "allowance_of", _nothing)
-    monkeypatch.setattr(Backlog, "_refusal_of", lambda *_: Overloaded())
+    monkeypatch.setattr(Backlog, "let_in", crowded_out)
     async with connected("/execute", **owner.headers) as socket:
         await socket.send(named)
         crowded = await socket.message()

@@ -167,7 +167,7 @@ async def test_a_process_whose_part_stands_still_says_so_before_it_ends(
     assert (await get("/livez")).status == 200
 
 
-async def test_who_joins_a_look_that_is_given_up_is_told_that_it_took_too_long() -> None:
+async def test_all_that_share_a_look_that_is_given_up_are_told_that_it_took_too_long() -> None:
     """And is not cancelled with it."""
     begun = asyncio.Event()
 
@@ -175,12 +175,11 @@ async def test_who_joins_a_look_that_is_given_up_is_told_that_it_took_too_long()
         begun.set()
         await asyncio.Event().wait()
 
-    shared = health.Shared(look, 0.05)
-    first = asyncio.create_task(shared())
+    shared = health.Shared(look, PATIENCE)
+    asking = [asyncio.create_task(shared()) for _ in range(2)]
     await begun.wait()
-    shared._seconds = PATIENCE
-    second = asyncio.create_task(shared())
-    found = await asyncio.gather(first, second, return_exceptions=True)
+    shared.give_up()
+    found = await asyncio.gather(*asking, return_exceptions=True)
     assert [type(one) for one in found] == [TimeoutError] * 2
 
 

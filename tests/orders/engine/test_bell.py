@@ -111,7 +111,7 @@ async def test_a_redis_that_is_away_is_no_error_and_is_left_alone_for_a_while(
     ringer = bell.Ringer()
     for _ in range(3):
         ringer.ring_soon()
-        await ringer._ringing.ended()
+        await ringer.close()  # when the ring has ended
     await ringer.heard()
     await ringer.close()
 

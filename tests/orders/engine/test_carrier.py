@@ -90,8 +90,8 @@ class Running:
             thread.join(DEADLINE)
             assert not thread.is_alive()
         wait_for(lambda: self.carrier.is_idle, what="the carrier of a look is done")
-        self.carrier._loop.run_until_complete(close_all())
-        self.carrier._loop.close()
+        self.carrier.loop.run_until_complete(close_all())
+        self.carrier.loop.close()
 
 
 Run = Callable[[ScriptedNetwork], Running]
@@ -177,6 +177,14 @@ def value(statement: str, *parameters: Any) -> Any:
     return query(statement, *parameters)[0][0]
 
 
+def carrying_at(run: Run, gate: Gate, count: int) -> tuple[Running, threading.Thread]:
+    """Start a carrier; so many orders stand at the gate, and its thread goes on with them."""
+    running = run(gate)
+    carrying = running.carry()
+    wait_for(lambda: gate.waiting == count)
+    return running, carrying
+
+
 def assert_all_confirmed_once(network: ScriptedNetwork, count: int) -> None:
     orders = load(conninfo(), landed=network.landings.elements())
     assert [order.status for order in orders.values()] == ["confirmed"] * count
@@ -198,9 +206,7 @@ def test_no_more_are_carried_at_once_than_the_setting_says(
 ) -> None:
     monkeypatch.setattr(settings, "ORDER_CONCURRENCY", 4)
     store_many(10)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 4)
+    _, carrying = carrying_at(run, gate, 4)
     assert value(SENT) == 4
     gate.open()
     carrying.join(DEADLINE)
@@ -211,9 +217,7 @@ def test_no_more_are_carried_at_once_than_the_setting_says(
 
 def test_a_second_call_wakes_the_carrier_and_returns_at_once(run: Run, gate: Gate) -> None:
     store_many(1)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 1)
+    running, carrying = carrying_at(run, gate, 1)
     store_many(2)
 
     running.carry().join(DEADLINE)
@@ -251,9 +255,7 @@ def test_a_suspect_is_carried_alone(run: Run, gate: Gate) -> None:
     first, suspect, later = store_many(3)
     query(f"UPDATE orders SET {TRIED_BEFORE} WHERE id <> %s", first)
     query("UPDATE orders SET lost_leases = %s WHERE id = %s", SUSPECT_AFTER, suspect)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 1)
+    running, carrying = carrying_at(run, gate, 1)
 
     running.carry(named=(suspect, True)).join(DEADLINE)
     query("UPDATE orders SET next_check = now() WHERE id = %s", later)
@@ -350,9 +352,7 @@ def test_leases_are_renewed_for_as_long_as_an_order_is_carried(
 ) -> None:
     monkeypatch.setattr(settings, "LEASE_SECONDS", 0.6)
     store_many(3)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 3)
+    _, carrying = carrying_at(run, gate, 3)
     ends = value("SELECT max(lease_until) FROM orders")
     wait_for(lambda: value("SELECT min(lease_until) > %s FROM orders", ends))
 
@@ -370,9 +370,7 @@ def test_an_order_whose_lease_was_lost_is_put_down(
 ) -> None:
     monkeypatch.setattr(settings, "LEASE_SECONDS", 1.0)
     store_many(1)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 1)
+    _, carrying = carrying_at(run, gate, 1)
     monkeypatch.setattr(settings, "LEASE_SECONDS", 60.0)
 
     def take() -> list[ClaimedOrder]:
@@ -387,11 +385,9 @@ def test_an_order_whose_lease_was_lost_is_put_down(
     assert query("SELECT status, lease_token FROM orders") == [("submitted", taken.lease_token)]
 
 
-def test_who_is_told_to_stop_finishes_what_ends_within_the_grace(run: Run, gate: Gate) -> None:
+def test_a_carrier_told_to_stop_finishes_what_ends_within_the_grace(run: Run, gate: Gate) -> None:
     store_many(3)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 3)
+    running, carrying = carrying_at(run, gate, 3)
     store_many(1)
 
     running.carrier.stop()
@@ -402,14 +398,12 @@ def test_who_is_told_to_stop_finishes_what_ends_within_the_grace(run: Run, gate:
     assert statuses == [("confirmed", 3), ("pending", 1)]
 
 
-def test_who_is_told_to_stop_gives_back_what_does_not_end_within_the_grace(
+def test_a_carrier_told_to_stop_gives_back_what_does_not_end_within_the_grace(
     run: Run, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "STOP_GRACE_SECONDS", 0.1)
     store_many(3)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 3)
+    running, carrying = carrying_at(run, gate, 3)
 
     running.carrier.stop()
     carrying.join(DEADLINE)
@@ -422,7 +416,7 @@ def test_who_is_told_to_stop_gives_back_what_does_not_end_within_the_grace(
     assert_all_confirmed_once(again.network, 3)
 
 
-def test_who_was_told_to_stop_claims_nothing_more(run: Run) -> None:
+def test_a_carrier_that_was_told_to_stop_claims_nothing_more(run: Run) -> None:
     store_many(1)
     running = run(ScriptedNetwork())
     running.carrier.stop()
@@ -458,7 +452,9 @@ def test_a_carrier_that_lingers_hears_the_bell_without_celery(run: Run, queue: Q
     assert_all_confirmed_once(running.network, 3)
 
 
-def test_who_stopped_lingering_leaves_the_bells_to_celery(run: Run, queue: Queue) -> None:
+def test_a_carrier_that_stopped_lingering_leaves_the_bells_to_celery(
+    run: Run, queue: Queue
+) -> None:
     run(ScriptedNetwork()).carry().join(DEADLINE)
     wait_for(lambda: listeners(queue) == 0)
     ring()
@@ -534,7 +530,7 @@ def test_a_worker_that_hears_no_bell_finds_what_is_due(run: Run) -> None:
     assert_all_confirmed_once(running.network, 3)
 
 
-def test_a_look_at_nothing_wakes_nobody(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_at_nothing_wakes_no_carrier(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     running = run(ScriptedNetwork())
     monkeypatch.setattr(running.carrier, "carry", lambda *_: pytest.fail("woken"))
     Lookout(running.carrier).look()
@@ -548,7 +544,7 @@ def test_orders_of_a_worker_that_is_stuck_are_taken_over_though_it_swallows_all_
     stuck.carry()
     wait_for(lambda: gate.waiting == 2)
     hang = threading.Event()
-    stuck.carrier._loop.call_soon_threadsafe(hang.wait)
+    stuck.carrier.loop.call_soon_threadsafe(hang.wait)
     stuck.carrier.carry({Status.SUBMITTED})  # a bell, taken for the carrier that does not move
     query(EXPIRE)
 
@@ -571,9 +567,7 @@ def test_a_busy_worker_leaves_a_suspect_to_others_for_some_looks(
     run: Run, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_many(1)
-    running = run(gate)
-    carrying = running.carry()
-    wait_for(lambda: gate.waiting == 1)
+    running, carrying = carrying_at(run, gate, 1)
     (suspect,) = store_many(1)
     query(
         "UPDATE orders SET started_at = created_at, lost_leases = 3 WHERE id = %s",
@@ -581,10 +575,11 @@ def test_a_busy_worker_leaves_a_suspect_to_others_for_some_looks(
     )
     named: list[object] = []
     lookout = Lookout(running.carrier)
-    monkeypatch.setattr(lookout, "_carry", lambda _, name: named.append(name))
+    monkeypatch.setattr(running.carrier, "carry", lambda _, name: named.append(name))
     for _ in range(PATIENCE):
         assert named == []
         lookout.look()
+        lookout.wait()
 
     assert named == [(suspect, True)]
     gate.open()

@@ -154,7 +154,7 @@ async def carry_until(
         if point == "after_building":
             for venue in exchange.venues:
                 patch.setattr(venue, "build", built_late(venue.build))
-        patch.setattr("orders.engine.execution.passing", stop)
+        patch.setattr("orders.engine.execution.crash_point", stop)
         with pytest.raises(Stopped):
             await Execution(journal, exchange).carry_order(order)
 

@@ -118,7 +118,7 @@ async def test_an_order_that_ends_is_no_longer_active(
     assert snapshot(redis_client, other)
 
 
-async def test_without_redis_hints_are_dropped_and_nobody_is_kept_waiting(
+async def test_without_redis_hints_are_dropped_and_no_order_is_kept_waiting(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     publisher = HintPublisher(NO_REDIS)

@@ -211,7 +211,7 @@ async def test_a_repeated_order_is_found_whatever_its_words_would_mean_by_now(
     second = await send(named, **owner.headers)
     assert (first.status, second.status) == (201, 201)
     monkeypatch.setattr(change.where, change.name, change.value)
-    monkeypatch.setattr(serializers, "_learn_what_is_traded", nothing)  # which would pause
+    monkeypatch.setattr(serializers, "read_again", nothing)  # which would pause
     fresh = await send(order, "another", **owner.headers)
     assert fresh.status == (400 if change.is_refused else 201)
 

@@ -22,7 +22,7 @@ from orders.engine.journal import Journal
 from orders.lifecycle import Status
 from orders.management.commands import place_order
 from orders.management.commands.status import lines
-from orders.monitoring.engine_status import Standing, standing
+from orders.monitoring.engine_status import EngineStatus, read_engine_status
 from tests.support.client import count_stored, get, submit
 from tests.support.walker import Walker, confirm
 
@@ -84,9 +84,9 @@ async def test_the_standing_tells_what_is_left_of_the_budget() -> None:
         assert "budget      2 of 5 starts left in 60 s" in lines(found)
 
 
-def standing_now() -> Standing:
+def standing_now() -> EngineStatus:
     try:
-        return standing()
+        return read_engine_status()
     finally:
         connection.close()
 

@@ -14,7 +14,7 @@ from orders.engine.hints import hints_of_this_loop
 from orders.events import Event
 from orders.lifecycle import Status
 from orders.sockets import consumers, protocol, streams
-from orders.sockets.streams import streams_of_this_loop
+from orders.sockets.streams import Streams, Watch, streams_of_this_loop
 from orders.urls import entry_paths
 from tests.support.accounts import Account
 from tests.support.client import (
@@ -71,7 +71,7 @@ async def assert_ends(socket: Socket, code: int, error: str) -> None:
     assert closed == code
 
 
-async def test_who_comes_late_gets_the_whole_log_and_a_clean_close() -> None:
+async def test_a_socket_that_comes_late_gets_the_whole_log_and_a_clean_close() -> None:
     order_id = await submit()
     await confirm(order_id)
     async with stream(order_id) as socket:
@@ -98,7 +98,7 @@ async def test_a_server_that_stops_may_refuse_a_socket_before_it_is_accepted(pat
     await communicator.wait(PATIENCE)  # and no exception
 
 
-async def test_who_comes_early_gets_each_event_as_it_happens(no_resync: None) -> None:
+async def test_a_socket_that_comes_early_gets_each_event_as_it_happens(no_resync: None) -> None:
     order_id = await submit()
     async with stream(order_id) as socket:
         received = [await socket.message()]
@@ -124,7 +124,9 @@ async def test_a_client_that_comes_back_gets_what_it_missed(after: int) -> None:
 
 
 @pytest.mark.parametrize("after", [1, 2, 99])
-async def test_who_has_seen_all_so_far_gets_what_comes(after: int, no_resync: None) -> None:
+async def test_a_socket_that_has_seen_all_so_far_gets_what_comes(
+    after: int, no_resync: None
+) -> None:
     order_id = await submit()
     async with stream(order_id, f"?after={after}") as socket:
         await socket.caught_up()
@@ -199,13 +201,23 @@ async def test_an_event_without_a_hint_is_found_by_the_resync(quick_resync: None
 
 
 async def test_a_socket_ahead_of_its_log_goes_on_from_what_a_restored_database_has(
-    quick_resync: None, database: Database, caplog: pytest.LogCaptureFixture
+    quick_resync: None,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    watches: list[Watch] = []
+    watch = Streams.watch
+
+    def kept(streams: Streams, new: Watch) -> None:
+        watches.append(new)
+        watch(streams, new)
+
+    monkeypatch.setattr(Streams, "watch", kept)
     order_id = await submit()
     async with stream(order_id) as socket:
         await socket.message()
-        (watch,) = streams_of_this_loop()._watches
-        watch.sent = 4
+        watches[-1].sent = 4
         await logged(caplog, "back in time")
         await cancel_in_silence(order_id)
         messages, code = await socket.rest()

@@ -185,7 +185,7 @@ async def hurl(web: Web, data: bytes) -> bytes:
         writer.close()
 
 
-def test_bytes_that_are_no_frames_harm_nobody(process_database: str, tmp_path: Path) -> None:
+def test_bytes_that_are_no_frames_end_no_process(process_database: str, tmp_path: Path) -> None:
     with engine(process_database, tmp_path, REDIS_URL=settings.REDIS_URL) as running:
         web = running.web()
 

@@ -6,7 +6,7 @@ from routing.pools.bins import ONE, price_of_bin
 from routing.pools.constant_product import ConstantProductPool
 from routing.pools.liquidity_bins import LiquidityBinPool
 from routing.pools.pool import Direction
-from routing.simulation.arbitrage import MEMORY, STEP, Arbitrage, moments, moved_to
+from routing.simulation.arbitrage import MEMORY, STEP, Arbitrage, moments, move_to
 from routing.simulation.pool import AnyPool, PoolKey, Price, SimulatedPool
 from routing.simulation.price import MILLION, seeded_walk
 from routing.simulation.seeding import STEP_20, constant_product, liquidity_bins
@@ -36,7 +36,7 @@ def test_a_pool_is_moved_to_the_price_wherever_it_stood(venue: str, one: int, ot
     """A pool of bins to the nearest bin; the other but for the fees, which it keeps."""
     pool = POOLS[venue]
     for target in (one, other):
-        pool = moved_to(pool, Price(target, 10 * MILLION), NOW)
+        pool = move_to(pool, Price(target, 10 * MILLION), NOW)
         off = price_of(pool) / (target / MILLION) - 1
         assert abs(off) <= (0.001_01 if venue == "meteora" else 0.000_6)
 
@@ -45,7 +45,7 @@ def test_a_pool_is_moved_to_the_price_wherever_it_stood(venue: str, one: int, ot
 def test_arbitrage_never_takes_from_what_the_pool_is_worth(targets: list[int]) -> None:
     pool: AnyPool = RAYDIUM
     for target in targets:
-        after = moved_to(pool, Price(target, 10 * MILLION), NOW)
+        after = move_to(pool, Price(target, 10 * MILLION), NOW)
         assert isinstance(pool, ConstantProductPool)
         assert isinstance(after, ConstantProductPool)
         assert after.reserve_x * after.reserve_y >= pool.reserve_x * pool.reserve_y
@@ -55,23 +55,23 @@ def test_arbitrage_never_takes_from_what_the_pool_is_worth(targets: list[int]) -
 @given(pools)
 def test_a_price_beyond_the_bins_moves_the_pool_as_far_as_it_goes(venue: str) -> None:
     for target in (100_000, 10 * MILLION):
-        after = moved_to(POOLS[venue], Price(target, 10 * MILLION), NOW)
+        after = move_to(POOLS[venue], Price(target, 10 * MILLION), NOW)
         assert (price_of(after) < price_of(POOLS[venue])) is (target < MILLION)
 
 
 @given(pools, st.integers(0, 5_000))
 def test_followers_of_the_same_pool_agree(venue: str, seconds: int) -> None:
-    one = ARBITRAGE.followed(held(venue), NOW + seconds)
-    assert one == ARBITRAGE.followed(held(venue), NOW + seconds)
+    one = ARBITRAGE.pool_at(held(venue), NOW + seconds)
+    assert one == ARBITRAGE.pool_at(held(venue), NOW + seconds)
     assert one.tick == NOW + seconds
-    assert ARBITRAGE.followed(one, NOW + seconds) is one
-    assert ARBITRAGE.followed(one, NOW) is one
+    assert ARBITRAGE.pool_at(one, NOW + seconds) is one
+    assert ARBITRAGE.pool_at(one, NOW) is one
 
 
 @given(pools, st.integers(1, 5_000))
 def test_a_follower_is_near_the_market(venue: str, seconds: int) -> None:
     """As near as bins are apart, and as far as others' trades take it."""
-    after = ARBITRAGE.followed(held(venue), NOW + seconds)
+    after = ARBITRAGE.pool_at(held(venue), NOW + seconds)
     target = ARBITRAGE.target(after, NOW + seconds)
     off = price_of(after.pool) / (target.quote_atoms / target.base_atoms * 10) - 1
     assert abs(off) < 0.003_5
@@ -79,9 +79,9 @@ def test_a_follower_is_near_the_market(venue: str, seconds: int) -> None:
 
 def test_others_trade_where_prices_move() -> None:
     quiet = Arbitrage("7", seeded_walk("7", 0), {}, flow=0)
-    assert quiet.followed(held("raydium"), NOW + 60).pool == RAYDIUM
+    assert quiet.pool_at(held("raydium"), NOW + 60).pool == RAYDIUM
     loud = Arbitrage("7", seeded_walk("7", 0), {}, flow=1_000)
-    seen = {loud.followed(held("raydium"), NOW + n).pool for n in range(1, 20)}
+    seen = {loud.pool_at(held("raydium"), NOW + n).pool for n in range(1, 20)}
     assert len(seen) == 19
 
 
@@ -92,7 +92,7 @@ def test_the_fee_of_bins_forgets_a_movement_that_is_over() -> None:
     )
     fees = []
     for seconds in (1, 3_600):
-        pool = far.followed(held("meteora"), NOW + seconds).pool
+        pool = far.pool_at(held("meteora"), NOW + seconds).pool
         fill = pool.quote_exact_in(10**9, Direction.X_TO_Y, NOW + seconds)
         fees.append((fill.amount_in - fill.net_in) / fill.amount_in)
 

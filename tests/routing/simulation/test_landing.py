@@ -94,7 +94,7 @@ def test_no_sequence_of_landings_makes_or_loses_an_atom(wishes: list[Instruction
         batch.record(entry(wish))
     after = before | {one.key: one for one in batch.moved}
     expected = tokens(list(before.values()))
-    for wish, row in zip(wishes, batch.recorded(), strict=True):
+    for wish, row in zip(wishes, batch.new_rows(), strict=True):
         _, has_landed, amount_in, amount_out, rejection, fee, _ = row
         assert (has_landed, fee) == (True, NETWORK_FEE)
         if rejection:

@@ -72,7 +72,7 @@ async def until_clock(database: Database, epoch: float) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_who_knows_the_pool_locks_nothing_beforehand(
+async def test_a_process_that_knows_the_pool_locks_nothing_beforehand(
     join: Join, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless a second ends meanwhile."""
@@ -116,7 +116,7 @@ async def test_a_bound_is_held_to_the_pool_as_another_left_it(
     assert (await land(first, Bound(min_out=paid + 1))).amount_out > paid
 
 
-async def test_while_another_moves_the_pool_nobody_guesses(
+async def test_while_another_moves_the_pool_no_process_guesses(
     join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger, "CONTENTION", 3600)

@@ -455,7 +455,7 @@ async def test_what_is_due_elsewhere_is_settled_on_the_way(
     assert isinstance(await landed(networks[1], sent), Landed)
 
 
-async def test_who_comes_second_with_the_same_bytes_moves_no_pool(
+async def test_a_second_send_of_the_same_bytes_moves_no_pool(
     join: Join, database: Database, database_conninfo: str
 ) -> None:
     """The first one's row is not committed yet when the second works out its fill."""

@@ -23,9 +23,9 @@ def test_another_seed_and_another_token_have_another_price() -> None:
     assert len(set(walk)) == 4
 
 
-@pytest.mark.parametrize(("volatility", "standing"), [(0, frozenset()), (200, frozenset({"mint"}))])
-def test_a_price_may_stand_still(volatility: int, standing: frozenset[str]) -> None:
-    walk = seeded_walk("7", volatility, standing)
+@pytest.mark.parametrize(("volatility", "stable"), [(0, frozenset()), (200, frozenset({"mint"}))])
+def test_a_price_may_stand_still(volatility: int, stable: frozenset[str]) -> None:
+    walk = seeded_walk("7", volatility, stable)
     assert {walk("mint", now) for now in range(NOW, NOW + 5_000)} == {MILLION}
 
 

@@ -46,7 +46,7 @@ def test_a_wrong_fault_is_explained(text: str, message: str) -> None:
         Simulation(price_ranges={"nowhere": (Decimal(1), Decimal(1))}),
     ],
 )
-def test_a_venue_nobody_knows_is_named(simulation: Simulation) -> None:
+def test_an_unknown_venue_is_named(simulation: Simulation) -> None:
     with pytest.raises(ValueError, match="nowhere"):
         simulated_exchange("", simulation)
 

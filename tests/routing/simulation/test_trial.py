@@ -13,7 +13,7 @@ from routing.pricing import pool_quote
 from routing.quoting import check_price
 from routing.simulation.pool import CONSTANT_PRODUCT, LIQUIDITY_BINS, direction
 from routing.simulation.seeding import BIN_STEPS, MOST_ATOMS, STEP_20, bin_ids, pool_like
-from routing.simulation.trial import NotTradable, quote_depth_in_atoms, tried_pool
+from routing.simulation.trial import NotTradable, quote_depth_in_atoms, try_pool
 from routing.tokens import SOL, USDC, Market, Token
 from routing.venue import Liquidity, Side, Swap
 from routing.venues import SIMULATED_VENUES
@@ -26,7 +26,7 @@ def pool(market: Market, depth: str, kind: str = CONSTANT_PRODUCT, **shape: Any)
     """Return a pool with this many whole quote tokens on each side."""
     shape = {"fee_bps": Decimal(20), "bin_step": 20} | shape
     atoms = quote_depth_in_atoms(market, market.quote.to_atoms(Decimal(depth)))
-    return tried_pool(market, pool_like(kind, **shape), atoms)
+    return try_pool(market, pool_like(kind, **shape), atoms)
 
 
 @pytest.mark.parametrize("bin_step", BIN_STEPS)
@@ -102,7 +102,7 @@ def test_pools_of_a_hundred_million_atoms_are_taken_and_quoted_on_both_sides(
     base, quote = (Token(f"T{d}", f"mint{place}", d) for place, d in enumerate(decimals))
     price = quote.to_decimal(depth[1]) / base.to_decimal(depth[0])
     market = Market(base, quote, price)
-    made = tried_pool(market, pool_like(kind, Decimal(20), step), depth)
+    made = try_pool(market, pool_like(kind, Decimal(20), step), depth)
     sold, paid = made.vault_x // share, made.vault_y // share
     for swap in (
         Swap(market, Side.SELL, amount_in=sold),

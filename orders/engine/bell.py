@@ -147,7 +147,8 @@ class Listener:
             await bells.aclose()  # type: ignore[no-untyped-call]  # redis-py's
             return False
         self._listening = asyncio.create_task(self._listen(bells))
-        self._offering = asyncio.create_task(self._offer_for_ever())
+        if self._offering is None:
+            self._offering = asyncio.create_task(self._offer_for_ever())
         return True
 
     def offer(self, has_room: bool) -> None:
@@ -239,8 +240,12 @@ class Ringer:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             logger.warning("The bell's guard stays, and ends by itself: %s", error or "no answer")
 
-    async def close(self) -> None:
+    async def drained(self) -> None:
+        """Wait until no ring is under way."""
         await self._ringing.wait_until_done()
+
+    async def close(self) -> None:
+        await self.drained()
         await self._redis.aclose()
 
     async def _ring_while_wanted(self) -> None:

@@ -182,9 +182,16 @@ class Round:
         for order in orders[:room]:
             self._handed.add(self._carry(order))
         if refused := orders[room:]:
-            refusing = asyncio.create_task(self._release(refused))
+            refusing = asyncio.create_task(self._refuse(refused))
             self._refusing.add(refusing)
             refusing.add_done_callback(self._refusing.discard)
+
+    async def _refuse(self, orders: list[ClaimedOrder]) -> None:
+        """Give orders back. Others may take them at once, and this carrier when it has room."""
+        await self._release(orders)
+        self._ring_for_others()
+        self._wanted |= UNSUBMITTED
+        self.wake()
 
     def _offer_room(self) -> None:
         """Offer to take orders while few are carried; not again before many of them have ended."""

@@ -29,6 +29,9 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.EXPIRED: frozenset(),
 }
 
+AT_ONCE = {(R, S): B}
+"""Two moves that one commit may make: from, to, and the status between, which has its event too."""
+
 FINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 ACTIVE = frozenset(TRANSITIONS) - FINAL
 CANCELLABLE = frozenset(s for s, following in TRANSITIONS.items() if Status.CANCELLED in following)
@@ -43,7 +46,10 @@ class IllegalTransition(Exception):
     """The table does not let this status follow that one: a bug in the caller."""
 
 
-def check_transition(before: Status, after: Status) -> None:
-    """:raises IllegalTransition: `after` may not follow `before`."""
-    if after not in TRANSITIONS[before]:
+def check_transition(before: Status, after: Status, *, passes: bool = False) -> None:
+    """Check one move, or the two of `AT_ONCE` if the order `passes` a status on its way.
+
+    :raises IllegalTransition: `after` may not follow `before`.
+    """
+    if passes != ((before, after) in AT_ONCE) or not (passes or after in TRANSITIONS[before]):
         raise IllegalTransition(f"{before} may not be followed by {after}")

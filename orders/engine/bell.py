@@ -11,9 +11,11 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, cast
 
+import orjson
 import redis
 import redis.asyncio
 from django.conf import settings
@@ -27,6 +29,7 @@ from config.runtime.per_loop import once_per_loop
 from config.runtime.redis_client import async_redis_client, redis_client
 from config.runtime.redis_listening import listening_pool
 from orders.engine.crash_points import crash_point
+from orders.engine.moves import ClaimedOrder
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +39,15 @@ EXECUTE_ONE = "orders.tasks.route_and_execute_order"
 QUEUE = settings.REDIS_PREFIX + settings.CELERY_TASK_DEFAULT_QUEUE  # a Redis list of this name
 GUARD = settings.REDIS_PREFIX + "bell:"
 LISTENERS = settings.REDIS_PREFIX + "bell"  # the channel of carriers that linger
+OFFERS = GUARD + "offers"  # a sorted set: the carriers with room, by the second of their last offer
+OFFER_SECONDS = 0.5  # between two offers of a carrier; the others believe one for a second
 GUARD_SECONDS = 1
 FULL = 3  # bells that wait: one of each kind; more of them would say nothing new
 REDIS_SECONDS = 1.0
 CARRIER_SECONDS = 0.25  # a carrier waits no longer for Redis: orders are due
 LISTEN_SECONDS = 1.0  # between two looks at whether the connection still lives
 SILENT_SECONDS = 2.0  # after Redis failed us
+BELIEVED_SECONDS = 5.0  # for which a carrier is tried; Redis knows better whether it hears
 
 # One unheard bell of each kind is enough. The next one rings only when the last one has been
 # heard: the worker that hears it deletes the guard before it claims, so no wake-up is lost. It
@@ -49,16 +55,21 @@ SILENT_SECONDS = 2.0  # after Redis failed us
 # of one kind does not hold back a bell of another kind.
 # A carrier that lingers gets the bell from the channel, without Celery. Only subscribers of this
 # exact channel are counted as carriers: the result of PUBLISH would also count a stranger that
-# listens to all channels.
+# listens to all channels. The answer names a carrier that has offered to take orders by itself.
 RING = """
 if ARGV[4] and redis.call('PUBSUB', 'NUMSUB', ARGV[4])[2] > 0 then
   redis.call('PUBLISH', ARGV[4], '')
-  return 1
+  local least = redis.call('TIME')[1] - 1
+  return redis.call('ZREVRANGEBYSCORE', KEYS[3], '+inf', least, 'LIMIT', 0, 1)[1] or 1
 end
 if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[3]) then return 0 end
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[2]) then return 0 end
 redis.call('LPUSH', KEYS[2], ARGV[1])
 return 1
+"""
+OFFER = """
+redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], 10)
 """
 
 
@@ -66,7 +77,7 @@ def ring(task: str = ROUTE_AND_EXECUTE) -> bool:
     """Wake a worker; return whether a bell was sent. Never raises for a Redis that is away."""
     try:
         ring = client_of_this_process().register_script(RING)
-        return bool(ring(keys=[guard_of(task), QUEUE], args=_bell(task)))
+        return bool(ring(keys=[guard_of(task), QUEUE, OFFERS], args=_bell(task)))
     except (RedisError, OSError) as error:
         logger.warning("The bell was not rung, the scheduler will: %s", error)
         return False
@@ -99,11 +110,25 @@ def guard_of(task: str) -> str:
     return GUARD + task.rpartition(".")[2]
 
 
+def channel_of(carrier: str) -> str:
+    """Return the channel of the orders that are handed to this carrier alone."""
+    return f"{LISTENERS}:{carrier}"
+
+
 class Listener:
     """Hears the bell in a carrier's own loop: five times as fast as through Celery."""
 
-    def __init__(self, on_bell: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_bell: Callable[[], None],
+        on_orders: Callable[[list[ClaimedOrder]], None] = lambda orders: None,
+    ) -> None:
         self._on_bell = on_bell
+        self._on_orders = on_orders
+        self._name = uuid.uuid4().hex
+        self._has_room = False
+        self._room_changed = asyncio.Event()
+        self._offering: asyncio.Task[None] | None = None
         self._redis = redis.asyncio.Redis.from_pool(
             listening_pool(settings.REDIS_URL, connect_seconds=REDIS_SECONDS)
         )
@@ -116,30 +141,65 @@ class Listener:
         bells = self._redis.pubsub(ignore_subscribe_messages=True)
         try:
             async with asyncio.timeout(CARRIER_SECONDS):
-                await bells.subscribe(LISTENERS)
+                await bells.subscribe(LISTENERS, channel_of(self._name))
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("Bells are heard through Celery only: %s", error or "no answer")
             await bells.aclose()  # type: ignore[no-untyped-call]  # redis-py's
             return False
         self._listening = asyncio.create_task(self._listen(bells))
+        if self._offering is None:
+            self._offering = asyncio.create_task(self._offer_for_ever())
         return True
+
+    def offer(self, has_room: bool) -> None:
+        """Offer to take orders from now on, or no longer."""
+        if has_room is not self._has_room:
+            self._has_room = has_room
+            self._room_changed.set()
 
     async def stop(self) -> None:
         """Stop listening. Look for work once more after this: a bell may have rung meanwhile."""
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening])
-            self._listening = None
+        tasks = [task for task in (self._listening, self._offering) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._listening = self._offering = None
         await self._redis.aclose()
 
     async def _listen(self, bells: redis.asyncio.client.PubSub) -> None:
         async with bells:
             try:
                 while True:  # waits in turns, so that a silent connection is found out
-                    if await bells.get_message(timeout=LISTEN_SECONDS) is not None:
+                    message = await bells.get_message(timeout=LISTEN_SECONDS)
+                    if message is None:
+                        continue
+                    if message["data"]:
+                        self._on_orders(_orders_of(message["data"]))
+                    else:
                         self._on_bell()
             except (RedisError, OSError) as error:
                 logger.warning("Bells are heard through Celery only: %s", error)
+
+    async def _offer_for_ever(self) -> None:
+        """Say again and again that there is room, or say once that there is none."""
+        redis = async_redis_client(settings.REDIS_URL, CARRIER_SECONDS)
+        offer = redis.register_script(OFFER)
+        try:
+            while True:
+                self._room_changed.clear()
+                with suppress(RedisError, OSError):  # nothing is handed over then
+                    if self._has_room:
+                        await offer(keys=[OFFERS], args=[self._name])
+                    else:
+                        await redis.zrem(OFFERS, self._name)
+                with suppress(TimeoutError):
+                    seconds = OFFER_SECONDS if self._has_room else None
+                    await asyncio.wait_for(self._room_changed.wait(), seconds)
+        finally:
+            with suppress(RedisError, OSError):
+                await redis.zrem(OFFERS, self._name)
+            await redis.aclose()
 
 
 class Ringer:
@@ -152,12 +212,22 @@ class Ringer:
         self._is_for_others = False
         self._ringing = Background(self._ring_while_wanted)
         self._silent_until = 0.0
+        self._carrier: str | None = None
+        self._lingers_until = 0.0
 
     def ring_soon(self, *, for_others: bool = False) -> None:
         """Ring. `for_others` avoids the channel, which would reach the caller itself."""
         self._is_wanted = True
         self._is_for_others |= for_others
         self._ringing.begin()
+
+    def lingering(self) -> str | None:
+        """Return a carrier that offered to take orders when the bell was last rung, if one did."""
+        return self._carrier if time.monotonic() < self._lingers_until else None
+
+    def forget(self) -> None:
+        """Hand nothing over until a bell has told of a carrier again."""
+        self._carrier = None
 
     async def heard(self) -> None:
         """Let the next bell ring. Awaited before a claim, so that no wake-up is lost."""
@@ -170,8 +240,12 @@ class Ringer:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             logger.warning("The bell's guard stays, and ends by itself: %s", error or "no answer")
 
-    async def close(self) -> None:
+    async def drained(self) -> None:
+        """Wait until no ring is under way."""
         await self._ringing.wait_until_done()
+
+    async def close(self) -> None:
+        await self.drained()
         await self._redis.aclose()
 
     async def _ring_while_wanted(self) -> None:
@@ -184,11 +258,24 @@ class Ringer:
         bell = _bell(ROUTE_AND_EXECUTE) + ([] if self._is_for_others else [LISTENERS])
         self._is_for_others = False
         try:
-            await self._ring(keys=[guard_of(ROUTE_AND_EXECUTE), QUEUE], args=bell)
+            keys = [guard_of(ROUTE_AND_EXECUTE), QUEUE, OFFERS]
+            carrier = await self._ring(keys=keys, args=bell)
+            if isinstance(carrier, bytes):
+                self._carrier = carrier.decode()
+                self._lingers_until = time.monotonic() + BELIEVED_SECONDS
             crash_point("after_ring")
         except (RedisError, OSError) as error:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             logger.warning("The bell was not rung, the scheduler will: %s", error)
+
+
+def _orders_of(message: bytes) -> list[ClaimedOrder]:
+    """Return the orders of a message; those of a message that is none stay for their lease."""
+    try:
+        return [ClaimedOrder.of(values) for values in orjson.loads(message)]
+    except (ValueError, TypeError) as error:
+        logger.warning("what was handed over is no order: %s", error)
+        return []
 
 
 def _bell(task: str) -> list[str | int]:

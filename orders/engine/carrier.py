@@ -25,7 +25,7 @@ from config.runtime.witness import witness
 from orders.engine import bell
 from orders.engine.crash_points import crash_point
 from orders.engine.execution import Execution
-from orders.engine.journal import Journal, journal_of_this_loop
+from orders.engine.journal import BEGUN_SECONDS, Journal, journal_of_this_loop
 from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from orders.engine.moves import ClaimedOrder, Overtaken
 from orders.lifecycle import Status
@@ -152,10 +152,13 @@ class Round:
         self._named = named
         self._is_stopping = is_stopping
         self._woken = asyncio.Event()
-        self._listener = bell.Listener(self._wake_for_bell)
+        self._listener = bell.Listener(self._wake_for_bell, self._take)
         self._is_rung_by_celery = True
         self._is_rung_in_vain = False
         self._carried: dict[asyncio.Task[None], ClaimedOrder] = {}
+        self._handed: set[asyncio.Task[None]] = set()
+        """Those that were handed over, and have the short lease of their accepting."""
+        self._refusing: set[asyncio.Task[None]] = set()
         self._ringer = bell.ringer_of_this_loop()
         self._rang_at = self._claimed_at = float("-inf")
 
@@ -171,6 +174,32 @@ class Round:
         self._is_rung_in_vain = True  # until an order is found
         self._wanted |= UNSUBMITTED
         self._woken.set()
+
+    def _take(self, orders: list[ClaimedOrder]) -> None:
+        """Carry orders that were handed to this carrier, or give back what it has no room for."""
+        self._woken.set()
+        room = 0 if self._is_stopping.is_set() or self._is_alone() else max(0, self._room())
+        for order in orders[:room]:
+            self._handed.add(self._carry(order))
+        if refused := orders[room:]:
+            refusing = asyncio.create_task(self._refuse(refused))
+            self._refusing.add(refusing)
+            refusing.add_done_callback(self._refusing.discard)
+
+    async def _refuse(self, orders: list[ClaimedOrder]) -> None:
+        """Give orders back. Others may take them at once, and this carrier when it has room."""
+        await self._release(orders)
+        self._ring_for_others()
+        self._wanted |= UNSUBMITTED
+        self.wake()
+
+    def _offer_room(self) -> None:
+        """Offer to take orders while few are carried; not again before many of them have ended."""
+        carried, room = len(self._carried), settings.ORDER_CONCURRENCY
+        if carried > room // 2:
+            self._listener.offer(False)
+        elif carried <= room // 4:
+            self._listener.offer(True)
 
     async def run(self) -> None:
         renewing = asyncio.create_task(self._renew_leases())
@@ -196,6 +225,7 @@ class Round:
         A carrier that found nothing after a bell stops lingering: another carrier lingers as well,
         and hears the bells.
         """
+        self._offer_room()
         if await self._listener.start():
             self._wanted |= UNSUBMITTED  # what was rung for just before
             self._woken.set()
@@ -287,7 +317,7 @@ class Round:
     def _is_alone(self) -> bool:
         return any(order.lost_leases >= SUSPECT_AFTER for order in self._carried.values())
 
-    def _carry(self, order: ClaimedOrder) -> None:
+    def _carry(self, order: ClaimedOrder) -> "asyncio.Task[None]":
         self._is_rung_in_vain = False
         given_up = order.lost_leases >= GIVEN_UP_AFTER
         step = self._execution.give_up if given_up else self._execution.carry_order
@@ -297,9 +327,13 @@ class Round:
         task = asyncio.create_task(step(order), context=context)
         self._carried[task] = order
         task.add_done_callback(self._put_down, context=context)
+        self._offer_room()
+        return task
 
     def _put_down(self, task: asyncio.Task[None]) -> None:
         order = self._carried.pop(task)
+        self._handed.discard(task)
+        self._offer_room()
         if not task.cancelled() and (error := task.exception()) is not None:
             if isinstance(error, Overtaken):
                 logger.info("%s", error)
@@ -309,11 +343,17 @@ class Round:
             self.wake()
 
     async def _renew_leases(self) -> None:
+        clock = asyncio.get_running_loop().time
+        all_at = clock() + settings.LEASE_SECONDS * 0.3
         while True:
-            await asyncio.sleep(settings.LEASE_SECONDS * 0.3)
-            carried = dict(self._carried)
+            await asyncio.sleep(min(all_at - clock(), BEGUN_SECONDS / 2))
+            carried = {task: self._carried[task] for task in self._handed}
+            if clock() >= all_at:
+                all_at = clock() + settings.LEASE_SECONDS * 0.3
+                carried = dict(self._carried)
             if not carried:
                 continue
+            self._handed.clear()
             witness.turned(RENEWAL)
             try:
                 ours = await self._journal.renew(list(carried.values()))

@@ -8,7 +8,7 @@ decisions and transactions that were not recorded are thrown away.
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +17,7 @@ from orders import events
 from orders.engine.crash_points import crash_point
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder, Move
-from orders.events import Fact, Fault
+from orders.events import Fact, Fault, Routed
 from orders.lifecycle import Status
 from orders.models import FailureCode, OrderTransaction
 from routing.constraints import UNCONSTRAINED, Constraints
@@ -52,6 +52,10 @@ Outcome = OrderTransaction.Outcome
 
 # A venue that must quote again may find that its offer is gone. Then the next attempt decides.
 NOT_BUILT = (VenueUnavailable, NetworkUnavailable, InsufficientLiquidity, UnsupportedToken)
+
+
+Built = tuple[Sequence[Leg], SignedTransaction]
+"""What is built: the legs of the route, and the transaction that trades them."""
 
 
 class AttemptFailed(Exception):
@@ -90,12 +94,12 @@ class Execution:
 
     async def _carry(self, order: ClaimedOrder) -> None:
         swap = swap_of(order)
-        legs: Sequence[Leg] = ()
+        building: Awaitable[Built] | None = None
         try:
             if order.status is Status.ROUTING:
-                order, legs = await self._route(order, swap)
+                order, building = await self._route(order, swap)
             if order.status is Status.BUILDING:
-                order = await self._build_and_submit(order, swap, legs)
+                order = await self._submit(order, building or self._build_anew(order, swap))
         except AttemptFailed as failed:
             await self._end_attempt(order, failed.fault)
             return
@@ -110,30 +114,45 @@ class Execution:
         reason = events.workers_lost(order.lost_leases)
         await self._fail(order, Fault(FailureCode.WORKER_LOST, reason, is_final=True))
 
-    async def _route(self, order: ClaimedOrder, swap: Swap) -> tuple[ClaimedOrder, Sequence[Leg]]:
-        """Compare the venues, and record the decision and the bound. Nothing is built yet."""
+    async def _route(
+        self, order: ClaimedOrder, swap: Swap
+    ) -> tuple[ClaimedOrder, Awaitable[Built]]:
+        """Choose a route, begin to build, and record the decision and the bound.
+
+        A transaction that is built at once is recorded with them, in one commit. Then nothing is
+        left to build.
+        """
+        route = await self._choose(order, swap)
+        decision = route.decision
+        building = asyncio.create_task(self._build(swap, decision.legs, route.bound))
+        try:
+            await asyncio.sleep(0)  # enough for a venue that builds at once
+            if building.done() and building.exception() is None:
+                order = await self._submit(order, building, route)
+            else:
+                order = await self._advance(order, Status.BUILDING, route, **chosen_by(route))
+                crash_point("after_building")
+        except BaseException:
+            building.add_done_callback(_let_go)
+            building.cancel()
+            raise
+        logger.info("order %s: %s", order.id, decision.reason)
+        return order, building
+
+    async def _choose(self, order: ClaimedOrder, swap: Swap) -> Routed:
+        """Compare the venues. The bound is that of the first choice: a retry never loosens it."""
         decision = await self._decide(swap, order.constraints)
         quote = decision.quote
         bound = Bound(order.min_out, order.max_in)
-        if bound == Bound():  # that of the first winning quote: a retry never loosens it
+        if bound == Bound():
             bound = bound_for(swap, quote, order.slippage_bps)
-        route = events.Routed(decision, bound)
+        route = Routed(decision, bound)
         crash_point("after_quotes")
         if not bound.admits(quote.amount_in, quote.amount_out):
             reason = events.outside_bound(decision)
             logger.info("order %s: %s", order.id, reason)
             raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason, unused=route))
-        routed = await self._advance(
-            order,
-            Status.BUILDING,
-            route,
-            venue=quote.venue,
-            min_out=bound.min_out,
-            max_in=bound.max_in,
-        )
-        logger.info("order %s: %s", order.id, decision.reason)
-        crash_point("after_building")
-        return routed, decision.legs
+        return route
 
     async def _decide(self, swap: Swap, asked: dict[str, Any] | None) -> Decision:
         try:
@@ -154,25 +173,34 @@ class Execution:
                 reason = events.price_impact_too_high(reason)
             raise AttemptFailed(Fault(code, reason, is_final, found.dropped)) from found
 
-    async def _build_and_submit(
-        self, order: ClaimedOrder, swap: Swap, legs: Sequence[Leg]
-    ) -> ClaimedOrder:
-        """Sign a transaction and store it; it is sent only after that (`_settle`)."""
-        if not legs:  # taken over from another worker: its decision stands in the log
-            stored = await self._journal.last_data(order.id, Status.BUILDING)
-            decision = StoredDecision(stored, order.base, order.quote, order.side)
-            legs = decision.route(swap, registry())
-        # One venue builds the whole transaction: venues that share an amount build all its legs.
-        venue = self._venues[legs[0].venue]
+    async def _build_anew(self, order: ClaimedOrder, swap: Swap) -> Built:
+        """Build for another worker's decision, which stands in the log."""
+        stored = await self._journal.last_data(order.id, Status.BUILDING)
+        decision = StoredDecision(stored, order.base, order.quote, order.side)
+        legs = decision.route(swap, registry())
+        return await self._build(swap, legs, Bound(order.min_out, order.max_in))
+
+    async def _build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> Built:
+        """Sign a transaction. Venues that share an amount build all its legs: one of them does."""
         try:
-            transaction = await venue.build(swap, legs, Bound(order.min_out, order.max_in))
+            transaction = await self._venues[legs[0].venue].build(swap, legs, bound)
         except NOT_BUILT as fault:
             raise AttemptFailed(Fault(FailureCode.VENUES_UNAVAILABLE, str(fault))) from fault
+        return legs, transaction
+
+    async def _submit(
+        self, order: ClaimedOrder, building: Awaitable[Built], route: Routed | None = None
+    ) -> ClaimedOrder:
+        """Store the transaction, and the route if it is not yet; it is sent only after that."""
+        chosen = chosen_by(route) if route else {}
+        legs, transaction = await building
         crash_point("after_build")
         submitted = await self._advance(
             order,
             Status.SUBMITTED,
-            events.Built(legs, order.venue, transaction.signature),
+            events.Built(legs, chosen.get("venue", order.venue), transaction.signature),
+            route,
+            **chosen,
             signature=transaction.signature,
             payload=transaction.payload,
             expires_at_height=transaction.expires_at_height,
@@ -271,13 +299,39 @@ class Execution:
         logger.warning("order %s failed: %s: %s", order.id, fault.code, fault.reason)
 
     async def _advance(
-        self, order: ClaimedOrder, status: Status, fact: Fact, **columns: Any
+        self,
+        order: ClaimedOrder,
+        status: Status,
+        fact: Fact,
+        passed: Fact | None = None,
+        **columns: Any,
     ) -> ClaimedOrder:
-        """Move the order to `status` because of this fact, and return it as it stands then."""
+        """Move the order to `status` because of this fact, and return it as it stands then.
+
+        `passed` tells of the status between, if one commit makes two moves.
+        """
         identity = order.id, order.lease_token, order.seq, order.status
-        await self._journal.advance(Move(*identity, status, *fact.words(), **columns))
+        between = passed.words() if passed else None
+        move = Move(*identity, status, *fact.words(), **columns, passed=between)
+        event = await self._journal.advance(move)
         known = {name: value for name, value in columns.items() if name in order._fields}
-        return order._replace(status=status, seq=order.seq + 1, **known)
+        return order._replace(status=status, seq=event.seq, **known)
+
+
+def _let_go(building: "asyncio.Task[Built]") -> None:
+    """Take note of how it ended: nobody waits for it any more."""
+    if not building.cancelled():
+        building.exception()
+
+
+def chosen_by(route: Routed) -> dict[str, Any]:
+    """Return what an order stores of its route, beside the decision in its log."""
+    bound = route.bound
+    return {
+        "venue": route.decision.quote.venue,
+        "min_out": bound.min_out,
+        "max_in": bound.max_in,
+    }
 
 
 def swap_of(order: ClaimedOrder) -> Swap:

@@ -26,7 +26,6 @@ from orders.engine.hints import HintPublisher, hints_of_this_loop
 from orders.engine.moves import AlreadyAccepted, ClaimedOrder, Move, NewOrder, Overtaken
 from orders.events import COMPARING, Event
 from orders.lifecycle import Status, check_transition
-from routing.venue import Side
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +33,16 @@ ACCEPT_SECONDS = 0.8  # for one try, so that there is time for another on a new 
 FIND_PATIENCE = 1.0
 FIND_SECONDS = 0.5
 KEPT_SHARE = 20  # one in so many starts is kept for senders without a start in the window
+BEGUN_SECONDS = 2.0  # the lease of an order that was claimed when it was accepted
+MOST_BEGUN = 8  # orders that one statement accepts and claims; a crowd waits for its bell
 MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
 
 
 Keys = tuple[int | None, str | None, str | None]
 """An owner, an idempotency key and a client order id."""
+
+Stored = tuple[datetime, bool]
+"""When an order was stored, and whether it was also claimed."""
 
 Recorded = tuple[int, datetime]
 """Attempts of the order and the time of its new event."""
@@ -65,19 +69,33 @@ class Journal:
     async def accept(self, order: NewOrder) -> Event:
         """Store the order and its first event, and return that event.
 
+        See `accept_or_begin`, of which this is all that most callers want.
+        """
+        return (await self.accept_or_begin(order))[0]
+
+    async def accept_or_begin(self, order: NewOrder) -> tuple[Event, ClaimedOrder | None]:
+        """Store the order, and claim it in the same commit if it may start at once.
+
+        Return its first event, and the order if it was claimed. It must be handed to a carrier
+        within `BEGUN_SECONDS`. After them any worker may take it.
+
         :raises AlreadyAccepted: the owner has an order under one of its keys; nothing is stored.
         :raises OutcomeUnknown: nobody knows whether it is stored; look for it by its id.
         :raises psycopg.Error: the database stayed away, or refused the row; nothing is stored.
         """
         try:
-            at = await self._accept(order)
+            at, is_begun = await self._accept(order)
         except (psycopg.Error, AlreadyAccepted):
             raise
         except Exception as error:  # in reading what PostgreSQL answered, say
             raise OutcomeUnknown(f"the order's storing was not confirmed: {error}") from error
         event = Event(order.id, 1, Status.PENDING, 0, order.message, at, order.data)
         self._hints.publish(event)
-        return event
+        if not is_begun:
+            return event, None
+        begun = ClaimedOrder.begun(order)
+        self._publish_claim(begun, at)
+        return event, begun
 
     async def accepted_before(
         self, owner: int, idempotency_key: str | None, client_order_id: str | None
@@ -93,15 +111,18 @@ class Journal:
         return None
 
     async def advance(self, move: Move) -> Event:
-        """Move one order and log it in one statement. Repeating it is safe: it then finds no row.
+        """Move one order and log it in one statement, and return the last event it wrote.
+
+        Repeating it is safe: it then finds no row.
 
         :raises Overtaken: the order was moved by somebody else.
         :raises psycopg.Error: a constraint refused the move, or the database stayed away.
         """
-        check_transition(move.before, move.status)
-        event = _event(move, await self._advance(move))
-        self._hints.publish(event)
-        return event
+        check_transition(move.before, move.status, passes=move.passed is not None)
+        written = move.events(*await self._advance(move))
+        for event in written:
+            self._hints.publish(event)
+        return written[-1]
 
     async def claim(self, room: int, statuses: Iterable[Status]) -> list[ClaimedOrder]:
         """Take at most `room` due orders: first begun ones, then new ones, senders in turns.
@@ -116,36 +137,34 @@ class Journal:
         return await self._claim(sql.CLAIM_NAMED, {"only": order_id})
 
     async def _claim(self, statement: LiteralString, who: dict[str, Any]) -> list[ClaimedOrder]:
-        rate = settings.ORDER_RATE_LIMIT
         params = {
             **who,
+            **_budget_params(),
             "lease": settings.LEASE_SECONDS,
             "message": COMPARING,
             "data": "{}",
-            "is_limited": rate is not None,
-            "limit": rate.count if rate else 0,
-            "kept": rate.count // KEPT_SHARE if rate else 0,
-            "window": rate.seconds if rate else 0,
         }
         async with (
             self._claims_link.connection() as connection,
             connection.cursor() as cursor,
         ):
-            if rate is None:
+            if settings.ORDER_RATE_LIMIT is None:
                 await cursor.execute(statement, params)
             else:
                 async with connection.pipeline(), connection.transaction():
                     await connection.execute(sql.LOCK_BUDGET)
                     await cursor.execute(statement, params)
             rows = await cursor.fetchall()
-        orders = [_claimed(row) for row in rows]
+        orders = [ClaimedOrder.of(row[:-2]) for row in rows]
         for order, row in zip(orders, rows, strict=True):
             was_pending, at = row[-2:]
             if was_pending:
-                self._hints.publish(
-                    Event(order.id, order.seq, order.status, order.attempts, COMPARING, at, {})
-                )
+                self._publish_claim(order, at)
         return orders
+
+    def _publish_claim(self, order: ClaimedOrder, at: datetime) -> None:
+        identity = order.id, order.seq, order.status, order.attempts
+        self._hints.publish(Event(*identity, COMPARING, at, {}))
 
     async def renew(self, orders: Sequence[ClaimedOrder]) -> set[str]:
         """Extend the leases that are still ours, and return whose those are."""
@@ -209,36 +228,44 @@ def advance_now(move: Move) -> Event:
         row = cursor.fetchone()
     if row is None:
         raise Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
-    return _event(move, (row[1], row[2]))
-
-
-def _event(move: Move, recorded: Recorded) -> Event:
-    attempts, at = recorded
-    return Event(move.order_id, move.seq + 1, move.status, attempts, move.message, at, move.data)
-
-
-def _claimed(row: Sequence[Any]) -> ClaimedOrder:
-    order = ClaimedOrder._make(row[:-2])
-    return order._replace(status=Status(order.status), side=Side(order.side))
+    return move.events(row[1], row[2])[-1]
 
 
 async def _run_accept(
     connection: Connection, orders: Sequence[NewOrder]
-) -> Sequence[datetime | Exception]:
-    is_keyed = any(order.idempotency_key or order.client_order_id for order in orders)
-    statement = sql.ACCEPT_KEYED if is_keyed else sql.ACCEPT
-    cursor = await connection.execute(statement, _accept_params(orders))
-    found: dict[str, datetime | Exception] = {row[0]: row[1] for row in await cursor.fetchall()}
+) -> Sequence[Stored | Exception]:
+    keyed = any(order.idempotency_key or order.client_order_id for order in orders)
+    may_start = len(orders) <= MOST_BEGUN and all(order.may_start for order in orders)
+    if may_start and settings.ORDER_RATE_LIMIT is not None:
+        async with connection.transaction():
+            # Whoever holds the budget may be about to spend it. Then the orders wait for a bell.
+            cursor = await connection.execute(sql.TRY_BUDGET)
+            row = await cursor.fetchone()
+            rows = await _store(connection, orders, keyed, claiming=row == (True,))
+    else:
+        rows = await _store(connection, orders, keyed, claiming=may_start)
+    found: dict[str, Stored | Exception] = {row[0]: (row[1], row[2]) for row in rows}
     if len(found) < len(orders):
         found |= await _accepted_before(connection, [one for one in orders if one.id not in found])
     return [found[order.id] for order in orders]
 
 
+async def _store(
+    connection: Connection, orders: Sequence[NewOrder], keyed: bool, *, claiming: bool
+) -> list[tuple[Any, ...]]:
+    params = _accept_params(orders)
+    if claiming:
+        lease = min(BEGUN_SECONDS, settings.LEASE_SECONDS)
+        params |= _budget_params() | {"lease": lease, "comparing": COMPARING}
+    cursor = await connection.execute(sql.ACCEPT[keyed, claiming], params)
+    return await cursor.fetchall()
+
+
 async def _accepted_before(
     connection: Connection, orders: Sequence[NewOrder]
-) -> dict[str, datetime | Exception]:
+) -> dict[str, Stored | Exception]:
     """Return for each order not stored now, by its id: why not, or when it was stored before."""
-    found: dict[str, datetime | Exception] = {
+    found: dict[str, Stored | Exception] = {
         order.id: psycopg.errors.UniqueViolation(f"there is an order {order.id}")
         for order in orders
     }
@@ -247,7 +274,7 @@ async def _accepted_before(
         if before is not None:
             # Found under its own id: an earlier statement, which seemed lost, had stored it.
             is_own = before.event.order_id == order.id
-            found[order.id] = before.event.at if is_own else before
+            found[order.id] = (before.event.at, False) if is_own else before
     return found
 
 
@@ -272,10 +299,11 @@ async def _find_again(connection: Connection, keys: Sequence[Keys]) -> Sequence[
 
 async def _recover_accept(
     connection: Connection, orders: Sequence[NewOrder]
-) -> Sequence[datetime | None]:
+) -> Sequence[Stored | None]:
+    """An order that was claimed as well is told as not: it is taken up when that lease ends."""
     cursor = await connection.execute(sql.ACCEPTED, {"id": [order.id for order in orders]})
-    at: dict[str, datetime] = {row[0]: row[1] for row in await cursor.fetchall()}
-    return [at.get(order.id) for order in orders]
+    stored: dict[str, Stored] = {row[0]: (row[1], False) for row in await cursor.fetchall()}
+    return [stored.get(order.id) for order in orders]
 
 
 async def _run_advance(
@@ -295,6 +323,16 @@ async def _recover_advance(
     cursor = await connection.execute(sql.ADVANCED, _advance_params(moves))
     moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
     return [moved.get(ordinal) for ordinal in range(1, len(moves) + 1)]
+
+
+def _budget_params() -> dict[str, Any]:
+    rate = settings.ORDER_RATE_LIMIT
+    return {
+        "is_limited": rate is not None,
+        "limit": rate.count if rate else 0,
+        "kept": rate.count // KEPT_SHARE if rate else 0,
+        "window": rate.seconds if rate else 0,
+    }
 
 
 def _accept_params(orders: Sequence[NewOrder]) -> dict[str, Any]:

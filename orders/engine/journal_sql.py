@@ -9,6 +9,23 @@ from orders.lifecycle import IS_BEGUN, IS_WAITING
 IN_LINE = "turn, next_check, id"
 """The order in which waiting orders start: senders take turns, then the oldest goes first."""
 
+# How many orders may start now, of all senders and of all that did not start in the window.
+BUDGET = """
+recent AS MATERIALIZED (
+  SELECT starts.orders, starts.senders
+  FROM clock JOIN order_starts AS starts  -- by the very time that is stored below
+    ON starts.at > clock.at - %(window)s * interval '1 second'
+    AND starts.at <= clock.at  -- the clock may have been set back
+),
+budget AS MATERIALIZED (
+  SELECT greatest(free, 0) AS free, greatest(free - %(kept)s, 0) AS for_all
+  FROM (
+    SELECT CASE WHEN %(is_limited)s
+      THEN %(limit)s - coalesce(sum(orders), 0) ELSE 1000000 END AS free FROM recent
+  ) AS counted
+)
+"""
+
 # Each order gets its turn here. It is the turn after the sender's last waiting order; if none of
 # the sender waits, it is the next turn in line. Nothing is counted or kept for this: the waiting
 # orders alone decide it, after any breakdown and whatever the clock says.
@@ -29,35 +46,73 @@ turns AS MATERIALIZED (
     0) AS turn
   FROM new WHERE behind = 0
 ),
+{{starts}}
 stored AS (
   INSERT INTO orders (id, owner_id, sender, turn, client_order_id, idempotency_key, type, side,
     base, quote, amount_in, amount_out, slippage_bps, constraints, status, seq, attempts,
-    lease_token, lost_leases, needs_attention, next_check, created_at)
+    lease_token, lease_until, started_at, lost_leases, needs_attention, next_check, created_at)
   SELECT id, owner, sender, turns.turn + behind, client_order_id, idempotency_key, type, side,
-    base, quote, amount_in, amount_out, slippage_bps, constraints, 'pending', 1, 0, 0, 0, false,
-    clock.at, clock.at
+    base, quote, amount_in, amount_out, slippage_bps, constraints, {{stands}},
+    0, false, clock.at, clock.at
   FROM new JOIN turns USING (sender), clock {{on_conflict}}
-  RETURNING id
+  RETURNING id, sender
 ),
 logged AS (
   INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
   SELECT id, 1, 'pending', 0, message, data, clock.at FROM new, clock {{only_stored}}
+  {{and_logged}}
 )
-SELECT stored.id::text, clock.at FROM stored, clock
+SELECT stored.id::text, clock.at, {{is_claimed}} FROM stored, clock
 """
-ACCEPT = STORE.format(on_conflict="", only_stored="")
-# For orders with keys, some of which may be known already. Orders without keys use the statement
-# above, and do not pay for the search for conflicts. `IS TRUE` keeps the planner from comparing
-# every order with every other.
-ACCEPT_KEYED = STORE.format(
-    on_conflict="ON CONFLICT DO NOTHING",
-    only_stored="WHERE (id IN (SELECT id FROM stored)) IS TRUE",
-)
+# Accepting is also the claim, where a carrier lingers that takes the order at once. Only orders
+# that would start at once are claimed: nobody waits in line, and the budget allows for all.
+CLAIMED = "(SELECT is_claimed FROM start)"
+AT_ONCE = f"CASE WHEN {CLAIMED} THEN clock.at END"
+STANDS_BEGUN = f"""CASE WHEN {CLAIMED} THEN 'routing' ELSE 'pending' END,
+    1 + {CLAIMED}::int, {CLAIMED}::int, {CLAIMED}::int,
+    {AT_ONCE} + %(lease)s * interval '1 second', {AT_ONCE}"""
+STARTS = f"""{BUDGET.strip()},
+start AS MATERIALIZED (
+  SELECT NOT EXISTS (SELECT FROM line) AND (SELECT count(*) FROM new) <= for_all AS is_claimed
+  FROM budget
+),"""
+START = """UNION ALL
+  SELECT stored.id, 2, 'routing', 1, %(comparing)s, '{}'::jsonb, clock.at
+  FROM stored, clock, start WHERE is_claimed
+),
+counted AS (
+  INSERT INTO order_starts (at, orders, senders)
+  SELECT clock.at, count(*), array_agg(DISTINCT sender) FROM stored, clock, start
+  WHERE %(is_limited)s AND is_claimed GROUP BY clock.at"""
+
+
+def accepting(*, keyed: bool, claiming: bool) -> str:
+    """Return the statement that stores orders, and claims them if they may start at once.
+
+    Orders with keys may be known already. Orders without keys do not pay for the search for
+    conflicts. `IS TRUE` keeps the planner from comparing every order with every other.
+    """
+    return STORE.format(
+        on_conflict="ON CONFLICT DO NOTHING" if keyed else "",
+        only_stored="WHERE (id IN (SELECT id FROM stored)) IS TRUE" if keyed else "",
+        starts=STARTS if claiming else "",
+        stands=STANDS_BEGUN if claiming else "'pending', 1, 0, 0, NULL, NULL",
+        and_logged=START if claiming else "",
+        is_claimed=CLAIMED if claiming else "false",
+    )
+
+
+ACCEPT = {
+    (keyed, claiming): accepting(keyed=keyed, claiming=claiming)
+    for keyed in (False, True)
+    for claiming in (False, True)
+}
+"""By whether some of the orders have keys, and whether they may start at once."""
 
 ACCEPTED = "SELECT id::text, created_at FROM orders WHERE id = ANY(%(id)s::uuid[])"
 
 # Finds the orders whose keys kept new orders from being stored. It is a separate statement, because
-# ACCEPT_KEYED does not see an order that was committed while it waited. The first event has all
+# ACCEPT does not see an order that was committed while it waited. The first event has all
 # that was asked for.
 ACCEPTED_BEFORE = """
 SELECT late.ordinal, found.by_idempotency_key, found.id::text, event.attempt, event.message,
@@ -84,12 +139,13 @@ moves AS (
     ordinal int, order_id uuid, lease_token bigint, seq int, status text, message text,
     data jsonb, is_final bool, delay float8, venue text, min_out bigint, max_in bigint,
     signature text, payload text, expires_at_height bigint, outcome text, filled_in bigint,
-    filled_out bigint, failure_code text, failure_reason text, needs_attention bool)
+    filled_out bigint, failure_code text, failure_reason text, needs_attention bool,
+    steps int, passed text, passed_message text, passed_data jsonb)
 ),
 moved AS (
   UPDATE orders SET
     status = move.status,
-    seq = orders.seq + 1,
+    seq = orders.seq + move.steps,
     lost_leases = 0,
     lease_until = CASE WHEN move.is_final OR move.delay IS NOT NULL THEN NULL
                        ELSE clock.at + %(lease)s * interval '1 second' END,
@@ -116,6 +172,9 @@ moved AS (
 logged AS (
   INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
   SELECT order_id, new_seq, status, attempts, message, data, clock.at FROM moved, clock
+  UNION ALL
+  SELECT order_id, new_seq - 1, passed, attempts, passed_message, passed_data, clock.at
+  FROM moved, clock WHERE passed IS NOT NULL
 ),
 opened AS (
   INSERT INTO order_transactions
@@ -137,8 +196,8 @@ SELECT moved.ordinal, moved.attempts, clock.at FROM moved, clock
 ADVANCED = """
 SELECT move.ordinal, event.attempt, event.at
 FROM json_to_recordset(%(moves)s::json) AS move(
-  ordinal int, order_id uuid, seq int, status text, message text, data jsonb)
-JOIN order_events AS event ON event.order_id = move.order_id AND event.seq = move.seq + 1
+  ordinal int, order_id uuid, seq int, steps int, status text, message text, data jsonb)
+JOIN order_events AS event ON event.order_id = move.order_id AND event.seq = move.seq + move.steps
   AND event.status = move.status AND event.message = move.message AND event.data = move.data
 """
 
@@ -222,19 +281,7 @@ due AS (
 # only after a while.
 CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-recent AS MATERIALIZED (
-  SELECT starts.orders, starts.senders
-  FROM clock JOIN order_starts AS starts  -- by the very time that is stored below
-    ON starts.at > clock.at - %(window)s * interval '1 second'
-    AND starts.at <= clock.at  -- the clock may have been set back
-),
-budget AS MATERIALIZED (
-  SELECT greatest(free, 0) AS free, greatest(free - %(kept)s, 0) AS for_all
-  FROM (
-    SELECT CASE WHEN %(is_limited)s
-      THEN %(limit)s - coalesce(sum(orders), 0) ELSE 1000000 END AS free FROM recent
-  ) AS counted
-),
+{BUDGET.strip()},
 {{candidates}},
 claimed AS (
   UPDATE orders SET
@@ -284,6 +331,7 @@ SELECT data FROM order_events WHERE order_id = %s AND status = %s ORDER BY seq D
 # Two claims at the same moment must not both see the same free budget. The lock is a separate
 # statement, because the claim's snapshot has to be younger than the lock.
 LOCK_BUDGET = "SELECT pg_advisory_xact_lock(20261121)"
+TRY_BUDGET = "SELECT pg_try_advisory_xact_lock(20261121)"
 
 # Asks three things: is an order due that is not in `submitted`, is one due that is, and which
 # suspect is due. Begun orders have an index of their own, so a long queue hides none of them.

@@ -5,10 +5,12 @@ Ids are text here, as in JSON and in hints.
 """
 
 from base64 import b64encode
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from orders.events import Event
-from orders.lifecycle import FINAL, Status
+from orders.events import Event, Words
+from orders.lifecycle import AT_ONCE, FINAL, Status
 from routing.venue import Side
 
 
@@ -32,6 +34,8 @@ class NewOrder(NamedTuple):
     """What it asks of its route (`routing.constraints`); None if nothing."""
     stranger: int = 0
     """The sender of an anonymous order (`orders.access.admission.sender_of`); 0 if not known."""
+    may_start: bool = False
+    """Whether a carrier lingers that takes it at once, so that accepting may also be the claim."""
 
     @property
     def sender(self) -> int:
@@ -77,13 +81,41 @@ class ClaimedOrder(NamedTuple):
     min_out: int | None
     max_in: int | None
     constraints: dict[str, Any] | None
-    signature: str | None
-    payload: bytes | None
-    expires_at_height: int | None
+    signature: str | None = None
+    payload: bytes | None = None
+    expires_at_height: int | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> "ClaimedOrder":
+        """Return the order of these values, as PostgreSQL or JSON has them."""
+        order = cls._make(values)
+        return order._replace(status=Status(order.status), side=Side(order.side))
+
+    @classmethod
+    def begun(cls, order: NewOrder) -> "ClaimedOrder":
+        """Return the order as it stands when accepting it was also its first claim."""
+        return cls(
+            id=order.id,
+            lease_token=1,
+            seq=2,
+            status=Status.ROUTING,
+            attempts=1,
+            lost_leases=0,
+            side=Side(order.side),
+            base=order.base,
+            quote=order.quote,
+            amount_in=order.amount_in,
+            amount_out=order.amount_out,
+            slippage_bps=order.slippage_bps,
+            venue=None,
+            min_out=None,
+            max_in=None,
+            constraints=order.constraints,
+        )
 
 
 class Move(NamedTuple):
-    """One step of one order. Columns that are None keep what they hold.
+    """One step of one order, or two at once. Columns that are None keep what they hold.
 
     With a `delay` (seconds) the lease is given back, and the order is due again after it.
     """
@@ -108,16 +140,41 @@ class Move(NamedTuple):
     failure_code: str | None = None
     failure_reason: str | None = None
     needs_attention: bool = False
+    passed: Words | None = None
+    """What the event of the status between says, if one commit makes the two moves of `AT_ONCE`."""
 
     @property
     def is_final(self) -> bool:
         return self.status in FINAL
+
+    @property
+    def steps(self) -> int:
+        """How many events it writes, and by how much the order's `seq` grows."""
+        return 1 if self.passed is None else 2
+
+    def events(self, attempts: int, at: datetime) -> list[Event]:
+        """Return what it wrote, once it is known in which attempt and when."""
+        last = self.seq + self.steps
+        written = [Event(self.order_id, last, self.status, attempts, self.message, at, self.data)]
+        if self.passed is not None:
+            between = AT_ONCE[self.before, self.status]
+            written.insert(
+                0,
+                Event(
+                    self.order_id, last - 1, between, attempts, self.passed[0], at, self.passed[1]
+                ),
+            )
+        return written
 
     def as_row(self, ordinal: int) -> dict[str, Any]:
         """Return the move as the journal's statement reads it; what is None is left out."""
         row = {name: value for name, value in zip(COLUMNS, self, strict=True) if value is not None}
         row["ordinal"] = ordinal
         row["is_final"] = self.is_final
+        row["steps"] = self.steps
+        if self.passed is not None:
+            row["passed"] = AT_ONCE[self.before, self.status]
+            row["passed_message"], row["passed_data"] = self.passed
         if self.payload is not None:
             row["payload"] = b64encode(self.payload).decode()
         return row

@@ -16,6 +16,7 @@ from config.runtime.counters import counts
 from orders.access.admission import backlog_of_this_loop
 from orders.engine import bell
 from orders.engine.crash_points import crash_point
+from orders.engine.handover import handover_of_this_loop
 from orders.engine.hints import publish_now
 from orders.engine.journal import advance_now, journal_of_this_loop
 from orders.engine.moves import AlreadyAccepted, Move, NewOrder, Overtaken
@@ -116,10 +117,11 @@ async def submit_order(
     data: dict[str, Any] = {"order": asked}
     if idempotency_key or request.client_order_id:
         data |= fingerprint_of(sent)
-    order = order._replace(stranger=stranger, data=data)
+    handover = handover_of_this_loop()
+    order = order._replace(stranger=stranger, data=data, may_start=handover.is_likely)
     try:
         async with backlog_of_this_loop().room(order.sender):
-            event = await journal_of_this_loop().accept(order)
+            event, begun = await journal_of_this_loop().accept_or_begin(order)
     except AlreadyAccepted as before:
         return recognise(sent, before) or replay(asked, before)
     except group_commit.OutcomeUnknown as error:
@@ -128,7 +130,10 @@ async def submit_order(
     crash_point("after_accept")
     counts["orders_accepted"] += 1
     logger.info("order accepted", extra={"order_id": order.id})
-    bell.ring_soon()
+    if begun:
+        handover.hand_soon(begun)
+    else:
+        bell.ring_soon()
     return Submitted(answer_of(event), event)
 
 

@@ -127,6 +127,8 @@ class Ledger:
 
         :raises psycopg.Error: the database cannot be reached, or is too slow.
         """
+        if self._clock_is_old():  # an order's quotes have just read the same clock, as a rule
+            self._set_clock(*self._pools.clock)
         if self._clock_is_old():
             await self._read_clock()
         return self._height_at(self._now())
@@ -136,7 +138,7 @@ class Ledger:
 
     async def _read_clock(self) -> None:
         ((microseconds,),) = await self._link.fetch(sql.CLOCK, ())
-        self._set_clock(microseconds / 1e6)
+        self._set_clock(microseconds / 1e6, time.monotonic())
 
     def _clock_is_old(self) -> bool:
         return time.monotonic() - self._read_at > CLOCK_AGE
@@ -145,11 +147,13 @@ class Ledger:
         """Return the database's clock, carried on from its last reading. It is never ahead."""
         return self._epoch + time.monotonic() - self._read_at
 
-    def _set_clock(self, epoch: float) -> None:
-        back = self._now() - epoch
+    def _set_clock(self, epoch: float, read_at: float) -> None:
+        if read_at < self._read_at:
+            return
+        back = self._epoch + read_at - self._read_at - epoch
         if SET_BACK < back < inf:  # infinite before the first reading
             logger.warning("the database's clock was set back by %.1f s", back)
-        self._epoch, self._read_at = epoch, time.monotonic()
+        self._epoch, self._read_at = epoch, read_at
 
     def _height_at(self, epoch: float) -> int:
         return int(epoch // self._block_seconds)
@@ -233,7 +237,7 @@ class Ledger:
 
     def _read(self, rows: Sequence[tuple[Any, ...]]) -> list[LedgerRow]:
         epoch = rows[0][0] / 1e6
-        self._set_clock(epoch)
+        self._set_clock(epoch, time.monotonic())
         return [LedgerRow(epoch, *values) for _, *values in rows if values[0] is not None]
 
     async def _guess(
@@ -260,7 +264,7 @@ class Ledger:
         if microseconds is None:
             return None
         epoch = microseconds / 1e6
-        self._set_clock(epoch)
+        self._set_clock(epoch, time.monotonic())
         self._pools.learn(batch.moved)
         return [LedgerRow(epoch, *values) for values in rows]
 

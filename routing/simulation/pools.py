@@ -97,6 +97,11 @@ class SimulatedPools:
             self._current[key] = stored, current
         return current, now
 
+    @property
+    def clock(self) -> tuple[float, float]:
+        """The database's clock as it was last read, and when that was, by `time.monotonic`."""
+        return self._epoch, self._read_at
+
     async def arbitrage(self) -> Arbitrage:
         """Return the arbitrage that moves the pools, with the seed that all processes share."""
         while self._arbitrage is None:

@@ -4,6 +4,7 @@ A Django app of the chaos settings alone: when a process starts, it replaces a s
 engine. The engine knows nothing of this.
 """
 
+import asyncio
 import os
 import signal
 import sys
@@ -122,6 +123,19 @@ def look_off() -> None:
     replace(Lookout, "start", lambda _: None)
 
 
+def build_at_once_off() -> None:
+    """A venue builds a turn of the loop later, so that its orders are told as building."""
+    from routing.venues.simulated import SimulatedVenue
+
+    build = SimulatedVenue.build
+
+    async def build_late(self: SimulatedVenue, *asked: Any) -> Any:
+        await asyncio.sleep(0)
+        return await build(self, *asked)
+
+    replace(SimulatedVenue, "build", build_late)
+
+
 def replace(place: Any, name: str, value: Any) -> None:
     """:raises AttributeError: the name is not there, so that replacing it would change nothing."""
     getattr(place, name)
@@ -151,4 +165,5 @@ SWITCHES: dict[str, Callable[[], None]] = {
     "fitness": fitness_off,
     "outcome": outcome_off,
     "look": look_off,
+    "build": build_at_once_off,
 }

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from config.database.conninfo import conninfo
 from orders.lifecycle import (
     ACTIVE,
+    AT_ONCE,
     CANCELLABLE,
     FINAL,
     TRANSITIONS,
@@ -98,6 +99,23 @@ def test_a_move_is_checked_against_the_table(before: Status, after: Status) -> N
         check_transition(before, after)
 
 
+@pytest.mark.parametrize(("before", "after"), EVERY_PAIR)
+def test_one_commit_makes_two_moves_from_routing_to_submitted_alone(
+    before: Status, after: Status
+) -> None:
+    if (before, after) == (Status.ROUTING, Status.SUBMITTED):
+        check_transition(before, after, passes=True)
+        return
+    with pytest.raises(IllegalTransition):
+        check_transition(before, after, passes=True)
+
+
+def test_two_moves_at_once_are_two_of_the_table() -> None:
+    for (before, after), between in AT_ONCE.items():
+        check_transition(before, between)
+        check_transition(between, after)
+
+
 @given(st.lists(st.sampled_from(Status)))
 def test_no_walk_leaves_a_final_status(wishes: list[Status]) -> None:
     status = Status.PENDING
@@ -124,6 +142,21 @@ def test_the_database_lets_pass_what_the_table_does_and_nothing_else(
         refusal = pytest.raises(IntegrityError, match=f"may not go from {before} .* to {after}")
         with nullcontext() if after in TRANSITIONS[before] else refusal, transaction.atomic():
             assert Order.objects.filter(pk=order.pk).update(**columns_of(after), seq=4) == 1
+            transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("before", Status)
+def test_the_database_lets_two_moves_pass_at_once_where_the_table_does_and_nowhere_else(
+    before: Status, db: None
+) -> None:
+    order = stored(before)
+    for after in Status:
+        if after is before:
+            continue
+        refusal = pytest.raises(IntegrityError, match=f"may not go from {before} .* to {after}")
+        is_allowed = (before, after) in AT_ONCE
+        with nullcontext() if is_allowed else refusal, transaction.atomic():
+            assert Order.objects.filter(pk=order.pk).update(**columns_of(after), seq=5) == 1
             transaction.set_rollback(True)
 
 

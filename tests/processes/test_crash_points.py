@@ -20,6 +20,7 @@ STRAIGHT = ["pending", "routing", "building", "submitted", "confirmed"]
 ANOTHER = ["pending", "routing", *STRAIGHT]
 SENT_TWICE = [*STRAIGHT[:4], *STRAIGHT]
 NO_VENUE = {"SIMULATION_FAULTS": "quote_refused=1"}
+BUILT_LATE = {"SWITCHES": "look,build"}
 NO_PRICE = {"SIMULATION_FAULTS": "price_moved=1"}
 STORED = "SELECT count(*) FROM order_transactions WHERE order_id = %s"
 
@@ -38,7 +39,7 @@ class Case(NamedTuple):
     point: str
     left: Left
     log: list[str] = STRAIGHT
-    faults: Mapping[str, str] = {}
+    environment: Mapping[str, str] = {}
 
 
 CASES = {
@@ -48,13 +49,14 @@ CASES = {
     "heard": Case("after_heard", Left(STRAIGHT[:1], 0, 0)),
     "claim": Case("after_claim", Left(STRAIGHT[:2], 0, 0)),
     "quotes": Case("after_quotes", Left(STRAIGHT[:2], 0, 0)),
-    "building": Case("after_building", Left(STRAIGHT[:3], 0, 0)),
-    "build": Case("after_build", Left(STRAIGHT[:3], 0, 0)),
+    "building": Case("after_building", Left(STRAIGHT[:3], 0, 0), environment=BUILT_LATE),
+    "build": Case("after_build", Left(STRAIGHT[:2], 0, 0)),
+    "late build": Case("after_build", Left(STRAIGHT[:3], 0, 0), environment=BUILT_LATE),
     "submitted": Case("after_submitted", Left(STRAIGHT[:4], 1, 0)),
     "send": Case("after_send", Left(STRAIGHT[:4], 1, 1)),
     "fill seen": Case("after_fill_seen", Left(STRAIGHT[:4], 1, 1)),
     "confirmed": Case("after_confirmed", Left(STRAIGHT, 1, 1)),
-    "fault of the venues": Case("after_fault", Left(STRAIGHT[:2], 0, 0), faults=NO_VENUE),
+    "fault of the venues": Case("after_fault", Left(STRAIGHT[:2], 0, 0), environment=NO_VENUE),
     "attempt over": Case("after_attempt", Left(ANOTHER[:3], 0, 0), ANOTHER, NO_VENUE),
     "proof of death": Case("after_fault", Left(STRAIGHT[:4], 1, 0), SENT_TWICE, NO_PRICE),
     "transaction dead": Case("after_attempt", Left(SENT_TWICE[:5], 1, 0), SENT_TWICE, NO_PRICE),
@@ -81,7 +83,7 @@ def crashed(running: Engine) -> dict[str, str]:
     for name, order in orders.items():
         case = CASES[name]
         # A queue of its own, so that each worker takes the order that is meant for it.
-        dying.append(running.worker("-Q", name, CRASH_AT=case.point, **case.faults))
+        dying.append(running.worker("-Q", name, CRASH_AT=case.point, **case.environment))
         if name == "heard":  # it dies before it has taken any
             app.send_task(bell.ROUTE_AND_EXECUTE, queue=name)
         else:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -13,21 +12,28 @@ from django.conf import settings
 
 from config.database.conninfo import conninfo
 from config.runtime.counters import counts
-from config.runtime.per_loop import close_all
 from orders.engine import bell
 from orders.engine import carrier as carrier_module
-from orders.engine.carrier import Carrier
-from orders.engine.hints import HintPublisher
-from orders.engine.journal import Journal
 from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from orders.engine.lookout import PATIENCE, Lookout
-from orders.engine.moves import ClaimedOrder, NewOrder
+from orders.engine.moves import ClaimedOrder
 from orders.lifecycle import ACTIVE, Status
-from routing.venue import SignedTransaction, TransactionStatus
+from tests.support.carriers import (
+    DEADLINE,
+    Gate,
+    Run,
+    Running,
+    assert_all_confirmed_once,
+    listeners,
+    query,
+    ring,
+    store_many,
+    value,
+    with_journal,
+)
 from tests.support.checker import load, violations
 from tests.support.engine import wait_for
-from tests.support.samples import new_order
-from tests.support.stubs import ScriptedNetwork, Sending, exchange_of
+from tests.support.stubs import ScriptedNetwork, Sending
 from tests.support.task_queue import Queue
 
 OPEN = "SELECT count(*) FROM orders WHERE finished_at IS NULL"
@@ -35,146 +41,6 @@ CONFIRMED = "SELECT count(*) FROM orders WHERE status = 'confirmed'"
 SENT = "SELECT count(*) FROM orders WHERE status = 'submitted'"
 EXPIRE = "UPDATE orders SET lease_until = clock_timestamp() - interval '1 second'"
 TRIED_BEFORE = "started_at = created_at, next_check = clock_timestamp() + interval '1 hour'"
-DEADLINE = 120.0
-
-
-class Gate(ScriptedNetwork):
-    """Holds every send back until it is opened, and counts how many wait at once."""
-
-    def __init__(self) -> None:
-        super().__init__(then=Sending.LANDS)
-        self._opened = threading.Event()
-        self.waiting = 0
-        self.most = 0
-
-    def open(self) -> None:
-        self._opened.set()
-
-    async def send(self, transaction: SignedTransaction) -> TransactionStatus:
-        self.waiting += 1
-        self.most = max(self.most, self.waiting)
-        try:
-            while not self._opened.is_set():
-                await asyncio.sleep(0.01)
-            return await super().send(transaction)
-        finally:
-            self.waiting -= 1
-
-
-class Running:
-    """A carrier in a thread of its own, as Celery runs it, on a network of the test's."""
-
-    def __init__(self, network: ScriptedNetwork) -> None:
-        self.carrier = Carrier()
-        self.network = network
-        self.errors: list[Exception] = []
-        self._threads: list[threading.Thread] = []
-
-    def carry(self, *statuses: Status, **options: Any) -> threading.Thread:
-        """Call `carry` in a new thread."""
-
-        def call() -> None:
-            try:
-                self.carrier.carry(statuses or ACTIVE, **options)
-            except Exception as error:  # noqa: BLE001  # as Celery does
-                self.errors.append(error)
-
-        thread = threading.Thread(target=call)
-        self._threads.append(thread)
-        thread.start()
-        return thread
-
-    def close(self) -> None:
-        self.carrier.stop()
-        for thread in self._threads:
-            thread.join(DEADLINE)
-            assert not thread.is_alive()
-        wait_for(lambda: self.carrier.is_idle, what="the carrier of a look is done")
-        self.carrier.loop.run_until_complete(close_all())
-        self.carrier.loop.close()
-
-
-Run = Callable[[ScriptedNetwork], Running]
-
-
-@pytest.fixture
-def run(
-    transactional_db: None, redis_client: object, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Run]:
-    running: list[Running] = []
-
-    def start(network: ScriptedNetwork) -> Running:
-        exchange = exchange_of(network)
-        monkeypatch.setattr(carrier_module, "exchange", lambda: exchange)
-        running.append(Running(network))
-        return running[-1]
-
-    monkeypatch.setattr(settings, "STATUS_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(settings, "RETRY_BACKOFF", 0.02)
-    yield start
-    for one in running:
-        one.close()
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.open()
-
-
-@pytest.fixture
-def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "LINGER_SECONDS", 10 * DEADLINE)
-
-
-def store(*orders: NewOrder) -> list[str]:
-    with_journal(lambda journal: asyncio.gather(*(journal.accept(order) for order in orders)))
-    return [order.id for order in orders]
-
-
-def store_many(count: int) -> list[str]:
-    return store(*(new_order() for _ in range(count)))
-
-
-def with_journal(act: Callable[[Journal], Any]) -> Any:
-    """Do something with a journal of another process."""
-
-    async def run() -> Any:
-        journal = Journal(conninfo(), HintPublisher(settings.REDIS_URL))
-        try:
-            return await act(journal)
-        finally:
-            await journal.close()
-
-    return asyncio.run(run())
-
-
-def ring(**options: Any) -> None:
-    """Ring as the web process does."""
-
-    async def run() -> None:
-        ringer = bell.Ringer()
-        ringer.ring_soon(**options)
-        await ringer.close()
-
-    asyncio.run(run())
-
-
-def query(statement: str, *parameters: Any) -> list[Any]:
-    with psycopg.connect(conninfo(), autocommit=True) as database:
-        cursor = database.execute(statement, parameters)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
-
-
-def listeners(queue: Queue) -> int:
-    """Return how many carriers hear the bell by themselves."""
-    found: Any = queue.client.pubsub_numsub(bell.LISTENERS)
-    return int(found[0][1])
-
-
-def value(statement: str, *parameters: Any) -> Any:
-    return query(statement, *parameters)[0][0]
 
 
 def carrying_at(run: Run, gate: Gate, count: int) -> tuple[Running, threading.Thread]:
@@ -183,12 +49,6 @@ def carrying_at(run: Run, gate: Gate, count: int) -> tuple[Running, threading.Th
     carrying = running.carry()
     wait_for(lambda: gate.waiting == count)
     return running, carrying
-
-
-def assert_all_confirmed_once(network: ScriptedNetwork, count: int) -> None:
-    orders = load(conninfo(), landed=network.landings.elements())
-    assert [order.status for order in orders.values()] == ["confirmed"] * count
-    assert violations(orders) == []
 
 
 def test_what_is_due_is_carried_and_then_the_call_returns(run: Run) -> None:

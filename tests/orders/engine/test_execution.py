@@ -1,7 +1,7 @@
 """Execution against venues and a network that do as they are told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -43,6 +43,8 @@ from tests.support.shapes import assert_shape
 from tests.support.stubs import ScriptedNetwork, Sending, VenueOn, exchange_of
 from tests.support.traded import add_market, add_token, change
 from tests.support.venue_stubs import PoolVenue, StubVenue
+
+Build = Callable[..., Awaitable[SignedTransaction]]
 
 DEADLINE = 120.0
 CONFIRMED = ["pending", "routing", "building", "submitted", "confirmed"]
@@ -129,7 +131,19 @@ class Stopped(Exception):
     """The order was put down at the point that the test has named."""
 
 
-async def carry_until(point: str, execution: Execution, order: ClaimedOrder) -> None:
+def built_late(build: Build) -> Build:
+    """Build a turn of the loop later: the order is told as building meanwhile."""
+
+    async def build_late(*asked: Any) -> SignedTransaction:
+        await asyncio.sleep(0)
+        return await build(*asked)
+
+    return build_late
+
+
+async def carry_until(
+    point: str, journal: Journal, exchange: Exchange, order: ClaimedOrder
+) -> None:
     """Do as a carrier would that ends at one of the crash points."""
 
     def stop(passed: str) -> None:
@@ -137,9 +151,12 @@ async def carry_until(point: str, execution: Execution, order: ClaimedOrder) -> 
             raise Stopped
 
     with pytest.MonkeyPatch.context() as patch:
+        if point == "after_building":
+            for venue in exchange.venues:
+                patch.setattr(venue, "build", built_late(venue.build))
         patch.setattr("orders.engine.execution.crash_point", stop)
         with pytest.raises(Stopped):
-            await execution.carry_order(order)
+            await Execution(journal, exchange).carry_order(order)
 
 
 async def executed(
@@ -524,8 +541,7 @@ async def test_an_order_found_in_any_status_is_carried_on_from_there(
     order_id = await accepted(lost)
     order = await claim(lost)
     venues = [StubVenue("raydium"), StubVenue("meteora")]
-    execution = Execution(lost, exchange_of(network, venues))
-    await carry_until(point, execution, order)
+    await carry_until(point, lost, exchange_of(network, venues), order)
     before = await database.log(order_id)
     assert before[-1][0] == reached
     await database.expire_lease(order_id)
@@ -546,7 +562,7 @@ async def test_a_decision_once_stored_is_kept_by_the_next_carrier(
     order_id = await accepted(journal)
     order = await claim(journal)
     best = [StubVenue("raydium", "101"), StubVenue("meteora", "100")]
-    await carry_until("after_building", Execution(journal, exchange_of(network, best)), order)
+    await carry_until("after_building", journal, exchange_of(network, best), order)
     await database.expire_lease(order_id)
 
     other = [StubVenue("raydium", "100"), StubVenue("meteora", "101")]
@@ -695,7 +711,7 @@ async def test_a_split_that_another_worker_decided_is_built_as_it_was_decided(
     order_id = await accepted(journal, amount_in=LARGE)
     order = await claim(journal)
     exchange = exchange_of(network, venues_with_pools())
-    await carry_until("after_building", Execution(journal, exchange), order)
+    await carry_until("after_building", journal, exchange, order)
     data = await journal.last_data(order_id, Status.BUILDING)
     decided = StoredDecision(data, order.base, order.quote, order.side)
     legs = decided.route(swap_of(order), registry.registry())
@@ -904,9 +920,96 @@ async def test_an_order_of_two_hops_that_is_taken_over_knows_its_legs(
     """The decision stands in the log, and its markets may be younger than our copy."""
     order_id = await accepted(journal, base="JUP", quote="USDT", amount_in=10**6)
     order = await claim(journal)
-    await carry_until("after_building", Execution(journal, exchange), order)
+    await carry_until("after_building", journal, exchange, order)
     await database.expire_lease(order_id)
     await know_only_jup_and_usdt()
     await Execution(journal, exchange).carry_order(await claim(journal))
 
     assert await statuses(database, order_id) == CONFIRMED
+
+
+# Two moves in one commit
+
+
+class Late(StubVenue):
+    """Builds when the test lets it."""
+
+    def __init__(self, *faults: Exception) -> None:
+        super().__init__("raydium")
+        self.may_build = asyncio.Event()
+        self._faults = list(faults)
+
+    async def build(self, *asked: Any) -> SignedTransaction:
+        await self.may_build.wait()
+        if self._faults:
+            raise self._faults.pop()
+        return await super().build(*asked)
+
+
+async def test_a_transaction_built_at_once_is_stored_with_its_decision(
+    journal: Journal, database: Database
+) -> None:
+    order_id = await executed(journal, database, lands())
+
+    rows = await database.rows("SELECT status, at FROM order_events ORDER BY seq")
+    at = dict(rows)
+    assert list(at) == CONFIRMED
+    assert at["building"] == at["submitted"]
+    assert at["routing"] < at["building"]
+    assert (await database.order(order_id, "seq")) == len(CONFIRMED)
+
+
+async def test_an_order_whose_venue_builds_slowly_is_told_as_building_meanwhile(
+    journal: Journal, database: Database
+) -> None:
+    venue, network = Late(), lands()
+    order_id = await accepted(journal)
+    carrying = asyncio.create_task(
+        Execution(journal, exchange_of(network, [venue])).carry_order(await claim(journal))
+    )
+    async with asyncio.timeout(DEADLINE):
+        while await statuses(database, order_id) != CONFIRMED[:3]:
+            await asyncio.sleep(0.01)
+        venue.may_build.set()
+        await carrying
+
+    assert await statuses(database, order_id) == CONFIRMED
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+async def test_an_order_whose_transaction_cannot_be_built_keeps_the_decision_in_its_log(
+    journal: Journal, database: Database, is_late: bool
+) -> None:
+    venue, network = Late(REFUSAL), lands()
+    if not is_late:
+        venue.may_build.set()
+    order_id = await accepted(journal)
+    carrying = asyncio.create_task(
+        Execution(journal, exchange_of(network, [venue])).carry_order(await claim(journal))
+    )
+    async with asyncio.timeout(DEADLINE):
+        while len(await statuses(database, order_id)) < 3:
+            await asyncio.sleep(0.01)
+        venue.may_build.set()
+        await carrying
+
+    log = await database.log(order_id)
+    assert [status for status, _ in log] == [*CONFIRMED[:3], "pending"]
+    assert (await journal.last_data(order_id, Status.BUILDING))["selectedDex"] == "raydium"
+    assert not network.sent
+
+
+async def test_an_order_that_died_before_both_were_stored_is_routed_anew(
+    make_journal: MakeJournal, database: Database
+) -> None:
+    lost, network = make_journal(), lands()
+    order_id = await accepted(lost)
+    await carry_until("after_build", lost, exchange_of(network), await claim(lost))
+    assert await statuses(database, order_id) == CONFIRMED[:2]
+    await database.expire_lease(order_id)
+
+    journal = make_journal()
+    await Execution(journal, exchange_of(network)).carry_order(await claim(journal))
+
+    assert await statuses(database, order_id) == CONFIRMED
+    assert list(network.landings.values()) == [1]

@@ -87,7 +87,7 @@ def test_what_is_kept_is_found_in_front_of_the_line(crowded: None) -> None:
 
 
 @pytest.mark.parametrize("sender", SENDERS.values(), ids=SENDERS.keys())
-@pytest.mark.parametrize("statement", [sql.ACCEPT, sql.ACCEPT_KEYED], ids=["alone", "keyed"])
+@pytest.mark.parametrize("statement", sql.ACCEPT.values(), ids=map(str, sql.ACCEPT))
 def test_an_order_gets_its_turn_without_a_look_at_the_others(
     statement: Any, sender: int, crowded: None
 ) -> None:

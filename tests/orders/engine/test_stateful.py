@@ -54,7 +54,7 @@ EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "30"))
 STEPS = 60
 MOST_OPEN_ORDERS, MOST_CARRIERS = 3, 8
 ATTEMPTS = 3
-WORDS_TO_SEND = 4  # from the claim until the transaction is stored
+WORDS_TO_SEND = 2  # from the claim until the transaction is stored
 ENOUGH_WORDS = 12  # for a carrier to end
 FOR_EVER = 3_600.0  # seconds: what happens, the machine makes happen
 EXPIRE_HELD = f"{EXPIRE_LEASE} AND lease_until IS NOT NULL"
@@ -62,9 +62,10 @@ MAKE_DUE = "UPDATE orders SET next_check = clock_timestamp() WHERE id = %s"
 Answer = TypeVar("Answer")
 
 GO = "go"
+LATE = "go, but build when told"
 LOST = "the answer is lost"
 WORDS: dict[str, list[Any]] = {  # what may become of each effect; the first lets the order pass
-    "quote": [GO, "worse", VenueUnavailable("refuses"), InsufficientLiquidity("too much")],
+    "quote": [GO, "worse", LATE, VenueUnavailable("refuses"), InsufficientLiquidity("too much")],
     "build": [GO, VenueUnavailable("refuses")],
     "move": [GO],
     "send": [Sending.LANDS, *(one for one in Sending if one is not Sending.LANDS)],
@@ -88,6 +89,7 @@ class Carrier:
         self.asks = ""
         self.move: Move | None = None
         self._asked = asyncio.Event()
+        self._asking = asyncio.Lock()  # an order may build while it is moved: one asks first
         exchange = Exchange((HeldVenue(self, network),), HeldNetwork(self, network))
         execution = Execution(HeldJournal(self, journal), exchange)  # type: ignore[arg-type]
         given_up = held.lost_leases >= GIVEN_UP_AFTER
@@ -98,10 +100,11 @@ class Carrier:
         return f"carrier of {self.held.id[-4:]} at {self.asks}"
 
     async def ask(self, what: str, move: Move | None = None) -> Any:
-        self.asks, self.move = what, move
-        self._word = asyncio.get_running_loop().create_future()
-        self._asked.set()
-        return await self._word
+        async with self._asking:
+            self.asks, self.move = what, move
+            self._word = asyncio.get_running_loop().create_future()
+            self._asked.set()
+            return await self._word
 
     async def go_on(self, word: Any) -> None:
         self._asked.clear()
@@ -129,16 +132,18 @@ class HeldVenue(StubVenue):
         super().__init__("meteora")
         self._carrier = carrier
         self._network = network
+        self._builds_late = True
 
     async def quote(self, swap: Swap) -> Quote:
         word = await self._carrier.ask("quote")
         if isinstance(word, Exception):
             raise word
+        self._builds_late = word == LATE
         venue = StubVenue("meteora", "90" if word == "worse" else "100")
         return await venue.quote(swap)
 
     async def build(self, swap: Swap, legs: Any, bound: Any) -> SignedTransaction:
-        word = await self._carrier.ask("build")
+        word = await self._carrier.ask("build") if self._builds_late else GO
         if isinstance(word, Exception):
             raise word
         return sign_swap(swap, legs, bound, height=self._network.height_now, expiry_blocks=150)
@@ -419,7 +424,8 @@ class OrdersUnderFire(RuleBasedStateMachine):
     def _go_on_to(self, carrier: Carrier, effect: str, word: Any) -> None:
         for _ in range(ENOUGH_WORDS):
             if carrier in self.carriers and carrier.asks != effect:
-                self._step(carrier, WORDS[carrier.asks][0])
+                is_to_build_late = effect == "build" and carrier.asks == "quote"
+                self._step(carrier, LATE if is_to_build_late else WORDS[carrier.asks][0])
         if carrier in self.carriers and carrier.asks == effect:
             self._step(carrier, word)
 

@@ -12,7 +12,7 @@ import psycopg
 
 from config.environment.data_folder import (
     database_url,
-    locked,
+    hold_data_folder,
     redis_url,
     temporary_data_directory,
 )
@@ -106,7 +106,7 @@ def stack(folder: Path = engine.PROJECT, **environment: str) -> Iterator[Stack]:
 @contextmanager
 def _servers() -> Iterator[tuple[dict[str, str], dict[str, list[int]]]]:
     """Run a PostgreSQL and a Redis as `make up` does; yield the settings and the process ids."""
-    with temporary_data_directory() as folder, locked(folder) as lock:
+    with temporary_data_directory() as folder, hold_data_folder(folder) as lock:
         database = postgres.postgres(folder, durable=True, lock=lock)
         store = redis.redis(folder, durable=True, lock=lock)
         with engine.kept_running(store), engine.kept_running(database):

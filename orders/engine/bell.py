@@ -185,7 +185,7 @@ class Listener:
         """Say again and again that there is room, or say once that there is none."""
         redis = async_redis_client(settings.REDIS_URL, CARRIER_SECONDS)
         offer = redis.register_script(OFFER)
-        try:
+        async with redis:
             while True:
                 self._room_changed.clear()
                 with suppress(RedisError, OSError):  # nothing is handed over then
@@ -196,10 +196,6 @@ class Listener:
                 with suppress(TimeoutError):
                     seconds = OFFER_SECONDS if self._has_room else None
                     await asyncio.wait_for(self._room_changed.wait(), seconds)
-        finally:
-            with suppress(RedisError, OSError):
-                await redis.zrem(OFFERS, self._name)
-            await redis.aclose()
 
 
 class Ringer:

@@ -104,7 +104,7 @@ def outcome_off() -> None:
     from config.runtime.group_commit import OutcomeUnknown
     from orders.engine.journal import Journal
 
-    accept: Any = Journal.accept
+    accept: Any = Journal.accept_or_begin
 
     @wraps(accept)
     async def accept_or_deny(*arguments: Any, **named: Any) -> Any:
@@ -113,7 +113,7 @@ def outcome_off() -> None:
         except OutcomeUnknown as error:
             raise psycopg.OperationalError(str(error)) from None
 
-    replace(Journal, "accept", accept_or_deny)
+    replace(Journal, "accept_or_begin", accept_or_deny)
 
 
 def look_off() -> None:

@@ -641,6 +641,9 @@ async def test_a_cancelled_order_in_building_is_never_sent(
 
     class Cancelling(StubVenue):
         async def build(self, *asked: Any) -> SignedTransaction:
+            async with asyncio.timeout(DEADLINE):
+                while await database.order(order_id, "status") != "building":
+                    await asyncio.sleep(0.01)
             in_building = moved(order, to_building(order))
             await journal.advance(move_of(in_building, Status.CANCELLED))
             return await super().build(*asked)

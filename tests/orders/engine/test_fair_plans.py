@@ -95,7 +95,8 @@ def test_an_order_gets_its_turn_without_a_look_at_the_others(
         new_order(id=new_order_id(), stranger=sender).as_row() | {"behind": behind}
         for behind in range(5)
     ]
-    assert read(statement, {"orders": orjson.dumps(rows).decode()}) <= 30
+    parameters = CLAIM | {"orders": orjson.dumps(rows).decode(), "comparing": "Comparing prices"}
+    assert read(statement, parameters) <= 30
 
 
 def test_the_question_what_is_due_reads_no_line(crowded: None) -> None:

@@ -131,14 +131,14 @@ def refused(*arguments: str) -> tuple[CommandError, str]:
 
 def accepting(monkeypatch: pytest.MonkeyPatch, error: BaseException, *, stores: bool) -> None:
     """Have the journal store an order or not, and end with this error."""
-    accept = Journal.accept
+    accept = Journal.accept_or_begin
 
     async def accept_and_fail(self: Journal, order: Any) -> Any:
         if stores:
             await accept(self, order)
         raise error
 
-    monkeypatch.setattr(Journal, "accept", accept_and_fail)
+    monkeypatch.setattr(Journal, "accept_or_begin", accept_and_fail)
 
 
 @pytest.mark.usefixtures("transactional_db")

@@ -128,6 +128,7 @@ class Listener:
         self._name = uuid.uuid4().hex
         self._has_room = False
         self._room_changed = asyncio.Event()
+        self._is_stopped = False
         self._offering: asyncio.Task[None] | None = None
         self._redis = redis.asyncio.Redis.from_pool(
             listening_pool(settings.REDIS_URL, connect_seconds=REDIS_SECONDS)
@@ -147,6 +148,7 @@ class Listener:
             await bells.aclose()  # type: ignore[no-untyped-call]  # redis-py's
             return False
         self._listening = asyncio.create_task(self._listen(bells))
+        self._is_stopped = False
         if self._offering is None:
             self._offering = asyncio.create_task(self._offer_for_ever())
         return True
@@ -159,6 +161,9 @@ class Listener:
 
     async def stop(self) -> None:
         """Stop listening. Look for work once more after this: a bell may have rung meanwhile."""
+        # Cancelling alone would not do: redis-py loses a cancellation that comes while it connects.
+        self._is_stopped = True
+        self._room_changed.set()
         tasks = [task for task in (self._listening, self._offering) if task is not None]
         for task in tasks:
             task.cancel()
@@ -170,7 +175,7 @@ class Listener:
     async def _listen(self, bells: redis.asyncio.client.PubSub) -> None:
         async with bells:
             try:
-                while True:  # waits in turns, so that a silent connection is found out
+                while not self._is_stopped:  # in turns, so that a silent connection is found out
                     message = await bells.get_message(timeout=LISTEN_SECONDS)
                     if message is None:
                         continue
@@ -186,7 +191,7 @@ class Listener:
         redis = async_redis_client(settings.REDIS_URL, CARRIER_SECONDS)
         offer = redis.register_script(OFFER)
         async with redis:
-            while True:
+            while not self._is_stopped:
                 self._room_changed.clear()
                 with suppress(RedisError, OSError):  # nothing is handed over then
                     if self._has_room:
@@ -194,8 +199,8 @@ class Listener:
                     else:
                         await redis.zrem(OFFERS, self._name)
                 with suppress(TimeoutError):
-                    seconds = OFFER_SECONDS if self._has_room else None
-                    await asyncio.wait_for(self._room_changed.wait(), seconds)
+                    async with asyncio.timeout(OFFER_SECONDS if self._has_room else None):
+                        await self._room_changed.wait()
 
 
 class Ringer:

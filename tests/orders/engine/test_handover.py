@@ -275,6 +275,19 @@ async def test_an_order_is_given_back_when_redis_does_not_answer(
     assert (await database.rows(HELD, order.id)) == [(False,)]
 
 
+async def test_a_listener_stops_at_whatever_moment_it_is_told(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "OFFER_SECONDS", 0.001)
+    async with asyncio.timeout(DEADLINE):
+        for turn in range(300):
+            listener = bell.Listener(lambda: None)
+            listener.offer(True)
+            assert await listener.start()
+            await asyncio.sleep(turn % 20 * 0.0002)
+            await listener.stop()
+
+
 @pytest.mark.parametrize("message", [b"junk", b"[[1]]", b"{}", b"[null]", b'["ab"]', b"\xff"])
 async def test_a_message_that_is_no_order_stops_no_listener(
     heard: Heard, queue: Queue, message: bytes

@@ -46,6 +46,7 @@ FULL = 3  # bells that wait: one of each kind; more of them would say nothing ne
 REDIS_SECONDS = 1.0
 CARRIER_SECONDS = 0.25  # a carrier waits no longer for Redis: orders are due
 LISTEN_SECONDS = 1.0  # between two looks at whether the connection still lives
+REST_SECONDS = 0.02  # in which a message that Redis has sent comes in
 SILENT_SECONDS = 2.0  # after Redis failed us
 BELIEVED_SECONDS = 5.0  # for which a carrier is tried; Redis knows better whether it hears
 
@@ -158,6 +159,14 @@ class Listener:
         if has_room is not self._has_room:
             self._has_room = has_room
             self._room_changed.set()
+
+    async def withdraw(self) -> None:
+        """Offer no room any more; return when what was handed over just before has been heard."""
+        self.offer(False)
+        with suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(CARRIER_SECONDS):
+                await self._redis.zrem(OFFERS, self._name)
+                await asyncio.sleep(REST_SECONDS)
 
     async def stop(self) -> None:
         """Stop listening. Look for work once more after this: a bell may have rung meanwhile."""

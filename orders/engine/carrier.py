@@ -234,6 +234,8 @@ class Round:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), settings.LINGER_SECONDS)
         if self._is_idle():
+            await self._listener.withdraw()
+        if self._is_idle():
             await self._listener.stop()
             self._wanted |= UNSUBMITTED
             await self._claim()

@@ -218,6 +218,19 @@ async def test_an_order_comes_whole_to_a_carrier_that_offered_room(
     assert (await database.rows(HELD, orders[0].id)) == [(True,)]
 
 
+async def test_a_carrier_that_withdraws_has_heard_all_that_was_handed_to_it(
+    journal: Journal, ringer: bell.Ringer, heard: Heard, queue: Queue
+) -> None:
+    await heard.offer(queue)
+    await learn(ringer)
+    order = await begun(journal)
+    await hand(journal, ringer, order)
+    await heard.listener.withdraw()
+
+    assert heard.orders.get_nowait() == order
+    assert not queue.client.zcard(bell.OFFERS)
+
+
 async def test_a_web_process_that_knows_of_no_carrier_lets_orders_wait(
     ringer: bell.Ringer, journal: Journal, queue: Queue
 ) -> None:

@@ -10,7 +10,8 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from typing import Any, cast
@@ -18,7 +19,9 @@ from typing import Any, cast
 import orjson
 import redis
 import redis.asyncio
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -33,6 +36,7 @@ from orders.engine.moves import ClaimedOrder
 
 logger = logging.getLogger(__name__)
 
+AWAY = (RedisError, OSError, RuntimeError)  # uvloop raises the last for a connection that is gone
 ROUTE_AND_EXECUTE = "orders.tasks.route_and_execute_orders"
 SETTLE_SUBMITTED = "orders.tasks.settle_submitted_orders"
 EXECUTE_ONE = "orders.tasks.route_and_execute_order"
@@ -46,7 +50,7 @@ FULL = 3  # bells that wait: one of each kind; more of them would say nothing ne
 REDIS_SECONDS = 1.0
 CARRIER_SECONDS = 0.25  # a carrier waits no longer for Redis: orders are due
 LISTEN_SECONDS = 1.0  # between two looks at whether the connection still lives
-REST_SECONDS = 0.02  # in which a message that Redis has sent comes in
+REST_SECONDS = 0.05  # in which a message that Redis has sent comes in
 SILENT_SECONDS = 2.0  # after Redis failed us
 BELIEVED_SECONDS = 5.0  # for which a carrier is tried; Redis knows better whether it hears
 
@@ -60,8 +64,11 @@ BELIEVED_SECONDS = 5.0  # for which a carrier is tried; Redis knows better wheth
 RING = """
 if ARGV[4] and redis.call('PUBSUB', 'NUMSUB', ARGV[4])[2] > 0 then
   redis.call('PUBLISH', ARGV[4], '')
-  local least = redis.call('TIME')[1] - 1
-  return redis.call('ZREVRANGEBYSCORE', KEYS[3], '+inf', least, 'LIMIT', 0, 1)[1] or 1
+  local now = redis.call('TIME')[1]
+  for _, carrier in ipairs(redis.call('ZREVRANGEBYSCORE', KEYS[3], now, now - 1)) do
+    if redis.call('PUBSUB', 'NUMSUB', ARGV[4] .. ':' .. carrier)[2] > 0 then return carrier end
+  end
+  return 1
 end
 if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[3]) then return 0 end
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[2]) then return 0 end
@@ -69,7 +76,10 @@ redis.call('LPUSH', KEYS[2], ARGV[1])
 return 1
 """
 OFFER = """
-redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])
+local now = redis.call('TIME')[1]
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 10)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')
+redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('EXPIRE', KEYS[1], 10)
 """
 
@@ -131,6 +141,7 @@ class Listener:
         self._room_changed = asyncio.Event()
         self._is_stopped = False
         self._offering: asyncio.Task[None] | None = None
+        self._bells: redis.asyncio.client.PubSub | None = None
         self._redis = redis.asyncio.Redis.from_pool(
             listening_pool(settings.REDIS_URL, connect_seconds=REDIS_SECONDS)
         )
@@ -148,9 +159,10 @@ class Listener:
             logger.warning("Bells are heard through Celery only: %s", error or "no answer")
             await bells.aclose()  # type: ignore[no-untyped-call]  # redis-py's
             return False
-        self._listening = asyncio.create_task(self._listen(bells))
+        self._bells = bells
         self._is_stopped = False
-        if self._offering is None:
+        self._listening = asyncio.create_task(self._listen(bells))
+        if self._offering is None or self._offering.done():
             self._offering = asyncio.create_task(self._offer_for_ever())
         return True
 
@@ -160,16 +172,16 @@ class Listener:
             self._has_room = has_room
             self._room_changed.set()
 
-    async def withdraw(self) -> None:
-        """Offer no room any more; return when what was handed over just before has been heard."""
-        self.offer(False)
-        with suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(CARRIER_SECONDS):
-                await self._redis.zrem(OFFERS, self._name)
-                await asyncio.sleep(REST_SECONDS)
-
     async def stop(self) -> None:
-        """Stop listening. Look for work once more after this: a bell may have rung meanwhile."""
+        """Stop listening, when what was handed over before has been heard.
+
+        Look for work once more after this: a bell may have rung meanwhile.
+        """
+        if self._bells is not None and self._listening is not None:
+            with suppress(*AWAY):
+                async with asyncio.timeout(REST_SECONDS):
+                    await self._bells.unsubscribe()
+                    await asyncio.wait([self._listening])  # Redis answers after its messages
         # Cancelling alone would not do: redis-py loses a cancellation that comes while it connects.
         self._is_stopped = True
         self._room_changed.set()
@@ -178,22 +190,26 @@ class Listener:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        self._listening = self._offering = None
+        self._listening = self._offering = self._bells = None
         await self._redis.aclose()
 
     async def _listen(self, bells: redis.asyncio.client.PubSub) -> None:
         async with bells:
             try:
-                while not self._is_stopped:  # in turns, so that a silent connection is found out
+                # In turns, so that a silent connection is found out.
+                while bells.subscribed and not self._is_stopped:
                     message = await bells.get_message(timeout=LISTEN_SECONDS)
                     if message is None:
                         continue
                     if message["data"]:
-                        self._on_orders(_orders_of(message["data"]))
+                        self._on_orders(orders_of(message["data"]))
                     else:
                         self._on_bell()
-            except (RedisError, OSError) as error:
+            except AWAY as error:
                 logger.warning("Bells are heard through Celery only: %s", error)
+
+    def _hears(self) -> bool:
+        return self._listening is not None and not self._listening.done()
 
     async def _offer_for_ever(self) -> None:
         """Say again and again that there is room, or say once that there is none."""
@@ -202,8 +218,8 @@ class Listener:
         async with redis:
             while not self._is_stopped:
                 self._room_changed.clear()
-                with suppress(RedisError, OSError):  # nothing is handed over then
-                    if self._has_room:
+                with suppress(*AWAY):  # nothing is handed over then
+                    if self._has_room and self._hears():
                         await offer(keys=[OFFERS], args=[self._name])
                     else:
                         await redis.zrem(OFFERS, self._name)
@@ -274,18 +290,33 @@ class Ringer:
                 self._carrier = carrier.decode()
                 self._lingers_until = time.monotonic() + BELIEVED_SECONDS
             crash_point("after_ring")
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             logger.warning("The bell was not rung, the scheduler will: %s", error)
 
 
-def _orders_of(message: bytes) -> list[ClaimedOrder]:
+def message_of(orders: Iterable[ClaimedOrder]) -> bytes:
+    """Return orders as they travel through Redis, whose writers may neither read nor make them."""
+    return _seal().encrypt(orjson.dumps([list(order) for order in orders]))
+
+
+def orders_of(message: bytes) -> list[ClaimedOrder]:
     """Return the orders of a message; those of a message that is none stay for their lease."""
     try:
-        return [ClaimedOrder.of(values) for values in orjson.loads(message)]
-    except (ValueError, TypeError) as error:
-        logger.warning("what was handed over is no order: %s", error)
+        return [ClaimedOrder.of(values) for values in orjson.loads(_seal().decrypt(message))]
+    except (ValueError, TypeError, InvalidToken) as error:
+        logger.warning("what was handed over is no order: %s", error or type(error).__name__)
         return []
+
+
+@cache
+def _seal() -> MultiFernet:
+    """Return the engine's own key for orders, made of SECRET_KEY; older ones still open."""
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    digests = [
+        salted_hmac(LISTENERS, "", secret, algorithm="sha256").digest() for secret in secrets
+    ]
+    return MultiFernet([Fernet(urlsafe_b64encode(digest)) for digest in digests])
 
 
 def _bell(task: str) -> list[str | int]:

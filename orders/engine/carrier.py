@@ -159,6 +159,7 @@ class Round:
         self._handed: set[asyncio.Task[None]] = set()
         """Those that were handed over, and have the short lease of their accepting."""
         self._refusing: set[asyncio.Task[None]] = set()
+        self._is_to_be_alone = False
         self._ringer = bell.ringer_of_this_loop()
         self._rang_at = self._claimed_at = float("-inf")
 
@@ -196,7 +197,7 @@ class Round:
     def _offer_room(self) -> None:
         """Offer to take orders while few are carried; not again before many of them have ended."""
         carried, room = len(self._carried), settings.ORDER_CONCURRENCY
-        if carried > room // 2:
+        if carried > room // 2 or self._is_stopping.is_set() or self._is_alone():
             self._listener.offer(False)
         elif carried <= room // 4:
             self._listener.offer(True)
@@ -210,11 +211,12 @@ class Round:
                 if self._is_idle() and not await self._lingers():
                     return
                 await self._woken.wait()
+            self._offer_room()
             await self._finish()
         finally:
             renewing.cancel()
             await _within(STOP_SECONDS, self._listener.stop(), "Redis was not left in order")
-            await asyncio.wait([renewing], timeout=STOP_SECONDS)
+            await asyncio.wait([renewing, *self._refusing], timeout=STOP_SECONDS)
 
     def _is_idle(self) -> bool:
         return not (self._carried or self._wanted or self._named)
@@ -233,8 +235,6 @@ class Round:
         if not self._is_rung_in_vain:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), settings.LINGER_SECONDS)
-        if self._is_idle():
-            await self._listener.withdraw()
         if self._is_idle():
             await self._listener.stop()
             self._wanted |= UNSUBMITTED
@@ -308,7 +308,11 @@ class Round:
             order_id, alone = self._named[0]
             if self._is_alone() or (alone and self._carried):
                 return
-            orders = await self._journal.claim_named(order_id)
+            self._is_to_be_alone = alone
+            try:
+                orders = await self._journal.claim_named(order_id)
+            finally:
+                self._is_to_be_alone = False
             self._named.popleft()
             for order in orders:
                 self._carry(order)
@@ -317,7 +321,9 @@ class Round:
         return int(settings.ORDER_CONCURRENCY) - len(self._carried)
 
     def _is_alone(self) -> bool:
-        return any(order.lost_leases >= SUSPECT_AFTER for order in self._carried.values())
+        return self._is_to_be_alone or any(
+            order.lost_leases >= SUSPECT_AFTER for order in self._carried.values()
+        )
 
     def _carry(self, order: ClaimedOrder) -> "asyncio.Task[None]":
         self._is_rung_in_vain = False
@@ -355,10 +361,10 @@ class Round:
                 carried = dict(self._carried)
             if not carried:
                 continue
-            self._handed.clear()
             witness.turned(RENEWAL)
             try:
                 ours = await self._journal.renew(list(carried.values()))
+                self._handed -= carried.keys()
             except psycopg.Error as error:
                 logger.warning("leases were not renewed: %s", error)
                 continue

@@ -9,10 +9,8 @@ ends, and any worker takes it.
 import logging
 from collections.abc import Sequence
 
-import orjson
 import psycopg
 from django.conf import settings
-from redis.exceptions import RedisError
 
 from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
@@ -76,11 +74,14 @@ class HandOver:
         carrier = self._ringer.lingering()
         if carrier is None:
             return False
-        message = orjson.dumps([list(order) for order in orders])
         try:
-            arguments: list[str | bytes] = [carrier, bell.channel_of(carrier), message]
+            arguments: list[str | bytes] = [
+                carrier,
+                bell.channel_of(carrier),
+                bell.message_of(orders),
+            ]
             return bool(await self._hand(keys=[bell.OFFERS], args=arguments))
-        except (RedisError, OSError, TimeoutError) as error:
+        except bell.AWAY as error:
             logger.warning("orders were not handed over: %s", error or "no answer")
             return False
 

@@ -6,11 +6,13 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 import pytest_asyncio
 import redis
 from channels.db import database_sync_to_async
+from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 
 from config.runtime.rate import Rate
@@ -218,17 +220,71 @@ async def test_an_order_comes_whole_to_a_carrier_that_offered_room(
     assert (await database.rows(HELD, orders[0].id)) == [(True,)]
 
 
-async def test_a_carrier_that_withdraws_has_heard_all_that_was_handed_to_it(
+async def test_a_carrier_that_stops_has_heard_all_that_was_handed_to_it(
     journal: Journal, ringer: bell.Ringer, heard: Heard, queue: Queue
 ) -> None:
     await heard.offer(queue)
     await learn(ringer)
     order = await begun(journal)
     await hand(journal, ringer, order)
-    await heard.listener.withdraw()
+    await heard.listener.stop()
 
     assert heard.orders.get_nowait() == order
-    assert not queue.client.zcard(bell.OFFERS)
+
+
+async def test_a_writer_of_redis_can_neither_read_nor_make_an_order(
+    journal: Journal, heard: Heard, queue: Queue
+) -> None:
+    order = await begun(journal)
+    message = bell.message_of([order])
+    assert order.id.encode() not in message
+    assert b"SOL" not in message
+
+    await heard.offer(queue)
+    (name,) = queue.client.zrange(bell.OFFERS, 0, -1)
+    for forged in (
+        orjson.dumps([list(order)]),
+        message[:-1] + b"A",
+        MultiFernet([Fernet(Fernet.generate_key())]).encrypt(orjson.dumps([list(order)])),
+    ):
+        queue.client.publish(bell.channel_of(name.decode()), forged)
+    queue.client.publish(bell.channel_of(name.decode()), message)
+
+    assert await heard.next() == order
+    assert heard.orders.empty()
+
+
+async def test_a_bell_names_no_carrier_that_does_not_hear(
+    ringer: bell.Ringer, heard: Heard, queue: Queue
+) -> None:
+    await heard.offer(queue)
+    (name,) = queue.client.zrange(bell.OFFERS, 0, -1)
+    queue.client.zadd(bell.OFFERS, {"zzz": time.time(), "later": time.time() + 3600})
+    await learn(ringer)
+
+    assert ringer.lingering() == name.decode()
+
+
+async def test_offers_of_carriers_that_are_gone_are_forgotten(
+    heard: Heard, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "OFFER_SECONDS", 0.01)
+    await heard.offer(queue)
+    queue.client.zadd(bell.OFFERS, {"gone": time.time() - 60, "later": time.time() + 60})
+    async with asyncio.timeout(DEADLINE):
+        while queue.client.zcard(bell.OFFERS) != 1:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_carrier_that_does_not_hear_offers_no_room(
+    heard: Heard, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "OFFER_SECONDS", 0.01)
+    await heard.offer(queue)
+    queue.client.client_kill_filter(_type="pubsub")
+    async with asyncio.timeout(DEADLINE):
+        while queue.client.zcard(bell.OFFERS):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_web_process_that_knows_of_no_carrier_lets_orders_wait(
@@ -374,11 +430,39 @@ def test_a_carrier_gives_back_what_it_has_no_room_for(
 
 
 @pytest.mark.usefixtures("lingering")
+def test_a_carrier_that_stops_offers_no_room_while_its_orders_end(
+    run: Run, gate: Gate, queue: Queue
+) -> None:
+    running = run(gate)
+    running.carry()
+    wait_for(lambda: queue.client.zcard(bell.OFFERS))
+    hand_to_carrier(queue, 1)
+    wait_for(lambda: gate.waiting == 2)
+    running.carrier.stop()
+
+    wait_for(lambda: not queue.client.zcard(bell.OFFERS))
+    assert gate.waiting == 2
+    gate.open()
+
+
+@pytest.mark.usefixtures("lingering")
+@pytest.mark.parametrize("blips", [0, 1])
 def test_an_order_that_is_quoted_for_long_keeps_its_carrier(
     run: Run,
     queue: Queue,
     monkeypatch: pytest.MonkeyPatch,
+    blips: int,
 ) -> None:
+    """Also where the first renewal of its lease fails."""
+    renew, tries = Journal.renew, iter(range(1000))
+
+    async def renew_or_fail(self: Journal, orders: Any) -> Any:
+        if next(tries) < blips:
+            raise psycopg.OperationalError("a blip, as the test wants it")
+        return await renew(self, orders)
+
+    monkeypatch.setattr(Journal, "renew", renew_or_fail)
+    monkeypatch.setattr("orders.engine.carrier.BEGUN_SECONDS", 0.4)
     may_quote = threading.Event()
     quote = StubVenue.quote
 

@@ -29,6 +29,8 @@ from tests.support.carriers import (
     Run,
     assert_all_confirmed_once,
     listeners,
+    query,
+    store,
     value,
     with_journal,
 )
@@ -443,6 +445,41 @@ def test_a_carrier_that_stops_offers_no_room_while_its_orders_end(
     wait_for(lambda: not queue.client.zcard(bell.OFFERS))
     assert gate.waiting == 2
     gate.open()
+
+
+@pytest.mark.usefixtures("lingering")
+def test_a_suspect_is_carried_alone_also_when_an_order_is_handed_over_meanwhile(
+    run: Run, gate: Gate, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim_named, is_claimed, may_go_on = Journal.claim_named, threading.Event(), threading.Event()
+
+    async def claim_slowly(self: Journal, order_id: str) -> list[ClaimedOrder]:
+        orders = await claim_named(self, order_id)
+        is_claimed.set()
+        while not may_go_on.is_set():
+            await asyncio.sleep(0.01)
+        return orders
+
+    running = run(gate)
+    running.carry()
+    wait_for(lambda: queue.client.zcard(bell.OFFERS))
+    (suspect,) = store(new_order())
+    with_journal(lambda journal: journal.claim_named(suspect))
+    query("UPDATE orders SET lost_leases = 1, lease_until = clock_timestamp() - interval '1 s'")
+    monkeypatch.setattr(Journal, "claim_named", claim_slowly)
+    running.carrier.carry((), (suspect, True))
+    wait_for(is_claimed.is_set)
+    handed = with_journal(begun)
+    (name,) = queue.client.zrange(bell.OFFERS, 0, -1)
+    queue.client.publish(bell.channel_of(name.decode()), bell.message_of([handed]))
+
+    wait_for(lambda: query(HELD, handed.id) == [(False,)])
+    may_go_on.set()
+    wait_for(lambda: gate.waiting == 1)
+    gate.open()
+    wait_for(lambda: value(STATUS, handed.id) == "confirmed")
+    assert gate.most == 1
+    assert_all_confirmed_once(gate, 2)
 
 
 @pytest.mark.usefixtures("lingering")

@@ -72,7 +72,7 @@ def refuse(**_: object) -> None:
 
 
 def consumer_turned() -> None:
-    witness.turned(CONSUMER)
+    witness.note_turn(CONSUMER)
     crash_point("consumer_turn")
 
 
@@ -93,7 +93,7 @@ class Turns(bootsteps.StartStopStep):
         """Nothing yet: the loop begins when all steps have."""
 
     def stop(self, consumer: Any) -> None:
-        witness.rests(CONSUMER)
+        witness.note_rest(CONSUMER)
         was_short = time.monotonic() - self.ended_at < 2 * AGAIN_SECONDS
         runs = consumer.blueprint.state == bootsteps.RUN  # type: ignore[attr-defined]  # stubs'
         if was_short and runs:

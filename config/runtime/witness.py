@@ -1,6 +1,6 @@
 """Sees whether the parts of this process move, and ends a process in which one stands still.
 
-A part is a loop or a thread. It calls `turned` each time it comes round, about once a second. The
+A part is a loop or a thread. It calls `note_turn` in each turn, about once a second. The
 witness is a thread that counts its own looks and compares no times. It does not look either while
 the process is frozen or its machine sleeps. So a jump of the clock counts against no part.
 A supervisor restarts the process that the witness ends.
@@ -27,18 +27,18 @@ LAST_WORDS_SECONDS = 1.0  # for the log: writing to it may hang as well
 
 
 class Witness:
-    """`turned` and `rests` may be called from any thread, `look` from one."""
+    """`note_turn` and `note_rest` may be called from any thread, `look` from one."""
 
     def __init__(self) -> None:
         self._number = count(1)  # a new number for each turn of any part
         self._turns: dict[str, int] = {}
         self._seen: dict[str, tuple[int, int]] = {}
 
-    def turned(self, part: str) -> None:
+    def note_turn(self, part: str) -> None:
         """Note that this part moves. From now on it has to, until it `rests`."""
         self._turns[part] = next(self._number)
 
-    def rests(self, part: str) -> None:
+    def note_rest(self, part: str) -> None:
         """Note that this part need not move until it turns again."""
         self._turns.pop(part, None)
 
@@ -86,7 +86,7 @@ def stuck_part(witness: Witness, excuses: Excuses) -> str | None:
             continue
         if part not in excuses or not excuses[part]():
             return part
-        witness.turned(part)
+        witness.note_turn(part)
     return None
 
 

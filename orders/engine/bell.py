@@ -255,7 +255,7 @@ class Ringer:
         """Hand nothing over until a bell has told of a carrier again."""
         self._carrier = None
 
-    async def heard(self) -> None:
+    async def let_next_ring(self) -> None:
         """Let the next bell ring. Awaited before a claim, so that no wake-up is lost."""
         if time.monotonic() < self._silent_until:
             return
@@ -266,12 +266,12 @@ class Ringer:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             logger.warning("The bell's guard stays, and ends by itself: %s", error or "no answer")
 
-    async def drained(self) -> None:
+    async def wait_until_drained(self) -> None:
         """Wait until no ring is under way."""
         await self._ringing.wait_until_done()
 
     async def close(self) -> None:
-        await self.drained()
+        await self.wait_until_drained()
         await self._redis.aclose()
 
     async def _ring_while_wanted(self) -> None:

@@ -129,10 +129,10 @@ class Carrier:
             await self._round.run()
         finally:
             self._round = None
-            await _within(STOP_SECONDS, journal.drained(), "hints were not all told")
+            await _within(STOP_SECONDS, journal.wait_until_drained(), "hints were not all told")
             turning.cancel()
             await asyncio.wait([turning])
-            witness.rests(CARRIER)
+            witness.note_rest(CARRIER)
 
 
 class Round:
@@ -242,7 +242,7 @@ class Round:
         return not self._is_idle()
 
     async def _claim(self) -> None:
-        witness.turned(CLAIM)
+        witness.note_turn(CLAIM)
         try:
             await self._claim_named()
             if not self._named:
@@ -253,7 +253,7 @@ class Round:
             logger.warning("claim: %s", error)
             asyncio.get_running_loop().call_later(1.0, self.wake)
         finally:
-            witness.rests(CLAIM)
+            witness.note_rest(CLAIM)
 
     async def _claim_due(self) -> None:
         """Claim as long as there is room and somebody rang.
@@ -273,7 +273,7 @@ class Round:
         try:
             if self._is_rung_by_celery:
                 self._is_rung_by_celery = False
-                await self._ringer.heard()
+                await self._ringer.let_next_ring()
             crash_point("after_heard")
             orders = await self._journal.claim(room, statuses)
         except psycopg.Error:
@@ -361,7 +361,7 @@ class Round:
                 carried = dict(self._carried)
             if not carried:
                 continue
-            witness.turned(RENEWAL)
+            witness.note_turn(RENEWAL)
             try:
                 ours = await self._journal.renew(list(carried.values()))
                 self._handed -= carried.keys()
@@ -369,7 +369,7 @@ class Round:
                 logger.warning("leases were not renewed: %s", error)
                 continue
             finally:
-                witness.rests(RENEWAL)
+                witness.note_rest(RENEWAL)
             for task, order in carried.items():
                 if order.id not in ours and not task.done():
                     task.cancel()  # somebody else holds it by now, or has moved it
@@ -395,7 +395,7 @@ class Round:
 
 async def _turn_for_ever() -> None:
     while True:
-        witness.turned(CARRIER)
+        witness.note_turn(CARRIER)
         await asyncio.sleep(1.0)
 
 

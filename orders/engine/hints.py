@@ -115,14 +115,14 @@ class HintPublisher:
             self._waiting.append(event)
             self._publishing.begin()
 
-    async def drained(self) -> None:
+    async def wait_until_drained(self) -> None:
         await self._publishing.wait_until_done()
         await self._keeping.wait_until_done()
         self._begin_keeping()
         await self._keeping.wait_until_done()
 
     async def close(self) -> None:
-        await self.drained()
+        await self.wait_until_drained()
         await self._redis.aclose()
 
     def _remember(self, event: Event) -> None:

@@ -201,9 +201,9 @@ class Journal:
         async with self._moves_link.connection():
             pass
 
-    async def drained(self) -> None:
+    async def wait_until_drained(self) -> None:
         """Wait until the hints of everything written so far are out, or given up."""
-        await self._hints.drained()
+        await self._hints.wait_until_drained()
 
     async def close(self) -> None:
         await self._moves_link.close()

@@ -353,16 +353,16 @@ def keep_beating(kind: str, excuses: Excuses = MappingProxyType({})) -> None:
     def run() -> None:
         while not _stopped.is_set():
             try:
-                witness.turned(HEARTBEAT)
+                witness.note_turn(HEARTBEAT)
                 beat(kind)
                 note("database", is_well=True)
-                witness.turned(HEARTBEAT)
+                witness.note_turn(HEARTBEAT)
                 read_registry()
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("heartbeat: %s", error)
                 note("database", is_well=False)
                 connection.close()
-            witness.rests(HEARTBEAT)
+            witness.note_rest(HEARTBEAT)
             _stopped.wait(BEAT_SECONDS)
         connection.close()
 
@@ -385,7 +385,7 @@ def keep_turning(part: str) -> None:
     loop = asyncio.get_running_loop()
 
     def turn() -> None:
-        witness.turned(part)
+        witness.note_turn(part)
         loop.call_later(1.0, turn)
 
     turn()

@@ -30,7 +30,7 @@ class NoHints:
     def publish(self, event: Event) -> None:
         return
 
-    async def drained(self) -> None:
+    async def wait_until_drained(self) -> None:
         return
 
     async def close(self) -> None:
@@ -54,7 +54,7 @@ class Walker:
                 await self._claim()
             else:
                 await self._advance(status)
-        await self._journal.drained()
+        await self._journal.wait_until_drained()
 
     async def close(self) -> None:
         if self._own is not None:

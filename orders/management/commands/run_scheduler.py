@@ -37,6 +37,6 @@ class Command(BaseCommand):
         health.keep_beating("scheduler")
         tick = 0
         while not stopped.wait(TICK_SECONDS):
-            witness.turned("the scheduler")
+            witness.note_turn("the scheduler")
             scheduler.tick(tick)
             tick += 1

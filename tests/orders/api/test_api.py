@@ -548,7 +548,7 @@ async def test_an_accepted_order_is_among_the_active_ones_until_it_ends(
     redis_client: redis.Redis,
 ) -> None:
     order_id = await submit()
-    await hints_of_this_loop().drained()
+    await hints_of_this_loop().wait_until_drained()
     snapshot: Any = redis_client.hget(ACTIVE_ORDERS, order_id)
 
     assert json.loads(snapshot)["status"] == "pending"

@@ -156,13 +156,13 @@ async def test_a_process_whose_part_stands_still_says_so_before_it_ends(
 ) -> None:
     stuck = Witness()
     monkeypatch.setattr(probes, "witness", stuck)
-    stuck.turned("the heartbeat")
+    stuck.note_turn("the heartbeat")
 
     assert (await get("/livez")).status == 200
     for _ in range(STILL_LOOKS):
         stuck.look()
     assert (await get("/livez")).status == 503
-    stuck.turned("the heartbeat")
+    stuck.note_turn("the heartbeat")
     stuck.look()
     assert (await get("/livez")).status == 200
 

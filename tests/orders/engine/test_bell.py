@@ -60,7 +60,7 @@ async def test_a_bell_that_is_heard_lets_the_next_one_ring(queue: Queue) -> None
     bell.ring()
     queue.take()
     ringer = bell.Ringer()
-    await ringer.heard()
+    await ringer.let_next_ring()
     await ringer.close()
 
     assert bell.ring()
@@ -112,7 +112,7 @@ async def test_a_redis_that_is_away_is_no_error_and_is_left_alone_for_a_while(
     for _ in range(3):
         ringer.ring_soon()
         await ringer.close()  # when the ring has ended
-    await ringer.heard()
+    await ringer.let_next_ring()
     await ringer.close()
 
     assert not bell.ring()

@@ -200,7 +200,7 @@ async def ringer(redis_client: redis.Redis) -> AsyncIterator[bell.Ringer]:
 async def learn(ringer: bell.Ringer) -> None:
     """Ring once; the answer tells of a carrier, if there is one."""
     ringer.ring_soon()
-    await ringer.drained()
+    await ringer.wait_until_drained()
 
 
 async def hand(journal: Journal, ringer: bell.Ringer, *orders: ClaimedOrder) -> None:
@@ -305,7 +305,7 @@ async def test_an_order_whose_carrier_is_gone_is_given_back_and_rung_for(
     queue.take()
     order = await begun(journal)
     await hand(journal, ringer, order)
-    await ringer.drained()
+    await ringer.wait_until_drained()
 
     assert (await database.rows(HELD, order.id)) == [(False,)]
     assert queue.tasks() == [bell.ROUTE_AND_EXECUTE]

@@ -96,7 +96,7 @@ async def test_of_an_order_that_nobody_follows_nothing_is_published(
     redis_client.config_resetstat()
     for seq in (2, 3, 4):
         publisher.publish(event(seq))
-    await publisher.drained()
+    await publisher.wait_until_drained()
 
     assert calls(redis_client, "publish") == 0
     assert calls(redis_client, "pubsub|numsub") == 1
@@ -107,7 +107,7 @@ async def test_of_an_acceptance_nobody_is_even_asked(
 ) -> None:
     redis_client.config_resetstat()
     publisher.publish(event(1, Status.PENDING))
-    await publisher.drained()
+    await publisher.wait_until_drained()
 
     assert calls(redis_client, "publish") == calls(redis_client, "pubsub|numsub") == 0
     assert snapshot(redis_client) == event(1, Status.PENDING).as_message()
@@ -131,10 +131,10 @@ async def test_who_has_left_costs_nothing_for_longer_than_it_takes_to_write_acti
     publisher.publish(event(2))
     assert (await layer.receive(channel))["seq"] == 2
     await layer.group_discard(group_of(ORDER_ID), channel)
-    await publisher.drained()
+    await publisher.wait_until_drained()
     redis_client.config_resetstat()
     publisher.publish(event(3))
-    await publisher.drained()
+    await publisher.wait_until_drained()
 
     assert calls(redis_client, "publish") == 0
 
@@ -159,7 +159,7 @@ async def test_an_active_order_has_its_newest_message_whatever_comes_late(
     newest = 0
     for seq in (2, 1, 2, 10, 9):
         publisher.publish(event(seq))
-        await publisher.drained()
+        await publisher.wait_until_drained()
         newest = max(newest, seq)
         assert snapshot(redis_client) == event(newest).as_message()
 
@@ -171,7 +171,7 @@ async def test_an_order_that_ends_is_no_longer_active(
     publisher.publish(event(1))
     publisher.publish(event(1, order_id=other))
     publisher.publish(event(2, Status.CANCELLED))
-    await publisher.drained()
+    await publisher.wait_until_drained()
 
     assert snapshot(redis_client) is None
     assert snapshot(redis_client, other)
@@ -200,7 +200,7 @@ async def test_an_ended_order_does_not_become_active_by_who_writes_late(
     late = HintPublisher(settings.REDIS_URL)
     late.publish(event(1, Status.PENDING))
     publisher.publish(event(2, Status.CANCELLED))
-    await publisher.drained()
+    await publisher.wait_until_drained()
     await late.close()
 
     assert snapshot(redis_client) is None
@@ -211,9 +211,9 @@ async def test_without_redis_hints_are_dropped_and_no_order_is_kept_waiting(
 ) -> None:
     publisher = HintPublisher(NO_REDIS)
     publisher.publish(event(1))
-    await publisher.drained()
+    await publisher.wait_until_drained()
     publisher.publish(event(2))  # within the pause after a failure: not even tried
-    await publisher.drained()
+    await publisher.wait_until_drained()
     await publisher.close()
 
     assert [record.getMessage()[:29] for record in caplog.records] == [
@@ -238,7 +238,7 @@ async def test_a_snapshot_that_is_none_is_written_over_and_holds_up_no_hint(
     publisher.publish(event(2))
 
     assert (await layer.receive(channel))["seq"] == 2
-    await publisher.drained()
+    await publisher.wait_until_drained()
     assert snapshot(redis_client) == event(2).as_message()
     assert redis_client.hget(ACTIVE_ORDERS, "a stranger's") == junk.encode()
 
@@ -254,6 +254,6 @@ async def test_hints_are_told_by_a_redis_that_does_not_keep_snapshots_and_one_wa
     for seq in (1, 2, 3):
         publisher.publish(event(seq))
         assert (await layer.receive(channel))["seq"] == seq
-        await publisher.drained()
+        await publisher.wait_until_drained()
 
     assert caplog.text.count("active orders are not kept") == 1

@@ -124,7 +124,7 @@ async def test_a_worker_of_which_a_part_stands_still_does_not_count(
 ) -> None:
     stuck = Witness()
     monkeypatch.setattr("orders.monitoring.health.witness", stuck)
-    stuck.turned("the consumer of bells")
+    stuck.note_turn("the consumer of bells")
     for _ in range(12):
         stuck.look()
     await worker_lives()

@@ -125,14 +125,14 @@ async def test_active_orders_are_known_from_their_acceptance_to_their_end(
     journal: Journal, redis_client: redis.Redis
 ) -> None:
     (order_id,) = await accepted(journal)
-    await journal.drained()
+    await journal.wait_until_drained()
 
     assert snapshots(redis_client)[order_id]["status"] == "pending"
     (order,) = await journal.claim(1, ACTIVE)
-    await journal.drained()
+    await journal.wait_until_drained()
     assert snapshots(redis_client)[order_id]["status"] == "routing"
     await journal.advance(move_of(order, Status.CANCELLED))
-    await journal.drained()
+    await journal.wait_until_drained()
     assert snapshots(redis_client) == {}
 
 
@@ -141,7 +141,7 @@ async def test_active_orders_are_rebuilt_after_redis_forgot_them(
 ) -> None:
     ids = await accepted(journal, 20)
     await journal.claim(5, ACTIVE)
-    await journal.drained()
+    await journal.wait_until_drained()
     before = snapshots(redis_client)
     redis_client.flushall()
 
@@ -156,10 +156,10 @@ async def test_an_ended_order_that_redis_still_thinks_active_is_removed(
 ) -> None:
     await accepted(journal)
     (order,) = await journal.claim(1, ACTIVE)
-    await journal.drained()
+    await journal.wait_until_drained()
     stale = redis_client.hgetall(ACTIVE_ORDERS)
     await journal.advance(move_of(order, Status.CANCELLED))
-    await journal.drained()
+    await journal.wait_until_drained()
     redis_client.hset(ACTIVE_ORDERS, mapping=stale)
 
     await done(scheduler.rebuild_active_orders)
@@ -174,7 +174,7 @@ async def test_a_snapshot_of_what_a_restored_database_has_forgotten_is_set_right
     journal: Journal, database: Database, redis_client: redis.Redis
 ) -> None:
     shorter, gone, newer = await accepted(journal, 3)
-    await journal.drained()
+    await journal.wait_until_drained()
     true = snapshots(redis_client)[shorter]
     future = orjson.dumps(true | {"seq": 5, "status": "submitted"})
     redis_client.hset(ACTIVE_ORDERS, shorter, future)

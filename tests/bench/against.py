@@ -9,7 +9,6 @@ them or more, nothing is compared: one sentence, and exit code 1.
 import argparse
 import asyncio
 import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -22,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from tests.bench.arguments import Parser, count, end_with, stop_cleanly
+from tests.bench.arguments import Parser, count, run, stop_cleanly
 from tests.bench.client import percentile
 from tests.bench.engine import PROJECT
 from tests.bench.machine import Loop, has_moved, loop
@@ -303,9 +302,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        end_with("Stopped: nothing is left of it.", 130)
-    except (Failed, NotReleasedError, OSError, RuntimeError, LookupError) as error:
-        end_with(f"Nothing is compared: {error or 'something was not done in time'}", 1)
+    run(main, (Failed, NotReleasedError, OSError, RuntimeError, LookupError), "Nothing is compared")

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -17,6 +18,18 @@ class Parser(argparse.ArgumentParser):
 def end_with(sentence: str, code: int = WRONG_ARGUMENT) -> NoReturn:
     print(sentence, file=sys.stderr)
     sys.exit(code)
+
+
+def run(
+    main: Callable[[list[str]], int], faults: tuple[type[Exception], ...], nothing: str
+) -> NoReturn:
+    """Run a benchmark to its exit code. Ctrl-C and these faults end it with a sentence."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        end_with("Stopped: nothing is left of it.", 130)
+    except faults as error:
+        end_with(f"{nothing}: {error or 'something was not done in time'}", 1)
 
 
 def stop_cleanly() -> None:

@@ -8,7 +8,6 @@ machine did not keep up, so that ever more were in flight.
 
 import argparse
 import asyncio
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from tests.bench.arguments import Parser, count, end_with, stop_cleanly
+from tests.bench.arguments import Parser, count, run, stop_cleanly
 from tests.bench.client import Connection, percentile
 from tests.bench.machine import loop, speed_of
 from tests.bench.processes import Costs, Memory, cpu_of, memory_mb, told
@@ -200,9 +199,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        end_with("Stopped: nothing is left of it.", 130)
-    except (NotReleasedError, TimeoutError, RuntimeError) as error:
-        end_with(f"Nothing was measured: {error or 'something was not done in time'}", 1)
+    run(main, (NotReleasedError, TimeoutError, RuntimeError), "Nothing was measured")

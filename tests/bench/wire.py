@@ -8,7 +8,6 @@ Exit code 1: a stream was lost or not exact, or an order was refused or failed.
 import argparse
 import asyncio
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench.arguments import Parser, address, count, end_with, stop_cleanly
+from tests.bench.arguments import Parser, address, count, run, stop_cleanly
 from tests.bench.client import BODY, Connection, percentile, request_of
 from tests.bench.machine import loop, speed_of
 from tests.bench.processes import cpu_of, told
@@ -280,9 +279,4 @@ def of_our_own(asked: argparse.Namespace) -> tuple[Outcome, list[str]]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        end_with("Stopped: nothing is left of it.", 130)
-    except (NotReleasedError, OSError, RuntimeError) as error:
-        end_with(f"Nothing was measured: {error or 'something was not done in time'}", 1)
+    run(main, (NotReleasedError, OSError, RuntimeError), "Nothing was measured")

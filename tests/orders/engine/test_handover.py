@@ -114,6 +114,17 @@ async def test_a_crowd_waits_for_its_bell(journal: Journal, database: Database) 
     assert len(waiting) == found.count(None) > 0
 
 
+async def test_an_order_waits_when_the_budget_of_starts_is_used_up(
+    journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "ORDER_RATE_LIMIT", Rate(3, 60))
+    for _ in range(3):
+        await begun(journal)
+
+    assert await begin(journal) is None
+    assert await database.rows("SELECT sum(orders) FROM order_starts") == [(3,)]
+
+
 async def test_starts_stay_within_the_budget_whoever_claims(
     make_journal: MakeJournal, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -255,11 +255,9 @@ async def test_a_writer_of_redis_can_neither_read_nor_make_an_order(
 
     await heard.offer(queue)
     (name,) = queue.client.zrange(bell.OFFERS, 0, -1)
-    for forged in (
-        orjson.dumps([list(order)]),
-        message[:-1] + b"A",
-        MultiFernet([Fernet(Fernet.generate_key())]).encrypt(orjson.dumps([list(order)])),
-    ):
+    altered = orjson.dumps([list(order._replace(amount_in=10**12))])
+    stranger = MultiFernet([Fernet(Fernet.generate_key())])
+    for forged in (altered, message[:-1] + b"A", stranger.encrypt(altered)):
         queue.client.publish(bell.channel_of(name.decode()), forged)
     queue.client.publish(bell.channel_of(name.decode()), message)
 

@@ -222,8 +222,8 @@ async def test_of_many_who_had_none_those_in_front_get_what_is_kept(
     await send(journal, -1, 200)
     assert len(await start(journal, 200)) == 95
     first = [(await send(journal, sender, 3))[0] for sender in range(-2, -22, -1)]
-    assert sorted(await start(journal, 3)) == first[:3]
-    assert sorted(await start(journal, 3)) == first[3:5]
+    assert sorted(await start(journal, 3)) == sorted(first[:3])
+    assert sorted(await start(journal, 3)) == sorted(first[3:5])
 
 
 async def test_what_is_kept_comes_back_with_the_window(

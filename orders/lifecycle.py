@@ -4,6 +4,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
+    OPEN = "open"
     PENDING = "pending"
     ROUTING = "routing"
     BUILDING = "building"
@@ -14,15 +15,19 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
-P, R, B, S = Status.PENDING, Status.ROUTING, Status.BUILDING, Status.SUBMITTED
+OPEN, P, R, B = Status.OPEN, Status.PENDING, Status.ROUTING, Status.BUILDING
+S = Status.SUBMITTED
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
+    # It rests. What happens to it meanwhile (amended, held, armed) is a move to where it is. Only
+    # the parent of slices is confirmed from here.
+    OPEN: frozenset({P, OPEN, Status.CONFIRMED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
     P: frozenset({R, Status.CANCELLED, Status.EXPIRED}),
-    R: frozenset({B, P, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
-    B: frozenset({S, P, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
-    # From here on it may have filled: neither cancelled nor expired, and back to pending or
-    # failed only with the proof that its transaction is dead.
-    S: frozenset({Status.CONFIRMED, P, Status.FAILED}),
+    R: frozenset({B, P, OPEN, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    B: frozenset({S, P, OPEN, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    # From here on it may have filled: all but confirmed only with the proof that its transaction is
+    # dead, and cancelled only if that was asked for before.
+    S: frozenset({Status.CONFIRMED, P, OPEN, Status.FAILED, Status.CANCELLED}),
     Status.CONFIRMED: frozenset(),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
@@ -34,12 +39,13 @@ AT_ONCE = {(R, S): B}
 
 FINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 ACTIVE = frozenset(TRANSITIONS) - FINAL
-CANCELLABLE = frozenset(s for s, following in TRANSITIONS.items() if Status.CANCELLED in following)
+CANCELLABLE = ACTIVE - {S}
+"""In which an order can be cancelled at once."""
 
-# An order waits until a worker begins it, and is begun until it ends. Each has an index, which
-# PostgreSQL finds by these very words.
-IS_WAITING = "finished_at IS NULL AND started_at IS NULL"
-IS_BEGUN = "finished_at IS NULL AND started_at IS NOT NULL"
+# An order rests until it is released, waits until a worker begins it, and is begun until it ends or
+# rests again. The last two have an index each, which PostgreSQL finds by these very words.
+IS_WAITING = "finished_at IS NULL AND started_at IS NULL AND NOT resting"
+IS_BEGUN = "finished_at IS NULL AND started_at IS NOT NULL AND NOT resting"
 
 
 class IllegalTransition(Exception):

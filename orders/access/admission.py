@@ -76,7 +76,8 @@ return answers
 """
 
 WAITING = f"""
-SELECT sender, count(*) FROM (SELECT sender FROM orders WHERE {IS_WAITING} LIMIT %s) AS waiting
+SELECT sender, count(*) FROM (
+  SELECT sender FROM orders WHERE {IS_WAITING} AND turn >= 0 LIMIT %s) AS waiting
 GROUP BY sender
 """  # noqa: S608  # our own words
 

@@ -26,6 +26,10 @@ budget AS MATERIALIZED (
 )
 """
 
+# Orders that were released have turns below 0 (`orders/engine/triggers`), before all of these.
+FIRST_TURN = f"""(SELECT CASE WHEN turn >= 0 THEN turn ELSE
+      (SELECT min(turn) FROM orders WHERE {IS_WAITING} AND turn >= 0) END FROM line)"""
+
 # Each order gets its turn here. It is the turn after the sender's last waiting order; if none of
 # the sender waits, it is the next turn in line. Nothing is counted or kept for this: the waiting
 # orders alone decide it, after any breakdown and whatever the clock says.
@@ -40,7 +44,7 @@ new AS MATERIALIZED (
 line AS MATERIALIZED (SELECT turn FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT 1),
 turns AS MATERIALIZED (
   SELECT sender, greatest(
-    (SELECT turn FROM line),
+    {FIRST_TURN},
     (SELECT max(turn) + 1 FROM orders
      WHERE orders.sender = new.sender AND {IS_WAITING} AND turn >= 0),  -- as its index says
     0) AS turn
@@ -222,7 +226,8 @@ GIVEN_UP_AFTER = 7  # of which the last five alone
 GIVEN_UP_SECONDS = 60.0  # after which an order that took down its workers is looked at again
 
 IS_FREE = "(lease_until IS NULL OR lease_until < statement_timestamp())"
-IS_DUE = f"finished_at IS NULL AND next_check <= statement_timestamp() AND {IS_FREE}"
+IS_DUE = f"""finished_at IS NULL AND NOT resting
+    AND next_check <= statement_timestamp() AND {IS_FREE}"""
 CANDIDATE = f"""
   SELECT id, sender, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started
   FROM orders WHERE status = ANY(%(statuses)s) AND lost_leases < {SUSPECT_AFTER}
@@ -270,7 +275,7 @@ due AS (
 NAMED = f"""
 due AS (
   SELECT id, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started FROM orders
-  WHERE id = %(only)s AND finished_at IS NULL AND {IS_FREE}
+  WHERE id = %(only)s AND finished_at IS NULL AND NOT resting AND {IS_FREE}
     AND (started_at IS NOT NULL OR (SELECT free FROM budget) > 0)
   FOR UPDATE SKIP LOCKED
 )

@@ -26,17 +26,19 @@ from orders.lifecycle import (
 from orders.models import Order
 from tests.support.database import as_owner
 
-PROMISED = {  # product.md, section 3
+PROMISED = {
+    "open": {"open", "pending", "confirmed", "failed", "cancelled", "expired"},
     "pending": {"routing", "cancelled", "expired"},
-    "routing": {"building", "pending", "failed", "cancelled", "expired"},
-    "building": {"submitted", "pending", "failed", "cancelled", "expired"},
-    "submitted": {"confirmed", "pending", "failed"},
+    "routing": {"building", "pending", "open", "failed", "cancelled", "expired"},
+    "building": {"submitted", "pending", "open", "failed", "cancelled", "expired"},
+    "submitted": {"confirmed", "pending", "open", "failed", "cancelled"},
     "confirmed": set(),
     "failed": set(),
     "cancelled": set(),
     "expired": set(),
 }
 LATER = datetime(2026, 1, 1, tzinfo=UTC)
+LIMIT = {"type": "limit", "limit_price": 1, "terms": {}, "min_out": 1, "slippage_bps": None}
 EVERY_PAIR = [(before, after) for before in Status for after in Status]
 
 
@@ -45,6 +47,7 @@ def columns_of(status: Status) -> dict[str, Any]:
     is_filled = status is Status.CONFIRMED
     return {
         "status": status.value,
+        "resting": status is Status.OPEN,
         "finished_at": LATER if status in FINAL else None,
         "venue": "raydium",
         "signature": "signed",
@@ -77,8 +80,8 @@ def test_final_statuses_lead_nowhere_and_all_others_somewhere() -> None:
     assert not FINAL & ACTIVE
 
 
-def test_what_may_have_filled_is_never_cancelled_nor_routed_again() -> None:
-    assert {"pending", "routing", "building"} == CANCELLABLE
+def test_what_may_have_filled_is_not_cancelled_at_once_nor_routed_again() -> None:
+    assert {"open", "pending", "routing", "building"} == CANCELLABLE
     assert not TRANSITIONS[Status.SUBMITTED] & {Status.ROUTING, Status.BUILDING, Status.EXPIRED}
 
 
@@ -172,8 +175,11 @@ def test_the_database_counts_every_move_once(seq: int, db: None) -> None:
 def test_the_database_counts_nothing_but_moves(status: Status, db: None) -> None:
     order = stored(status)
     Order.objects.filter(pk=order.pk).update(lost_leases=1)
-    with pytest.raises(IntegrityError, match="may not go from"), transaction.atomic():
+    if status is Status.OPEN:  # what happens to a resting order is a move to where it is
         Order.objects.filter(pk=order.pk).update(seq=4)
+        order.seq = 4
+    with pytest.raises(IntegrityError, match="may not go from"), transaction.atomic():
+        Order.objects.filter(pk=order.pk).update(seq=order.seq + (2 if status == "open" else 1))
 
 
 def test_the_database_deletes_no_order(db: None) -> None:
@@ -188,7 +194,23 @@ def test_the_database_deletes_no_order(db: None) -> None:
     ("constraint", "columns"),
     [
         ("orders_status_known", {"status": "lost"}),
-        ("orders_type_known", {"type": "limit"}),
+        ("orders_type_known|orders_type_has_its_terms", {"type": "iceberg"}),
+        ("orders_type_has_its_terms", {"limit_price": 1, "min_out": 1}),
+        ("orders_type_has_its_terms", {"slippage_bps": None}),
+        ("orders_type_has_its_terms", {"type": "limit", "terms": {}, "slippage_bps": None}),
+        ("orders_type_has_its_terms", LIMIT | {"trigger_price": 1}),
+        ("orders_type_has_its_terms", LIMIT | {"slippage_bps": 100}),
+        ("orders_type_has_its_terms", LIMIT | {"terms": None}),
+        ("orders_type_has_its_terms", {"type": "stop", "terms": {}}),
+        ("orders_type_has_its_terms", {"type": "stop", "terms": {}, "trail_bps": 5}),
+        ("orders_type_has_its_terms", {"type": "stopLimit", "terms": {}, "trigger_price": 1}),
+        ("orders_type_has_its_terms", {"type": "trailingStop", "terms": {}}),
+        ("orders_type_has_its_terms", {"type": "twap", "terms": {}, "trail_bps": 1}),
+        ("orders_limit_is_bound", LIMIT | {"min_out": None}),
+        ("orders_gtd_has_an_end", {"time_in_force": "gtd"}),
+        ("orders_slice_has_parent", {"slice": 1}),
+        ("orders_resting_is_open", {"resting": True}),
+        ("orders_resting_is_open", {"status": "open"}),
         ("orders_side_known", {"side": "hold"}),
         ("orders_one_amount", {"amount_in": None}),
         ("orders_one_amount", {"amount_in": 0}),

@@ -1,16 +1,15 @@
-"""What is stored of an order: the order, its log of events, its transactions.
+"""An order, its log of events, its transactions.
 
-Rows are written by `orders/engine/journal.py` alone; what must always hold is a constraint here,
-and the table of `orders/lifecycle.py` is a trigger of the first migration.
+Rows are written by `orders/engine` alone. What must always hold is a constraint here. The table of
+`orders/lifecycle.py` is a trigger.
 """
 
 import uuid
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q, Value
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from orders.lifecycle import FINAL, Status
@@ -19,8 +18,67 @@ MAX_SLIPPAGE_BPS = 5000
 FINAL_VALUES = sorted(status.value for status in FINAL)
 
 # IS_WAITING and IS_BEGUN in Django's language.
-WAITING = Q(finished_at=None, started_at=None)
-BEGUN = Q(finished_at=None, started_at__isnull=False)
+WAITING = Q(finished_at=None, started_at=None, resting=False)
+BEGUN = Q(finished_at=None, started_at__isnull=False, resting=False)
+
+
+class OrderType(models.TextChoices):
+    """The words of the API."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stopLimit"
+    TAKE_PROFIT = "takeProfit"
+    TRAILING_STOP = "trailingStop"
+    TWAP = "twap"
+    SNIPER = "sniper"
+
+
+class TimeInForce(models.TextChoices):
+    GTC = "gtc"
+    GTD = "gtd"
+    IOC = "ioc"
+    FOK = "fok"
+
+
+class TriggerBy(models.TextChoices):
+    EXECUTABLE = "executable"
+    REFERENCE = "reference"
+
+
+class Phase(models.TextChoices):
+    """What an order in `open` does."""
+
+    WAITING = "waiting"
+    UNARMED = "unarmed"
+    LIMIT = "limit"
+    LATCHED = "latched"
+    HELD = "held"
+    SLICING = "slicing"
+
+
+class EndReason(models.TextChoices):
+    """Why an order was cancelled or expired."""
+
+    USER = "user"
+    CANCEL_ALL = "cancel_all"
+    OPERATOR = "operator"
+    SIBLING_FILLED = "sibling_filled"
+    GROUP_CANCELLED = "group_cancelled"
+    REPLACED = "replaced"
+    GTD = "gtd"
+    NOT_MARKETABLE = "not_marketable"
+    QUEUE_DEADLINE = "queue_deadline"
+    MAX_AGE = "max_age"
+    TWAP_INCOMPLETE = "twap_incomplete"
+
+
+class PriceField(models.DecimalField):
+    """A price: whole quote tokens for one whole base token, with at most 20 decimals."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "max_digits": 60, "decimal_places": 20})
 
 
 class FailureCode(models.TextChoices):
@@ -41,6 +99,34 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.filter(Q(owner=None) | Q(owner=owner))
 
 
+_NO_PRICES = Q(limit_price=None, trigger_price=None, trail_bps=None, activation_price=None)
+_HAS_LIMIT = Q(limit_price__isnull=False, limit_price__gt=0)
+_HAS_TRIGGER = Q(trigger_price__isnull=False, trigger_price__gt=0)
+_NO_TRAIL = Q(trail_bps=None, activation_price=None)
+OPEN_RESTS = Q(resting=True, status="open") | (Q(resting=False) & ~Q(status="open"))
+TYPE_HAS_ITS_TERMS = (
+    (Q(type="market") & _NO_PRICES & Q(slippage_bps__isnull=False))
+    | (
+        Q(type="limit", terms__isnull=False, limit_price__isnull=False, slippage_bps=None)
+        & Q(limit_price__gt=0, trigger_price=None)
+        & _NO_TRAIL
+    )
+    | (Q(type="stop", terms__isnull=False, limit_price=None) & _HAS_TRIGGER & _NO_TRAIL)
+    | (Q(type="stopLimit", terms__isnull=False) & _HAS_LIMIT & _HAS_TRIGGER & _NO_TRAIL)
+    | (Q(type="takeProfit", terms__isnull=False) & _HAS_TRIGGER & _NO_TRAIL)
+    | (
+        Q(type="trailingStop", terms__isnull=False, trail_bps__isnull=False, trail_bps__gt=0)
+        & Q(limit_price=None, trigger_price=None)
+    )
+    | (
+        Q(type__in=["twap", "sniper"], terms__isnull=False, amount_in__isnull=False)
+        & Q(trigger_price=None)
+        & _NO_TRAIL
+    )
+)
+"""A comparison with null passes a CHECK, so what must be there is also named as not null."""
+
+
 class Order(models.Model):
     """One order; amounts are atoms of the token they are paid in."""
 
@@ -50,14 +136,45 @@ class Order(models.Model):
     )
     client_order_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  # unset is not ""
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
-    type = models.CharField(max_length=16, default="market")
+    type = models.CharField(max_length=16, default=OrderType.MARKET.value)
     side = models.CharField(max_length=4)
     base = models.CharField(max_length=16)
     quote = models.CharField(max_length=16)
     amount_in = models.BigIntegerField(null=True, blank=True)
     amount_out = models.BigIntegerField(null=True, blank=True)
-    slippage_bps = models.PositiveIntegerField()
+    slippage_bps = models.PositiveIntegerField(null=True, blank=True)  # null: a price is its bound
     constraints = models.JSONField(null=True, blank=True)
+
+    # What only some orders ask. All is null of a plain market order, which costs nothing in a row.
+    limit_price = PriceField(null=True, blank=True)
+    trigger_price = PriceField(null=True, blank=True)
+    trigger_by = models.CharField(max_length=10, null=True, blank=True)  # noqa: DJ001
+    trail_bps = models.PositiveIntegerField(null=True, blank=True)
+    activation_price = PriceField(null=True, blank=True)
+    time_in_force = models.CharField(max_length=3, null=True, blank=True)  # noqa: DJ001
+    expires_at = models.DateTimeField(null=True, blank=True)
+    """It ends then if it was not submitted before."""
+    terms = models.JSONField(null=True, blank=True)
+    """A bracket's exits, the slices of a TWAP, a sniper's pool, as clients write them; {}: none of
+    these. Null of a plain market order alone: that is how statements tell it from all others."""
+    tags = models.JSONField(null=True, blank=True)
+
+    resting = models.BooleanField(db_default=False)
+    """Whether it is `open`. Indexes have this and not the status, which all orders change."""
+    phase = models.CharField(max_length=8, null=True, blank=True)  # noqa: DJ001
+    triggered_at = models.DateTimeField(null=True, blank=True)
+    trigger_tick = models.BigIntegerField(null=True, blank=True)
+    rest_until = models.DateTimeField(null=True, blank=True)
+    releases = models.PositiveIntegerField(null=True, blank=True)
+    attempts_allowed = models.PositiveIntegerField(null=True, blank=True)
+    """Counted over its life, as `attempts` is; null: `ORDER_ATTEMPTS`."""
+    group_id = models.UUIDField(null=True, blank=True)
+    parent_id = models.UUIDField(null=True, blank=True)
+    slice = models.PositiveIntegerField(null=True, blank=True)
+    cancel_requested = models.BooleanField(null=True, blank=True)
+    reason = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001
+    replaces = models.UUIDField(null=True, blank=True)
+    replaced_by = models.UUIDField(null=True, blank=True)
 
     status = models.CharField(max_length=16, default=Status.PENDING.value)
     seq = models.PositiveIntegerField(default=1)
@@ -131,8 +248,25 @@ class Order(models.Model):
                 name="orders_of_owner",
                 condition=Q(owner__isnull=False),
             ),
+            # None of these columns changes on a market order's way.
+            models.Index(
+                fields=["group_id"], name="orders_of_group", condition=Q(group_id__isnull=False)
+            ),
+            models.Index(
+                fields=["parent_id"], name="orders_of_parent", condition=Q(parent_id__isnull=False)
+            ),
+            models.Index(
+                fields=["owner", "-created_at", "-id"],
+                name="orders_resting",
+                condition=Q(resting=True),
+            ),
         )
         constraints = (
+            models.UniqueConstraint(
+                fields=["parent_id", "slice"],
+                name="orders_slice_once",
+                condition=Q(slice__isnull=False),
+            ),
             models.UniqueConstraint(
                 fields=["client_order_id", "owner"],  # so that an operator finds it without owner
                 name="orders_client_order_id_once",
@@ -151,7 +285,28 @@ class Order(models.Model):
                 name="orders_status_known",
                 condition=Q(status__in=[status.value for status in Status]),
             ),
-            models.CheckConstraint(name="orders_type_known", condition=Q(type="market")),
+            models.CheckConstraint(
+                name="orders_type_known", condition=Q(type__in=OrderType.values)
+            ),
+            models.CheckConstraint(name="orders_resting_is_open", condition=OPEN_RESTS),
+            models.CheckConstraint(name="orders_type_has_its_terms", condition=TYPE_HAS_ITS_TERMS),
+            models.CheckConstraint(
+                name="orders_limit_is_bound",
+                condition=Q(limit_price=None)
+                | Q(min_out__isnull=False)
+                | Q(max_in__isnull=False)
+                | Q(type="twap"),  # its slices are
+            ),
+            models.CheckConstraint(
+                name="orders_gtd_has_an_end",
+                condition=Q(time_in_force=None)
+                | ~Q(time_in_force=TimeInForce.GTD.value)
+                | Q(expires_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="orders_slice_has_parent",
+                condition=Q(slice=None) | Q(parent_id__isnull=False),
+            ),
             models.CheckConstraint(name="orders_side_known", condition=Q(side__in=["buy", "sell"])),
             models.CheckConstraint(
                 name="orders_one_amount",
@@ -182,7 +337,8 @@ class Order(models.Model):
                     filled_out__isnull=False,
                     filled_out__gt=0,
                 )
-                | (~Q(status="confirmed") & Q(filled_in=None, filled_out=None)),
+                | (~Q(status="confirmed") & Q(filled_in=None, filled_out=None))
+                | Q(type="twap"),  # its slices have
             ),
             models.CheckConstraint(
                 name="orders_failed_has_code",
@@ -218,6 +374,8 @@ class OrderEvent(models.Model):
     message = models.TextField()
     data = models.JSONField()
     at = models.DateTimeField()
+    event = models.CharField(max_length=12, null=True, blank=True)  # noqa: DJ001
+    """What happened, if that does not follow from status and seq (`orders.events.Event.name`)."""
 
     class Meta:
         db_table = "order_events"
@@ -301,90 +459,3 @@ class TransactionBySignature(models.Model):
 
     def __str__(self) -> str:
         return self.signature
-
-
-class OrderStart(models.Model):
-    """How many orders one claim started, for the limit of orders a minute."""
-
-    at = models.DateTimeField()
-    orders = models.PositiveIntegerField()
-    senders = ArrayField(models.BigIntegerField(), db_default=Value("{}"))
-
-    class Meta:
-        db_table = "order_starts"
-        indexes = [models.Index(fields=["at"], name="order_starts_at")]
-
-    def __str__(self) -> str:
-        return f"{self.orders} at {self.at}"
-
-
-class Heartbeat(models.Model):
-    """When a process of the engine last said that it lives, and what it had counted by then."""
-
-    process = models.CharField(primary_key=True, max_length=200)
-    kind = models.CharField(max_length=16)
-    seen_at = models.DateTimeField(db_default=Now())
-    counts = models.JSONField(db_default={})
-
-    class Meta:
-        db_table = "heartbeats"
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.process}"
-
-
-class ApiKey(models.Model):
-    """A secret that lets a program act for an account. Only its digest is kept.
-
-    `addresses` are the networks from which it may be used, none: from anywhere. `seen_from` are the
-    addresses it was used from, the newest first; an IPv6 one stands for its /64.
-    """
-
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys")
-    name = models.CharField(max_length=100, blank=True)
-    prefix = models.CharField(max_length=32, unique=True, editable=False)
-    digest = models.CharField(max_length=64, unique=True, editable=False)
-    may_read = models.BooleanField(default=True, db_default=True)
-    may_trade = models.BooleanField(default=True, db_default=True)
-    addresses = models.JSONField(default=list, db_default=[], blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
-    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
-    last_used_from = models.CharField(max_length=45, db_default="", blank=True, editable=False)
-    seen_from = models.JSONField(db_default=[], blank=True, editable=False)
-    rotated_from = models.OneToOneField(
-        "self", models.SET_NULL, null=True, blank=True, related_name="successor", editable=False
-    )
-
-    class Meta:
-        db_table = "api_keys"
-        ordering = ("-created_at", "-id")
-        verbose_name = "API key"
-        constraints = (
-            models.CheckConstraint(
-                condition=Q(may_read=True) | Q(may_trade=True), name="api_keys_may_something"
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.prefix}…"
-
-
-class SocketTicket(models.Model):
-    """Opens one WebSocket, once and soon, for the credential that asked for it."""
-
-    digest = models.CharField(max_length=64, primary_key=True)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
-    api_key = models.ForeignKey(
-        ApiKey, models.CASCADE, null=True, blank=True, related_name="+", db_index=False
-    )
-    session_key = models.CharField(max_length=40, null=True, blank=True)  # noqa: DJ001
-    proof = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
-    expires_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "socket_tickets"
-
-    def __str__(self) -> str:
-        return f"for account {self.owner_id}"

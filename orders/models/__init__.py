@@ -1,0 +1,44 @@
+"""The tables: orders and their logs, what rests, who may act, and the engine's own."""
+
+from orders.models.access import ApiKey, SocketTicket
+from orders.models.engine import Heartbeat, OrderStart, TradingState
+from orders.models.order import (
+    BEGUN,
+    MAX_SLIPPAGE_BPS,
+    WAITING,
+    EndReason,
+    FailureCode,
+    Order,
+    OrderEvent,
+    OrderTransaction,
+    OrderType,
+    Phase,
+    TimeInForce,
+    TransactionBySignature,
+    TriggerBy,
+)
+from orders.models.resting import OrderGroup, PriceTick, Watch
+
+__all__ = [
+    "BEGUN",
+    "MAX_SLIPPAGE_BPS",
+    "WAITING",
+    "ApiKey",
+    "EndReason",
+    "FailureCode",
+    "Heartbeat",
+    "Order",
+    "OrderEvent",
+    "OrderGroup",
+    "OrderStart",
+    "OrderTransaction",
+    "OrderType",
+    "Phase",
+    "PriceTick",
+    "SocketTicket",
+    "TimeInForce",
+    "TradingState",
+    "TransactionBySignature",
+    "TriggerBy",
+    "Watch",
+]

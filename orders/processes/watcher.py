@@ -89,8 +89,8 @@ class WatcherThread:
         try:
             while not self._stopped.is_set():
                 await self._pause(await self._turn(watcher))
-        finally:
             witness.note_rest(WATCHER)
+        finally:
             await watcher.close()
             await close_all()
 

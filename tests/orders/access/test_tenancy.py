@@ -46,6 +46,7 @@ KINDS = {
     "^api/account/keys/(?P<prefix>[^/]+)/revoke/?$": ACCOUNT,
     **{f"^{probe}/?$": OPEN for probe in ("health", "api/health", "livez", "readyz", "metrics")},
     "^api/markets/?$": OPEN,
+    "^api/prices/?$": OPEN,
     "": OPEN,  # the live page, and what describes the API
     "^test/?$": OPEN,
     "favicon.ico": OPEN,

@@ -16,7 +16,7 @@ from rest_framework.exceptions import ValidationError
 
 from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
-from orders.api.price_views import as_text, read_market
+from orders.api.markets import as_text, read_market
 from orders.api.problems import DatabaseUnavailable, invalid_fields, problem, problem_of
 from orders.engine.triggers.last_prices import last_prices_of_this_loop
 from orders.engine.triggers.ticks import Tick

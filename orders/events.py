@@ -23,6 +23,7 @@ MESSAGE_TYPE = "status_update"
 """The `type` of every event (3 systems wait for it); errors and answers to frames have others."""
 
 RECEIVED = "Order received and queued"
+RESTS = "Order received; it waits for its price or its time"
 COMPARING = "Comparing prices"
 CANCELLED = "Order cancelled"
 
@@ -37,6 +38,17 @@ class Event(NamedTuple):
     message: str
     at: datetime
     data: dict[str, Any]
+    event: str | None = None
+    """What happened, if that does not follow from status and seq."""
+
+    @property
+    def name(self) -> str:
+        """What happened, in the words of the stream."""
+        if self.event is not None:
+            return self.event
+        if self.seq == 1:
+            return "accepted"
+        return "retry" if self.status is Status.PENDING else self.status.value
 
     @property
     def is_final(self) -> bool:
@@ -50,6 +62,7 @@ class Event(NamedTuple):
             "type": MESSAGE_TYPE,
             "orderId": self.order_id,
             "seq": self.seq,
+            "event": self.name,
             "status": self.status,
             "message": self.message,
             "timestamp": timestamp(self.at),

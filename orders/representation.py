@@ -34,7 +34,7 @@ class Requested(Protocol):
     @property
     def amount_out(self) -> int | None: ...
     @property
-    def slippage_bps(self) -> int: ...
+    def slippage_bps(self) -> int | None: ...
     @property
     def client_order_id(self) -> str | None: ...
     @property
@@ -64,7 +64,7 @@ def request_as_json(order: Requested) -> dict[str, Any]:
 
 def summary(order: Requested) -> str:
     """Return as a sentence what an order is taken for: "Sell 1.5 SOL for USDC, slippage ..."."""
-    percent = f"{Decimal(order.slippage_bps).scaleb(-2).normalize():f}"
+    percent = f"{Decimal(order.slippage_bps or 0).scaleb(-2).normalize():f}"
     return f"{headline(order)}, slippage at most {percent} %."
 
 
@@ -155,7 +155,8 @@ def executed_price(order: Order) -> str | None:
 def event_of(row: OrderEvent) -> Event:
     """Return a stored line of the log as the event it is."""
     return Event(
-        str(row.order_id), row.seq, Status(row.status), row.attempt, row.message, row.at, row.data
+        *(str(row.order_id), row.seq, Status(row.status), row.attempt),
+        *(row.message, row.at, row.data, row.event),
     )
 
 

@@ -271,6 +271,9 @@ class Environment(BaseSettings):
         "The part of `MAX_BACKLOG` that an account, or one address without an account, may fill;"
         " what it sends beyond is answered with 429 and `too_many_waiting`.",
     )
+    MAX_RESTING_DAYS: Annotated[int, values.whole(1, 366, "days")] = setting(
+        "90", "How long an order may rest: one that names no end expires after so many days."
+    )
     ORDER_ATTEMPTS: Annotated[int, values.whole(1, 20)] = setting(
         "3", "Attempts before an order fails."
     )

@@ -145,7 +145,7 @@ class Execution:
         quote = decision.quote
         bound = Bound(order.min_out, order.max_in)
         if bound == Bound():
-            bound = bound_for(swap, quote, order.slippage_bps)
+            bound = bound_for(swap, quote, order.slippage_bps or 0)
         route = Routed(decision, bound)
         crash_point("after_quotes")
         if not bound.admits(quote.amount_in, quote.amount_out):

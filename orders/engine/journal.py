@@ -8,9 +8,9 @@ lease's token and on `seq`: of two equal moves, the second changes nothing.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import orjson
 import psycopg
@@ -24,7 +24,7 @@ from config.runtime.postgres import Link
 from orders.engine import journal_sql as sql
 from orders.engine.hints import HintPublisher, hints_of_this_loop
 from orders.engine.moves import AlreadyAccepted, ClaimedOrder, Move, NewOrder, Overtaken
-from orders.events import COMPARING, Event
+from orders.events import COMPARING, RESTS, Event
 from orders.lifecycle import Status, check_transition
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,16 @@ MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from 
 Keys = tuple[int | None, str | None, str | None]
 """An owner, an idempotency key and a client order id."""
 
-Stored = tuple[datetime, bool]
-"""When an order was stored, and whether it was also claimed."""
+
+class Stored(NamedTuple):
+    """When an order was stored, whether it was also claimed, and how it stands."""
+
+    at: datetime
+    is_begun: bool
+    status: str = Status.PENDING.value
+    expires_at: str | None = None
+    """As clients are told of it, if it was given in seconds."""
+
 
 Recorded = tuple[int, datetime]
 """Attempts of the order and the time of its new event."""
@@ -84,17 +92,17 @@ class Journal:
         :raises psycopg.Error: the database stayed away, or refused the row; nothing is stored.
         """
         try:
-            at, is_begun = await self._accept(order)
+            stored = await self._accept(order)
         except (psycopg.Error, AlreadyAccepted):
             raise
         except Exception as error:  # in reading what PostgreSQL answered, say
             raise OutcomeUnknown(f"the order's storing was not confirmed: {error}") from error
-        event = Event(order.id, 1, Status.PENDING, 0, order.message, at, order.data)
+        event = first_event(order, stored)
         self._hints.publish(event)
-        if not is_begun:
+        if not stored.is_begun:
             return event, None
         begun = ClaimedOrder.begun(order)
-        self._publish_claim(begun, at)
+        self._publish_claim(begun, stored.at)
         return event, begun
 
     async def accepted_before(
@@ -231,12 +239,23 @@ def advance_now(move: Move) -> Event:
     return move.events(row[1], row[2])[-1]
 
 
+def first_event(order: NewOrder, stored: Stored) -> Event:
+    """Return the first event of an order that was stored so."""
+    status, data = Status(stored.status), order.data
+    if order.terms is not None and order.terms.expires_in is not None:
+        data = data | {"order": data["order"] | {"expiresAt": stored.expires_at}}
+    message = RESTS if status is Status.OPEN else order.message
+    return Event(order.id, 1, status, 0, message, stored.at, data)
+
+
 async def _run_accept(
     connection: Connection, orders: Sequence[NewOrder]
 ) -> Sequence[Stored | Exception]:
     keyed = any(order.idempotency_key or order.client_order_id for order in orders)
     may_start = len(orders) <= MOST_BEGUN and all(order.may_start for order in orders)
-    if may_start and settings.ORDER_RATE_LIMIT is not None:
+    if any(order.terms is not None for order in orders):
+        rows = await _store_wide(connection, orders)
+    elif may_start and settings.ORDER_RATE_LIMIT is not None:
         async with connection.transaction():
             # Whoever holds the budget may be about to spend it. Then the orders wait for a bell.
             cursor = await connection.execute(sql.TRY_BUDGET)
@@ -244,7 +263,7 @@ async def _run_accept(
             rows = await _store(connection, orders, keyed, claiming=row == (True,))
     else:
         rows = await _store(connection, orders, keyed, claiming=may_start)
-    found: dict[str, Stored | Exception] = {row[0]: (row[1], row[2]) for row in rows}
+    found: dict[str, Stored | Exception] = {row[0]: Stored(*row[1:]) for row in rows}
     if len(found) < len(orders):
         found |= await _accepted_before(connection, [one for one in orders if one.id not in found])
     return [found[order.id] for order in orders]
@@ -261,6 +280,13 @@ async def _store(
     return await cursor.fetchall()
 
 
+async def _store_wide(connection: Connection, orders: Sequence[NewOrder]) -> list[tuple[Any, ...]]:
+    params = _accept_params(orders, NewOrder.as_wide_row) | _budget_params()
+    params |= {"rests": RESTS, "most_days": settings.MAX_RESTING_DAYS}
+    cursor = await connection.execute(sql.STORE_WIDE, params)
+    return await cursor.fetchall()
+
+
 async def _accepted_before(
     connection: Connection, orders: Sequence[NewOrder]
 ) -> dict[str, Stored | Exception]:
@@ -274,7 +300,9 @@ async def _accepted_before(
         if before is not None:
             # Found under its own id: an earlier statement, which seemed lost, had stored it.
             is_own = before.event.order_id == order.id
-            found[order.id] = (before.event.at, False) if is_own else before
+            event = before.event
+            stored = Stored(event.at, False, event.status, event.data["order"].get("expiresAt"))
+            found[order.id] = stored if is_own else before
     return found
 
 
@@ -286,8 +314,8 @@ async def _run_find(connection: Connection, keys: Sequence[Keys]) -> list[Alread
     ]
     cursor = await connection.execute(sql.ACCEPTED_BEFORE, {"keys": orjson.dumps(rows).decode()})
     found: list[AlreadyAccepted | None] = [None] * len(keys)
-    for ordinal, by_key, order_id, attempt, message, at, data in await cursor.fetchall():
-        event = Event(order_id, 1, Status.PENDING, attempt, message, at, data)
+    for ordinal, by_key, order_id, status, attempt, message, at, data in await cursor.fetchall():
+        event = Event(order_id, 1, Status(status), attempt, message, at, data)
         found[ordinal] = AlreadyAccepted(event, by_idempotency_key=by_key)
     return found
 
@@ -302,7 +330,7 @@ async def _recover_accept(
 ) -> Sequence[Stored | None]:
     """An order that was claimed as well is told as not: it is taken up when that lease ends."""
     cursor = await connection.execute(sql.ACCEPTED, {"id": [order.id for order in orders]})
-    stored: dict[str, Stored] = {row[0]: (row[1], False) for row in await cursor.fetchall()}
+    stored = {row[0]: Stored(row[1], False, *row[2:]) for row in await cursor.fetchall()}
     return [stored.get(order.id) for order in orders]
 
 
@@ -335,8 +363,11 @@ def _budget_params() -> dict[str, Any]:
     }
 
 
-def _accept_params(orders: Sequence[NewOrder]) -> dict[str, Any]:
-    rows = [order.as_row() for order in orders]
+def _accept_params(
+    orders: Sequence[NewOrder],
+    as_row: Callable[[NewOrder], dict[str, Any]] = NewOrder.as_row,
+) -> dict[str, Any]:
+    rows = [as_row(order) for order in orders]
     sent: Counter[int] = Counter()
     for row in rows:  # how many of the same sender are ahead of it in this statement
         row["behind"] = sent[row["sender"]]

@@ -7,10 +7,14 @@ Ids are text here, as in JSON and in hints.
 from base64 import b64encode
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from orders.events import Event, Words
 from orders.lifecycle import AT_ONCE, FINAL, Status
+from orders.models import Phase
+from orders.terms.terms import Terms
+from orders.terms.watch import ARM, CLOCK, Watch
 from routing.venue import Side
 
 
@@ -24,7 +28,7 @@ class NewOrder(NamedTuple):
     quote: str
     amount_in: int | None
     amount_out: int | None
-    slippage_bps: int
+    slippage_bps: int | None
     message: str
     data: dict[str, Any]
     owner: int | None = None
@@ -36,6 +40,10 @@ class NewOrder(NamedTuple):
     """The sender of an anonymous order (`orders.access.admission.sender_of`); 0 if not known."""
     may_start: bool = False
     """Whether a carrier lingers that takes it at once, so that accepting may also be the claim."""
+    terms: Terms | None = None
+    """None: a plain market order."""
+    watch: Watch | None = None
+    """What it watches while it rests; None: it does not rest."""
 
     @property
     def sender(self) -> int:
@@ -61,6 +69,88 @@ class NewOrder(NamedTuple):
             "data": self.data,
         }
 
+    def as_wide_row(self) -> dict[str, Any]:
+        """Return the order as the journal's statement for orders with terms reads it."""
+        terms, watch = self.terms, self.watch
+        if terms is None:
+            return self.as_row()
+        row = self.as_row() | {
+            "time_in_force": terms.time_in_force,
+            "expires_at": terms.expires_at,
+            "expires_in": terms.expires_in,
+            "limit_price": text_of(terms.limit_price),
+            "trigger_price": text_of(terms.trigger_price),
+            "trigger_by": terms.trigger_by,
+            "trail_bps": terms.trail_bps,
+            "activation_price": text_of(terms.activation_price),
+            "min_out": terms.bound.min_out,
+            "max_in": terms.bound.max_in,
+            "terms": terms.more,
+            "tags": terms.tags,
+            "group_id": terms.group_id,
+            "parent_id": terms.parent_id,
+            "slice": terms.slice,
+            "replaces": terms.replaces,
+            "attempts_allowed": 1 if terms.time_in_force == "fok" else None,
+            "may_skip_rest": terms.may_start,
+        }
+        if watch is not None:
+            row |= watch_as_row(watch)
+            row["phase"] = phase_of(watch)
+        return row
+
+
+def text_of(price: Decimal | None) -> str | None:
+    return None if price is None else f"{price:f}"
+
+
+def watch_as_row(watch: Watch) -> dict[str, Any]:
+    """Return a watch as the statements that write it read it; what is None is left out."""
+    row = {
+        "line": watch.line,
+        "kind": watch.kind,
+        "act": watch.act,
+        "wake_price": text_of(watch.wake_price),
+        "watch_bps": watch.trail_bps,
+        "check_at": watch.check_at,
+        "check_in": watch.check_in,
+    }
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def phase_of(watch: Watch) -> str:
+    """Return what an order that begins to watch this is doing."""
+    if watch.kind == CLOCK:
+        return Phase.SLICING.value
+    return Phase.UNARMED.value if watch.act == ARM else Phase.WAITING.value
+
+
+class Rules(NamedTuple):
+    """What a claimed order with terms asks beyond a plain market order."""
+
+    type: str
+    owner: int | None
+    time_in_force: str
+    limit_price: Decimal | None
+    trigger_price: Decimal | None
+    trigger_by: str | None
+    trail_bps: int | None
+    activation_price: Decimal | None
+    attempts_allowed: int | None
+    releases: int
+    group_id: str | None
+    parent_id: str | None
+    slice: int | None
+    more: dict[str, Any]
+    tags: dict[str, str] | None
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Rules":
+        """Return the rules as the claim's JSON has them."""
+        prices = ("limit_price", "trigger_price", "activation_price")
+        read = {name: Decimal(values[name]) for name in prices if values[name] is not None}
+        return cls(**(values | read))
+
 
 class ClaimedOrder(NamedTuple):
     """An order that this process may move for as long as its lease lasts."""
@@ -76,7 +166,7 @@ class ClaimedOrder(NamedTuple):
     quote: str
     amount_in: int | None
     amount_out: int | None
-    slippage_bps: int
+    slippage_bps: int | None
     venue: str | None
     min_out: int | None
     max_in: int | None
@@ -84,12 +174,17 @@ class ClaimedOrder(NamedTuple):
     signature: str | None = None
     payload: bytes | None = None
     expires_at_height: int | None = None
+    rules: Rules | None = None
+    """None: a plain market order."""
 
     @classmethod
     def of(cls, values: Iterable[Any]) -> "ClaimedOrder":
         """Return the order of these values, as PostgreSQL or JSON has them."""
         order = cls._make(values)
-        return order._replace(status=Status(order.status), side=Side(order.side))
+        order = order._replace(status=Status(order.status), side=Side(order.side))
+        if order.rules is None:
+            return order
+        return order._replace(rules=Rules.of(order.rules))  # type: ignore[arg-type]  # JSON so far
 
     @classmethod
     def begun(cls, order: NewOrder) -> "ClaimedOrder":

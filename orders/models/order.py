@@ -74,11 +74,9 @@ class EndReason(models.TextChoices):
     TWAP_INCOMPLETE = "twap_incomplete"
 
 
-class PriceField(models.DecimalField):
-    """A price: whole quote tokens for one whole base token, with at most 20 decimals."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "max_digits": 60, "decimal_places": 20})
+def price_field() -> "models.DecimalField[Any, Any]":
+    """Return a column for a price: whole quote tokens for one whole base token."""
+    return models.DecimalField(max_digits=60, decimal_places=20, null=True, blank=True)
 
 
 class FailureCode(models.TextChoices):
@@ -146,11 +144,11 @@ class Order(models.Model):
     constraints = models.JSONField(null=True, blank=True)
 
     # What only some orders ask. All is null of a plain market order, which costs nothing in a row.
-    limit_price = PriceField(null=True, blank=True)
-    trigger_price = PriceField(null=True, blank=True)
+    limit_price = price_field()
+    trigger_price = price_field()
     trigger_by = models.CharField(max_length=10, null=True, blank=True)  # noqa: DJ001
     trail_bps = models.PositiveIntegerField(null=True, blank=True)
-    activation_price = PriceField(null=True, blank=True)
+    activation_price = price_field()
     time_in_force = models.CharField(max_length=3, null=True, blank=True)  # noqa: DJ001
     expires_at = models.DateTimeField(null=True, blank=True)
     """It ends then if it was not submitted before."""

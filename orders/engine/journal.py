@@ -301,7 +301,9 @@ async def _accepted_before(
             # Found under its own id: an earlier statement, which seemed lost, had stored it.
             is_own = before.event.order_id == order.id
             event = before.event
-            stored = Stored(event.at, False, event.status, event.data["order"].get("expiresAt"))
+            stored = Stored(
+                event.at, False, event.status, event.data.get("order", {}).get("expiresAt")
+            )
             found[order.id] = stored if is_own else before
     return found
 

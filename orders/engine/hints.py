@@ -35,7 +35,8 @@ KEEP_SECONDS = 1.0  # between two writings of the active orders
 KEPT_AT_ONCE = 500  # orders in one command, which others in Redis wait for
 
 # KEYS: the hash. ARGV: the prefix of marks, and a msgpack list of [id, seq, message], without a
-# message if the order has ended. A snapshot is replaced only by a newer one. A mark keeps out what
+# message if the order has ended, and with an empty one if it rests: the hash is read whole, so what
+# rests is not in it. A snapshot is replaced only by a newer one. A mark keeps out what
 # another process writes up to a second later of an order that has ended meanwhile.
 # A server that is full or read-only still publishes. The script returns its error on the hash.
 KEEP = """
@@ -53,7 +54,9 @@ for _, order in ipairs(cmsgpack.unpack(ARGV[2])) do
   elseif try('EXISTS', ARGV[1] .. id) == 0 then
     local old = try('HGET', KEYS[1], id)
     local known = old and tonumber(string.match(old, '"seq":(%d+)') or '')
-    if not known or known < seq then try('HSET', KEYS[1], id, text) end
+    if not known or known < seq then
+      if text == '' then try('HDEL', KEYS[1], id) else try('HSET', KEYS[1], id, text) end
+    end
   end
 end
 return failed
@@ -74,7 +77,8 @@ def arguments(events: Iterable[Event]) -> list[str | bytes]:
 def _kept(event: Event) -> tuple[str | int, ...]:
     if event.is_final:
         return event.order_id, event.seq
-    return event.order_id, event.seq, event.as_text().decode()
+    rests = event.status is Status.OPEN
+    return event.order_id, event.seq, "" if rests else event.as_text().decode()
 
 
 def hint_of(event: Event) -> bytes:
@@ -110,7 +114,7 @@ class HintPublisher:
     def publish(self, event: Event) -> None:
         self._remember(event)
         # Nobody knows an order before it is accepted but the socket that sent it, which tells it.
-        is_acceptance = event.seq == 1 and event.status is Status.PENDING
+        is_acceptance = event.name == "accepted"
         if not is_acceptance and len(self._waiting) < MAX_WAITING:
             self._waiting.append(event)
             self._publishing.begin()

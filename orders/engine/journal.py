@@ -8,23 +8,41 @@ lease's token and on `seq`: of two equal moves, the second changes nothing.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import orjson
 import psycopg
 from django.conf import settings
 from django.db import connection as django_connection
+from django.db import transaction
 
 from config.database.conninfo import ACCEPT_PATIENCE, conninfo
 from config.runtime.group_commit import Connection, GroupCommit, OutcomeUnknown
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
 from orders.engine import journal_sql as sql
+from orders.engine import terms_sql
 from orders.engine.hints import HintPublisher, hints_of_this_loop
-from orders.engine.moves import AlreadyAccepted, ClaimedOrder, Move, NewOrder, Overtaken
-from orders.events import COMPARING, Event
+from orders.engine.moves import (
+    AlreadyAccepted,
+    ClaimedOrder,
+    Move,
+    NewOrder,
+    Overtaken,
+    params_of,
+)
+from orders.engine.terms_moves import (
+    Answer,
+    Cancellation,
+    Script,
+    Statement,
+    Written,
+    advancing,
+    cancelling,
+)
+from orders.events import COMPARING, RESTS, Event
 from orders.lifecycle import Status, check_transition
 
 logger = logging.getLogger(__name__)
@@ -41,8 +59,19 @@ MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from 
 Keys = tuple[int | None, str | None, str | None]
 """An owner, an idempotency key and a client order id."""
 
-Stored = tuple[datetime, bool]
-"""When an order was stored, and whether it was also claimed."""
+
+class Stored(NamedTuple):
+    """When an order was stored, whether it was also claimed, and how it stands."""
+
+    at: datetime
+    is_begun: bool
+    status: str = Status.PENDING.value
+    expires_at: str | None = None
+    """As clients are told of it, if it was given in seconds."""
+
+
+NO_OTHERS: list[Event] = []
+"""A move of a plain market order touches no other order."""
 
 Recorded = tuple[int, datetime]
 """Attempts of the order and the time of its new event."""
@@ -59,11 +88,20 @@ class Journal:
             patience=ACCEPT_PATIENCE,
             seconds=ACCEPT_SECONDS,
         )
+        self._accept_together: GroupCommit[Sequence[NewOrder], list[Stored]] = GroupCommit(
+            self._moves_link,
+            *(_run_together, _recover_together),
+            patience=ACCEPT_PATIENCE,
+            seconds=ACCEPT_SECONDS,
+        )
         self._find: GroupCommit[Keys, None] = GroupCommit(
             self._claims_link, _run_find, _find_again, patience=FIND_PATIENCE, seconds=FIND_SECONDS
         )
         self._advance = GroupCommit(
             self._moves_link, _run_advance, _recover_advance, patience=MOVE_PATIENCE
+        )
+        self._advance_terms = GroupCommit(
+            self._moves_link, _run_advance_terms, _recover_advance_terms, patience=MOVE_PATIENCE
         )
 
     async def accept(self, order: NewOrder) -> Event:
@@ -84,18 +122,44 @@ class Journal:
         :raises psycopg.Error: the database stayed away, or refused the row; nothing is stored.
         """
         try:
-            at, is_begun = await self._accept(order)
+            stored = await self._accept(order)
         except (psycopg.Error, AlreadyAccepted):
             raise
         except Exception as error:  # in reading what PostgreSQL answered, say
             raise OutcomeUnknown(f"the order's storing was not confirmed: {error}") from error
-        event = Event(order.id, 1, Status.PENDING, 0, order.message, at, order.data)
+        event = first_event(order, stored)
         self._hints.publish(event)
-        if not is_begun:
+        if not stored.is_begun:
             return event, None
         begun = ClaimedOrder.begun(order)
-        self._publish_claim(begun, at)
+        self._publish_claim(begun, stored.at)
         return event, begun
+
+    async def accept_together(self, orders: Sequence[NewOrder]) -> list[Event]:
+        """Store all of the orders in one statement, or none, and return their first events.
+
+        :raises AlreadyAccepted: the owner has an order under a key of one of them.
+        :raises OutcomeUnknown: nobody knows whether they are stored; look for one by its id.
+        :raises psycopg.Error: the database stayed away, or refused a row; nothing is stored.
+        """
+        try:
+            stored = await self._accept_together(orders)
+        except (psycopg.Error, AlreadyAccepted):
+            raise
+        except Exception as error:  # in reading what PostgreSQL answered, say
+            raise OutcomeUnknown(f"the orders' storing was not confirmed: {error}") from error
+        events = [first_event(order, one) for order, one in zip(orders, stored, strict=True)]
+        for event in events:
+            self._hints.publish(event)
+        return events
+
+    async def stored_with(self, order_id: str) -> list[Event]:
+        """Return the first events of an order and of the other order of its group.
+
+        :raises psycopg.Error: the database stayed away.
+        """
+        rows = await self._claims_link.fetch(sql.STORED_WITH, {"id": order_id})
+        return [Event(one, 1, Status(status), *rest) for one, status, *rest in rows]
 
     async def accepted_before(
         self, owner: int, idempotency_key: str | None, client_order_id: str | None
@@ -111,16 +175,20 @@ class Journal:
         return None
 
     async def advance(self, move: Move) -> Event:
-        """Move one order and log it in one statement, and return the last event it wrote.
+        """Move one order and log it in one commit, and return the last event it wrote.
 
-        Repeating it is safe: it then finds no row.
+        Repeating it is safe: it then finds no row. An order with terms may be moved elsewhere than
+        it was asked to, which the event tells: its time is over, or it was to be cancelled.
 
         :raises Overtaken: the order was moved by somebody else.
         :raises psycopg.Error: a constraint refused the move, or the database stayed away.
         """
         check_transition(move.before, move.status, passes=move.passed is not None)
-        written = move.events(*await self._advance(move))
-        for event in written:
+        if move.with_terms is None:
+            written, others = move.events(*await self._advance(move)), NO_OTHERS
+        else:
+            written, others = await self._advance_terms(move)
+        for event in (*written, *others):
             self._hints.publish(event)
         return written[-1]
 
@@ -139,7 +207,7 @@ class Journal:
     async def _claim(self, statement: LiteralString, who: dict[str, Any]) -> list[ClaimedOrder]:
         params = {
             **who,
-            **_budget_params(),
+            **budget_params(),
             "lease": settings.LEASE_SECONDS,
             "message": COMPARING,
             "data": "{}",
@@ -224,11 +292,41 @@ def advance_now(move: Move) -> Event:
     """
     check_transition(move.before, move.status)
     with django_connection.cursor() as cursor:
-        cursor.execute(sql.ADVANCE, _advance_params([move]))
+        cursor.execute(sql.ADVANCE, params_of([move]))
         row = cursor.fetchone()
     if row is None:
         raise Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
     return move.events(row[1], row[2])[-1]
+
+
+def cancel_now(order_id: str, group_id: str | None, **how: Any) -> Cancellation:
+    """Cancel one order through Django's connection, as `cancelling` does. Publish by yourself.
+
+    :raises NotCancellable: it may have filled, or has ended.
+    """
+    return run_now(cancelling(order_id, group_id, storing=storing_wide, **how))
+
+
+def run_now(script: Script[Answer]) -> Answer:
+    """Run a script in one transaction of Django's connection."""
+    rows = None
+    with transaction.atomic(), django_connection.cursor() as cursor:
+        try:
+            while True:
+                cursor.execute(*script.send(rows))
+                rows = cursor.fetchall() if cursor.description else []
+        except StopIteration as ended:
+            answer: Answer = ended.value
+    return answer
+
+
+def first_event(order: NewOrder, stored: Stored) -> Event:
+    """Return the first event of an order that was stored so."""
+    status, data = Status(stored.status), order.data
+    if order.terms is not None and order.terms.expires_in is not None:
+        data = data | {"order": data["order"] | {"expiresAt": stored.expires_at}}
+    message = RESTS if status is Status.OPEN else order.message
+    return Event(order.id, 1, status, 0, message, stored.at, data)
 
 
 async def _run_accept(
@@ -236,7 +334,9 @@ async def _run_accept(
 ) -> Sequence[Stored | Exception]:
     keyed = any(order.idempotency_key or order.client_order_id for order in orders)
     may_start = len(orders) <= MOST_BEGUN and all(order.may_start for order in orders)
-    if may_start and settings.ORDER_RATE_LIMIT is not None:
+    if any(order.terms is not None for order in orders):
+        rows = await _store_wide(connection, orders)
+    elif may_start and settings.ORDER_RATE_LIMIT is not None:
         async with connection.transaction():
             # Whoever holds the budget may be about to spend it. Then the orders wait for a bell.
             cursor = await connection.execute(sql.TRY_BUDGET)
@@ -244,7 +344,7 @@ async def _run_accept(
             rows = await _store(connection, orders, keyed, claiming=row == (True,))
     else:
         rows = await _store(connection, orders, keyed, claiming=may_start)
-    found: dict[str, Stored | Exception] = {row[0]: (row[1], row[2]) for row in rows}
+    found: dict[str, Stored | Exception] = {row[0]: Stored(*row[1:]) for row in rows}
     if len(found) < len(orders):
         found |= await _accepted_before(connection, [one for one in orders if one.id not in found])
     return [found[order.id] for order in orders]
@@ -256,9 +356,61 @@ async def _store(
     params = _accept_params(orders)
     if claiming:
         lease = min(BEGUN_SECONDS, settings.LEASE_SECONDS)
-        params |= _budget_params() | {"lease": lease, "comparing": COMPARING}
+        params |= budget_params() | {"lease": lease, "comparing": COMPARING}
     cursor = await connection.execute(sql.ACCEPT[keyed, claiming], params)
     return await cursor.fetchall()
+
+
+async def _run_together(
+    connection: Connection, items: Sequence[Sequence[NewOrder]]
+) -> Sequence[list[Stored] | Exception]:
+    """Each item is a statement, and a transaction, of its own."""
+    return [await _store_together(connection, orders) for orders in items]
+
+
+async def _store_together(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> list[Stored] | Exception:
+    try:
+        rows = await _store_wide(connection, orders, sql.STORE_TOGETHER)
+    except psycopg.errors.UniqueViolation as error:
+        known = (await _recover_together(connection, [orders]))[0]
+        if known is not None:  # an earlier statement, which seemed lost, had stored them
+            return known
+        keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]
+        before = await _run_find(connection, keys)
+        return next((found for found in before if found is not None), error)
+    stored = {row[0]: Stored(*row[1:]) for row in rows}
+    return [stored[order.id] for order in orders]
+
+
+async def _recover_together(
+    connection: Connection, items: Sequence[Sequence[NewOrder]]
+) -> Sequence[list[Stored] | None]:
+    """They were stored together, so where one is, all are."""
+    known = iter(await _recover_accept(connection, [order for orders in items for order in orders]))
+    found = [[next(known) for _ in orders] for orders in items]
+    return [
+        [one for one in stored if one is not None] if None not in stored else None
+        for stored in found
+    ]
+
+
+async def _store_wide(
+    connection: Connection,
+    orders: Sequence[NewOrder],
+    statement: LiteralString = sql.STORE_WIDE,
+) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(*storing_wide(orders, statement))
+    return await cursor.fetchall()
+
+
+def storing_wide(
+    orders: Sequence[NewOrder], statement: LiteralString = sql.STORE_WIDE
+) -> Statement:
+    """Return the statement that stores orders of which some have terms."""
+    params = _accept_params(orders, NewOrder.as_wide_row) | budget_params()
+    return statement, params | {"rests": RESTS, "most_days": settings.MAX_RESTING_DAYS}
 
 
 async def _accepted_before(
@@ -274,7 +426,11 @@ async def _accepted_before(
         if before is not None:
             # Found under its own id: an earlier statement, which seemed lost, had stored it.
             is_own = before.event.order_id == order.id
-            found[order.id] = (before.event.at, False) if is_own else before
+            event = before.event
+            stored = Stored(
+                event.at, False, event.status, event.data.get("order", {}).get("expiresAt")
+            )
+            found[order.id] = stored if is_own else before
     return found
 
 
@@ -286,8 +442,8 @@ async def _run_find(connection: Connection, keys: Sequence[Keys]) -> list[Alread
     ]
     cursor = await connection.execute(sql.ACCEPTED_BEFORE, {"keys": orjson.dumps(rows).decode()})
     found: list[AlreadyAccepted | None] = [None] * len(keys)
-    for ordinal, by_key, order_id, attempt, message, at, data in await cursor.fetchall():
-        event = Event(order_id, 1, Status.PENDING, attempt, message, at, data)
+    for ordinal, by_key, order_id, status, attempt, message, at, data in await cursor.fetchall():
+        event = Event(order_id, 1, Status(status), attempt, message, at, data)
         found[ordinal] = AlreadyAccepted(event, by_idempotency_key=by_key)
     return found
 
@@ -302,14 +458,14 @@ async def _recover_accept(
 ) -> Sequence[Stored | None]:
     """An order that was claimed as well is told as not: it is taken up when that lease ends."""
     cursor = await connection.execute(sql.ACCEPTED, {"id": [order.id for order in orders]})
-    stored: dict[str, Stored] = {row[0]: (row[1], False) for row in await cursor.fetchall()}
+    stored = {row[0]: Stored(row[1], False, *row[2:]) for row in await cursor.fetchall()}
     return [stored.get(order.id) for order in orders]
 
 
 async def _run_advance(
     connection: Connection, moves: Sequence[Move]
 ) -> Sequence[Recorded | Overtaken]:
-    cursor = await connection.execute(sql.ADVANCE, _advance_params(moves))
+    cursor = await connection.execute(sql.ADVANCE, params_of(moves))
     moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
     return [
         moved.get(ordinal) or Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
@@ -320,12 +476,40 @@ async def _run_advance(
 async def _recover_advance(
     connection: Connection, moves: Sequence[Move]
 ) -> Sequence[Recorded | None]:
-    cursor = await connection.execute(sql.ADVANCED, _advance_params(moves))
+    cursor = await connection.execute(sql.ADVANCED, params_of(moves))
     moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
     return [moved.get(ordinal) for ordinal in range(1, len(moves) + 1)]
 
 
-def _budget_params() -> dict[str, Any]:
+async def _run_advance_terms(
+    connection: Connection, moves: Sequence[Move]
+) -> Sequence[Written | Overtaken]:
+    script, rows = advancing(moves, storing_wide), None
+    async with connection.transaction():
+        try:
+            while True:
+                cursor = await connection.execute(*script.send(rows))
+                rows = await cursor.fetchall() if cursor.description else []
+        except StopIteration as ended:
+            answers: Sequence[Written | Overtaken] = ended.value
+    return answers
+
+
+async def _recover_advance_terms(
+    connection: Connection, moves: Sequence[Move]
+) -> Sequence[Written | None]:
+    """A move that went elsewhere is not found: it runs again, and learns that it is overtaken."""
+    cursor = await connection.execute(terms_sql.ADVANCED, params_of(moves))
+    moved = {row[0]: row[1:] for row in await cursor.fetchall()}
+    return [
+        Written(move._replace(data=moved[ordinal][2]).events(*moved[ordinal][:2]), NO_OTHERS)
+        if ordinal in moved
+        else None
+        for ordinal, move in enumerate(moves, start=1)
+    ]
+
+
+def budget_params() -> dict[str, Any]:
     rate = settings.ORDER_RATE_LIMIT
     return {
         "is_limited": rate is not None,
@@ -335,15 +519,13 @@ def _budget_params() -> dict[str, Any]:
     }
 
 
-def _accept_params(orders: Sequence[NewOrder]) -> dict[str, Any]:
-    rows = [order.as_row() for order in orders]
+def _accept_params(
+    orders: Sequence[NewOrder],
+    as_row: Callable[[NewOrder], dict[str, Any]] = NewOrder.as_row,
+) -> dict[str, Any]:
+    rows = [as_row(order) for order in orders]
     sent: Counter[int] = Counter()
     for row in rows:  # how many of the same sender are ahead of it in this statement
         row["behind"] = sent[row["sender"]]
         sent[row["sender"]] += 1
     return {"orders": orjson.dumps(rows).decode()}
-
-
-def _advance_params(moves: Sequence[Move]) -> dict[str, Any]:
-    rows = [move.as_row(ordinal) for ordinal, move in enumerate(moves, start=1)]
-    return {"moves": orjson.dumps(rows).decode(), "lease": settings.LEASE_SECONDS}

@@ -113,19 +113,117 @@ ACCEPT = {
 }
 """By whether some of the orders have keys, and whether they may start at once."""
 
-ACCEPTED = "SELECT id::text, created_at FROM orders WHERE id = ANY(%(id)s::uuid[])"
+# The same for orders of which some have terms: those that rest get their watch, and a group. A
+# resting order may start at once instead if nothing waits and the budget is free. Times that are
+# given in seconds are told to the client as the database's clock makes them.
+SHOWN_TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+_STORE_WIDE = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+asked AS MATERIALIZED (
+  SELECT * FROM json_to_recordset(%(orders)s::json) AS new(
+    id uuid, owner int, sender bigint, behind bigint, client_order_id text, idempotency_key text,
+    type text, side text, base text, quote text, amount_in bigint, amount_out bigint,
+    slippage_bps int, constraints jsonb, message text, data jsonb,
+    time_in_force text, expires_at timestamptz, expires_in float8, limit_price numeric,
+    trigger_price numeric, trigger_by text, trail_bps int, activation_price numeric,
+    min_out bigint, max_in bigint, terms jsonb, tags jsonb, group_id uuid, parent_id uuid,
+    slice int, replaces uuid, attempts_allowed int, may_skip_rest bool, phase text,
+    pair text, line "char", kind "char", act "char", wake_price numeric, watch_bps int,
+    check_at timestamptz, check_in float8)
+),
+line AS MATERIALIZED (SELECT turn FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT 1),
+{BUDGET.strip()},
+new AS MATERIALIZED (
+  SELECT asked.*,
+    coalesce(asked.expires_at, clock.at + asked.expires_in * interval '1 second') AS ends_at,
+    asked.kind IS NOT NULL AND NOT (
+      coalesce(asked.may_skip_rest, false) AND NOT EXISTS (SELECT FROM line)
+      AND for_all >= (SELECT count(*) FROM asked)) AS rests
+  FROM asked, clock, budget
+),
+turns AS MATERIALIZED (
+  SELECT sender, greatest(
+    {FIRST_TURN},
+    (SELECT max(turn) + 1 FROM orders
+     WHERE orders.sender = new.sender AND {IS_WAITING} AND turn >= 0),
+    0) AS turn
+  FROM new WHERE behind = 0
+),
+stored AS (
+  INSERT INTO orders (id, owner_id, sender, turn, client_order_id, idempotency_key, type, side,
+    base, quote, amount_in, amount_out, slippage_bps, constraints, time_in_force, expires_at,
+    limit_price, trigger_price, trigger_by, trail_bps, activation_price, min_out, max_in, terms,
+    tags, group_id, parent_id, slice, replaces, attempts_allowed, status, resting, phase, releases,
+    seq, attempts, lease_token, lost_leases, needs_attention, next_check, created_at)
+  SELECT id, owner, sender, turns.turn + behind, client_order_id, idempotency_key, type, side,
+    base, quote, amount_in, amount_out, slippage_bps, constraints, time_in_force, ends_at,
+    limit_price, trigger_price, trigger_by, trail_bps, activation_price, min_out, max_in, terms,
+    tags, group_id, parent_id, slice, replaces, attempts_allowed,
+    CASE WHEN rests THEN 'open' ELSE 'pending' END, rests, CASE WHEN rests THEN phase END,
+    CASE WHEN terms IS NOT NULL THEN 0 END, 1, 0, 0, 0, false, clock.at, clock.at
+  FROM new JOIN turns USING (sender), clock ON_CONFLICT
+  RETURNING id, status, expires_at
+),
+logged AS (
+  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
+  SELECT id, 1, stored.status, 0,
+    CASE WHEN new.rests THEN %(rests)s ELSE message END,
+    CASE WHEN new.expires_in IS NULL THEN data ELSE jsonb_set(data, '{{order,expiresAt}}',
+      to_jsonb({SHOWN_TIME.format("stored.expires_at")})) END, clock.at
+  FROM stored JOIN new USING (id), clock
+),
+watched AS (
+  INSERT INTO watches (order_id, pair, line, kind, act, trail_bps, owner_id, from_tick, armed_tick,
+    queued_at, check_at, expires_at, group_id, wake_price)
+  SELECT id, coalesce(pair, base || '/' || quote), line, kind, act, watch_bps, owner,
+    floor(extract(epoch FROM clock.at))::bigint + 1,
+    CASE WHEN kind = 't' THEN floor(extract(epoch FROM clock.at))::bigint + 1 END,
+    clock.at, coalesce(check_at, clock.at + check_in * interval '1 second'),
+    coalesce(stored.expires_at, clock.at + %(most_days)s * interval '1 day'), group_id, wake_price
+  FROM stored JOIN new USING (id), clock WHERE new.rests
+),
+grouped AS (
+  INSERT INTO order_groups (id, owner_id)
+  SELECT DISTINCT group_id, owner FROM stored JOIN new USING (id)
+  WHERE group_id IS NOT NULL ON CONFLICT DO NOTHING
+)
+SELECT stored.id::text, clock.at, false, stored.status,
+  {SHOWN_TIME.format("stored.expires_at")}
+FROM stored, clock
+"""
+
+STORE_WIDE = _STORE_WIDE.replace("ON_CONFLICT", "ON CONFLICT DO NOTHING")
+# A key that is taken is an error here, so all orders are stored or none.
+STORE_TOGETHER = _STORE_WIDE.replace("ON_CONFLICT", "")
+
+ACCEPTED = """
+SELECT order_id::text, at, status, data #>> '{order,expiresAt}' FROM order_events
+WHERE order_id = ANY(%(id)s::uuid[]) AND seq = 1
+"""
+
+# The first events of an order and of the other order of its group.
+STORED_WITH = """
+SELECT event.order_id::text, event.status, event.attempt, event.message, event.at, event.data
+FROM (
+  SELECT id FROM orders WHERE id = %(id)s
+  UNION
+  SELECT other.id FROM orders AS first JOIN orders AS other USING (group_id) WHERE first.id = %(id)s
+) AS found
+JOIN order_events AS event ON event.order_id = found.id AND event.seq = 1
+"""
 
 # Finds the orders whose keys kept new orders from being stored. It is a separate statement, because
 # ACCEPT does not see an order that was committed while it waited. The first event has all
 # that was asked for.
 ACCEPTED_BEFORE = """
-SELECT late.ordinal, found.by_idempotency_key, found.id::text, event.attempt, event.message,
-  event.at, event.data
+SELECT late.ordinal, found.by_idempotency_key, found.id::text, event.status, event.attempt,
+  event.message, event.at, event.data
 FROM json_to_recordset(%(keys)s::json) AS late(
   ordinal int, owner int, idempotency_key text, client_order_id text)
 CROSS JOIN LATERAL (
   (SELECT id, true AS by_idempotency_key FROM orders
-   WHERE owner_id = late.owner AND idempotency_key = late.idempotency_key)
+   WHERE owner_id = late.owner
+     AND idempotency_key IN (late.idempotency_key, late.idempotency_key || ' 0'))
   UNION ALL
   (SELECT id, false FROM orders
    WHERE owner_id = late.owner AND client_order_id = late.client_order_id)
@@ -284,6 +382,15 @@ due AS (
 # The claim also moves pending orders to routing: a separate statement would cost every order one
 # more commit. An order that took down all the workers that carried it is flagged, and is due again
 # only after a while.
+RULES = """CASE WHEN claimed.terms IS NOT NULL THEN json_build_object(
+    'type', claimed.type, 'owner', claimed.owner_id, 'time_in_force', claimed.time_in_force,
+    'limit_price', claimed.limit_price::text, 'trigger_price', claimed.trigger_price::text,
+    'trigger_by', claimed.trigger_by, 'trail_bps', claimed.trail_bps,
+    'activation_price', claimed.activation_price::text,
+    'attempts_allowed', claimed.attempts_allowed, 'releases', claimed.releases,
+    'group_id', claimed.group_id, 'parent_id', claimed.parent_id, 'slice', claimed.slice,
+    'more', claimed.terms, 'tags', claimed.tags, 'sender', claimed.sender,
+    'is_over', coalesce(claimed.expires_at <= clock.at, false)) END"""
 CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 {BUDGET.strip()},
@@ -320,7 +427,7 @@ SELECT claimed.id::text, claimed.lease_token, claimed.seq, claimed.status, claim
   claimed.lost_leases, claimed.side, claimed.base, claimed.quote, claimed.amount_in,
   claimed.amount_out, claimed.slippage_bps, claimed.venue, claimed.min_out, claimed.max_in,
   claimed.constraints,
-  tx.signature, tx.payload, tx.expires_at_height, claimed.was_pending, clock.at
+  tx.signature, tx.payload, tx.expires_at_height, {RULES}, claimed.was_pending, clock.at
 FROM clock, claimed
 LEFT JOIN order_transactions AS tx
   ON claimed.status = 'submitted' AND tx.order_id = claimed.id AND tx.attempt = claimed.attempts

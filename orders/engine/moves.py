@@ -5,12 +5,19 @@ Ids are text here, as in JSON and in hints.
 """
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
+
+import orjson
+from django.conf import settings
 
 from orders.events import Event, Words
 from orders.lifecycle import AT_ONCE, FINAL, Status
+from orders.terms.terms import Terms
+from orders.terms.watch import ARM, CLOCK, Watch
+from orders.words import OrderType, Phase, TimeInForce
 from routing.venue import Side
 
 
@@ -24,7 +31,7 @@ class NewOrder(NamedTuple):
     quote: str
     amount_in: int | None
     amount_out: int | None
-    slippage_bps: int
+    slippage_bps: int | None
     message: str
     data: dict[str, Any]
     owner: int | None = None
@@ -36,6 +43,12 @@ class NewOrder(NamedTuple):
     """The sender of an anonymous order (`orders.access.admission.sender_of`); 0 if not known."""
     may_start: bool = False
     """Whether a carrier lingers that takes it at once, so that accepting may also be the claim."""
+    terms: Terms | None = None
+    """None: a plain market order."""
+    watch: Watch | None = None
+    """What it watches while it rests; None: it does not rest."""
+    pair: str | None = None
+    """The name under which its prices are kept (`Market.pair`)."""
 
     @property
     def sender(self) -> int:
@@ -61,6 +74,109 @@ class NewOrder(NamedTuple):
             "data": self.data,
         }
 
+    def as_wide_row(self) -> dict[str, Any]:
+        """Return the order as the journal's statement for orders with terms reads it."""
+        terms, watch = self.terms, self.watch
+        if terms is None:
+            return self.as_row()
+        row = self.as_row() | {
+            "time_in_force": terms.time_in_force,
+            "expires_at": terms.expires_at,
+            "expires_in": terms.expires_in,
+            "limit_price": text_of(terms.limit_price),
+            "trigger_price": text_of(terms.trigger_price),
+            "trigger_by": terms.trigger_by,
+            "trail_bps": terms.trail_bps,
+            "activation_price": text_of(terms.activation_price),
+            "min_out": terms.bound.min_out,
+            "max_in": terms.bound.max_in,
+            "terms": terms.more,
+            "tags": terms.tags,
+            "group_id": terms.group_id,
+            "parent_id": terms.parent_id,
+            "slice": terms.slice,
+            "replaces": terms.replaces,
+            "attempts_allowed": 1 if terms.time_in_force == "fok" else None,
+            "may_skip_rest": terms.may_start,
+        }
+        if watch is not None:
+            row |= watch_as_row(watch)
+            row |= {"phase": phase_of(watch), "pair": self.pair}
+        return row
+
+
+def text_of(price: Decimal | None) -> str | None:
+    return None if price is None else f"{price:f}"
+
+
+def watch_as_row(watch: Watch) -> dict[str, Any]:
+    """Return a watch as the statements that write it read it; what is None is left out."""
+    row = {
+        "line": watch.line,
+        "kind": watch.kind,
+        "act": watch.act,
+        "wake_price": text_of(watch.wake_price),
+        "watch_bps": watch.trail_bps,
+        "check_at": watch.check_at,
+        "check_in": watch.check_in,
+    }
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def phase_of(watch: Watch) -> str:
+    """Return what an order that begins to watch this is doing."""
+    if watch.kind == CLOCK:
+        return Phase.SLICING.value
+    return Phase.UNARMED.value if watch.act == ARM else Phase.WAITING.value
+
+
+PROTECTIVE_TYPES = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
+
+
+class Rules(NamedTuple):
+    """What a claimed order with terms asks beyond a plain market order."""
+
+    type: str
+    owner: int | None
+    time_in_force: str
+    limit_price: Decimal | None
+    trigger_price: Decimal | None
+    trigger_by: str | None
+    trail_bps: int | None
+    activation_price: Decimal | None
+    attempts_allowed: int | None
+    releases: int
+    group_id: str | None
+    parent_id: str | None
+    slice: int | None
+    more: dict[str, Any]
+    tags: dict[str, str] | None
+    sender: int = 0
+    is_over: bool = False
+    """Whether its time was over when it was claimed."""
+
+    @property
+    def is_protective(self) -> bool:
+        """Whether it is for getting out: a stop, a leg of a group, the exit of a bracket."""
+        is_exit = self.parent_id is not None and self.slice is None
+        return self.type in PROTECTIVE_TYPES or self.group_id is not None or is_exit
+
+    @property
+    def is_market(self) -> bool:
+        return self.type == OrderType.MARKET
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether it never rests (ioc, fok): it is filled by its one release, or expires."""
+        return self.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Rules":
+        """Return the rules as the claim's JSON has them."""
+        prices = ("limit_price", "trigger_price", "activation_price")
+        read = {name: Decimal(values[name]) for name in prices if values[name] is not None}
+        return cls(**(values | read))
+
 
 class ClaimedOrder(NamedTuple):
     """An order that this process may move for as long as its lease lasts."""
@@ -76,7 +192,7 @@ class ClaimedOrder(NamedTuple):
     quote: str
     amount_in: int | None
     amount_out: int | None
-    slippage_bps: int
+    slippage_bps: int | None
     venue: str | None
     min_out: int | None
     max_in: int | None
@@ -84,12 +200,17 @@ class ClaimedOrder(NamedTuple):
     signature: str | None = None
     payload: bytes | None = None
     expires_at_height: int | None = None
+    rules: Rules | None = None
+    """None: a plain market order."""
 
     @classmethod
     def of(cls, values: Iterable[Any]) -> "ClaimedOrder":
         """Return the order of these values, as PostgreSQL or JSON has them."""
         order = cls._make(values)
-        return order._replace(status=Status(order.status), side=Side(order.side))
+        order = order._replace(status=Status(order.status), side=Side(order.side))
+        if order.rules is None:
+            return order
+        return order._replace(rules=Rules.of(order.rules))  # type: ignore[arg-type]  # JSON so far
 
     @classmethod
     def begun(cls, order: NewOrder) -> "ClaimedOrder":
@@ -112,6 +233,37 @@ class ClaimedOrder(NamedTuple):
             max_in=None,
             constraints=order.constraints,
         )
+
+
+class Rest(NamedTuple):
+    """How an order rests when its release has ended without a fill."""
+
+    watch: Watch
+    phase: str
+    seconds: float | None = None
+    """Until it is released again by itself; None: it watches a price."""
+    is_over: bool = False
+    """Whether the clock ends it at once: it may not rest, and had been submitted."""
+
+    @property
+    def is_latched(self) -> bool:
+        return self.phase == Phase.LATCHED
+
+
+class TermsMove(NamedTuple):
+    """What a move of an order with terms brings along, in the same transaction."""
+
+    group_id: str | None = None
+    event: str | None = None
+    """What happened, if that does not follow from status and seq."""
+    reason: str | None = None
+    """Why it is cancelled or expires."""
+    phase: str | None = None
+    """What it does while it rests."""
+    rest: Rest | None = None
+    rest_until: datetime | None = None
+    exits: tuple[NewOrder, ...] = ()
+    """The orders that come into being with its fill."""
 
 
 class Move(NamedTuple):
@@ -142,6 +294,8 @@ class Move(NamedTuple):
     needs_attention: bool = False
     passed: Words | None = None
     """What the event of the status between says, if one commit makes the two moves of `AT_ONCE`."""
+    with_terms: TermsMove | None = None
+    """None: of a plain market order."""
 
     @property
     def is_final(self) -> bool:
@@ -155,7 +309,10 @@ class Move(NamedTuple):
     def events(self, attempts: int, at: datetime) -> list[Event]:
         """Return what it wrote, once it is known in which attempt and when."""
         last = self.seq + self.steps
-        written = [Event(self.order_id, last, self.status, attempts, self.message, at, self.data)]
+        name = self.with_terms.event if self.with_terms else None
+        written = [
+            Event(self.order_id, last, self.status, attempts, self.message, at, self.data, name)
+        ]
         if self.passed is not None:
             between = AT_ONCE[self.before, self.status]
             written.insert(
@@ -177,14 +334,28 @@ class Move(NamedTuple):
             row["passed_message"], row["passed_data"] = self.passed
         if self.payload is not None:
             row["payload"] = b64encode(self.payload).decode()
+        if self.with_terms is not None:
+            del row["with_terms"]
+            row |= {name: getattr(self.with_terms, name) for name in TERMS_COLUMNS}
         return row
 
 
 COLUMNS = Move._fields
+TERMS_COLUMNS = ("event", "reason", "phase", "rest_until")
+
+
+def params_of(moves: Sequence[Move]) -> dict[str, Any]:
+    """Return moves as the statements that make them read them."""
+    rows = [move.as_row(ordinal) for ordinal, move in enumerate(moves, start=1)]
+    return {"moves": orjson.dumps(rows).decode(), "lease": settings.LEASE_SECONDS}
 
 
 class Overtaken(Exception):
     """Somebody else moved this order, so it is theirs now. Do not try again: stop carrying it."""
+
+
+class Diverted(Overtaken):
+    """The order's time is over, or it was to be cancelled: it was moved there, and has ended."""
 
 
 class AlreadyAccepted(Exception):

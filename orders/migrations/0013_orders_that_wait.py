@@ -11,8 +11,6 @@ from django.conf import settings
 from django.db import migrations, models
 from django.db.models.functions import Now
 
-import orders.models.order
-
 PAIRS = import_module("orders.migrations.0002_transitions").PAIRS
 AT_ONCE = import_module("orders.migrations.0012_building_and_submitted_at_once").AT_ONCE
 changed = import_module("orders.migrations.0010_history").changed
@@ -262,9 +260,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="order",
             name="activation_price",
-            field=orders.models.order.PriceField(
-                blank=True, decimal_places=20, max_digits=60, null=True
-            ),
+            field=models.DecimalField(blank=True, decimal_places=20, max_digits=60, null=True),
         ),
         migrations.AddField(
             model_name="order",
@@ -289,9 +285,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="order",
             name="limit_price",
-            field=orders.models.order.PriceField(
-                blank=True, decimal_places=20, max_digits=60, null=True
-            ),
+            field=models.DecimalField(blank=True, decimal_places=20, max_digits=60, null=True),
         ),
         migrations.AddField(
             model_name="order",
@@ -366,9 +360,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="order",
             name="trigger_price",
-            field=orders.models.order.PriceField(
-                blank=True, decimal_places=20, max_digits=60, null=True
-            ),
+            field=models.DecimalField(blank=True, decimal_places=20, max_digits=60, null=True),
         ),
         migrations.AddField(
             model_name="order",

@@ -164,8 +164,8 @@ def prune() -> None:
 
 
 def _forget_ended(client: redis.Redis, known: dict[str, int]) -> None:
-    """Delete the snapshots of orders that have ended, or that a restored database lacks."""
-    there = Order.objects.filter(pk__in=known).exclude(status__in=FINAL)
+    """Delete the snapshots of orders that ended, that rest, or that a restored database lacks."""
+    there = Order.objects.filter(pk__in=known, resting=False).exclude(status__in=FINAL)
     gone = known.keys() - {str(pk) for pk in there.values_list("pk", flat=True)}
     if gone:
         client.hdel(ACTIVE_ORDERS, *gone)

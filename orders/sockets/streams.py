@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 1.0
 HISTORY = """
-SELECT orders.id::text, event.seq, event.status, event.attempt, event.message, event.at, event.data
+SELECT orders.id::text, event.seq, event.status, event.attempt, event.message, event.at, event.data,
+  event.event
 FROM orders LEFT JOIN order_events AS event ON event.order_id = orders.id AND event.seq > %s
 WHERE orders.id = %s AND (%s OR orders.owner_id IS NULL OR orders.owner_id = %s)
 ORDER BY event.seq
@@ -69,9 +70,7 @@ class Streams:
         if not rows:
             raise UnknownOrder(str(order_id))
         return [
-            Event(row[0], row[1], Status(row[2]), row[3], row[4], row[5], row[6])
-            for row in rows
-            if row[1] is not None
+            Event(row[0], row[1], Status(row[2]), *row[3:]) for row in rows if row[1] is not None
         ]
 
     async def connect(self) -> None:

@@ -36,7 +36,11 @@ def resting(order_type: str, **asked: Any) -> NewOrder:
     side = Side(asked.pop("side", "sell"))
     amounts = {"amount_in": 1_500_000_000, "amount_out": None}
     amounts |= {name: asked.pop(name) for name in tuple(amounts) if name in asked}
-    order = {name: asked.pop(name) for name in ("owner", "stranger", "id") if name in asked}
+    order = {
+        name: asked.pop(name)
+        for name in ("owner", "stranger", "id", "constraints")
+        if name in asked
+    }
     prices = ("limit_price", "trigger_price", "activation_price")
     terms = {name: Decimal(asked[name]) for name in prices if name in asked}
     terms |= {name: value for name, value in asked.items() if name not in prices}

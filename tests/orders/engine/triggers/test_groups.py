@@ -33,7 +33,7 @@ async def test_both_legs_hit_in_one_tick_the_stop_goes(desk: Desk) -> None:
 
 
 async def test_a_held_leg_triggers_nothing_and_still_arms(desk: Desk) -> None:
-    limit, trail = await desk.group(
+    _, trail = await desk.group(
         ("limit", {"limit_price": "99"}),
         ("trailingStop", {"trail_bps": 100, "activation_price": "110"}),
     )

@@ -304,4 +304,5 @@ SIMULATION = Simulation(
     price_ranges=given.SIMULATION_PRICE_RANGES,
     seed=given.SIMULATION_SEED,
     faults=given.SIMULATION_FAULTS,
+    price_paths=given.SIMULATION_PRICE_PATH,
 )

@@ -27,6 +27,7 @@ from config.runtime.rate import Rate
 from config.runtime.redis_address import RedisAddress
 from config.runtime.sentences import end_with, say
 from routing.simulation.faults import Faults
+from routing.simulation.price_path import WrittenPath, read_paths
 from routing.simulation.settings import MOST_VOLATILE, PriceRange, read_faults, read_price_ranges
 
 WARNED = "ENGINE_WARNED"
@@ -360,6 +361,16 @@ class Environment(BaseSettings):
         Mapping[str, PriceRange],
         values.assignments("ranges such as raydium=0.98-1.02,meteora=1", read_price_ranges, {}),
     ] = setting("", "Least and most of a venue's price, in the market's.", "per venue")
+    SIMULATION_PRICE_PATH: Annotated[
+        tuple[WrittenPath, ...],
+        values.assignments(
+            "paths such as SOL=-8%/60 @2026-11-29T15:00:00Z, one for a token", read_paths, ()
+        ),
+    ] = setting(
+        "",
+        "How tokens' prices move from a time on, in per cent and seconds: see docs/simulation.md."
+        " Operators set paths in the admin, too. All processes need the same.",
+    )
     SIMULATION_SEED: Annotated[
         str | None,
         values.text("a text of at most 100 characters", r".{1,100}", empty=None, is_ascii=False),

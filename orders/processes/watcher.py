@@ -15,6 +15,7 @@ from config.database.conninfo import conninfo
 from config.runtime.per_loop import close_all
 from config.runtime.postgres import Link
 from config.runtime.witness import witness
+from orders.engine.triggers.evaluator import Evaluator
 from orders.engine.triggers.ticks import Ticker
 from routing.registry import registry
 from routing.venue import VenueUnavailable
@@ -27,6 +28,10 @@ PAUSE_SECONDS = 1.0
 """After a turn that failed."""
 JUST_AFTER = 0.01
 """Seconds by which a turn begins later than its second: no clock runs evenly."""
+EVALUATED_UNTIL = 0.9
+"""The part of a second after which no other statement of its evaluation begins."""
+LEAST_SECONDS = 0.3
+"""For the evaluation, however long the venues took to show their prices."""
 STOP_SECONDS = 3.0
 """For a turn under way. What is lost of it is done again, by this watcher or another."""
 
@@ -38,6 +43,7 @@ class Watcher:
         self._exchange = exchange
         self._link = link
         self.ticker = Ticker.of(exchange, link)
+        self._evaluator = Evaluator(exchange, Link(conninfo(), "engine triggers"))
 
     async def turn(self) -> float:
         """Do what is due in this second. Return for how many seconds nothing is due after it.
@@ -46,10 +52,12 @@ class Watcher:
         """
         second = int(await self.ticker.clock())
         await self._make_ticks(second)
-        # Here resting orders are compared with the ticks.
+        left = second + EVALUATED_UNTIL - await self.ticker.clock()
+        await self._evaluator.evaluate(second, max(left, LEAST_SECONDS))
         return max(0.0, second + 1 + JUST_AFTER - await self.ticker.clock())
 
     async def close(self) -> None:
+        await self._evaluator.close()
         await self._exchange.close()
         await self._link.close()
 

@@ -44,6 +44,7 @@ from orders.api.problems import (
 from orders.api.schema import openapi
 from orders.api.serializers import (
     InvalidOrder,
+    CancelWish,
     OrderRequestSerializer,
     as_written,
     read_order,
@@ -134,6 +135,12 @@ class OrderView(ProblemAPIView):
         filters.check_names(request, set())
         return Response(told(request, shown(request, find_order(request, order_id))))
 
+    @openapi.DELETE
+    def delete(self, request: Request, order_id: str) -> Response:
+        """Cancel the order, as POST to its `cancel` does."""
+        filters.check_names(request, set())
+        return cancelled(request, order_id, when_possible=False)
+
 
 class EventsView(ProblemAPIView):
     """The order's log: what its stream sends, from ?after=SEQ on."""
@@ -170,7 +177,10 @@ class RouteView(ProblemAPIView):
 
 
 class CancelView(ProblemAPIView):
-    """Cancel the order (POST) unless it was submitted: it is cancelled or executed, never both."""
+    """Cancel the order (POST) unless it was submitted: it is cancelled or executed, never both.
+
+    With whenPossible, an order that was submitted is cancelled once its transaction is dead.
+    """
 
     parser_classes = (ExactJSONParser, FormParser)
     about = "orders/api/cancel.html"
@@ -178,17 +188,35 @@ class CancelView(ProblemAPIView):
     @openapi.CANCEL
     def post(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
+        sent = request.data
         if is_form(request):
             refuse_forgery(request)
+            sent = {}  # a page's button asks nothing more
+        wish = CancelWish(data=sent)
+        wish.is_valid(raise_exception=True)
+        return cancelled(request, order_id, when_possible=wish.validated_data["whenPossible"])
+
+
+def cancelled(request: Request, order_id: str, *, when_possible: bool) -> Response:
+    """Cancel an order; the answer shows it. 202: it is cancelled unless its transaction lands.
+
+    :raises OrderNotFound: no order has this id, or it is another account's.
+    :raises NotCancellable: it may have filled, or has ended.
+    :raises CancellationUnknown: the database did not answer, or did not say.
+    """
+    order = find_order(request, order_id)
+    by = principal_of(request).key_prefix or "user"
+    try:
+        found = submission.cancel_order(order.id, when_possible=when_possible, by=by)
         order = find_order(request, order_id)
-        try:
-            submission.cancel_order(order.id)
-            cancelled = find_order(request, order_id)
-        except Error as error:
-            if not is_database_away(error):
-                raise
-            raise CancellationUnknown(str(order.id)) from error
-        return Response(told(request, shown(request, cancelled)))
+    except Error as error:
+        if not is_database_away(error):
+            raise
+        raise CancellationUnknown(str(order.id)) from error
+    answer = told(request, shown(request, order))
+    if not found.is_requested:
+        return Response(answer)
+    return Response(answer | {"cancelRequested": True}, status=status.HTTP_202_ACCEPTED)
 
 
 class MarketsView(ProblemAPIView):

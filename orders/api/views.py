@@ -30,6 +30,7 @@ from orders.access.read_limits import cost_of_list
 from orders.access.tickets import TooManyTickets, issue_ticket
 from orders.api import dialects, filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
+from orders.api.cancel_requests import read_when_possible
 from orders.api.dialects import Canonical
 from orders.api.fields import idempotency_key_of, whole_number
 from orders.api.markets import etag_of, markets_as_json
@@ -44,7 +45,6 @@ from orders.api.problems import (
 from orders.api.schema import openapi
 from orders.api.serializers import (
     InvalidOrder,
-    CancelWish,
     OrderRequestSerializer,
     as_written,
     read_order,
@@ -194,13 +194,11 @@ class CancelView(ProblemAPIView):
     @openapi.CANCEL
     def post(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
-        sent = request.data
+        sent: Any = request.data
         if is_form(request):
             refuse_forgery(request)
-            sent = {}  # a page's button asks nothing more
-        wish = CancelWish(data=sent)
-        wish.is_valid(raise_exception=True)
-        return cancelled(request, order_id, when_possible=wish.validated_data["whenPossible"])
+            sent = None  # a page's button asks nothing more
+        return cancelled(request, order_id, when_possible=read_when_possible(sent))
 
 
 def cancelled(request: Request, order_id: str, *, when_possible: bool) -> Response:
@@ -219,10 +217,8 @@ def cancelled(request: Request, order_id: str, *, when_possible: bool) -> Respon
         if not is_database_away(error):
             raise
         raise CancellationUnknown(str(order.id)) from error
-    answer = told(request, shown(request, order))
-    if not found.is_requested:
-        return Response(answer)
-    return Response(answer | {"cancelRequested": True}, status=status.HTTP_202_ACCEPTED)
+    code = status.HTTP_202_ACCEPTED if found.is_requested else status.HTTP_200_OK
+    return Response(told(request, shown(request, order)), status=code)
 
 
 class MarketsView(ProblemAPIView):

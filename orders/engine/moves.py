@@ -11,8 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from orders.events import Event, Words
-from orders.lifecycle import AT_ONCE, FINAL, Status
-from orders.models import Phase
+from orders.lifecycle import AT_ONCE, FINAL, Phase, Status
 from orders.terms.terms import Terms
 from orders.terms.watch import ARM, CLOCK, Watch
 from routing.venue import Side

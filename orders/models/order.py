@@ -47,33 +47,6 @@ class TriggerBy(models.TextChoices):
     REFERENCE = "reference"
 
 
-class Phase(models.TextChoices):
-    """What an order in `open` does."""
-
-    WAITING = "waiting"
-    UNARMED = "unarmed"
-    LIMIT = "limit"
-    LATCHED = "latched"
-    HELD = "held"
-    SLICING = "slicing"
-
-
-class EndReason(models.TextChoices):
-    """Why an order was cancelled or expired."""
-
-    USER = "user"
-    CANCEL_ALL = "cancel_all"
-    OPERATOR = "operator"
-    SIBLING_FILLED = "sibling_filled"
-    GROUP_CANCELLED = "group_cancelled"
-    REPLACED = "replaced"
-    GTD = "gtd"
-    NOT_MARKETABLE = "not_marketable"
-    QUEUE_DEADLINE = "queue_deadline"
-    MAX_AGE = "max_age"
-    TWAP_INCOMPLETE = "twap_incomplete"
-
-
 def price_field() -> "models.DecimalField[Any, Any]":
     """Return a column for a price: whole quote tokens for one whole base token."""
     return models.DecimalField(max_digits=60, decimal_places=20, null=True, blank=True)

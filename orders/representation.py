@@ -5,8 +5,8 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from orders.events import Event, timestamp
-from orders.lifecycle import Status
-from orders.models import Order, OrderEvent, OrderType, Phase
+from orders.lifecycle import Phase, Status
+from orders.models import Order, OrderEvent, OrderType
 from orders.terms.exits import role_in_group
 from orders.terms.summary import percent, sentence
 from orders.terms.terms import Terms, price_text

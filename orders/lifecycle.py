@@ -15,33 +15,6 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
-class Phase(StrEnum):
-    """What an order in `open` does."""
-
-    WAITING = "waiting"
-    UNARMED = "unarmed"
-    LIMIT = "limit"
-    LATCHED = "latched"
-    HELD = "held"
-    SLICING = "slicing"
-
-
-class EndReason(StrEnum):
-    """Why an order was cancelled or expired."""
-
-    USER = "user"
-    CANCEL_ALL = "cancel_all"
-    OPERATOR = "operator"
-    SIBLING_FILLED = "sibling_filled"
-    GROUP_CANCELLED = "group_cancelled"
-    REPLACED = "replaced"
-    GTD = "gtd"
-    NOT_MARKETABLE = "not_marketable"
-    QUEUE_DEADLINE = "queue_deadline"
-    MAX_AGE = "max_age"
-    TWAP_INCOMPLETE = "twap_incomplete"
-
-
 OPEN, P, R, B = Status.OPEN, Status.PENDING, Status.ROUTING, Status.BUILDING
 S = Status.SUBMITTED
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
+import orjson
 import psycopg
 from django.conf import settings
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -43,9 +44,10 @@ from orders.api.term_fields import (
 from orders.engine.moves import AlreadyAccepted
 from orders.engine.submission import OrderRequest, conflict_with
 from orders.engine.triggers.last_prices import last_tick
-from orders.models import MAX_SLIPPAGE_BPS, TriggerBy
+from orders.models import MAX_SLIPPAGE_BPS
 from orders.terms.exits import STOP, TARGET, default_slippage_bps
 from orders.terms.type_rules import type_named
+from orders.words import TriggerBy
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
 from routing.registry import is_read, read_again, registry
@@ -132,10 +134,7 @@ class OrderRequestSerializer(TermFields):
 
     def get_initial(self) -> dict[str, Any]:
         """Return what a form shows: several words have commas between them, as the form takes."""
-        return {
-            name: ",".join(map(str, value)) if isinstance(value, list) else value
-            for name, value in self.filled_in.items()
-        }
+        return {name: as_typed(value) for name, value in self.filled_in.items()}
 
     def read(self, data: Any, default_market: TokenNames | None = None) -> OrderRequest:
         """Return the order that is meant. `default_market` is for an order that names no token.
@@ -294,6 +293,13 @@ class OrderRequestSerializer(TermFields):
             return bps
         limit = given.get("limitPrice")
         return default_slippage_bps(order_type, limit, DEFAULT_SLIPPAGE_BPS)
+
+
+def as_typed(value: Any) -> Any:
+    """Return a value as a person types it into the form."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return orjson.dumps(value, default=str).decode() if isinstance(value, dict) else value
 
 
 def with_terms(request: OrderRequest, draft: Draft) -> OrderRequest:

@@ -27,7 +27,6 @@ from orders.api.fields import (
     try_read,
 )
 from orders.api.slippage import read_slippage
-from orders.models import TriggerBy
 from orders.terms.exits import (
     STOP,
     TARGET,
@@ -48,6 +47,7 @@ from orders.terms.type_rules import (
     TIMES_IN_FORCE,
     type_named,
 )
+from orders.words import TriggerBy
 from routing.tokens import Market
 from routing.venue import Side
 
@@ -362,7 +362,7 @@ def _needed(given: Given, name: str) -> Any:
 
 
 def _trigger_by(given: Given) -> str:
-    return _word(given, "triggerBy", TriggerBy.values)
+    return _word(given, "triggerBy", [*TriggerBy])
 
 
 def _if_crossed(given: Given) -> str:

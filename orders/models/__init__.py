@@ -10,10 +10,7 @@ from orders.models.order import (
     Order,
     OrderEvent,
     OrderTransaction,
-    OrderType,
-    TimeInForce,
     TransactionBySignature,
-    TriggerBy,
 )
 from orders.models.resting import OrderGroup, PriceTick, Watch
 
@@ -29,12 +26,9 @@ __all__ = [
     "OrderGroup",
     "OrderStart",
     "OrderTransaction",
-    "OrderType",
     "PriceTick",
     "SocketTicket",
-    "TimeInForce",
     "TradingState",
     "TransactionBySignature",
-    "TriggerBy",
     "Watch",
 ]

@@ -6,7 +6,8 @@ from orders.access.keys import MAX_ADDRESSES, MOST_DAYS, MOST_OVERLAP_HOURS, OVE
 from orders.api.key_requests import MAX_NAME
 from orders.api.problems import CODES, REFUSALS
 from orders.api.schema.sockets import shared_schemas
-from orders.lifecycle import CANCELLABLE, Phase
+from orders.lifecycle import CANCELLABLE
+from orders.words import Phase
 
 Schema = dict[str, Any]
 

@@ -361,6 +361,7 @@ OUTDATED = {"unknown_token", "unknown_market", "market_closed", "value_unknown"}
 """Codes with which an older copy of the registry refuses an order that a newer one may take."""
 CHANGEABLE = OUTDATED | {
     *("unknown_venue", "conflict", "out_of_range", "too_precise", "ambiguous", "too_large"),
+    *("expires_too_soon", "expires_too_late"),
 }
 """Codes with which an order is refused now that may have been taken before."""
 

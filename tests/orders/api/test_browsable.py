@@ -98,7 +98,7 @@ async def test_a_person_finds_a_form_with_every_field_of_an_order(path: str) -> 
 
 async def test_a_person_sends_an_order_that_rests_by_the_form_and_finds_it_filled_in() -> None:
     page = await get("/api/orders/execute", **BROWSER)
-    terms = {"type": "limit", "limitPrice": "112", "tags": '{"desk":"a"}'}
+    terms = {"type": "limit", "limitPrice": "112", "slippageBps": "", "tags": '{"desk":"a"}'}
     terms |= {"takeProfit": '{"limitPrice":"88"}', "timeInForce": "gtd", "expiresInSeconds": "60"}
     answer = await fill_in(Page(page).order_form, page.cookies, **SELL_SOL, **terms)
 
@@ -113,7 +113,8 @@ async def test_a_person_sends_an_order_that_rests_by_the_form_and_finds_it_fille
 async def test_a_person_sends_an_oco_by_the_form(prices: None) -> None:
     page = await get("/api/orders/execute", **BROWSER)
     exits = {"takeProfit": '{"limitPrice":"112"}', "stopLoss": '{"triggerPrice":"95"}'}
-    answer = await fill_in(Page(page).order_form, page.cookies, **SELL_SOL, type="oco", **exits)
+    exits |= {"type": "oco", "slippageBps": ""}
+    answer = await fill_in(Page(page).order_form, page.cookies, **SELL_SOL, **exits)
 
     assert answer.status == 201, answer.text
     assert len([link for link in Page(answer).links if link.endswith("/events")]) == 2

@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
+import orjson
 import psycopg
 from django.conf import settings
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -37,6 +38,7 @@ from orders.api.term_fields import (
     TermFields,
     check_prices,
     complete,
+    is_plain,
     read_draft,
     refuse_unused,
 )
@@ -133,10 +135,7 @@ class OrderRequestSerializer(TermFields):
 
     def get_initial(self) -> dict[str, Any]:
         """Return what a form shows: several words have commas between them, as the form takes."""
-        return {
-            name: ",".join(map(str, value)) if isinstance(value, list) else value
-            for name, value in self.filled_in.items()
-        }
+        return {name: as_typed(value) for name, value in self.filled_in.items()}
 
     def read(self, data: Any, default_market: TokenNames | None = None) -> OrderRequest:
         """Return the order that is meant. `default_market` is for an order that names no token.
@@ -180,12 +179,14 @@ class OrderRequestSerializer(TermFields):
         """
         errors: dict[str, Any] = {}
         order_type = try_read(errors, self._type, given)
-        try_read(errors, refuse_unused, order_type, given)
         slippage_bps = try_read(errors, self._slippage_bps, given, order_type)
         market_and_side = try_read(errors, self._market_and_side, given, default_market)
         amounts = try_read(errors, self._amounts, given, market_and_side)
         constraints = try_read(errors, read_constraints, given)
-        draft = try_read(errors, read_draft, order_type, given, DEFAULT_SLIPPAGE_BPS)
+        draft = None
+        if not is_plain(order_type, given):
+            try_read(errors, refuse_unused, order_type, given)
+            draft = try_read(errors, read_draft, order_type, given, DEFAULT_SLIPPAGE_BPS)
         if draft is not None and market_and_side:
             try_read(errors, check_prices, order_type, draft, market_and_side[1])
         if errors or not (order_type and market_and_side and amounts):
@@ -297,6 +298,13 @@ class OrderRequestSerializer(TermFields):
         return default_slippage_bps(order_type, limit, DEFAULT_SLIPPAGE_BPS)
 
 
+def as_typed(value: Any) -> Any:
+    """Return a value as a person types it into the form."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return orjson.dumps(value, default=str).decode() if isinstance(value, dict) else value
+
+
 def with_terms(request: OrderRequest, draft: Draft) -> OrderRequest:
     """Return the order with its terms, and of an OCO with its two orders.
 
@@ -356,6 +364,7 @@ OUTDATED = {"unknown_token", "unknown_market", "market_closed", "value_unknown"}
 """Codes with which an older copy of the registry refuses an order that a newer one may take."""
 CHANGEABLE = OUTDATED | {
     *("unknown_venue", "conflict", "out_of_range", "too_precise", "ambiguous", "too_large"),
+    *("expires_too_soon", "expires_too_late"),
 }
 """Codes with which an order is refused now that may have been taken before."""
 

@@ -374,9 +374,6 @@ async def _store_together(
     try:
         rows = await _store_wide(connection, orders, sql.STORE_TOGETHER)
     except psycopg.errors.UniqueViolation as error:
-        known = (await _recover_together(connection, [orders]))[0]
-        if known is not None:  # an earlier statement, which seemed lost, had stored them
-            return known
         keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]
         before = await _run_find(connection, keys)
         return next((found for found in before if found is not None), error)

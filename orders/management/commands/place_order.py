@@ -123,6 +123,9 @@ class Command(BaseCommand):
         :raises OutcomeUnknown: it is not known whether the order is stored.
         """
         request, order_id = await read_order(as_sent(options)), new_order_id()
+        if request.legs:
+            text = "An oco is two orders, and this command places one: send it to the API."
+            raise CommandError(f"{text} {NOTHING_STORED}", returncode=BAD_INPUT)
         self.known = LOOK.format(order_id)  # for the message after a Ctrl-C
         try:
             order, event, _ = await submit_order(request, owner, order_id=order_id)

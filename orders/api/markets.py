@@ -6,8 +6,10 @@ from typing import Any
 
 import orjson
 
+from orders.terms.minimum import minimum_in
 from routing.pricing import significant
 from routing.tokens import Market, Registry
+from routing.venue import Side
 from routing.venues import LABELS
 
 
@@ -36,6 +38,10 @@ def _market_as_json(market: Market) -> dict[str, Any]:
         "baseToken": market.base.symbol,
         "quoteToken": market.quote.symbol,
         "referencePrice": f"{significant(market.reference_price).normalize():f}",
+        "minAmountIn": {
+            "sell": market.base.to_text(minimum_in(market, Side.SELL)),
+            "buy": market.quote.to_text(minimum_in(market, Side.BUY)),
+        },
         "takesOrders": market.is_open,
         "through": [path.through.symbol for path in market.paths],
         "venues": list(LABELS),

@@ -159,13 +159,14 @@ MARKETS = {
     "markets": [
         {
             **{"market": f"{base}/{quote}", "baseToken": base, "quoteToken": quote},
-            **{"referencePrice": price, "takesOrders": True, "through": through},
+            **{"referencePrice": price, "minAmountIn": {"sell": sell, "buy": buy}},
+            **{"takesOrders": True, "through": through},
             "venues": ["raydium", "meteora"],
         }
-        for base, quote, price, through in (
-            ("SOL", "USDC", "100", []),
-            ("JUP", "USDC", "0.5", []),
-            ("JUP", "USDT", "0.5", ["SOL", "USDC"]),
+        for base, quote, price, sell, buy, through in (
+            ("SOL", "USDC", "100", "0.000001", "0.00001", []),
+            ("JUP", "USDC", "0.5", "0.0002", "0.00005", []),
+            ("JUP", "USDT", "0.5", "0.0002", "0.00005", ["SOL", "USDC"]),
         )
     ],
 }

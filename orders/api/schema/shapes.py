@@ -233,6 +233,11 @@ SCHEMAS: dict[str, Schema] = {
             "baseToken": TEXT,
             "quoteToken": TEXT,
             "referencePrice": DECIMAL,
+            "minAmountIn": closed({"sell": DECIMAL, "buy": DECIMAL})
+            | {
+                "description": "The least input of a slice of a TWAP, and of a bracket's exits, by"
+                " side, in whole tokens of what goes in. Market orders are not held to it."
+            },
             "takesOrders": {
                 "type": "boolean",
                 "description": "If not, new orders are refused with `market_closed`.",

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("routing", "0005_landing_in_one_statement"),
+        ("routing", "0006_price_paths"),
     ]
 
     operations = [

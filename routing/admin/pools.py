@@ -15,8 +15,8 @@ from django.urls import reverse
 
 from routing import tokens
 from routing.admin.read_only import ReadOnlyAdmin
-from routing.launches import CannotLaunch, migrate_pool, pool_of, reserves
 from routing.models import Market, SimulatedPool
+from routing.operations.launches import CannotLaunch, migrate_pool, pool_of, reserves
 from routing.pools.constant_product import ConstantProductPool
 from routing.pools.pool import Direction
 from routing.pricing import significant

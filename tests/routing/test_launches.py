@@ -9,8 +9,8 @@ import pytest_asyncio
 from asgiref.sync import sync_to_async
 from django.core.management import CommandError, call_command
 
-from routing.launches import CannotLaunch, Launch, launch_pool, migrate_pool
 from routing.models import SimulatedPool
+from routing.operations.launches import CannotLaunch, Launch, launch_pool, migrate_pool
 from routing.registry import registry
 from routing.simulation.settings import Simulation
 from routing.venue import Quote, Side, Swap, TellsOfPools, UnsupportedToken, VenueUnavailable

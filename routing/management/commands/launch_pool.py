@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from routing.launches import DECIMALS, VENUES, CannotLaunch, Launch, launch_pool
+from routing.operations.launches import DECIMALS, VENUES, CannotLaunch, Launch, launch_pool
 
 MOST_SECONDS = 30 * 86_400
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from routing.launches import VENUES, CannotLaunch, migrate_pool
 from routing.management.commands.launch_pool import pair
+from routing.operations.launches import VENUES, CannotLaunch, migrate_pool
 
 
 class Command(BaseCommand):

@@ -154,6 +154,15 @@ def may_rest(sent: Any) -> bool:
     return str(sent.get("timeInForce") or "").strip().lower() not in AT_ONCE
 
 
+def client_order_id_in(sent: Any) -> Any:
+    """Return the first client order id in a request, as it came: an oco has them in its exits."""
+    if not isinstance(sent, dict):
+        return None
+    exits = [sent.get(role) for role in (TARGET, STOP)]
+    places = [sent, *(one for one in exits if isinstance(one, dict))]
+    return next((one["clientOrderId"] for one in places if one.get("clientOrderId")), None)
+
+
 def refuse_unused(order_type: str | None, given: Given) -> None:
     """:raises ValidationError: with an error for every field that the type has no use for."""
     if order_type is None:

@@ -67,6 +67,12 @@ class Journal:
             patience=ACCEPT_PATIENCE,
             seconds=ACCEPT_SECONDS,
         )
+        self._accept_together: GroupCommit[Sequence[NewOrder], list[Stored]] = GroupCommit(
+            self._moves_link,
+            *(_run_together, _recover_together),
+            patience=ACCEPT_PATIENCE,
+            seconds=ACCEPT_SECONDS,
+        )
         self._find: GroupCommit[Keys, None] = GroupCommit(
             self._claims_link, _run_find, _find_again, patience=FIND_PATIENCE, seconds=FIND_SECONDS
         )
@@ -104,6 +110,32 @@ class Journal:
         begun = ClaimedOrder.begun(order)
         self._publish_claim(begun, stored.at)
         return event, begun
+
+    async def accept_together(self, orders: Sequence[NewOrder]) -> list[Event]:
+        """Store all of the orders in one statement, or none, and return their first events.
+
+        :raises AlreadyAccepted: the owner has an order under a key of one of them.
+        :raises OutcomeUnknown: nobody knows whether they are stored; look for one by its id.
+        :raises psycopg.Error: the database stayed away, or refused a row; nothing is stored.
+        """
+        try:
+            stored = await self._accept_together(orders)
+        except (psycopg.Error, AlreadyAccepted):
+            raise
+        except Exception as error:  # in reading what PostgreSQL answered, say
+            raise OutcomeUnknown(f"the orders' storing was not confirmed: {error}") from error
+        events = [first_event(order, one) for order, one in zip(orders, stored, strict=True)]
+        for event in events:
+            self._hints.publish(event)
+        return events
+
+    async def stored_with(self, order_id: str) -> list[Event]:
+        """Return the first events of an order and of the other order of its group.
+
+        :raises psycopg.Error: the database stayed away.
+        """
+        rows = await self._claims_link.fetch(sql.STORED_WITH, {"id": order_id})
+        return [Event(one, 1, Status(status), *rest) for one, status, *rest in rows]
 
     async def accepted_before(
         self, owner: int, idempotency_key: str | None, client_order_id: str | None
@@ -280,10 +312,49 @@ async def _store(
     return await cursor.fetchall()
 
 
-async def _store_wide(connection: Connection, orders: Sequence[NewOrder]) -> list[tuple[Any, ...]]:
+async def _run_together(
+    connection: Connection, items: Sequence[Sequence[NewOrder]]
+) -> Sequence[list[Stored] | Exception]:
+    """Each item is a statement, and a transaction, of its own."""
+    return [await _store_together(connection, orders) for orders in items]
+
+
+async def _store_together(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> list[Stored] | Exception:
+    try:
+        rows = await _store_wide(connection, orders, sql.STORE_TOGETHER)
+    except psycopg.errors.UniqueViolation as error:
+        known = (await _recover_together(connection, [orders]))[0]
+        if known is not None:  # an earlier statement, which seemed lost, had stored them
+            return known
+        keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]
+        before = await _run_find(connection, keys)
+        return next((found for found in before if found is not None), error)
+    stored = {row[0]: Stored(*row[1:]) for row in rows}
+    return [stored[order.id] for order in orders]
+
+
+async def _recover_together(
+    connection: Connection, items: Sequence[Sequence[NewOrder]]
+) -> Sequence[list[Stored] | None]:
+    """They were stored together, so where one is, all are."""
+    known = iter(await _recover_accept(connection, [order for orders in items for order in orders]))
+    found = [[next(known) for _ in orders] for orders in items]
+    return [
+        [one for one in stored if one is not None] if None not in stored else None
+        for stored in found
+    ]
+
+
+async def _store_wide(
+    connection: Connection,
+    orders: Sequence[NewOrder],
+    statement: LiteralString = sql.STORE_WIDE,
+) -> list[tuple[Any, ...]]:
     params = _accept_params(orders, NewOrder.as_wide_row) | _budget_params()
     params |= {"rests": RESTS, "most_days": settings.MAX_RESTING_DAYS}
-    cursor = await connection.execute(sql.STORE_WIDE, params)
+    cursor = await connection.execute(statement, params)
     return await cursor.fetchall()
 
 

@@ -44,6 +44,8 @@ class NewOrder(NamedTuple):
     """None: a plain market order."""
     watch: Watch | None = None
     """What it watches while it rests; None: it does not rest."""
+    pair: str | None = None
+    """The name under which its prices are kept (`Market.pair`)."""
 
     @property
     def sender(self) -> int:
@@ -96,7 +98,7 @@ class NewOrder(NamedTuple):
         }
         if watch is not None:
             row |= watch_as_row(watch)
-            row["phase"] = phase_of(watch)
+            row |= {"phase": phase_of(watch), "pair": self.pair}
         return row
 
 

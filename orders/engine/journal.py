@@ -179,7 +179,7 @@ class Journal:
     async def _claim(self, statement: LiteralString, who: dict[str, Any]) -> list[ClaimedOrder]:
         params = {
             **who,
-            **_budget_params(),
+            **budget_params(),
             "lease": settings.LEASE_SECONDS,
             "message": COMPARING,
             "data": "{}",
@@ -307,7 +307,7 @@ async def _store(
     params = _accept_params(orders)
     if claiming:
         lease = min(BEGUN_SECONDS, settings.LEASE_SECONDS)
-        params |= _budget_params() | {"lease": lease, "comparing": COMPARING}
+        params |= budget_params() | {"lease": lease, "comparing": COMPARING}
     cursor = await connection.execute(sql.ACCEPT[keyed, claiming], params)
     return await cursor.fetchall()
 
@@ -352,7 +352,7 @@ async def _store_wide(
     orders: Sequence[NewOrder],
     statement: LiteralString = sql.STORE_WIDE,
 ) -> list[tuple[Any, ...]]:
-    params = _accept_params(orders, NewOrder.as_wide_row) | _budget_params()
+    params = _accept_params(orders, NewOrder.as_wide_row) | budget_params()
     params |= {"rests": RESTS, "most_days": settings.MAX_RESTING_DAYS}
     cursor = await connection.execute(statement, params)
     return await cursor.fetchall()
@@ -424,7 +424,7 @@ async def _recover_advance(
     return [moved.get(ordinal) for ordinal in range(1, len(moves) + 1)]
 
 
-def _budget_params() -> dict[str, Any]:
+def budget_params() -> dict[str, Any]:
     rate = settings.ORDER_RATE_LIMIT
     return {
         "is_limited": rate is not None,

@@ -5,7 +5,7 @@ grid is fixed: a slice that comes late does not move the slots after it.
 """
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SPREAD, SKIP = "spread", "skip"
 CATCH_UP = (SPREAD, SKIP)
@@ -14,7 +14,7 @@ left undone."""
 
 FEWEST_SLICES, MOST_SLICES = 2, 1000
 MOST_INTERVAL_SECONDS = 86_400
-LONGEST_WAIT_SECONDS = 60
+LONGEST_WAIT = timedelta(seconds=60)
 """A slice that was not sent by then expires, and its amount stays in what remains."""
 MOST_AT_ONCE = 3
 """No slice is larger than so many equal shares, whatever was missed before it."""
@@ -30,6 +30,33 @@ class Plan(NamedTuple):
     interval: timedelta
     start: datetime
     catch_up: str = SPREAD
+    ends_at: datetime | None = None
+    """No slice is made from then on; None: the slots alone decide."""
+
+    @classmethod
+    def of(
+        cls,
+        terms: dict[str, Any],
+        total: int,
+        created_at: datetime,
+        ends_at: datetime | None = None,
+    ) -> "Plan":
+        """Return the plan of an order's `terms`. Without `startAt` it starts when it was stored."""
+        start = terms.get("startAt")
+        return cls(
+            total,
+            terms["slices"],
+            timedelta(seconds=terms["intervalSeconds"]),
+            created_at if start is None else datetime.fromisoformat(start),
+            terms["catchUp"],
+            ends_at,
+        )
+
+    @property
+    def end(self) -> datetime:
+        """When no slice can be made any more: the last may come one interval late."""
+        end = self.due_at(self.slices)
+        return end if self.ends_at is None else min(end, self.ends_at)
 
     def due_at(self, slot: int) -> datetime:
         return self.start + slot * self.interval
@@ -49,9 +76,9 @@ class Plan(NamedTuple):
         return MOST_AT_ONCE * _divide_up(self.total, self.slices)
 
     @property
-    def wait_seconds(self) -> int:
+    def wait(self) -> timedelta:
         """How long a slice may wait until it is sent."""
-        return min(LONGEST_WAIT_SECONDS, int(self.interval.total_seconds()))
+        return min(LONGEST_WAIT, self.interval)
 
     def amount(self, slot: int, remaining: int, minimum: int = 0) -> int:
         """Return the amount of the slice of this slot, of what remains of the total.
@@ -125,7 +152,7 @@ def next_step(
     if progress.is_cancelled or remaining <= 0:
         return End(is_cancelled=progress.is_cancelled, is_complete=remaining <= 0)
     last_slot = progress.last.slot if progress.last else -1
-    if last_slot == plan.slices - 1 or now >= plan.due_at(plan.slices):
+    if last_slot == plan.slices - 1 or now >= plan.end:
         return End(is_cancelled=False, is_complete=False)
     slot = plan.slot_at(now)
     if slot is None or slot <= last_slot:

@@ -206,6 +206,13 @@ def accepted_as_json(
     stands: dict[str, Any] = {"status": status.value, "createdAt": timestamp(at), "releases": 0}
     if status is Status.OPEN:
         stands["phase"] = first_phase(request)
+    if request["type"] == OrderType.TWAP:
+        stands |= {
+            "slicesFilled": 0,
+            "remainingAmount": request["amountIn"],
+            "filledPercent": "0",
+            "nextSliceAt": request.get("startAt", timestamp(at)),
+        }
     return NOTHING_YET | request | stands | {"summary": sentence(request)}
 
 

@@ -50,12 +50,13 @@ from orders.api.serializers import (
     read_repeated_order,
     translate,
 )
+from orders.api.slices import Sums, slices_as_json, sums_of
 from orders.api.term_fields import client_order_id_in, may_rest
 from orders.engine import submission
 from orders.engine.moves import AlreadyAccepted
 from orders.events import timestamp
 from orders.lifecycle import CANCELLABLE, Status
-from orders.models import Order, OrderEvent
+from orders.models import Order, OrderEvent, OrderType
 from orders.monitoring import health
 from orders.representation import event_of, order_as_json, route_log
 from routing.registry import registry
@@ -125,7 +126,8 @@ class OrdersView(AsyncAPIView):
         wanted = filters.filter_orders(request.query_params, own_orders(request))
         page = pagination.page_of(wanted, place, limit)
         site = site_of(request)
-        results = [shown(request, order, site) for order in page.orders]
+        sums = sums_of(page.orders)
+        results = [shown(request, order, site, sums.get(order.id)) for order in page.orders]
         found = pagination.as_json(page, request.build_absolute_uri(), results)
         return Response(dialects.as_list(found) if is_for_programs(request) else found)
 
@@ -398,12 +400,20 @@ def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def shown(request: Request, order: Order, site: str | None = None) -> dict[str, Any]:
-    """Return an order with its links. For many orders the caller asks for the site once."""
+def shown(
+    request: Request, order: Order, site: str | None = None, sums: Sums | None = None
+) -> dict[str, Any]:
+    """Return an order with its links. For many orders the caller asks for the site once.
+
+    And so for what the slices of TWAPs have done.
+    """
     site = site or site_of(request)
     is_staff = request.user.is_staff
     found = links(site, str(order.id), Status(order.status), is_staff=is_staff)
-    return order_as_json(order) | {"links": found}
+    answer = order_as_json(order) | {"links": found}
+    if order.type != OrderType.TWAP:
+        return answer
+    return answer | slices_as_json(order, sums or sums_of([order])[order.id])
 
 
 def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:

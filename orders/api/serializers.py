@@ -44,10 +44,11 @@ from orders.api.term_fields import (
 from orders.engine.moves import AlreadyAccepted
 from orders.engine.submission import OrderRequest, conflict_with
 from orders.engine.triggers.last_prices import last_tick
-from orders.models import MAX_SLIPPAGE_BPS, OrderType, TriggerBy
+from orders.models import MAX_SLIPPAGE_BPS
 from orders.terms.exits import STOP, TARGET, default_slippage_bps
 from orders.terms.terms import Terms
 from orders.terms.type_rules import type_named
+from orders.words import OrderType, TriggerBy
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
 from routing.registry import is_read, read_again, registry

@@ -8,9 +8,10 @@ from uuid import UUID
 from django.db.models import Count, Max, Q, Sum
 
 from orders.lifecycle import FINAL, Status
-from orders.models import Order, OrderType
+from orders.models import Order
 from orders.representation import decimal, time, tokens_of
 from orders.terms.slicing import Plan
+from orders.words import OrderType
 from routing.pricing import execution_price
 from routing.registry import look_up
 from routing.venue import Side

@@ -32,7 +32,6 @@ from orders.api.slice_and_pool_fields import (
     read_slices,
 )
 from orders.api.slippage import read_slippage
-from orders.models import TriggerBy
 from orders.terms.exits import (
     STOP,
     TARGET,
@@ -53,6 +52,7 @@ from orders.terms.type_rules import (
     TIMES_IN_FORCE,
     type_named,
 )
+from orders.words import TriggerBy
 from routing.tokens import Market
 from routing.venue import Side
 
@@ -384,7 +384,7 @@ def _needed(given: Given, name: str) -> Any:
 
 
 def _trigger_by(given: Given) -> str:
-    return _word(given, "triggerBy", TriggerBy.values)
+    return _word(given, "triggerBy", [*TriggerBy])
 
 
 def _if_crossed(given: Given) -> str:

@@ -56,9 +56,10 @@ from orders.engine import submission
 from orders.engine.moves import AlreadyAccepted
 from orders.events import timestamp
 from orders.lifecycle import CANCELLABLE, Status
-from orders.models import Order, OrderEvent, OrderType
+from orders.models import Order, OrderEvent
 from orders.monitoring import health
 from orders.representation import event_of, order_as_json, route_log
+from orders.words import OrderType
 from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."

@@ -401,14 +401,16 @@ async def _store_wide(
     orders: Sequence[NewOrder],
     statement: LiteralString = sql.STORE_WIDE,
 ) -> list[tuple[Any, ...]]:
-    cursor = await connection.execute(statement, storing_wide(orders)[1])
+    cursor = await connection.execute(*storing_wide(orders, statement))
     return await cursor.fetchall()
 
 
-def storing_wide(orders: Sequence[NewOrder]) -> Statement:
+def storing_wide(
+    orders: Sequence[NewOrder], statement: LiteralString = sql.STORE_WIDE
+) -> Statement:
     """Return the statement that stores orders of which some have terms."""
     params = _accept_params(orders, NewOrder.as_wide_row) | budget_params()
-    return sql.STORE_WIDE, params | {"rests": RESTS, "most_days": settings.MAX_RESTING_DAYS}
+    return statement, params | {"rests": RESTS, "most_days": settings.MAX_RESTING_DAYS}
 
 
 async def _accepted_before(
@@ -425,7 +427,9 @@ async def _accepted_before(
             # Found under its own id: an earlier statement, which seemed lost, had stored it.
             is_own = before.event.order_id == order.id
             event = before.event
-            stored = Stored(event.at, False, event.status, event.data["order"].get("expiresAt"))
+            stored = Stored(
+                event.at, False, event.status, event.data.get("order", {}).get("expiresAt")
+            )
             found[order.id] = stored if is_own else before
     return found
 

@@ -15,9 +15,9 @@ from django.conf import settings
 
 from orders.events import Event, Words
 from orders.lifecycle import AT_ONCE, FINAL, Status
-from orders.models import OrderType, Phase, TimeInForce
 from orders.terms.terms import Terms
 from orders.terms.watch import ARM, CLOCK, Watch
+from orders.words import OrderType, Phase, TimeInForce
 from routing.venue import Side
 
 

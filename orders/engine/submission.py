@@ -27,12 +27,13 @@ from orders.engine.moves import AlreadyAccepted, NewOrder
 from orders.engine.terms_moves import Cancellation, NotCancellable
 from orders.events import RECEIVED, Event
 from orders.lifecycle import Status
-from orders.models import EndReason, Order
+from orders.models import Order
 from orders.representation import accepted_as_json, request_as_json
 from orders.terms.exits import TARGET
 from orders.terms.terms import Terms
 from orders.terms.type_rules import AT_ONCE
 from orders.terms.watch import Watch, first_watch
+from orders.words import EndReason
 from routing.tokens import Market
 from routing.venue import Side
 

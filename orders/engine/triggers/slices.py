@@ -22,12 +22,12 @@ from orders.engine.triggers.passes_sql import TARGET_TURN
 from orders.engine.triggers.session import Session, tell
 from orders.events import RECEIVED, Event
 from orders.lifecycle import Status
-from orders.models import EndReason, OrderType
 from orders.representation import request_as_json
 from orders.terms.minimum import minimum_in
 from orders.terms.slicing import LOOK_AGAIN, End, LastSlice, Plan, Progress, Slice, Wait, next_step
 from orders.terms.terms import Terms, bound_of_limit
 from orders.terms.type_rules import IOC
+from orders.words import EndReason, OrderType
 from routing.pricing import execution_price_text
 from routing.registry import registry
 from routing.tokens import Market, Token, UnknownMarket, UnknownToken

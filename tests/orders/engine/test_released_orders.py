@@ -173,11 +173,13 @@ async def test_a_trailing_stop_that_latches_keeps_its_watermark(
     journal: Journal, database: Database
 ) -> None:
     order_id = await store(journal, "trailingStop")
-    await database.rows("UPDATE watches SET armed_tick = 7")
+    armed_tick = (await watch_of(database, order_id))["armed_tick"]
+    await database.rows("SELECT pg_sleep(1.1)")
     await released(journal, database, order_id, FaultyVenue(*[REFUSAL] * 3))
 
     watch = await watch_of(database, order_id)
-    assert (watch["kind"], watch["held"], watch["armed_tick"]) == (CLOCK, False, 7)
+    assert (watch["kind"], watch["held"], watch["armed_tick"]) == (CLOCK, False, armed_tick)
+    assert watch["from_tick"] > armed_tick
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from orders.engine import bell, submission
 from orders.lifecycle import ACTIVE, FINAL
 from orders.models import Heartbeat, Order, OrderTransaction
 from orders.representation import executed_price, headline
+from orders.words import EndReason
 from routing.admin import ReadOnlyAdmin
 
 FLAG = mark_safe(' <strong class="flagged">look at this</strong>')
@@ -179,7 +180,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
     def _cancel(self, request: HttpRequest, order: Order) -> None:
         try:
-            submission.cancel_order(order.pk)
+            submission.cancel_order(order.pk, by="operator", reason=EndReason.OPERATOR)
         except submission.NotCancellable as refused:
             text = f"Order {order.pk} is {refused.status} and can no longer be cancelled."
             self.message_user(request, text, messages.WARNING)

@@ -30,6 +30,7 @@ CRASH_POINTS = (
     "after_slice_stored",  # a slice is stored and not committed, its parent's log is as before
     "after_slice",  # committed, the world not told
     "after_attempt",  # stored, waits for another attempt, the world not told
+    "after_attempt",  # stored, rests or waits for another attempt, the world not told
 )
 
 

@@ -325,7 +325,7 @@ class Execution:
             brings = TermsMove(event=RETURNED, phase=rest.phase, rest=rest)
             fact = events.Returned(fault)
             await self._advance(order, Status.OPEN, fact, brings=brings, outcome=fault.proof)
-            crash_point("after_returned")
+            crash_point("after_attempt")
             logger.info("order %s rests again: %s: %s", order.id, fault.code, fault.reason)
 
     async def _expire(

@@ -41,9 +41,7 @@ TERMS: dict[str, dict[str, Any]] = {
 
 LOCK = "SELECT 1 FROM watches WHERE order_id = %s FOR UPDATE"
 RELEASE = """
-WITH gone AS (DELETE FROM watches WHERE order_id = %(id)s AND trail_bps IS NULL),
-still AS (UPDATE watches SET held = true, kind = 'c', check_at = now()
-  WHERE order_id = %(id)s AND trail_bps IS NOT NULL),
+WITH gone AS (DELETE FROM watches WHERE order_id = %(id)s),
 claimed AS (UPDATE order_groups SET live_order = %(id)s
   WHERE id = (SELECT group_id FROM orders WHERE id = %(id)s)),
 moved AS (

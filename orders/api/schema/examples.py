@@ -126,6 +126,11 @@ CANCELLED = {
     **{"status": "cancelled", "seq": 2, "finishedAt": "2026-11-21T02:49:20.880120Z"},
     "links": links(is_cancellable=False),
 }
+CANCEL_REQUESTED = {
+    **PENDING,
+    **{"status": "submitted", "seq": 4, "cancelRequested": True},
+    "links": links(is_cancellable=False),
+}
 WAY = ("pending", "routing", "building", "submitted", "confirmed")
 LOG = {
     "orderId": ORDER_ID,

@@ -24,6 +24,7 @@ from tests.support.resting import (
     watch_of,
 )
 from tests.support.stubs import exchange_of
+from tests.support.venue_stubs import StubVenue
 
 pytestmark = pytest.mark.usefixtures("quick")
 TARGET = {"limitPrice": "112"}
@@ -125,7 +126,7 @@ async def test_one_exit_alone_is_in_no_group(
     assert (only["type"], only["slippage_bps"], only["group_id"]) == (type_, slippage, None)
     phase = "unarmed" if "activationPrice" in str(asked) else "waiting"
     assert only["phase"] == phase
-    await released(journal, database, only["id"], network=network)
+    await released(journal, database, only["id"], StubVenue("raydium", "115"), network=network)
     assert await database.order(only["id"], "status") == "confirmed"
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
+import orjson
 import psycopg
 from django.conf import settings
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -135,10 +136,7 @@ class OrderRequestSerializer(TermFields):
 
     def get_initial(self) -> dict[str, Any]:
         """Return what a form shows: several words have commas between them, as the form takes."""
-        return {
-            name: ",".join(map(str, value)) if isinstance(value, list) else value
-            for name, value in self.filled_in.items()
-        }
+        return {name: as_typed(value) for name, value in self.filled_in.items()}
 
     def read(self, data: Any, default_market: TokenNames | None = None) -> OrderRequest:
         """Return the order that is meant. `default_market` is for an order that names no token.
@@ -302,6 +300,13 @@ class OrderRequestSerializer(TermFields):
             return bps
         limit = given.get("limitPrice")
         return default_slippage_bps(order_type, limit, DEFAULT_SLIPPAGE_BPS)
+
+
+def as_typed(value: Any) -> Any:
+    """Return a value as a person types it into the form."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return orjson.dumps(value, default=str).decode() if isinstance(value, dict) else value
 
 
 def market_to_buy(token_in: Token, token_out: Token) -> Market:

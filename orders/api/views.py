@@ -32,7 +32,7 @@ from orders.api import dialects, filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
 from orders.api.cancel_requests import read_when_possible
 from orders.api.dialects import Canonical
-from orders.api.fields import idempotency_key_of, whole_number
+from orders.api.fields import check_key_of_several, idempotency_key_of, whole_number
 from orders.api.markets import etag_of, markets_as_json
 from orders.api.parsers import ExactJSONParser
 from orders.api.problems import (
@@ -42,6 +42,7 @@ from orders.api.problems import (
     TooManyRequests,
     is_database_away,
 )
+from orders.api.related import related, trail_of
 from orders.api.schema import openapi
 from orders.api.serializers import (
     InvalidOrder,
@@ -51,7 +52,6 @@ from orders.api.serializers import (
     read_repeated_order,
     translate,
 )
-from orders.api.slices import Sums, slices_as_json, sums_of
 from orders.api.term_fields import client_order_id_in, may_rest
 from orders.engine import submission
 from orders.engine.moves import AlreadyAccepted
@@ -60,7 +60,6 @@ from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order, OrderEvent
 from orders.monitoring import health
 from orders.representation import event_of, order_as_json, route_log
-from orders.words import OrderType
 from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
@@ -128,8 +127,8 @@ class OrdersView(AsyncAPIView):
         wanted = filters.filter_orders(request.query_params, own_orders(request))
         page = pagination.page_of(wanted, place, limit)
         site = site_of(request)
-        sums = sums_of(page.orders)
-        results = [shown(request, order, site, sums.get(order.id)) for order in page.orders]
+        beside = related(page.orders)
+        results = [shown(request, order, beside[order.id], site) for order in page.orders]
         found = pagination.as_json(page, request.build_absolute_uri(), results)
         return Response(dialects.as_list(found) if is_for_programs(request) else found)
 
@@ -358,6 +357,8 @@ async def _submit(
     await _admit(sender, rests=may_rest(sent))
     try:
         request = await read_order(sent)
+        if request.legs and key is not None:
+            check_key_of_several(key)
         submit = submission.submit_group if request.legs else submission.submit_order
         return await submit(
             request,
@@ -426,19 +427,18 @@ def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
 
 
 def shown(
-    request: Request, order: Order, site: str | None = None, sums: Sums | None = None
+    request: Request, order: Order, beside: dict[str, Any] | None = None, site: str | None = None
 ) -> dict[str, Any]:
     """Return an order with its links. For many orders the caller asks for the site once.
 
-    And so for what the slices of TWAPs have done.
+    `beside`: what other rows tell of it (`orders.api.related`); if left out, it is read.
     """
+    if beside is None:
+        beside = related([order])[order.id] | trail_of(order)
     site = site or site_of(request)
     is_staff = request.user.is_staff
     found = links(site, str(order.id), Status(order.status), is_staff=is_staff)
-    answer = order_as_json(order) | {"links": found}
-    if order.type != OrderType.TWAP:
-        return answer
-    return answer | slices_as_json(order, sums or sums_of([order])[order.id])
+    return order_as_json(order) | beside | {"links": found}
 
 
 def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 
 from orders.access.admission import Overloaded
+from orders.access.open_orders import TooManyOpenOrders
 from orders.api.problems import (
     NOTHING_STORED,
     CancellationUnknown,
@@ -22,6 +23,7 @@ from orders.engine.submission import (
     IdempotencyKeyReused,
     NotCancellable,
     OutcomeUnknown,
+    PricesUnavailable,
 )
 from orders.lifecycle import Status
 from routing.tokens import JUP, SOL, USDC, USDT
@@ -61,6 +63,48 @@ DIALECTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 """By system: the path that its clients send to, its particular, and an order."""
 
+SELL: dict[str, Any] = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
+BY_TYPE: dict[str, tuple[str, dict[str, Any]]] = {
+    "limit": (
+        "Fills at this price or better, fees included",
+        SELL | {"type": "limit", "limitPrice": "112", "expiresInSeconds": 86400},
+    ),
+    "stop": (
+        "Sells once the best bid has fallen so far",
+        SELL | {"type": "stop", "triggerPrice": "95"},
+    ),
+    "stopLimit": (
+        "The same, but never below the limit",
+        SELL | {"type": "stopLimit", "triggerPrice": "95", "limitPrice": "94"},
+    ),
+    "takeProfit": (
+        "Sells once the best bid has risen so far",
+        SELL | {"type": "takeProfit", "triggerPrice": "112"},
+    ),
+    "trailingStop": (
+        "Follows the best bid by 1.5 %, from 110 on",
+        SELL | {"type": "trailingStop", "trailBps": 150, "activationPrice": "110"},
+    ),
+    "oco": (
+        "A target and a stop for one amount, of which one at most fills",
+        SELL
+        | {
+            "type": "oco",
+            "takeProfit": {"limitPrice": "112"},
+            "stopLoss": {"triggerPrice": "95", "slippageBps": 500},
+        },
+    ),
+    "bracket": (
+        "A purchase whose exits are made when it fills",
+        {
+            **{"tokenIn": "USDC", "tokenOut": "SOL", "amountIn": "150"},
+            **{"type": "limit", "limitPrice": "100", "tags": {"desk": "a"}},
+            **{"takeProfit": {"limitPrice": "112"}, "stopLoss": {"trailBps": 200}},
+        },
+    ),
+}
+"""An order of each type: what it does, and the order."""
+
 REQUESTS = [
     *(
         OpenApiExample(f"Dialect {name}", summary=f"{name}: {summary}", value=value)
@@ -78,6 +122,10 @@ REQUESTS = [
             **{"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"},
             **{"venues": ["raydium"], "maxPriceImpactBps": 50},
         },
+    ),
+    *(
+        OpenApiExample(f"Type {name}", summary=f"{name}: {summary}", value=value)
+        for name, (summary, value) in BY_TYPE.items()
     ),
 ]
 
@@ -111,6 +159,36 @@ PENDING: dict[str, Any] = {
     "links": links(is_cancellable=True),
 }
 ACCEPTED = {"message": "Order received and queued", **PENDING}
+STOP = events_of("open")["data"]["order"]
+ACCEPTED_STOP: dict[str, Any] = {
+    "message": events_of("open")["message"],
+    **PENDING,
+    **STOP,
+    **{"status": "open", "phase": "waiting", "releases": 0},
+}
+GROUP: dict[str, Any] = {
+    "groupId": "01a1fc02-2219-7ea8-9f11-ba64b00749b0",
+    "groupRole": "stopLoss",
+    "siblingOrderId": "01a1fc02-2219-7ea8-9f11-ba64b00749ae",
+}
+TARGET_TERMS: dict[str, Any] = {
+    **{"type": "limit", "slippageBps": None, "limitPrice": "112", "minAmountOut": "168"},
+    **{"timeInForce": "gtc", "expiresAt": None, "phase": "waiting", "releases": 0},
+    "summary": "Sell 1.5 SOL at 112 USDC per SOL or better, fees included; good till cancelled;"
+    " one of two, of which one at most is filled.",
+}
+ACCEPTED_GROUP = {
+    "groupId": GROUP["groupId"],
+    "orders": [
+        {
+            **{"message": events_of("open")["message"], **PENDING, **TARGET_TERMS, **GROUP},
+            **{"status": "open", "groupRole": "takeProfit", "siblingOrderId": ORDER_ID},
+            "orderId": GROUP["siblingOrderId"],
+            "wsUrl": f"/ws/orders/{GROUP['siblingOrderId']}",
+        },
+        ACCEPTED_STOP | GROUP,
+    ],
+}
 CONFIRMED = {
     **PENDING,
     **{"status": "confirmed", "seq": 5, "attempts": 1, "route": "Raydium"},
@@ -191,7 +269,27 @@ def invalid(code: str, field: str, reason: str, message: str, **members: Any) ->
     return problem(400, code, f"{field}: {message}", errors=errors, **members)
 
 
+CROSSED = invalid(
+    "invalid_order",
+    field="triggerPrice",
+    reason="would_trigger_immediately",
+    message="The price is 94.2, so it would go off at once. If that is meant, give ifCrossed:"
+    " execute (now it is reject).",
+    fields=["amountIn", "tokenIn", "tokenOut", "triggerPrice", "type"],
+)
+CROSSED["errors"][0]["price"] = "94.2"
 INVALID_ORDERS = [
+    OpenApiExample("A stop that has been crossed", value=CROSSED),
+    OpenApiExample(
+        "A field of another type",
+        value=invalid(
+            "invalid_order",
+            field="stopLoss",
+            reason="not_for_this_type",
+            message="Orders of type trailingStop have no use for it.",
+            fields=["amountIn", "stopLoss", "tokenIn", "tokenOut", "trailBps", "type"],
+        ),
+    ),
     OpenApiExample(
         "A field that does not exist",
         value=invalid(
@@ -262,6 +360,8 @@ ORDERS_REFUSED = (
     AccountRequired(),
     IdempotencyKeyReused(),
     ClientOrderIdTaken(),
+    TooManyOpenOrders(),
+    PricesUnavailable(),
     Overloaded(),
     OutcomeUnknown(ORDER_ID),
 )

@@ -175,26 +175,32 @@ ORDERS = extend_schema_view(
         parameters=[IDEMPOTENCY_KEY, LOCATION, REPLAYED, RETRY_AFTER],
         responses={
             (200, JSON): answer(
-                *("AcceptedOrder", "Sent again under the same key: the answer of the first time."),
+                *("Accepted", "Sent again under the same key: the answer of the first time."),
                 ("Accepted before", examples.ACCEPTED),
             ),
             (201, JSON): answer(
-                "AcceptedOrder", "Stored and queued.", ("Accepted", examples.ACCEPTED)
+                *("Accepted", "Stored, and queued or at rest; of an oco both orders."),
+                *(("Accepted", examples.ACCEPTED), ("At rest", examples.ACCEPTED_STOP)),
+                ("An oco", examples.ACCEPTED_GROUP),
             ),
             **problems(
                 {
                     400: ("It is no order.", examples.INVALID_ORDERS + examples.REFUSED[400]),
                     **ACCOUNT,
                     403: ("A form of another site's page; or clear text, under HTTPS.", []),
-                    409: ("The clientOrderId is another order's.", examples.REFUSED[409]),
+                    409: (
+                        "The clientOrderId is another order's; or too many of yours rest.",
+                        examples.REFUSED[409],
+                    ),
                     413: ("The body has more than 64 KiB.", []),
                     415: ("It is not JSON.", []),
                     422: ("The Idempotency-Key is another order's.", examples.REFUSED[422]),
                     429: ("More orders than the account may send.", [examples.TOO_MANY]),
                     **UNWRITABLE,
                     503: (
-                        "Too many orders wait, or the database does not answer: come again."
-                        " Or it did not say whether the order was stored: look for its orderId.",
+                        "Too many orders wait, no price is fresh, or the database does not answer:"
+                        " come again. Or it did not say whether the order was stored: look for its"
+                        " orderId.",
                         [*examples.REFUSED[503], examples.NOTHING_STORED_PROBLEM],
                     ),
                 }

@@ -7,6 +7,7 @@ from orders.api.key_requests import MAX_NAME
 from orders.api.problems import CODES, REFUSALS
 from orders.api.schema.sockets import shared_schemas
 from orders.lifecycle import CANCELLABLE
+from orders.words import Phase
 
 Schema = dict[str, Any]
 
@@ -70,9 +71,31 @@ ORDER: dict[str, Schema] = {
     "createdAt": TIME,
     "startedAt": nullable(TIME),
     "finishedAt": nullable(TIME),
+    "phase": {"enum": list(Phase), "description": "What it does while it is `open`."},
+    "triggeredAt": TIME,
+    "triggerTick": {"type": "integer", "description": "The unix second of those prices."},
+    "releases": COUNT | {"description": "How often it was released to be filled."},
+    "restUntil": TIME | {"description": "When it is tried again."},
+    "watermark": DECIMAL | {"description": "The best price that it trails: of one order alone."},
+    "currentTriggerPrice": DECIMAL | {"description": "Where it goes off now: of one order alone."},
+    "children": {
+        "type": "array",
+        "items": TEXT | {"format": "uuid"},
+        "description": "The orders that were made of it: a bracket's exits.",
+    },
+    "cancelRequested": {"type": "boolean"},
+    "replacedBy": TEXT | {"format": "uuid"},
+    "reason": ref("EndReason"),
     "links": ref("Links"),
 }
-CONSTRAINTS = ("maxPriceImpactBps", "venues", "excludeVenues")
+TOLD_OF_ALL = {*REQUESTED["required"], "summary", "minAmountOut", "maxAmountIn"}
+ASKED_BY_SOME = tuple(name for name in REQUESTED["properties"] if name not in TOLD_OF_ALL)
+OF_SOME = (
+    *ASKED_BY_SOME,
+    *("phase", "triggeredAt", "triggerTick", "releases", "restUntil", "watermark"),
+    *("currentTriggerPrice", "children", "cancelRequested", "replacedBy", "reason"),
+)
+"""Members that only some orders have."""
 FRAMEWORK_CODES = sorted(set(CODES.values()))
 PROBLEM_CODES = sorted(
     {
@@ -152,17 +175,33 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Links": LINKS,
     "NamedOrder": closed(
-        {**ORDER, **NAMES}, *CONSTRAINTS, *NAMES, description="An order in a list or an answer."
+        {**ORDER, **NAMES}, *OF_SOME, *NAMES, description="An order in a list or an answer."
     ),
     "Order": closed(
         {**ORDER, **NAMES, **ENVELOPE},
-        *(*CONSTRAINTS, *NAMES, *ENVELOPE),
+        *(*OF_SOME, *NAMES, *ENVELOPE),
         description="An order as it stands; null where nothing is known yet.",
     ),
     "AcceptedOrder": closed(
         {"message": TEXT, **ORDER, "ignored": IGNORED, **NAMES, **ENVELOPE},
-        *(*CONSTRAINTS, "ignored", *NAMES, *ENVELOPE),
+        *(*OF_SOME, "ignored", *NAMES, *ENVELOPE),
     ),
+    "AcceptedGroup": closed(
+        {
+            "groupId": TEXT | {"format": "uuid"},
+            "orders": {
+                "type": "array",
+                "items": ref("AcceptedOrder"),
+                "minItems": 2,
+                "maxItems": 2,
+                "description": "The target, then the stop.",
+            },
+            "ignored": IGNORED,
+        },
+        "ignored",
+        description="The two orders of an oco, of which at most one fills.",
+    ),
+    "Accepted": {"oneOf": [ref("AcceptedOrder"), ref("AcceptedGroup")]},
     "OrderPage": closed(
         {
             "next": nullable(URL, "Older orders; null at the end."),

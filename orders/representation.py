@@ -177,6 +177,9 @@ def resting_as_json(order: Order) -> dict[str, Any]:
     return {name: value for name, value in stands.items() if value is not None}
 
 
+NO_PRICE_LIMIT = "no_price_limit"
+"""The first quote of a new pool is no reference: a sniper without a limit pays whatever it asks."""
+
 NOTHING_YET = {
     "status": "pending",
     "seq": 1,
@@ -214,6 +217,8 @@ def accepted_as_json(
             "filledPercent": "0",
             "nextSliceAt": request.get("startAt", timestamp(at)),
         }
+    if request["type"] == OrderType.SNIPER and "limitPrice" not in request:
+        stands["warnings"] = [NO_PRICE_LIMIT]
     return NOTHING_YET | request | stands | {"summary": sentence(request)}
 
 

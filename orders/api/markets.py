@@ -20,9 +20,11 @@ from orders.api.fields import refuse, whole_number
 from orders.api.schema import openapi
 from orders.engine.triggers.price_history import MINUTE, MINUTES_KEPT, Point, Span, read_points
 from orders.events import timestamp
+from orders.terms.minimum import minimum_in
 from routing.pricing import significant
 from routing.registry import look_up_if_due
 from routing.tokens import Market, Registry
+from routing.venue import Side
 from routing.venues import LABELS
 
 MOST_POINTS = 1_000
@@ -58,6 +60,10 @@ def _market_as_json(market: Market) -> dict[str, Any]:
         "baseToken": market.base.symbol,
         "quoteToken": market.quote.symbol,
         "referencePrice": f"{significant(market.reference_price).normalize():f}",
+        "minAmountIn": {
+            "sell": market.base.to_text(minimum_in(market, Side.SELL)),
+            "buy": market.quote.to_text(minimum_in(market, Side.BUY)),
+        },
         "takesOrders": market.is_open,
         "through": [path.through.symbol for path in market.paths],
         "venues": list(LABELS),

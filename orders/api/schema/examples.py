@@ -94,6 +94,21 @@ BY_TYPE: dict[str, tuple[str, dict[str, Any]]] = {
             "stopLoss": {"triggerPrice": "95", "slippageBps": 500},
         },
     ),
+    "twap": (
+        "In 20 slices, one a minute, each at this price or better",
+        {
+            **{"tokenIn": "USDC", "tokenOut": "SOL", "amountIn": "10000", "type": "twap"},
+            **{"slices": 20, "intervalSeconds": 60, "limitPrice": "103", "slippageBps": 50},
+        },
+    ),
+    "sniper": (
+        "Buys as soon as a first pool that holds 50 SOL can be traded in",
+        {
+            **{"tokenIn": "SOL", "tokenOut": "JUP", "amountIn": "2", "type": "sniper"},
+            **{"limitPrice": "0.0055", "poolEvent": "launch", "minLiquidity": "50"},
+            "expiresInSeconds": 3600,
+        },
+    ),
     "bracket": (
         "A purchase whose exits are made when it fills",
         {
@@ -242,13 +257,14 @@ MARKETS = {
     "markets": [
         {
             **{"market": f"{base}/{quote}", "baseToken": base, "quoteToken": quote},
-            **{"referencePrice": price, "takesOrders": True, "through": through},
+            **{"referencePrice": price, "minAmountIn": {"sell": sell, "buy": buy}},
+            **{"takesOrders": True, "through": through},
             "venues": ["raydium", "meteora"],
         }
-        for base, quote, price, through in (
-            ("SOL", "USDC", "100", []),
-            ("JUP", "USDC", "0.5", []),
-            ("JUP", "USDT", "0.5", ["SOL", "USDC"]),
+        for base, quote, price, sell, buy, through in (
+            ("SOL", "USDC", "100", "0.000001", "0.00001", []),
+            ("JUP", "USDC", "0.5", "0.0002", "0.00005", []),
+            ("JUP", "USDT", "0.5", "0.0002", "0.00005", ["SOL", "USDC"]),
         )
     ],
 }

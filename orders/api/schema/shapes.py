@@ -83,6 +83,19 @@ ORDER: dict[str, Schema] = {
         "items": TEXT | {"format": "uuid"},
         "description": "The orders that were made of it: a bracket's exits.",
     },
+    "slicesFilled": COUNT | {"description": "Of a twap: how many of its slices filled."},
+    "remainingAmount": DECIMAL | {"description": "Of a twap: what is not traded yet."},
+    "filledPercent": DECIMAL | {"description": "Of a twap: what is traded, of its amountIn."},
+    "nextSliceAt": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "Of a twap: when its next slot is due. Null after its last.",
+    },
+    "warnings": {
+        "type": "array",
+        "items": {"enum": ["no_price_limit"]},
+        "description": "When it is accepted: what to think about once more.",
+    },
     "cancelRequested": {"type": "boolean"},
     "replacedBy": TEXT | {"format": "uuid"},
     "reason": ref("EndReason"),
@@ -94,6 +107,7 @@ OF_SOME = (
     *ASKED_BY_SOME,
     *("phase", "triggeredAt", "triggerTick", "releases", "restUntil", "watermark"),
     *("currentTriggerPrice", "children", "cancelRequested", "replacedBy", "reason"),
+    *("slicesFilled", "remainingAmount", "filledPercent", "nextSliceAt", "warnings"),
 )
 """Members that only some orders have."""
 FRAMEWORK_CODES = sorted(set(CODES.values()))
@@ -272,6 +286,11 @@ SCHEMAS: dict[str, Schema] = {
             "baseToken": TEXT,
             "quoteToken": TEXT,
             "referencePrice": DECIMAL,
+            "minAmountIn": closed({"sell": DECIMAL, "buy": DECIMAL})
+            | {
+                "description": "The least input of a slice of a TWAP, and of a bracket's exits, by"
+                " side, in whole tokens of what goes in. Market orders are not held to it."
+            },
             "takesOrders": {
                 "type": "boolean",
                 "description": "If not, new orders are refused with `market_closed`.",

@@ -21,6 +21,8 @@ SELECT
     AND act = 's' AND kind IN ('<', '>')),
   {TRADES} AND EXISTS (SELECT FROM watches WHERE check_at <= (SELECT at FROM clock) AND NOT held
     AND kind = 'c'),
+  EXISTS (SELECT FROM watches WHERE check_at <= (SELECT at FROM clock) AND NOT held
+    AND kind = 'c'),
   (SELECT extract(epoch FROM at)::float8 FROM clock)
 """
 

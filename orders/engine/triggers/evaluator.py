@@ -19,6 +19,7 @@ from orders.engine.journal import budget_params
 from orders.engine.triggers import passes_sql as sql
 from orders.engine.triggers.clock import Clock
 from orders.engine.triggers.passes import FINDS, LINES, ORDER, Pass, Prices
+from orders.engine.triggers.pools import Pools
 from orders.engine.triggers.session import LOCKED_ELSEWHERE, Patience, Session, tell
 from orders.engine.triggers.sizing import Sizing
 from routing.venues import Exchange
@@ -52,6 +53,7 @@ class Evaluator:
         self.patience = Patience()
         self.sizing = Sizing(exchange.venues, self.patience)
         self._clock = Clock()
+        self._pools = Pools(exchange.venues)
 
     async def evaluate(self, now: int, seconds: float = TURN_SECONDS) -> None:
         """Do what the ticks up to this unix second and the clock make due, as far as time allows.
@@ -68,6 +70,7 @@ class Evaluator:
                 await self._session.begin()
             session = self._session
             await self._clock.tick(session)
+            await self._pools.look(session)
             pairs = await session.rows(sql.PAIRS, {"now": now})
             await _in_turns(
                 [

@@ -23,6 +23,7 @@ from orders.engine.submission import (
     NotCancellable,
     OutcomeUnknown,
 )
+from orders.engine.trading_state import TradingHalted
 from orders.lifecycle import Status
 from routing.tokens import JUP, SOL, USDC, USDT
 
@@ -170,11 +171,12 @@ MARKETS = {
     ],
 }
 HEALTH = {
-    **{"status": "ok", "database": "ok", "redis": "ok", "worker": "ok"},
+    **{"status": "ok", "state": "active", "database": "ok", "redis": "ok", "worker": "ok"},
     **{"workers": 1, "since": {}},
 }
 NO_DATABASE = {
-    **{"status": "failed", "database": "down", "redis": "ok", "worker": "unknown"},
+    **{"status": "failed", "state": "unknown"},
+    **{"database": "down", "redis": "ok", "worker": "unknown"},
     "workers": None,
     "since": {"database": "2026-11-21T09:34:48.720821Z"},
 }
@@ -257,6 +259,7 @@ ORDERS_REFUSED = (
     IdempotencyKeyReused(),
     ClientOrderIdTaken(),
     Overloaded(),
+    TradingHalted(),
     OutcomeUnknown(ORDER_ID),
 )
 REFUSED = {

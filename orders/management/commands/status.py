@@ -55,6 +55,7 @@ def lines(engine: EngineStatus) -> list[str]:
     hour = ", ".join(f"{count} {status}" for status, count in engine.last_hour.items() if count)
     rows = {
         "health": f"{health['status']} ({parts})",
+        "trading": health["state"],
         "workers": f"{health['workers']} alive",
         "waiting": f"{engine.waiting}{oldest}",
         "in flight": str(engine.in_flight),

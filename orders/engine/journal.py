@@ -141,12 +141,13 @@ class Journal:
         """Store all of the orders in one statement, or none, and return their first events.
 
         :raises AlreadyAccepted: the owner has an order under a key of one of them.
+        :raises TradingHalted: the engine takes no orders; nothing is stored.
         :raises OutcomeUnknown: nobody knows whether they are stored; look for one by its id.
         :raises psycopg.Error: the database stayed away, or refused a row; nothing is stored.
         """
         try:
             stored = await self._accept_together(orders)
-        except (psycopg.Error, AlreadyAccepted):
+        except (psycopg.Error, AlreadyAccepted, TradingHalted):
             raise
         except Exception as error:  # in reading what PostgreSQL answered, say
             raise OutcomeUnknown(f"the orders' storing was not confirmed: {error}") from error
@@ -384,7 +385,7 @@ async def _store_together(
         before = await _run_find(connection, keys)
         return next((found for found in before if found is not None), error)
     stored = {row[0]: Stored(*row[1:]) for row in rows}
-    return [stored[order.id] for order in orders]
+    return [stored[order.id] for order in orders] if rows else TradingHalted()
 
 
 async def _recover_together(

@@ -12,7 +12,7 @@ IN_LINE = "turn, next_check, id"
 
 # How many orders may start now, of all senders and of all that did not start in the window.
 FREE = "CASE WHEN %(is_limited)s THEN %(limit)s - coalesce(sum(orders), 0) ELSE 1000000 END"
-BUDGET = """
+_BUDGET = """
 recent AS MATERIALIZED (
   SELECT starts.orders, starts.senders
   FROM clock JOIN order_starts AS starts  -- by the very time that is stored below
@@ -24,6 +24,7 @@ budget AS MATERIALIZED (
   FROM (SELECT {free} AS free FROM recent) AS counted
 )
 """
+BUDGET = _BUDGET.format(free=FREE)
 
 # Orders that were released have turns below 0 (`orders/engine/triggers`), before all of these.
 FIRST_TURN = f"""(SELECT CASE WHEN turn >= 0 THEN turn ELSE
@@ -76,7 +77,7 @@ AT_ONCE = f"CASE WHEN {CLAIMED} THEN clock.at END"
 STANDS_BEGUN = f"""CASE WHEN {CLAIMED} THEN 'routing' ELSE 'pending' END,
     1 + {CLAIMED}::int, {CLAIMED}::int, {CLAIMED}::int,
     {AT_ONCE} + %(lease)s * interval '1 second', {AT_ONCE}"""
-STARTS = f"""{BUDGET.strip().format(free=FREE)},
+STARTS = f"""{BUDGET.strip()},
 start AS MATERIALIZED (
   SELECT NOT EXISTS (SELECT FROM line) AND (SELECT count(*) FROM new) <= for_all AS is_claimed
   FROM budget
@@ -117,6 +118,8 @@ ACCEPT = {
 # The same for orders of which some have terms: those that rest get their watch, and a group. A
 # resting order may start at once instead if nothing waits and the budget is free. Times that are
 # given in seconds are told to the client as the database's clock makes them.
+# During a halt, an order that has a parent is stored all the same: an entry was filled, and its
+# exits must exist from that moment on.
 SHOWN_TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 _STORE_WIDE = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
@@ -131,10 +134,10 @@ asked AS MATERIALIZED (
     slice int, replaces uuid, attempts_allowed int, may_skip_rest bool, phase text,
     pair text, line "char", kind "char", act "char", wake_price numeric, watch_bps int,
     check_at timestamptz, check_in float8)
-  WHERE NOT {IS_HALTED}
+  WHERE NOT {IS_HALTED} OR parent_id IS NOT NULL
 ),
 line AS MATERIALIZED (SELECT turn FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT 1),
-{BUDGET.strip().format(free=FREE)},
+{BUDGET.strip()},
 new AS MATERIALIZED (
   SELECT asked.*,
     coalesce(asked.expires_at, clock.at + asked.expires_in * interval '1 second') AS ends_at,
@@ -401,7 +404,7 @@ RULES = """CASE WHEN claimed.terms IS NOT NULL THEN json_build_object(
 CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 {TRADING},
-{BUDGET.strip().format(free=FREE_IF_NOT_HALTED)},
+{_BUDGET.strip().format(free=FREE_IF_NOT_HALTED)},
 {{candidates}},
 claimed AS (
   UPDATE orders SET

@@ -16,18 +16,14 @@ from config.runtime.rate import Rate
 from orders.engine import trading_state as state
 from orders.engine.journal import Journal
 from orders.engine.journal_sql import DUE_KINDS
-from orders.engine.moves import NewOrder
-from orders.engine.submission import cancel_order
+from orders.engine.submission import cancel_order, new_order_id
 from orders.engine.trading_state import TradingHalted, change_trading_state
 from orders.lifecycle import ACTIVE, Status
 from orders.models import TradingState
-from orders.terms.terms import Terms, bound_of_limit
-from orders.terms.watch import limit_watch
-from routing.registry import registry
-from routing.venue import Side
 from tests.support.accounts import make_account
 from tests.support.client import SELL_SOL, connected, count_stored, get, post, submit
 from tests.support.database import Database, MakeJournal
+from tests.support.resting import order_of_type
 from tests.support.samples import new_order
 from tests.support.walker import Walker, confirm
 
@@ -48,16 +44,6 @@ async def begun(order_id: str, *statuses: Status) -> Walker:
     walker = Walker(order_id)
     await walker.walk(*statuses)
     return walker
-
-
-def resting_order() -> NewOrder:
-    market = registry().market(registry().token("SOL"), registry().token("USDC"))
-    price = market.reference_price
-    bound = bound_of_limit(market, Side.SELL, price, 1_500_000_000, None)
-    terms = Terms("gtc", limit_price=price, bound=bound)
-    watch = limit_watch(Side.SELL, price)
-    data = {"order": {}}
-    return new_order(type="limit", slippage_bps=None, data=data, terms=terms, watch=watch)
 
 
 # What is taken
@@ -100,13 +86,31 @@ async def test_while_halted_no_order_that_rests_is_taken(
     journal: Journal, database: Database
 ) -> None:
     await change(HALTED)
+    group = new_order_id()
+    legs = [
+        order_of_type("limit", limit_price="112", group_id=group),
+        order_of_type("stop", trigger_price="95", group_id=group),
+    ]
     with pytest.raises(TradingHalted):
-        await journal.accept(resting_order())
+        await journal.accept(legs[0])
+    with pytest.raises(TradingHalted):
+        await journal.accept_together(legs)
     assert await database.rows("SELECT 1 FROM orders UNION ALL SELECT 1 FROM watches") == []
 
     await change(ACTIVE_STATE)
-    await journal.accept(resting_order())
-    assert await database.rows("SELECT status FROM orders") == [("open",)]
+    await journal.accept_together(legs)
+    assert await database.rows("SELECT status FROM orders") == [("open",)] * 2
+
+
+async def test_the_exits_of_an_entry_that_is_filled_during_a_halt_come_into_being(
+    journal: Journal, database: Database
+) -> None:
+    entry = await submit()
+    await change(HALTED)
+    await journal.accept(order_of_type("stop", trigger_price="95", parent_id=entry))
+    assert await database.rows(
+        "SELECT parent_id::text FROM watches JOIN orders ON id = order_id"
+    ) == [(entry,)]
 
 
 async def test_who_repeats_an_order_by_its_key_is_given_it_though_trading_is_halted(

@@ -21,13 +21,14 @@ from orders.admin_pages.bounded_list import BoundedReach
 from orders.admin_pages.case_file import case_file
 from orders.admin_pages.date_hierarchy import calendar
 from orders.admin_pages.filters import (
-    OPEN,
+    UNDER_WAY,
     AttemptsFilter,
     AttentionFilter,
     CreatedFilter,
     FailureFilter,
     LeaseFilter,
     MarketFilter,
+    PhaseFilter,
     SideFilter,
     StatusFilter,
     TypeFilter,
@@ -36,12 +37,13 @@ from orders.admin_pages.filters import (
 from orders.admin_pages.wording import duration, label_of, limits_text
 from orders.api.pagination import in_index_order
 from orders.engine import bell, submission
-from orders.lifecycle import ACTIVE, FINAL
+from orders.lifecycle import ACTIVE, FINAL, Status
 from orders.models import Heartbeat, Order, OrderTransaction
 from orders.representation import executed_price, headline
 from routing.admin import ReadOnlyAdmin
 
 FLAG = mark_safe(' <strong class="flagged">look at this</strong>')
+CARRIED = ACTIVE - {Status.OPEN}
 MOST_AT_ONCE = 500  # orders that one click may cancel or wake a worker for
 FORMATS = {"csv": export.csv_export, "json": export.json_export}
 
@@ -61,7 +63,7 @@ class OrderAdmin(ReadOnlyAdmin):
     )
     list_filter = (
         *(StatusFilter, AttentionFilter, CreatedFilter, VenueFilter, MarketFilter, SideFilter),
-        *(TypeFilter, AttemptsFilter, FailureFilter, LeaseFilter),
+        *(TypeFilter, PhaseFilter, AttemptsFilter, FailureFilter, LeaseFilter),
     )
     date_hierarchy = "created_at"
     search_fields = ("id",)  # shows the search box; `get_search_results` does the search
@@ -78,9 +80,9 @@ class OrderAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        # Open orders are found by two indexes together. Actions run in no transaction.
-        is_open = request.GET.get("status") in (OPEN, *ACTIVE) or "lease" in request.GET
-        with nullcontext() if is_open or request.method == "POST" else in_index_order():
+        # Orders under way are found by two indexes together. Actions run in no transaction.
+        is_under_way = request.GET.get("status") in (UNDER_WAY, *CARRIED) or "lease" in request.GET
+        with nullcontext() if is_under_way or request.method == "POST" else in_index_order():
             return super().changelist_view(request, {"title": "Orders", **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern]:

@@ -240,9 +240,9 @@ def test_every_tile_leads_to_a_page(open_page: Open) -> None:
     for query in (
         orders_url(created="minute"),
         orders_url(created="hour", status="failed"),
-        orders_url(status="open"),
+        orders_url(status="under_way"),
         orders_url(created="hour", status="confirmed"),
-        orders_url(status="open", lease="expired"),
+        orders_url(status="under_way", lease="expired"),
         orders_url(attention="yes"),
     ):
         assert f'href="{query.replace("&", "&amp;")}"' in page

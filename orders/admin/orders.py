@@ -34,12 +34,13 @@ from orders.admin_pages.filters import (
     TypeFilter,
     VenueFilter,
 )
-from orders.admin_pages.wording import duration, label_of, limits_text
+from orders.admin_pages.wording import duration, label_of, limits_text, terms_text
 from orders.api.pagination import in_index_order
 from orders.engine import bell, submission
 from orders.lifecycle import ACTIVE, FINAL, Status
 from orders.models import Heartbeat, Order, OrderTransaction
 from orders.representation import executed_price, headline
+from orders.words import EndReason
 from routing.admin import ReadOnlyAdmin
 
 FLAG = mark_safe(' <strong class="flagged">look at this</strong>')
@@ -171,6 +172,9 @@ class OrderAdmin(ReadOnlyAdmin):
         if order.status in FINAL:
             text = f"Order {order.pk} has ended: it is {order.status}."
             self.message_user(request, text, messages.WARNING)
+        elif order.resting:
+            text = f"Order {order.pk} rests: a worker carries it once it is released."
+            self.message_user(request, text, messages.WARNING)
         elif bell.ring_for(str(order.pk)):
             self.log_change(request, order, "Asked to be carried now.")
             text = f"A worker was asked to carry order {order.pk} now."
@@ -180,14 +184,23 @@ class OrderAdmin(ReadOnlyAdmin):
             self.message_user(request, text, messages.ERROR)
 
     def _cancel(self, request: HttpRequest, order: Order) -> None:
+        """Cancel the order, and the other order of its group with it."""
         try:
-            submission.cancel_order(order.pk)
+            found = submission.cancel_order(order.pk, by="operator", reason=EndReason.OPERATOR)
         except submission.NotCancellable as refused:
             text = f"Order {order.pk} is {refused.status} and can no longer be cancelled."
+            if order.resting:
+                text = (
+                    f"Order {order.pk} cannot be cancelled now: the other order of its group is"
+                    f" {refused.status}."
+                )
             self.message_user(request, text, messages.WARNING)
-        else:
-            self.log_change(request, order, "Cancelled.")
-            self.message_user(request, f"Order {order.pk} was cancelled.", messages.SUCCESS)
+            return
+        if not found.events:
+            self.message_user(request, f"Order {order.pk} was cancelled before.", messages.INFO)
+        for one in Order.objects.filter(pk__in=[event.order_id for event in found.events]):
+            self.log_change(request, one, "Cancelled.")
+            self.message_user(request, f"Order {one.pk} was cancelled.", messages.SUCCESS)
 
     # Exports
 
@@ -258,14 +271,14 @@ class OrderAdmin(ReadOnlyAdmin):
         return format_html(
             '<span class="status status-{0}" title="{1}">{0}</span>{2}',
             order.status,
-            order.failure_code or "",
+            order.failure_code or order.phase or order.reason or "",
             FLAG if order.needs_attention else "",
         )
 
     @admin.display
     def trade(self, order: Order) -> SafeString:
-        limits = limits_text(order)
-        html = format_html('<span class="limits">{}</span>', limits) if limits else ""
+        asked = ", ".join(filter(None, (terms_text(order), limits_text(order))))
+        html = format_html('<span class="limits">{}</span>', asked) if asked else ""
         return format_html("{}{}", headline(order), html)
 
     @admin.display(description="venue")

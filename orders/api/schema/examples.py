@@ -25,6 +25,7 @@ from orders.engine.submission import (
     OutcomeUnknown,
     PricesUnavailable,
 )
+from orders.engine.trading_state import TradingHalted
 from orders.lifecycle import Status
 from routing.tokens import JUP, SOL, USDC, USDT
 
@@ -297,11 +298,12 @@ TICKS = {
     ],
 }
 HEALTH = {
-    **{"status": "ok", "database": "ok", "redis": "ok", "worker": "ok"},
+    **{"status": "ok", "state": "active", "database": "ok", "redis": "ok", "worker": "ok"},
     **{"workers": 1, "since": {}},
 }
 NO_DATABASE = {
-    **{"status": "failed", "database": "down", "redis": "ok", "worker": "unknown"},
+    **{"status": "failed", "state": "unknown"},
+    **{"database": "down", "redis": "ok", "worker": "unknown"},
     "workers": None,
     "since": {"database": "2026-11-21T09:34:48.720821Z"},
 }
@@ -406,6 +408,7 @@ ORDERS_REFUSED = (
     TooManyOpenOrders(),
     PricesUnavailable(),
     Overloaded(),
+    TradingHalted(),
     OutcomeUnknown(ORDER_ID),
 )
 REFUSED = {

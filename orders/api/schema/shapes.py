@@ -333,6 +333,11 @@ SCHEMAS: dict[str, Schema] = {
     "Health": closed(
         {
             "status": {"enum": ["ok", "degraded", "failed"]},
+            "state": {
+                "enum": ["active", "halted", "unknown"],
+                "description": "Whether the engine trades; while it is halted, orders are refused"
+                " with `trading_halted`.",
+            },
             "database": {"enum": ["ok", "read_only", "down"]},
             "redis": {"enum": ["ok", "refuses", "down"]},
             "worker": {"enum": ["ok", "stuck", "down", "unknown"]},

@@ -14,6 +14,7 @@ from orders.api.problems import Problem, invalid_fields, refusal
 from orders.api.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
 from orders.engine.submission import OutcomeUnknown, new_order_id, submit_order
 from orders.events import Event
+from orders.management.order_options import add_options, fields_of
 from orders.management.order_watch import (
     BAD_INPUT,
     FAILED,
@@ -72,6 +73,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--account", metavar="USER", help="whose order it is; nobody's if left out"
         )
+        add_options(parser)
         parser.add_argument("--watch", action="store_true", help="show its events to the last")
         parser.add_argument("--json", action="store_true", help="write JSON, a line for each")
 
@@ -152,4 +154,5 @@ def as_sent(options: dict[str, Any]) -> dict[str, Any]:
         "venues": options["venue"],
         "excludeVenues": options["exclude_venue"],
         "maxPriceImpactBps": options["max_price_impact_bps"],
+        **fields_of(options),
     }

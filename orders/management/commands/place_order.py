@@ -22,7 +22,7 @@ from orders.management.order_watch import (
     Telling,
     check_outcome,
     engine_needed,
-    follow,
+    follow_and_tell,
     run,
 )
 from routing.venue import BPS
@@ -124,8 +124,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Order {order['orderId']}: {order['message']}")
         if options["watch"]:
             telling = Telling(self.stdout, as_json=options["json"])
-            async for event in follow(order["orderId"]):
-                telling.tell(event)
+            return await follow_and_tell(order["orderId"], telling) or event
         return event
 
 

@@ -16,6 +16,10 @@ MOST_JOINED = 100
 """Pairs in two hops that the page offers. With many tokens there are too many to choose from."""
 
 
+STOP_SLIPPAGE_BPS = 500
+"""What the page proposes for a stop, which is for getting out."""
+
+
 @require_safe
 def live_page(request: HttpRequest) -> HttpResponse:
     """Return the page. It reads neither session nor user: it is the same for everybody."""
@@ -35,6 +39,7 @@ def live_page(request: HttpRequest) -> HttpResponse:
                 "venues": LABELS,
                 "final": sorted(FINAL),
                 "cancellable": sorted(CANCELLABLE),
+                "slippageBps": {"market": DEFAULT_SLIPPAGE_BPS, "stop": STOP_SLIPPAGE_BPS},
             },
         },
     )

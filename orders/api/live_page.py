@@ -9,15 +9,12 @@ from orders.api.markets import markets_as_json
 from orders.api.serializers import DEFAULT_SLIPPAGE_BPS
 from orders.lifecycle import CANCELLABLE, FINAL
 from orders.models import MAX_SLIPPAGE_BPS
+from orders.terms.type_rules import PROTECTIVE_SLIPPAGE_BPS
 from routing.registry import registry
 from routing.venues import LABELS
 
 MOST_JOINED = 100
 """Pairs in two hops that the page offers. With many tokens there are too many to choose from."""
-
-
-STOP_SLIPPAGE_BPS = 500
-"""What the page proposes for a stop, which is for getting out."""
 
 
 @require_safe
@@ -39,7 +36,10 @@ def live_page(request: HttpRequest) -> HttpResponse:
                 "venues": LABELS,
                 "final": sorted(FINAL),
                 "cancellable": sorted(CANCELLABLE),
-                "slippageBps": {"market": DEFAULT_SLIPPAGE_BPS, "stop": STOP_SLIPPAGE_BPS},
+                "slippageBps": {
+                    "market": DEFAULT_SLIPPAGE_BPS,
+                    "stop": PROTECTIVE_SLIPPAGE_BPS,
+                },
             },
         },
     )

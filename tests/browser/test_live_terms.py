@@ -85,7 +85,7 @@ def test_a_limit_is_filled_in_near_the_price_rests_and_is_cancelled(
     )
     assert (order_type, int(limit), slippage) == ("limit", 170, None)
     expect(part(order, "limits")).to_contain_text("170 USDC per SOL or better")
-    waits = "Waits for the bid to be 170 or higher. Bid now 100, 7000 bps away."
+    waits = "Waits for the bid to be 170 or higher. Bid now 100, 70 % away."
     expect(part(order, "waits")).to_have_text(waits)
     expect(page.locator("#tally")).to_have_text("1 resting, 0 under way, 0 ended")
     keep_picture(page, "live-limit")
@@ -131,7 +131,7 @@ def test_a_price_that_was_typed_stays_and_a_price_for_another_side_does_not(
     expect(page.locator("#price-hint")).to_contain_text("Ask now 99.5, 20 bps away")
     choose(page, "Stop")
     expect(page.get_by_label("Trigger price")).to_have_value("101.49")
-    page.get_by_label("Market").select_option("JUP/USDC")
+    page.get_by_role("combobox", name="Market").select_option("JUP/USDC")
     expect(page.locator("#price-unit")).to_have_text("USDC per JUP")
     assert market.asked == ["SOL/USDC", "JUP/USDC"]
 

@@ -65,7 +65,8 @@ export function distanceTo({ price, line, isUp }, prices) {
   const now = Number(prices[line]);
   if (!now) return `There is no ${line} now`;
   const away = ((Number(price) - now) / now) * 1e4 * (isUp ? 1 : -1);
-  const distance = away > 0 ? `${away.toFixed(away < 10 ? 1 : 0)} bps away` : "reached";
+  const far = away < 1000 ? `${away.toFixed(away < 10 ? 1 : 0)} bps` : `${(away / 100).toFixed(0)} %`;
+  const distance = away > 0 ? `${far} away` : "reached";
   return `${line[0].toUpperCase()}${line.slice(1)} now ${short(now)}, ${distance}`;
 }
 

@@ -114,16 +114,19 @@ async def amend_order(url: str, order: SentOrder, changes: dict[str, Any], key: 
 
 
 async def read_prices(url: str, market: str, seconds: int, key: str = "") -> list[dict[str, Any]]:
-    """Return the market's prices of the last seconds, in order: each with `bid` and `ask`.
+    """Return the market's prices of the last seconds, in order: `bid` and `ask`, None without one.
 
     :raises NoEngine: nothing answers, or not in the way of the engine.
     """
     since = f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
     query = urlencode({"market": market, "from": since, "step": 1})
     code, answer = await _ask("GET", f"{url}/api/prices?{query}", key)
-    if code != http.client.OK or "prices" not in answer:
+    if code != http.client.OK or "points" not in answer:
         raise NoEngine(f"What answers at {url} has no prices (status {code}).")
-    return list(answer["prices"])
+    return [
+        {line: (point[line] or {}).get("last") for line in ("bid", "ask")}
+        for point in answer["points"]
+    ]
 
 
 async def _wait_for_order(url: str, key: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 const FIRST_WAIT = 1_000; // milliseconds before the second try, then doubled
 const LONGEST_WAIT = 15_000;
+const POINTLESS = 4400; // there is no such market
 
 export class PriceStreams {
   /** `tell(market)` is called with each new price. */
@@ -26,15 +27,16 @@ export class PriceStreams {
     this.sockets.set(market, place);
     socket.onmessage = ({ data }) => {
       const message = JSON.parse(data);
-      if (message.market !== market) return;
+      if (!("bid" in message)) return; // an error: the close code tells why
       failures = 0;
       this.last.set(market, message);
       this.tell(market);
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       if (this.sockets.get(market) !== place) return;
       this.last.delete(market); // an old price is no price
       this.tell(market);
+      if (code === POINTLESS) return;
       const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** failures);
       place.timer = setTimeout(() => this.follow(market, failures + 1), wait * (0.75 + Math.random() / 2));
     };

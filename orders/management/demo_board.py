@@ -56,8 +56,8 @@ class Board:
         self._write("\n" + "\n".join(lines))
 
     def say(self, sentence: str) -> None:
-        """Write a sentence above the lines of the orders in progress."""
-        if self._is_live and self._orders:
+        """Write a sentence; on a terminal, above the lines that are updated in place."""
+        if self._is_live and any(order.ended_at is None for order in self._orders):
             self._write(UP.format(len(self._orders)) + CLEAR_LINE + sentence)
             self._write("\n".join(self._lines()))
         else:

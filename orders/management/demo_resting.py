@@ -17,7 +17,7 @@ BASE, QUOTE = "SOL", "USDC"
 AWAY = Decimal("0.0005")
 """How far from the present price the limit is: the simulation's prices go that far in seconds."""
 STOP_AWAY = Decimal("0.06")
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 8.0
 """After which the limit is moved to where the price went instead."""
 PRICE_SECONDS = 8.0
 """For the first prices of a new engine, which makes them once a second."""
@@ -85,17 +85,16 @@ async def send_resting(url: str, key: str) -> tuple[SentOrder, SentOrder]:
     )
 
 
-async def meet_the_price(url: str, limit: SentOrder, key: str) -> str | None:
-    """Have a limit that still rests after a while filled where the price is now.
+async def meet_the_price(url: str, limit: SentOrder, key: str) -> str:
+    """Move the limit of an order that rests to where it is filled now, and say so.
 
-    Returns its new limit; None: it did not rest any more.
+    :raises NoEngine: there are no prices.
+    :raises Refused: the order may not be changed so.
     """
-    await asyncio.sleep(PATIENCE_SECONDS)
-    if limit.status != "open":
-        return None
     price = met_limit(limit, await prices_of_seconds(url, key))
-    is_amended = await amend_order(url, limit, {"limitPrice": price}, key)
-    return price if is_amended else None
+    if await amend_order(url, limit, {"limitPrice": price}, key):
+        return f"The price went away, so the limit was amended to {price}."
+    return "The price came at last."
 
 
 def _order(order_type: str, side: str, **prices: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from orders.management.demo_client import (
     send_order,
 )
 from orders.management.demo_money import money_line
-from orders.management.demo_resting import meet_the_price, send_resting
+from orders.management.demo_resting import PATIENCE_SECONDS, meet_the_price, send_resting
 
 URL = "http://127.0.0.1:8000"
 DEADLINE_SECONDS = 40.0
@@ -104,14 +104,16 @@ async def show_resting(url: str, within: float, board: Board, key: str = "") -> 
     :raises Refused: the engine did not take an order.
     """
     limit, stop = orders = list(await send_resting(url, key))
+    for order in orders:
+        board.say(order.answer["summary"])
     board.begin(orders)
-    board.say(f"{limit.answer['summary']}")
-    board.say(f"{stop.answer['summary']}")
 
     async def see_the_limit_filled() -> None:
-        helping = asyncio.create_task(help_the_limit(url, limit, board, key))
-        await follow(url, limit, board.show, key)
-        helping.cancel()
+        following = asyncio.create_task(follow(url, limit, board.show, key))
+        await asyncio.wait([following], timeout=PATIENCE_SECONDS)
+        if limit.status == "open":
+            board.say(await meet_the_price(url, limit, key))
+        await following
         await cancel_order(url, stop, key)
 
     try:
@@ -120,13 +122,6 @@ async def show_resting(url: str, within: float, board: Board, key: str = "") -> 
     except TimeoutError:
         pass  # orders that have not ended are shown as they are
     return orders
-
-
-async def help_the_limit(url: str, limit: SentOrder, board: Board, key: str) -> None:
-    """Move a limit that the price does not reach to where the price is, and say so."""
-    price = await meet_the_price(url, limit, key)
-    if price is not None:
-        board.say(f"The price went away, so the limit was amended to {price}.")
 
 
 async def show_orders(url: str, within: float, board: Board, key: str = "") -> list[SentOrder]:

@@ -91,7 +91,8 @@ def test_five_orders_a_limit_and_a_stop_are_shown_to_their_ends(
 def assert_in_money(line: str, running: Engine) -> None:
     """Hold the demo's last line to what the database says was paid in USDC."""
     ((atoms,),) = running.query(
-        "SELECT sum(filled_in)::bigint FROM orders WHERE (side, base, quote) = ('buy', 'SOL', 'USDC')"
+        "SELECT sum(filled_in)::bigint FROM orders"
+        " WHERE (side, base, quote) = ('buy', 'SOL', 'USDC')"
     )
     bought = re.search(r"Bought \d+ SOL for ([\d.]+) USDC", line)
     assert bought, line

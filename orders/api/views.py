@@ -60,7 +60,9 @@ from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
 FRESH_SECONDS = 3  # as often as each process reads them
-LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pagination.FIELDS
+LIST_PARAMETERS = (
+    set(filters.OrderFilter.base_filters) | pagination.FIELDS | {filters.TAG_PARAMETER}
+)
 
 
 @openapi.ORDERS
@@ -115,6 +117,8 @@ class OrdersView(AsyncAPIView):
         pagination.check_offset(request)
         if "clientOrderId" in request.query_params and principal_of(request).owner is None:
             raise submission.AccountRequired  # an empty list would look as if no order arrived
+        if any(name.startswith(filters.TAG) for name in request.query_params):
+            IsAccount().has_permission(request, self)
         limit, place = pagination.read_limit(request), pagination.read_place(request)
         wanted = filters.filter_orders(request.query_params, own_orders(request))
         page = pagination.page_of(wanted, place, limit)
@@ -132,7 +136,9 @@ class OrderView(ProblemAPIView):
     @openapi.ORDER
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
-        return Response(told(request, shown(request, find_order(request, order_id))))
+        order = find_order(request, order_id)
+        answer = told(request, shown(request, order))
+        return Response(answer, headers={"ETag": f'"{order.seq}"'})
 
 
 class EventsView(ProblemAPIView):

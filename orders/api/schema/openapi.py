@@ -28,6 +28,7 @@ from orders.api.schema import examples, security
 from orders.api.schema.shapes import SCHEMAS, ref
 from orders.api.schema.sockets import shared_schemas
 from orders.lifecycle import Status
+from orders.models import Phase
 
 __all__ = ("security",)  # importing it registers its classes with drf-spectacular
 JSON = "application/json"
@@ -78,7 +79,8 @@ def filter_parameter(name: str, schema: dict[str, Any], *shown: Any) -> OpenApiP
 
 
 TIME = {"type": "string", "format": "date-time"}
-STATUSES = "|".join(Status)
+STATUSES, PHASES, OF_TYPES = "|".join(Status), "|".join(Phase), "|".join(TYPES)
+UUID = {"type": "string", "format": "uuid"}
 FILTERS = [
     filter_parameter(
         *("status", {"type": "string", "pattern": f"^({STATUSES})(,({STATUSES}))*$"}),
@@ -87,13 +89,22 @@ FILTERS = [
     filter_parameter("state", {"type": "string", "enum": list(STATES)}),
     filter_parameter("market", {"type": "string"}, "SOL/USDC"),
     filter_parameter("side", {"type": "string", "enum": ["buy", "sell"]}),
-    filter_parameter("type", {"type": "string", "enum": list(TYPES)}),
+    filter_parameter(
+        *("type", {"type": "string", "pattern": f"^({OF_TYPES})(,({OF_TYPES}))*$"}),
+        *("limit", "stop,stopLimit"),
+    ),
     filter_parameter("venue", ref("Venue")),
     filter_parameter(
         "clientOrderId", {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"}, "mine-1"
     ),
     filter_parameter("createdAfter", TIME, "2026-11-21T09:30:00Z"),
     filter_parameter("createdBefore", TIME, "2026-11-21T10:00:00+01:00"),
+    filter_parameter("expiresBefore", TIME, "2026-11-21T10:00:00Z"),
+    filter_parameter(
+        *("phase", {"type": "string", "pattern": f"^({PHASES})(,({PHASES}))*$"}), "waiting"
+    ),
+    filter_parameter("groupId", UUID),
+    filter_parameter("parentOrderId", UUID),
 ]
 PAGES = [
     query(
@@ -105,6 +116,13 @@ PAGES = [
     query("cursor", {"type": "string"}, "A place in the list, out of `next` or `previous`."),
 ]
 ORDER_ID = OpenApiParameter("order_id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH)
+SEQ_TAG = OpenApiParameter(
+    "ETag",
+    str,
+    OpenApiParameter.HEADER,
+    description='The `seq` in quotes, such as `"3"`: an amendment needs it.',
+    response=[200],
+)
 LOCATION = OpenApiParameter(
     "Location", str, OpenApiParameter.HEADER, description="The order's path.", response=[201]
 )
@@ -144,7 +162,8 @@ ORDERS = extend_schema_view(
         description=(
             "The newest first. All filters that are given must hold; a value that means nothing and"
             " a parameter that does not exist are refused by name. `next` and `previous` are places"
-            " between orders, not counts: pages stay as they were while orders come in."
+            " between orders, not counts: pages stay as they were while orders come in. An account"
+            " also finds orders by their tags: `tag.NAME=VALUE`, at most ten of them."
         ),
         parameters=[*FILTERS, *PAGES],
         responses={
@@ -205,7 +224,7 @@ ORDERS = extend_schema_view(
 ORDER = extend_schema(
     operation_id="getOrder",
     summary="Show an order",
-    parameters=[ORDER_ID],
+    parameters=[ORDER_ID, SEQ_TAG],
     responses={
         (200, JSON): answer(
             *("Order", "As it stands."),

@@ -93,6 +93,11 @@ class Market:
     def name(self) -> str:
         return f"{self.base.symbol}/{self.quote.symbol}"
 
+    @property
+    def pair(self) -> str:
+        """The name under which its prices are kept: SOL and WSOL have the same."""
+        return f"{_asset_of(self.base)}/{_asset_of(self.quote)}"
+
 
 class Path(NamedTuple):
     """Two markets that share the token `through`, and so join a base and a quote token."""
@@ -253,6 +258,10 @@ class Registry:
         of_base, of_quote = self._beside.get(base, {}), self._beside.get(quote, {})
         through = sorted(of_base.keys() & of_quote.keys(), key=self._assets.index)
         return [Path(self._tokens[mint], of_base[mint], of_quote[mint]) for mint in through]
+
+
+def _asset_of(token: Token) -> str:
+    return SOL.symbol if token.same_asset_as(SOL) else token.symbol
 
 
 def _joined_price(base: Token, path: Path) -> Decimal:

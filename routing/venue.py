@@ -9,6 +9,7 @@ coroutines.
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from routing.pools.pool import Direction, Pool
@@ -213,6 +214,29 @@ class ShowsPools(Protocol):
 
         :raises VenueUnavailable: a passing fault.
         :raises UnsupportedToken: the market is not traded here.
+        """
+        ...
+
+
+@runtime_checkable
+class MakesPools(Protocol):
+    """A venue whose first quote of a market makes the pool, and which can tell whether it did."""
+
+    async def has_pool(self, market: Market) -> bool:
+        """Return whether there is a pool of this market. It makes none.
+
+        :raises VenueUnavailable: a passing fault.
+        """
+        ...
+
+
+class ReferencePrices(Protocol):
+    """The prices of the markets, which no venue makes."""
+
+    async def of(self, market: Market, now: int) -> Fraction | None:
+        """Return the market's price at `now` (unix seconds); None if it is not known.
+
+        :raises VenueUnavailable: a passing fault.
         """
         ...
 

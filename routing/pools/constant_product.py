@@ -14,6 +14,7 @@ from routing.pools.pool import (
     AmountTooLarge,
     Direction,
     Fill,
+    NextAtom,
     OutOfRange,
     PoolDisabled,
     Spot,
@@ -68,6 +69,23 @@ class ConstantProductPool(NamedTuple):
     def spot(self, direction: Direction) -> Spot:
         x, y = self.reserve_x, self.reserve_y
         return Spot(y, x) if direction is Direction.X_TO_Y else Spot(x, y)
+
+    def next_atom(self, direction: Direction, now: int = 0) -> NextAtom:
+        """Return the price of the next atom, exactly: no amount is rounded.
+
+        :raises SwapRefused: the pool trades nothing in this direction.
+        """
+        reserve_in, reserve_out = self._reserves(direction)
+        if reserve_in <= 0 or reserve_out <= 0:
+            raise OutOfRange
+        rates = self.rates
+        left = MILLION - rates.trade
+        if self._creator_fee_is_on_input(direction):
+            left = (left - rates.creator) * MILLION
+        else:
+            left *= MILLION - rates.creator
+        net = Spot(reserve_out * left, reserve_in * MILLION * MILLION)
+        return NextAtom(Spot(reserve_out, reserve_in), net)
 
     def quote_exact_in(self, amount_in: int, direction: Direction, now: int = 0) -> Fill:
         """Return what `amount_in` atoms buy.

@@ -8,13 +8,23 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from routing.pools.bins import BPS, ONE, Bin, BinFill, fill_exact_in, fill_exact_out, price_of_bin
+from routing.pools.bins import (
+    BILLION,
+    BPS,
+    ONE,
+    Bin,
+    BinFill,
+    fill_exact_in,
+    fill_exact_out,
+    price_of_bin,
+)
 from routing.pools.pool import (
     MAX_U64,
     AmountTooLarge,
     Direction,
     Fill,
     InsufficientBins,
+    NextAtom,
     PoolDisabled,
     Spot,
     ZeroOutput,
@@ -64,6 +74,24 @@ class LiquidityBinPool(NamedTuple):
     def spot(self, direction: Direction) -> Spot:
         price = price_of_bin(self.parameters.bin_step, self.active_id)
         return Spot(price, ONE) if direction is Direction.X_TO_Y else Spot(ONE, price)
+
+    def next_atom(self, direction: Direction, now: int) -> NextAtom:
+        """Return the price of the next atom at `now`, exactly: no amount is rounded.
+
+        :raises SwapRefused: the pool trades nothing in this direction.
+        """
+        if not self.enabled:
+            raise PoolDisabled
+        to_y = direction is Direction.X_TO_Y
+        position = next(self._positions_ahead(to_y), None)
+        if position is None:
+            raise InsufficientBins
+        bin_id = self.bins[position].id
+        price = price_of_bin(self.parameters.bin_step, bin_id)
+        start = self.volatility.at(now, self.active_id, self.parameters)
+        left = BILLION - self._fee_rate(start.accumulator_in(bin_id, self.parameters))
+        spot = Spot(price, ONE) if to_y else Spot(ONE, price)
+        return NextAtom(spot, Spot(spot.atoms_out * left, spot.atoms_in * BILLION))
 
     def quote_exact_in(self, amount_in: int, direction: Direction, now: int) -> Fill:
         """Return what `amount_in` atoms buy at `now`.

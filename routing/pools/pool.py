@@ -42,6 +42,13 @@ class Spot(NamedTuple):
     atoms_in: int
 
 
+class NextAtom(NamedTuple):
+    """The price of the next atom that a pool would trade, before its fee and with it."""
+
+    spot: Spot
+    net: Spot
+
+
 class SwapRefused(Exception):
     """The program would refuse this swap and move nothing. Trying again with this state is vain."""
 
@@ -101,6 +108,8 @@ class Pool(Protocol):
     """
 
     def spot(self, direction: Direction) -> Spot: ...
+
+    def next_atom(self, direction: Direction, now: int) -> NextAtom: ...
 
     def quote_exact_in(self, amount_in: int, direction: Direction, now: int) -> Fill: ...
 

@@ -82,6 +82,12 @@ class SimulatedPools:
             await self._shared(key, lambda: self._seed(key, market, new_pool, arbitrage))
         return self._bring_up(key, arbitrage)
 
+    async def has(self, key: PoolKey) -> bool:
+        """Return whether there is such a pool."""
+        if self._is_old():
+            await self._shared("read", self._read)
+        return key in self._cached
+
     def known(self, key: PoolKey) -> tuple[SimulatedPool, int] | None:
         """Return what `current` would, unless that has to ask the database."""
         if self._arbitrage is None or key not in self._cached or self._is_old():

@@ -14,9 +14,10 @@ from routing.simulation.arbitrage import PriceRanges
 from routing.simulation.network import SimulatedNetwork
 from routing.simulation.pools import SimulatedPools
 from routing.simulation.price import MILLION
+from routing.simulation.reference import SimulatedReferencePrices
 from routing.simulation.settings import Simulation
 from routing.tokens import REGISTRY, Registry
-from routing.venue import Network, Venue
+from routing.venue import Network, ReferencePrices, Venue
 from routing.venues.meteora import SimulatedMeteora
 from routing.venues.raydium import SimulatedRaydium
 from routing.venues.simulated import SimulatedVenue
@@ -34,6 +35,8 @@ class Exchange:
 
     venues: tuple[Venue, ...]
     network: Network
+    references: ReferencePrices | None = None
+    """None: no reference prices are known."""
 
     async def close(self) -> None:
         await self.network.close()
@@ -56,7 +59,7 @@ def simulated_exchange(
     pools = SimulatedPools(conninfo, simulation, price_ranges(simulation), registry)
     network = SimulatedNetwork(conninfo, simulation, pools)
     venues = tuple(venue(simulation, network, pools) for venue in SIMULATED_VENUES)
-    return Exchange(venues, network)
+    return Exchange(venues, network, SimulatedReferencePrices(pools))
 
 
 def price_ranges(simulation: Simulation) -> PriceRanges:

@@ -88,6 +88,13 @@ class SimulatedVenue:
             raise VenueUnavailable(f"{self.label} cannot read its pools") from error
         return [self._shown(swap, market, simulated, now)]
 
+    async def has_pool(self, market: Market) -> bool:
+        """See `MakesPools.has_pool`."""
+        try:
+            return await self._pools.has(PoolKey.of(self.name, market))
+        except psycopg.Error as error:
+            raise VenueUnavailable(f"{self.label} cannot read its pools") from error
+
     async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
         """See `Venue.build`."""
         try:

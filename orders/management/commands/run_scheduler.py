@@ -1,6 +1,7 @@
-"""Once a second, ring for every order that is due, and do the regular jobs.
+"""Once a second, ring for every order that is due, do the regular jobs, and watch the prices.
 
-Any number of copies may run. Ringing twice is harmless, and no job here moves an order.
+Any number of copies may run. Ringing twice is harmless, and no job here moves an order. The watcher
+has a thread of its own.
 """
 
 import signal
@@ -14,6 +15,7 @@ from config.environment.fitness import refuse_unfit_database
 from config.runtime.witness import leave_within, witness
 from orders.monitoring import health
 from orders.processes import scheduler
+from orders.processes.watcher import WatcherThread
 
 TICK_SECONDS = 1.0
 STOP_SECONDS = 4.0  # for a tick under way; the next scheduler would do what is lost of it
@@ -35,8 +37,11 @@ class Command(BaseCommand):
             signal.signal(number, stop)
         refuse_unfit_database(conninfo())
         health.keep_beating("scheduler")
+        watcher = WatcherThread()
+        watcher.start()
         tick = 0
         while not stopped.wait(TICK_SECONDS):
             witness.note_turn("the scheduler")
             scheduler.tick(tick)
             tick += 1
+        watcher.stop()

@@ -12,7 +12,7 @@ from routing.pricing import execution_price
 from routing.registry import look_up
 from routing.stored_decision import StoredDecision
 from routing.tokens import Token
-from routing.venue import Side
+from routing.venue import Side, Swap
 from routing.venues import LABELS
 
 
@@ -59,6 +59,18 @@ def request_as_json(order: Requested) -> dict[str, Any]:
         "clientOrderId": order.client_order_id,
         "summary": summary(order),
         **(order.constraints or {}),
+    }
+
+
+def swap_as_json(swap: Swap) -> dict[str, Any]:
+    """Return the pair, the side, both tokens, and the amount that is given."""
+    return {
+        "market": swap.market.name,
+        "side": swap.side.value,
+        "tokenIn": swap.token_in.symbol,
+        "tokenOut": swap.token_out.symbol,
+        "amountIn": decimal(swap.token_in, swap.amount_in),
+        "amountOut": decimal(swap.token_out, swap.amount_out),
     }
 
 

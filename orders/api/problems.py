@@ -21,6 +21,7 @@ from orders.access.admission import OVERLOADED_SECONDS, Overloaded, ShareIsFull
 from orders.access.keys import MAX_KEYS, NotRotatable, TooManyKeys
 from orders.access.tickets import TICKET_SECONDS, TooManyTickets
 from orders.api.dialects import CLIENT_ORDER_ID
+from orders.engine.quotes import PricesUnavailable
 from orders.engine.submission import (
     AccountRequired,
     ClientOrderIdTaken,
@@ -45,6 +46,7 @@ FOREIGN_HOST = "The engine does not answer to this Host: its operator lists name
 MAX_PATH = 200  # characters of a path that an answer repeats
 UNKNOWN_SECONDS = 5  # after which a client should look whether its order is stored
 TOO_MANY_READS = "More reading than the limit of an account, or of an address, allows."
+TOO_MANY_PREVIEWS = "More previews and quotes than the limit of an account, or of an address."
 TOO_MANY = "More orders than the limit of an account allows. This request stored nothing."
 
 # As in RFC 9110. Python says so since 3.13; before that, it has older phrases.
@@ -112,6 +114,9 @@ REFUSALS: dict[type[Exception], ProblemType] = {
         "overloaded",
         "Too many orders wait. This request stored nothing, come again later.",
         OVERLOADED_SECONDS,
+    ),
+    PricesUnavailable: ProblemType(
+        503, "prices_unavailable", "No venue quotes this at present, come again.", 1
     ),
     OutcomeUnknown: ProblemType(
         503,

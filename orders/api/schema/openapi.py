@@ -380,6 +380,53 @@ MARKETS = extend_schema(
         **problems({400: ("There are no parameters.", []), **TOO_MANY_READS, **UNWRITABLE}),
     },
 )
+TOO_MANY_PREVIEWS: dict[int, tuple[str, list[OpenApiExample]]] = {
+    429: ("More previews and quotes than are allowed: see `Retry-After`.", [])
+}
+NO_PRICES = {
+    503: (
+        "No venue quotes at present, or the database does not answer: come again.",
+        [examples.NO_PRICES, examples.NO_DATABASE_PROBLEM],
+    )
+}
+DECIMAL_TEXT = {"type": "string"}
+QUOTES = extend_schema(
+    operation_id="getQuote",
+    summary="Ask what an amount would get now",
+    description=(
+        "All venues are asked, as for an order, and nothing is stored. The fields are those of an"
+        " order. If no venue can fill the amount, `failureCode` and `error` say how an order would"
+        " fail."
+    ),
+    tags=["engine"],
+    parameters=[
+        query("baseToken", {"type": "string"}, "What is traded, with quoteToken and side.", "SOL"),
+        query("quoteToken", {"type": "string"}, "The token its price is in.", "USDC"),
+        query("tokenIn", {"type": "string"}, "Or: what you give."),
+        query("tokenOut", {"type": "string"}, "What you get. With tokenIn, the side follows."),
+        query("side", {"type": "string"}, "buy or sell.", "sell"),
+        query("amountIn", DECIMAL_TEXT, "What leaves the wallet.", "1.5"),
+        query("amountOut", DECIMAL_TEXT, "Or: what must arrive."),
+        query("slippageBps", {"type": "string"}, "100 if left out, which is 1 %."),
+        query("slippage", DECIMAL_TEXT, "Or as a fraction."),
+        query("maxPriceImpactBps", {"type": "string"}, "As of an order."),
+        query("venues", {"type": "string"}, "These only; commas between several."),
+        query("excludeVenues", {"type": "string"}, "None of these."),
+        RETRY_AFTER,
+    ],
+    responses={
+        (200, JSON): answer("QuoteAnswer", "What it would get.", ("A quote", examples.QUOTE)),
+        **problems(
+            {
+                400: ("A parameter means nothing.", []),
+                **ACCOUNT,
+                **TOO_MANY_PREVIEWS,
+                **UNWRITABLE,
+                **NO_PRICES,
+            }
+        ),
+    },
+)
 HEALTH = extend_schema(
     operation_id="getHealth",
     summary="Ask for health",

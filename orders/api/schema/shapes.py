@@ -81,7 +81,7 @@ PROBLEM_CODES = sorted(
         *("database_unavailable", "body_too_large", "internal_error"),
         *(refused.code for refused in REFUSALS.values()),
         *("https_required", "bad_handshake", "websocket_version", "insufficient_scope"),
-        *("session_required", "key_not_found"),
+        *("session_required", "key_not_found", "too_many_quotes"),
     }
 )
 ALIAS: Schema = {"x-alias": True}
@@ -127,7 +127,31 @@ IGNORED: Schema = {
     "items": TEXT,
     "description": "Fields that say who sends it, such as userId: not read, and no credential.",
 }
+DECISION: dict[str, Schema] = shared_schemas()["DecisionData"]["properties"]
+SWAP: dict[str, Schema] = {
+    "market": TEXT | {"description": "Base and quote: `SOL/USDC`."},
+    "side": {"enum": ["buy", "sell"]},
+    "tokenIn": TEXT,
+    "tokenOut": TEXT,
+    "amountIn": nullable(DECIMAL),
+    "amountOut": nullable(DECIMAL),
+}
+NO_ROUTE: dict[str, Schema] = {
+    "failureCode": ref("FailureCode"),
+    "error": TEXT | {"description": "Why an order would fail, for people."},
+}
+OFFER: dict[str, Schema] = {
+    **DECISION,
+    "expiresInMs": COUNT | {"description": "Milliseconds until the prices may change."},
+    **NO_ROUTE,
+}
+"""What the venues offer, or why none of them does."""
 SCHEMAS: dict[str, Schema] = {
+    "QuoteAnswer": closed(
+        {**SWAP, "slippageBps": COUNT, **OFFER},
+        *OFFER,
+        description="What an order would get now; or how it would fail.",
+    ),
     "Key": closed(KEY),
     "KeyList": closed({"keys": {"type": "array", "items": ref("Key")}}),
     "MadeKey": closed(

@@ -6,9 +6,9 @@ name tokens by symbol and hold amounts in atoms. `routing.simulation.ledger` wri
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
-from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Greatest, Least
+from django.db import connection, models
+from django.db.models import F, Q
+from django.db.models.functions import Greatest, Least, Now
 
 from routing.base58 import bytes_of_base58
 from routing.tokens import WSOL
@@ -17,6 +17,15 @@ SYMBOL = r"^[A-Z0-9][A-Z0-9.$_-]{0,15}$"
 MINT = r"^[1-9A-HJ-NP-Za-km-z]{32,44}$"
 MOST_DECIMALS = 18
 """With more decimals, the 63 bits of an amount could not hold a single whole token."""
+
+STORE_PATH = """
+INSERT INTO simulated_price_paths (mint, steps, begins_at, ends_at, set_by)
+SELECT %(mint)s, %(steps)s, begins_at, begins_at + %(seconds)s, %(set_by)s
+FROM (SELECT ceil(extract(epoch FROM clock_timestamp()))::bigint + %(lead)s) AS first (second),
+  LATERAL (SELECT coalesce(%(begins_at)s::bigint, second)) AS path (begins_at)
+WHERE begins_at >= second
+RETURNING id
+"""
 
 
 def check_mint(text: str) -> None:
@@ -215,3 +224,53 @@ class SimulatedSeed(models.Model):
 
     def __str__(self) -> str:
         return self.seed
+
+
+class SimulatedPricePath(models.Model):
+    """How a token's price moves from a second on. It is stored before, and never changed."""
+
+    class TooSoon(ValueError):
+        """It would begin before all processes know it. A later beginning helps."""
+
+    mint = models.CharField(max_length=44, validators=[check_mint])
+    steps = models.TextField()
+    """In the form of `routing.simulation.price_path`."""
+    begins_at = models.BigIntegerField()
+    """A unix second."""
+    ends_at = models.BigIntegerField()
+    set_by = models.CharField(max_length=150)
+    set_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "simulated_price_paths"
+        verbose_name = "price path"
+        ordering = ("-id",)
+        constraints = [
+            models.CheckConstraint(
+                name="simulated_price_path_takes_time", condition=Q(ends_at__gt=F("begins_at"))
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.mint[:6]}… {self.steps}"
+
+    @classmethod
+    def store(
+        cls, mint: str, steps: str, seconds: int, lead: int, begins_at: int | None, set_by: str
+    ) -> "SimulatedPricePath":
+        """Store a path that takes `seconds`, and begins `lead` seconds from now unless told.
+
+        :raises TooSoon: it is told to begin earlier.
+        """
+        given: dict[str, str | int | None] = {
+            "mint": mint,
+            "steps": steps,
+            "seconds": seconds,
+            "set_by": set_by,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(STORE_PATH, given | {"lead": lead, "begins_at": begins_at})
+            row = cursor.fetchone()
+        if row is None:
+            raise cls.TooSoon(f"A path begins at least {lead} s after it was set.")
+        return cls.objects.get(pk=row[0])

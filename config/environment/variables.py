@@ -27,6 +27,7 @@ from config.runtime.rate import Rate
 from config.runtime.redis_address import RedisAddress
 from config.runtime.sentences import end_with, say
 from routing.simulation.faults import Faults
+from routing.simulation.price_path import WrittenPath, read_paths
 from routing.simulation.settings import MOST_VOLATILE, PriceRange, read_faults, read_price_ranges
 
 WARNED = "ENGINE_WARNED"
@@ -276,6 +277,21 @@ class Environment(BaseSettings):
         "The part of `MAX_BACKLOG` that an account, or one address without an account, may fill;"
         " what it sends beyond is answered with 429 and `too_many_waiting`.",
     )
+    RESTING_RATE_LIMIT: Annotated[Rate | None, values.rate()] = setting(
+        "600/m",
+        "Orders that rest, such as limits and stops, that an account may send: counted as for"
+        " `ACCOUNT_RATE_LIMIT`, and apart from it.",
+    )
+    MAX_OPEN_ORDERS: Annotated[int, values.whole(1, 10_000_000)] = setting(
+        "10000",
+        "Orders of an account that may rest at once; more are answered with 409 and"
+        " `too_many_open_orders`. An address without an account may have 20.",
+    )
+    MARKET_MAX_WAIT_SECONDS: Annotated[float | None, values.seconds("1", "3600")] = setting(
+        None,
+        "Seconds in which a market order that names no `maxWaitSeconds` has to be sent; then it"
+        " expires. Unset: it waits for its turn as long as that takes.",
+    )
     MAX_RESTING_DAYS: Annotated[int, values.whole(1, 366, "days")] = setting(
         "90", "How long an order may rest: one that names no end expires after so many days."
     )
@@ -365,6 +381,16 @@ class Environment(BaseSettings):
         Mapping[str, PriceRange],
         values.assignments("ranges such as raydium=0.98-1.02,meteora=1", read_price_ranges, {}),
     ] = setting("", "Least and most of a venue's price, in the market's.", "per venue")
+    SIMULATION_PRICE_PATH: Annotated[
+        tuple[WrittenPath, ...],
+        values.assignments(
+            "paths such as SOL=-8%/60 @2026-11-29T15:00:00Z, one for a token", read_paths, ()
+        ),
+    ] = setting(
+        "",
+        "How tokens' prices move from a time on, in per cent and seconds: see docs/simulation.md."
+        " Operators set paths in the admin, too. All processes need the same.",
+    )
     SIMULATION_SEED: Annotated[
         str | None,
         values.text("a text of at most 100 characters", r".{1,100}", empty=None, is_ascii=False),

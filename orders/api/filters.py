@@ -4,9 +4,8 @@ A value without a meaning is refused by its field's name. So is a field that doe
 given twice. If a filter were dropped silently, a client would see orders that it did not ask for.
 """
 
-import re
 from collections.abc import Iterable, Set
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from orders.api.fields import MAX_TAGS, TAG_NAME, is_plain_text, read_time
 from orders.engine.submission import CLIENT_ORDER_ID
 from orders.lifecycle import ACTIVE, FINAL, IS_BEGUN, IS_WAITING, Status
 from orders.models import Order, OrderType, Phase
@@ -30,14 +30,9 @@ from routing.venues import LABELS
 
 TYPES = tuple(OrderType)
 STATES = {"active": ACTIVE, "resting": frozenset({Status.OPEN}), "closed": FINAL}
-TAG, MOST_TAGS = "tag.", 10
+TAG = "tag."
 TAG_PARAMETER = f"{TAG}NAME"
 """How the tags' parameters are called where all parameters are named."""
-TAG_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-TAG_VALUE = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,64}")
-RFC_3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII
-)
 
 
 class WordsField(Field):
@@ -72,14 +67,9 @@ class TimeField(Field):
     def to_python(self, value: Any) -> datetime | None:
         if value in EMPTY_VALUES:
             return None
-        text = value.strip()
         try:
-            if not RFC_3339.fullmatch(text):
-                raise ValueError(text)
-            # In a URL "+" means a space, so "+01:00" arrives as " 01:00".
-            time = datetime.fromisoformat(f"{text[:-6]}{text[-6:].replace(' ', '+')}".upper())
-            return time.astimezone(UTC)
-        except (ValueError, OverflowError):
+            return read_time(value)
+        except ValueError:
             message = "Not an RFC 3339 time such as 2026-11-21T09:30:00Z."
             raise InvalidValue(message, "invalid_time") from None
 
@@ -287,11 +277,11 @@ def read_tags(query: QueryDict) -> dict[str, str]:
             errors[f"{TAG}{name}"[:64]] = ErrorDetail(
                 "A tag's name has 1 to 64 of A-Z a-z 0-9 . _ -", "invalid_text"
             )
-        elif not TAG_VALUE.fullmatch(value):
+        elif not is_plain_text(value):
             text = "A tag's value has 1 to 64 characters, and no control characters."
             errors[f"{TAG}{name}"] = ErrorDetail(text, "invalid_text")
-    if len(given) > MOST_TAGS:
-        errors[TAG_PARAMETER] = ErrorDetail(f"At most {MOST_TAGS} tags.", "out_of_range")
+    if len(given) > MAX_TAGS:
+        errors[TAG_PARAMETER] = ErrorDetail(f"At most {MAX_TAGS} tags.", "out_of_range")
     if errors:
         raise ValidationError({name: [error] for name, error in errors.items()})
     return given

@@ -69,7 +69,7 @@ async def read_quote(query: dict[str, Any]) -> OrderRequest:
 
 
 async def quote_of(asked: OrderRequest) -> Quoted:
-    """:raises PricesUnavailable: no venue gives a usable quote at present."""
+    """:raises NotQuoted: no venue gives a usable quote at present."""
     limits = Constraints.from_json(asked.constraints) if asked.constraints else UNCONSTRAINED
     return await quotes_of_this_loop().of(swap_of(asked), limits)
 
@@ -80,5 +80,5 @@ def swap_of(asked: OrderRequest) -> Swap:
 
 def quote_as_json(asked: OrderRequest, quoted: Quoted) -> dict[str, Any]:
     """Return what is asked, and what the venues offer for it."""
-    offer = quoted.as_json(quoted.bound(asked.slippage_bps))
+    offer = quoted.as_json(quoted.bound(asked.slippage_bps or 0))
     return swap_as_json(swap_of(asked)) | {"slippageBps": asked.slippage_bps} | offer

@@ -50,6 +50,7 @@ from orders.api.serializers import (
     read_repeated_order,
     translate,
 )
+from orders.api.term_fields import may_rest
 from orders.engine import submission
 from orders.events import timestamp
 from orders.lifecycle import CANCELLABLE, Status
@@ -304,7 +305,7 @@ async def _submit(sent: Any, key: str | None, sender: Sender) -> submission.Subm
             return known
         repeated = await read_repeated_order(sent, before)
         return submission.repeat_order(repeated, principal.owner, key, before)
-    await _admit(sender)
+    await _admit(sender, rests=may_rest(sent))
     try:
         return await submission.submit_order(
             await read_order(sent),
@@ -318,9 +319,9 @@ async def _submit(sent: Any, key: str | None, sender: Sender) -> submission.Subm
         raise
 
 
-async def _admit(sender: Sender) -> None:
+async def _admit(sender: Sender, *, rests: bool = False) -> None:
     """:raises TooManyRequests: the limit of the account is reached."""
-    allowance = await allowance_of(sender.principal, sender.client)
+    allowance = await allowance_of(sender.principal, sender.client, rests=rests)
     if allowance is not None:
         sender.headers |= allowance.headers()
         if allowance.wait:

@@ -13,6 +13,7 @@ from config.database.conninfo import conninfo
 from config.runtime.per_loop import once_per_loop
 from orders import events
 from orders.engine.execution import no_route_code
+from orders.engine.submission import PricesUnavailable
 from orders.models import FailureCode
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
@@ -59,8 +60,8 @@ class Quoted(NamedTuple):
         return other is not None and _offer(self.outcome) == _offer(other.outcome)
 
 
-class PricesUnavailable(Exception):
-    """No venue quotes at present, or the last tick is too old. Trying again soon may help."""
+class NotQuoted(PricesUnavailable):
+    """No venue gives a usable quote at present, and one of them may soon. Trying again helps."""
 
 
 class Quotes:
@@ -74,14 +75,14 @@ class Quotes:
     async def of(self, swap: Swap, constraints: Constraints = UNCONSTRAINED) -> Quoted:
         """Return what the venues offer for `swap`, under the limits that an order sets itself.
 
-        :raises PricesUnavailable: no venue gave a usable quote, and one of them may soon.
+        :raises NotQuoted: no venue gives a usable quote at present.
         """
         asked = swap, constraints
         known = self._answers.get(asked)
         if known is None or time.monotonic() - known.at > SHARED_SECONDS:
             known = await asyncio.shield(self._ask(asked))
         if _may_pass(known.outcome):
-            raise PricesUnavailable(str(known.outcome))
+            raise NotQuoted(str(known.outcome))
         return known
 
     async def close(self) -> None:

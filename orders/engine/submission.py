@@ -5,15 +5,19 @@ import logging
 import os
 import re
 import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+from django.conf import settings
 
 from config.runtime import group_commit
 from config.runtime.counters import counts
 from orders.access.admission import backlog_of_this_loop
+from orders.access.open_orders import ANONYMOUS_OPEN_ORDERS, open_orders_of_this_loop
 from orders.engine import bell
 from orders.engine.crash_points import crash_point
 from orders.engine.handover import handover_of_this_loop
@@ -24,6 +28,9 @@ from orders.events import CANCELLED, RECEIVED, Event
 from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order
 from orders.representation import accepted_as_json, request_as_json
+from orders.terms.terms import Terms
+from orders.terms.type_rules import AT_ONCE
+from orders.terms.watch import Watch, first_watch
 from routing.tokens import Market
 from routing.venue import Side
 
@@ -41,10 +48,17 @@ class OrderRequest:
     side: Side
     amount_in: int | None
     amount_out: int | None
-    slippage_bps: int
+    slippage_bps: int | None
+    """None: a limit price is its bound."""
     client_order_id: str | None = None
     constraints: dict[str, Any] | None = None
     """What it asks of its route, as `routing.constraints` writes it."""
+    terms: Terms | None = None
+    """None: a plain market order."""
+    if_crossed: str | None = None
+    """`reject` or `execute`, if its trigger holds already; None: it has no trigger."""
+    legs: "tuple[OrderRequest, ...]" = ()
+    """Of an OCO its two orders, the target first. It is no order itself."""
 
 
 class Submitted(NamedTuple):
@@ -76,6 +90,10 @@ class OutcomeUnknown(Exception):
     def __init__(self, order_id: str) -> None:
         self.order_id = order_id
         super().__init__(f"it is not known whether order {order_id} is stored")
+
+
+class PricesUnavailable(Exception):
+    """No price is fresh enough to tell whether a trigger has been crossed. Trying again helps."""
 
 
 class NotCancellable(Exception):
@@ -113,14 +131,13 @@ async def submit_order(
     if owner is None and (idempotency_key or request.client_order_id):
         raise AccountRequired
     order = _new_order(request, owner, order_id or new_order_id(), idempotency_key)
-    asked = request_as_json(order)
-    data: dict[str, Any] = {"order": asked}
+    asked = data = data_of(order)
     if idempotency_key or request.client_order_id:
-        data |= fingerprint_of(sent)
+        data = data | fingerprint_of(sent)
     handover = handover_of_this_loop()
     order = order._replace(stranger=stranger, data=data, may_start=handover.is_likely)
     try:
-        async with backlog_of_this_loop().room(order.sender):
+        async with room_for([order]):
             event, begun = await journal_of_this_loop().accept_or_begin(order)
     except AlreadyAccepted as before:
         return recognise(sent, before) or replay(asked, before)
@@ -132,9 +149,21 @@ async def submit_order(
     logger.info("order accepted", extra={"order_id": order.id})
     if begun:
         handover.hand_soon(begun)
-    else:
+    elif event.status is not Status.OPEN:
         bell.ring_soon()
     return Submitted(answer_of(event), event)
+
+
+def room_for(orders: Sequence[NewOrder]) -> AbstractAsyncContextManager[None]:
+    """Return a context in which orders of one sender are stored together, all that rest or none.
+
+    Entering it raises what `Backlog.room` and `OpenOrders.room` do.
+    """
+    order = orders[0]
+    if order.watch is None:
+        return backlog_of_this_loop().room(order.sender)
+    most = settings.MAX_OPEN_ORDERS if order.owner is not None else ANONYMOUS_OPEN_ORDERS
+    return open_orders_of_this_loop().room(order.sender, most, len(orders))
 
 
 async def accepted_before(
@@ -186,7 +215,15 @@ def repeat_order(
     :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
     """
     order = _new_order(request, owner, before.event.order_id, idempotency_key)
-    return replay(request_as_json(order), before)
+    return replay(data_of(order), before)
+
+
+def data_of(order: NewOrder) -> dict[str, Any]:
+    """Return what the order's first event tells of it."""
+    data: dict[str, Any] = {"order": request_as_json(order)}
+    if order.terms is not None and order.terms.expires_in is not None:
+        data["expiresInSeconds"] = order.terms.expires_in
+    return data
 
 
 def _new_order(
@@ -207,17 +244,29 @@ def _new_order(
         owner=owner,
         client_order_id=request.client_order_id,
         idempotency_key=idempotency_key,
+        terms=request.terms,
+        watch=watch_of(request),
     )
+
+
+def watch_of(request: OrderRequest) -> Watch | None:
+    """Return what the order watches from its acceptance on; None: it does not rest."""
+    terms = request.terms
+    if terms is None or terms.time_in_force in AT_ONCE:
+        return None
+    return first_watch(request.type, request.side, terms)
 
 
 def replay(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
     """Return the order that was accepted before, as it was answered then.
 
+    `asked` is the data of the first event that this request would have.
+
     :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
     """
-    if meaning(asked) == meaning(before.event.data["order"]):
+    if meaning(asked) == meaning(before.event.data):
         # Orders of an older release have no summary: that of the repeated request is the same.
-        said = {"summary": asked["summary"]}
+        said = {"summary": asked["order"]["summary"]}
         return Submitted(said | answer_of(before.event), before.event, is_replay=True)
     raise conflict_with(before)
 
@@ -227,15 +276,23 @@ def conflict_with(before: AlreadyAccepted) -> IdempotencyKeyReused | ClientOrder
     return IdempotencyKeyReused() if before.by_idempotency_key else ClientOrderIdTaken()
 
 
-def meaning(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what distinguishes requests: all fields that were given, without the order's own."""
-    own = ("orderId", "wsUrl", "summary")
+def meaning(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what distinguishes requests: all fields that were given, without the order's own.
+
+    An end that was given in seconds is compared in seconds.
+    """
+    own = {"orderId", "wsUrl", "summary", "groupId", "siblingOrderId"}
+    seconds = data.get("expiresInSeconds")
+    if seconds is not None:
+        own.add("expiresAt")
+    asked = data["order"] | {"expiresInSeconds": seconds}
     return {name: value for name, value in asked.items() if value is not None and name not in own}
 
 
 def answer_of(event: Event) -> dict[str, Any]:
     """Return what the client is told of an order when it is accepted; `event` is its first."""
-    return {"message": event.message, **accepted_as_json(event.data["order"], event.at)}
+    told = accepted_as_json(event.data["order"], event.at, event.status)
+    return {"message": event.message, **told}
 
 
 def cancel_order(order_id: UUID) -> Event:

@@ -44,6 +44,7 @@ from orders.api.serializers import (
     translate,
     unknown_fields,
 )
+from orders.api.term_fields import may_rest
 from orders.engine.submission import (
     OrderRequest,
     accepted_before,
@@ -316,7 +317,8 @@ class OrderEntry(OrderStream):
             self._stop_waiting()
             await self._follow_again(before.event.order_id)
             return
-        allowance = await allowance_of(self.principal, (self.scope.get("client") or ("",))[0])
+        client = (self.scope.get("client") or ("",))[0]
+        allowance = await allowance_of(self.principal, client, rests=may_rest(sent))
         if allowance is not None and allowance.wait:
             tell_of_limit("orders", self.scope, self.principal)
             await self.say_problem(too_many_requests(allowance.wait))

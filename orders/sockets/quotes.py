@@ -19,7 +19,7 @@ from orders.api.problems import (
     too_many_requests,
 )
 from orders.api.quote_views import QUOTE_FIELDS, quote_as_json, quote_of, read_quote
-from orders.engine.quotes import PricesUnavailable, Quoted
+from orders.engine.quotes import NotQuoted, Quoted
 from orders.engine.submission import OrderRequest
 from orders.sockets.protocol import DATABASE_ERRORS, Close, Socket, encode_json
 
@@ -69,7 +69,7 @@ class QuoteStream(Socket):
         """Send the quote if it changed; say once if there is none."""
         try:
             quoted = await quote_of(self.asked)
-        except PricesUnavailable as away:
+        except NotQuoted as away:
             if not self._is_away:
                 self._is_away, self._last = True, None
                 await self.say_problem(refusal(away) or {})

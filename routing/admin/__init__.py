@@ -2,6 +2,7 @@
 
 from routing.admin.ledger import NetworkTransactionAdmin
 from routing.admin.pools import SimulatedPoolAdmin
+from routing.admin.price_paths import SimulatedPricePathAdmin
 from routing.admin.read_only import InIndexOrder, ReadOnlyAdmin
 from routing.admin.tokens import MarketAdmin, TokenAdmin
 
@@ -11,5 +12,6 @@ __all__ = (
     "NetworkTransactionAdmin",
     "ReadOnlyAdmin",
     "SimulatedPoolAdmin",
+    "SimulatedPricePathAdmin",
     "TokenAdmin",
 )

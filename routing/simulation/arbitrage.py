@@ -17,6 +17,7 @@ from routing.pools.liquidity_bins import LiquidityBinPool
 from routing.pools.pool import Direction, SwapRefused
 from routing.simulation.pool import AnyPool, Price, SimulatedPool
 from routing.simulation.price import MILLION, PriceSource, deviation, noise
+from routing.simulation.price_path import NO_PATHS, PricePaths
 
 STEP = 30
 """Seconds between two arbitrages when a pool catches up, one for each full step."""
@@ -38,12 +39,17 @@ class Arbitrage:
     ranges: PriceRanges
     flow: int
     """The largest trade of others in a second, in millionths of a reserve."""
+    paths: PricePaths = NO_PATHS
+    """`price_of` follows them; while one of a market is in force, its venues do not wander."""
 
     def target(self, stored: SimulatedPool, now: int) -> Price:
         """Return the price to which arbitrage brings this pool at `now`."""
         venue, base, quote = stored.key
         least, most = self.ranges.get(venue, UNMOVED)
-        off = deviation(f"{self.seed}:{venue}:{base}:{quote}", least, most, now)
+        seed = f"{self.seed}:{venue}:{base}:{quote}"
+        off = self.paths.deviation(
+            (base, quote), lambda then: deviation(seed, least, most, then), now
+        )
         return Price(
             stored.reference.quote_atoms * self.price_of(base, now) * off,
             stored.reference.base_atoms * self.price_of(quote, now) * MILLION,

@@ -18,9 +18,17 @@ from routing.pricing import atoms_ratio
 from routing.simulation.arbitrage import Arbitrage, PriceRanges
 from routing.simulation.pool import PoolKey, Price, SimulatedPool, read_pool
 from routing.simulation.price import seeded_walk
+from routing.simulation.price_path import (
+    LEAD_SECONDS,
+    NO_PATHS,
+    PricePath,
+    PricePaths,
+    following,
+    read_steps,
+)
 from routing.simulation.seeding import NewPool, depth_in_atoms
 from routing.simulation.settings import Simulation
-from routing.tokens import REGISTRY, USDC, USDT, Market, Registry
+from routing.tokens import REGISTRY, USDC, USDT, Market, Registry, UnknownToken
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +38,10 @@ _READ = """
 SELECT pool.venue, pool.base, pool.quote, pool.kind, pool.tick, pool.version,
     CASE WHEN (known.version, known.tick) = (pool.version, pool.tick) THEN NULL
         ELSE pool.state::text END,
-    (SELECT seed FROM simulated_seeds), (extract(epoch FROM now) * 1000000)::bigint
+    (SELECT seed FROM simulated_seeds), (SELECT json_agg(json_build_array(mint, steps, begins_at)
+        ORDER BY begins_at, id)::text FROM simulated_price_paths
+        WHERE ends_at > extract(epoch FROM now) - 86400),
+    (extract(epoch FROM now) * 1000000)::bigint
 FROM (SELECT clock_timestamp() AS now) AS clock
 LEFT JOIN simulated_pools AS pool ON true
 LEFT JOIN json_to_recordset(%s::json) AS known (
@@ -64,6 +75,8 @@ class SimulatedPools:
         """Each pool at the prices of a later second, with the stored pool that it was made from."""
         self._arbitrage: Arbitrage | None = None
         self._drawn_from: str | None = None
+        self._paths = NO_PATHS
+        self._paths_from: tuple[str | None, Registry | None] = (None, None)
         self._tasks: dict[Hashable, asyncio.Future[None]] = {}
         self._epoch = 0.0
         self._read_at = float("-inf")
@@ -109,7 +122,12 @@ class SimulatedPools:
         return self._epoch, self._read_at
 
     async def arbitrage(self) -> Arbitrage:
-        """Return the arbitrage that moves the pools, with the seed that all processes share."""
+        """Return the arbitrage that moves the pools, with the seed that all processes share.
+
+        It knows each path of a price before that path begins.
+        """
+        if time.monotonic() - self._read_at > LEAD_SECONDS / 2:
+            await self._shared("read", self._read)
         while self._arbitrage is None:
             await self._shared("arbitrage", self._find_arbitrage)
         return self._arbitrage
@@ -163,8 +181,8 @@ class SimulatedPools:
         seed = str(simulation.seed) if simulation.seed is not None else await self._drawn_seed()
         self._drawn_from, self._current = seed, {}
         volatility = int(simulation.volatility_bps * 100)
-        walk = seeded_walk(seed, volatility, STABLE)
-        self._arbitrage = Arbitrage(seed, walk, self._ranges, flow=volatility // 2)
+        walk = following(seeded_walk(seed, volatility, STABLE), self._paths)
+        self._arbitrage = Arbitrage(seed, walk, self._ranges, volatility // 2, self._paths)
 
     def _is_old(self) -> bool:
         return time.monotonic() - self._read_at > self._simulation.block_seconds
@@ -179,15 +197,29 @@ class SimulatedPools:
             for key, pool in known.items()
         ]
         rows = await self._link.fetch(_READ, [orjson.dumps(versions).decode()])
-        *_, seed, microseconds = rows[0]
+        *_, seed, paths, microseconds = rows[0]
         self._epoch, self._read_at = microseconds / 1e6, time.monotonic()
+        self._follow(paths)
         if self._simulation.seed is None and seed != self._drawn_from:
             self._arbitrage = None  # it was made for another database
         # Pools learnt meanwhile were read behind a lock, or written. This reading may be older.
         learnt = {key: pool for key, pool in self._cached.items() if known.get(key) is not pool}
-        pools = [self._pool_of(row[:-2]) for row in rows if row[0] is not None]
+        pools = [self._pool_of(row[:-3]) for row in rows if row[0] is not None]
         self._tell_of_going_back(pool for pool in pools if pool.key not in learnt)
         self._cached = {pool.key: pool for pool in pools} | learnt
+
+    def _follow(self, stored: str | None) -> None:
+        """Have prices follow the paths of the settings, and those that are stored."""
+        known = self.registry()
+        if (stored, known) == self._paths_from:
+            return
+        paths = [
+            PricePath(mint, read_steps(steps), begins_at)
+            for mint, steps, begins_at in orjson.loads(stored or "[]")
+        ]
+        self._paths_from = stored, known
+        self._paths = PricePaths([*paths_of(self._simulation, known), *paths])
+        self._arbitrage = None  # the next one is made with them
 
     def _pool_of(self, row: Sequence[Any]) -> SimulatedPool:
         venue, base, quote, kind, tick, version, state = row
@@ -225,3 +257,15 @@ class SimulatedPools:
     async def _drawn_seed(self) -> str:
         await self._link.fetch(_MAKE_SEED, [os.urandom(8).hex()])
         return str((await self._link.fetch(_READ_SEED, ()))[0][0])
+
+
+def paths_of(simulation: Simulation, known: Registry) -> Iterable[PricePath]:
+    """Yield the paths of the settings, of the tokens that are known."""
+    for symbol, steps, begins_at in simulation.price_paths:
+        try:
+            mint = known.token(symbol).mint
+        except UnknownToken:
+            logger.warning("SIMULATION_PRICE_PATH: there is no token %s", symbol)
+            continue
+        if begins_at is not None:
+            yield PricePath(mint, steps, begins_at)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from routing.simulation.faults import Faults
+from routing.simulation.price_path import LEAD_SECONDS, WrittenPath
 
 PriceRange = tuple[Decimal, Decimal]
 
@@ -37,6 +38,13 @@ class Simulation:
     seed: int | str | None = None
     """The same seed gives the same prices at the same times. None: the database draws one."""
     faults: Faults = field(default_factory=Faults)
+    price_paths: tuple[WrittenPath, ...] = ()
+    """Paths of tokens' prices, beside those that operators have set; each with its beginning."""
+
+    @property
+    def lead_seconds(self) -> int:
+        """How long before its beginning a path has to be stored, so that all processes know it."""
+        return LEAD_SECONDS + math.ceil(2 * self.block_seconds)
 
     def __post_init__(self) -> None:
         low, high = self.landing_latency

@@ -16,7 +16,7 @@ from orders.api.problems import (
     too_many_requests,
 )
 from orders.api.schema.sockets import asyncapi
-from orders.engine.quotes import PricesUnavailable
+from orders.engine.quotes import NotQuoted
 from orders.engine.submission import (
     AccountRequired,
     ClientOrderIdTaken,
@@ -269,7 +269,7 @@ REFUSED = {
     for status in (400, 409, 422, 503)
 }
 TOO_MANY = OpenApiExample("Too many", value=too_many_requests(7))
-NO_PRICES = OpenApiExample("No prices", value=refusal(PricesUnavailable()) or {})
+NO_PRICES = OpenApiExample("No prices", value=refusal(NotQuoted()) or {})
 QUOTE = {name: value for name, value in events_of("quote").items() if name not in ("type", "seq")}
 NO_DATABASE_PROBLEM = OpenApiExample("No database", value=problem_of(DatabaseUnavailable()))
 NOTHING_STORED_PROBLEM = OpenApiExample(

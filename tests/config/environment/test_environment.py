@@ -190,6 +190,10 @@ WRONG: dict[str, tuple[str, ...]] = {
         *("raydium", "raydium=1.02-0.98", "raydium=nan", "raydium=1e3", "nowhere=1", "$RANGES"),
         *("raydium=1,raydium=2", "raydium=0"),
     ),
+    "SIMULATION_PRICE_PATH": (
+        *("SOL", "SOL=-8%/60", "SOL=-8%/60 @soon", "SOL=-8% @1795964400", "$PATH", "SOL=8"),
+        *("SOL=-95%/60 @1795964400", "SOL=-8%/0 @1795964400", "SOL=-8%/9999 @1795964400"),
+    ),
     "SIMULATION_SEED": ("x" * 101, "7 ", " 7"),
     "SIMULATION_FAULTS": (
         *("nosuch=1", "expiry", "expiry=2", "expiry=nan", "expiry=-1", "$FAULTS", "expiry=often"),

@@ -373,7 +373,8 @@ RULES = """CASE WHEN claimed.terms IS NOT NULL THEN json_build_object(
     'activation_price', claimed.activation_price::text,
     'attempts_allowed', claimed.attempts_allowed, 'releases', claimed.releases,
     'group_id', claimed.group_id, 'parent_id', claimed.parent_id, 'slice', claimed.slice,
-    'more', claimed.terms, 'tags', claimed.tags) END"""
+    'more', claimed.terms, 'tags', claimed.tags, 'sender', claimed.sender,
+    'is_over', coalesce(claimed.expires_at <= clock.at, false)) END"""
 CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 {BUDGET.strip()},

@@ -22,17 +22,20 @@ from orders.engine import bell
 from orders.engine.crash_points import crash_point
 from orders.engine.handover import handover_of_this_loop
 from orders.engine.hints import publish_now
-from orders.engine.journal import advance_now, journal_of_this_loop
-from orders.engine.moves import AlreadyAccepted, Move, NewOrder, Overtaken
-from orders.events import CANCELLED, RECEIVED, Event
-from orders.lifecycle import CANCELLABLE, Status
-from orders.models import Order
+from orders.engine.journal import cancel_now, journal_of_this_loop
+from orders.engine.moves import AlreadyAccepted, NewOrder
+from orders.engine.terms_moves import Cancellation, NotCancellable
+from orders.events import RECEIVED, Event
+from orders.lifecycle import Status
+from orders.models import EndReason, Order
 from orders.representation import accepted_as_json, request_as_json
 from orders.terms.terms import Terms
 from orders.terms.type_rules import AT_ONCE
 from orders.terms.watch import Watch, first_watch
 from routing.tokens import Market
 from routing.venue import Side
+
+__all__ = ["Cancellation", "NotCancellable"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,14 +97,6 @@ class OutcomeUnknown(Exception):
 
 class PricesUnavailable(Exception):
     """No price is fresh enough to tell whether a trigger has been crossed. Trying again helps."""
-
-
-class NotCancellable(Exception):
-    """The order may have filled, or has ended. Trying again does not help."""
-
-    def __init__(self, status: Status) -> None:
-        self.status = status
-        super().__init__(f"the order is {status}")
 
 
 async def submit_order(
@@ -295,37 +290,32 @@ def answer_of(event: Event) -> dict[str, Any]:
     return {"message": event.message, **told}
 
 
-def cancel_order(order_id: UUID) -> Event:
-    """Cancel the order unless it was submitted, and return the event.
+def cancel_order(
+    order_id: UUID,
+    *,
+    when_possible: bool = False,
+    by: str = "user",
+    reason: EndReason = EndReason.USER,
+) -> Cancellation:
+    """Cancel the order unless it was submitted, and the other order of its group with it.
 
-    This is a compare-and-set. If the worker moves the order first, this looks again. If this comes
-    first, the worker is overtaken. So an order is either cancelled or executed, never both.
+    It is locked first. So an order is either cancelled or executed, never both: the worker that
+    carries it moves it before, or is overtaken. To cancel again what is cancelled changes nothing.
+
+    `by` is who asks: user, a key's prefix or operator. With `when_possible`, an order that was
+    submitted is marked: it is cancelled once its transaction is proven dead.
 
     :raises Order.DoesNotExist: there is no such order.
-    :raises NotCancellable: it was submitted or has ended.
+    :raises NotCancellable: it was submitted or has ended, or the other order of its group was
+        submitted.
     """
-    while True:
-        order = Order.objects.only("status", "seq", "lease_token").get(pk=order_id)
-        status = Status(order.status)
-        if status not in CANCELLABLE:
-            raise NotCancellable(status)
-        try:
-            event = advance_now(
-                Move(
-                    order_id=str(order.id),
-                    lease_token=order.lease_token,
-                    seq=order.seq,
-                    before=status,
-                    status=Status.CANCELLED,
-                    message=CANCELLED,
-                    data={},
-                )
-            )
-        except Overtaken:
-            continue  # no endless loop: the order has few steps left to take
-        crash_point("after_cancel")
+    order = Order.objects.only("group_id").get(pk=order_id)
+    group_id = None if order.group_id is None else str(order.group_id)
+    found = cancel_now(str(order.id), group_id, when_possible=when_possible, by=by, reason=reason)
+    crash_point("after_cancel")
+    for event in found.events:
         publish_now(event)
-        return event
+    return found
 
 
 def new_order_id() -> str:

@@ -23,7 +23,7 @@ from routing.venue import Side
 from tests.support.accounts import Account, make_account
 from tests.support.client import CREDENTIALS, SELL_SOL, get, submit
 from tests.support.database import as_owner
-from tests.support.resting import rest, rest_limit, rest_stop, resting_order
+from tests.support.resting_orders import rest, rest_limit, rest_stop, resting_order
 from tests.support.walker import Walker, confirm
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "account")

@@ -17,7 +17,6 @@ from orders.engine.quotes import Quoted, quotes_of_this_loop
 from orders.engine.submission import OrderRequest
 from orders.representation import swap_as_json
 from routing.constraints import UNCONSTRAINED, Constraints
-from routing.venue import Swap
 
 QUOTE_FIELDS = {
     *("baseToken", "quoteToken", "tokenIn", "tokenOut", "side", "amountIn", "amountOut"),
@@ -71,14 +70,10 @@ async def read_quote(query: dict[str, Any]) -> OrderRequest:
 async def quote_of(asked: OrderRequest) -> Quoted:
     """:raises NotQuoted: no venue gives a usable quote at present."""
     limits = Constraints.from_json(asked.constraints) if asked.constraints else UNCONSTRAINED
-    return await quotes_of_this_loop().of(swap_of(asked), limits)
-
-
-def swap_of(asked: OrderRequest) -> Swap:
-    return Swap(asked.market, asked.side, asked.amount_in, asked.amount_out)
+    return await quotes_of_this_loop().of(asked.swap, limits)
 
 
 def quote_as_json(asked: OrderRequest, quoted: Quoted) -> dict[str, Any]:
     """Return what is asked, and what the venues offer for it."""
     offer = quoted.as_json(quoted.bound(asked.slippage_bps or 0))
-    return swap_as_json(swap_of(asked)) | {"slippageBps": asked.slippage_bps} | offer
+    return swap_as_json(asked.swap) | {"slippageBps": asked.slippage_bps} | offer

@@ -30,6 +30,7 @@ from orders.access.read_limits import cost_of_list
 from orders.access.tickets import TooManyTickets, issue_ticket
 from orders.api import dialects, filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
+from orders.api.change_views import amend
 from orders.api.dialects import Canonical
 from orders.api.fields import idempotency_key_of, whole_number
 from orders.api.markets import etag_of, markets_as_json
@@ -133,11 +134,22 @@ class OrderView(ProblemAPIView):
     """One order as it stands, with links to its log, its stream and its cancellation."""
 
     about = "orders/api/order.html"
+    parser_classes = (ExactJSONParser,)
 
     @openapi.ORDER
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
         order = find_order(request, order_id)
+        return self._answer(request, order)
+
+    @openapi.AMEND
+    def patch(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, set())
+        refuse_clear_text(is_secure=request.is_secure())
+        amend(request, find_order(request, order_id), self.headers)
+        return self._answer(request, find_order(request, order_id))
+
+    def _answer(self, request: Request, order: Order) -> Response:
         answer = told(request, shown(request, order))
         return Response(answer, headers={"ETag": f'"{order.seq}"'})
 

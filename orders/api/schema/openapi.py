@@ -242,6 +242,57 @@ ORDER = extend_schema(
         ),
     },
 )
+BODY: dict[int, tuple[str, list[OpenApiExample]]] = {
+    413: ("The body has more than 64 KiB.", []),
+    415: ("It is not JSON.", []),
+}
+TOO_MANY_SENT: dict[int, tuple[str, list[OpenApiExample]]] = {
+    429: ("More than the account may send.", [examples.TOO_MANY])
+}
+AMEND = extend_schema(
+    operation_id="amendOrder",
+    summary="Amend an order that rests",
+    description=(
+        "The id stays. The order is amended only if it is still at the seq that you name, and still"
+        " open: so it is amended or triggered, never both. What is not named stays as it is; null"
+        " takes away what may be missing. In a group the amount is of both orders."
+    ),
+    parameters=[
+        ORDER_ID,
+        OpenApiParameter(
+            *("If-Match", {"type": "string", "pattern": '^(W/)?"[0-9]{1,9}"$'}),
+            OpenApiParameter.HEADER,
+            description='The seq that you saw, such as `"3"`; or give `seq` in the body.',
+        ),
+        SEQ_TAG,
+        RETRY_AFTER,
+    ],
+    request={JSON: OpenApiRequest(ref("Amendment"), examples=[examples.AMENDMENT])},
+    responses={
+        (200, JSON): answer("Order", "As it stands now.", ("Amended", examples.AMENDED)),
+        **problems(
+            {
+                400: ("A field means nothing, or cannot be amended.", []),
+                **ACCOUNT,
+                403: ("The key is not for this; or clear text, under HTTPS.", []),
+                **NO_ORDER,
+                409: (
+                    "It changed since you saw it; or it rests no more.",
+                    [examples.ORDER_CHANGED, examples.NOT_AMENDABLE],
+                ),
+                **BODY,
+                428: ("No seq is named.", [examples.SEQ_REQUIRED]),
+                **TOO_MANY_SENT,
+                **UNWRITABLE,
+                503: (
+                    "No price to compare a trigger with, or the database does not answer; or it did"
+                    " not say whether the order was amended: its seq tells.",
+                    [examples.NO_DATABASE_PROBLEM, examples.AMENDMENT_UNKNOWN],
+                ),
+            }
+        ),
+    },
+)
 EVENTS = extend_schema(
     operation_id="getOrderEvents",
     summary="Read an order's events",

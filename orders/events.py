@@ -57,7 +57,7 @@ class Event(NamedTuple):
         """What happened, in the words of the stream."""
         if self.event is not None:
             return self.event
-        if self.seq == 1:
+        if self.seq == 1 and self.status in (Status.PENDING, Status.OPEN):
             return "accepted"
         return "retry" if self.status is Status.PENDING else self.status.value
 

@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 from orders.events import Event, timestamp
 from orders.lifecycle import Status
-from orders.models import Order, OrderEvent, OrderType, Phase
+from orders.models import Order, OrderEvent
 from orders.terms.exits import role_in_group
 from orders.terms.summary import percent, sentence
 from orders.terms.terms import Terms, price_text
+from orders.words import OrderType, Phase
 from routing.pricing import execution_price
 from routing.registry import look_up
 from routing.stored_decision import StoredDecision

@@ -22,7 +22,8 @@ from rest_framework.settings import api_settings
 from orders.api.fields import MAX_TAGS, TAG_NAME, is_plain_text, read_time
 from orders.engine.submission import CLIENT_ORDER_ID
 from orders.lifecycle import ACTIVE, FINAL, IS_BEGUN, IS_WAITING, Status
-from orders.models import Order, OrderType, Phase
+from orders.models import Order
+from orders.words import OrderType, Phase
 from routing.registry import look_up_if_due, registry
 from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import Side

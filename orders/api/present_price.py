@@ -46,7 +46,7 @@ async def at_present(request: OrderRequest, last_tick: LastTick) -> OrderRequest
     if watch is None or request.terms is None or watch.wake_price is None:
         return request
     if watch.act == SIZE:  # a limit order
-        is_met = holds(watch, await last_tick(pair_of(request)))
+        is_met = holds(watch, await last_tick(request.market.pair))
         return replace(request, terms=request.terms._replace(may_start=bool(is_met)))
     await _refuse_crossed(request, last_tick)
     return request
@@ -67,10 +67,6 @@ def price_of(watch: Watch, tick: Prices | None) -> Decimal | None:
     return {"b": tick.bid, "a": tick.ask}.get(watch.line, tick.reference)
 
 
-def pair_of(request: OrderRequest) -> str:
-    return request.market.name
-
-
 async def _refuse_crossed(request: OrderRequest, last_tick: LastTick, within: str = "") -> None:
     """:raises ValidationError, PricesUnavailable: as `at_present`."""
     watch = watch_of(request)
@@ -78,7 +74,7 @@ async def _refuse_crossed(request: OrderRequest, last_tick: LastTick, within: st
         return
     if watch.act == SIZE:
         return
-    tick = await last_tick(pair_of(request))
+    tick = await last_tick(request.market.pair)
     is_crossed = holds(watch, tick)
     if is_crossed is None:
         raise PricesUnavailable

@@ -25,7 +25,7 @@ from orders.api.fields import (
     refuse,
     try_read,
 )
-from orders.api.present_price import Prices, at_present
+from orders.api.present_price import at_present
 from orders.api.slippage import MAX_SLIPPAGE_FRACTION, number_text, read_slippage
 from orders.api.term_fields import (
     NAMES as TERM_NAMES,
@@ -42,9 +42,11 @@ from orders.api.term_fields import (
 )
 from orders.engine.moves import AlreadyAccepted
 from orders.engine.submission import OrderRequest, conflict_with
-from orders.models import MAX_SLIPPAGE_BPS, TriggerBy
+from orders.engine.triggers.last_prices import last_tick
+from orders.models import MAX_SLIPPAGE_BPS
 from orders.terms.exits import STOP, TARGET, default_slippage_bps
 from orders.terms.type_rules import type_named
+from orders.words import TriggerBy
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
 from routing.registry import is_read, read_again, registry
@@ -432,11 +434,6 @@ def check_value(data: dict[str, Any], request: OrderRequest) -> None:
         worth, limit = number_text(value), number_text(most)
         text = f"It is worth {worth} USDC by the reference price, more than the {limit}"
         raise refuse(field, "too_large", f"{text} USDC that an order may be worth here.")
-
-
-async def last_tick(pair: str) -> Prices | None:
-    """Return the last tick of the pair: none, until ticks are made."""
-    return None
 
 
 async def _read_order(data: Any, read: Callable[[Any], OrderRequest]) -> OrderRequest:

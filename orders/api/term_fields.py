@@ -27,7 +27,6 @@ from orders.api.fields import (
     try_read,
 )
 from orders.api.slippage import read_slippage
-from orders.models import TriggerBy
 from orders.terms.exits import (
     STOP,
     TARGET,
@@ -48,6 +47,7 @@ from orders.terms.type_rules import (
     TIMES_IN_FORCE,
     type_named,
 )
+from orders.words import TriggerBy
 from routing.tokens import Market
 from routing.venue import Side
 
@@ -147,6 +147,15 @@ def may_rest(sent: Any) -> bool:
     if order_type is None or order_type == "market":
         return False
     return str(sent.get("timeInForce") or "").strip().lower() not in AT_ONCE
+
+
+def client_order_id_in(sent: Any) -> Any:
+    """Return the first client order id in a request, as it came: an oco has them in its exits."""
+    if not isinstance(sent, dict):
+        return None
+    exits = [sent.get(role) for role in (TARGET, STOP)]
+    places = [sent, *(one for one in exits if isinstance(one, dict))]
+    return next((one["clientOrderId"] for one in places if one.get("clientOrderId")), None)
 
 
 def refuse_unused(order_type: str | None, given: Given) -> None:
@@ -353,7 +362,7 @@ def _needed(given: Given, name: str) -> Any:
 
 
 def _trigger_by(given: Given) -> str:
-    return _word(given, "triggerBy", TriggerBy.values)
+    return _word(given, "triggerBy", [*TriggerBy])
 
 
 def _if_crossed(given: Given) -> str:

@@ -23,10 +23,10 @@ from orders.engine.terms_moves import Script
 from orders.engine.triggers.ticks import MAX_TICK_AGE
 from orders.events import Event, timestamp
 from orders.lifecycle import FINAL, Status
-from orders.models import Phase
 from orders.terms.exits import Exit, check_exits, role_in_group
 from orders.terms.terms import Terms, bound_of_limit
 from orders.terms.watch import ARM, CLOCK, SIZE, TRAIL, Watch, first_watch, limit_watch
+from orders.words import Phase
 from routing.tokens import Market
 from routing.venue import BPS, Bound, Side
 

@@ -22,10 +22,12 @@ from orders.engine.submission import new_order_id
 from orders.engine.terms_moves import RETURNED
 from orders.events import Fact, Fault, Routed
 from orders.lifecycle import Status
-from orders.models import EndReason, FailureCode, OrderTransaction, Phase, TimeInForce
+from orders.models import FailureCode, OrderTransaction
 from orders.representation import request_as_json
-from orders.terms.bracket import EXITS, Exit, exits_of
+from orders.terms.bracket import BracketOrder, exits_of
+from orders.terms.exits import STOP, TARGET
 from orders.terms.watch import CLOCK, watch_of_rest
+from orders.words import EndReason, Phase, TimeInForce
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
 from routing.pricing import bound_for
@@ -452,7 +454,7 @@ def exits_of_entry(
 ) -> tuple[list[NewOrder], list[dict[str, str]]]:
     """Return the orders that come into being with this fill, and the exits that do not."""
     rules = order.rules
-    if rules is None or not rules.more.keys() & set(EXITS):
+    if rules is None or not rules.more.keys() & {TARGET, STOP}:
         return [], []
     side = Side.BUY if order.side is Side.SELL else Side.SELL
     exits, refused = exits_of(rules.more, swap.market, side, fill.amount_out)
@@ -460,7 +462,9 @@ def exits_of_entry(
     return [_as_order(one, order, rules, group_id) for one in exits], refused
 
 
-def _as_order(found: Exit, entry: ClaimedOrder, rules: Rules, group_id: str | None) -> NewOrder:
+def _as_order(
+    found: BracketOrder, entry: ClaimedOrder, rules: Rules, group_id: str | None
+) -> NewOrder:
     order = NewOrder(
         id=new_order_id(),
         type=found.type,

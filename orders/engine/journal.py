@@ -88,6 +88,12 @@ class Journal:
             patience=ACCEPT_PATIENCE,
             seconds=ACCEPT_SECONDS,
         )
+        self._accept_together: GroupCommit[Sequence[NewOrder], list[Stored]] = GroupCommit(
+            self._moves_link,
+            *(_run_together, _recover_together),
+            patience=ACCEPT_PATIENCE,
+            seconds=ACCEPT_SECONDS,
+        )
         self._find: GroupCommit[Keys, None] = GroupCommit(
             self._claims_link, _run_find, _find_again, patience=FIND_PATIENCE, seconds=FIND_SECONDS
         )
@@ -128,6 +134,32 @@ class Journal:
         begun = ClaimedOrder.begun(order)
         self._publish_claim(begun, stored.at)
         return event, begun
+
+    async def accept_together(self, orders: Sequence[NewOrder]) -> list[Event]:
+        """Store all of the orders in one statement, or none, and return their first events.
+
+        :raises AlreadyAccepted: the owner has an order under a key of one of them.
+        :raises OutcomeUnknown: nobody knows whether they are stored; look for one by its id.
+        :raises psycopg.Error: the database stayed away, or refused a row; nothing is stored.
+        """
+        try:
+            stored = await self._accept_together(orders)
+        except (psycopg.Error, AlreadyAccepted):
+            raise
+        except Exception as error:  # in reading what PostgreSQL answered, say
+            raise OutcomeUnknown(f"the orders' storing was not confirmed: {error}") from error
+        events = [first_event(order, one) for order, one in zip(orders, stored, strict=True)]
+        for event in events:
+            self._hints.publish(event)
+        return events
+
+    async def stored_with(self, order_id: str) -> list[Event]:
+        """Return the first events of an order and of the other order of its group.
+
+        :raises psycopg.Error: the database stayed away.
+        """
+        rows = await self._claims_link.fetch(sql.STORED_WITH, {"id": order_id})
+        return [Event(one, 1, Status(status), *rest) for one, status, *rest in rows]
 
     async def accepted_before(
         self, owner: int, idempotency_key: str | None, client_order_id: str | None
@@ -175,7 +207,7 @@ class Journal:
     async def _claim(self, statement: LiteralString, who: dict[str, Any]) -> list[ClaimedOrder]:
         params = {
             **who,
-            **_budget_params(),
+            **budget_params(),
             "lease": settings.LEASE_SECONDS,
             "message": COMPARING,
             "data": "{}",
@@ -324,20 +356,61 @@ async def _store(
     params = _accept_params(orders)
     if claiming:
         lease = min(BEGUN_SECONDS, settings.LEASE_SECONDS)
-        params |= _budget_params() | {"lease": lease, "comparing": COMPARING}
+        params |= budget_params() | {"lease": lease, "comparing": COMPARING}
     cursor = await connection.execute(sql.ACCEPT[keyed, claiming], params)
     return await cursor.fetchall()
 
 
-async def _store_wide(connection: Connection, orders: Sequence[NewOrder]) -> list[tuple[Any, ...]]:
-    cursor = await connection.execute(*storing_wide(orders))
+async def _run_together(
+    connection: Connection, items: Sequence[Sequence[NewOrder]]
+) -> Sequence[list[Stored] | Exception]:
+    """Each item is a statement, and a transaction, of its own."""
+    return [await _store_together(connection, orders) for orders in items]
+
+
+async def _store_together(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> list[Stored] | Exception:
+    try:
+        rows = await _store_wide(connection, orders, sql.STORE_TOGETHER)
+    except psycopg.errors.UniqueViolation as error:
+        known = (await _recover_together(connection, [orders]))[0]
+        if known is not None:  # an earlier statement, which seemed lost, had stored them
+            return known
+        keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]
+        before = await _run_find(connection, keys)
+        return next((found for found in before if found is not None), error)
+    stored = {row[0]: Stored(*row[1:]) for row in rows}
+    return [stored[order.id] for order in orders]
+
+
+async def _recover_together(
+    connection: Connection, items: Sequence[Sequence[NewOrder]]
+) -> Sequence[list[Stored] | None]:
+    """They were stored together, so where one is, all are."""
+    known = iter(await _recover_accept(connection, [order for orders in items for order in orders]))
+    found = [[next(known) for _ in orders] for orders in items]
+    return [
+        [one for one in stored if one is not None] if None not in stored else None
+        for stored in found
+    ]
+
+
+async def _store_wide(
+    connection: Connection,
+    orders: Sequence[NewOrder],
+    statement: LiteralString = sql.STORE_WIDE,
+) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(*storing_wide(orders, statement))
     return await cursor.fetchall()
 
 
-def storing_wide(orders: Sequence[NewOrder]) -> Statement:
+def storing_wide(
+    orders: Sequence[NewOrder], statement: LiteralString = sql.STORE_WIDE
+) -> Statement:
     """Return the statement that stores orders of which some have terms."""
-    params = _accept_params(orders, NewOrder.as_wide_row) | _budget_params()
-    return sql.STORE_WIDE, params | {"rests": RESTS, "most_days": settings.MAX_RESTING_DAYS}
+    params = _accept_params(orders, NewOrder.as_wide_row) | budget_params()
+    return statement, params | {"rests": RESTS, "most_days": settings.MAX_RESTING_DAYS}
 
 
 async def _accepted_before(
@@ -354,7 +427,9 @@ async def _accepted_before(
             # Found under its own id: an earlier statement, which seemed lost, had stored it.
             is_own = before.event.order_id == order.id
             event = before.event
-            stored = Stored(event.at, False, event.status, event.data["order"].get("expiresAt"))
+            stored = Stored(
+                event.at, False, event.status, event.data.get("order", {}).get("expiresAt")
+            )
             found[order.id] = stored if is_own else before
     return found
 
@@ -434,7 +509,7 @@ async def _recover_advance_terms(
     ]
 
 
-def _budget_params() -> dict[str, Any]:
+def budget_params() -> dict[str, Any]:
     rate = settings.ORDER_RATE_LIMIT
     return {
         "is_limited": rate is not None,

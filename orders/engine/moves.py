@@ -15,9 +15,9 @@ from django.conf import settings
 
 from orders.events import Event, Words
 from orders.lifecycle import AT_ONCE, FINAL, Status
-from orders.models import OrderType, Phase, TimeInForce
 from orders.terms.terms import Terms
 from orders.terms.watch import ARM, CLOCK, Watch
+from orders.words import OrderType, Phase, TimeInForce
 from routing.venue import Side
 
 
@@ -47,6 +47,8 @@ class NewOrder(NamedTuple):
     """None: a plain market order."""
     watch: Watch | None = None
     """What it watches while it rests; None: it does not rest."""
+    pair: str | None = None
+    """The name under which its prices are kept (`Market.pair`)."""
 
     @property
     def sender(self) -> int:
@@ -99,7 +101,7 @@ class NewOrder(NamedTuple):
         }
         if watch is not None:
             row |= watch_as_row(watch)
-            row["phase"] = phase_of(watch)
+            row |= {"phase": phase_of(watch), "pair": self.pair}
         return row
 
 

@@ -27,11 +27,13 @@ from orders.engine.moves import AlreadyAccepted, NewOrder
 from orders.engine.terms_moves import Cancellation, NotCancellable
 from orders.events import RECEIVED, Event
 from orders.lifecycle import Status
-from orders.models import EndReason, Order
+from orders.models import Order
 from orders.representation import accepted_as_json, request_as_json
+from orders.terms.exits import TARGET
 from orders.terms.terms import Terms
 from orders.terms.type_rules import AT_ONCE
 from orders.terms.watch import Watch, first_watch
+from orders.words import EndReason
 from routing.tokens import Market, Token
 from routing.venue import Side, Swap
 
@@ -78,6 +80,15 @@ class Submitted(NamedTuple):
 
     order: dict[str, Any]
     event: Event
+    is_replay: bool = False
+
+
+class SubmittedGroup(NamedTuple):
+    """The two orders of an OCO for their client, the target first, with their first events."""
+
+    group_id: str
+    orders: list[dict[str, Any]]
+    events: list[Event]
     is_replay: bool = False
 
 
@@ -156,6 +167,97 @@ async def submit_order(
     elif event.status is not Status.OPEN:
         bell.ring_soon()
     return Submitted(answer_of(event), event)
+
+
+async def submit_group(
+    request: OrderRequest,
+    owner: int | None = None,
+    *,
+    stranger: int = 0,
+    order_ids: Sequence[str] = (),
+    idempotency_key: str | None = None,
+    sent: object = None,
+) -> SubmittedGroup:
+    """Store the two orders of an OCO, both or neither, and return them.
+
+    Each has the request's key, a space and its place as its own key.
+
+    :raises Exception: what `submit_order` raises.
+    """
+    legs = _new_legs(request, owner, order_ids, idempotency_key)
+    named = any(leg.idempotency_key or leg.client_order_id for leg in legs)
+    if owner is None and named:
+        raise AccountRequired
+    found_by = fingerprint_of(sent) if named else {}
+    orders = [leg._replace(stranger=stranger, data=leg.data | found_by) for leg in legs]
+    try:
+        async with room_for(orders):
+            events = await journal_of_this_loop().accept_together(orders)
+    except AlreadyAccepted as before:
+        return await recognise_group(sent, before) or await _replay_group(legs, before)
+    except group_commit.OutcomeUnknown as error:
+        logger.warning("two orders may be stored: %s", error, extra={"order_id": orders[0].id})
+        raise OutcomeUnknown(orders[0].id) from error
+    crash_point("after_accept")
+    counts["orders_accepted"] += len(orders)
+    for order in orders:
+        logger.info("order accepted", extra={"order_id": order.id})
+    return _group_of(events)
+
+
+async def recognise_group(sent: object, before: AlreadyAccepted) -> SubmittedGroup | None:
+    """Return the OCO that was accepted before if it was sent in these very words, else None."""
+    if recognise(sent, before) is None or not is_group(before):
+        return None
+    events = await journal_of_this_loop().stored_with(before.event.order_id)
+    return _group_of(events)._replace(is_replay=True)
+
+
+def is_group(before: AlreadyAccepted) -> bool:
+    """Whether the order that was accepted before is one of an OCO's two."""
+    return before.event.data["order"].get("groupId") is not None
+
+
+async def repeat_group(
+    request: OrderRequest, owner: int | None, idempotency_key: str | None, before: AlreadyAccepted
+) -> SubmittedGroup:
+    """Return the OCO that this request repeats.
+
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
+    """
+    return await _replay_group(_new_legs(request, owner, (), idempotency_key), before)
+
+
+async def _replay_group(legs: Sequence[NewOrder], before: AlreadyAccepted) -> SubmittedGroup:
+    events = await journal_of_this_loop().stored_with(before.event.order_id)
+    found = _group_of(events) if is_group(before) else None
+    meant = [meaning(leg.data) for leg in legs]
+    if found is None or meant != [meaning(event.data) for event in found.events]:
+        raise conflict_with(before)
+    return found._replace(is_replay=True)
+
+
+def _group_of(events: Sequence[Event]) -> SubmittedGroup:
+    target_first = sorted(events, key=lambda event: event.data["order"]["groupRole"] != TARGET)
+    group_id = target_first[0].data["order"]["groupId"]
+    return SubmittedGroup(group_id, [answer_of(event) for event in target_first], target_first)
+
+
+def _new_legs(
+    request: OrderRequest, owner: int | None, order_ids: Sequence[str], key: str | None
+) -> list[NewOrder]:
+    """Return the orders of an OCO, each with the data of its first event."""
+    group_id = new_order_id()
+    ids = order_ids or [new_order_id() for _ in request.legs]
+    legs = []
+    for place, (leg, order_id) in enumerate(zip(request.legs, ids, strict=True)):
+        own_key = None if key is None else f"{key} {place}"
+        order = _new_order(leg, owner, order_id, own_key)
+        order = order._replace(terms=order.terms and order.terms._replace(group_id=group_id))
+        data = data_of(order)
+        data["order"]["siblingOrderId"] = ids[1 - place]
+        legs.append(order._replace(data=data))
+    return legs
 
 
 def room_for(orders: Sequence[NewOrder]) -> AbstractAsyncContextManager[None]:
@@ -250,6 +352,7 @@ def _new_order(
         idempotency_key=idempotency_key,
         terms=request.terms,
         watch=watch_of(request),
+        pair=request.market.pair,
     )
 
 

@@ -18,8 +18,8 @@ from orders.engine.crash_points import crash_point
 from orders.engine.moves import Move, NewOrder, Overtaken, Rest, TermsMove, params_of, watch_as_row
 from orders.events import Event, Fact
 from orders.lifecycle import CANCELLABLE, FINAL, Status, check_transition
-from orders.models import EndReason, OrderType, Phase, TimeInForce
 from orders.terms.watch import ARM, SIZE
+from orders.words import EndReason, OrderType, Phase, TimeInForce
 
 RESUMED, RETURNED = "resumed", "returned"
 

@@ -15,6 +15,7 @@ from config.database.conninfo import conninfo
 from config.runtime.per_loop import close_all
 from config.runtime.postgres import Link
 from config.runtime.witness import witness
+from orders.engine.triggers.evaluator import Evaluator
 from orders.engine.triggers.ticks import Ticker
 from routing.registry import registry
 from routing.venue import VenueUnavailable
@@ -38,6 +39,7 @@ class Watcher:
         self._exchange = exchange
         self._link = link
         self.ticker = Ticker.of(exchange, link)
+        self._evaluator = Evaluator(exchange, Link(conninfo(), "engine triggers"))
 
     async def turn(self) -> float:
         """Do what is due in this second. Return for how many seconds nothing is due after it.
@@ -46,10 +48,11 @@ class Watcher:
         """
         second = int(await self.ticker.clock())
         await self._make_ticks(second)
-        # Here resting orders are compared with the ticks.
+        await self._evaluator.evaluate(second)
         return max(0.0, second + 1 + JUST_AFTER - await self.ticker.clock())
 
     async def close(self) -> None:
+        await self._evaluator.close()
         await self._exchange.close()
         await self._link.close()
 

@@ -28,7 +28,7 @@ from orders.api.schema import examples, security
 from orders.api.schema.shapes import SCHEMAS, ref
 from orders.api.schema.sockets import shared_schemas
 from orders.lifecycle import Status
-from orders.models import Phase
+from orders.words import Phase
 
 __all__ = ("security",)  # importing it registers its classes with drf-spectacular
 JSON = "application/json"

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,16 +9,11 @@ from django.conf import settings
 
 from orders.engine.execution import Execution
 from orders.engine.journal import Journal
-from orders.engine.moves import ClaimedOrder
 from routing.venue import (
-    InsufficientLiquidity,
-    Quote,
-    Swap,
-    UnsupportedToken,
     Venue,
     VenueUnavailable,
 )
-from tests.orders.engine.test_execution import FaultyVenue, claim
+from tests.orders.engine.test_execution import claim
 from tests.support.database import Database
 from tests.support.resting import event_names, order_of_type, release
 from tests.support.stubs import ScriptedNetwork, Sending, exchange_of
@@ -101,7 +95,8 @@ async def test_a_limit_order_that_is_not_filled_returns_and_watches_its_price_ag
         *(True, "waiting", 148_500_000, None),
     )
     after = await watch_of(database, order_id)
-    assert before is not None and after is not None
+    assert before is not None
+    assert after is not None
     assert after.pop("from_tick") >= before.pop("from_tick")
     assert after.pop("expires_at") == before.pop("expires_at")
     assert after == before

@@ -36,6 +36,10 @@ class Refused(Exception):
     """The engine understood the request and refused it. Sending it again does not help."""
 
 
+class NoFreshPrice(Refused):
+    """The engine has no price to compare the order with at this moment. Trying again helps."""
+
+
 KEY = "make one with `manage.py create_api_key`, and give it as ENGINE_API_KEY or --api-key."
 
 
@@ -86,6 +90,8 @@ async def send_order(url: str, body: dict[str, Any], key: str = "") -> SentOrder
         return SentOrder(answer, sent_at)
     if code == http.client.UNAUTHORIZED:
         raise Refused(f"The engine at {url} wants an API key: {KEY}")
+    if answer.get("error") == "prices_unavailable":
+        raise NoFreshPrice(f"The engine refused {json.dumps(body)}: {answer['detail']}")
     if "detail" in answer:
         raise Refused(f"The engine refused {json.dumps(body)}: {answer['detail']}")
     raise NoEngine(f"What answers at {url} is no order execution engine (status {code}).")

@@ -7,6 +7,7 @@ from typing import Any
 
 from orders.management.demo_client import (
     NoEngine,
+    NoFreshPrice,
     SentOrder,
     amend_order,
     read_prices,
@@ -80,9 +81,24 @@ async def send_resting(url: str, key: str) -> tuple[SentOrder, SentOrder]:
     """
     prices = await prices_of_seconds(url, key)
     return (
-        await send_order(url, limit_near(prices), key),
-        await send_order(url, stop_far(prices), key),
+        await _send(url, limit_near(prices), key),
+        await _send(url, stop_far(prices), key),
     )
+
+
+async def _send(url: str, body: dict[str, Any], key: str) -> SentOrder:
+    """Send an order that waits; if there is no fresh price, again for some seconds.
+
+    :raises NoFreshPrice: there was none all the time.
+    """
+    ends_at = asyncio.get_running_loop().time() + PRICE_SECONDS
+    while True:
+        try:
+            return await send_order(url, body, key)
+        except NoFreshPrice:
+            if asyncio.get_running_loop().time() > ends_at:
+                raise
+        await asyncio.sleep(LOOK_PAUSE)
 
 
 async def meet_the_price(url: str, limit: SentOrder, key: str) -> str:

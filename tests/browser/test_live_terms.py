@@ -13,6 +13,7 @@ from tests.browser.conftest import SCREENS, TOO_WIDE, keep_picture
 from tests.browser.test_live_page import (
     MADE_UP,
     REFUSED,
+    STEPS,
     log_of,
     orders,
     part,
@@ -176,6 +177,20 @@ def test_a_price_that_cannot_be_is_shown_beside_its_field(
         expect(price).to_have_attribute("aria-invalid", "true")
     complaints.expect(REFUSED)
     assert orders(page).count() == 0
+
+
+def test_a_limit_is_filled_in_from_the_real_market_and_fills(page: Page) -> None:
+    page.goto("/")
+    choose(page, "Limit")
+    price = page.get_by_label("Limit price")
+    expect(price).to_have_value(re.compile(r"^\d+(\.\d+)?$"))
+    expect(page.locator("#price-hint")).to_have_text(re.compile(r"^Bid now [\d.]+, \d+"))
+    price.fill(str(float(price.input_value()) * 0.95))
+    press(page, "Place order")
+    order = orders(page)
+    wait_for_status(order, "confirmed")
+    expect(part(order, "waits")).to_be_hidden()
+    assert [status for _, status in log_of(order)][-4:] == STEPS[1:]
 
 
 # Events that take a market to come about, played.

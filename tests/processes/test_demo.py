@@ -19,9 +19,18 @@ import pytest
 import websockets
 
 from config.environment.data_folder import PROJECT
-from orders.management import demo_client
+from orders.management import demo_client, demo_resting
 from orders.management.demo_board import short
-from orders.management.demo_client import NotKnown, Refused, SentOrder, follow, send_order
+from orders.management.demo_client import (
+    NoFreshPrice,
+    NotKnown,
+    Refused,
+    SentOrder,
+    follow,
+    send_order,
+)
+from orders.management.demo_resting import send_resting
+from tests.support.database import rewrite
 from tests.support.engine import PATIENCE, Engine, engine
 from tests.support.forked import Ended, run_program
 
@@ -118,6 +127,7 @@ def test_orders_that_do_not_end_as_they_should_are_told(running: Engine, tmp_pat
 
 
 def test_an_engine_that_makes_no_prices_is_told(running: Engine, tmp_path: Path) -> None:
+    rewrite(running.conninfo, "TRUNCATE price_ticks")
     running.worker()
     ended = run_demo(tmp_path, "--url", f"http://{running.web().address}")
     assert ended.returncode == 1
@@ -213,6 +223,28 @@ async def test_an_order_that_may_be_stored_is_looked_for_and_followed(
         assert (await send_order(url, {})).answer == TAKEN
 
     assert asked == ["POST /api/orders/execute", *["GET /api/orders/1"] * 5]
+
+
+NO_PRICE = {"error": "prices_unavailable", "detail": "no fresh price"}
+
+
+async def test_an_order_is_sent_again_while_the_engine_has_no_fresh_price(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo_resting, "LOOK_PAUSE", 0.05)
+    points = {"points": [{"bid": {"last": "100"}, "ask": {"last": "99"}}]}
+    refused = [(503, NO_PRICE)] * 2
+    with answering((200, points), (201, TAKEN), *refused, (201, TAKEN)) as (url, asked):
+        monkeypatch.setattr(demo_resting, "PRICE_SECONDS", PATIENCE)
+        assert [order.answer for order in await send_resting(url, "")] == [TAKEN, TAKEN]
+    assert asked[1:] == ["POST /api/orders/execute"] * 4
+
+    monkeypatch.setattr(demo_resting, "PRICE_SECONDS", 0.1)
+    with (
+        answering((200, points), *refused) as (url, _),
+        pytest.raises(NoFreshPrice, match="no fresh price"),
+    ):
+        await send_resting(url, "")
 
 
 @pytest.mark.usefixtures("hasty")

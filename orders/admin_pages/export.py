@@ -30,7 +30,9 @@ COLUMNS = (
     *("owner", "clientOrderId", "needsAttention"),
     *("venues", "excludeVenues", "maxPriceImpactBps"),
     *("timeInForce", "expiresAt", "limitPrice", "triggerPrice", "triggerBy", "trailBps"),
-    *("activationPrice", "phase", "reason", "groupId", "parentOrderId", "slice", "tags"),
+    *("activationPrice", "takeProfit", "stopLoss", "phase", "triggeredAt", "releases"),
+    *("restUntil", "groupId", "groupRole", "parentOrderId", "slice", "replaces", "replacedBy"),
+    *("cancelRequested", "reason", "tags"),
 )
 
 

@@ -130,6 +130,15 @@ def whole_number(text: str, field: str, message: str = "Not a whole number.") ->
     return int(text)
 
 
+def whole(number: Decimal, field: str, least: int, most: int) -> int:
+    """:raises ValidationError: it is not a whole number in this range."""
+    if not least <= number <= most:
+        raise refuse(field, "out_of_range", f"From {least} to {most}.")
+    if number != int(number):
+        raise refuse(field, "too_precise", "A whole number.")
+    return int(number)
+
+
 class Computed(Decimal):
     """A JSON number with as many digits as a double. The last ones may be a computation's noise."""
 

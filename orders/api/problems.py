@@ -31,6 +31,7 @@ from orders.engine.submission import (
     OutcomeUnknown,
     PricesUnavailable,
 )
+from orders.engine.trading_state import HALTED_SECONDS, TradingHalted
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +128,13 @@ REFUSALS: dict[type[Exception], ProblemType] = {
         "overloaded",
         "Too many orders wait. This request stored nothing, come again later.",
         OVERLOADED_SECONDS,
+    ),
+    TradingHalted: ProblemType(
+        503,
+        "trading_halted",
+        "The engine's operator has halted trading. This request stored nothing. Orders can be"
+        " cancelled, and what was sent to the network is settled.",
+        HALTED_SECONDS,
     ),
     OutcomeUnknown: ProblemType(
         503,

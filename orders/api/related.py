@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from orders.api.slices import slices_as_json, sums_of
 from orders.lifecycle import Status
 from orders.models import Order
 from orders.terms.exits import STOP, TARGET
@@ -26,11 +27,14 @@ FROM watches AS watch WHERE watch.order_id = %s AND watch.armed_tick IS NOT NULL
 
 
 def related(orders: Sequence[Order]) -> dict[UUID, Told]:
-    """Return by their ids what applies of siblings and children: two statements for all."""
+    """Return by their ids what applies of siblings, children and slices: three statements."""
     found: dict[UUID, Told] = {order.id: {} for order in orders}
     siblings = _siblings_of([order for order in orders if order.group_id is not None])
     children = _children_of([order for order in orders if _has_exits(order)])
+    sums = sums_of(orders)
     for order in orders:
+        if order.id in sums:
+            found[order.id] |= slices_as_json(order, sums[order.id])
         if order.id in siblings:
             found[order.id]["siblingOrderId"] = siblings[order.id]
         if order.id in children:

@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from orders.api.fields import (
@@ -25,6 +24,12 @@ from orders.api.fields import (
     optional,
     refuse,
     try_read,
+    whole,
+)
+from orders.api.slice_and_pool_fields import (
+    SliceAndPoolFields,
+    read_pool,
+    read_slices,
 )
 from orders.api.slippage import read_slippage
 from orders.terms.exits import (
@@ -62,7 +67,7 @@ MOST_TRAIL_BPS = 5000
 REJECT, EXECUTE = "reject", "execute"
 
 
-class TermFields(serializers.Serializer[Any]):
+class TermFields(SliceAndPoolFields):
     """The fields of a request that some types of orders take."""
 
     limitPrice = optional(PriceField, "The worst price, fees included: quote token per base token.")
@@ -242,6 +247,8 @@ def _read_time(order_type: str, given: Given) -> Terms:
         return Terms(word, expires_in=_max_wait(order_type, given))
     if word == GTC:
         return Terms(word)
+    if not ends and (usual := RULES[order_type].usual_seconds) is not None:
+        return Terms(word, expires_in=usual)
     if not ends:
         raise refuse("expiresAt", "required", "With gtd, give expiresAt or expiresInSeconds.")
     if "expiresAt" in given:
@@ -342,6 +349,19 @@ def _read_oco(given: Given, usual_bps: int) -> Draft:
     return Draft(Terms(GTC), exits, None, names)
 
 
+def _read_twap(given: Given, _usual_bps: int) -> Draft:
+    return Draft(Terms(GTC, limit_price=given.get("limitPrice"), more=read_slices(given)))
+
+
+def _read_sniper(given: Given, usual_bps: int) -> Draft:
+    errors: dict[str, Any] = {}
+    pool = try_read(errors, read_pool, given)
+    exits = try_read(errors, _read_exits, given, usual_bps)
+    if errors or pool is None or exits is None:
+        raise all_of(errors)
+    return Draft(Terms(GTD, limit_price=given.get("limitPrice"), more=pool), exits)
+
+
 Reader = Callable[[Given, int], Draft]
 READERS: dict[str, Reader] = {
     "market": _read_market,
@@ -350,6 +370,8 @@ READERS: dict[str, Reader] = {
     "stopLimit": _read_stop_limit,
     "takeProfit": _read_stop,
     "trailingStop": _read_trailing_stop,
+    "twap": _read_twap,
+    "sniper": _read_sniper,
     "oco": _read_oco,
 }
 """By type: what reads its own fields. The time in force and the tags are read for all of them."""
@@ -384,15 +406,6 @@ def _trail_bps(given: Given, field: str = "trailBps") -> int:
         text = "Above 100 bps in steps of 5, above 1000 of 50."
         raise refuse(field, "too_precise", text)
     return bps
-
-
-def whole(number: Decimal, field: str, least: int, most: int) -> int:
-    """:raises ValidationError: it is not a whole number in this range."""
-    if not least <= number <= most:
-        raise refuse(field, "out_of_range", f"From {least} to {most}.")
-    if number != int(number):
-        raise refuse(field, "too_precise", "A whole number.")
-    return int(number)
 
 
 # --- exits ---------------------------------------------------------------------------------------

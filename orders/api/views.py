@@ -30,6 +30,7 @@ from orders.access.read_limits import cost_of_list
 from orders.access.tickets import TooManyTickets, issue_ticket
 from orders.api import dialects, filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
+from orders.api.cancel_requests import read_when_possible
 from orders.api.dialects import Canonical
 from orders.api.fields import check_key_of_several, idempotency_key_of, whole_number
 from orders.api.markets import etag_of, markets_as_json
@@ -142,6 +143,12 @@ class OrderView(ProblemAPIView):
         filters.check_names(request, set())
         return Response(told(request, shown(request, find_order(request, order_id))))
 
+    @openapi.DELETE
+    def delete(self, request: Request, order_id: str) -> Response:
+        """Cancel the order, as POST to its `cancel` does."""
+        filters.check_names(request, set())
+        return cancelled(request, order_id, when_possible=False)
+
 
 class EventsView(ProblemAPIView):
     """The order's log: what its stream sends, from ?after=SEQ on."""
@@ -178,7 +185,10 @@ class RouteView(ProblemAPIView):
 
 
 class CancelView(ProblemAPIView):
-    """Cancel the order (POST) unless it was submitted: it is cancelled or executed, never both."""
+    """Cancel the order (POST) unless it was submitted: it is cancelled or executed, never both.
+
+    With whenPossible, an order that was submitted is cancelled once its transaction is dead.
+    """
 
     parser_classes = (ExactJSONParser, FormParser)
     about = "orders/api/cancel.html"
@@ -186,17 +196,31 @@ class CancelView(ProblemAPIView):
     @openapi.CANCEL
     def post(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
+        sent: Any = request.data
         if is_form(request):
             refuse_forgery(request)
+            sent = None  # a page's button asks nothing more
+        return cancelled(request, order_id, when_possible=read_when_possible(sent))
+
+
+def cancelled(request: Request, order_id: str, *, when_possible: bool) -> Response:
+    """Cancel an order; the answer shows it. 202: it is cancelled unless its transaction lands.
+
+    :raises OrderNotFound: no order has this id, or it is another account's.
+    :raises NotCancellable: it may have filled, or has ended.
+    :raises CancellationUnknown: the database did not answer, or did not say.
+    """
+    order = find_order(request, order_id)
+    by = principal_of(request).key_prefix or "user"
+    try:
+        found = submission.cancel_order(order.id, when_possible=when_possible, by=by)
         order = find_order(request, order_id)
-        try:
-            submission.cancel_order(order.id)
-            cancelled = find_order(request, order_id)
-        except Error as error:
-            if not is_database_away(error):
-                raise
-            raise CancellationUnknown(str(order.id)) from error
-        return Response(told(request, shown(request, cancelled)))
+    except Error as error:
+        if not is_database_away(error):
+            raise
+        raise CancellationUnknown(str(order.id)) from error
+    code = status.HTTP_202_ACCEPTED if found.is_requested else status.HTTP_200_OK
+    return Response(told(request, shown(request, order)), status=code)
 
 
 class MarketsView(ProblemAPIView):

@@ -19,6 +19,11 @@ OCO = SELL_SOL | {
 }
 BRACKET = {"takeProfit": {"limitPrice": "112"}, "stopLoss": {"trailBps": 200}}
 SELLING_BRACKET = {"takeProfit": {"limitPrice": "88"}, "stopLoss": {"trailBps": 200}}
+TWAP = SELL_SOL | {"type": "twap", "slices": 3, "intervalSeconds": 60}
+SNIPER: dict[str, Any] = {
+    **{"type": "sniper", "tokenIn": "USDC", "tokenOut": "SOL"},
+    "amountIn": "150",
+}
 BY_TYPE: dict[str, dict[str, Any]] = {
     "market": SELL_SOL,
     "limit": LIMIT,
@@ -26,6 +31,8 @@ BY_TYPE: dict[str, dict[str, Any]] = {
     "stopLimit": STOP_LIMIT,
     "takeProfit": TARGET,
     "trailingStop": TRAIL,
+    "twap": TWAP,
+    "sniper": SNIPER,
     "oco": OCO,
 }
 VALUES: dict[str, Any] = {
@@ -44,5 +51,13 @@ VALUES: dict[str, Any] = {
     "stopLoss": {"triggerPrice": "120"},
     "clientOrderId": "mine",
     "amountOut": "100",
+    "slices": 3,
+    "intervalSeconds": 60,
+    "durationSeconds": 180,
+    "startAt": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+    "catchUp": "skip",
+    "poolEvent": "launch",
+    "minLiquidity": "50",
+    "maxPoolAgeSeconds": 60,
 }
 """A value of each field that some types have no use for."""

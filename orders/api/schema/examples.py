@@ -25,6 +25,7 @@ from orders.engine.submission import (
     OutcomeUnknown,
     PricesUnavailable,
 )
+from orders.engine.trading_state import TradingHalted
 from orders.lifecycle import Status
 from routing.tokens import JUP, SOL, USDC, USDT
 
@@ -92,6 +93,21 @@ BY_TYPE: dict[str, tuple[str, dict[str, Any]]] = {
             "type": "oco",
             "takeProfit": {"limitPrice": "112"},
             "stopLoss": {"triggerPrice": "95", "slippageBps": 500},
+        },
+    ),
+    "twap": (
+        "In 20 slices, one a minute, each at this price or better",
+        {
+            **{"tokenIn": "USDC", "tokenOut": "SOL", "amountIn": "10000", "type": "twap"},
+            **{"slices": 20, "intervalSeconds": 60, "limitPrice": "103", "slippageBps": 50},
+        },
+    ),
+    "sniper": (
+        "Buys as soon as a first pool that holds 50 SOL can be traded in",
+        {
+            **{"tokenIn": "SOL", "tokenOut": "JUP", "amountIn": "2", "type": "sniper"},
+            **{"limitPrice": "0.0055", "poolEvent": "launch", "minLiquidity": "50"},
+            "expiresInSeconds": 3600,
         },
     ),
     "bracket": (
@@ -204,6 +220,11 @@ CANCELLED = {
     **{"status": "cancelled", "seq": 2, "finishedAt": "2026-11-21T02:49:20.880120Z"},
     "links": links(is_cancellable=False),
 }
+CANCEL_REQUESTED = {
+    **PENDING,
+    **{"status": "submitted", "seq": 4, "cancelRequested": True},
+    "links": links(is_cancellable=False),
+}
 WAY = ("pending", "routing", "building", "submitted", "confirmed")
 LOG = {
     "orderId": ORDER_ID,
@@ -237,22 +258,52 @@ MARKETS = {
     "markets": [
         {
             **{"market": f"{base}/{quote}", "baseToken": base, "quoteToken": quote},
-            **{"referencePrice": price, "takesOrders": True, "through": through},
+            **{"referencePrice": price, "minAmountIn": {"sell": sell, "buy": buy}},
+            **{"takesOrders": True, "through": through},
             "venues": ["raydium", "meteora"],
         }
-        for base, quote, price, through in (
-            ("SOL", "USDC", "100", []),
-            ("JUP", "USDC", "0.5", []),
-            ("JUP", "USDT", "0.5", ["SOL", "USDC"]),
+        for base, quote, price, sell, buy, through in (
+            ("SOL", "USDC", "100", "0.000001", "0.00001", []),
+            ("JUP", "USDC", "0.5", "0.0002", "0.00005", []),
+            ("JUP", "USDT", "0.5", "0.0002", "0.00005", ["SOL", "USDC"]),
         )
     ],
 }
+PRICES = {
+    **{"market": "SOL/USDC", "step": 60},
+    **{"from": "2026-11-21T02:49:00.000000Z", "to": "2026-11-21T02:50:00.000000Z"},
+    "points": [
+        {
+            "at": "2026-11-21T02:49:00.000000Z",
+            "bid": {"first": "99.7", "low": "99.61", "high": "99.75", "last": "99.7"},
+            "ask": {"first": "100.3", "low": "100.24", "high": "100.38", "last": "100.31"},
+            "reference": {"first": "100", "low": "99.95", "high": "100.06", "last": "100.02"},
+        }
+    ],
+}
+TICKS = {
+    **{"market": "SOL/USDC", "step": 1},
+    **{"from": "2026-11-21T02:49:20.000000Z", "to": "2026-11-21T02:49:21.000000Z"},
+    "points": [
+        {
+            "at": "2026-11-21T02:49:20.000000Z",
+            "bid": dict.fromkeys(("first", "low", "high", "last"), "99.7"),
+            "ask": dict.fromkeys(("first", "low", "high", "last"), "100.3"),
+            "reference": dict.fromkeys(("first", "low", "high", "last"), "100"),
+            "venues": {
+                "raydium": {"bid": "99.7", "ask": "100.301"},
+                "meteora": {"bid": "99.62", "ask": "100.3"},
+            },
+        }
+    ],
+}
 HEALTH = {
-    **{"status": "ok", "database": "ok", "redis": "ok", "worker": "ok"},
+    **{"status": "ok", "state": "active", "database": "ok", "redis": "ok", "worker": "ok"},
     **{"workers": 1, "since": {}},
 }
 NO_DATABASE = {
-    **{"status": "failed", "database": "down", "redis": "ok", "worker": "unknown"},
+    **{"status": "failed", "state": "unknown"},
+    **{"database": "down", "redis": "ok", "worker": "unknown"},
     "workers": None,
     "since": {"database": "2026-11-21T09:34:48.720821Z"},
 }
@@ -357,6 +408,7 @@ ORDERS_REFUSED = (
     TooManyOpenOrders(),
     PricesUnavailable(),
     Overloaded(),
+    TradingHalted(),
     OutcomeUnknown(ORDER_ID),
 )
 REFUSED = {

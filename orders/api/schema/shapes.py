@@ -83,6 +83,19 @@ ORDER: dict[str, Schema] = {
         "items": TEXT | {"format": "uuid"},
         "description": "The orders that were made of it: a bracket's exits.",
     },
+    "slicesFilled": COUNT | {"description": "Of a twap: how many of its slices filled."},
+    "remainingAmount": DECIMAL | {"description": "Of a twap: what is not traded yet."},
+    "filledPercent": DECIMAL | {"description": "Of a twap: what is traded, of its amountIn."},
+    "nextSliceAt": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "Of a twap: when its next slot is due. Null after its last.",
+    },
+    "warnings": {
+        "type": "array",
+        "items": {"enum": ["no_price_limit"]},
+        "description": "When it is accepted: what to think about once more.",
+    },
     "cancelRequested": {"type": "boolean"},
     "replacedBy": TEXT | {"format": "uuid"},
     "reason": ref("EndReason"),
@@ -94,6 +107,7 @@ OF_SOME = (
     *ASKED_BY_SOME,
     *("phase", "triggeredAt", "triggerTick", "releases", "restUntil", "watermark"),
     *("currentTriggerPrice", "children", "cancelRequested", "replacedBy", "reason"),
+    *("slicesFilled", "remainingAmount", "filledPercent", "nextSliceAt", "warnings"),
 )
 """Members that only some orders have."""
 FRAMEWORK_CODES = sorted(set(CODES.values()))
@@ -272,6 +286,11 @@ SCHEMAS: dict[str, Schema] = {
             "baseToken": TEXT,
             "quoteToken": TEXT,
             "referencePrice": DECIMAL,
+            "minAmountIn": closed({"sell": DECIMAL, "buy": DECIMAL})
+            | {
+                "description": "The least input of a slice of a TWAP, and of a bracket's exits, by"
+                " side, in whole tokens of what goes in. Market orders are not held to it."
+            },
             "takesOrders": {
                 "type": "boolean",
                 "description": "If not, new orders are refused with `market_closed`.",
@@ -284,9 +303,41 @@ SCHEMAS: dict[str, Schema] = {
             "venues": {"type": "array", "items": ref("Venue")},
         }
     ),
+    "PriceSpan": closed(
+        dict.fromkeys(("first", "low", "high", "last"), DECIMAL),
+        description="Whole quote tokens for a base token, fees included.",
+    ),
+    "PricePoint": closed(
+        {
+            "at": TIME | {"description": "When its time begins."},
+            "bid": nullable(ref("PriceSpan"), "What the next atom of base is sold at."),
+            "ask": nullable(ref("PriceSpan"), "What it is bought at."),
+            "reference": nullable(ref("PriceSpan"), "The market's price, which no venue makes."),
+            "venues": {
+                "type": "object",
+                "additionalProperties": ref("VenuePrices"),
+                "description": "By venue, in points of a second.",
+            },
+        },
+        "venues",
+    ),
+    "PriceHistory": closed(
+        {
+            "market": TEXT,
+            "from": TIME,
+            "to": TIME | {"description": "Before which the last point begins."},
+            "step": COUNT | {"description": "Seconds of a point."},
+            "points": {"type": "array", "items": ref("PricePoint")},
+        }
+    ),
     "Health": closed(
         {
             "status": {"enum": ["ok", "degraded", "failed"]},
+            "state": {
+                "enum": ["active", "halted", "unknown"],
+                "description": "Whether the engine trades; while it is halted, orders are refused"
+                " with `trading_halted`.",
+            },
             "database": {"enum": ["ok", "read_only", "down"]},
             "redis": {"enum": ["ok", "refuses", "down"]},
             "worker": {"enum": ["ok", "stuck", "down", "unknown"]},

@@ -19,6 +19,7 @@ from orders.engine.submission import (
     new_order_id,
     submit_order,
 )
+from orders.engine.trading_state import TradingHalted
 from orders.events import Event
 from orders.management.order_watch import (
     BAD_INPUT,
@@ -105,6 +106,9 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Too many orders wait. {NOTHING_STORED}", returncode=FAILED
             ) from None
+        except TradingHalted as refused:
+            self.tell(refusal(refused), options)
+            raise CommandError(f"Trading is halted. {NOTHING_STORED}", returncode=FAILED) from None
         except OutcomeUnknown as unknown:
             self.tell(refusal(unknown), options)
             text = f"{NOT_SAID} {LOOK}".format(unknown.order_id)

@@ -264,6 +264,11 @@ class Environment(BaseSettings):
         "What an account, or an address of anonymous clients, may read: an order costs 1, a list"
         " 10 and 1 for every 5 orders, a list that is searched for 30 more.",
     )
+    PREVIEW_RATE_LIMIT: Annotated[Rate | None, values.rate()] = setting(
+        "240/m",
+        "Previews and quotes that an account, or an address of anonymous clients, may ask for:"
+        " apart from what it sends and reads.",
+    )
     MAX_BACKLOG: Annotated[int, values.whole(1, 10_000_000)] = setting(
         "10000", "Orders that may wait for their first start; more are answered with 503."
     )

@@ -8,15 +8,19 @@ from orders.access.admission import Overloaded
 from orders.access.open_orders import TooManyOpenOrders
 from orders.api.problems import (
     NOTHING_STORED,
+    AmendmentUnknown,
     CancellationUnknown,
     DatabaseUnavailable,
     OrderNotFound,
+    SeqRequired,
     problem,
     problem_of,
     refusal,
     too_many_requests,
 )
 from orders.api.schema.sockets import asyncapi
+from orders.engine.amending import NotAmendable, OrderChanged
+from orders.engine.quotes import NotQuoted
 from orders.engine.submission import (
     AccountRequired,
     ClientOrderIdTaken,
@@ -420,6 +424,8 @@ REFUSED = {
     for status in (400, 409, 422, 503)
 }
 TOO_MANY = OpenApiExample("Too many", value=too_many_requests(7))
+NO_PRICES = OpenApiExample("No prices", value=refusal(NotQuoted()) or {})
+QUOTE = {name: value for name, value in events_of("quote").items() if name not in ("type", "seq")}
 NO_DATABASE_PROBLEM = OpenApiExample("No database", value=problem_of(DatabaseUnavailable()))
 NOTHING_STORED_PROBLEM = OpenApiExample(
     "No database", value=problem_of(DatabaseUnavailable(NOTHING_STORED))
@@ -427,6 +433,14 @@ NOTHING_STORED_PROBLEM = OpenApiExample(
 CANCELLATION_UNKNOWN = OpenApiExample(
     "Outcome unknown",
     value=problem_of(CancellationUnknown(ORDER_ID), orderId=ORDER_ID),
+)
+AMENDMENT = OpenApiExample("Another price", value={"limitPrice": "102.5", "seq": 1})
+AMENDED = PENDING | {"seq": 2}
+ORDER_CHANGED = OpenApiExample("Changed", value=refusal(OrderChanged(4, Status.PENDING)) or {})
+NOT_AMENDABLE = OpenApiExample("Filled", value=refusal(NotAmendable(Status.CONFIRMED)) or {})
+SEQ_REQUIRED = OpenApiExample("No seq", value=problem_of(SeqRequired()))
+AMENDMENT_UNKNOWN = OpenApiExample(
+    "Outcome unknown", value=problem_of(AmendmentUnknown(ORDER_ID), orderId=ORDER_ID)
 )
 
 KEY: dict[str, Any] = {

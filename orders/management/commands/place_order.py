@@ -21,6 +21,7 @@ from orders.engine.submission import (
 )
 from orders.engine.trading_state import TradingHalted
 from orders.events import Event
+from orders.management.order_options import add_options, fields_of
 from orders.management.order_watch import (
     BAD_INPUT,
     FAILED,
@@ -28,7 +29,7 @@ from orders.management.order_watch import (
     Telling,
     check_outcome,
     engine_needed,
-    follow,
+    follow_and_tell,
     run,
 )
 from routing.venue import BPS
@@ -79,6 +80,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--account", metavar="USER", help="whose order it is; nobody's if left out"
         )
+        add_options(parser)
         parser.add_argument("--watch", action="store_true", help="show its events to the last")
         parser.add_argument("--json", action="store_true", help="write JSON, a line for each")
 
@@ -143,8 +145,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Order {order['orderId']}: {order['message']}")
         if options["watch"]:
             telling = Telling(self.stdout, as_json=options["json"])
-            async for event in follow(order["orderId"]):
-                telling.tell(event)
+            return await follow_and_tell(order["orderId"], telling) or event
         return event
 
 
@@ -173,4 +174,5 @@ def as_sent(options: dict[str, Any]) -> dict[str, Any]:
         "venues": options["venue"],
         "excludeVenues": options["exclude_venue"],
         "maxPriceImpactBps": options["max_price_impact_bps"],
+        **fields_of(options),
     }

@@ -9,6 +9,6 @@ BACKWARD = "DROP INDEX watches_pool;"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0013_orders_that_wait")]
+    dependencies = [("orders", "0015_trading_states_are_kept")]
 
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]

@@ -15,7 +15,7 @@ from routing.pricing import execution_price
 from routing.registry import look_up
 from routing.stored_decision import StoredDecision
 from routing.tokens import Token
-from routing.venue import Bound, Side
+from routing.venue import Bound, Side, Swap
 from routing.venues import LABELS
 
 
@@ -121,6 +121,18 @@ def terms_as_json(
     return {"timeInForce": terms.time_in_force, "expiresAt": time(terms.expires_at), **given}
 
 
+def swap_as_json(swap: Swap) -> dict[str, Any]:
+    """Return the pair, the side, both tokens, and the amount that is given."""
+    return {
+        "market": swap.market.name,
+        "side": swap.side.value,
+        "tokenIn": swap.token_in.symbol,
+        "tokenOut": swap.token_out.symbol,
+        "amountIn": decimal(swap.token_in, swap.amount_in),
+        "amountOut": decimal(swap.token_out, swap.amount_out),
+    }
+
+
 def summary(order: Requested) -> str:
     """Return as a sentence what a market order is taken for: "Sell 1.5 SOL for USDC, ..."."""
     return f"{headline(order)}, slippage at most {percent(order.slippage_bps or 0)}."
@@ -177,6 +189,9 @@ def resting_as_json(order: Order) -> dict[str, Any]:
     return {name: value for name, value in stands.items() if value is not None}
 
 
+NO_PRICE_LIMIT = "no_price_limit"
+"""The first quote of a new pool is no reference: a sniper without a limit pays whatever it asks."""
+
 NOTHING_YET = {
     "status": "pending",
     "seq": 1,
@@ -207,6 +222,15 @@ def accepted_as_json(
     stands: dict[str, Any] = {"status": status.value, "createdAt": timestamp(at), "releases": 0}
     if status is Status.OPEN:
         stands["phase"] = first_phase(request)
+    if request["type"] == OrderType.TWAP:
+        stands |= {
+            "slicesFilled": 0,
+            "remainingAmount": request["amountIn"],
+            "filledPercent": "0",
+            "nextSliceAt": request.get("startAt", timestamp(at)),
+        }
+    if request["type"] == OrderType.SNIPER and "limitPrice" not in request:
+        stands["warnings"] = [NO_PRICE_LIMIT]
     return NOTHING_YET | request | stands | {"summary": sentence(request)}
 
 

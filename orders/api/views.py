@@ -31,8 +31,9 @@ from orders.access.tickets import TooManyTickets, issue_ticket
 from orders.api import dialects, filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
 from orders.api.cancel_requests import read_when_possible
+from orders.api.change_views import amend
 from orders.api.dialects import Canonical
-from orders.api.fields import idempotency_key_of, whole_number
+from orders.api.fields import check_key_of_several, idempotency_key_of, whole_number
 from orders.api.markets import etag_of, markets_as_json
 from orders.api.parsers import ExactJSONParser
 from orders.api.problems import (
@@ -42,6 +43,7 @@ from orders.api.problems import (
     TooManyRequests,
     is_database_away,
 )
+from orders.api.related import related, trail_of
 from orders.api.schema import openapi
 from orders.api.serializers import (
     InvalidOrder,
@@ -63,7 +65,9 @@ from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
 FRESH_SECONDS = 3  # as often as each process reads them
-LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pagination.FIELDS
+LIST_PARAMETERS = (
+    set(filters.OrderFilter.base_filters) | pagination.FIELDS | {filters.TAG_PARAMETER}
+)
 
 
 @openapi.ORDERS
@@ -122,11 +126,14 @@ class OrdersView(AsyncAPIView):
         pagination.check_offset(request)
         if "clientOrderId" in request.query_params and principal_of(request).owner is None:
             raise submission.AccountRequired  # an empty list would look as if no order arrived
+        if any(name.startswith(filters.TAG) for name in request.query_params):
+            IsAccount().has_permission(request, self)
         limit, place = pagination.read_limit(request), pagination.read_place(request)
         wanted = filters.filter_orders(request.query_params, own_orders(request))
         page = pagination.page_of(wanted, place, limit)
         site = site_of(request)
-        results = [shown(request, order, site) for order in page.orders]
+        beside = related(page.orders)
+        results = [shown(request, order, beside[order.id], site) for order in page.orders]
         found = pagination.as_json(page, request.build_absolute_uri(), results)
         return Response(dialects.as_list(found) if is_for_programs(request) else found)
 
@@ -135,11 +142,24 @@ class OrderView(ProblemAPIView):
     """One order as it stands, with links to its log, its stream and its cancellation."""
 
     about = "orders/api/order.html"
+    parser_classes = (ExactJSONParser,)
 
     @openapi.ORDER
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
-        return Response(told(request, shown(request, find_order(request, order_id))))
+        order = find_order(request, order_id)
+        return self._answer(request, order)
+
+    @openapi.AMEND
+    def patch(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, set())
+        refuse_clear_text(is_secure=request.is_secure())
+        amend(request, find_order(request, order_id), self.headers)
+        return self._answer(request, find_order(request, order_id))
+
+    def _answer(self, request: Request, order: Order) -> Response:
+        answer = told(request, shown(request, order))
+        return Response(answer, headers={"ETag": f'"{order.seq}"'})
 
     @openapi.DELETE
     def delete(self, request: Request, order_id: str) -> Response:
@@ -355,6 +375,8 @@ async def _submit(
     await _admit(sender, rests=may_rest(sent))
     try:
         request = await read_order(sent)
+        if request.legs and key is not None:
+            check_key_of_several(key)
         submit = submission.submit_group if request.legs else submission.submit_order
         return await submit(
             request,
@@ -422,12 +444,19 @@ def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def shown(request: Request, order: Order, site: str | None = None) -> dict[str, Any]:
-    """Return an order with its links. For many orders the caller asks for the site once."""
+def shown(
+    request: Request, order: Order, beside: dict[str, Any] | None = None, site: str | None = None
+) -> dict[str, Any]:
+    """Return an order with its links. For many orders the caller asks for the site once.
+
+    `beside`: what other rows tell of it (`orders.api.related`); if left out, it is read.
+    """
+    if beside is None:
+        beside = related([order])[order.id] | trail_of(order)
     site = site or site_of(request)
     is_staff = request.user.is_staff
     found = links(site, str(order.id), Status(order.status), is_staff=is_staff)
-    return order_as_json(order) | {"links": found}
+    return order_as_json(order) | beside | {"links": found}
 
 
 def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -14,6 +14,7 @@ CRASH_POINTS = (
     "after_accept",  # stored, no bell rung
     "after_ring",  # rung, the client perhaps not answered
     "after_cancel",  # cancelled, the world not told
+    "after_amend",  # amended, the world not told
     "after_heard",  # the bell is gone, nothing claimed
     "after_claim",  # in routing, no quote asked
     "after_quotes",  # decided, the decision not stored
@@ -26,6 +27,8 @@ CRASH_POINTS = (
     "after_fault",  # refused, or the transaction proven dead; not stored
     "after_moved",  # moved and not committed; watches and siblings are as before
     "after_effects",  # all that follows from the move is written, nothing committed
+    "after_slice_stored",  # a slice is stored and not committed, its parent's log is as before
+    "after_slice",  # committed, the world not told
     "after_attempt",  # stored, rests or waits for another attempt, the world not told
 )
 

@@ -136,3 +136,12 @@ WHERE id = ANY(%(groups)s::uuid[]) AND ended_at IS NULL
 """
 
 REQUEST_CANCEL = "UPDATE orders SET cancel_requested = true WHERE id = ANY(%(ids)s::uuid[])"
+
+CHILDREN_ON_THEIR_WAY = """
+SELECT id::text FROM orders WHERE parent_id = %(id)s AND slice IS NOT NULL AND finished_at IS NULL
+"""
+SUMS_OF_SLICES = """
+SELECT sum(filled_in)::bigint, sum(filled_out)::bigint FROM orders
+WHERE parent_id = %(id)s AND slice IS NOT NULL
+"""
+LOOK_NOW = "UPDATE watches SET check_at = clock_timestamp() WHERE order_id = %(id)s"

@@ -22,7 +22,7 @@ SELLING_BRACKET = {"takeProfit": {"limitPrice": "88"}, "stopLoss": {"trailBps": 
 TWAP = SELL_SOL | {"type": "twap", "slices": 3, "intervalSeconds": 60}
 SNIPER: dict[str, Any] = {
     **{"type": "sniper", "tokenIn": "USDC", "tokenOut": "SOL"},
-    "amountIn": "150",
+    "amountIn": "1.5",
 }
 BY_TYPE: dict[str, dict[str, Any]] = {
     "market": SELL_SOL,

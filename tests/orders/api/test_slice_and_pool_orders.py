@@ -172,7 +172,7 @@ async def test_a_sniper_with_a_limit_has_its_bound_and_no_warning() -> None:
 
     assert "warnings" not in answer
     assert answer["slippageBps"] is None
-    assert Decimal(answer["minAmountOut"]) == Decimal("1.363636364")
+    assert Decimal(answer["minAmountOut"]) == Decimal("0.013636364")
 
 
 async def test_a_sniper_may_wait_for_a_token_without_a_market(own_registry: None) -> None:

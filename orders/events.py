@@ -264,6 +264,22 @@ class Failed(NamedTuple):
         return f"Order failed: {reason}", self.fault.as_data() | {"error": reason}
 
 
+class Amended(NamedTuple):
+    """What an order asks was changed by its sender; both in the words of the API."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    by: str
+
+    def words(self) -> Words:
+        named = ", ".join(self.after)
+        return f"Order amended: {named}", {
+            "before": self.before,
+            "after": self.after,
+            "by": self.by,
+        }
+
+
 def outside_bound(decision: Decision, *, is_limit: bool = False) -> str:
     bound = "its limit price" if is_limit else "the bound of the first quote"
     return f"{decision.reason}, which is outside {bound}"

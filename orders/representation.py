@@ -15,7 +15,7 @@ from routing.pricing import execution_price
 from routing.registry import look_up
 from routing.stored_decision import StoredDecision
 from routing.tokens import Token
-from routing.venue import Bound, Side
+from routing.venue import Bound, Side, Swap
 from routing.venues import LABELS
 
 
@@ -119,6 +119,18 @@ def terms_as_json(
     }
     given = {name: value for name, value in asked.items() if value is not None}
     return {"timeInForce": terms.time_in_force, "expiresAt": time(terms.expires_at), **given}
+
+
+def swap_as_json(swap: Swap) -> dict[str, Any]:
+    """Return the pair, the side, both tokens, and the amount that is given."""
+    return {
+        "market": swap.market.name,
+        "side": swap.side.value,
+        "tokenIn": swap.token_in.symbol,
+        "tokenOut": swap.token_out.symbol,
+        "amountIn": decimal(swap.token_in, swap.amount_in),
+        "amountOut": decimal(swap.token_out, swap.amount_out),
+    }
 
 
 def summary(order: Requested) -> str:

@@ -11,6 +11,7 @@ os.environ.setdefault("SIMULATION_DEPTH", "100000000000")  # crowds of sells mov
 os.environ.setdefault("ORDER_RATE_LIMIT", "unlimited")
 os.environ.setdefault("ACCOUNT_RATE_LIMIT", "unlimited")
 os.environ.setdefault("READ_RATE_LIMIT", "unlimited")
+os.environ.setdefault("PREVIEW_RATE_LIMIT", "unlimited")
 os.environ.setdefault("ALLOW_ANONYMOUS_ORDERS", "1")
 os.environ.setdefault("REQUIRE_STAFF_MFA", "0")
 os.environ.setdefault("LOGIN_RATE_LIMIT", "unlimited")

@@ -28,7 +28,9 @@ from orders.access.admission import (
 logger = logging.getLogger(__name__)
 
 LIST_COST, ORDERS_A_UNIT, SEARCH_COST, SCHEMA_COST = 10, 5, 30, 10
-CHEAP = frozenset(("limit", "cursor", "offset", "clientOrderId", "state", "format"))
+CHEAP = frozenset(
+    ("limit", "cursor", "offset", "clientOrderId", "groupId", "parentOrderId", "state", "format")
+)
 """Parameters of a list that leave it to the beginning of an index."""
 
 

@@ -23,6 +23,8 @@ from orders.access.open_orders import TooManyOpenOrders
 from orders.access.tickets import TICKET_SECONDS, TooManyTickets
 from orders.api.dialects import CLIENT_ORDER_ID
 from orders.api.fields import Refusal
+from orders.engine.amending import NotAmendable, OrderChanged
+from orders.engine.quotes import NotQuoted
 from orders.engine.submission import (
     AccountRequired,
     ClientOrderIdTaken,
@@ -31,6 +33,7 @@ from orders.engine.submission import (
     OutcomeUnknown,
     PricesUnavailable,
 )
+from orders.engine.trading_state import HALTED_SECONDS, TradingHalted
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ FOREIGN_HOST = "The engine does not answer to this Host: its operator lists name
 MAX_PATH = 200  # characters of a path that an answer repeats
 UNKNOWN_SECONDS = 5  # after which a client should look whether its order is stored
 TOO_MANY_READS = "More reading than the limit of an account, or of an address, allows."
+TOO_MANY_PREVIEWS = "More previews and quotes than the limit of an account, or of an address."
 TOO_MANY = "More orders than the limit of an account allows. This request stored nothing."
 
 # As in RFC 9110. Python says so since 3.13; before that, it has older phrases.
@@ -91,6 +95,17 @@ REFUSALS: dict[type[Exception], ProblemType] = {
     NotCancellable: ProblemType(
         409, "not_cancellable", "The order is {orderStatus} and can no longer be cancelled."
     ),
+    NotAmendable: ProblemType(
+        409,
+        "not_amendable",
+        "It can be amended only while it is open and so is the other order of its group, and this"
+        " one is {orderStatus}.",
+    ),
+    OrderChanged: ProblemType(
+        409,
+        "order_changed",
+        "The order has changed since you saw it: it is {orderStatus}, at seq {seq}.",
+    ),
     NotRotatable: ProblemType(
         409,
         "key_not_rotatable",
@@ -127,6 +142,16 @@ REFUSALS: dict[type[Exception], ProblemType] = {
         "overloaded",
         "Too many orders wait. This request stored nothing, come again later.",
         OVERLOADED_SECONDS,
+    ),
+    TradingHalted: ProblemType(
+        503,
+        "trading_halted",
+        "The engine's operator has halted trading. This request stored nothing. Orders can be"
+        " cancelled, and what was sent to the network is settled.",
+        HALTED_SECONDS,
+    ),
+    NotQuoted: ProblemType(
+        503, "prices_unavailable", "No venue quotes this at present, come again.", 1
     ),
     OutcomeUnknown: ProblemType(
         503,
@@ -173,6 +198,14 @@ class DatabaseUnavailable(exceptions.APIException):
     default_code = "database_unavailable"
 
 
+class SeqRequired(exceptions.APIException):
+    """An amendment names no seq. Look at the order, and say at which seq it was seen."""
+
+    status_code = HTTPStatus.PRECONDITION_REQUIRED
+    default_detail = 'Say which seq you saw: If-Match: "SEQ", or seq in the body.'
+    default_code = "seq_required"
+
+
 class CancellationUnknown(exceptions.APIException):
     """It is not known whether the order was cancelled. Trying again is harmless, and shows it."""
 
@@ -186,6 +219,14 @@ class CancellationUnknown(exceptions.APIException):
     def __init__(self, order_id: str) -> None:
         self.order_id = order_id
         super().__init__()
+
+
+class AmendmentUnknown(CancellationUnknown):
+    """It is not known whether the order was amended. Its seq tells."""
+
+    default_detail = (
+        "The database did not say whether the order was amended. Look at the order: its seq tells."
+    )
 
 
 def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
@@ -209,8 +250,10 @@ def refusal(error: Exception) -> Problem | None:
     members: dict[str, Any] = {} if seconds is None else {"retryAfter": seconds}
     if isinstance(error, OutcomeUnknown):
         members |= {"orderId": error.order_id, "wsUrl": f"/ws/orders/{error.order_id}"}
-    if isinstance(error, NotCancellable):
+    if isinstance(error, NotCancellable | NotAmendable | OrderChanged):
         members["orderStatus"] = error.status
+    if isinstance(error, OrderChanged):
+        members["seq"] = error.seq
     return problem(
         problem_type.status, problem_type.code, problem_type.detail.format(**members), **members
     )

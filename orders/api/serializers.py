@@ -39,6 +39,7 @@ from orders.api.term_fields import (
     TermFields,
     check_prices,
     complete,
+    is_plain,
     read_draft,
     refuse_unused,
 )
@@ -180,12 +181,14 @@ class OrderRequestSerializer(TermFields):
         """
         errors: dict[str, Any] = {}
         order_type = try_read(errors, self._type, given)
-        try_read(errors, refuse_unused, order_type, given)
         slippage_bps = try_read(errors, self._slippage_bps, given, order_type)
         market_and_side = try_read(errors, self._market_and_side, given, default_market, order_type)
         amounts = try_read(errors, self._amounts, given, market_and_side)
         constraints = try_read(errors, read_constraints, given)
-        draft = try_read(errors, read_draft, order_type, given, DEFAULT_SLIPPAGE_BPS)
+        draft = None
+        if not is_plain(order_type, given):
+            try_read(errors, refuse_unused, order_type, given)
+            draft = try_read(errors, read_draft, order_type, given, DEFAULT_SLIPPAGE_BPS)
         if draft is not None and market_and_side:
             try_read(errors, check_prices, order_type, draft, market_and_side[1])
         if errors or not (order_type and market_and_side and amounts):
@@ -399,6 +402,7 @@ OUTDATED = {"unknown_token", "unknown_market", "market_closed", "value_unknown"}
 """Codes with which an older copy of the registry refuses an order that a newer one may take."""
 CHANGEABLE = OUTDATED | {
     *("unknown_venue", "conflict", "out_of_range", "too_precise", "ambiguous", "too_large"),
+    *("expires_too_soon", "expires_too_late"),
 }
 """Codes with which an order is refused now that may have been taken before."""
 

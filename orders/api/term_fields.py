@@ -116,14 +116,14 @@ class Draft(NamedTuple):
 
 
 def read_draft(order_type: str | None, given: Given, usual_bps: int) -> Draft | None:
-    """Return what is asked; None: it is a plain market order, or its type is not known.
+    """Return what is asked; None: its type is not known.
 
     `usual_bps`: the slippage of an exit that does not say. A field that the type has no use for
     counts as not given here: `refuse_unused` refuses it.
 
     :raises ValidationError: with an error for every field that is wrong.
     """
-    if order_type is None or (order_type == "market" and is_plain(given)):
+    if order_type is None:
         return None
     takes = RULES[order_type].fields
     used = {name: given[name] for name in given if name not in SPECIAL or name in takes}
@@ -135,19 +135,19 @@ def read_draft(order_type: str | None, given: Given, usual_bps: int) -> Draft | 
     return draft._replace(terms=stands._replace(**_changed(draft.terms), tags=given.get("tags")))
 
 
-def is_plain(given: Given) -> bool:
-    """Whether a market order asks nothing more, nor does the engine for it."""
-    if settings.MARKET_MAX_WAIT_SECONDS is not None:
+def is_plain(order_type: str | None, given: Given) -> bool:
+    """Whether it is a market order that asks nothing more, nor does the engine for it."""
+    if order_type != "market" or settings.MARKET_MAX_WAIT_SECONDS is not None:
         return False
-    word = given.get("timeInForce", IOC).lower()
-    return word == IOC and not NAMES.intersection(given) - {"timeInForce"}
+    asked = () if NAMES.isdisjoint(given) else NAMES.intersection(given)
+    return not asked or (asked == {"timeInForce"} and given["timeInForce"].lower() == IOC)
 
 
 def may_rest(sent: Any) -> bool:
     """Whether a request, as it came, asks for an order that would rest. It may be no order."""
     if not isinstance(sent, dict):
         return False
-    word = sent.get("type", sent.get("orderType"))
+    word = sent.get("type") or sent.get("orderType")
     order_type = type_named(word) if isinstance(word, str) else None
     if order_type is None or order_type == "market":
         return False

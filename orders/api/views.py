@@ -31,6 +31,7 @@ from orders.access.tickets import TooManyTickets, issue_ticket
 from orders.api import dialects, filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
 from orders.api.cancel_requests import read_when_possible
+from orders.api.change_views import amend
 from orders.api.dialects import Canonical
 from orders.api.fields import check_key_of_several, idempotency_key_of, whole_number
 from orders.api.markets import etag_of, markets_as_json
@@ -64,7 +65,9 @@ from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
 FRESH_SECONDS = 3  # as often as each process reads them
-LIST_PARAMETERS = set(filters.OrderFilter.base_filters) | pagination.FIELDS
+LIST_PARAMETERS = (
+    set(filters.OrderFilter.base_filters) | pagination.FIELDS | {filters.TAG_PARAMETER}
+)
 
 
 @openapi.ORDERS
@@ -123,6 +126,8 @@ class OrdersView(AsyncAPIView):
         pagination.check_offset(request)
         if "clientOrderId" in request.query_params and principal_of(request).owner is None:
             raise submission.AccountRequired  # an empty list would look as if no order arrived
+        if any(name.startswith(filters.TAG) for name in request.query_params):
+            IsAccount().has_permission(request, self)
         limit, place = pagination.read_limit(request), pagination.read_place(request)
         wanted = filters.filter_orders(request.query_params, own_orders(request))
         page = pagination.page_of(wanted, place, limit)
@@ -137,11 +142,24 @@ class OrderView(ProblemAPIView):
     """One order as it stands, with links to its log, its stream and its cancellation."""
 
     about = "orders/api/order.html"
+    parser_classes = (ExactJSONParser,)
 
     @openapi.ORDER
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
-        return Response(told(request, shown(request, find_order(request, order_id))))
+        order = find_order(request, order_id)
+        return self._answer(request, order)
+
+    @openapi.AMEND
+    def patch(self, request: Request, order_id: str) -> Response:
+        filters.check_names(request, set())
+        refuse_clear_text(is_secure=request.is_secure())
+        amend(request, find_order(request, order_id), self.headers)
+        return self._answer(request, find_order(request, order_id))
+
+    def _answer(self, request: Request, order: Order) -> Response:
+        answer = told(request, shown(request, order))
+        return Response(answer, headers={"ETag": f'"{order.seq}"'})
 
     @openapi.DELETE
     def delete(self, request: Request, order_id: str) -> Response:

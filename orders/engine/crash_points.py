@@ -14,6 +14,7 @@ CRASH_POINTS = (
     "after_accept",  # stored, no bell rung
     "after_ring",  # rung, the client perhaps not answered
     "after_cancel",  # cancelled, the world not told
+    "after_amend",  # amended, the world not told
     "after_heard",  # the bell is gone, nothing claimed
     "after_claim",  # in routing, no quote asked
     "after_quotes",  # decided, the decision not stored

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
+from config.runtime.counters import counts
 from orders import events
 from orders.engine.crash_points import crash_point
 from orders.engine.journal import Journal
@@ -326,6 +327,7 @@ class Execution:
             fact = events.Returned(fault)
             await self._advance(order, Status.OPEN, fact, brings=brings, outcome=fault.proof)
             crash_point("after_attempt")
+            counts[f"orders_returned:{fault.code}"] += 1
             logger.info("order %s rests again: %s: %s", order.id, fault.code, fault.reason)
 
     async def _expire(

@@ -42,6 +42,7 @@ from orders.engine.terms_moves import (
     advancing,
     cancelling,
 )
+from orders.engine.trading_state import TradingHalted
 from orders.events import COMPARING, RESTS, Event
 from orders.lifecycle import Status, check_transition
 
@@ -118,12 +119,13 @@ class Journal:
         within `BEGUN_SECONDS`. After them any worker may take it.
 
         :raises AlreadyAccepted: the owner has an order under one of its keys; nothing is stored.
+        :raises TradingHalted: the engine takes no orders; nothing is stored.
         :raises OutcomeUnknown: nobody knows whether it is stored; look for it by its id.
         :raises psycopg.Error: the database stayed away, or refused the row; nothing is stored.
         """
         try:
             stored = await self._accept(order)
-        except (psycopg.Error, AlreadyAccepted):
+        except (psycopg.Error, AlreadyAccepted, TradingHalted):
             raise
         except Exception as error:  # in reading what PostgreSQL answered, say
             raise OutcomeUnknown(f"the order's storing was not confirmed: {error}") from error
@@ -139,12 +141,13 @@ class Journal:
         """Store all of the orders in one statement, or none, and return their first events.
 
         :raises AlreadyAccepted: the owner has an order under a key of one of them.
+        :raises TradingHalted: the engine takes no orders; nothing is stored.
         :raises OutcomeUnknown: nobody knows whether they are stored; look for one by its id.
         :raises psycopg.Error: the database stayed away, or refused a row; nothing is stored.
         """
         try:
             stored = await self._accept_together(orders)
-        except (psycopg.Error, AlreadyAccepted):
+        except (psycopg.Error, AlreadyAccepted, TradingHalted):
             raise
         except Exception as error:  # in reading what PostgreSQL answered, say
             raise OutcomeUnknown(f"the orders' storing was not confirmed: {error}") from error
@@ -346,7 +349,8 @@ async def _run_accept(
         rows = await _store(connection, orders, keyed, claiming=may_start)
     found: dict[str, Stored | Exception] = {row[0]: Stored(*row[1:]) for row in rows}
     if len(found) < len(orders):
-        found |= await _accepted_before(connection, [one for one in orders if one.id not in found])
+        missing = [order for order in orders if order.id not in found]
+        found |= await _accepted_before(connection, missing, is_halted=not rows)
     return [found[order.id] for order in orders]
 
 
@@ -374,14 +378,11 @@ async def _store_together(
     try:
         rows = await _store_wide(connection, orders, sql.STORE_TOGETHER)
     except psycopg.errors.UniqueViolation as error:
-        known = (await _recover_together(connection, [orders]))[0]
-        if known is not None:  # an earlier statement, which seemed lost, had stored them
-            return known
         keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]
         before = await _run_find(connection, keys)
         return next((found for found in before if found is not None), error)
     stored = {row[0]: Stored(*row[1:]) for row in rows}
-    return [stored[order.id] for order in orders]
+    return [stored[order.id] for order in orders] if rows else TradingHalted()
 
 
 async def _recover_together(
@@ -414,11 +415,16 @@ def storing_wide(
 
 
 async def _accepted_before(
-    connection: Connection, orders: Sequence[NewOrder]
+    connection: Connection, orders: Sequence[NewOrder], *, is_halted: bool
 ) -> dict[str, Stored | Exception]:
-    """Return for each order not stored now, by its id: why not, or when it was stored before."""
+    """Return for each order not stored now, by its id: why not, or when it was stored before.
+
+    `is_halted`: no order was stored. Those without earlier ones under their keys were refused then.
+    """
     found: dict[str, Stored | Exception] = {
-        order.id: psycopg.errors.UniqueViolation(f"there is an order {order.id}")
+        order.id: TradingHalted()
+        if is_halted
+        else psycopg.errors.UniqueViolation(f"there is an order {order.id}")
         for order in orders
     }
     keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]

@@ -34,8 +34,8 @@ from orders.terms.terms import Terms
 from orders.terms.type_rules import AT_ONCE
 from orders.terms.watch import Watch, first_watch
 from orders.words import EndReason
-from routing.tokens import Market
-from routing.venue import Side
+from routing.tokens import Market, Token
+from routing.venue import Side, Swap
 
 __all__ = ["Cancellation", "NotCancellable"]
 
@@ -64,6 +64,15 @@ class OrderRequest:
     """`reject` or `execute`, if its trigger holds already; None: it has no trigger."""
     legs: "tuple[OrderRequest, ...]" = ()
     """Of an OCO its two orders, the target first. It is no order itself."""
+
+    @property
+    def swap(self) -> Swap:
+        return Swap(self.market, self.side, self.amount_in, self.amount_out)
+
+    @property
+    def tokens(self) -> tuple[Token, Token]:
+        """What goes in and what comes out."""
+        return self.swap.token_in, self.swap.token_out
 
 
 class Submitted(NamedTuple):
@@ -131,6 +140,7 @@ async def submit_order(
     :raises IdempotencyKeyReused, ClientOrderIdTaken: the key belongs to another order.
     :raises Overloaded, ShareIsFull: too many orders wait, of all or of this sender; nothing is
         stored.
+    :raises TradingHalted: the engine takes no orders; nothing is stored.
     :raises OutcomeUnknown: the database did not say whether it stored the order.
     :raises psycopg.OperationalError: the database does not answer; nothing is stored.
     """

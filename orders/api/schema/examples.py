@@ -8,15 +8,19 @@ from orders.access.admission import Overloaded
 from orders.access.open_orders import TooManyOpenOrders
 from orders.api.problems import (
     NOTHING_STORED,
+    AmendmentUnknown,
     CancellationUnknown,
     DatabaseUnavailable,
     OrderNotFound,
+    SeqRequired,
     problem,
     problem_of,
     refusal,
     too_many_requests,
 )
 from orders.api.schema.sockets import asyncapi
+from orders.engine.amending import NotAmendable, OrderChanged
+from orders.engine.quotes import NotQuoted
 from orders.engine.submission import (
     AccountRequired,
     ClientOrderIdTaken,
@@ -25,6 +29,7 @@ from orders.engine.submission import (
     OutcomeUnknown,
     PricesUnavailable,
 )
+from orders.engine.trading_state import TradingHalted
 from orders.lifecycle import Status
 from routing.tokens import JUP, SOL, USDC, USDT
 
@@ -268,12 +273,41 @@ MARKETS = {
         )
     ],
 }
+PRICES = {
+    **{"market": "SOL/USDC", "step": 60},
+    **{"from": "2026-11-21T02:49:00.000000Z", "to": "2026-11-21T02:50:00.000000Z"},
+    "points": [
+        {
+            "at": "2026-11-21T02:49:00.000000Z",
+            "bid": {"first": "99.7", "low": "99.61", "high": "99.75", "last": "99.7"},
+            "ask": {"first": "100.3", "low": "100.24", "high": "100.38", "last": "100.31"},
+            "reference": {"first": "100", "low": "99.95", "high": "100.06", "last": "100.02"},
+        }
+    ],
+}
+TICKS = {
+    **{"market": "SOL/USDC", "step": 1},
+    **{"from": "2026-11-21T02:49:20.000000Z", "to": "2026-11-21T02:49:21.000000Z"},
+    "points": [
+        {
+            "at": "2026-11-21T02:49:20.000000Z",
+            "bid": dict.fromkeys(("first", "low", "high", "last"), "99.7"),
+            "ask": dict.fromkeys(("first", "low", "high", "last"), "100.3"),
+            "reference": dict.fromkeys(("first", "low", "high", "last"), "100"),
+            "venues": {
+                "raydium": {"bid": "99.7", "ask": "100.301"},
+                "meteora": {"bid": "99.62", "ask": "100.3"},
+            },
+        }
+    ],
+}
 HEALTH = {
-    **{"status": "ok", "database": "ok", "redis": "ok", "worker": "ok"},
+    **{"status": "ok", "state": "active", "database": "ok", "redis": "ok", "worker": "ok"},
     **{"workers": 1, "since": {}},
 }
 NO_DATABASE = {
-    **{"status": "failed", "database": "down", "redis": "ok", "worker": "unknown"},
+    **{"status": "failed", "state": "unknown"},
+    **{"database": "down", "redis": "ok", "worker": "unknown"},
     "workers": None,
     "since": {"database": "2026-11-21T09:34:48.720821Z"},
 }
@@ -378,6 +412,7 @@ ORDERS_REFUSED = (
     TooManyOpenOrders(),
     PricesUnavailable(),
     Overloaded(),
+    TradingHalted(),
     OutcomeUnknown(ORDER_ID),
 )
 REFUSED = {
@@ -389,6 +424,8 @@ REFUSED = {
     for status in (400, 409, 422, 503)
 }
 TOO_MANY = OpenApiExample("Too many", value=too_many_requests(7))
+NO_PRICES = OpenApiExample("No prices", value=refusal(NotQuoted()) or {})
+QUOTE = {name: value for name, value in events_of("quote").items() if name not in ("type", "seq")}
 NO_DATABASE_PROBLEM = OpenApiExample("No database", value=problem_of(DatabaseUnavailable()))
 NOTHING_STORED_PROBLEM = OpenApiExample(
     "No database", value=problem_of(DatabaseUnavailable(NOTHING_STORED))
@@ -396,6 +433,14 @@ NOTHING_STORED_PROBLEM = OpenApiExample(
 CANCELLATION_UNKNOWN = OpenApiExample(
     "Outcome unknown",
     value=problem_of(CancellationUnknown(ORDER_ID), orderId=ORDER_ID),
+)
+AMENDMENT = OpenApiExample("Another price", value={"limitPrice": "102.5", "seq": 1})
+AMENDED = PENDING | {"seq": 2}
+ORDER_CHANGED = OpenApiExample("Changed", value=refusal(OrderChanged(4, Status.PENDING)) or {})
+NOT_AMENDABLE = OpenApiExample("Filled", value=refusal(NotAmendable(Status.CONFIRMED)) or {})
+SEQ_REQUIRED = OpenApiExample("No seq", value=problem_of(SeqRequired()))
+AMENDMENT_UNKNOWN = OpenApiExample(
+    "Outcome unknown", value=problem_of(AmendmentUnknown(ORDER_ID), orderId=ORDER_ID)
 )
 
 KEY: dict[str, Any] = {

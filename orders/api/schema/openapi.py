@@ -28,6 +28,7 @@ from orders.api.schema import examples, security
 from orders.api.schema.shapes import SCHEMAS, ref
 from orders.api.schema.sockets import shared_schemas
 from orders.lifecycle import Status
+from orders.words import Phase
 
 __all__ = ("security",)  # importing it registers its classes with drf-spectacular
 JSON = "application/json"
@@ -78,7 +79,8 @@ def filter_parameter(name: str, schema: dict[str, Any], *shown: Any) -> OpenApiP
 
 
 TIME = {"type": "string", "format": "date-time"}
-STATUSES = "|".join(Status)
+STATUSES, PHASES, OF_TYPES = "|".join(Status), "|".join(Phase), "|".join(TYPES)
+UUID = {"type": "string", "format": "uuid"}
 FILTERS = [
     filter_parameter(
         *("status", {"type": "string", "pattern": f"^({STATUSES})(,({STATUSES}))*$"}),
@@ -87,13 +89,22 @@ FILTERS = [
     filter_parameter("state", {"type": "string", "enum": list(STATES)}),
     filter_parameter("market", {"type": "string"}, "SOL/USDC"),
     filter_parameter("side", {"type": "string", "enum": ["buy", "sell"]}),
-    filter_parameter("type", {"type": "string", "enum": list(TYPES)}),
+    filter_parameter(
+        *("type", {"type": "string", "pattern": f"^({OF_TYPES})(,({OF_TYPES}))*$"}),
+        *("limit", "stop,stopLimit"),
+    ),
     filter_parameter("venue", ref("Venue")),
     filter_parameter(
         "clientOrderId", {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"}, "mine-1"
     ),
     filter_parameter("createdAfter", TIME, "2026-11-21T09:30:00Z"),
     filter_parameter("createdBefore", TIME, "2026-11-21T10:00:00+01:00"),
+    filter_parameter("expiresBefore", TIME, "2026-11-21T10:00:00Z"),
+    filter_parameter(
+        *("phase", {"type": "string", "pattern": f"^({PHASES})(,({PHASES}))*$"}), "waiting"
+    ),
+    filter_parameter("groupId", UUID),
+    filter_parameter("parentOrderId", UUID),
 ]
 PAGES = [
     query(
@@ -105,6 +116,13 @@ PAGES = [
     query("cursor", {"type": "string"}, "A place in the list, out of `next` or `previous`."),
 ]
 ORDER_ID = OpenApiParameter("order_id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH)
+SEQ_TAG = OpenApiParameter(
+    "ETag",
+    str,
+    OpenApiParameter.HEADER,
+    description='The `seq` in quotes, such as `"3"`: an amendment needs it.',
+    response=[200],
+)
 LOCATION = OpenApiParameter(
     "Location", str, OpenApiParameter.HEADER, description="The order's path.", response=[201]
 )
@@ -144,7 +162,8 @@ ORDERS = extend_schema_view(
         description=(
             "The newest first. All filters that are given must hold; a value that means nothing and"
             " a parameter that does not exist are refused by name. `next` and `previous` are places"
-            " between orders, not counts: pages stay as they were while orders come in."
+            " between orders, not counts: pages stay as they were while orders come in. An account"
+            " also finds orders by their tags: `tag.NAME=VALUE`, at most ten of them."
         ),
         parameters=[*FILTERS, *PAGES],
         responses={
@@ -211,7 +230,7 @@ ORDERS = extend_schema_view(
 ORDER = extend_schema(
     operation_id="getOrder",
     summary="Show an order",
-    parameters=[ORDER_ID],
+    parameters=[ORDER_ID, SEQ_TAG],
     responses={
         (200, JSON): answer(
             *("Order", "As it stands."),
@@ -225,6 +244,57 @@ ORDER = extend_schema(
                 **NO_ORDER,
                 **UNWRITABLE,
                 **NO_DATABASE,
+            }
+        ),
+    },
+)
+BODY: dict[int, tuple[str, list[OpenApiExample]]] = {
+    413: ("The body has more than 64 KiB.", []),
+    415: ("It is not JSON.", []),
+}
+TOO_MANY_SENT: dict[int, tuple[str, list[OpenApiExample]]] = {
+    429: ("More than the account may send.", [examples.TOO_MANY])
+}
+AMEND = extend_schema(
+    operation_id="amendOrder",
+    summary="Amend an order that rests",
+    description=(
+        "The id stays. The order is amended only if it is still at the seq that you name, and still"
+        " open: so it is amended or triggered, never both. What is not named stays as it is; null"
+        " takes away what may be missing. In a group the amount is of both orders."
+    ),
+    parameters=[
+        ORDER_ID,
+        OpenApiParameter(
+            *("If-Match", {"type": "string", "pattern": '^(W/)?"[0-9]{1,9}"$'}),
+            OpenApiParameter.HEADER,
+            description='The seq that you saw, such as `"3"`; or give `seq` in the body.',
+        ),
+        SEQ_TAG,
+        RETRY_AFTER,
+    ],
+    request={JSON: OpenApiRequest(ref("Amendment"), examples=[examples.AMENDMENT])},
+    responses={
+        (200, JSON): answer("Order", "As it stands now.", ("Amended", examples.AMENDED)),
+        **problems(
+            {
+                400: ("A field means nothing, or cannot be amended.", []),
+                **ACCOUNT,
+                403: ("The key is not for this; or clear text, under HTTPS.", []),
+                **NO_ORDER,
+                409: (
+                    "It changed since you saw it; or it rests no more.",
+                    [examples.ORDER_CHANGED, examples.NOT_AMENDABLE],
+                ),
+                **BODY,
+                428: ("No seq is named.", [examples.SEQ_REQUIRED]),
+                **TOO_MANY_SENT,
+                **UNWRITABLE,
+                503: (
+                    "No price to compare a trigger with, or the database does not answer; or it did"
+                    " not say whether the order was amended: its seq tells.",
+                    [examples.NO_DATABASE_PROBLEM, examples.AMENDMENT_UNKNOWN],
+                ),
             }
         ),
     },
@@ -393,6 +463,92 @@ MARKETS = extend_schema(
         (200, JSON): answer("MarketList", "What can be traded.", ("Some", examples.MARKETS)),
         304: OpenApiResponse(description="Nothing has changed."),
         **problems({400: ("There are no parameters.", []), **TOO_MANY_READS, **UNWRITABLE}),
+    },
+)
+PRICES = extend_schema(
+    operation_id="listPrices",
+    summary="Read the prices of a market",
+    description=(
+        "The best net prices over all venues, fees included, and the market's reference: what"
+        " resting orders are compared with. Seconds are kept for two hours, minutes for 90 days. At"
+        " most 1,000 points; where no prices were made there is no point."
+    ),
+    tags=["engine"],
+    parameters=[
+        OpenApiParameter(
+            *("market", {"type": "string"}, OpenApiParameter.QUERY),
+            required=True,
+            description="Base and quote.",
+            examples=[OpenApiExample("SOL/USDC", value="SOL/USDC")],
+        ),
+        query("from", TIME, "The first point's time, an RFC 3339 time; by default 300 points ago."),
+        query("to", TIME, "The points before this RFC 3339 time; by default now."),
+        query(
+            "step",
+            {"type": "integer", "minimum": 1, "maximum": 86_400, "default": 60},
+            "Seconds of a point: 1, or whole minutes.",
+            *(1, 300),
+        ),
+    ],
+    responses={
+        (200, JSON): answer(
+            "PriceHistory", "The points.", ("Minutes", examples.PRICES), ("Seconds", examples.TICKS)
+        ),
+        **problems(
+            {
+                400: ("A parameter means nothing, or there would be too many points.", []),
+                **TOO_MANY_READS,
+                **UNWRITABLE,
+                **NO_DATABASE,
+            }
+        ),
+    },
+)
+TOO_MANY_PREVIEWS: dict[int, tuple[str, list[OpenApiExample]]] = {
+    429: ("More previews and quotes than are allowed: see `Retry-After`.", [])
+}
+NO_PRICES = {
+    503: (
+        "No venue quotes at present, or the database does not answer: come again.",
+        [examples.NO_PRICES, examples.NO_DATABASE_PROBLEM],
+    )
+}
+DECIMAL_TEXT = {"type": "string"}
+QUOTES = extend_schema(
+    operation_id="getQuote",
+    summary="Ask what an amount would get now",
+    description=(
+        "All venues are asked, as for an order, and nothing is stored. The fields are those of an"
+        " order. If no venue can fill the amount, `failureCode` and `error` say how an order would"
+        " fail."
+    ),
+    tags=["engine"],
+    parameters=[
+        query("baseToken", {"type": "string"}, "What is traded, with quoteToken and side.", "SOL"),
+        query("quoteToken", {"type": "string"}, "The token its price is in.", "USDC"),
+        query("tokenIn", {"type": "string"}, "Or: what you give."),
+        query("tokenOut", {"type": "string"}, "What you get. With tokenIn, the side follows."),
+        query("side", {"type": "string"}, "buy or sell.", "sell"),
+        query("amountIn", DECIMAL_TEXT, "What leaves the wallet.", "1.5"),
+        query("amountOut", DECIMAL_TEXT, "Or: what must arrive."),
+        query("slippageBps", {"type": "string"}, "100 if left out, which is 1 %."),
+        query("slippage", DECIMAL_TEXT, "Or as a fraction."),
+        query("maxPriceImpactBps", {"type": "string"}, "As of an order."),
+        query("venues", {"type": "string"}, "These only; commas between several."),
+        query("excludeVenues", {"type": "string"}, "None of these."),
+        RETRY_AFTER,
+    ],
+    responses={
+        (200, JSON): answer("QuoteAnswer", "What it would get.", ("A quote", examples.QUOTE)),
+        **problems(
+            {
+                400: ("A parameter means nothing.", []),
+                **ACCOUNT,
+                **TOO_MANY_PREVIEWS,
+                **UNWRITABLE,
+                **NO_PRICES,
+            }
+        ),
     },
 )
 HEALTH = extend_schema(

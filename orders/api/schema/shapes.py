@@ -118,7 +118,8 @@ PROBLEM_CODES = sorted(
         *("database_unavailable", "body_too_large", "internal_error"),
         *(refused.code for refused in REFUSALS.values()),
         *("https_required", "bad_handshake", "websocket_version", "insufficient_scope"),
-        *("session_required", "key_not_found"),
+        *("session_required", "key_not_found", "too_many_quotes"),
+        "seq_required",
     }
 )
 ALIAS: Schema = {"x-alias": True}
@@ -164,7 +165,54 @@ IGNORED: Schema = {
     "items": TEXT,
     "description": "Fields that say who sends it, such as userId: not read, and no credential.",
 }
+DECISION: dict[str, Schema] = shared_schemas()["DecisionData"]["properties"]
+SWAP: dict[str, Schema] = {
+    "market": TEXT | {"description": "Base and quote: `SOL/USDC`."},
+    "side": {"enum": ["buy", "sell"]},
+    "tokenIn": TEXT,
+    "tokenOut": TEXT,
+    "amountIn": nullable(DECIMAL),
+    "amountOut": nullable(DECIMAL),
+}
+NO_ROUTE: dict[str, Schema] = {
+    "failureCode": ref("FailureCode"),
+    "error": TEXT | {"description": "Why an order would fail, for people."},
+}
+OFFER: dict[str, Schema] = {
+    **DECISION,
+    "expiresInMs": COUNT | {"description": "Milliseconds until the prices may change."},
+    **NO_ROUTE,
+}
+"""What the venues offer, or why none of them does."""
+NUMBER = ref("Amount")
+AMENDMENT: dict[str, Schema] = {
+    "seq": {"type": "integer", "minimum": 1, "description": "That you saw; or as If-Match."},
+    "limitPrice": nullable(NUMBER),
+    "triggerPrice": nullable(NUMBER),
+    "trailBps": nullable(NUMBER, "The watermark is kept."),
+    "activationPrice": nullable(NUMBER, "Null: armed at once."),
+    "slippageBps": nullable(NUMBER),
+    "slippage": nullable(NUMBER, "Or as a fraction."),
+    "amountIn": nullable(NUMBER, "More of it takes its place behind others of its price."),
+    "amountOut": nullable(NUMBER),
+    "expiresAt": nullable(TIME, "Null: good till cancelled."),
+    "expiresInSeconds": nullable(NUMBER),
+    "tags": nullable({"type": "object", "additionalProperties": TEXT}),
+    "takeProfit": nullable({"type": "object"}, "Of a bracket; null: none."),
+    "stopLoss": nullable({"type": "object"}, "Of a bracket; null: none."),
+    "ifCrossed": nullable(TEXT, "execute: also if it then goes off at once."),
+}
 SCHEMAS: dict[str, Schema] = {
+    "Amendment": closed(
+        AMENDMENT,
+        *AMENDMENT,
+        description="What is to be another; what is not named stays as it is.",
+    ),
+    "QuoteAnswer": closed(
+        {**SWAP, "slippageBps": COUNT, **OFFER},
+        *OFFER,
+        description="What an order would get now; or how it would fail.",
+    ),
     "Key": closed(KEY),
     "KeyList": closed({"keys": {"type": "array", "items": ref("Key")}}),
     "MadeKey": closed(
@@ -303,9 +351,41 @@ SCHEMAS: dict[str, Schema] = {
             "venues": {"type": "array", "items": ref("Venue")},
         }
     ),
+    "PriceSpan": closed(
+        dict.fromkeys(("first", "low", "high", "last"), DECIMAL),
+        description="Whole quote tokens for a base token, fees included.",
+    ),
+    "PricePoint": closed(
+        {
+            "at": TIME | {"description": "When its time begins."},
+            "bid": nullable(ref("PriceSpan"), "What the next atom of base is sold at."),
+            "ask": nullable(ref("PriceSpan"), "What it is bought at."),
+            "reference": nullable(ref("PriceSpan"), "The market's price, which no venue makes."),
+            "venues": {
+                "type": "object",
+                "additionalProperties": ref("VenuePrices"),
+                "description": "By venue, in points of a second.",
+            },
+        },
+        "venues",
+    ),
+    "PriceHistory": closed(
+        {
+            "market": TEXT,
+            "from": TIME,
+            "to": TIME | {"description": "Before which the last point begins."},
+            "step": COUNT | {"description": "Seconds of a point."},
+            "points": {"type": "array", "items": ref("PricePoint")},
+        }
+    ),
     "Health": closed(
         {
             "status": {"enum": ["ok", "degraded", "failed"]},
+            "state": {
+                "enum": ["active", "halted", "unknown"],
+                "description": "Whether the engine trades; while it is halted, orders are refused"
+                " with `trading_halted`.",
+            },
             "database": {"enum": ["ok", "read_only", "down"]},
             "redis": {"enum": ["ok", "refuses", "down"]},
             "worker": {"enum": ["ok", "stuck", "down", "unknown"]},
@@ -328,6 +408,7 @@ SCHEMAS: dict[str, Schema] = {
             "errors": {"type": "array", "items": ref("FieldError")},
             "fields": {"type": "array", "items": TEXT, "description": "Those that were seen."},
             "orderStatus": ref("Status"),
+            "seq": {"type": "integer", "minimum": 1, "description": "Of an order that changed."},
             "retryAfter": COUNT | {"description": "Seconds after which to come again."},
             "orderId": TEXT | {"description": "Of an order of which the outcome is unknown."},
             "wsUrl": TEXT | {"description": "The path of its stream, if it was stored."},
@@ -335,6 +416,7 @@ SCHEMAS: dict[str, Schema] = {
         "errors",
         "fields",
         "orderStatus",
+        "seq",
         "retryAfter",
         "orderId",
         "wsUrl",

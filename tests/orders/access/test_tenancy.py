@@ -21,12 +21,13 @@ from tests.support.walker import confirm
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
 
-ORDER, ENTRY, ACCOUNT, OPEN, PEOPLE = (
+ORDER, ENTRY, ACCOUNT, OPEN, PEOPLE, PRICES = (
     "one order's",
     "order entry",
     "an account's",
     "all's",
     "staff's",
+    "all's who may send orders",
 )
 KINDS = {
     "^api/orders/(?P<order_id>[^/]+)$": ORDER,
@@ -46,6 +47,8 @@ KINDS = {
     "^api/account/keys/(?P<prefix>[^/]+)/revoke/?$": ACCOUNT,
     **{f"^{probe}/?$": OPEN for probe in ("health", "api/health", "livez", "readyz", "metrics")},
     "^api/markets/?$": OPEN,
+    "^api/prices/?$": OPEN,
+    "^api/quotes/?$": PRICES,
     "": OPEN,  # the live page, and what describes the API
     "^test/?$": OPEN,
     "favicon.ico": OPEN,
@@ -64,7 +67,7 @@ ENDS = ("", "/", "/events", "/events/", "/route", "/route/", "/cancel")
 ORDER_PATHS = tuple(f"/api/orders/{{}}{end}" for end in ENDS)
 KEY_PATHS = tuple(f"/api/account/keys{end}" for end in ("", "/", "/oee_x", "/oee_x/rotate"))
 GUARDED_PATHS = (
-    *(*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/"),
+    *(*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/", "/api/quotes"),
     *(*KEY_PATHS, "/api/account/keys/oee_x/revoke/"),
 )
 SOCKET_PATHS = (
@@ -135,7 +138,11 @@ def test_every_socket_path_is_walked_here() -> None:
     walked = [path.partition("?")[0].format(uuid4())[1:] for path in SOCKET_PATHS]
     entries = [path[1:] for path in entry_paths()]
     for route in websocket_routes[:-1]:  # the last one serves nothing
-        assert any(route.pattern.match(path) for path in (*walked, *entries))
+        assert any(route.pattern.match(path) for path in (*walked, *entries, *OPEN_SOCKETS))
+
+
+OPEN_SOCKETS = ("ws/prices", "ws/quotes")
+"""What they tell is the same for everybody."""
 
 
 @pytest.mark.parametrize("path", ORDER_PATHS)
@@ -217,7 +224,7 @@ async def post_or_get(method: str, path: str, credential: str) -> Answer:
     return await (post(path, SELL_SOL, **headers) if method == "POST" else get(path, **headers))
 
 
-@pytest.mark.parametrize("path", [*SOCKET_PATHS, "/execute", "/api/orders/execute"])
+@pytest.mark.parametrize("path", [*SOCKET_PATHS, "/execute", "/api/orders/execute", "/ws/quotes"])
 async def test_a_socket_with_a_credential_that_does_not_hold_is_closed(path: str) -> None:
     order_id = (await post("/execute", SELL_SOL)).json["orderId"]
     for credential in bad_credentials():
@@ -242,7 +249,7 @@ async def test_where_anonymous_orders_are_off_a_credential_is_asked_for(path: st
     assert count_stored() == stored
 
 
-@pytest.mark.parametrize("path", [*SOCKET_PATHS, "/execute", "/api/orders/execute"])
+@pytest.mark.parametrize("path", [*SOCKET_PATHS, "/execute", "/api/orders/execute", "/ws/quotes"])
 @override_settings(ALLOW_ANONYMOUS_ORDERS=False)
 async def test_where_anonymous_orders_are_off_a_socket_is_closed(path: str) -> None:
     messages, code = await heard(path.format(uuid4()))

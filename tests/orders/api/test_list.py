@@ -1,6 +1,7 @@
 """`GET /api/orders`: which orders are listed, and how its pages are turned."""
 
 from base64 import urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -15,11 +16,14 @@ from django.test.utils import CaptureQueriesContext
 from config.database.conninfo import conninfo
 from orders.api import pagination
 from orders.api.filters import OrderFilter, filter_orders
+from orders.engine.submission import new_order_id
 from orders.lifecycle import Status
 from orders.models import Order
-from tests.support.accounts import make_account
+from routing.venue import Side
+from tests.support.accounts import Account, make_account
 from tests.support.client import CREDENTIALS, SELL_SOL, get, submit
 from tests.support.database import as_owner
+from tests.support.resting_orders import rest, rest_limit, rest_stop, resting_order
 from tests.support.walker import Walker, confirm
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "account")
@@ -156,6 +160,97 @@ async def test_each_filter_finds_what_it_names() -> None:
         assert await ids(quote(query, safe="=&")) == found, query
 
 
+async def test_resting_orders_are_found_by_what_they_ask(account: Account) -> None:
+    market = await submit()
+    await confirm(market)
+    group, parent = new_order_id(), new_order_id()
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    limit = await rest_limit(account.id, 112, tags={"book": "a", "desk": "1"})
+    bought = await rest_limit(account.id, 90, side=Side.BUY, time_in_force="gtd", expires_at=soon)
+    stop = await rest_stop(account.id, 90, tags={"book": "b"}, parent_id=parent)
+    trail = await rest(
+        resting_order(account.id, "trailingStop", trail_bps=300, activation_price="130")
+    )
+    legs = await rest(
+        resting_order(account.id, "takeProfit", trigger_price="120", group_id=group),
+        resting_order(
+            account.id, "stopLimit", trigger_price="95", limit_price="94", group_id=group
+        ),
+    )
+    resting = [*legs[::-1], *trail, stop, bought, limit]
+
+    ends_after, ends_before = soon - timedelta(minutes=1), soon + timedelta(minutes=1)
+    for query, found in {
+        "": [*resting, market],
+        "state=resting": resting,
+        "state=active": resting,
+        "state=closed": [market],
+        "status=open": resting,
+        "status=open,confirmed": [*resting, market],
+        "type=limit": [bought, limit],
+        "type=stop_limit": [legs[1]],
+        "type=Take-Profit,stop": [legs[0], stop],
+        "state=resting&side=buy": [bought],
+        "state=active&side=buy": [bought],
+        f"groupId={group}": legs[::-1],
+        f"groupId={group}&type=stopLimit": [legs[1]],
+        f"groupId={parent}": [],
+        f"parentOrderId={parent}": [stop],
+        "phase=unarmed": trail,
+        "phase=waiting,unarmed": resting,
+        "phase=latched": [],
+        "tag.book=a": [limit],
+        "tag.book=a&tag.desk=1": [limit],
+        "tag.book=a&tag.desk=2": [],
+        "tag.Book=a": [],
+        "tag.book=b&state=resting": [stop],
+        f"expiresBefore={ends_before:%Y-%m-%dT%H:%M:%SZ}": [bought],
+        f"expiresBefore={ends_after:%Y-%m-%dT%H:%M:%SZ}": [],
+    }.items():
+        assert await ids(quote(query, safe="=&")) == found, query
+
+
+@pytest.mark.usefixtures("looks_at_two")
+async def test_orders_with_an_index_are_found_however_old_they_are(account: Account) -> None:
+    group, parent = new_order_id(), new_order_id()
+    oldest = await rest_limit(account.id, 112, group_id=group, parent_id=parent, tags={"book": "a"})
+    for _ in range(3):
+        await submit()
+    assert await ids("state=resting") == [oldest]
+    assert await ids("state=resting&tag.book=a") == [oldest]
+    assert await ids("phase=waiting") == [oldest]
+    assert await ids(f"groupId={group}") == [oldest]
+    assert await ids(f"parentOrderId={parent}") == [oldest]
+    found, _ = await walk("/api/orders?tag.book=a")
+    assert [order for page in found for order in page] == [oldest]
+    assert len(found) > 1, "a page looked through more than it may"
+
+
+async def test_resting_orders_of_others_are_in_no_list(account: Account) -> None:
+    group = new_order_id()
+    mine = await rest_limit(account.id, 112)
+    stranger = make_account().id
+    for owner in (stranger, None):
+        await rest_limit(owner, 112, group_id=group, parent_id=group, tags={"book": "a"})
+    for query in ("", "state=active", "state=resting", "status=open", "phase=waiting"):
+        assert await ids(query) == [mine], query
+    for query in (f"groupId={group}", f"parentOrderId={group}", "tag.book=a"):
+        assert await ids(query) == [], query
+
+
+async def test_tags_are_a_filter_for_accounts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(CREDENTIALS, "authorization")
+    refused = await get("/api/orders?tag.book=a")
+    assert (refused.status, refused.json["error"]) == (401, "not_authenticated")
+
+
+async def test_an_order_is_shown_with_its_seq_as_its_tag() -> None:
+    order_id = await submit()
+    assert (await get(f"/api/orders/{order_id}")).headers["etag"] == '"1"'
+    await Walker(order_id).walk(Status.ROUTING)
+    assert (await get(f"/api/orders/{order_id}")).headers["etag"] == '"2"'
+
+
 async def test_a_range_of_time_holds_its_beginning_and_not_its_end() -> None:
     made = [await submit() for _ in range(3)]
     times = [(await get(f"/api/orders/{order_id}")).json["createdAt"] for order_id in made]
@@ -177,7 +272,19 @@ async def test_a_range_of_time_holds_its_beginning_and_not_its_end() -> None:
         ("state=open", "state", "invalid_choice"),
         ("side=long", "side", "invalid_choice"),
         ("side=buy,sell", "side", "invalid_choice"),
-        ("type=limit", "type", "invalid_choice"),
+        ("type=limited", "type", "invalid_choice"),
+        ("type=oco", "type", "invalid_choice"),  # a request; its legs have types of their own
+        ("phase=sleeping", "phase", "invalid_choice"),
+        ("groupId=mine", "groupId", "invalid_id"),
+        ("parentOrderId=1", "parentOrderId", "invalid_id"),
+        ("expiresBefore=tomorrow", "expiresBefore", "invalid_time"),
+        ("tag.=x", "tag.", "invalid_text"),
+        ("tag.a%20b=x", "tag.a b", "invalid_text"),
+        ("tag.book=%00", "tag.book", "invalid_text"),
+        ("tag.book=", "tag.book", "required"),
+        ("tag.book=x&tag.book=y", "tag.book", "given_twice"),
+        ("tag=x", "tag", "unknown_parameter"),
+        ("&".join(f"tag.t{n}=x" for n in range(11)), "tag.NAME", "out_of_range"),
         ("venue=nowhere", "venue", "invalid_choice"),
         ("market=SOL", "market", "unknown_market"),
         ("market=USDC/SOL", "market", "unknown_market"),
@@ -298,7 +405,7 @@ async def test_other_paths_refuse_parameters_they_do_not_know() -> None:
 async def test_every_filter_is_among_the_parameters_that_are_told() -> None:
     (wrong,) = (await get("/api/orders?x=1")).json["errors"]
     told = wrong["message"].rpartition("Known: ")[2].rstrip(".").split(", ")
-    assert set(told) == {*OrderFilter.base_filters, "limit", "cursor", "offset"}
+    assert set(told) == {*OrderFilter.base_filters, "limit", "cursor", "offset", "tag.NAME"}
 
 
 async def test_a_page_of_orders_costs_no_query_for_each(
@@ -382,6 +489,12 @@ async def plan(query: str) -> str:
         ("state=active", "orders_in_line"),
         ("clientOrderId=mine-1", "orders_client_order_id_once"),
         ("status=submitted", "orders_begun"),
+        ("state=active", "orders_resting"),
+        ("state=resting", "orders_resting"),
+        ("status=open", "orders_resting"),
+        ("phase=latched", "orders_resting"),
+        ("groupId=018f0000-0000-7000-8000-000000000001", "orders_of_group"),
+        ("parentOrderId=018f0000-0000-7000-8000-000000000001", "orders_of_parent"),
     ],
 )
 async def test_every_page_is_found_by_an_index(query: str, index: str) -> None:

@@ -29,6 +29,7 @@ from orders.access.admission import Backlog, Overloaded, ShareIsFull
 from orders.api.entry import answer_plainly
 from orders.engine import submission
 from orders.engine.submission import OutcomeUnknown
+from orders.engine.trading_state import TradingHalted
 from tests import dialects
 from tests.orders.api.test_api import LOOK_ALIKES, NO_ORDERS, QUERIES
 from tests.orders.api.test_door import FOREIGN_HOSTS, HOSTS
@@ -500,6 +501,10 @@ async def doubt(*_: object, **__: object) -> Any:
     raise OutcomeUnknown("0194a7de-0000-7000-8000-000000000000")
 
 
+async def halt(*_: object, **__: object) -> Any:
+    raise TradingHalted
+
+
 async def bug(*_: object, **__: object) -> Any:
     raise ZeroDivisionError("a bug")
 
@@ -509,6 +514,7 @@ FAILURES: dict[str, Callable[[pytest.MonkeyPatch], AbstractContextManager[None]]
     "keys are away": lambda patch: patched(patch, Accounts, "holder_of", no_answer),
     "no order is stored": lambda patch: patched(patch, submission, "submit_order", no_answer),
     "nobody knows": lambda patch: patched(patch, submission, "submit_order", doubt),
+    "trading is halted": lambda patch: patched(patch, submission, "submit_order", halt),
     "a bug": lambda patch: patched(patch, submission, "submit_order", bug),
     "a bug before": lambda patch: patched(patch, submission, "accepted_before", bug),
 }

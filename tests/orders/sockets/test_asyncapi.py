@@ -14,7 +14,7 @@ from orders.api.dialects import ENTRY_PATHS
 from orders.api.schema.sockets import asyncapi
 from orders.api.serializers import ORDER_REQUEST
 from orders.lifecycle import Status
-from orders.sockets import consumers, protocol, subscriptions, urls
+from orders.sockets import consumers, protocol, quotes, subscriptions, urls
 from orders.sockets.protocol import Close
 from tests.support.client import Socket, connected, database_away, get, post, submit
 from tests.support.shapes import assert_shape, assert_told, has_shape, name_of
@@ -79,7 +79,8 @@ NAMED = {  # by constants and by orders/api/problems.py
     *("invalid_order", "database_unavailable", "account_required", "client_order_id_taken"),
     *("too_many_open_orders", "prices_unavailable"),
     *("overloaded", "too_many_waiting", "too_many_requests", "outcome_unknown"),
-    *("invalid_request", "insufficient_scope", "order_not_found"),
+    "trading_halted",
+    *("invalid_request", "insufficient_scope", "order_not_found", "prices_unavailable"),
 }
 
 
@@ -89,7 +90,8 @@ def test_close_codes_and_words_are_those_of_the_code() -> None:
     assert codes == {*Close, 1012}
     for channel in asyncapi()["channels"].values():
         assert set(channel["x-close-codes"]) == codes
-    code = "".join(Path(one.__file__).read_text() for one in (protocol, consumers, subscriptions))
+    modules = (protocol, consumers, subscriptions, quotes)
+    code = "".join(Path(one.__file__).read_text() for one in modules)
     sent = set(re.findall(r'problem\(\d+, "([a-z_]+)"', code))
     assert set(SCHEMAS["SocketError"]["properties"]["error"]["enum"]) == sent | NAMED
     assert set(SCHEMAS["Status"]["enum"]) == set(Status) == set(MESSAGES) & set(Status)

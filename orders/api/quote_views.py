@@ -1,0 +1,79 @@
+"""What an order would get: a quote of the venues."""
+
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orders.access.authentication import client_of, principal_of, tell_of_limit
+from orders.access.preview_limits import allowance_of_preview
+from orders.api import filters
+from orders.api.base_views import AsyncAPIView
+from orders.api.problems import TOO_MANY_PREVIEWS, TooManyRequests
+from orders.api.schema import openapi
+from orders.api.serializers import InvalidOrder, read_order
+from orders.engine.quotes import Quoted, quotes_of_this_loop
+from orders.engine.submission import OrderRequest
+from orders.representation import swap_as_json
+from routing.constraints import UNCONSTRAINED, Constraints
+
+QUOTE_FIELDS = {
+    *("baseToken", "quoteToken", "tokenIn", "tokenOut", "side", "amountIn", "amountOut"),
+    *("slippageBps", "slippage", "maxPriceImpactBps", "venues", "excludeVenues"),
+}
+
+
+class QuotesView(AsyncAPIView):
+    """What an amount would get now: all quotes, the choice and its reason. Nothing is stored."""
+
+    read_cost = 0
+    about = "orders/api/quotes.html"
+
+    @openapi.QUOTES
+    async def get(self, request: Request) -> Response:
+        filters.check_names(request, QUOTE_FIELDS)
+        await admit_preview(request, self.headers)
+        asked = await read_quote(request.query_params.dict())
+        quoted = await quote_of(asked)
+        return Response(quote_as_json(asked, quoted), headers={"Cache-Control": "no-store"})
+
+
+async def admit_preview(request: Request, headers: dict[str, str]) -> None:
+    """Count one preview or quote; `headers` of the answer say what the limit says.
+
+    :raises TooManyRequests: the sender asks for too many.
+    """
+    principal = principal_of(request)
+    allowance = await allowance_of_preview(principal, client_of(request))
+    if allowance is None:
+        return
+    headers |= allowance.headers()
+    if allowance.wait:
+        tell_of_limit("previews", request, principal)
+        raise TooManyRequests(allowance.wait, TOO_MANY_PREVIEWS)
+
+
+async def read_quote(query: dict[str, Any]) -> OrderRequest:
+    """Return what a query asks a quote of: a market order.
+
+    :raises ValidationError: with an error for every field that is wrong.
+    :raises psycopg.OperationalError, django.db.Error: as `read_order`.
+    """
+    asked = {name: value for name, value in query.items() if name in QUOTE_FIELDS}
+    try:
+        return await read_order(asked)
+    except InvalidOrder as refused:
+        raise ValidationError(refused.detail) from None
+
+
+async def quote_of(asked: OrderRequest) -> Quoted:
+    """:raises NotQuoted: no venue gives a usable quote at present."""
+    limits = Constraints.from_json(asked.constraints) if asked.constraints else UNCONSTRAINED
+    return await quotes_of_this_loop().of(asked.swap, limits)
+
+
+def quote_as_json(asked: OrderRequest, quoted: Quoted) -> dict[str, Any]:
+    """Return what is asked, and what the venues offer for it."""
+    offer = quoted.as_json(quoted.bound(asked.slippage_bps or 0))
+    return swap_as_json(asked.swap) | {"slippageBps": asked.slippage_bps} | offer

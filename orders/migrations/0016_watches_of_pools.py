@@ -9,6 +9,9 @@ BACKWARD = "DROP INDEX watches_pool;"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0013_orders_that_wait")]
+    dependencies = [
+        ("orders", "0014_price_minutes"),
+        ("orders", "0015_trading_states_are_kept"),
+    ]
 
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]

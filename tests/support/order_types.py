@@ -19,7 +19,7 @@ OCO = SELL_SOL | {
 }
 BRACKET = {"takeProfit": {"limitPrice": "112"}, "stopLoss": {"trailBps": 200}}
 SELLING_BRACKET = {"takeProfit": {"limitPrice": "88"}, "stopLoss": {"trailBps": 200}}
-TWAP = SELL_SOL | {"type": "twap", "slices": 3, "intervalSeconds": 60}
+TWAP = SELL_SOL | {"type": "twap", "slices": 3, "intervalSeconds": 10}
 SNIPER: dict[str, Any] = {
     **{"type": "sniper", "tokenIn": "USDC", "tokenOut": "SOL"},
     "amountIn": "1.5",

@@ -13,12 +13,14 @@ from routing.operations.launches import Launch, launch_pool
 from routing.registry import read_registry
 from tests.support.client import get, post
 from tests.support.database import Database
-from tests.support.order_types import SNIPER, TWAP
+from tests.support.order_types import SNIPER
+from tests.support.order_types import TWAP as QUICK
 from tests.support.shapes import assert_shape
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
 
 PATH = "/api/orders/execute"
+TWAP = QUICK | {"intervalSeconds": 60}
 AHEAD = "2199-01-01T00:00:00Z"
 
 

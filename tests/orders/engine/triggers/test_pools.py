@@ -227,10 +227,10 @@ async def test_halted_no_sniper_fires(
     make_evaluator: MakeEvaluator, journal: Journal, database: Database, snipers: Any
 ) -> None:
     evaluator = make_evaluator(TellingVenue(FRESH))
+    await journal.accept(sniper())
     await database.rows(
         "INSERT INTO trading_states (state, changed_by, why) VALUES ('halted', 'a test', '')"
     )
-    await journal.accept(sniper())
     await look(evaluator)
 
     assert await snipers() == ["open"]

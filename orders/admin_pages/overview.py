@@ -16,8 +16,7 @@ from orders.admin_pages.filters import UNDER_WAY
 from orders.admin_pages.wording import duration
 from orders.api.pagination import in_index_order
 from orders.engine.journal_sql import IN_LINE
-from orders.engine.trading_state import IS_HALTED
-from orders.lifecycle import IS_BEGUN, IS_WAITING, Status
+from orders.lifecycle import IS_BEGUN, IS_HALTED, IS_WAITING, Status
 from orders.monitoring.health import ALIVE_SECONDS, IS_HEARD
 
 MOST_READ = 50_000  # orders

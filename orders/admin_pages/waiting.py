@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from orders.admin_pages.wording import duration_of
-from orders.engine.trading_state import IS_HALTED
+from orders.lifecycle import IS_HALTED
 from orders.models import Order
 from orders.terms.terms import price_text
 from orders.terms.watch import CLOCK, DOWN, POOL, SIZE, TRAIL

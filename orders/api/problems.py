@@ -24,6 +24,7 @@ from orders.access.tickets import TICKET_SECONDS, TooManyTickets
 from orders.api.dialects import CLIENT_ORDER_ID
 from orders.api.fields import Refusal
 from orders.engine.amending import NotAmendable, OrderChanged
+from orders.engine.moves import HALTED_SECONDS, TradingHalted
 from orders.engine.quotes import NotQuoted
 from orders.engine.submission import (
     AccountRequired,
@@ -33,7 +34,6 @@ from orders.engine.submission import (
     OutcomeUnknown,
     PricesUnavailable,
 )
-from orders.engine.trading_state import HALTED_SECONDS, TradingHalted
 
 logger = logging.getLogger(__name__)
 

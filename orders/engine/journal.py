@@ -31,6 +31,7 @@ from orders.engine.moves import (
     Move,
     NewOrder,
     Overtaken,
+    TradingHalted,
     params_of,
 )
 from orders.engine.terms_moves import (
@@ -42,7 +43,6 @@ from orders.engine.terms_moves import (
     advancing,
     cancelling,
 )
-from orders.engine.trading_state import TradingHalted
 from orders.events import COMPARING, RESTS, Event
 from orders.lifecycle import Status, check_transition
 

@@ -4,8 +4,7 @@ Every statement is one transaction by itself: the status, its event and its tran
 or fall together.
 """
 
-from orders.engine.trading_state import IS_HALTED
-from orders.lifecycle import IS_BEGUN, IS_WAITING
+from orders.lifecycle import IS_BEGUN, IS_HALTED, IS_WAITING
 
 IN_LINE = "turn, next_check, id"
 """The order in which waiting orders start: senders take turns, then the oldest goes first."""

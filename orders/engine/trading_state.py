@@ -10,17 +10,10 @@ import time
 
 from django.db import connection, transaction
 
-from config.runtime.group_commit import PassingRefusal
 from orders.models import TradingState
 
 logger = logging.getLogger(__name__)
 
-IS_HALTED = (
-    "coalesce((SELECT state = 'halted' FROM trading_states ORDER BY id DESC LIMIT 1), false)"
-)
-"""Depends on no row of the statement it stands in, so that PostgreSQL asks it once."""
-
-HALTED_SECONDS = 30  # after which a refused client should come again
 EARLIER_SECONDS = 2.0  # for the statements that began under the state before
 LOOK_PAUSE = 0.01
 
@@ -31,10 +24,6 @@ WHERE locktype = 'relation' AND relation = 'trading_states'::regclass
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND pid <> pg_backend_pid() AND (%(of)s::text[] IS NULL OR virtualtransaction = ANY(%(of)s))
 """
-
-
-class TradingHalted(PassingRefusal):
-    """The engine takes no orders. Nothing was stored; try again when it trades again."""
 
 
 def trading_state() -> TradingState | None:

@@ -14,7 +14,7 @@ BACKWARD = "DROP TRIGGER trading_states_are_kept ON trading_states;"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0013_orders_that_wait")]
+    dependencies = [("orders", "0014_price_minutes")]
     operations = [
         migrations.RunSQL(FORWARD, BACKWARD),
         migrations.AddIndex(

@@ -9,9 +9,6 @@ BACKWARD = "DROP INDEX watches_pool;"
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("orders", "0014_price_minutes"),
-        ("orders", "0015_trading_states_are_kept"),
-    ]
+    dependencies = [("orders", "0015_trading_states_are_kept")]
 
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]

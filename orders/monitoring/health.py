@@ -41,8 +41,8 @@ from config.runtime.redis_client import async_redis_client, redis_client
 from config.runtime.session import ReadOnly
 from config.runtime.witness import Excuses, watch, witness
 from orders.engine import bell
-from orders.engine.trading_state import IS_HALTED
 from orders.events import timestamp
+from orders.lifecycle import IS_HALTED
 from routing.registry import read_registry
 
 logger = logging.getLogger(__name__)

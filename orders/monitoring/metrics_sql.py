@@ -5,8 +5,7 @@ index, because that might change from row to row.
 """
 
 from orders.engine.journal_sql import IN_LINE
-from orders.engine.trading_state import IS_HALTED
-from orders.lifecycle import IS_BEGUN, IS_WAITING
+from orders.lifecycle import IS_BEGUN, IS_HALTED, IS_WAITING
 from orders.monitoring.health import IS_HEARD
 
 MOST_OPEN = 50_000

@@ -20,6 +20,7 @@ from orders.api.problems import (
 )
 from orders.api.schema.sockets import asyncapi
 from orders.engine.amending import NotAmendable, OrderChanged
+from orders.engine.moves import TradingHalted
 from orders.engine.quotes import NotQuoted
 from orders.engine.submission import (
     AccountRequired,
@@ -29,7 +30,6 @@ from orders.engine.submission import (
     OutcomeUnknown,
     PricesUnavailable,
 )
-from orders.engine.trading_state import TradingHalted
 from orders.lifecycle import Status
 from routing.tokens import JUP, SOL, USDC, USDT
 

@@ -13,13 +13,13 @@ from orders.access.admission import Overloaded, ShareIsFull
 from orders.access.open_orders import TooManyOpenOrders
 from orders.api.problems import Problem, invalid_fields, refusal
 from orders.api.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
+from orders.engine.moves import TradingHalted
 from orders.engine.submission import (
     OutcomeUnknown,
     PricesUnavailable,
     new_order_id,
     submit_order,
 )
-from orders.engine.trading_state import TradingHalted
 from orders.events import Event
 from orders.management.order_options import add_options, fields_of
 from orders.management.order_watch import (

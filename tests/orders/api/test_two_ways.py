@@ -28,8 +28,8 @@ from orders.access.accounts import Accounts
 from orders.access.admission import Backlog, Overloaded, ShareIsFull
 from orders.api.entry import answer_plainly
 from orders.engine import submission
+from orders.engine.moves import TradingHalted
 from orders.engine.submission import OutcomeUnknown
-from orders.engine.trading_state import TradingHalted
 from tests import dialects
 from tests.orders.api.test_api import LOOK_ALIKES, NO_ORDERS, QUERIES
 from tests.orders.api.test_door import FOREIGN_HOSTS, HOSTS

@@ -16,8 +16,9 @@ from config.runtime.rate import Rate
 from orders.engine import trading_state as state
 from orders.engine.journal import Journal
 from orders.engine.journal_sql import DUE_KINDS
+from orders.engine.moves import TradingHalted
 from orders.engine.submission import cancel_order, new_order_id
-from orders.engine.trading_state import TradingHalted, change_trading_state
+from orders.engine.trading_state import change_trading_state
 from orders.lifecycle import ACTIVE, Status
 from orders.models import TradingState
 from tests.support.accounts import make_account

@@ -65,7 +65,7 @@ def test_a_grid_of_100_slots_does_not_drift_when_every_slice_is_late():
         step = run.look(at)
         if isinstance(step, Slice):
             assert plan.due_at(step.slot) <= at < plan.due_at(step.slot) + SECOND
-            assert step.until == plan.due_at(step.slot + 1) or step.slot == 99
+            assert step.until <= plan.due_at(step.slot + 1)
         at = getattr(step, "until", at) + late
 
     assert [one.slot for one in run.made] == list(range(100))

@@ -90,6 +90,10 @@ def test_what_was_missed_is_capped_at_three_shares_a_slice():
     assert run.look(run.plan.due_at(10)) == End(is_cancelled=False, is_complete=False)
 
 
+def test_what_cannot_be_divided_is_in_the_first_slices():
+    assert Run(plan_of(total=1_001, slices=3)).run(range(3)).amounts == [334, 334, 333]
+
+
 def test_skip_leaves_undone_what_was_missed():
     run = Run(plan_of(total=1_003, slices=10, catch_up=SKIP)).run([0, 1, 7, 8, 9])
 

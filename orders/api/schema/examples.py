@@ -282,6 +282,25 @@ CANCELLATION_UNKNOWN = OpenApiExample(
     "Outcome unknown",
     value=problem_of(CancellationUnknown(ORDER_ID), orderId=ORDER_ID),
 )
+BATCH = OpenApiExample(
+    "Two orders, both or neither",
+    value={
+        "mode": "all",
+        "orders": [
+            {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"},
+            {"tokenIn": "USDC", "tokenOut": "SOL", "amountIn": "100"},
+        ],
+    },
+)
+BATCH_ANSWER = [{"index": 0, "status": 201, "order": ACCEPTED}]
+CANCEL_MANY = OpenApiExample("One", value={"orderIds": [ORDER_ID], "whenPossible": True})
+CANCEL_MANY_ANSWER = [
+    {"index": 0, "orderId": ORDER_ID, "status": 404, "problem": problem_of(OrderNotFound())}
+]
+CANCEL_ALL = OpenApiExample(
+    "Entries of one market", value={"market": "SOL/USDC", "scope": "entries", "tag.book": "a"}
+)
+CANCELLED_ALL = {"cancelled": 1, "requested": 0, "orderIds": [ORDER_ID]}
 AMENDMENT = OpenApiExample("Another price", value={"limitPrice": "102.5", "seq": 1})
 AMENDED = PENDING | {"seq": 2}
 ORDER_CHANGED = OpenApiExample("Changed", value=refusal(OrderChanged(4, Status.PENDING)) or {})

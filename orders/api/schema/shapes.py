@@ -82,7 +82,7 @@ PROBLEM_CODES = sorted(
         *(refused.code for refused in REFUSALS.values()),
         *("https_required", "bad_handshake", "websocket_version", "insufficient_scope"),
         *("session_required", "key_not_found", "too_many_quotes"),
-        "seq_required",
+        *("seq_required", "batch_refused"),
     }
 )
 ALIAS: Schema = {"x-alias": True}
@@ -148,6 +148,10 @@ OFFER: dict[str, Schema] = {
 }
 """What the venues offer, or why none of them does."""
 NUMBER = ref("Amount")
+FLAG: Schema = {
+    **{"type": "boolean", "default": False},
+    "description": "Also those that were submitted, once their transactions are proven dead.",
+}
 AMENDMENT: dict[str, Schema] = {
     "seq": {"type": "integer", "minimum": 1, "description": "That you saw; or as If-Match."},
     "limitPrice": nullable(NUMBER),
@@ -166,6 +170,70 @@ AMENDMENT: dict[str, Schema] = {
     "ifCrossed": nullable(TEXT, "execute: also if it then goes off at once."),
 }
 SCHEMAS: dict[str, Schema] = {
+    "Batch": closed(
+        {
+            "orders": {
+                **{"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": 100},
+                "description": "Each as the body of `POST /api/orders/execute`.",
+            },
+            "mode": {"enum": ["independent", "all"], "default": "independent"},
+        },
+        "mode",
+    ),
+    "BatchAnswer": {
+        "type": "array",
+        "items": closed(
+            {
+                "index": COUNT,
+                "status": {"type": "integer", "description": "As of a request of its own."},
+                "order": ref("NamedAcceptedOrder"),
+                "groupId": TEXT | {"description": "Of an OCO, beside its two orders."},
+                "orders": {"type": "array", "items": ref("NamedAcceptedOrder")},
+                "problem": ref("Problem"),
+            },
+            *("order", "groupId", "orders", "problem"),
+        ),
+    },
+    "NamedAcceptedOrder": closed({"message": TEXT, **ORDER, **NAMES}, *CONSTRAINTS, *NAMES),
+    "CancelMany": closed(
+        {
+            "orderIds": {"type": "array", "items": TEXT, "minItems": 1, "maxItems": 500},
+            "whenPossible": FLAG,
+        },
+        "whenPossible",
+    ),
+    "CancelManyAnswer": {
+        "type": "array",
+        "items": closed(
+            {
+                "index": COUNT,
+                "orderId": {"description": "As it was sent."},
+                "status": {"type": "integer", "description": "As of a request of its own."},
+                "order": ref("NamedOrder"),
+                "problem": ref("Problem"),
+            },
+            *("order", "problem"),
+        ),
+    },
+    "CancelAll": {
+        "type": "object",
+        "properties": {
+            "market": TEXT,
+            "side": TEXT,
+            "types": {"type": "array", "items": TEXT, "minItems": 1},
+            "scope": {"enum": ["all", "entries"], "default": "all"},
+            "whenPossible": FLAG,
+        },
+        "patternProperties": {"^tag\\.": TEXT},
+        "additionalProperties": False,
+    },
+    "CancelAllAnswer": closed(
+        {
+            "cancelled": COUNT,
+            "requested": COUNT | {"description": "Submitted, and marked (`whenPossible`)."},
+            "orderIds": {"type": "array", "items": TEXT, "maxItems": 1000},
+        }
+    ),
     "Amendment": closed(
         AMENDMENT,
         *AMENDMENT,
@@ -319,6 +387,10 @@ SCHEMAS: dict[str, Schema] = {
             "fields": {"type": "array", "items": TEXT, "description": "Those that were seen."},
             "orderStatus": ref("Status"),
             "seq": {"type": "integer", "minimum": 1, "description": "Of an order that changed."},
+            "items": {
+                **{"type": "array", "items": {"type": "object"}},
+                "description": "Of a refused batch: index, status and problem of an order.",
+            },
             "retryAfter": COUNT | {"description": "Seconds after which to come again."},
             "orderId": TEXT | {"description": "Of an order of which the outcome is unknown."},
             "wsUrl": TEXT | {"description": "The path of its stream, if it was stored."},
@@ -327,6 +399,7 @@ SCHEMAS: dict[str, Schema] = {
         "fields",
         "orderStatus",
         "seq",
+        "items",
         "retryAfter",
         "orderId",
         "wsUrl",

@@ -51,6 +51,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     either("readyz", probes.ready, "readyz"),
     either("metrics", probes.metrics, "metrics"),
     # Words come before ids: no order is called so.
+    either("api/orders/preview", quote_views.PreviewView.as_view(), "preview"),
     either("api/orders/batch", batch_views.BatchView.as_view(), "batch"),
     either("api/orders/cancel", cancel_views.CancelManyView.as_view(), "cancel-many"),
     either("api/orders/cancel-all", cancel_views.CancelAllView.as_view(), "cancel-all"),

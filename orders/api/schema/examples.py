@@ -274,6 +274,12 @@ REFUSED = {
 TOO_MANY = OpenApiExample("Too many", value=too_many_requests(7))
 NO_PRICES = OpenApiExample("No prices", value=refusal(NotQuoted()) or {})
 QUOTE = {name: value for name, value in events_of("quote").items() if name not in ("type", "seq")}
+PREVIEW = {name: value for name, value in REQUESTED.items() if name not in ("orderId", "wsUrl")} | {
+    **{name: QUOTE[name] for name in QUOTE if name not in REQUESTED and name != "market"},
+    "executesNow": True,
+    "reserved": {"token": "SOL", "amount": "1.5"},
+    "warnings": [],
+}
 NO_DATABASE_PROBLEM = OpenApiExample("No database", value=problem_of(DatabaseUnavailable()))
 NOTHING_STORED_PROBLEM = OpenApiExample(
     "No database", value=problem_of(DatabaseUnavailable(NOTHING_STORED))

@@ -581,6 +581,31 @@ QUOTES = extend_schema(
         ),
     },
 )
+PREVIEW = extend_schema(
+    operation_id="previewOrder",
+    summary="See what an order would do",
+    description=(
+        "The body of an order, read and routed by the same code; nothing is stored, and what would"
+        " be refused is refused. Of what executes now: the data of its event `building`. Of what"
+        " rests: whether its price is there, and how far it is."
+    ),
+    request={JSON: OpenApiRequest(ref("OrderRequest"), examples=examples.REQUESTS)},
+    parameters=[RETRY_AFTER],
+    responses={
+        (200, JSON): answer("Preview", "What it would do.", ("A market order", examples.PREVIEW)),
+        **problems(
+            {
+                400: ("It is no order.", []),
+                **ACCOUNT,
+                403: ("The key is not for this; or clear text, under HTTPS.", []),
+                **BODY,
+                **TOO_MANY_PREVIEWS,
+                **UNWRITABLE,
+                **NO_PRICES,
+            }
+        ),
+    },
+)
 HEALTH = extend_schema(
     operation_id="getHealth",
     summary="Ask for health",

@@ -169,7 +169,48 @@ AMENDMENT: dict[str, Schema] = {
     "stopLoss": nullable({"type": "object"}, "Of a bracket; null: none."),
     "ifCrossed": nullable(TEXT, "execute: also if it then goes off at once."),
 }
+PRICE = nullable(DECIMAL, "Null: no price is fresh.")
+OUTLOOK: dict[str, Schema] = {
+    "type": TEXT,
+    "summary": TEXT,
+    "executesNow": {"type": "boolean"},
+    "reserved": nullable(
+        closed({"token": TEXT, "amount": DECIMAL}), "What it takes at most; null: a quote decides."
+    ),
+    "warnings": {
+        "type": "array",
+        "items": {
+            "enum": [
+                *("no_price_limit", "wide_slippage", "far_from_market", "below_cost_of_network")
+            ]
+        },
+    },
+    **OFFER,
+    "wouldTrigger": {
+        **{"type": ["boolean", "null"]},
+        "description": "Of what rests: whether its price is there now. Null: no price is fresh.",
+    },
+    "price": PRICE,
+    "distanceBps": nullable(DECIMAL, "From that price to its own; negative: it was passed."),
+    "sized": closed(
+        {
+            "fits": {"type": "boolean", "description": "Whether the whole amount nets the limit."},
+            "netPrice": nullable(DECIMAL, "Of the whole amount."),
+            "atPrice": nullable(DECIMAL, "At which price of the pair it would."),
+        }
+    ),
+    "orders": {
+        **{"type": "array", "items": {"type": "object"}},
+        "description": "Of an OCO the same of each of its two orders.",
+    },
+}
 SCHEMAS: dict[str, Schema] = {
+    "Preview": {
+        "type": "object",
+        "description": "An order as it would be shown, and what it would do.",
+        "required": ["type"],
+        "properties": OUTLOOK,
+    },
     "Batch": closed(
         {
             "orders": {

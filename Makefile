@@ -13,7 +13,7 @@ LOCK := .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-emit-index-url --no-header $(LOCK_ARGS)
 
 .PHONY: help up demo worker format check test chaos abuse \
-	bench bench-against bench-wire bench-steady picture lock clean
+	bench bench-against bench-wire bench-steady picture drawings lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make bench-wire    measure any engine over the wire (ENGINE_URL=http://... BENCH_ARGS=--help)"
 	@echo "make bench-steady  5,000 orders in flight for five minutes (SECONDS=300): memory, latency"
 	@echo "make picture take the picture of the live page anew (needs Chromium)"
+	@echo "make drawings    draw the pictures of the order types anew"
 	@echo "make lock    write the lock files anew (LOCK_ARGS=--upgrade for newer versions)"
 	@echo "make clean   remove everything that these made, the stored orders too"
 
@@ -81,6 +82,9 @@ bench-steady: .venv/development
 
 picture: .venv/development
 	@$(PYTHON) -m config.stack run --temporary -- $(PYTHON) -m tests.browser
+
+drawings: .venv/development
+	@$(PYTHON) -m tests.docs.draw_order_types
 
 lock: .venv/uv/bin/uv
 	$(LOCK) --extra embedded pyproject.toml -o requirements.lock

@@ -47,6 +47,11 @@ CANCELLABLE = ACTIVE - {S}
 IS_WAITING = "finished_at IS NULL AND started_at IS NULL AND NOT resting"
 IS_BEGUN = "finished_at IS NULL AND started_at IS NOT NULL AND NOT resting"
 
+IS_HALTED = (
+    "coalesce((SELECT state = 'halted' FROM trading_states ORDER BY id DESC LIMIT 1), false)"
+)
+"""Depends on no row of the statement it stands in, so that PostgreSQL asks it once."""
+
 
 class IllegalTransition(Exception):
     """The table does not let this status follow that one: a bug in the caller."""

@@ -189,6 +189,9 @@ def resting_as_json(order: Order) -> dict[str, Any]:
     return {name: value for name, value in stands.items() if value is not None}
 
 
+NO_PRICE_LIMIT = "no_price_limit"
+"""The first quote of a new pool is no reference: a sniper without a limit pays whatever it asks."""
+
 NOTHING_YET = {
     "status": "pending",
     "seq": 1,
@@ -219,6 +222,15 @@ def accepted_as_json(
     stands: dict[str, Any] = {"status": status.value, "createdAt": timestamp(at), "releases": 0}
     if status is Status.OPEN:
         stands["phase"] = first_phase(request)
+    if request["type"] == OrderType.TWAP:
+        stands |= {
+            "slicesFilled": 0,
+            "remainingAmount": request["amountIn"],
+            "filledPercent": "0",
+            "nextSliceAt": request.get("startAt", timestamp(at)),
+        }
+    if request["type"] == OrderType.SNIPER and "limitPrice" not in request:
+        stands["warnings"] = [NO_PRICE_LIMIT]
     return NOTHING_YET | request | stands | {"summary": sentence(request)}
 
 

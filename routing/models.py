@@ -4,6 +4,8 @@ Operators add tokens, markets and pools. Triggers of a migration protect these r
 name tokens by symbol and hold amounts in atoms. `routing.simulation.ledger` writes all other rows.
 """
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import connection, models
@@ -79,6 +81,19 @@ class Token(models.Model):
         return self.symbol
 
 
+def minimum_field(trade: str, token: str) -> "models.DecimalField[Any, Any]":
+    """Return a column for the least input of orders that are held to a minimum."""
+    return models.DecimalField(
+        f"least {token} amount",
+        max_digits=40,
+        decimal_places=MOST_DECIMALS,
+        null=True,
+        blank=True,
+        help_text=f"The least input of one {trade}, in whole {token} tokens. Market orders are not"
+        " held to it. Left out: what pays at least 100 of the output's smallest unit.",
+    )
+
+
 class Market(models.Model):
     """A pair of tokens with pools of its own. Its simulated prices begin at its price."""
 
@@ -94,6 +109,8 @@ class Market(models.Model):
         default=True,
         help_text="If not, new orders are refused; those under way go on.",
     )
+    min_base = minimum_field("sale", "base")
+    min_quote = minimum_field("purchase", "quote")
 
     class Meta:
         db_table = "markets"
@@ -103,6 +120,12 @@ class Market(models.Model):
                 name="markets_price_positive",  # PostgreSQL holds NaN to be greater than 0
                 condition=Q(reference_price__gt=0, reference_price__lt=10**20),
                 violation_error_message="The price must be above zero.",
+            ),
+            models.CheckConstraint(
+                name="markets_minimums_positive",
+                condition=(Q(min_base=None) | Q(min_base__gt=0, min_base__lt=10**20))
+                & (Q(min_quote=None) | Q(min_quote__gt=0, min_quote__lt=10**20)),
+                violation_error_message="A minimum must be above zero.",
             ),
             models.CheckConstraint(
                 name="markets_two_assets",
@@ -195,10 +218,21 @@ class SimulatedPool(models.Model):
     """The unix second to which it was brought."""
     version = models.BigIntegerField()
     """It grows by one with each write."""
+    made_at = models.DateTimeField(null=True)
+    """When it was launched; null: a venue's first quote, or an operator, made it."""
+    opens_at = models.DateTimeField(null=True)
+    """It cannot be traded in before; null: always."""
+    follows = models.TextField(null=True)  # noqa: DJ001  # unset is not ""
+    """The venue from which its liquidity moved here; null: it is the first pool of its own."""
 
     class Meta:
         db_table = "simulated_pools"
         constraints = [
+            models.CheckConstraint(
+                name="simulated_pool_opens_after_it_was_made",
+                condition=Q(made_at=None, opens_at=None, follows=None)
+                | Q(made_at__isnull=False, opens_at__gte=models.F("made_at")),
+            ),
             models.UniqueConstraint(
                 fields=["venue", "base", "quote"], name="simulated_pool_of_venue_and_market"
             ),

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import connection
@@ -57,7 +59,9 @@ def read_registry() -> None:
         read_at = time.monotonic()
         # In this order: a market's tokens are stored before it.
         markets: list[Any] = list(
-            models.Market.objects.values_list("base", "quote", "reference_price", "takes_orders")
+            models.Market.objects.values_list(
+                *("base", "quote", "reference_price", "takes_orders", "min_base", "min_quote")
+            )
         )
         tokens = list(models.Token.objects.values_list("symbol", "mint", "decimals"))
         rows = (tokens, markets)
@@ -65,17 +69,30 @@ def read_registry() -> None:
         _copy = Copy(latest, rows, read_at)
 
 
-def registry_of(
-    tokens: list[tuple[str, str, int]], markets: list[tuple[str, str, Decimal, bool]]
-) -> Registry:
+MarketRow = tuple[str, str, Decimal, bool, Decimal | None, Decimal | None]
+"""Base, quote, reference price, whether it takes orders, the least base and quote input."""
+
+
+def registry_of(tokens: list[tuple[str, str, int]], markets: list[MarketRow]) -> Registry:
     known = {symbol: Token(symbol, mint, decimals) for symbol, mint, decimals in tokens}
-    return Registry(
-        known.values(),
-        [
-            Market(known[base], known[quote], price.normalize(), is_open=is_open)
-            for base, quote, price, is_open in markets
-        ],
+    return Registry(known.values(), [_market_of(row, known) for row in markets])
+
+
+def _market_of(row: MarketRow, known: dict[str, Token]) -> Market:
+    base, quote, price, is_open, min_base, min_quote = row
+    return Market(
+        known[base],
+        known[quote],
+        price.normalize(),
+        is_open=is_open,
+        min_base=_least_atoms(known[base], min_base),
+        min_quote=_least_atoms(known[quote], min_quote),
     )
+
+
+def _least_atoms(token: Token, amount: Decimal | None) -> int | None:
+    """Return an operator's minimum in atoms. It may have more decimals than the token."""
+    return None if amount is None else ceil(Fraction(amount) * 10**token.decimals)
 
 
 def look_up(look: Callable[[Registry], Found]) -> Found:

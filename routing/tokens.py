@@ -88,6 +88,10 @@ class Market:
     """The ways through a third token, for a pair that has no pools of its own."""
     is_open: bool = True
     """Whether new orders are taken. Orders that were taken before always go on."""
+    min_base: int | None = None
+    """The least input of a sale, in atoms; None: no operator has set one."""
+    min_quote: int | None = None
+    """The least input of a purchase, in atoms."""
 
     @property
     def name(self) -> str:

@@ -230,6 +230,30 @@ class MakesPools(Protocol):
         ...
 
 
+class PoolFacts(NamedTuple):
+    """What is known of a pool that can be traded in now."""
+
+    venue: str
+    liquidity: int
+    """What it holds of the swap's input token, in atoms."""
+    age: float | None
+    """Seconds since it could be traded in first; None: it is not known when that was."""
+    follows: str | None
+    """The venue that its liquidity came from; None: it took over from no other pool."""
+
+
+@runtime_checkable
+class TellsOfPools(Protocol):
+    """A venue that tells of its pools, as those who wait for one want to know."""
+
+    async def open_pools(self, swap: Swap) -> Sequence[PoolFacts]:
+        """Return the pools of the swap's market that can be traded in now. It makes none.
+
+        :raises VenueUnavailable: a passing fault.
+        """
+        ...
+
+
 class ReferencePrices(Protocol):
     """The prices of the markets, which no venue makes."""
 

@@ -19,20 +19,21 @@ APPLIED = "SELECT app::text, name::text FROM django_migrations"
 Migration = tuple[str, str]
 
 
-def refuse_unfit_database(conninfo: str, *, waits: bool = True) -> None:
+def refuse_unfit_database(conninfo: str, *, waits: bool = True, migrates: bool = False) -> None:
     """End this process with a sentence if the database will never serve it.
 
     `waits`: the process waits for a database that is away. Then that is no reason to end.
+    `migrates`: the process applies the migrations that are missing. Then these are none either.
 
     :raises SystemExit: the database will never serve this process.
     """
     try:
-        asyncio.run(check_fitness(conninfo, waits=waits))
+        asyncio.run(check_fitness(conninfo, waits=waits, migrates=migrates))
     except CannotStart as error:
         end_with([str(error)])
 
 
-async def check_fitness(conninfo: str, *, waits: bool = True) -> None:
+async def check_fitness(conninfo: str, *, waits: bool = True, migrates: bool = False) -> None:
     """:raises CannotStart: the database will never serve us, however long we wait."""
     try:
         await look_at_database(conninfo)
@@ -40,13 +41,26 @@ async def check_fitness(conninfo: str, *, waits: bool = True) -> None:
         if error.is_final or not waits:
             raise
         return
-    if newer := unknown(await _applied_migrations(conninfo), own_migrations()):
+    if (applied := await _applied_migrations(conninfo)) is not None:
+        _check_migrations(applied, migrates=migrates)
+    if await shares_sessions(conninfo):
+        raise CannotStart(REFUSAL)
+
+
+def _check_migrations(applied: Iterable[Migration], *, migrates: bool) -> None:
+    """:raises CannotStart: the database is of another version than this one."""
+    own = own_migrations()
+    if newer := unknown(applied, own):
         raise CannotStart(
             f"The database is of a newer version: this one does not know {', '.join(newer)}."
             " Start the version that made it, or restore a backup from before."
         )
-    if await shares_sessions(conninfo):
-        raise CannotStart(REFUSAL)
+    if not migrates and (missing := sorted(own - set(applied))):
+        app, name = missing[-1]
+        raise CannotStart(
+            f"The database is of an older version: it lacks {len(missing)} migrations, such as"
+            f" {app}.{name}. Run `manage.py release` before you start the engine."
+        )
 
 
 def unknown(applied: Iterable[Migration], own: Iterable[Migration]) -> list[str]:
@@ -65,15 +79,17 @@ def own_migrations() -> set[Migration]:
     }
 
 
-async def _applied_migrations(conninfo: str) -> list[Migration]:
-    """Return the applied migrations, or nothing if the database cannot say now."""
+async def _applied_migrations(conninfo: str) -> list[Migration] | None:
+    """Return the applied migrations; None if the database cannot say now."""
     try:
         async with asyncio.timeout(2 * LOOK_SECONDS):
             connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
             try:
                 cursor = await connection.execute(APPLIED)
                 return [(app, name) for app, name in await cursor.fetchall()]
+            except psycopg.errors.UndefinedTable:
+                return []
             finally:
                 connection.pgconn.finish()
     except (psycopg.Error, TimeoutError):
-        return []
+        return None

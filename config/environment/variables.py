@@ -282,11 +282,6 @@ class Environment(BaseSettings):
         "Orders that rest, such as limits and stops, that an account may send: counted as for"
         " `ACCOUNT_RATE_LIMIT`, and apart from it.",
     )
-    MAX_OPEN_ORDERS: Annotated[int, values.whole(1, 10_000_000)] = setting(
-        "10000",
-        "Orders of an account that may rest at once; more are answered with 409 and"
-        " `too_many_open_orders`. An address without an account may have 20.",
-    )
     MARKET_MAX_WAIT_SECONDS: Annotated[float | None, values.seconds("1", "3600")] = setting(
         None,
         "Seconds in which a market order that names no `maxWaitSeconds` has to be sent; then it"
@@ -313,6 +308,11 @@ class Environment(BaseSettings):
         "The most that an order may be worth, by the reference prices: larger ones are refused"
         " with `too_large`. Without it only the price impact is looked at, and where pools are deep"
         " that lets much pass.",
+    )
+    MAX_OPEN_ORDERS: Annotated[int, values.whole(1, 10_000_000)] = setting(
+        "10000",
+        "Orders of an account that may rest at once; more are answered with 409 and"
+        " `too_many_open_orders`. An address without an account may have 20.",
     )
     MAX_PRICE_IMPACT_BPS: Annotated[int, values.whole(0, 10_000, "bps")] = setting(
         "500",

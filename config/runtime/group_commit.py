@@ -27,7 +27,7 @@ from psycopg import errors
 from config.runtime.postgres import LINK_SECONDS, Link, LinkConnection
 from config.runtime.session import is_connection_lost, leaves_doubt, remaining
 
-__all__ = ["Connection", "GroupCommit", "OutcomeUnknown", "is_connection_lost"]
+__all__ = ["Connection", "GroupCommit", "OutcomeUnknown", "PassingRefusal", "is_connection_lost"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,13 @@ class OutcomeUnknown(psycopg.OperationalError):
     """
 
 
+class PassingRefusal(Exception):
+    """An answer of `run`: the item is not written, for a reason that may be new.
+
+    Its earlier send, which seemed lost, did not meet that reason and may still be committed.
+    """
+
+
 @dataclass(slots=True, eq=False)
 class Waiter(Generic[Item, Answer]):
     """A caller: its item, the place for its answer, and its deadline (`time.monotonic`)."""
@@ -71,7 +78,9 @@ class Waiter(Generic[Item, Answer]):
     def take(self, answer: Answer | Exception) -> None:
         if self.future.done():
             return
-        if isinstance(answer, Exception):
+        if isinstance(answer, PassingRefusal) and self.is_doubtful:
+            self.future.set_exception(_unknown(answer))
+        elif isinstance(answer, Exception):
             self.future.set_exception(answer)
         else:
             self.future.set_result(answer)

@@ -3,6 +3,7 @@
 from orders.admin.accounts import AccountAdmin
 from orders.admin.keys import ApiKeyAdmin
 from orders.admin.orders import OrderAdmin
+from orders.admin.trading_state import TradingStateAdmin
 from orders.admin.transactions import TransactionAdmin
 
-__all__ = ("AccountAdmin", "ApiKeyAdmin", "OrderAdmin", "TransactionAdmin")
+__all__ = ("AccountAdmin", "ApiKeyAdmin", "OrderAdmin", "TradingStateAdmin", "TransactionAdmin")

@@ -21,27 +21,30 @@ from orders.admin_pages.bounded_list import BoundedReach
 from orders.admin_pages.case_file import case_file
 from orders.admin_pages.date_hierarchy import calendar
 from orders.admin_pages.filters import (
-    OPEN,
+    UNDER_WAY,
     AttemptsFilter,
     AttentionFilter,
     CreatedFilter,
     FailureFilter,
     LeaseFilter,
     MarketFilter,
+    PhaseFilter,
     SideFilter,
     StatusFilter,
     TypeFilter,
     VenueFilter,
 )
-from orders.admin_pages.wording import duration, label_of, limits_text
+from orders.admin_pages.wording import duration, label_of, limits_text, terms_text
 from orders.api.pagination import in_index_order
 from orders.engine import bell, submission
-from orders.lifecycle import ACTIVE, FINAL
+from orders.lifecycle import ACTIVE, FINAL, Status
 from orders.models import Heartbeat, Order, OrderTransaction
 from orders.representation import executed_price, headline
+from orders.words import EndReason
 from routing.admin import ReadOnlyAdmin
 
 FLAG = mark_safe(' <strong class="flagged">look at this</strong>')
+CARRIED = ACTIVE - {Status.OPEN}
 MOST_AT_ONCE = 500  # orders that one click may cancel or wake a worker for
 FORMATS = {"csv": export.csv_export, "json": export.json_export}
 
@@ -61,7 +64,7 @@ class OrderAdmin(ReadOnlyAdmin):
     )
     list_filter = (
         *(StatusFilter, AttentionFilter, CreatedFilter, VenueFilter, MarketFilter, SideFilter),
-        *(TypeFilter, AttemptsFilter, FailureFilter, LeaseFilter),
+        *(TypeFilter, PhaseFilter, AttemptsFilter, FailureFilter, LeaseFilter),
     )
     date_hierarchy = "created_at"
     search_fields = ("id",)  # shows the search box; `get_search_results` does the search
@@ -78,9 +81,9 @@ class OrderAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        # Open orders are found by two indexes together. Actions run in no transaction.
-        is_open = request.GET.get("status") in (OPEN, *ACTIVE) or "lease" in request.GET
-        with nullcontext() if is_open or request.method == "POST" else in_index_order():
+        # Orders under way are found by two indexes together. Actions run in no transaction.
+        is_under_way = request.GET.get("status") in (UNDER_WAY, *CARRIED) or "lease" in request.GET
+        with nullcontext() if is_under_way or request.method == "POST" else in_index_order():
             return super().changelist_view(request, {"title": "Orders", **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern]:
@@ -169,6 +172,9 @@ class OrderAdmin(ReadOnlyAdmin):
         if order.status in FINAL:
             text = f"Order {order.pk} has ended: it is {order.status}."
             self.message_user(request, text, messages.WARNING)
+        elif order.resting:
+            text = f"Order {order.pk} rests: a worker carries it once it is released."
+            self.message_user(request, text, messages.WARNING)
         elif bell.ring_for(str(order.pk)):
             self.log_change(request, order, "Asked to be carried now.")
             text = f"A worker was asked to carry order {order.pk} now."
@@ -178,14 +184,23 @@ class OrderAdmin(ReadOnlyAdmin):
             self.message_user(request, text, messages.ERROR)
 
     def _cancel(self, request: HttpRequest, order: Order) -> None:
+        """Cancel the order, and the other order of its group with it."""
         try:
-            submission.cancel_order(order.pk)
+            found = submission.cancel_order(order.pk, by="operator", reason=EndReason.OPERATOR)
         except submission.NotCancellable as refused:
             text = f"Order {order.pk} is {refused.status} and can no longer be cancelled."
+            if order.resting:
+                text = (
+                    f"Order {order.pk} cannot be cancelled now: the other order of its group is"
+                    f" {refused.status}."
+                )
             self.message_user(request, text, messages.WARNING)
-        else:
-            self.log_change(request, order, "Cancelled.")
-            self.message_user(request, f"Order {order.pk} was cancelled.", messages.SUCCESS)
+            return
+        if not found.events:
+            self.message_user(request, f"Order {order.pk} was cancelled before.", messages.INFO)
+        for one in Order.objects.filter(pk__in=[event.order_id for event in found.events]):
+            self.log_change(request, one, "Cancelled.")
+            self.message_user(request, f"Order {one.pk} was cancelled.", messages.SUCCESS)
 
     # Exports
 
@@ -256,14 +271,14 @@ class OrderAdmin(ReadOnlyAdmin):
         return format_html(
             '<span class="status status-{0}" title="{1}">{0}</span>{2}',
             order.status,
-            order.failure_code or "",
+            order.failure_code or order.phase or order.reason or "",
             FLAG if order.needs_attention else "",
         )
 
     @admin.display
     def trade(self, order: Order) -> SafeString:
-        limits = limits_text(order)
-        html = format_html('<span class="limits">{}</span>', limits) if limits else ""
+        asked = ", ".join(filter(None, (terms_text(order), limits_text(order))))
+        html = format_html('<span class="limits">{}</span>', asked) if asked else ""
         return format_html("{}{}", headline(order), html)
 
     @admin.display(description="venue")

@@ -31,8 +31,9 @@ class BoundedReach(InIndexOrder):
     def reach(self) -> int:
         specs: list[Any] = self.filter_specs
         is_narrowed = any(
-            spec.reads_an_index and spec.parameter_name != "created" and spec.value()
+            (spec.reads_an_index or spec.part) and spec.value()
             for spec in specs
+            if spec.parameter_name != "created"
         )
         return min(REACH, REACH_APART) if is_narrowed else REACH
 
@@ -67,6 +68,8 @@ class BoundedReach(InIndexOrder):
         for spec in specs:
             if spec.reads_an_index:
                 rows = spec.queryset(request, rows)
+            elif spec.part and spec.value():
+                rows = rows.filter(spec.part)
         ranges = {name: value for name, value in self._lookups.items() if self._is_range(name)}
         return rows.filter(**ranges).order_by(*self.get_ordering(request, rows))
 

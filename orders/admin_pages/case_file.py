@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from orders.admin_pages.waiting import Waiting, rows_of_terms, waiting_of
 from orders.admin_pages.wording import (
     FAILURE_MEANINGS,
     basis_points,
@@ -15,7 +16,15 @@ from orders.admin_pages.wording import (
 )
 from orders.lifecycle import CANCELLABLE, FINAL, Status
 from orders.models import Order, OrderEvent, OrderTransaction
-from orders.representation import decimal, executed_price, headline, tokens_of
+from orders.representation import (
+    decimal,
+    executed_price,
+    headline,
+    request_as_json,
+    terms_as_json,
+    terms_of,
+    tokens_of,
+)
 from routing.stored_decision import StoredDecision, StoredQuote
 
 
@@ -70,8 +79,25 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
+class RelatedOrder:
+    """Another order, and what it is to this one."""
+
+    role: str
+    order: Order
+    headline: str
+
+
+@dataclass(frozen=True, slots=True)
 class CaseFile:
     headline: str
+    summary: str
+    """What an order with terms is taken for, as its client reads it; empty of a market order."""
+    terms: tuple[tuple[str, str], ...]
+    waiting: Waiting | None
+    """What it waits for; None if it does not rest."""
+    related: tuple[RelatedOrder, ...]
+    more_children: bool
+    """Whether it has more children than are shown."""
     asked: str
     limits: str
     """The limits that the order sets to its route; empty if it sets none."""
@@ -89,8 +115,12 @@ class CaseFile:
     """How many leases in a row were lost, up to now."""
 
 
+MOST_CHILDREN = 20
+
+
 def case_file(order: Order) -> CaseFile:
-    """Read the order's log and its transactions: two queries."""
+    """Read the order's log and its transactions, and of one with terms what belongs to it."""
+    related, more = related_orders(order)
     events = tuple(order.events.order_by("seq"))
     decided = [
         (event, StoredDecision(event.data, order.base, order.quote, order.side))
@@ -100,6 +130,11 @@ def case_file(order: Order) -> CaseFile:
     status = Status(order.status)
     return CaseFile(
         headline=headline(order),
+        summary=request_as_json(order)["summary"] if order.terms is not None else "",
+        terms=_terms(order),
+        waiting=waiting_of(order),
+        related=related,
+        more_children=more,
         asked=asked_amount(order),
         limits=limits_text(order),
         bound=bound_text(order),
@@ -114,6 +149,38 @@ def case_file(order: Order) -> CaseFile:
         is_cancellable=status in CANCELLABLE,
         lost=order.lost_leases,
     )
+
+
+def _terms(order: Order) -> tuple[tuple[str, str], ...]:
+    terms = terms_of(order)
+    if terms is None:
+        return ()
+    return rows_of_terms(terms_as_json(order.type, terms, *tokens_of(order)))
+
+
+def related_orders(order: Order) -> tuple[tuple[RelatedOrder, ...], bool]:
+    """Return its group, parent and children, the newest slices first; and whether it has more.
+
+    A market order has none of these, unless it was replaced or is an entry.
+    """
+    found: list[tuple[str, Order]] = []
+    if order.parent_id is not None:
+        found += [("parent", one) for one in Order.objects.filter(pk=order.parent_id)]
+    if order.group_id is not None:
+        group = Order.objects.filter(group_id=order.group_id).exclude(pk=order.pk)
+        found += [("other order of its group", one) for one in group[:2]]
+    named = {order.replaces: "replaced order", order.replaced_by: "its replacement"}
+    if ids := [pk for pk in named if pk is not None]:
+        found += [(named[one.pk], one) for one in Order.objects.filter(pk__in=ids)]
+    children = Order.objects.filter(parent_id=order.pk).order_by("-slice", "id")
+    shown = list(children[: MOST_CHILDREN + 1]) if order.terms is not None else []
+    found += [(_role_of_child(one), one) for one in shown[:MOST_CHILDREN]]
+    related = tuple(RelatedOrder(role, one, headline(one)) for role, one in found)
+    return related, len(shown) > MOST_CHILDREN
+
+
+def _role_of_child(order: Order) -> str:
+    return "exit" if order.slice is None else f"slice {order.slice}"
 
 
 def asked_amount(order: Order) -> str:

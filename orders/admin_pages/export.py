@@ -29,6 +29,10 @@ COLUMNS = (
     *("executedAmountOut", "attempts", "seq", "txHash", "failureCode", "error"),
     *("owner", "clientOrderId", "needsAttention"),
     *("venues", "excludeVenues", "maxPriceImpactBps"),
+    *("timeInForce", "expiresAt", "limitPrice", "triggerPrice", "triggerBy", "trailBps"),
+    *("activationPrice", "takeProfit", "stopLoss", "phase", "triggeredAt", "releases"),
+    *("restUntil", "groupId", "groupRole", "parentOrderId", "slice", "replaces", "replacedBy"),
+    *("cancelRequested", "reason", "tags"),
 )
 
 
@@ -92,6 +96,8 @@ def cell(value: object) -> object:
     """Return a value that a spreadsheet does not run: such a text begins with a quote here."""
     if isinstance(value, list):
         return ",".join(value)
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value

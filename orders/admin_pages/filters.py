@@ -18,11 +18,12 @@ from django.utils.timezone import is_naive, make_aware
 
 from orders.lifecycle import ACTIVE, Status
 from orders.models import BEGUN, WAITING, FailureCode, OrderTransaction
+from orders.words import OrderType, Phase
 from routing.registry import registry
 from routing.venue import Side
 from routing.venues import LABELS
 
-OPEN = "open"
+UNDER_WAY = "under_way"
 
 
 class ChoiceFilter(admin.SimpleListFilter):
@@ -31,6 +32,8 @@ class ChoiceFilter(admin.SimpleListFilter):
     choice_labels: Mapping[str, str]
     indexed: ClassVar[frozenset[str]] = frozenset()
     """The values whose `condition` an index can answer."""
+    part: ClassVar[Q | None] = None
+    """Which orders can have any of the values, if an index finds these newest first."""
 
     def condition(self, value: str) -> Q:
         return Q(**{str(self.parameter_name): value})
@@ -52,16 +55,25 @@ class ChoiceFilter(admin.SimpleListFilter):
 
 
 class StatusFilter(ChoiceFilter):
-    """By status. Open and failed orders have indexes of their own, which the conditions name."""
+    """By status. Orders that have not ended, and failed ones, have indexes of their own.
+
+    The conditions name them.
+    """
 
     title = parameter_name = "status"
-    choice_labels = {OPEN: "open (not ended)"} | {status.value: status.value for status in Status}
-    indexed = frozenset({OPEN, Status.FAILED.value, *(status.value for status in ACTIVE)})
+    choice_labels = {
+        UNDER_WAY: "under way (waits or is carried)",
+        **{status.value: status.value for status in Status},
+        Status.OPEN.value: "open (rests)",
+    }
+    indexed = frozenset({UNDER_WAY, Status.FAILED.value, *(status.value for status in ACTIVE)})
 
     def condition(self, value: str) -> Q:
         match value:
-            case "open":
+            case "under_way":
                 return WAITING | BEGUN
+            case Status.OPEN:
+                return Q(resting=True)
             case Status.PENDING:
                 return Q(status=value) & (WAITING | BEGUN)
             case Status.FAILED:
@@ -100,7 +112,18 @@ class SideFilter(ChoiceFilter):
 
 class TypeFilter(ChoiceFilter):
     title = parameter_name = "type"
-    choice_labels = {"market": "market"}
+    choice_labels = {type_.value: type_.value for type_ in OrderType}
+
+
+class PhaseFilter(ChoiceFilter):
+    """By what an order that rests does."""
+
+    title = parameter_name = "phase"
+    choice_labels = {phase.value: phase.value for phase in Phase}
+    part = Q(resting=True)
+
+    def condition(self, value: str) -> Q:
+        return Q(phase=value) & Q(resting=True)
 
 
 class AttemptsFilter(ChoiceFilter):

@@ -12,13 +12,15 @@ from urllib.parse import urlencode
 from django.db import connection
 from django.urls import reverse
 
+from orders.admin_pages.filters import UNDER_WAY
 from orders.admin_pages.wording import duration
 from orders.api.pagination import in_index_order
 from orders.engine.journal_sql import IN_LINE
-from orders.lifecycle import IS_BEGUN, IS_WAITING
+from orders.lifecycle import IS_BEGUN, IS_HALTED, IS_WAITING, Status
 from orders.monitoring.health import ALIVE_SECONDS, IS_HEARD
 
 MOST_READ = 50_000  # orders
+MOST_RESTING = 10_000  # their rows are read; more says no more to a person
 MOST_RECENT = 10_000  # a median of more says no more, and takes 2 ms for every thousand
 
 # One reading of the newest orders serves all figures about the last hour. A claim, a retry and
@@ -27,7 +29,8 @@ MOST_RECENT = 10_000  # a median of more says no more, and takes 2 ms for every 
 LAST_HOUR = """
 WITH clock AS MATERIALIZED (SELECT statement_timestamp() AS at),
 recent AS MATERIALIZED (
-  SELECT status, created_at, finished_at - created_at AS took,
+  SELECT status, created_at,
+    CASE WHEN terms IS NULL THEN finished_at - created_at END AS took,  -- others may have rested
     status IN ('confirmed', 'failed') AND lease_token > 2 * attempts AS was_taken_over
   FROM orders WHERE created_at > (SELECT at FROM clock) - interval '1 hour'
   ORDER BY created_at DESC, id DESC LIMIT %(recent)s
@@ -38,7 +41,7 @@ SELECT count(created_at) AS orders,
   count(*) FILTER (WHERE status = 'failed') AS failed,
   count(*) FILTER (WHERE was_taken_over) AS taken_over,
   percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY took)
-    FILTER (WHERE status = 'confirmed') AS times,
+    FILTER (WHERE status = 'confirmed' AND took IS NOT NULL) AS times,
   clock.at - min(created_at) AS span
 FROM clock LEFT JOIN recent ON true GROUP BY clock.at
 """
@@ -56,6 +59,13 @@ SELECT count(*) AS waiting FROM (
   SELECT FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT %(most)s
 ) AS waiting
 """  # noqa: S608
+RESTING = """
+SELECT count(*) AS resting, count(*) FILTER (WHERE phase = 'latched') AS latched,
+  count(*) FILTER (WHERE phase = 'held') AS held
+FROM (
+  SELECT phase FROM orders WHERE resting ORDER BY created_at DESC, id DESC LIMIT %(resting)s
+) AS resting
+"""
 NEEDING_ATTENTION = """
 SELECT count(*) AS needing_attention FROM (
   SELECT FROM orders WHERE needs_attention ORDER BY created_at DESC, id DESC LIMIT %(most)s
@@ -63,10 +73,11 @@ SELECT count(*) AS needing_attention FROM (
 """
 ALIVE = f"""
 SELECT count(*) FILTER (WHERE kind = 'worker') AS workers,
-  count(*) FILTER (WHERE kind = 'scheduler') AS schedulers
+  count(*) FILTER (WHERE kind = 'scheduler') AS schedulers,
+  {IS_HALTED} AS is_halted
 FROM heartbeats WHERE {IS_HEARD}
 """  # noqa: S608
-QUERIES = (LAST_HOUR, BEGUN, WAITING, NEEDING_ATTENTION, ALIVE)
+QUERIES = (LAST_HOUR, BEGUN, WAITING, RESTING, NEEDING_ATTENTION, ALIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +105,11 @@ def overview() -> Overview:
     span = min(figures["span"] or timedelta(hours=1), timedelta(hours=1))
     is_partial = figures["orders"] >= MOST_RECENT
     tiles = (
+        _trading(figures),
         _flow(figures, span if is_partial else timedelta(hours=1)),
         _success(figures),
         _backlog(figures),
+        _resting(figures),
         _median(figures),
         _workers(figures),
         _leases(figures),
@@ -108,13 +121,24 @@ def overview() -> Overview:
 def read() -> dict[str, Any]:
     """Return all queries' columns by name."""
     figures: dict[str, Any] = {}
-    bounds = {"most": MOST_READ, "recent": MOST_RECENT, "heard": ALIVE_SECONDS}
+    bounds = {
+        **{"most": MOST_READ, "recent": MOST_RECENT, "resting": MOST_RESTING},
+        "heard": ALIVE_SECONDS,
+    }
     with in_index_order(), connection.cursor() as cursor:
         for query in QUERIES:
             cursor.execute(query, bounds)
             names = [column.name for column in cursor.description]
             figures |= dict(zip(names, cursor.fetchone(), strict=True))
     return figures
+
+
+def _trading(figures: dict[str, Any]) -> Tile:
+    url = reverse("admin:orders_tradingstate_changelist")
+    if figures["is_halted"]:
+        note = "nothing new is taken, triggered or started"
+        return Tile("Trading", "halted", note, url, "bad")
+    return Tile("Trading", "active", "orders are taken and carried", url)
 
 
 def _flow(figures: dict[str, Any], span: timedelta) -> Tile:
@@ -144,7 +168,14 @@ def _success(figures: dict[str, Any]) -> Tile:
 def _backlog(figures: dict[str, Any]) -> Tile:
     carried, retrying = bounded_count(figures["carried"]), bounded_count(figures["retrying"])
     note = f"{carried} in work, {retrying} wait for a retry"
-    return Tile("Backlog", bounded_count(figures["waiting"]), note, orders_url(status="open"))
+    url = orders_url(status=UNDER_WAY)
+    return Tile("Backlog", bounded_count(figures["waiting"]), note, url)
+
+
+def _resting(figures: dict[str, Any]) -> Tile:
+    count = bounded_count(figures["resting"], MOST_RESTING)
+    note = f"{figures['latched']:,} triggered and not filled yet, {figures['held']:,} held"
+    return Tile("Resting", count, note, orders_url(status=Status.OPEN.value))
 
 
 def _median(figures: dict[str, Any]) -> Tile:
@@ -152,7 +183,7 @@ def _median(figures: dict[str, Any]) -> Tile:
     if not figures["times"]:
         return Tile("Median time to confirm", "-", "none confirmed in the last hour", url)
     median, most = figures["times"]
-    note = f"95 of 100 within {duration(most)}"
+    note = f"of market orders; 95 of 100 within {duration(most)}"
     return Tile("Median time to confirm", duration(median), note, url)
 
 
@@ -168,7 +199,7 @@ def _workers(figures: dict[str, Any]) -> Tile:
 def _leases(figures: dict[str, Any]) -> Tile:
     expired, taken_over = figures["expired"], figures["taken_over"]
     note = f"right now; {taken_over:,} of the last hour's orders were taken over"
-    url = orders_url(status="open", lease="expired")
+    url = orders_url(status=UNDER_WAY, lease="expired")
     return Tile("Leases expired", bounded_count(expired), note, url, "bad" if expired else "")
 
 

@@ -16,7 +16,7 @@ from routing.venues import SIMULATED_VENUES
 LAST_DAY = """
 WITH clock AS MATERIALIZED (SELECT statement_timestamp() AS at),
 recent AS MATERIALIZED (
-  SELECT venue, status, created_at, finished_at FROM orders
+  SELECT venue, status, created_at, finished_at, terms IS NULL AS is_market FROM orders
   WHERE created_at > (SELECT at FROM clock) - interval '1 day'
   ORDER BY created_at DESC, id DESC LIMIT %(most)s
 )
@@ -26,7 +26,7 @@ SELECT venue,
   count(*) FILTER (WHERE status = 'confirmed'),
   count(*) FILTER (WHERE status = 'failed'),
   percentile_cont(0.5) WITHIN GROUP (ORDER BY finished_at - created_at)
-    FILTER (WHERE status = 'confirmed'),
+    FILTER (WHERE status = 'confirmed' AND is_market),
   sum(count(*)) OVER () >= %(most)s
 FROM recent, clock GROUP BY venue
 """

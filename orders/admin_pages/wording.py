@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from orders.models import FailureCode, Order
+from orders.terms.terms import price_text
 from routing.constraints import Constraints
 from routing.venues import LABELS
 
@@ -59,9 +60,25 @@ def duration(span: timedelta) -> str:
     return f"{hours} h {minutes} min"
 
 
+def duration_of(seconds: float) -> str:
+    return duration(timedelta(seconds=seconds))
+
+
 def label_of(venue: str | None) -> str:
     """Return a venue's name in the form that people write."""
     return LABELS.get(venue, venue) if venue else "-"
+
+
+def terms_text(order: Order) -> str:
+    """Return an order's type with its prices, such as "stop at 90"; empty of a market order."""
+    if order.terms is None:
+        return ""
+    prices = (
+        order.trigger_price is not None and f"at {price_text(order.trigger_price)}",
+        order.limit_price is not None and f"limit {price_text(order.limit_price)}",
+        order.trail_bps is not None and f"by {order.trail_bps} bps",
+    )
+    return " ".join([order.type, *(text for text in prices if text)])
 
 
 def limits_text(order: Order) -> str:

@@ -19,6 +19,7 @@ from orders.api.change_views import said_by
 from orders.api.fields import refuse
 from orders.api.parsers import ExactJSONParser
 from orders.api.problems import OrderNotFound, problem_of, refusal
+from orders.api.related import related
 from orders.api.schema import openapi
 from orders.api.views import own_orders, shown, site_of
 from orders.engine.hints import hints_of_this_loop
@@ -65,26 +66,25 @@ def _cancel_many(
         when_possible=when_possible,
     )
     stands = {order.id: order for order in found.orders if order.is_named}
-    rows = {str(order.id): order for order in Order.objects.filter(pk__in=stands)}
-    site = site_of(request)
+    orders = list(Order.objects.filter(pk__in=stands))
+    beside, site = related(orders), site_of(request)
+    rows = {str(order.id): shown(request, order, beside[order.id], site) for order in orders}
     told = [
         {"index": index, "orderId": sent}
-        | _cancelled(request, name and stands.get(name), name and rows.get(name), site)
+        | _cancelled(stands.get(name or ""), rows.get(name or ""))
         for index, (sent, name) in enumerate(zip(ids, named, strict=True))
     ]
     return found, told
 
 
-def _cancelled(
-    request: Request, found: Found | str | None, order: Order | str | None, site: str
-) -> dict[str, Any]:
-    """Return what became of one order that was named."""
-    if not isinstance(found, Found) or not isinstance(order, Order):
+def _cancelled(found: Found | None, order: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what became of one order that was named; None: there is no such order."""
+    if found is None or order is None:
         problem = problem_of(OrderNotFound())
         return {"status": problem["status"], "problem": problem}
     if found.status is Status.CANCELLED or found.is_requested:
         code = status.HTTP_202_ACCEPTED if found.is_requested else status.HTTP_200_OK
-        return {"status": code, "order": shown(request, order, site)}
+        return {"status": code, "order": order}
     refused = refusal(NotCancellable(found.status)) or {}
     return {"status": refused["status"], "problem": refused}
 

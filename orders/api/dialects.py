@@ -192,9 +192,14 @@ NUMBERS = frozenset(
         *("executedPrice", "price", "minAcceptablePrice", "maxAcceptablePrice"),
         *("amount", "amountIn", "amountOut", "minAmountOut", "maxAmountIn", "networkFee"),
         *("marginBps", "splitGainBps", "priceImpactBps", "retryInSeconds"),
+        *("limitPrice", "triggerPrice", "activationPrice", "watermark", "remaining"),
     )
 )
 """The decimals of events. The clients of 13 systems, C among them, expect numbers."""
+
+
+TAGS = "tags"
+"""A client's own words, which stay as they are."""
 
 
 def with_numbers(text: str | bytes) -> str:
@@ -207,10 +212,13 @@ def _numbered(value: Any) -> Any:
         return [_numbered(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {
-        name: as_number(item) if name in NUMBERS and isinstance(item, str) else _numbered(item)
-        for name, item in value.items()
-    }
+    return {name: _member(name, item) for name, item in value.items()}
+
+
+def _member(name: str, item: Any) -> Any:
+    if name == TAGS:
+        return item
+    return as_number(item) if name in NUMBERS and isinstance(item, str) else _numbered(item)
 
 
 def as_number(text: str) -> float | int:

@@ -32,6 +32,8 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY = re.compile(r"[!-+\--~]{1,255}")
 """No comma: a proxy may have joined a repeated header into one line."""
+MOST_OF_SEVERAL = 250
+"""Characters of a key that several orders share."""
 
 
 def idempotency_key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -59,6 +61,16 @@ def idempotency_key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         text = "1 to 255 visible ASCII characters without a comma."
         raise refuse(IDEMPOTENCY_KEY, "invalid_text", text)
     return key
+
+
+def check_key_of_several(key: str) -> None:
+    """Check the key of a request for several orders: theirs are longer, by a space and a place.
+
+    :raises ValidationError: theirs could not be kept.
+    """
+    if len(key) > MOST_OF_SEVERAL:
+        text = f"For several orders, at most {MOST_OF_SEVERAL} characters."
+        raise refuse(IDEMPOTENCY_KEY, "invalid_text", text)
 
 
 class Refusal(ErrorDetail):
@@ -116,6 +128,15 @@ def whole_number(text: str, field: str, message: str = "Not a whole number.") ->
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise refuse(field, "invalid_number", message)
     return int(text)
+
+
+def whole(number: Decimal, field: str, least: int, most: int) -> int:
+    """:raises ValidationError: it is not a whole number in this range."""
+    if not least <= number <= most:
+        raise refuse(field, "out_of_range", f"From {least} to {most}.")
+    if number != int(number):
+        raise refuse(field, "too_precise", "A whole number.")
+    return int(number)
 
 
 class Computed(Decimal):

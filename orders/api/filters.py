@@ -4,7 +4,7 @@ A value without a meaning is refused by its field's name. So is a field that doe
 given twice. If a filter were dropped silently, a client would see orders that it did not ask for.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -25,7 +25,7 @@ from orders.lifecycle import ACTIVE, FINAL, IS_BEGUN, IS_WAITING, Status
 from orders.models import Order
 from orders.words import OrderType, Phase
 from routing.registry import look_up_if_due, registry
-from routing.tokens import UnknownMarket, UnknownToken
+from routing.tokens import Market, UnknownMarket, UnknownToken
 from routing.venue import Side
 from routing.venues import LABELS
 
@@ -81,15 +81,18 @@ class MarketField(Field):
     def to_python(self, value: Any) -> tuple[str, str] | None:
         if value in EMPTY_VALUES:
             return None
-        base, _, quote = value.strip().partition("/")
-        try:
-            market = look_up_if_due(
-                lambda known: known.market(known.token(base), known.token(quote))
-            )
-        except (UnknownToken, UnknownMarket):
-            known = ", ".join(market.name for market in registry().markets)
-            raise InvalidValue(f"Not a market. Markets: {known}.", "unknown_market") from None
+        market = market_named(value)
         return market.base.symbol, market.quote.symbol
+
+
+def market_named(name: str, look_up: Callable[..., Market] = look_up_if_due) -> Market:
+    """:raises InvalidValue: there is no market of this name."""
+    base, _, quote = name.strip().partition("/")
+    try:
+        return look_up(lambda known: known.market(known.token(base), known.token(quote)))
+    except (UnknownToken, UnknownMarket):
+        known = ", ".join(market.name for market in registry().markets)
+        raise InvalidValue(f"Not a market. Markets: {known}.", "unknown_market") from None
 
 
 class ClientOrderIdField(Field):

@@ -9,6 +9,7 @@ from orders.api.markets import markets_as_json
 from orders.api.serializers import DEFAULT_SLIPPAGE_BPS
 from orders.lifecycle import CANCELLABLE, FINAL
 from orders.models import MAX_SLIPPAGE_BPS
+from orders.terms.type_rules import PROTECTIVE_SLIPPAGE_BPS
 from routing.registry import registry
 from routing.venues import LABELS
 
@@ -35,6 +36,10 @@ def live_page(request: HttpRequest) -> HttpResponse:
                 "venues": LABELS,
                 "final": sorted(FINAL),
                 "cancellable": sorted(CANCELLABLE),
+                "slippageBps": {
+                    "market": DEFAULT_SLIPPAGE_BPS,
+                    "stop": PROTECTIVE_SLIPPAGE_BPS,
+                },
             },
         },
     )

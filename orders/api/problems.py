@@ -24,6 +24,7 @@ from orders.access.tickets import TICKET_SECONDS, TooManyTickets
 from orders.api.dialects import CLIENT_ORDER_ID
 from orders.api.fields import Refusal
 from orders.engine.amending import NotAmendable, OrderChanged
+from orders.engine.moves import HALTED_SECONDS, TradingHalted
 from orders.engine.quotes import NotQuoted
 from orders.engine.submission import (
     AccountRequired,
@@ -141,6 +142,13 @@ REFUSALS: dict[type[Exception], ProblemType] = {
         "overloaded",
         "Too many orders wait. This request stored nothing, come again later.",
         OVERLOADED_SECONDS,
+    ),
+    TradingHalted: ProblemType(
+        503,
+        "trading_halted",
+        "The engine's operator has halted trading. This request stored nothing. Orders can be"
+        " cancelled, and what was sent to the network is settled.",
+        HALTED_SECONDS,
     ),
     NotQuoted: ProblemType(
         503, "prices_unavailable", "No venue quotes this at present, come again.", 1

@@ -28,8 +28,8 @@ from orders.api.views import (
     site_of,
 )
 from orders.engine import submission
-from orders.engine.moves import AlreadyAccepted
-from orders.engine.replacing import KeyTaken, replace_order
+from orders.engine.moves import AlreadyAccepted, TradingHalted
+from orders.engine.replacing import NotStored, replace_order
 from orders.engine.submission import (
     ClientOrderIdTaken,
     Submitted,
@@ -93,11 +93,11 @@ async def _replace(order: Order, sent: Any, key: str | None, sender: Sender) -> 
             idempotency_key=key,
             sent=repeated,
         )
-    except KeyTaken:
+    except NotStored as refused:
         taken = await submission.accepted_before(owner, key, client_order_id_in(sent))
-        if taken is None:
-            raise ClientOrderIdTaken from None
-        return await _recognise(repeated, taken)
+        if taken is not None:
+            return await _recognise(repeated, taken)
+        raise (TradingHalted if refused.is_halted else ClientOrderIdTaken) from None
     except Error as error:
         if not is_database_away(error):
             raise

@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
+import orjson
 import psycopg
 from django.conf import settings
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -26,6 +27,7 @@ from orders.api.fields import (
     try_read,
 )
 from orders.api.present_price import at_present
+from orders.api.slice_and_pool_fields import check_pool, check_slices
 from orders.api.slippage import MAX_SLIPPAGE_FRACTION, number_text, read_slippage
 from orders.api.term_fields import (
     NAMES as TERM_NAMES,
@@ -37,6 +39,7 @@ from orders.api.term_fields import (
     TermFields,
     check_prices,
     complete,
+    is_plain,
     read_draft,
     refuse_unused,
 )
@@ -45,8 +48,9 @@ from orders.engine.submission import OrderRequest, conflict_with
 from orders.engine.triggers.last_prices import last_tick
 from orders.models import MAX_SLIPPAGE_BPS
 from orders.terms.exits import STOP, TARGET, default_slippage_bps
+from orders.terms.terms import Terms
 from orders.terms.type_rules import type_named
-from orders.words import TriggerBy
+from orders.words import OrderType, TriggerBy
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
 from routing.registry import is_read, read_again, registry
@@ -133,10 +137,7 @@ class OrderRequestSerializer(TermFields):
 
     def get_initial(self) -> dict[str, Any]:
         """Return what a form shows: several words have commas between them, as the form takes."""
-        return {
-            name: ",".join(map(str, value)) if isinstance(value, list) else value
-            for name, value in self.filled_in.items()
-        }
+        return {name: as_typed(value) for name, value in self.filled_in.items()}
 
     def read(self, data: Any, default_market: TokenNames | None = None) -> OrderRequest:
         """Return the order that is meant. `default_market` is for an order that names no token.
@@ -180,12 +181,14 @@ class OrderRequestSerializer(TermFields):
         """
         errors: dict[str, Any] = {}
         order_type = try_read(errors, self._type, given)
-        try_read(errors, refuse_unused, order_type, given)
         slippage_bps = try_read(errors, self._slippage_bps, given, order_type)
-        market_and_side = try_read(errors, self._market_and_side, given, default_market)
+        market_and_side = try_read(errors, self._market_and_side, given, default_market, order_type)
         amounts = try_read(errors, self._amounts, given, market_and_side)
         constraints = try_read(errors, read_constraints, given)
-        draft = try_read(errors, read_draft, order_type, given, DEFAULT_SLIPPAGE_BPS)
+        draft = None
+        if not is_plain(order_type, given):
+            try_read(errors, refuse_unused, order_type, given)
+            draft = try_read(errors, read_draft, order_type, given, DEFAULT_SLIPPAGE_BPS)
         if draft is not None and market_and_side:
             try_read(errors, check_prices, order_type, draft, market_and_side[1])
         if errors or not (order_type and market_and_side and amounts):
@@ -205,8 +208,9 @@ class OrderRequestSerializer(TermFields):
         return found
 
     def _market_and_side(
-        self, given: dict[str, Any], default_market: TokenNames
+        self, given: dict[str, Any], default_market: TokenNames, order_type: str | None
     ) -> tuple[Market, Side]:
+        may_be_new = order_type == OrderType.SNIPER
         by_base = "baseToken" in given or "quoteToken" in given
         by_flow = "tokenIn" in given or "tokenOut" in given
         if by_base and by_flow:
@@ -215,10 +219,11 @@ class OrderRequestSerializer(TermFields):
             )
         side = self._side(given)
         if by_flow:
-            return self._market_of_flow(given, side)
+            return self._market_of_flow(given, side, may_be_new=may_be_new)
         if by_base:
             base, quote = token(given, "baseToken"), token(given, "quoteToken")
-            market = self._market("baseToken", base, quote, registry().market)
+            find = market_to_come if may_be_new else registry().market
+            market = self._market("baseToken", base, quote, find)
         else:
             market = self._default_market(default_market)
         if side is None:
@@ -232,9 +237,12 @@ class OrderRequestSerializer(TermFields):
             raise refuse("baseToken", "required", "Name the tokens: no market is set up.") from None
         return self._market("baseToken", base, quote, registry().market)
 
-    def _market_of_flow(self, given: dict[str, Any], side: Side | None) -> tuple[Market, Side]:
+    def _market_of_flow(
+        self, given: dict[str, Any], side: Side | None, *, may_be_new: bool
+    ) -> tuple[Market, Side]:
         token_in, token_out = token(given, "tokenIn"), token(given, "tokenOut")
-        market = self._market("tokenIn", token_in, token_out, registry().market_of)
+        find = market_to_buy if may_be_new else registry().market_of
+        market = self._market("tokenIn", token_in, token_out, find)
         implied = Side.SELL if market.base == token_in else Side.BUY
         if side not in (None, implied):
             raise refuse(
@@ -297,6 +305,43 @@ class OrderRequestSerializer(TermFields):
         return default_slippage_bps(order_type, limit, DEFAULT_SLIPPAGE_BPS)
 
 
+def as_typed(value: Any) -> Any:
+    """Return a value as a person types it into the form."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return orjson.dumps(value, default=str).decode() if isinstance(value, dict) else value
+
+
+def market_to_buy(token_in: Token, token_out: Token) -> Market:
+    """Return the market of these tokens. If there is none, a launch may make it."""
+    try:
+        return registry().market_of(token_in, token_out)
+    except UnknownMarket:
+        return market_to_come(token_out, token_in)
+
+
+def market_to_come(base: Token, quote: Token) -> Market:
+    """Return the market of these tokens in this direction, which may not exist yet.
+
+    :raises UnknownMarket: they are traded in the other direction.
+    """
+    try:
+        return registry().market(base, quote)
+    except UnknownMarket:
+        if any({base.mint, quote.mint} == {m.base.mint, m.quote.mint} for m in registry().markets):
+            raise
+    return Market(base, quote, Decimal(1))
+
+
+def check_more(request: OrderRequest, terms: Terms) -> None:
+    """:raises ValidationError: what only some types ask does not fit the order's amount."""
+    asked = request.market, request.side, request.amount_in, terms
+    if request.type == OrderType.TWAP:
+        check_slices(*asked)
+    elif request.type == OrderType.SNIPER:
+        check_pool(*asked)
+
+
 def with_terms(request: OrderRequest, draft: Draft) -> OrderRequest:
     """Return the order with its terms, and of an OCO with its two orders.
 
@@ -308,6 +353,7 @@ def with_terms(request: OrderRequest, draft: Draft) -> OrderRequest:
     terms = complete(draft, request.market, request.side, *amounts)
     bracket = {role: found.as_json() for role, found in draft.exits.items()}
     terms = terms._replace(more=terms.more | bracket)
+    check_more(request, terms)
     return replace(request, terms=terms, if_crossed=draft.if_crossed)
 
 
@@ -356,6 +402,7 @@ OUTDATED = {"unknown_token", "unknown_market", "market_closed", "value_unknown"}
 """Codes with which an older copy of the registry refuses an order that a newer one may take."""
 CHANGEABLE = OUTDATED | {
     *("unknown_venue", "conflict", "out_of_range", "too_precise", "ambiguous", "too_large"),
+    *("expires_too_soon", "expires_too_late"),
 }
 """Codes with which an order is refused now that may have been taken before."""
 

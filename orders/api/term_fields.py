@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from orders.api.fields import (
@@ -25,6 +24,12 @@ from orders.api.fields import (
     optional,
     refuse,
     try_read,
+    whole,
+)
+from orders.api.slice_and_pool_fields import (
+    SliceAndPoolFields,
+    read_pool,
+    read_slices,
 )
 from orders.api.slippage import read_slippage
 from orders.terms.exits import (
@@ -62,7 +67,7 @@ MOST_TRAIL_BPS = 5000
 REJECT, EXECUTE = "reject", "execute"
 
 
-class TermFields(serializers.Serializer[Any]):
+class TermFields(SliceAndPoolFields):
     """The fields of a request that some types of orders take."""
 
     limitPrice = optional(PriceField, "The worst price, fees included: quote token per base token.")
@@ -111,14 +116,14 @@ class Draft(NamedTuple):
 
 
 def read_draft(order_type: str | None, given: Given, usual_bps: int) -> Draft | None:
-    """Return what is asked; None: it is a plain market order, or its type is not known.
+    """Return what is asked; None: its type is not known.
 
     `usual_bps`: the slippage of an exit that does not say. A field that the type has no use for
     counts as not given here: `refuse_unused` refuses it.
 
     :raises ValidationError: with an error for every field that is wrong.
     """
-    if order_type is None or (order_type == "market" and is_plain(given)):
+    if order_type is None:
         return None
     takes = RULES[order_type].fields
     used = {name: given[name] for name in given if name not in SPECIAL or name in takes}
@@ -130,19 +135,19 @@ def read_draft(order_type: str | None, given: Given, usual_bps: int) -> Draft | 
     return draft._replace(terms=stands._replace(**_changed(draft.terms), tags=given.get("tags")))
 
 
-def is_plain(given: Given) -> bool:
-    """Whether a market order asks nothing more, nor does the engine for it."""
-    if settings.MARKET_MAX_WAIT_SECONDS is not None:
+def is_plain(order_type: str | None, given: Given) -> bool:
+    """Whether it is a market order that asks nothing more, nor does the engine for it."""
+    if order_type != "market" or settings.MARKET_MAX_WAIT_SECONDS is not None:
         return False
-    word = given.get("timeInForce", IOC).lower()
-    return word == IOC and not NAMES.intersection(given) - {"timeInForce"}
+    asked = () if NAMES.isdisjoint(given) else NAMES.intersection(given)
+    return not asked or (asked == {"timeInForce"} and given["timeInForce"].lower() == IOC)
 
 
 def may_rest(sent: Any) -> bool:
     """Whether a request, as it came, asks for an order that would rest. It may be no order."""
     if not isinstance(sent, dict):
         return False
-    word = sent.get("type", sent.get("orderType"))
+    word = sent.get("type") or sent.get("orderType")
     order_type = type_named(word) if isinstance(word, str) else None
     if order_type is None or order_type == "market":
         return False
@@ -242,6 +247,8 @@ def _read_time(order_type: str, given: Given) -> Terms:
         return Terms(word, expires_in=_max_wait(order_type, given))
     if word == GTC:
         return Terms(word)
+    if not ends and (usual := RULES[order_type].usual_seconds) is not None:
+        return Terms(word, expires_in=usual)
     if not ends:
         raise refuse("expiresAt", "required", "With gtd, give expiresAt or expiresInSeconds.")
     if "expiresAt" in given:
@@ -342,6 +349,19 @@ def _read_oco(given: Given, usual_bps: int) -> Draft:
     return Draft(Terms(GTC), exits, None, names)
 
 
+def _read_twap(given: Given, _usual_bps: int) -> Draft:
+    return Draft(Terms(GTC, limit_price=given.get("limitPrice"), more=read_slices(given)))
+
+
+def _read_sniper(given: Given, usual_bps: int) -> Draft:
+    errors: dict[str, Any] = {}
+    pool = try_read(errors, read_pool, given)
+    exits = try_read(errors, _read_exits, given, usual_bps)
+    if errors or pool is None or exits is None:
+        raise all_of(errors)
+    return Draft(Terms(GTD, limit_price=given.get("limitPrice"), more=pool), exits)
+
+
 Reader = Callable[[Given, int], Draft]
 READERS: dict[str, Reader] = {
     "market": _read_market,
@@ -350,6 +370,8 @@ READERS: dict[str, Reader] = {
     "stopLimit": _read_stop_limit,
     "takeProfit": _read_stop,
     "trailingStop": _read_trailing_stop,
+    "twap": _read_twap,
+    "sniper": _read_sniper,
     "oco": _read_oco,
 }
 """By type: what reads its own fields. The time in force and the tags are read for all of them."""
@@ -384,15 +406,6 @@ def _trail_bps(given: Given, field: str = "trailBps") -> int:
         text = "Above 100 bps in steps of 5, above 1000 of 50."
         raise refuse(field, "too_precise", text)
     return bps
-
-
-def whole(number: Decimal, field: str, least: int, most: int) -> int:
-    """:raises ValidationError: it is not a whole number in this range."""
-    if not least <= number <= most:
-        raise refuse(field, "out_of_range", f"From {least} to {most}.")
-    if number != int(number):
-        raise refuse(field, "too_precise", "A whole number.")
-    return int(number)
 
 
 # --- exits ---------------------------------------------------------------------------------------

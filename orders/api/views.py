@@ -30,9 +30,10 @@ from orders.access.read_limits import cost_of_list
 from orders.access.tickets import TooManyTickets, issue_ticket
 from orders.api import dialects, filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
+from orders.api.cancel_requests import read_when_possible
 from orders.api.change_views import amend
 from orders.api.dialects import Canonical
-from orders.api.fields import idempotency_key_of, whole_number
+from orders.api.fields import check_key_of_several, idempotency_key_of, whole_number
 from orders.api.markets import etag_of, markets_as_json
 from orders.api.parsers import ExactJSONParser
 from orders.api.problems import (
@@ -42,6 +43,7 @@ from orders.api.problems import (
     TooManyRequests,
     is_database_away,
 )
+from orders.api.related import related, trail_of
 from orders.api.schema import openapi
 from orders.api.serializers import (
     InvalidOrder,
@@ -130,7 +132,8 @@ class OrdersView(AsyncAPIView):
         wanted = filters.filter_orders(request.query_params, own_orders(request))
         page = pagination.page_of(wanted, place, limit)
         site = site_of(request)
-        results = [shown(request, order, site) for order in page.orders]
+        beside = related(page.orders)
+        results = [shown(request, order, beside[order.id], site) for order in page.orders]
         found = pagination.as_json(page, request.build_absolute_uri(), results)
         return Response(dialects.as_list(found) if is_for_programs(request) else found)
 
@@ -157,6 +160,12 @@ class OrderView(ProblemAPIView):
     def _answer(self, request: Request, order: Order) -> Response:
         answer = told(request, shown(request, order))
         return Response(answer, headers={"ETag": f'"{order.seq}"'})
+
+    @openapi.DELETE
+    def delete(self, request: Request, order_id: str) -> Response:
+        """Cancel the order, as POST to its `cancel` does."""
+        filters.check_names(request, set())
+        return cancelled(request, order_id, when_possible=False)
 
 
 class EventsView(ProblemAPIView):
@@ -194,7 +203,10 @@ class RouteView(ProblemAPIView):
 
 
 class CancelView(ProblemAPIView):
-    """Cancel the order (POST) unless it was submitted: it is cancelled or executed, never both."""
+    """Cancel the order (POST) unless it was submitted: it is cancelled or executed, never both.
+
+    With whenPossible, an order that was submitted is cancelled once its transaction is dead.
+    """
 
     parser_classes = (ExactJSONParser, FormParser)
     about = "orders/api/cancel.html"
@@ -202,17 +214,31 @@ class CancelView(ProblemAPIView):
     @openapi.CANCEL
     def post(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
+        sent: Any = request.data
         if is_form(request):
             refuse_forgery(request)
+            sent = None  # a page's button asks nothing more
+        return cancelled(request, order_id, when_possible=read_when_possible(sent))
+
+
+def cancelled(request: Request, order_id: str, *, when_possible: bool) -> Response:
+    """Cancel an order; the answer shows it. 202: it is cancelled unless its transaction lands.
+
+    :raises OrderNotFound: no order has this id, or it is another account's.
+    :raises NotCancellable: it may have filled, or has ended.
+    :raises CancellationUnknown: the database did not answer, or did not say.
+    """
+    order = find_order(request, order_id)
+    by = principal_of(request).key_prefix or "user"
+    try:
+        found = submission.cancel_order(order.id, when_possible=when_possible, by=by)
         order = find_order(request, order_id)
-        try:
-            submission.cancel_order(order.id)
-            cancelled = find_order(request, order_id)
-        except Error as error:
-            if not is_database_away(error):
-                raise
-            raise CancellationUnknown(str(order.id)) from error
-        return Response(told(request, shown(request, cancelled)))
+    except Error as error:
+        if not is_database_away(error):
+            raise
+        raise CancellationUnknown(str(order.id)) from error
+    code = status.HTTP_202_ACCEPTED if found.is_requested else status.HTTP_200_OK
+    return Response(told(request, shown(request, order)), status=code)
 
 
 class MarketsView(ProblemAPIView):
@@ -354,6 +380,8 @@ async def _submit(
     await admit(sender, rests=may_rest(sent))
     try:
         request = await read_order(sent)
+        if request.legs and key is not None:
+            check_key_of_several(key)
         submit = submission.submit_group if request.legs else submission.submit_order
         return await submit(
             request,
@@ -421,12 +449,19 @@ def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def shown(request: Request, order: Order, site: str | None = None) -> dict[str, Any]:
-    """Return an order with its links. For many orders the caller asks for the site once."""
+def shown(
+    request: Request, order: Order, beside: dict[str, Any] | None = None, site: str | None = None
+) -> dict[str, Any]:
+    """Return an order with its links. For many orders the caller asks for the site once.
+
+    `beside`: what other rows tell of it (`orders.api.related`); if left out, it is read.
+    """
+    if beside is None:
+        beside = related([order])[order.id] | trail_of(order)
     site = site or site_of(request)
     is_staff = request.user.is_staff
     found = links(site, str(order.id), Status(order.status), is_staff=is_staff)
-    return order_as_json(order) | {"links": found}
+    return order_as_json(order) | beside | {"links": found}
 
 
 def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:

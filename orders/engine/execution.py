@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
+from config.runtime.counters import counts
 from orders import events
 from orders.engine.crash_points import crash_point
 from orders.engine.journal import Journal
@@ -26,7 +27,7 @@ from orders.models import FailureCode, OrderTransaction
 from orders.representation import request_as_json
 from orders.terms.bracket import BracketOrder, exits_of
 from orders.terms.exits import STOP, TARGET
-from orders.terms.watch import CLOCK, watch_of_rest
+from orders.terms.watch import CLOCK, POOL, watch_of_rest
 from orders.words import EndReason, Phase, TimeInForce
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
@@ -325,7 +326,8 @@ class Execution:
             brings = TermsMove(event=RETURNED, phase=rest.phase, rest=rest)
             fact = events.Returned(fault)
             await self._advance(order, Status.OPEN, fact, brings=brings, outcome=fault.proof)
-            crash_point("after_returned")
+            crash_point("after_attempt")
+            counts[f"orders_returned:{fault.code}"] += 1
             logger.info("order %s rests again: %s: %s", order.id, fault.code, fault.reason)
 
     async def _expire(
@@ -419,10 +421,16 @@ def rest_of(order: ClaimedOrder, rules: Rules) -> Rest:
     if rules.is_immediate:
         return Rest(watch._replace(kind=CLOCK), Phase.WAITING.value, is_over=True)
     if rules.limit_price is None:
-        seconds = min(2.0 ** (max(rules.releases, 1) - 1), MOST_REST_SECONDS)
-        return Rest(watch, Phase.LATCHED.value, seconds)
+        return Rest(watch, Phase.LATCHED.value, seconds_to_rest(rules.releases))
+    if watch.kind == POOL:  # it would be released again at once by the same pool
+        return Rest(watch, Phase.WAITING.value, seconds_to_rest(rules.releases))
     was_triggered = rules.trigger_price is not None
     return Rest(watch, (Phase.LIMIT if was_triggered else Phase.WAITING).value)
+
+
+def seconds_to_rest(releases: int) -> float:
+    """Return for how long an order rests that nothing else wakes: doubled with each release."""
+    return min(2.0 ** (max(releases, 1) - 1), MOST_REST_SECONDS)
 
 
 def attempts_allowed(order: ClaimedOrder) -> int:

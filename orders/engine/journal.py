@@ -31,6 +31,7 @@ from orders.engine.moves import (
     Move,
     NewOrder,
     Overtaken,
+    TradingHalted,
     params_of,
 )
 from orders.engine.terms_moves import (
@@ -124,12 +125,13 @@ class Journal:
         within `BEGUN_SECONDS`. After them any worker may take it.
 
         :raises AlreadyAccepted: the owner has an order under one of its keys; nothing is stored.
+        :raises TradingHalted: the engine takes no orders; nothing is stored.
         :raises OutcomeUnknown: nobody knows whether it is stored; look for it by its id.
         :raises psycopg.Error: the database stayed away, or refused the row; nothing is stored.
         """
         try:
             stored = await self._accept(order)
-        except (psycopg.Error, AlreadyAccepted):
+        except (psycopg.Error, AlreadyAccepted, TradingHalted):
             raise
         except Exception as error:  # in reading what PostgreSQL answered, say
             raise OutcomeUnknown(f"the order's storing was not confirmed: {error}") from error
@@ -145,12 +147,13 @@ class Journal:
         """Store all of the orders in one statement, or none, and return their first events.
 
         :raises AlreadyAccepted: the owner has an order under a key of one of them.
+        :raises TradingHalted: the engine takes no orders; nothing is stored.
         :raises OutcomeUnknown: nobody knows whether they are stored; look for one by its id.
         :raises psycopg.Error: the database stayed away, or refused a row; nothing is stored.
         """
         try:
             stored = await self._accept_together(orders)
-        except (psycopg.Error, AlreadyAccepted):
+        except (psycopg.Error, AlreadyAccepted, TradingHalted):
             raise
         except Exception as error:  # in reading what PostgreSQL answered, say
             raise OutcomeUnknown(f"the orders' storing was not confirmed: {error}") from error
@@ -378,7 +381,8 @@ async def _run_accept(
         rows = await _store(connection, orders, keyed, claiming=may_start)
     found: dict[str, Stored | Exception] = {row[0]: Stored(*row[1:]) for row in rows}
     if len(found) < len(orders):
-        found |= await _accepted_before(connection, [one for one in orders if one.id not in found])
+        missing = [order for order in orders if order.id not in found]
+        found |= await _accepted_before(connection, missing, is_halted=not rows)
     return [found[order.id] for order in orders]
 
 
@@ -406,14 +410,11 @@ async def _store_together(
     try:
         rows = await _store_wide(connection, orders, sql.STORE_TOGETHER)
     except psycopg.errors.UniqueViolation as error:
-        known = (await _recover_together(connection, [orders]))[0]
-        if known is not None:  # an earlier statement, which seemed lost, had stored them
-            return known
         keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]
         before = await _run_find(connection, keys)
         return next((found for found in before if found is not None), error)
     stored = {row[0]: Stored(*row[1:]) for row in rows}
-    return [stored[order.id] for order in orders]
+    return [stored[order.id] for order in orders] if rows else TradingHalted()
 
 
 async def _recover_together(
@@ -449,7 +450,7 @@ async def _recover_one_of_each(
     if not any(known):
         return None
     missing = [order for order, one in zip(orders, known, strict=True) if one is None]
-    before = await _accepted_before(connection, missing)
+    before = await _accepted_before(connection, missing, is_halted=False)
     return [
         before[order.id] if one is None else one for order, one in zip(orders, known, strict=True)
     ]
@@ -473,11 +474,16 @@ def storing_wide(
 
 
 async def _accepted_before(
-    connection: Connection, orders: Sequence[NewOrder]
+    connection: Connection, orders: Sequence[NewOrder], *, is_halted: bool
 ) -> dict[str, Stored | Exception]:
-    """Return for each order not stored now, by its id: why not, or when it was stored before."""
+    """Return for each order not stored now, by its id: why not, or when it was stored before.
+
+    `is_halted`: no order was stored. Those without earlier ones under their keys were refused then.
+    """
     found: dict[str, Stored | Exception] = {
-        order.id: psycopg.errors.UniqueViolation(f"there is an order {order.id}")
+        order.id: TradingHalted()
+        if is_halted
+        else psycopg.errors.UniqueViolation(f"there is an order {order.id}")
         for order in orders
     }
     keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]

@@ -4,13 +4,14 @@ Every statement is one transaction by itself: the status, its event and its tran
 or fall together.
 """
 
-from orders.lifecycle import IS_BEGUN, IS_WAITING
+from orders.lifecycle import IS_BEGUN, IS_HALTED, IS_WAITING
 
 IN_LINE = "turn, next_check, id"
 """The order in which waiting orders start: senders take turns, then the oldest goes first."""
 
 # How many orders may start now, of all senders and of all that did not start in the window.
-BUDGET = """
+FREE = "CASE WHEN %(is_limited)s THEN %(limit)s - coalesce(sum(orders), 0) ELSE 1000000 END"
+_BUDGET = """
 recent AS MATERIALIZED (
   SELECT starts.orders, starts.senders
   FROM clock JOIN order_starts AS starts  -- by the very time that is stored below
@@ -19,17 +20,16 @@ recent AS MATERIALIZED (
 ),
 budget AS MATERIALIZED (
   SELECT greatest(free, 0) AS free, greatest(free - %(kept)s, 0) AS for_all
-  FROM (
-    SELECT CASE WHEN %(is_limited)s
-      THEN %(limit)s - coalesce(sum(orders), 0) ELSE 1000000 END AS free FROM recent
-  ) AS counted
+  FROM (SELECT {free} AS free FROM recent) AS counted
 )
 """
+BUDGET = _BUDGET.format(free=FREE)
 
 # Orders that were released have turns below 0 (`orders/engine/triggers`), before all of these.
 FIRST_TURN = f"""(SELECT CASE WHEN turn >= 0 THEN turn ELSE
       (SELECT min(turn) FROM orders WHERE {IS_WAITING} AND turn >= 0) END FROM line)"""
 
+# While trading is halted nothing is stored, and so nothing comes back.
 # Each order gets its turn here. It is the turn after the sender's last waiting order; if none of
 # the sender waits, it is the next turn in line. Nothing is counted or kept for this: the waiting
 # orders alone decide it, after any breakdown and whatever the clock says.
@@ -40,6 +40,7 @@ new AS MATERIALIZED (
     id uuid, owner int, sender bigint, behind bigint, client_order_id text, idempotency_key text,
     type text, side text, base text, quote text, amount_in bigint, amount_out bigint,
     slippage_bps int, constraints jsonb, message text, data jsonb)
+  WHERE NOT {IS_HALTED}
 ),
 line AS MATERIALIZED (SELECT turn FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT 1),
 turns AS MATERIALIZED (
@@ -116,6 +117,8 @@ ACCEPT = {
 # The same for orders of which some have terms: those that rest get their watch, and a group. A
 # resting order may start at once instead if nothing waits and the budget is free. Times that are
 # given in seconds are told to the client as the database's clock makes them.
+# During a halt, an order that has a parent is stored all the same: an entry was filled, and its
+# exits must exist from that moment on.
 SHOWN_TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 _STORE_WIDE = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
@@ -130,6 +133,7 @@ asked AS MATERIALIZED (
     slice int, replaces uuid, attempts_allowed int, may_skip_rest bool, phase text,
     pair text, line "char", kind "char", act "char", wake_price numeric, watch_bps int,
     check_at timestamptz, check_in float8)
+  WHERE NOT {IS_HALTED} OR parent_id IS NOT NULL
 ),
 line AS MATERIALIZED (SELECT turn FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT 1),
 {BUDGET.strip()},
@@ -326,6 +330,11 @@ GIVEN_UP_SECONDS = 60.0  # after which an order that took down its workers is lo
 IS_FREE = "(lease_until IS NULL OR lease_until < statement_timestamp())"
 IS_DUE = f"""finished_at IS NULL AND NOT resting
     AND next_check <= statement_timestamp() AND {IS_FREE}"""
+# While trading is halted, only what was submitted is carried: it may have filled. The others have
+# no budget then, so no claim reads all that wait.
+TRADING = f"trading AS MATERIALIZED (SELECT {IS_HALTED} AS is_halted)"
+FREE_IF_NOT_HALTED = f"CASE WHEN (SELECT is_halted FROM trading) THEN 0 ELSE {FREE} END"
+MAY_GO_ON = "(status = 'submitted' OR NOT (SELECT is_halted FROM trading))"
 CANDIDATE = f"""
   SELECT id, sender, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started
   FROM orders WHERE status = ANY(%(statuses)s) AND lost_leases < {SUSPECT_AFTER}
@@ -340,7 +349,7 @@ LOOK_AHEAD = 500
 # the budget is used up.
 DUE = f"""
 resumed AS MATERIALIZED (
-  {CANDIDATE} AND {IS_DUE} AND started_at IS NOT NULL
+  {CANDIDATE} AND {IS_DUE} AND started_at IS NOT NULL AND {MAY_GO_ON}
   ORDER BY next_check, id LIMIT %(room)s FOR UPDATE SKIP LOCKED
 ),
 fresh AS MATERIALIZED (
@@ -373,7 +382,7 @@ due AS (
 NAMED = f"""
 due AS (
   SELECT id, status = 'pending' AS was_pending, started_at IS NOT NULL AS was_started FROM orders
-  WHERE id = %(only)s AND finished_at IS NULL AND NOT resting AND {IS_FREE}
+  WHERE id = %(only)s AND finished_at IS NULL AND NOT resting AND {IS_FREE} AND {MAY_GO_ON}
     AND (started_at IS NOT NULL OR (SELECT free FROM budget) > 0)
   FOR UPDATE SKIP LOCKED
 )
@@ -393,7 +402,8 @@ RULES = """CASE WHEN claimed.terms IS NOT NULL THEN json_build_object(
     'is_over', coalesce(claimed.expires_at <= clock.at, false)) END"""
 CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-{BUDGET.strip()},
+{TRADING},
+{_BUDGET.strip().format(free=FREE_IF_NOT_HALTED)},
 {{candidates}},
 claimed AS (
   UPDATE orders SET
@@ -448,11 +458,12 @@ TRY_BUDGET = "SELECT pg_try_advisory_xact_lock(20261121)"
 # Asks three things: is an order due that is not in `submitted`, is one due that is, and which
 # suspect is due. Begun orders have an index of their own, so a long queue hides none of them.
 DUE_KINDS = f"""
-SELECT EXISTS (SELECT FROM orders WHERE {IS_WAITING})
+WITH {TRADING}
+SELECT NOT (SELECT is_halted FROM trading) AND EXISTS (SELECT FROM orders WHERE {IS_WAITING})
     OR coalesce(bool_or(status <> 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
   coalesce(bool_or(status = 'submitted' AND lost_leases < {SUSPECT_AFTER}), false),
   (array_agg(id::text) FILTER (WHERE lost_leases >= {SUSPECT_AFTER}))[1]
-FROM orders WHERE {IS_DUE} AND started_at IS NOT NULL
+FROM orders WHERE {IS_DUE} AND started_at IS NOT NULL AND {MAY_GO_ON}
 """
 
 # Also deletes starts in the future: the clock was set back, and would reach their times again.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 from django.conf import settings
 
+from config.runtime.group_commit import PassingRefusal
 from orders.events import Event, Words
 from orders.lifecycle import AT_ONCE, FINAL, Status
 from orders.terms.terms import Terms
@@ -348,6 +349,13 @@ def params_of(moves: Sequence[Move]) -> dict[str, Any]:
     """Return moves as the statements that make them read them."""
     rows = [move.as_row(ordinal) for ordinal, move in enumerate(moves, start=1)]
     return {"moves": orjson.dumps(rows).decode(), "lease": settings.LEASE_SECONDS}
+
+
+HALTED_SECONDS = 30  # after which a refused client should come again
+
+
+class TradingHalted(PassingRefusal):
+    """The engine takes no orders. Nothing was stored; try again when it trades again."""
 
 
 class Overtaken(Exception):

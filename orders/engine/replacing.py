@@ -32,8 +32,15 @@ from orders.words import EndReason
 NAME_SUCCESSOR = "UPDATE orders SET replaced_by = %(successor)s WHERE id = %(id)s"
 
 
-class KeyTaken(Exception):
-    """The account has another order under a key of the new one. Nothing was changed."""
+class NotStored(Exception):
+    """The new order was not stored, so nothing was changed: its key is taken, or trading is halted.
+
+    `is_halted`: nothing was stored at all. Look for an order under its keys, which tells.
+    """
+
+    def __init__(self, *, is_halted: bool) -> None:
+        self.is_halted = is_halted
+        super().__init__("the new order was not stored")
 
 
 class Replaced(NamedTuple):
@@ -57,7 +64,7 @@ async def replace_order(
     """Cancel an order, the other one of its group with it, and store what takes its place.
 
     :raises NotCancellable: it, or the other order of its group, may have filled or has ended.
-    :raises KeyTaken: a key of the new order is another order's.
+    :raises NotStored: a key of the new order is another order's, or trading is halted.
     :raises AccountRequired, Overloaded, ShareIsFull, TooManyOpenOrders: as `submit_order`.
     :raises django.db.Error: the database does not answer; it may have been done.
     """
@@ -88,7 +95,7 @@ def succeeding(request: OrderRequest, order_id: str) -> OrderRequest:
 def replacing(
     order_id: str, group_id: str | None, orders: Sequence[NewOrder], by: str
 ) -> Script[Replaced]:
-    """:raises NotCancellable, KeyTaken: as `replace_order`."""
+    """:raises NotCancellable, NotStored: as `replace_order`."""
     found = yield from cancelling(
         order_id,
         group_id,
@@ -102,7 +109,7 @@ def replacing(
     rows = yield storing_wide(orders)
     stored = {row[0]: Stored(*row[1:]) for row in rows}
     if len(stored) < len(orders):
-        raise KeyTaken
+        raise NotStored(is_halted=not stored)
     yield NAME_SUCCESSOR, {"id": order_id, "successor": orders[0].id}
     return Replaced(found.events, [first_event(order, stored[order.id]) for order in orders])
 

@@ -140,6 +140,7 @@ async def submit_order(
     :raises IdempotencyKeyReused, ClientOrderIdTaken: the key belongs to another order.
     :raises Overloaded, ShareIsFull: too many orders wait, of all or of this sender; nothing is
         stored.
+    :raises TradingHalted: the engine takes no orders; nothing is stored.
     :raises OutcomeUnknown: the database did not say whether it stored the order.
     :raises psycopg.OperationalError: the database does not answer; nothing is stored.
     """

@@ -156,6 +156,8 @@ def cancelling(
     order = standing.orders[order_id]
     if order.status is Status.CANCELLED:
         return Cancellation(order.status, [])
+    if order.type == OrderType.TWAP and order.status is Status.OPEN:
+        return (yield from _cancelling_twap(order, reason, by, storing))
     legs = [order, *standing.siblings_of(order)]
     for leg in legs:
         if leg.status in CANCELLABLE:
@@ -166,6 +168,32 @@ def cancelling(
         return Cancellation(order.status, [], is_requested=True)
     own = order.cancelled(reason, by)
     written = yield from _writing(_with_followers(own, order, standing), storing)
+    return Cancellation(own.status, [event for one in written.values() for event in one.events])
+
+
+def _cancelling_twap(
+    order: Locked, reason: EndReason, by: str, storing: Storing
+) -> Script[Cancellation]:
+    """Cancel the parent of slices, and the slice that is on its way unless it is submitted.
+
+    A submitted one is counted when it is known how it ended: until then the parent is marked.
+    """
+    standing = Standing([], {})
+    children = yield sql.CHILDREN_ON_THEIR_WAY, {"id": order.id}
+    if children:
+        standing = yield from _locking([row[0] for row in children], set())
+    moves = []
+    for child in standing.orders.values():
+        if child.status is Status.SUBMITTED:
+            yield sql.REQUEST_CANCEL, {"ids": [order.id, child.id]}
+            yield sql.LOOK_NOW, {"id": order.id}
+            return Cancellation(order.status, [], is_requested=True)
+        if child.status in CANCELLABLE:
+            moves.append(child.cancelled(reason, by))
+    ((filled_in, filled_out),) = yield sql.SUMS_OF_SLICES, {"id": order.id}
+    own = order.cancelled(reason, by)
+    moves.append(own._replace(filled_in=filled_in, filled_out=filled_out))
+    written = yield from _writing(moves, storing)
     return Cancellation(own.status, [event for one in written.values() for event in one.events])
 
 

@@ -103,13 +103,16 @@ FROM_TICK = "floor(extract(epoch FROM clock_timestamp()))::bigint + 1"
 """The first whole second after this one."""
 
 # What an order watches when it rests again is made anew from its columns, with its old place among
-# orders of its price. The row of a trailing stop may be there still: `armed_tick` is its watermark.
+# orders of its price. The watermark of a trailing stop counts from its first tick, even if it was
+# armed later: what armed it was a better price than all before.
 # What the clock is to end at once has its check a day later: never.
 WATCH_AGAIN = f"""
 INSERT INTO watches (order_id, pair, line, kind, act, trail_bps, owner_id, from_tick, armed_tick,
   queued_at, check_at, expires_at, group_id, wake_price)
 SELECT orders.id, base || '/' || quote, line, kind, act, orders.trail_bps, owner_id,
-  {FROM_TICK}, CASE WHEN type = 'trailingStop' THEN {FROM_TICK} END, created_at,
+  {FROM_TICK},
+  CASE WHEN type = 'trailingStop' THEN floor(extract(epoch FROM created_at))::bigint + 1 END,
+  created_at,
   CASE WHEN is_over THEN clock_timestamp() + interval '1 day' ELSE rest_until END,
   CASE WHEN is_over THEN clock_timestamp()
     ELSE coalesce(orders.expires_at, created_at + %(most_days)s * interval '1 day') END,
@@ -133,3 +136,12 @@ WHERE id = ANY(%(groups)s::uuid[]) AND ended_at IS NULL
 """
 
 REQUEST_CANCEL = "UPDATE orders SET cancel_requested = true WHERE id = ANY(%(ids)s::uuid[])"
+
+CHILDREN_ON_THEIR_WAY = """
+SELECT id::text FROM orders WHERE parent_id = %(id)s AND slice IS NOT NULL AND finished_at IS NULL
+"""
+SUMS_OF_SLICES = """
+SELECT sum(filled_in)::bigint, sum(filled_out)::bigint FROM orders
+WHERE parent_id = %(id)s AND slice IS NOT NULL
+"""
+LOOK_NOW = "UPDATE watches SET check_at = clock_timestamp() WHERE order_id = %(id)s"

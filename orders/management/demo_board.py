@@ -20,12 +20,16 @@ class Board:
         self._out = out
         self._is_live = out.isatty()
         self._orders: Sequence[SentOrder] = ()
+        self._before: list[SentOrder] = []
         self._began_at = time.monotonic()
         self._width = 0
 
     def begin(self, orders: Sequence[SentOrder]) -> None:
+        """Show these orders, below those that were shown before."""
+        if not self._orders:
+            self._began_at = min(order.sent_at for order in orders)
+        self._before += self._orders
         self._orders = orders
-        self._began_at = min(order.sent_at for order in orders)
         self._width = max(len(order.name) for order in orders)
         if self._is_live:
             self._write("\n".join(self._lines()))
@@ -42,7 +46,7 @@ class Board:
 
     def close(self) -> None:
         """Print the table of the orders' outcomes."""
-        rows = [HEADERS, *(_row(order) for order in self._orders)]
+        rows = [HEADERS, *(_row(order) for order in (*self._before, *self._orders))]
         widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS))]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -50,6 +54,14 @@ class Board:
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))
         self._write("\n" + "\n".join(lines))
+
+    def say(self, sentence: str) -> None:
+        """Write a sentence; on a terminal, above the lines that are updated in place."""
+        if self._is_live and any(order.ended_at is None for order in self._orders):
+            self._write(UP.format(len(self._orders)) + CLEAR_LINE + sentence)
+            self._write("\n".join(self._lines()))
+        else:
+            self._write(sentence)
 
     def _lines(self) -> list[str]:
         columns = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be updated

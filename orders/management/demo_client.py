@@ -9,8 +9,9 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -33,6 +34,10 @@ class NotKnown(NoEngine):
 
 class Refused(Exception):
     """The engine understood the request and refused it. Sending it again does not help."""
+
+
+class NoFreshPrice(Refused):
+    """The engine has no price to compare the order with at this moment. Trying again helps."""
 
 
 KEY = "make one with `manage.py create_api_key`, and give it as ENGINE_API_KEY or --api-key."
@@ -85,9 +90,49 @@ async def send_order(url: str, body: dict[str, Any], key: str = "") -> SentOrder
         return SentOrder(answer, sent_at)
     if code == http.client.UNAUTHORIZED:
         raise Refused(f"The engine at {url} wants an API key: {KEY}")
+    if answer.get("error") == "prices_unavailable":
+        raise NoFreshPrice(f"The engine refused {json.dumps(body)}: {answer['detail']}")
     if "detail" in answer:
         raise Refused(f"The engine refused {json.dumps(body)}: {answer['detail']}")
     raise NoEngine(f"What answers at {url} is no order execution engine (status {code}).")
+
+
+async def cancel_order(url: str, order: SentOrder, key: str = "") -> bool:
+    """Cancel an order; False: it may be filling, or has ended.
+
+    :raises NoEngine: nothing answers.
+    """
+    code, _ = await _ask("POST", f"{url}/api/orders/{order.answer['orderId']}/cancel", key, {})
+    return code == http.client.OK
+
+
+async def amend_order(url: str, order: SentOrder, changes: dict[str, Any], key: str = "") -> bool:
+    """Change an order that rests; False: it moved meanwhile.
+
+    :raises NoEngine: nothing answers.
+    :raises Refused: the order may not be changed so.
+    """
+    body = {"seq": len(order.events)} | changes
+    code, answer = await _ask("PATCH", f"{url}/api/orders/{order.answer['orderId']}", key, body)
+    if code not in (http.client.OK, http.client.CONFLICT):
+        raise Refused(f"The engine refused {json.dumps(body)}: {answer.get('detail')}")
+    return code == http.client.OK
+
+
+async def read_prices(url: str, market: str, seconds: int, key: str = "") -> list[dict[str, Any]]:
+    """Return the market's prices of the last seconds, in order: `bid` and `ask`, None without one.
+
+    :raises NoEngine: nothing answers, or not in the way of the engine.
+    """
+    since = f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+    query = urlencode({"market": market, "from": since, "step": 1})
+    code, answer = await _ask("GET", f"{url}/api/prices?{query}", key)
+    if code != http.client.OK or "points" not in answer:
+        raise NoEngine(f"What answers at {url} has no prices (status {code}).")
+    return [
+        {line: (point[line] or {}).get("last") for line in ("bid", "ask")}
+        for point in answer["points"]
+    ]
 
 
 async def _wait_for_order(url: str, key: str) -> dict[str, Any]:
@@ -183,7 +228,8 @@ def _answer_to(
                 f"Nobody knows whether {place} took an order: no answer came",
             )
             text = None if body is None else json.dumps(body)
-            connection.request(method, parts.path, text, headers | _credential(key))
+            place = f"{parts.path}?{parts.query}" if parts.query else parts.path
+            connection.request(method, place, text, headers | _credential(key))
             response = connection.getresponse()
             return response.status, _object(response.read())
         finally:

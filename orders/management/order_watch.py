@@ -14,10 +14,15 @@ from django.db import Error
 
 from config.runtime.per_loop import close_all
 from orders.api.problems import is_database_away
+from orders.engine.triggers.last_prices import last_tick
 from orders.events import Event
 from orders.lifecycle import Status
+from orders.management.resting_words import Prices, waiting_words
+from orders.models import Order
+from orders.representation import order_as_json
 from orders.sockets.followers import LAYER_FAULTS, Hint, followers_of_this_loop
 from orders.sockets.streams import RESYNC_SECONDS, streams_of_this_loop
+from routing.registry import look_up
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +93,39 @@ async def follow(order_id: str, after: int = 0) -> AsyncIterator[Event]:
         await hints.wait()
 
 
+async def follow_and_tell(order_id: str, telling: "Telling", after: int = 0) -> Event | None:
+    """Tell the order's events after this seq, and what it waits for while it rests.
+
+    Returns the final event; None if that is no later one.
+
+    :raises UnknownOrder: there is no such order.
+    :raises psycopg.Error, django.db.Error: the database does not answer.
+    """
+    event = None
+    async for event in follow(order_id, after):
+        telling.tell(event)
+        if event.status is Status.OPEN and not telling.as_json:
+            telling.say(await standing_words(event))
+    return event
+
+
+async def standing_words(event: Event) -> str:
+    """Return what the order waits for; empty if more has happened since this event."""
+    order = await Order.objects.aget(pk=event.order_id)
+    if order.seq != event.seq:
+        return ""
+    tick = await last_tick(pair_of(order))
+    prices = Prices() if tick is None else Prices(tick.bid, tick.ask, tick.reference)
+    return waiting_words(order_as_json(order), prices)
+
+
+def pair_of(order: Order) -> str:
+    """Return the pair whose ticks an order watches."""
+    return look_up(
+        lambda known: known.market_of_order(known.token(order.base), known.token(order.quote))
+    ).pair
+
+
 async def last_event(order_id: str) -> Event:
     """:raises UnknownOrder: there is no such order."""
     return (await streams_of_this_loop().history(order_id, 0, is_operator=True))[-1]
@@ -129,17 +167,29 @@ class Telling:
 
     def __init__(self, out: OutputWrapper, *, as_json: bool) -> None:
         self._out = out
-        self._as_json = as_json
+        self.as_json = as_json
         self._began_at: datetime | None = None
 
     def tell(self, event: Event) -> None:
-        if self._as_json:
+        if self.as_json:
             self._out.write(event.as_text().decode())
         else:
             self._began_at = self._began_at or event.at
             seconds = (event.at - self._began_at).total_seconds()
-            self._out.write(f"{seconds:7.3f} s  {event.status:<9}  {event.message}")
+            self._out.write(f"{seconds:7.3f} s  {event.status:<9}  {_said(event)}")
         self._out.flush()
+
+    def say(self, words: str) -> None:
+        """Write a sentence that is no event."""
+        if words:
+            self._out.write(f"{'':23}{words}")
+            self._out.flush()
+
+
+def _said(event: Event) -> str:
+    """Return an event's message, with what happened if the status does not say it."""
+    happened = event.event
+    return event.message if happened is None else f"{happened}: {event.message}"
 
 
 def check_outcome(last: Event) -> None:

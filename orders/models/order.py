@@ -207,6 +207,11 @@ class Order(models.Model):
                 name="orders_resting",
                 condition=Q(resting=True),
             ),
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="orders_resting_newest",  # of all accounts, for operators
+                condition=Q(resting=True),
+            ),
         )
         constraints = (
             models.UniqueConstraint(

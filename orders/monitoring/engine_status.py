@@ -14,6 +14,7 @@ from orders.lifecycle import IS_BEGUN, IS_WAITING, Status
 from orders.monitoring import health
 
 MOST_COUNTED = 50_000  # orders of each count, as /metrics counts
+MOST_RESTING = 10_000
 ENGINE_STATUS = f"""
 WITH waiting AS (
   SELECT count(*) AS orders, min(created_at) AS oldest FROM (
@@ -23,6 +24,7 @@ WITH waiting AS (
 SELECT waiting.orders,
   (SELECT count(*) FROM (
     SELECT FROM orders WHERE {IS_BEGUN} ORDER BY next_check, id LIMIT %(most)s) AS begun),
+  (SELECT count(*) FROM (SELECT FROM orders WHERE resting LIMIT %(resting)s) AS resting),
   waiting.oldest,
   (SELECT coalesce(sum(orders), 0) FROM order_starts
    WHERE at > statement_timestamp() - %(window)s * interval '1 second'),
@@ -42,7 +44,9 @@ class EngineStatus(NamedTuple):
     waiting: int
     """Orders that no worker has begun."""
     in_flight: int
-    """Orders that were begun and have not ended."""
+    """Orders that were begun, have not ended and do not rest."""
+    resting: int
+    """Orders that wait for a price or a time, counted up to `MOST_RESTING`."""
     budget: int | None
     """Orders that may still start in this window; None: unlimited."""
     oldest_waiting: float | None
@@ -55,6 +59,7 @@ class EngineStatus(NamedTuple):
             **self.health,
             "waiting": self.waiting,
             "inFlight": self.in_flight,
+            "resting": self.resting,
             "budget": self.budget,
             "oldestWaitingSeconds": self.oldest_waiting,
             "lastHour": self.last_hour,
@@ -69,14 +74,16 @@ def read_engine_status() -> EngineStatus:
     rate = settings.ORDER_RATE_LIMIT
     with connection.cursor() as cursor:
         window = rate.seconds if rate else 0
-        cursor.execute(ENGINE_STATUS, {"window": window, "most": MOST_COUNTED})
-        waiting, in_flight, oldest, started, now = cursor.fetchone()
+        bounds = {"most": MOST_COUNTED, "resting": MOST_RESTING}
+        cursor.execute(ENGINE_STATUS, {"window": window, **bounds})
+        waiting, in_flight, resting, oldest, started, now = cursor.fetchone()
         cursor.execute(LAST_HOUR, {"most": MOST_COUNTED})
         counted = dict(cursor.fetchall())
     return EngineStatus(
         health=health.check_now(),
         waiting=waiting,
         in_flight=in_flight,
+        resting=resting,
         budget=max(rate.count - started, 0) if rate else None,
         oldest_waiting=age(oldest, now),
         last_hour={status.value: counted.get(status.value, 0) for status in Status},

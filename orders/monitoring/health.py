@@ -42,6 +42,7 @@ from config.runtime.session import ReadOnly
 from config.runtime.witness import Excuses, watch, witness
 from orders.engine import bell
 from orders.events import timestamp
+from orders.lifecycle import IS_HALTED
 from routing.registry import read_registry
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ IS_HEARD = (
 )
 IS_MOVING = "coalesce((counts ->> 'still_seconds')::float8, 0) <= %(heard)s"
 ALIVE = f"""
-SELECT count(*), count(*) FILTER (WHERE {IS_MOVING}) FROM heartbeats
+SELECT count(*), count(*) FILTER (WHERE {IS_MOVING}), {IS_HALTED} FROM heartbeats
 WHERE kind = 'worker' AND {IS_HEARD}
 """  # noqa: S608  # our own words
 HERE = f"""
@@ -104,6 +105,8 @@ class DatabaseState(NamedTuple):
     """Workers with a fresh heartbeat; None if it is not known."""
     moving: int = 0
     """Live workers all of whose parts move."""
+    is_halted: bool | None = None
+    """Whether trading is halted; None if it is not known."""
 
 
 class Shared(Generic[Found]):
@@ -151,7 +154,8 @@ class Probes:
     async def check(self) -> dict[str, Any]:
         """Return `status` ("ok", "degraded" or "failed"), the state of each part, and `since`.
 
-        `since` has the time since which this process has known a part to fail.
+        `state` is whether the engine trades; a halt is no fault. `since` has the time since which
+        this process has known a part to fail.
         """
         database, redis_state = await asyncio.gather(self.database(), self.redis())
         parts = {
@@ -168,7 +172,14 @@ class Probes:
             for part, state in parts.items()
             if state not in ("ok", "unknown")
         }
-        return {"status": status, **parts, "workers": database.alive, "since": since}
+        state = state_of(database)
+        return {
+            "status": status,
+            "state": state,
+            **parts,
+            "workers": database.alive,
+            "since": since,
+        }
 
     async def unready(self) -> list[str]:
         """Return the reasons why this process cannot serve yet; none if it can.
@@ -234,8 +245,8 @@ class Probes:
         if missing := await self._missing_migrations(link):
             return DatabaseState("ok", missing)
         heard = {"heard": ALIVE_SECONDS}
-        ((alive, moving),) = await link.fetch(ALIVE, heard, seconds=LOOK_SECONDS)
-        return DatabaseState("ok", [], alive, moving)
+        ((alive, moving, is_halted),) = await link.fetch(ALIVE, heard, seconds=LOOK_SECONDS)
+        return DatabaseState("ok", [], alive, moving, is_halted)
 
     async def _missing_migrations(self, link: Link) -> list[str]:
         """Return the migrations that are not applied. Look again only while there are some."""
@@ -301,6 +312,13 @@ def worker_state(database: DatabaseState) -> str:
     if database.moving:
         return "ok"
     return "stuck" if database.alive else "down"
+
+
+def state_of(database: DatabaseState) -> str:
+    """Return "active", "halted" or "unknown"."""
+    if database.is_halted is None:
+        return "unknown"
+    return "halted" if database.is_halted else "active"
 
 
 def note(part: str, *, is_well: bool) -> None:

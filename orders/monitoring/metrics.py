@@ -22,7 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from config.http.security_log import EVENTS
-from orders.lifecycle import ACTIVE
+from orders.lifecycle import ACTIVE, Status
 from orders.monitoring import metrics_sql as sql
 from orders.monitoring.health import ALIVE_SECONDS
 
@@ -66,6 +66,22 @@ COUNTS = {
         Count("events_resynced", "Events found by resync, before any hint of them.", "web"),
         Count("orders_carried", "Claimed orders that the worker began to carry.", "worker"),
         Count("leases_taken_over", "Of them, those that an earlier worker had lost.", "worker"),
+        Count(
+            "orders_returned",
+            "Released orders that were not filled and rest again.",
+            *("worker", ("failure_code",)),
+        ),
+        Count("ticks_evaluated", "Ticks with which resting orders were compared.", "scheduler"),
+        Count("ticks_skipped", "Ticks that were too old to be compared.", "scheduler"),
+        Count(
+            "orders_released",
+            "Resting orders that were released, by the step that did.",
+            *("scheduler", ("step",)),
+        ),
+        Count("trigger_late_ms", "Sum, over releases, of the ms since their tick.", "scheduler"),
+        Count("limits_looked_at_again", "Limit orders whose turn came by time.", "scheduler"),
+        Count("orders_expired", "Orders whose time was over.", "scheduler"),
+        Count("trigger_waits_given_up", "Locks that were waited for in vain.", "scheduler"),
         Count("security_events", "What an attack would leave behind.", labels=("event",)),
         Count("log_lines", "Log lines, warnings and worse.", labels=("logger", "level")),
         Count("cpu_seconds", "CPU time used."),
@@ -116,7 +132,10 @@ def read() -> list[Metric]:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(sql.PLANS)
-            families = [*open_orders(cursor), *recent(cursor), *budget(cursor), *processes(cursor)]
+            families = [
+                *(*open_orders(cursor), *triggers(cursor), *recent(cursor)),
+                *(*budget(cursor), *processes(cursor)),
+            ]
     except (DatabaseError, InterfaceError) as error:
         logger.warning("metrics: the database does not answer: %s", error)
         connection.close()
@@ -131,9 +150,14 @@ def open_orders(cursor: Any) -> Iterator[Metric]:
     by_status = gauge("orders_open", f"Orders that have not ended.{bound}", labels=("status",))
     numbers = dict.fromkeys(sorted(ACTIVE), 0)
     numbers.update((status, number) for status, number in fetch(cursor, sql.OPEN, most))
+    resting = gauge("orders_resting", f"Orders that rest.{bound}", labels=("type", "market"))
+    for type_, market, number in fetch(cursor, sql.RESTING, most):
+        resting.add_metric([type_, market], number)
+        numbers[Status.OPEN] += number
     for status, number in numbers.items():
         by_status.add_metric([status], number)
     yield by_status
+    yield resting
     ((waiting, oldest),) = fetch(cursor, sql.WAITING, most)
     yield gauge("orders_waiting", f"Orders due that no worker has begun.{bound}", waiting)
     yield gauge("oldest_waiting_seconds", "How long the first of them has been due.", oldest)
@@ -146,10 +170,25 @@ def open_orders(cursor: Any) -> Iterator[Metric]:
     yield gauge("orders_flagged", "Open orders that need a person's attention.", flagged)
 
 
+def triggers(cursor: Any) -> Iterator[Metric]:
+    """Yield whether the engine trades, and how the watcher keeps up with each market's prices."""
+    ((is_halted,),) = fetch(cursor, sql.HALTED, {})
+    yield gauge("trading_halted", "1 while trading is halted.", int(is_halted))
+    age = gauge("tick_age_seconds", "Age of a market's newest prices.", labels=("market",))
+    behind = gauge(
+        "ticks_behind", "Seconds with prices that were not evaluated yet.", labels=("market",)
+    )
+    for market, seconds, ticks in fetch(cursor, sql.TICKS, {}):
+        age.add_metric([market], seconds)
+        behind.add_metric([market], ticks)
+    yield age
+    yield behind
+
+
 def recent(cursor: Any) -> Iterator[Metric]:
     """Yield the outcomes of the newest orders that were begun, and how long each step took."""
     window = {"most": sql.MOST_RECENT, "window": sql.RECENT_SECONDS}
-    newest = f"the newest {sql.MOST_RECENT} orders that workers have reached"
+    newest = f"the newest {sql.MOST_RECENT} market orders that workers have reached"
     labels = ("status", "venue", "failure_code")
     outcomes = gauge("recent_orders", f"What became of {newest}.", labels=labels)
     for status, venue, failure_code, number in fetch(cursor, sql.RECENT, window):

@@ -5,12 +5,13 @@ index, because that might change from row to row.
 """
 
 from orders.engine.journal_sql import IN_LINE
-from orders.lifecycle import IS_BEGUN, IS_WAITING
+from orders.lifecycle import IS_BEGUN, IS_HALTED, IS_WAITING
 from orders.monitoring.health import IS_HEARD
 
 MOST_OPEN = 50_000
 MOST_RECENT = 2_000
 RECENT_SECONDS = 600
+LOOKED_AT = 5  # orders for each that is shown: others may lie between
 
 # For one transaction. While a table fills, its statistics are missing or old. The planner must then
 # not choose to read all of it.
@@ -26,6 +27,25 @@ SELECT status, count(*) FROM (
   UNION ALL
   (SELECT status FROM orders WHERE {IS_BEGUN} LIMIT %(most)s)
 ) AS open GROUP BY status ORDER BY status
+"""
+
+RESTING = """
+SELECT type, base || '/' || quote, count(*)
+FROM (SELECT type, base, quote FROM orders WHERE resting LIMIT %(most)s) AS resting
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+HALTED = f"SELECT {IS_HALTED}"
+
+# Of each pair: how old its newest tick is, and how far behind it the watcher is.
+TICKS = """
+SELECT progress.pair, greatest(extract(epoch FROM clock_timestamp()) - last.tick, 0),
+  greatest(last.tick - progress.evaluated_tick, 0)
+FROM (SELECT pair, evaluated_tick FROM pair_progress ORDER BY pair LIMIT 1000) AS progress
+CROSS JOIN LATERAL (
+  SELECT tick FROM price_ticks WHERE price_ticks.pair = progress.pair ORDER BY tick DESC LIMIT 1
+) AS last
+ORDER BY 1
 """
 
 WAITING = f"""
@@ -49,8 +69,9 @@ FROM (
 ) AS begun
 """
 
-# The newest orders that workers have reached: those that came before the next one to be claimed.
-# In a long queue the very newest orders have no outcome yet.
+# The newest market orders that workers have reached: those that came before the next one to be
+# claimed. In a long queue the very newest orders have no outcome yet. An order with terms may have
+# rested for days, so its times are no figures of the engine.
 NEWEST = f"""
 reached AS MATERIALIZED (
   SELECT coalesce(min(next_check), statement_timestamp()) AS at FROM (
@@ -60,10 +81,13 @@ reached AS MATERIALIZED (
   ) AS first
 ),
 newest AS MATERIALIZED (
-  SELECT id, status, venue, failure_code, created_at FROM orders
-  WHERE created_at < (SELECT at FROM reached)
-    AND created_at > (SELECT at FROM reached) - %(window)s * interval '1 second'
-  ORDER BY created_at DESC, id DESC LIMIT %(most)s
+  SELECT id, status, venue, failure_code, created_at FROM (
+    SELECT id, status, venue, failure_code, created_at, terms IS NULL AS is_market FROM orders
+    WHERE created_at < (SELECT at FROM reached)
+      AND created_at > (SELECT at FROM reached) - %(window)s * interval '1 second'
+    ORDER BY created_at DESC, id DESC LIMIT {LOOKED_AT} * %(most)s
+  ) AS looked_at
+  WHERE is_market ORDER BY created_at DESC, id DESC LIMIT %(most)s
 )
 """
 

@@ -28,6 +28,10 @@ PAUSE_SECONDS = 1.0
 """After a turn that failed."""
 JUST_AFTER = 0.01
 """Seconds by which a turn begins later than its second: no clock runs evenly."""
+EVALUATED_UNTIL = 0.9
+"""The part of a second after which no other statement of its evaluation begins."""
+LEAST_SECONDS = 0.3
+"""For the evaluation, however long the venues took to show their prices."""
 STOP_SECONDS = 3.0
 """For a turn under way. What is lost of it is done again, by this watcher or another."""
 
@@ -48,7 +52,8 @@ class Watcher:
         """
         second = int(await self.ticker.clock())
         await self._make_ticks(second)
-        await self._evaluator.evaluate(second)
+        left = second + EVALUATED_UNTIL - await self.ticker.clock()
+        await self._evaluator.evaluate(second, max(left, LEAST_SECONDS))
         return max(0.0, second + 1 + JUST_AFTER - await self.ticker.clock())
 
     async def close(self) -> None:

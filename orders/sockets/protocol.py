@@ -74,7 +74,7 @@ FROM_SERVER = frozenset({"websocket.connect", "websocket.receive", "websocket.di
 FROM_OURSELVES = frozenset(
     {
         *("order.event", "order.ended", "order.behind", "order.idle"),
-        *("credential.withdrawn", "quote.due"),
+        *("price.tick", "credential.withdrawn", "quote.due"),
     }
 )
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -67,7 +67,7 @@ class Exit(NamedTuple):
 
 def default_slippage_bps(order_type: str, limit_price: Decimal | None, usual: int) -> int | None:
     """Return what an order tolerates that does not say; None: its limit price is its bound."""
-    if limit_price is not None and order_type in ("limit", "stopLimit", "takeProfit"):
+    if limit_price is not None:
         return None
     return RULES[order_type].slippage_bps or usual
 

@@ -68,6 +68,8 @@ def _when(asked: Asked) -> str:
         line = "reference price"
     if asked.get("trailBps") is not None:
         return _trails(asked, line)
+    if asked["type"] == "sniper":
+        return _pool(asked)
     if asked.get("triggerPrice") is None:
         return ""
     is_up = is_sale == (asked["type"] == "takeProfit")
@@ -83,12 +85,33 @@ def _trails(asked: Asked, line: str) -> str:
     return f" once the {line} is {percent(asked['trailBps'])} {away} its {best} {since}"
 
 
+def _pool(asked: Asked) -> str:
+    """Return " as soon as a pool of it can be traded in that holds at least 50 SOL"."""
+    kind = {"launch": "a first pool", "migration": "a pool that took over from another"}
+    parts = [f" as soon as {kind.get(asked['poolEvent'], 'a pool')} can be traded in"]
+    if "minLiquidity" in asked:
+        parts.append(f"that holds at least {asked['minLiquidity']} {asked['tokenIn']}")
+    if "maxPoolAgeSeconds" in asked:
+        parts.append(f"and opened at most {asked['maxPoolAgeSeconds']} s ago")
+    return " ".join(parts)
+
+
+def _slices(asked: Asked) -> str:
+    start = f"from {asked['startAt']} on" if "startAt" in asked else "from now on"
+    missed = "what is missed is spread over those left"
+    if asked["catchUp"] == "skip":
+        missed = "what is missed is left undone"
+    return f"in {asked['slices']} slices, one every {asked['intervalSeconds']} s {start}; {missed}"
+
+
 def _way(*, is_up: bool) -> str:
     return "higher" if is_up else "lower"
 
 
 def _stands(asked: Asked, seconds: float | None) -> str:
     """Return how long it stands."""
+    if asked["type"] == "twap":
+        return _slices(asked)
     time_in_force, ends_at = asked["timeInForce"], asked.get("expiresAt")
     end = f"till {ends_at}" if ends_at else f"for {seconds:.15g} s" if seconds else ""
     if time_in_force in AT_ONCE:

@@ -6,6 +6,9 @@ dropped is the worst outcome there is.
 
 from typing import NamedTuple
 
+from orders.terms.pool_condition import SLIPPAGE_BPS as SNIPER_SLIPPAGE_BPS
+from orders.terms.pool_condition import USUAL_SECONDS
+
 GTC, GTD, IOC, FOK = "gtc", "gtd", "ioc", "fok"
 TIMES_IN_FORCE = (GTC, GTD, IOC, FOK)
 AT_ONCE = (IOC, FOK)
@@ -20,7 +23,10 @@ MAX_WAIT = frozenset(("maxWaitSeconds",))
 EXITS = frozenset(("takeProfit", "stopLoss"))
 NAME = frozenset(("clientOrderId",))
 FIXED_OUTPUT = frozenset(("amountOut",))
+SLICES = frozenset(("slices", "intervalSeconds", "durationSeconds", "startAt", "catchUp"))
+POOL = frozenset(("poolEvent", "minLiquidity", "maxPoolAgeSeconds"))
 SPECIAL = TRIGGER | TRAIL | LIMIT | SLIPPAGE | END | MAX_WAIT | EXITS | NAME | FIXED_OUTPUT
+SPECIAL |= SLICES | POOL
 """Fields that some types have no use for; all types take the others."""
 
 PROTECTIVE_SLIPPAGE_BPS = 500
@@ -33,6 +39,8 @@ class TypeRules(NamedTuple):
     """What `timeInForce` may be; the first is its default."""
     slippage_bps: int | None = None
     """By default; None: as of a market order."""
+    usual_seconds: float | None = None
+    """How long it stands if it does not say; None: it has to say, with gtd."""
 
 
 _USUAL = NAME | FIXED_OUTPUT
@@ -44,6 +52,13 @@ RULES = {
     "stopLimit": TypeRules(_USUAL | TRIGGER | LIMIT | END | EXITS, _RESTS),
     "takeProfit": TypeRules(_USUAL | TRIGGER | LIMIT | SLIPPAGE | END, _RESTS),
     "trailingStop": TypeRules(_USUAL | TRAIL | SLIPPAGE | END, _RESTS, PROTECTIVE_SLIPPAGE_BPS),
+    "twap": TypeRules(NAME | LIMIT | SLIPPAGE | END | SLICES, _RESTS),
+    "sniper": TypeRules(
+        NAME | LIMIT | SLIPPAGE | END | EXITS | POOL,
+        (GTD,),
+        SNIPER_SLIPPAGE_BPS,
+        USUAL_SECONDS,
+    ),
     "oco": TypeRules(EXITS | END, _RESTS),
 }
 """By the API's word for the type; `oco` is a request for two orders, and no type of an order."""

@@ -9,7 +9,7 @@ a limit order.
 
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orders.terms.terms import Terms
 from routing.venue import Side
@@ -43,6 +43,13 @@ def limit_watch(side: Side, limit_price: Decimal) -> Watch:
     return Watch(line_of(side, None), kind, SIZE, limit_price)
 
 
+def slot_watch(side: Side, more: dict[str, Any]) -> Watch:
+    """Return what the parent of slices watches: the clock, from its first slot on."""
+    if (start := more.get("startAt")) is not None:
+        return Watch(line_of(side, None), CLOCK, check_at=datetime.fromisoformat(start))
+    return Watch(line_of(side, None), CLOCK, check_in=0)
+
+
 def first_watch(order_type: str, side: Side, terms: Terms) -> Watch:
     """Return what an order watches from its acceptance on, or after it was amended.
 
@@ -63,6 +70,10 @@ def first_watch(order_type: str, side: Side, terms: Terms) -> Watch:
             return Watch(line, favourable, ARM, terms.activation_price, terms.trail_bps)
         case "trailingStop":
             return Watch(line, TRAIL, FIRE, None, terms.trail_bps)
+        case "twap":
+            return slot_watch(side, terms.more)
+        case "sniper":
+            return Watch(line, POOL)
     raise ValueError(f"{order_type} orders watch no price")
 
 

@@ -1,26 +1,28 @@
 """The pools of the simulated venues. A venue's first quote makes one, or an operator before it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
 from django import forms
 from django.contrib import admin, messages
 from django.db import IntegrityError, connection
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from routing import tokens
 from routing.admin.read_only import ReadOnlyAdmin
 from routing.models import Market, SimulatedPool
+from routing.operations.launches import CannotLaunch, migrate_pool, pool_of, reserves
 from routing.pools.constant_product import ConstantProductPool
 from routing.pools.pool import Direction
 from routing.pricing import significant
 from routing.registry import look_up
 from routing.simulation import pool as simulation
-from routing.simulation.pool import AnyPool, PoolKey, read_pool
+from routing.simulation.pool import PoolKey
 from routing.simulation.seeding import BIN_STEPS, pool_like
 from routing.simulation.trial import quote_depth_in_atoms, reference_of, try_pool
 from routing.venues import SIMULATED_VENUES
@@ -28,6 +30,9 @@ from routing.venues import SIMULATED_VENUES
 VENUES = {venue.name: venue for venue in SIMULATED_VENUES}
 MILLIONTHS_OF_A_BPS = 100
 BILLIONTHS_OF_A_BPS = 100_000
+
+
+FIELDS = ("venue", "market", "depth", "fee_bps", "bin_step", "opens_in")
 
 
 class PoolForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
@@ -56,6 +61,14 @@ class PoolForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
         required=False,
         initial=20,
         help_text="Of pools of bins (Meteora): how far the prices of two neighbours are apart.",
+    )
+    opens_in = forms.IntegerField(
+        label="Opens in (seconds)",
+        required=False,
+        min_value=0,
+        max_value=30 * 86_400,
+        help_text="Given, even 0: the pool is launched. The market then has the pools alone that"
+        " are launched, and orders wait for this one until it opens.",
     )
 
     class Meta:
@@ -103,15 +116,17 @@ class SimulatedPoolAdmin(ReadOnlyAdmin):
     """Pools as the last landing left them. Until the next landing they follow prices."""
 
     form = PoolForm
-    list_display = ("label", "market", "base_reserve", "quote_reserve", "price", "fee", "as_of")
+    list_display = (
+        *("label", "market", "base_reserve", "quote_reserve", "price", "fee", "opens_at", "as_of"),
+    )
     ordering = ("venue", "base", "quote")
-    shown = (*list_display, "bins", "version")
+    shown = (*list_display, "bins", "version", "made_at", "follows")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return admin.ModelAdmin.has_add_permission(self, request)
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return ("venue", "market", "depth", "fee_bps", "bin_step") if obj is None else self.shown
+        return FIELDS if obj is None else self.shown
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return () if obj is None else self.shown
@@ -119,8 +134,13 @@ class SimulatedPoolAdmin(ReadOnlyAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Store the new pool. It follows its market from this second on."""
         with connection.cursor() as cursor:
-            cursor.execute("SELECT extract(epoch FROM clock_timestamp())::bigint")
-            obj.tick, obj.version = cursor.fetchone()[0], 0
+            cursor.execute(
+                "SELECT extract(epoch FROM clock_timestamp())::bigint, clock_timestamp()"
+            )
+            obj.tick, now = cursor.fetchone()
+        obj.version = 0
+        if (opens_in := form.cleaned_data["opens_in"]) is not None:
+            obj.made_at, obj.opens_at = now, now + timedelta(seconds=opens_in)
         obj.save(force_insert=True)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -136,6 +156,34 @@ class SimulatedPoolAdmin(ReadOnlyAdmin):
         if (row := kwargs.get("obj")) is not None:
             context["subtitle"] = f"{self.label(row)} {self.market(row)}"
         return super().render_change_form(request, context, *args, **kwargs)
+
+    # Actions
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Offer each venue as one to which pools can move."""
+        actions = super().get_actions(request)
+        if self.has_add_permission(request):
+            for name, venue in VENUES.items():
+                migrate = partial(self._migrate, target=name)
+                actions[f"migrate_to_{name}"] = (
+                    *(lambda _, *asked, migrate=migrate: migrate(*asked), f"migrate_to_{name}"),
+                    f"Move all liquidity to {venue.label}",
+                )
+        return actions
+
+    def _migrate(
+        self, request: HttpRequest, queryset: QuerySet[SimulatedPool], target: str
+    ) -> None:
+        for row in queryset:
+            base, quote = tokens_of(row)
+            try:
+                moved = migrate_pool(base.symbol, quote.symbol, row.venue, target)
+            except CannotLaunch as fault:
+                self.message_user(request, str(fault), messages.ERROR)
+                continue
+            self.log_addition(request, moved, f"Moved here from {row.venue}.")
+            text = f"The pool of {base.symbol}/{quote.symbol} moved from {row.venue} to {target}."
+            self.message_user(request, text, messages.SUCCESS)
 
     # Columns
 
@@ -186,15 +234,3 @@ class SimulatedPoolAdmin(ReadOnlyAdmin):
 
 def tokens_of(row: SimulatedPool) -> tuple[tokens.Token, tokens.Token]:
     return look_up(lambda known: (known.token(row.base), known.token(row.quote)))
-
-
-def pool_of(row: SimulatedPool) -> AnyPool:
-    key = PoolKey(row.venue, row.base, row.quote)
-    return read_pool(key, row.kind, row.state, row.tick, row.version).pool
-
-
-def reserves(pool: AnyPool) -> tuple[int, int]:
-    """Return the base and quote atoms that can be traded, without fees."""
-    if isinstance(pool, ConstantProductPool):
-        return pool.reserve_x, pool.reserve_y
-    return sum(bin_.amount_x for bin_ in pool.bins), sum(bin_.amount_y for bin_ in pool.bins)

@@ -18,11 +18,14 @@ from routing.tokens import UnknownMarket
 from routing.venue import BPS
 from routing.venues import SIMULATED_VENUES
 
+CHANGEABLE = ("takes_orders", "min_base", "min_quote")
+"""What can be changed of a market."""
+
 
 class MarketForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     class Meta:
         model = Market
-        fields = ("base", "quote", "reference_price", "takes_orders")
+        fields = ("base", "quote", "reference_price", *CHANGEABLE)
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]  # missing in the stubs
@@ -126,8 +129,8 @@ class MarketAdmin(KeptAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         if obj is None:
-            return ("base", "quote", "reference_price", "takes_orders")
-        return ("base", "quote", "price", "takes_orders")
+            return ("base", "quote", "reference_price", *CHANGEABLE)
+        return ("base", "quote", "price", *CHANGEABLE)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return ("base", "quote", "price") if obj else ()

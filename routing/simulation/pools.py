@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -38,6 +38,8 @@ _READ = """
 SELECT pool.venue, pool.base, pool.quote, pool.kind, pool.tick, pool.version,
     CASE WHEN (known.version, known.tick) = (pool.version, pool.tick) THEN NULL
         ELSE pool.state::text END,
+    (extract(epoch FROM pool.made_at) * 1000000)::bigint,
+    (extract(epoch FROM pool.opens_at) * 1000000)::bigint, pool.follows,
     (SELECT seed FROM simulated_seeds), (SELECT json_agg(json_build_array(mint, steps, begins_at)
         ORDER BY begins_at, id)::text FROM simulated_price_paths
         WHERE ends_at > extract(epoch FROM now) - 86400),
@@ -47,12 +49,34 @@ LEFT JOIN simulated_pools AS pool ON true
 LEFT JOIN json_to_recordset(%s::json) AS known (
     venue text, base text, quote text, version bigint, tick bigint) USING (venue, base, quote)
 """
+# In a market in which a pool was launched, a venue has a pool if one was launched there, too.
 _SEED_POOL = """
 INSERT INTO simulated_pools (venue, base, quote, kind, state, tick, version)
-VALUES (%s, %s, %s, %s, %s, %s, 0) ON CONFLICT DO NOTHING RETURNING version
+SELECT new.venue, new.base, new.quote, new.kind, new.state, new.tick, 0
+FROM (SELECT %s AS venue, %s AS base, %s AS quote, %s AS kind, %s::jsonb AS state,
+    %s::bigint AS tick) AS new
+WHERE NOT EXISTS (SELECT FROM simulated_pools AS pool
+    WHERE (pool.base, pool.quote) = (new.base, new.quote) AND pool.made_at IS NOT NULL)
+ON CONFLICT DO NOTHING RETURNING version
 """
 _MAKE_SEED = "INSERT INTO simulated_seeds VALUES (1, %s) ON CONFLICT DO NOTHING RETURNING seed"
 _READ_SEED = "SELECT seed FROM simulated_seeds"
+
+
+class Launch(NamedTuple):
+    """When a pool was made and opens, in unix seconds, and the venue that it took over from."""
+
+    made_at: float
+    opens_at: float
+    follows: str | None
+
+
+class NoPool(Exception):
+    """The venue has no pool of this market. In time, one may be launched."""
+
+
+class NotOpenYet(Exception):
+    """The pool was made, and opens later. Trying again helps then."""
 
 
 class SimulatedPools:
@@ -71,6 +95,7 @@ class SimulatedPools:
         self._simulation = simulation
         self._ranges = ranges
         self._cached: dict[PoolKey, SimulatedPool] = {}
+        self._launches: dict[PoolKey, Launch] = {}
         self._current: dict[PoolKey, tuple[SimulatedPool, SimulatedPool]] = {}
         """Each pool at the prices of a later second, with the stored pool that it was made from."""
         self._arbitrage: Arbitrage | None = None
@@ -87,12 +112,18 @@ class SimulatedPools:
         """Return the pool as it is now, and the unix second. `new_pool` makes it if there is none.
 
         It has other processes' landings after a block at most, and this process's at once.
+
+        :raises NoPool, NotOpenYet: the market's pools are launched, and this one is not or not yet.
         """
         arbitrage = await self.arbitrage()
         if self._is_old():
             await self._shared("read", self._read)
         while key not in self._cached:
+            if self._is_launched(key):
+                raise NoPool
             await self._shared(key, lambda: self._seed(key, market, new_pool, arbitrage))
+        if not self._is_open(key):
+            raise NotOpenYet
         return self._bring_up(key, arbitrage)
 
     async def has(self, key: PoolKey) -> bool:
@@ -101,9 +132,25 @@ class SimulatedPools:
             await self._shared("read", self._read)
         return key in self._cached
 
+    async def launch_of(self, key: PoolKey) -> tuple[SimulatedPool, int, Launch | None] | None:
+        """Return the pool if it is open, the unix second, and how it was launched, if it was."""
+        if not await self.has(key) or not self._is_open(key):
+            return None
+        return *self._bring_up(key, await self.arbitrage()), self._launches.get(key)
+
+    def _is_open(self, key: PoolKey) -> bool:
+        launch = self._launches.get(key)
+        return launch is None or launch.opens_at <= self._epoch + time.monotonic() - self._read_at
+
+    def _is_launched(self, key: PoolKey) -> bool:
+        """Whether a pool of its market was launched, at any venue."""
+        return any(launched[1:] == key[1:] for launched in self._launches)
+
     def known(self, key: PoolKey) -> tuple[SimulatedPool, int] | None:
         """Return what `current` would, unless that has to ask the database."""
         if self._arbitrage is None or key not in self._cached or self._is_old():
+            return None
+        if not self._is_open(key):
             return None
         return self._bring_up(key, self._arbitrage)
 
@@ -204,7 +251,13 @@ class SimulatedPools:
             self._arbitrage = None  # it was made for another database
         # Pools learnt meanwhile were read behind a lock, or written. This reading may be older.
         learnt = {key: pool for key, pool in self._cached.items() if known.get(key) is not pool}
-        pools = [self._pool_of(row[:-3]) for row in rows if row[0] is not None]
+        found = [row for row in rows if row[0] is not None]
+        pools = [self._pool_of(row[:7]) for row in found]
+        self._launches = {
+            PoolKey(*row[:3]): Launch(row[7] / 1e6, row[8] / 1e6, row[9])
+            for row in found
+            if row[7] is not None
+        }
         self._tell_of_going_back(pool for pool in pools if pool.key not in learnt)
         self._cached = {pool.key: pool for pool in pools} | learnt
 

@@ -10,7 +10,7 @@ import psycopg
 
 from routing.pricing import MAX_ATOMS, pool_quote
 from routing.simulation.pool import PoolKey, SimulatedPool, direction
-from routing.simulation.pools import SimulatedPools
+from routing.simulation.pools import NoPool, NotOpenYet, SimulatedPools
 from routing.simulation.seeding import NewPool
 from routing.simulation.settings import PriceRange, Simulation
 from routing.simulation.transaction import sign_swap
@@ -22,7 +22,9 @@ from routing.venue import (
     Liquidity,
     Network,
     NetworkUnavailable,
+    PoolFacts,
     Quote,
+    Side,
     SignedTransaction,
     Swap,
     UnsupportedToken,
@@ -86,7 +88,27 @@ class SimulatedVenue:
             simulated, now = await self._pools.current(key, market, self.new_pool)
         except psycopg.Error as error:
             raise VenueUnavailable(f"{self.label} cannot read its pools") from error
+        except NoPool as error:
+            raise UnsupportedToken(f"{self.label} has no pool of {market.name}") from error
+        except NotOpenYet as error:
+            reason = f"{self.label}'s pool of {market.name} is not open yet"
+            raise VenueUnavailable(reason) from error
         return [self._shown(swap, market, simulated, now)]
+
+    async def open_pools(self, swap: Swap) -> Sequence[PoolFacts]:
+        """See `TellsOfPools.open_pools`. Each market has one pool."""
+        try:
+            found = await self._pools.launch_of(PoolKey.of(self.name, self._market(swap)))
+        except UnsupportedToken:
+            return []
+        except psycopg.Error as error:
+            raise VenueUnavailable(f"{self.label} cannot read its pools") from error
+        if found is None:
+            return []
+        simulated, now, launch = found
+        held = simulated.pool.vault_x if swap.side is Side.SELL else simulated.pool.vault_y
+        age = None if launch is None else now - launch.opens_at
+        return [PoolFacts(self.name, held, age, launch and launch.follows)]
 
     async def has_pool(self, market: Market) -> bool:
         """See `MakesPools.has_pool`."""

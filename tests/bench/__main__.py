@@ -1,6 +1,6 @@
-"""Runs the parts named on the command line (a b c d e g l p), or all, and prints a table.
+"""Runs the parts named on the command line (a b c d e g l p t), or all, and prints a table.
 
-`g10000000` runs part g over so many ended orders as well.
+`g10000000` runs part g over so many ended orders as well, `t1000` part t over so many that rest.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from tests.bench.machine import loop, speed_of
 from tests.bench.pools import quote_times
 from tests.bench.processes import cpu_of, servers_beside_us, told
 from tests.bench.profile import costs_per_order
+from tests.bench.triggers import trigger_rows
 
 POSTS = 6000
 DRAINED = 5000
@@ -181,6 +182,11 @@ def landings() -> None:
         row(f"(l) {what}", figure)
 
 
+def triggers(*counts: int) -> None:
+    for what, figure in trigger_rows(*counts):
+        row(f"(t) {what}", figure)
+
+
 PARTS: dict[str, Callable[..., None]] = {
     "a": accept_rate,
     "b": drain,
@@ -190,6 +196,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "g": growth,
     "l": landings,
     "p": quotes,
+    "t": triggers,
 }
 
 
@@ -217,7 +224,7 @@ def measure(parts: Sequence[str]) -> None:
 if __name__ == "__main__":
     asked = sys.argv[1:] or list(PARTS)
     for part in asked:
-        if not re.fullmatch(f"[{''.join(PARTS)}]|g[1-9][0-9]*", part):
+        if not re.fullmatch(f"[{''.join(PARTS)}]|[gt][1-9][0-9]*", part):
             end_with(f"{part!r} is no part of the benchmark: they are {', '.join(PARTS)}.")
     stop_cleanly()
     try:

@@ -87,7 +87,7 @@ def test_an_order_is_placed_and_seen_confirmed_with_all_that_was_decided(
 def test_a_fixed_output_is_bound_by_what_goes_in(page: Page) -> None:
     page.goto("/test")
     page.get_by_text("Buy", exact=True).click()
-    page.get_by_label("Market").select_option("JUP/USDC")
+    page.get_by_role("combobox", name="Market").select_option("JUP/USDC")
     page.get_by_text("I get JUP").click()
     page.get_by_label("Amount", exact=True).fill("25")
     press(page, "Place order")
@@ -298,7 +298,7 @@ def test_recent_orders_survive_a_reload_until_they_are_cleared(page: Page) -> No
     page.goto("/")
     press(page, "Place order")
     wait_for_status(orders(page), "confirmed")
-    page.get_by_label("Market").select_option("JUP/SOL")
+    page.get_by_role("combobox", name="Market").select_option("JUP/SOL")
     press(page, "Place order")
     expect(page.locator("#tally")).to_have_text("0 under way, 2 ended")
     shown = orders(page).all_text_contents()

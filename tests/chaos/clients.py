@@ -18,6 +18,7 @@ from tests.support.checker import Transcript
 
 NOTHING_STORED = "Nothing was stored"  # of a refusal
 OUTCOME_UNKNOWN = "outcome_unknown"
+EXITS_SECONDS = 4.0  # that the exits of a bracket may rest
 PAUSE = 0.25  # seconds before another try
 ATOMS = {"sell": Decimal("1e-9"), "buy": Decimal("1e-6")}  # the least amount of SOL, of USDC
 
@@ -62,6 +63,9 @@ class Clients:
         self._background: set[asyncio.Task[None]] = set()
         self.answered: list[str] = []
         """The ids of the orders whose 201 a client has seen."""
+        self.done = 0
+        """How many errands were answered."""
+        self._ended_exits: set[str] = set()
         self.cancelled: list[str] = []
         """Those whose cancellation was answered with 200."""
         self.followers: list[Follower] = []
@@ -101,17 +105,19 @@ class Clients:
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _send(self, errand: Errand) -> None:
-        order_id = await self._stored(errand)
-        self.answered.append(order_id)
-        for delay in errand.follows:
-            follower = Follower(order_id)
-            self.followers.append(follower)
-            self._in_background(self._follow(follower, delay))
+        order_ids = await self._stored(errand)
+        self.done += 1
+        self.answered += order_ids
+        for order_id in order_ids:
+            for delay in errand.follows:
+                follower = Follower(order_id)
+                self.followers.append(follower)
+                self._in_background(self._follow(follower, delay))
         if errand.cancels_after is not None:
-            self._in_background(self._cancel(order_id, errand.cancels_after))
+            self._in_background(self._cancel(order_ids[0], errand.cancels_after))
 
-    async def _stored(self, errand: Errand) -> str:
-        """Send the order until it is answered with its id."""
+    async def _stored(self, errand: Errand) -> list[str]:
+        """Send the order until it is answered with its id, or a group with its two."""
         while True:
             name, body = ("", errand.order) if errand.has_key else self.with_a_name(errand.order)
             start = time.monotonic()
@@ -121,8 +127,9 @@ class Clients:
             self.seconds.append(time.monotonic() - start)
             self._note(name, status, answer)
             if _is_final(status):
-                assert "orderId" in answer, answer
-                return str(answer["orderId"])
+                assert "orderId" in answer or "groupId" in answer, answer
+                legs = [answer] if "orderId" in answer else answer["orders"]
+                return [str(leg["orderId"]) for leg in legs]
             await asyncio.sleep(PAUSE)
 
     def with_a_name(self, order: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
@@ -149,6 +156,12 @@ class Clients:
         elif NOTHING_STORED in str(answer.get("detail")):
             self.told.append(Told(name, ""))
 
+    def _note_exits(self, message: Mapping[str, Any]) -> None:
+        children = message["data"].get("children")
+        if children and message["orderId"] not in self._ended_exits:
+            self._ended_exits.add(message["orderId"])
+            self._in_background(self._end_exits(children))
+
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._background.add(task)
@@ -158,6 +171,11 @@ class Clients:
         answer = await self._ask("POST", f"/api/orders/{order_id}/cancel", {})
         if answer.get("status") == "cancelled" and "error" not in answer:
             self.cancelled.append(order_id)
+
+    async def _end_exits(self, children: Sequence[str]) -> None:
+        """End the exits of a bracket: one of them ends both."""
+        await asyncio.sleep(EXITS_SECONDS)
+        await self._ask("POST", f"/api/orders/{children[0]}/cancel", {"whenPossible": True})
 
     async def _ask(self, method: str, path: str, body: Any) -> dict[str, Any]:
         """Ask until there is an answer that asking again would not change, and return its body."""
@@ -230,6 +248,7 @@ class Clients:
                     message = json.loads(text)
                     if "seq" in message:  # else the server says why it closes
                         follower.messages.append(message)
+                        self._note_exits(message)
             except websockets.ConnectionClosedError:
                 pass
         code = stream.close_code or 1006

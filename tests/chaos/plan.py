@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 CANCELLED = 0.08  # of the orders
@@ -129,9 +129,9 @@ def errands_of(options: Options) -> list[Errand]:
 def _errand(chance: random.Random, at: float) -> Errand:
     side = chance.choice(["sell", "buy"])
     amount = f"{chance.uniform(0.5, 3):.3f}" if side == "sell" else f"{chance.uniform(50, 300):.2f}"
-    # Wide enough for the venues' prices to wander while an order waits for its next attempt.
-    order = {"side": side, "amountIn": amount, "slippageBps": 2000}
-    follows = [0.0] if chance.random() < 0.7 else []
+    kind = chance.choices([*ORDERS], [share for share, _ in ORDERS.values()])[0]
+    order = {"side": side, "amountIn": amount} | ORDERS[kind][1](chance, side)
+    follows = [0.0] if chance.random() < 0.7 or kind == BRACKET else []
     follows += [chance.uniform(0, 6)] if chance.random() < 0.5 or not follows else []
     is_cancelled = chance.random() < CANCELLED
     return Errand(
@@ -140,5 +140,74 @@ def _errand(chance: random.Random, at: float) -> Errand:
         order=order,
         follows=tuple(follows),
         cancels_after=chance.uniform(0, 1) if is_cancelled else None,
-        has_key=chance.random() >= WITHOUT_KEY,
+        # What is asked beside the amount has no name of its own, so these have keys.
+        has_key=kind != MARKET or chance.random() >= WITHOUT_KEY,
     )
+
+
+Terms = dict[str, object]
+
+
+def _market(chance: random.Random, side: str) -> Terms:
+    # Wide enough for the venues' prices to wander while an order waits for its next attempt.
+    return {"slippageBps": 2000}
+
+
+def _limit(chance: random.Random, side: str) -> Terms:
+    return _end(chance) | {"type": "limit", "limitPrice": _price(chance, side, -1, 3)}
+
+
+def _stop(chance: random.Random, side: str) -> Terms:
+    trigger = {"triggerPrice": _price(chance, side, -4, 1), "ifCrossed": "execute"}
+    return _end(chance) | {"type": "stop", "slippageBps": 2000} | trigger
+
+
+def _take_profit(chance: random.Random, side: str) -> Terms:
+    trigger = {"triggerPrice": _price(chance, side, -1, 4), "ifCrossed": "execute"}
+    return _end(chance) | {"type": "takeProfit", "slippageBps": 2000} | trigger
+
+
+def _trailing_stop(chance: random.Random, side: str) -> Terms:
+    trail = {"trailBps": chance.choice([5, 10, 20, 50, 100]), "slippageBps": 2000}
+    return _end(chance) | {"type": "trailingStop"} | trail
+
+
+def _oco(chance: random.Random, side: str) -> Terms:
+    exits = {
+        "takeProfit": {"limitPrice": _price(chance, side, 0, 3)},
+        "stopLoss": {"triggerPrice": _price(chance, side, -4, -1), "slippageBps": 2000},
+    }
+    return _end(chance) | {"type": "oco", "ifCrossed": "execute"} | exits
+
+
+def _bracket(chance: random.Random, side: str) -> Terms:
+    """Its exits rest until the client ends them."""
+    exit_side = "buy" if side == "sell" else "sell"
+    exits = {
+        "takeProfit": {"limitPrice": _price(chance, exit_side, 1, 4)},
+        "stopLoss": {"triggerPrice": _price(chance, exit_side, -5, -2), "slippageBps": 2000},
+    }
+    return {"slippageBps": 2000} | exits
+
+
+def _price(chance: random.Random, side: str, least: float, most: float) -> str:
+    """Return a price of SOL so many per cent better for this side than about 100 USDC."""
+    percent = chance.uniform(least, most)
+    return f"{100 + (percent if side == 'sell' else -percent):.3f}"
+
+
+def _end(chance: random.Random) -> Terms:
+    return {"expiresInSeconds": chance.randint(4, 20)}
+
+
+MARKET, BRACKET = "market", "bracket"
+ORDERS: Mapping[str, tuple[int, Callable[[random.Random, str], Terms]]] = {
+    MARKET: (60, _market),
+    "limit": (9, _limit),
+    "stop": (7, _stop),
+    "takeProfit": (4, _take_profit),
+    "trailingStop": (6, _trailing_stop),
+    "oco": (6, _oco),
+    BRACKET: (8, _bracket),
+}
+"""How many of a hundred orders are of which kind, and what these ask beside the amount."""

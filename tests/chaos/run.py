@@ -11,6 +11,7 @@ import psycopg
 from tests.chaos.clients import Clients
 from tests.chaos.kinds import DEEDS, kinds_without
 from tests.chaos.plan import Fault, Options, errands_of, faults_of
+from tests.chaos.resting import look_for_unprotected
 from tests.chaos.stack import Stack, running
 from tests.chaos.verdict import Done, Verdict, judge
 from tests.support.accounts import make_account
@@ -40,13 +41,16 @@ async def run(options: Options, logs: Path) -> tuple[Verdict, list[str]]:
                 connection.execute(BREAK_THE_WALL)
         clients = Clients(stack.port, make_account(stack.database), options.patience)
         keeping = asyncio.create_task(stack.keep_running())
+        unprotected: set[str] = set()
+        looking = asyncio.create_task(look_for_unprotected(stack, unprotected))
         try:
             await _until_web_answers(stack)
             done, drain_seconds = await _load_and_break(stack, clients, options, faults, logs)
         finally:
             await clients.stop()
             keeping.cancel()
-        return judge(options, stack, clients, drain_seconds, logs, done)
+            looking.cancel()
+        return judge(options, stack, clients, drain_seconds, logs, done, unprotected)
 
 
 async def _load_and_break(

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 
 import psycopg
 
-from orders.lifecycle import FINAL
+from orders.lifecycle import FINAL, Status
 from tests.chaos.clients import Clients, name_of
 from tests.chaos.plan import Options
+from tests.chaos.resting import look_at
 from tests.chaos.stack import Stack
 from tests.support.checker import (
     LANDED,
@@ -52,6 +53,19 @@ class Verdict:
     confirmed: int = 0
     failed: int = 0
     cancelled: int = 0
+    expired: int = 0
+    triggered: int = 0
+    """Orders that a price set off."""
+    exits: int = 0
+    """Orders that the fill of another one made."""
+    early: int = 0
+    """Orders that fired at a tick which had not reached their trigger."""
+    missed: int = 0
+    """Orders that did not fire at the first tick that reached it."""
+    doubled_groups: int = 0
+    """Groups of which both orders filled."""
+    exits_missing: int = 0
+    """Entries that were seen confirmed and without their exits."""
     landings_per_signature_max: int = 0
     doubled: int = 0
     """Orders with more than one successful landing."""
@@ -102,13 +116,14 @@ class Verdict:
     @property
     def repeated(self) -> int:
         """Orders that a POST made which had the key of another."""
-        return max(0, self.accepted - self.answered - self.unclaimed)
+        return max(0, self.accepted - self.exits - self.answered - self.unclaimed)
 
     @property
     def broken(self) -> list[str]:
         """The names of the promises that were broken."""
         must_be_zero = (
             *("repeated", "doubled", "lost", "gaps", "wrong_transcripts", "other"),
+            *("early", "missed", "doubled_groups", "exits_missing"),
             *(
                 "unanswered",
                 "refused_by_constraints",
@@ -148,8 +163,12 @@ def judge(
     drain_seconds: float | None,
     logs: Path,
     done: Sequence[Done] = (),
+    unprotected: Collection[str] = (),
 ) -> tuple[Verdict, list[str]]:
-    """Return the verdict, and the evidence of what is broken."""
+    """Return the verdict, and the evidence of what is broken.
+
+    `unprotected`: entries that a snapshot showed confirmed and without their exits.
+    """
     end = datetime.now(UTC)
     orders = load(stack.database)
     statuses = Counter(facts.status for facts in orders.values())
@@ -158,7 +177,8 @@ def judge(
         seed=options.seed,
         accepted=len(orders),
         answered=len(clients.answered),
-        unanswered=options.orders - len(clients.answered),
+        unanswered=options.orders - clients.done,
+        expired=statuses["expired"],
         confirmed=statuses["confirmed"],
         failed=statuses["failed"],
         cancelled=statuses["cancelled"],
@@ -185,6 +205,7 @@ def judge(
         *judge_orders(verdict, orders, clients, end),
         *judge_clients(verdict, orders, clients),
         *judge_answers(verdict, orders, clients, _names(stack.database)),
+        *judge_resting(verdict, stack.database, unprotected),
     ]
     if clients.answers[500]:
         broken.append(Broken(None, f"{clients.answers[500]} answers were 500"))
@@ -251,6 +272,21 @@ def judge_answers(
     return broken
 
 
+def judge_resting(
+    verdict: Verdict, database: str, unprotected: Collection[str] = ()
+) -> list[Broken]:
+    """Count into the verdict what orders that waited did wrongly, and return it."""
+    found = look_at(database)
+    verdict.triggered, verdict.exits = found.triggered, found.exits
+    verdict.early, verdict.missed = len(found.early), len(found.missed)
+    verdict.doubled_groups, verdict.exits_missing = len(found.doubled), len(unprotected)
+    return [
+        *(Broken(one, f"order {one}: {why}") for one, why in (*found.early, *found.missed)),
+        *(Broken(None, f"both orders of group {one} filled") for one in found.doubled),
+        *(Broken(one, f"order {one}: confirmed without its exits") for one in unprotected),
+    ]
+
+
 def _last_move(facts: OrderFacts, end: datetime | None) -> str:
     """Tell whether it stood still, or was late."""
     if end is None or not facts.log:
@@ -275,14 +311,15 @@ def seconds_until_all_moved(orders: Orders, since: datetime) -> float:
     """
     moves = [_first_move(facts, since) for facts in orders.values()]
     later = [facts.log for facts in orders.values() if facts.log and facts.log[0].at >= since]
-    starts = [log[1].at for log in later if len(log) > 1]
+    starts = [log[1].at for log in later if len(log) > 1 and log[0].status != Status.OPEN]
     found = [move for move in moves if move is not None] + ([min(starts)] if starts else [])
     return max(((move - since).total_seconds() for move in found), default=0.0)
 
 
 def _first_move(facts: OrderFacts, since: datetime) -> datetime | None:
-    """Return when an order that was open moved next."""
-    if not facts.log or facts.log[0].at >= since:
+    """Return when an order that was to move moved next; what rests need not."""
+    before = [event for event in facts.log if event.at < since]
+    if not before or before[-1].status == Status.OPEN:
         return None
     return next((event.at for event in facts.log if event.at >= since), None)
 

@@ -224,7 +224,7 @@ def test_the_files_of_requests_show_all_that_the_api_can_do(read: Any) -> None:
             assert recipe.url.removeprefix("{{baseUrl}}") in entry_paths()
             assert recipe.body
         for name in _parameters(recipe.url):
-            known = {*OrderFilter.base_filters, "limit", "cursor", "after"}
+            known = {*OrderFilter.base_filters, "limit", "cursor", "after", "from", "to", "step"}
             assert name in known or recipe.statuses == {400}
 
 
@@ -277,3 +277,46 @@ async def test_orders_of_every_kind_sent_as_frames_tell_what_is_promised(web: We
     assert [message["error"] for message in messages if name_of(message) == "error"] == [
         "unknown_action"
     ]
+
+
+# Orders that wait
+
+
+def test_a_limit_is_placed_and_watched_until_its_price_comes(running: Engine) -> None:
+    ended = running.command(
+        *("place_order", "sell", "1.5", "SOL/USDC", "--type", "limit", "--limit-price", "50"),
+        *("--tag", "desk=2", "--watch"),
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert steps(ended.stdout)[-4:] == WAY[1:]
+    assert "Order executed at " in ended.stdout
+
+
+def test_what_an_order_waits_for_is_told_in_plain_words_until_it_ends(running: Engine) -> None:
+    placed = running.command(
+        *("place_order", "sell", "1.5", "SOL/USDC", "--type=limit", "--limit-price=500"),
+        *("--expires-in", "4", "--json"),
+    )
+    assert placed.returncode == 0, placed.stderr
+    (order,) = as_lines(placed.stdout)
+    ended = running.command("watch_order", order["orderId"])
+
+    assert steps(ended.stdout) == ["open", "expired"]
+    assert re.search(
+        r"It waits until the bid is at or above 500\. "
+        r"(Now it is \d+\.\d+, \d+\.\d bps away|There is no bid now)\. It ends at 20",
+        ended.stdout,
+    )
+    assert ended.returncode == 1
+    assert f"Order {order['orderId']} is expired" in ended.stderr
+
+
+def test_a_field_that_a_type_has_no_use_for_is_refused_on_the_command_line_too(
+    running: Engine,
+) -> None:
+    ended = running.command(
+        *("place_order", "sell", "1", "SOL/USDC", "--type", "limit", "--limit-price", "500"),
+        *("--trail-bps", "100"),
+    )
+    assert ended.returncode == 2
+    assert "trailBps: Orders of type limit have no use for it." in ended.stderr

@@ -11,6 +11,7 @@ import pytest
 from config.celery import app
 from orders.engine import bell
 from orders.engine.crash_points import CRASH_POINTS
+from orders.terms.terms import Terms
 from tests.support.checker import load, violations
 from tests.support.engine import Engine, Process, Web, engine
 from tests.support.samples import new_order
@@ -59,9 +60,12 @@ CASES = {
     "fault of the venues": Case("after_fault", Left(STRAIGHT[:2], 0, 0), environment=NO_VENUE),
     "attempt over": Case("after_attempt", Left(ANOTHER[:3], 0, 0), ANOTHER, NO_VENUE),
     "proof of death": Case("after_fault", Left(STRAIGHT[:4], 1, 0), SENT_TWICE, NO_PRICE),
+    "moved": Case("after_moved", Left(STRAIGHT[:2], 0, 0)),
+    "effects": Case("after_effects", Left(STRAIGHT[:2], 0, 0)),
     "transaction dead": Case("after_attempt", Left(SENT_TWICE[:5], 1, 0), SENT_TWICE, NO_PRICE),
 }
 OF_WEB = {"accept", "ring", "cancel"}
+WITH_TERMS = {"moved", "effects"}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,11 @@ def running(process_database: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def crashed(running: Engine) -> dict[str, str]:
     """One process died in each case; returns the id of the order it had, by case."""
     # Wide enough for the price to move on until another attempt.
-    orders = {name: new_order(slippage_bps=5000) for name in CASES if name not in OF_WEB}
+    orders = {
+        name: new_order(slippage_bps=5000, terms=Terms("ioc") if name in WITH_TERMS else None)
+        for name in CASES
+        if name not in OF_WEB
+    }
     running.store(*orders.values())
     dying: list[Process] = []
     for name, order in orders.items():

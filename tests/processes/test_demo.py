@@ -1,13 +1,15 @@
-"""`manage.py demo` shows five orders to their end, and its exit code tells how they ended."""
+"""`manage.py demo` shows seven orders to their ends, and its exit code tells how they ended."""
 
 import asyncio
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,9 +19,18 @@ import pytest
 import websockets
 
 from config.environment.data_folder import PROJECT
-from orders.management import demo_client
+from orders.management import demo_client, demo_resting
 from orders.management.demo_board import short
-from orders.management.demo_client import NotKnown, Refused, SentOrder, follow, send_order
+from orders.management.demo_client import (
+    NoFreshPrice,
+    NotKnown,
+    Refused,
+    SentOrder,
+    follow,
+    send_order,
+)
+from orders.management.demo_resting import send_resting
+from tests.support.database import rewrite
 from tests.support.engine import PATIENCE, Engine, engine
 from tests.support.forked import Ended, run_program
 
@@ -59,24 +70,43 @@ def run_demo_on_a_terminal(*options: str) -> tuple[int, str]:
         return running.wait(), written.decode()
 
 
-def test_five_orders_are_shown_from_pending_to_confirmed(running: Engine, tmp_path: Path) -> None:
+def test_five_orders_a_limit_and_a_stop_are_shown_to_their_ends(
+    running: Engine, tmp_path: Path
+) -> None:
     running.worker()
+    running.scheduler()
     url = f"http://{running.web().address}"
     ended = run_demo(tmp_path, "--url", url)
     assert ended.returncode == 0, ended.stderr
-    assert running.statuses() == {"confirmed": 5}
-    for status in WAY.split(" > "):
-        assert sum(f"  {status:<9}  " in line for line in ended.stdout.splitlines()) == 5
+    assert running.statuses() == {"confirmed": 6, "cancelled": 1}
+    lines = ended.stdout.splitlines()
+    for status in WAY.split(" > ")[1:]:
+        assert sum(f"  {status:<9}  " in line for line in lines) == 6
+    assert sum("  open       " in line for line in lines) >= 2
     table = ended.stdout.partition("order  ")[2].splitlines()
-    assert len([line for line in table if "Raydium" in line or "Meteora" in line]) == 5
-    assert ended.stdout.endswith("All 5 orders were confirmed.\n")
+    assert len([line for line in table if "Raydium" in line or "Meteora" in line]) == 6
+    assert_in_money(lines[-1], running)
 
     code, written = run_demo_on_a_terminal("--url", url + "/")
-    assert code == 0
-    assert running.statuses() == {"confirmed": 10}
-    screen = written.rpartition("\x1b[5F")[2]
-    assert screen.count("\x1b[2K") == 5
-    assert all(line.isprintable() for line in screen.replace("\x1b[2K", "").splitlines())
+    assert code == 0, written
+    assert running.statuses() == {"confirmed": 12, "cancelled": 2}
+    five, _, two = written.partition("once the best bid is")
+    for screen, count in ((five, 5), (two, 2)):
+        drawn = screen.rpartition(f"\x1b[{count}F")[2]
+        assert drawn.count("\x1b[2K") == count
+        assert all(line.isprintable() for line in drawn.replace("\x1b[2K", "").splitlines())
+
+
+def assert_in_money(line: str, running: Engine) -> None:
+    """Hold the demo's last line to what the database says was paid in USDC."""
+    ((atoms,),) = running.query(
+        "SELECT sum(filled_in)::bigint FROM orders"
+        " WHERE (side, base, quote) = ('buy', 'SOL', 'USDC')"
+    )
+    bought = re.search(r"Bought \d+ SOL for ([\d.]+) USDC", line)
+    assert bought, line
+    assert Decimal(bought[1]) == Decimal(atoms).scaleb(-6)
+    assert re.search(r"; sold .* Network fees: 0\.00003 SOL\.$", line), line
 
 
 def test_orders_that_do_not_end_as_they_should_are_told(running: Engine, tmp_path: Path) -> None:
@@ -94,6 +124,17 @@ def test_orders_that_do_not_end_as_they_should_are_told(running: Engine, tmp_pat
     assert "Only 0 of 5 orders were confirmed.\n" in failed.stderr
     assert failed.stdout.count("failed: ") >= 5
     assert "refuses to quote for now" in failed.stdout
+
+
+def test_an_engine_that_makes_no_prices_is_told(running: Engine, tmp_path: Path) -> None:
+    rewrite(running.conninfo, "TRUNCATE price_ticks")
+    running.worker()
+    ended = run_demo(tmp_path, "--url", f"http://{running.web().address}")
+    assert ended.returncode == 1
+    assert "has no prices of SOL/USDC" in ended.stderr
+    assert "Is its scheduler running?" in ended.stderr
+    assert running.statuses() == {"confirmed": 5}
+    assert "order  " in ended.stdout  # the table of those that were
 
 
 def test_a_url_where_nothing_answers_is_told(tmp_path: Path) -> None:
@@ -182,6 +223,28 @@ async def test_an_order_that_may_be_stored_is_looked_for_and_followed(
         assert (await send_order(url, {})).answer == TAKEN
 
     assert asked == ["POST /api/orders/execute", *["GET /api/orders/1"] * 5]
+
+
+NO_PRICE = {"error": "prices_unavailable", "detail": "no fresh price"}
+
+
+async def test_an_order_is_sent_again_while_the_engine_has_no_fresh_price(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo_resting, "LOOK_PAUSE", 0.05)
+    points = {"points": [{"bid": {"last": "100"}, "ask": {"last": "99"}}]}
+    refused = [(503, NO_PRICE)] * 2
+    with answering((200, points), (201, TAKEN), *refused, (201, TAKEN)) as (url, asked):
+        monkeypatch.setattr(demo_resting, "PRICE_SECONDS", PATIENCE)
+        assert [order.answer for order in await send_resting(url, "")] == [TAKEN, TAKEN]
+    assert asked[1:] == ["POST /api/orders/execute"] * 4
+
+    monkeypatch.setattr(demo_resting, "PRICE_SECONDS", 0.1)
+    with (
+        answering((200, points), *refused) as (url, _),
+        pytest.raises(NoFreshPrice, match="no fresh price"),
+    ):
+        await send_resting(url, "")
 
 
 @pytest.mark.usefixtures("hasty")

@@ -261,3 +261,28 @@ def test_who_may_look_may_not_add(kind: str) -> None:
     assert client.get(reverse(f"admin:routing_{kind}_add")).status_code == 403
     viewer.user_permissions.add(Permission.objects.get(codename=f"add_{kind}"))
     assert client.get(reverse(f"admin:routing_{kind}_add")).status_code == 200
+
+
+def test_the_least_inputs_of_a_market_are_set_and_taken_back(
+    admin_client: Client, django_capture_on_commit_callbacks: Any
+) -> None:
+    row = Market.objects.get(base="SOL", quote="USDC")
+    path = reverse("admin:routing_market_change", args=[row.pk])
+    known = []
+    for given in ({"min_base": "0.01", "min_quote": "2"}, {"min_base": "", "min_quote": ""}):
+        with django_capture_on_commit_callbacks(execute=True):
+            admin_client.post(path, {"takes_orders": "on", **given})
+        market = registry.registry().market(
+            registry.registry().token("SOL"), registry.registry().token("USDC")
+        )
+        known.append((market.min_base, market.min_quote))
+
+    assert known == [(10**7, 2 * 10**6), (None, None)]
+
+
+def test_a_least_input_of_nothing_is_refused(admin_client: Client) -> None:
+    row = Market.objects.get(base="SOL", quote="USDC")
+    path = reverse("admin:routing_market_change", args=[row.pk])
+    answer = admin_client.post(path, {"takes_orders": "on", "min_base": "0", "min_quote": ""})
+
+    assert "A minimum must be above zero." in answer.content.decode()

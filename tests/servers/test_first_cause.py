@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from config.environment.data_folder import PROJECT
 from config.environment.first_cause import CannotStart, look_at_database, look_at_redis
+from config.environment.fitness import check_fitness
 from config.runtime.redis_address import RedisAddress
 from tests.config.conftest import clean_environment
 from tests.support.engine import processes
@@ -202,6 +203,45 @@ def test_older_code_on_newer_data_does_not_start_and_names_the_migration(
         assert "Traceback" not in words
     with psycopg.connect(newer) as connection:
         assert connection.execute("SELECT count(*) FROM heartbeats").fetchall() == [(0,)]
+
+
+MISSING = "DELETE FROM django_migrations WHERE name = '0015_trading_states_are_kept'"
+APPLIED = (
+    "INSERT INTO django_migrations (app, name, applied)"
+    " VALUES ('orders', '0015_trading_states_are_kept', now())"
+)
+
+
+@pytest.fixture
+def older(guarded: Postgres) -> Iterator[str]:
+    """A database that lacks a migration of this version."""
+    guarded.ask(MISSING)
+    yield guarded.url
+    guarded.ask(APPLIED)
+
+
+def test_newer_code_on_a_database_without_its_migrations_does_not_start_and_names_the_release(
+    older: str, tmp_path: Path
+) -> None:
+    sentence = "lacks 1 migrations, such as orders.0015_trading_states_are_kept. Run `manage.py rel"
+    with processes(older, tmp_path) as running:
+        started = [running.worker(), running.scheduler()]
+        with pytest.raises(AssertionError, match=r"Run `manage\.py release` before"):
+            running.web()
+        assert [process.wait() for process in started] == [2, 2]
+    for process in started:
+        assert process.output.count(sentence) == 1
+        assert "Traceback" not in process.output
+
+
+def test_an_empty_database_is_of_an_older_version_and_one_that_cannot_say_is_waited_for(
+    guarded: Postgres,
+) -> None:
+    guarded.ask("CREATE DATABASE empty")
+    asyncio.run(check_fitness(url(guarded, name="empty"), migrates=True))
+    with pytest.raises(CannotStart, match="older version"):
+        asyncio.run(check_fitness(url(guarded, name="empty")))
+    asyncio.run(check_fitness(f"postgresql://engine@127.0.0.1:{free_port()}/engine"))
 
 
 def test_a_server_that_repeats_the_password_is_not_repeated(

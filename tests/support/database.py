@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 import psycopg
@@ -124,6 +124,9 @@ class Database:
     async def rows(self, query: Any, *parameters: Any) -> list[Any]:
         cursor = await self._connection.execute(query, parameters)
         return await cursor.fetchall() if cursor.description else []
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        return self._connection.transaction()
 
     async def rows_named(self, query: Any, parameters: dict[str, Any]) -> list[Any]:
         cursor = await self._connection.execute(query, parameters)

@@ -66,7 +66,7 @@ RECENT = {
 OPEN = {"most": metrics_sql.MOST_OPEN}
 OVERVIEW = {
     **{"most": overview.MOST_READ, "recent": overview.MOST_RECENT},
-    "heard": health.ALIVE_SECONDS,
+    **{"resting": overview.MOST_RESTING, "heard": health.ALIVE_SECONDS},
 }
 
 Asked = tuple[str, Any]
@@ -94,16 +94,21 @@ OF_DJANGO: dict[str, Asked] = {
     "old starts": (sql.PRUNE_STARTS, {"window": 40 * 86_400}),
     "old heartbeats": (health.FORGET, None),
     "old tickets": (tickets.PRUNE, None),
-    "the standing": (engine_status.ENGINE_STATUS, OPEN | {"window": 60}),
+    "the standing": (
+        engine_status.ENGINE_STATUS,
+        OPEN | {"window": 60, "resting": engine_status.MOST_RESTING},
+    ),
     "the last hour": (engine_status.LAST_HOUR, OPEN),
     "overview: last hour": (overview.LAST_HOUR, OVERVIEW),
     "overview: begun": (overview.BEGUN, OVERVIEW),
     "overview: waiting": (overview.WAITING, OVERVIEW),
+    "overview: resting": (overview.RESTING, OVERVIEW),
     "overview: attention": (overview.NEEDING_ATTENTION, OVERVIEW),
     "overview: processes": (overview.ALIVE, OVERVIEW),
 }
 OF_METRICS: dict[str, Asked] = {
     "metrics: open": (metrics_sql.OPEN, OPEN),
+    "metrics: resting": (metrics_sql.RESTING, OPEN),
     "metrics: waiting": (metrics_sql.WAITING, OPEN),
     "metrics: leases": (metrics_sql.LEASES, OPEN),
     "metrics: recent": (metrics_sql.RECENT, RECENT),
@@ -142,7 +147,10 @@ LIST_PAGES = (
     # What has an index is found at the far end of the table.
     ListPage("attention=yes", 1),
     ListPage("status=submitted", 1),
-    ListPage("status=open", 1),
+    ListPage("status=under_way", 1),
+    ListPage("status=open", 0),
+    ListPage("phase=held", 0),
+    ListPage("status=open&type=limit", 0),
     ListPage("lease=expired", 1),
     ListPage("status=pending", 0),
     ListPage("q=signature+of+order+9000", 1),

@@ -361,31 +361,50 @@ class Server:
 @contextmanager
 def own_redis() -> Iterator[tuple[Server, str]]:
     """A Redis without persistence, and its URL."""
-    with temporary_data_directory() as folder, hold_data_folder(folder) as lock:
-        server = Server(
-            lambda: redis.redis(folder, durable=False, lock=lock),
-            lambda _: redis.is_ready(folder),
-        )
-        try:
-            server.start()
-            yield server, redis_url(folder)
-        finally:
-            server.kill()
+    with (
+        temporary_data_directory() as folder,
+        hold_data_folder(folder) as lock,
+        redis_in(folder, lock) as server,
+    ):
+        yield server, redis_url(folder)
+
+
+@contextmanager
+def redis_in(folder: Path, lock: int) -> Iterator[Server]:
+    """A Redis without persistence that lives in this folder, which `lock` holds."""
+    server = Server(
+        lambda: redis.redis(folder, durable=False, lock=lock), lambda _: redis.is_ready(folder)
+    )
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 @contextmanager
 def own_postgres(*, durable: bool = True) -> Iterator[tuple[Server, str]]:
     """A PostgreSQL, and the URL of an empty database in it; a durable one survives a kill."""
-    with temporary_data_directory() as folder, hold_data_folder(folder) as lock:
-        server = Server(
-            lambda: postgres.postgres(folder, durable=durable, lock=lock),
-            lambda child: postgres.is_ready(folder, child),
-        )
-        try:
-            server.start()
-            yield server, database_url(folder)
-        finally:
-            server.kill()
+    with (
+        temporary_data_directory() as folder,
+        hold_data_folder(folder) as lock,
+        postgres_in(folder, lock, durable=durable) as server,
+    ):
+        yield server, database_url(folder)
+
+
+@contextmanager
+def postgres_in(folder: Path, lock: int, *, durable: bool = True) -> Iterator[Server]:
+    """A PostgreSQL that lives in this folder, which `lock` holds."""
+    server = Server(
+        lambda: postgres.postgres(folder, durable=durable, lock=lock),
+        lambda child: postgres.is_ready(folder, child),
+    )
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 
 from orders.access.admission import Overloaded
+from orders.access.open_orders import TooManyOpenOrders
 from orders.api.problems import (
     NOTHING_STORED,
     AmendmentUnknown,
@@ -19,6 +20,7 @@ from orders.api.problems import (
 )
 from orders.api.schema.sockets import asyncapi
 from orders.engine.amending import NotAmendable, OrderChanged
+from orders.engine.moves import TradingHalted
 from orders.engine.quotes import NotQuoted
 from orders.engine.submission import (
     AccountRequired,
@@ -26,6 +28,7 @@ from orders.engine.submission import (
     IdempotencyKeyReused,
     NotCancellable,
     OutcomeUnknown,
+    PricesUnavailable,
 )
 from orders.lifecycle import Status
 from routing.tokens import JUP, SOL, USDC, USDT
@@ -65,6 +68,63 @@ DIALECTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 """By system: the path that its clients send to, its particular, and an order."""
 
+SELL: dict[str, Any] = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
+BY_TYPE: dict[str, tuple[str, dict[str, Any]]] = {
+    "limit": (
+        "Fills at this price or better, fees included",
+        SELL | {"type": "limit", "limitPrice": "112", "expiresInSeconds": 86400},
+    ),
+    "stop": (
+        "Sells once the best bid has fallen so far",
+        SELL | {"type": "stop", "triggerPrice": "95"},
+    ),
+    "stopLimit": (
+        "The same, but never below the limit",
+        SELL | {"type": "stopLimit", "triggerPrice": "95", "limitPrice": "94"},
+    ),
+    "takeProfit": (
+        "Sells once the best bid has risen so far",
+        SELL | {"type": "takeProfit", "triggerPrice": "112"},
+    ),
+    "trailingStop": (
+        "Follows the best bid by 1.5 %, from 110 on",
+        SELL | {"type": "trailingStop", "trailBps": 150, "activationPrice": "110"},
+    ),
+    "oco": (
+        "A target and a stop for one amount, of which one at most fills",
+        SELL
+        | {
+            "type": "oco",
+            "takeProfit": {"limitPrice": "112"},
+            "stopLoss": {"triggerPrice": "95", "slippageBps": 500},
+        },
+    ),
+    "twap": (
+        "In 20 slices, one a minute, each at this price or better",
+        {
+            **{"tokenIn": "USDC", "tokenOut": "SOL", "amountIn": "10000", "type": "twap"},
+            **{"slices": 20, "intervalSeconds": 60, "limitPrice": "103", "slippageBps": 50},
+        },
+    ),
+    "sniper": (
+        "Buys as soon as a first pool that holds 50 SOL can be traded in",
+        {
+            **{"tokenIn": "SOL", "tokenOut": "JUP", "amountIn": "2", "type": "sniper"},
+            **{"limitPrice": "0.0055", "poolEvent": "launch", "minLiquidity": "50"},
+            "expiresInSeconds": 3600,
+        },
+    ),
+    "bracket": (
+        "A purchase whose exits are made when it fills",
+        {
+            **{"tokenIn": "USDC", "tokenOut": "SOL", "amountIn": "150"},
+            **{"type": "limit", "limitPrice": "100", "tags": {"desk": "a"}},
+            **{"takeProfit": {"limitPrice": "112"}, "stopLoss": {"trailBps": 200}},
+        },
+    ),
+}
+"""An order of each type: what it does, and the order."""
+
 REQUESTS = [
     *(
         OpenApiExample(f"Dialect {name}", summary=f"{name}: {summary}", value=value)
@@ -82,6 +142,10 @@ REQUESTS = [
             **{"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"},
             **{"venues": ["raydium"], "maxPriceImpactBps": 50},
         },
+    ),
+    *(
+        OpenApiExample(f"Type {name}", summary=f"{name}: {summary}", value=value)
+        for name, (summary, value) in BY_TYPE.items()
     ),
 ]
 
@@ -115,6 +179,36 @@ PENDING: dict[str, Any] = {
     "links": links(is_cancellable=True),
 }
 ACCEPTED = {"message": "Order received and queued", **PENDING}
+STOP = events_of("open")["data"]["order"]
+ACCEPTED_STOP: dict[str, Any] = {
+    "message": events_of("open")["message"],
+    **PENDING,
+    **STOP,
+    **{"status": "open", "phase": "waiting", "releases": 0},
+}
+GROUP: dict[str, Any] = {
+    "groupId": "01a1fc02-2219-7ea8-9f11-ba64b00749b0",
+    "groupRole": "stopLoss",
+    "siblingOrderId": "01a1fc02-2219-7ea8-9f11-ba64b00749ae",
+}
+TARGET_TERMS: dict[str, Any] = {
+    **{"type": "limit", "slippageBps": None, "limitPrice": "112", "minAmountOut": "168"},
+    **{"timeInForce": "gtc", "expiresAt": None, "phase": "waiting", "releases": 0},
+    "summary": "Sell 1.5 SOL at 112 USDC per SOL or better, fees included; good till cancelled;"
+    " one of two, of which one at most is filled.",
+}
+ACCEPTED_GROUP = {
+    "groupId": GROUP["groupId"],
+    "orders": [
+        {
+            **{"message": events_of("open")["message"], **PENDING, **TARGET_TERMS, **GROUP},
+            **{"status": "open", "groupRole": "takeProfit", "siblingOrderId": ORDER_ID},
+            "orderId": GROUP["siblingOrderId"],
+            "wsUrl": f"/ws/orders/{GROUP['siblingOrderId']}",
+        },
+        ACCEPTED_STOP | GROUP,
+    ],
+}
 CONFIRMED = {
     **PENDING,
     **{"status": "confirmed", "seq": 5, "attempts": 1, "route": "Raydium"},
@@ -128,6 +222,11 @@ CONFIRMED = {
 CANCELLED = {
     **PENDING,
     **{"status": "cancelled", "seq": 2, "finishedAt": "2026-11-21T02:49:20.880120Z"},
+    "links": links(is_cancellable=False),
+}
+CANCEL_REQUESTED = {
+    **PENDING,
+    **{"status": "submitted", "seq": 4, "cancelRequested": True},
     "links": links(is_cancellable=False),
 }
 WAY = ("pending", "routing", "building", "submitted", "confirmed")
@@ -163,22 +262,52 @@ MARKETS = {
     "markets": [
         {
             **{"market": f"{base}/{quote}", "baseToken": base, "quoteToken": quote},
-            **{"referencePrice": price, "takesOrders": True, "through": through},
+            **{"referencePrice": price, "minAmountIn": {"sell": sell, "buy": buy}},
+            **{"takesOrders": True, "through": through},
             "venues": ["raydium", "meteora"],
         }
-        for base, quote, price, through in (
-            ("SOL", "USDC", "100", []),
-            ("JUP", "USDC", "0.5", []),
-            ("JUP", "USDT", "0.5", ["SOL", "USDC"]),
+        for base, quote, price, sell, buy, through in (
+            ("SOL", "USDC", "100", "0.000001", "0.00001", []),
+            ("JUP", "USDC", "0.5", "0.0002", "0.00005", []),
+            ("JUP", "USDT", "0.5", "0.0002", "0.00005", ["SOL", "USDC"]),
         )
     ],
 }
+PRICES = {
+    **{"market": "SOL/USDC", "step": 60},
+    **{"from": "2026-11-21T02:49:00.000000Z", "to": "2026-11-21T02:50:00.000000Z"},
+    "points": [
+        {
+            "at": "2026-11-21T02:49:00.000000Z",
+            "bid": {"first": "99.7", "low": "99.61", "high": "99.75", "last": "99.7"},
+            "ask": {"first": "100.3", "low": "100.24", "high": "100.38", "last": "100.31"},
+            "reference": {"first": "100", "low": "99.95", "high": "100.06", "last": "100.02"},
+        }
+    ],
+}
+TICKS = {
+    **{"market": "SOL/USDC", "step": 1},
+    **{"from": "2026-11-21T02:49:20.000000Z", "to": "2026-11-21T02:49:21.000000Z"},
+    "points": [
+        {
+            "at": "2026-11-21T02:49:20.000000Z",
+            "bid": dict.fromkeys(("first", "low", "high", "last"), "99.7"),
+            "ask": dict.fromkeys(("first", "low", "high", "last"), "100.3"),
+            "reference": dict.fromkeys(("first", "low", "high", "last"), "100"),
+            "venues": {
+                "raydium": {"bid": "99.7", "ask": "100.301"},
+                "meteora": {"bid": "99.62", "ask": "100.3"},
+            },
+        }
+    ],
+}
 HEALTH = {
-    **{"status": "ok", "database": "ok", "redis": "ok", "worker": "ok"},
+    **{"status": "ok", "state": "active", "database": "ok", "redis": "ok", "worker": "ok"},
     **{"workers": 1, "since": {}},
 }
 NO_DATABASE = {
-    **{"status": "failed", "database": "down", "redis": "ok", "worker": "unknown"},
+    **{"status": "failed", "state": "unknown"},
+    **{"database": "down", "redis": "ok", "worker": "unknown"},
     "workers": None,
     "since": {"database": "2026-11-21T09:34:48.720821Z"},
 }
@@ -189,7 +318,27 @@ def invalid(code: str, field: str, reason: str, message: str, **members: Any) ->
     return problem(400, code, f"{field}: {message}", errors=errors, **members)
 
 
+CROSSED = invalid(
+    "invalid_order",
+    field="triggerPrice",
+    reason="would_trigger_immediately",
+    message="The price is 94.2, so it would go off at once. If that is meant, give ifCrossed:"
+    " execute (now it is reject).",
+    fields=["amountIn", "tokenIn", "tokenOut", "triggerPrice", "type"],
+)
+CROSSED["errors"][0]["price"] = "94.2"
 INVALID_ORDERS = [
+    OpenApiExample("A stop that has been crossed", value=CROSSED),
+    OpenApiExample(
+        "A field of another type",
+        value=invalid(
+            "invalid_order",
+            field="stopLoss",
+            reason="not_for_this_type",
+            message="Orders of type trailingStop have no use for it.",
+            fields=["amountIn", "stopLoss", "tokenIn", "tokenOut", "trailBps", "type"],
+        ),
+    ),
     OpenApiExample(
         "A field that does not exist",
         value=invalid(
@@ -260,7 +409,10 @@ ORDERS_REFUSED = (
     AccountRequired(),
     IdempotencyKeyReused(),
     ClientOrderIdTaken(),
+    TooManyOpenOrders(),
+    PricesUnavailable(),
     Overloaded(),
+    TradingHalted(),
     OutcomeUnknown(ORDER_ID),
 )
 REFUSED = {

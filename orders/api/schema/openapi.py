@@ -195,26 +195,32 @@ ORDERS = extend_schema_view(
         parameters=[IDEMPOTENCY_KEY, LOCATION, REPLAYED, RETRY_AFTER],
         responses={
             (200, JSON): answer(
-                *("AcceptedOrder", "Sent again under the same key: the answer of the first time."),
+                *("Accepted", "Sent again under the same key: the answer of the first time."),
                 ("Accepted before", examples.ACCEPTED),
             ),
             (201, JSON): answer(
-                "AcceptedOrder", "Stored and queued.", ("Accepted", examples.ACCEPTED)
+                *("Accepted", "Stored, and queued or at rest; of an oco both orders."),
+                *(("Accepted", examples.ACCEPTED), ("At rest", examples.ACCEPTED_STOP)),
+                ("An oco", examples.ACCEPTED_GROUP),
             ),
             **problems(
                 {
                     400: ("It is no order.", examples.INVALID_ORDERS + examples.REFUSED[400]),
                     **ACCOUNT,
                     403: ("A form of another site's page; or clear text, under HTTPS.", []),
-                    409: ("The clientOrderId is another order's.", examples.REFUSED[409]),
+                    409: (
+                        "The clientOrderId is another order's; or too many of yours rest.",
+                        examples.REFUSED[409],
+                    ),
                     413: ("The body has more than 64 KiB.", []),
                     415: ("It is not JSON.", []),
                     422: ("The Idempotency-Key is another order's.", examples.REFUSED[422]),
                     429: ("More orders than the account may send.", [examples.TOO_MANY]),
                     **UNWRITABLE,
                     503: (
-                        "Too many orders wait, or the database does not answer: come again."
-                        " Or it did not say whether the order was stored: look for its orderId.",
+                        "Too many orders wait, no price is fresh, or the database does not answer:"
+                        " come again. Or it did not say whether the order was stored: look for its"
+                        " orderId.",
                         [*examples.REFUSED[503], examples.NOTHING_STORED_PROBLEM],
                     ),
                 }
@@ -342,32 +348,60 @@ ROUTE = extend_schema(
         ),
     },
 )
+CANCELLING = {
+    **problems(
+        {
+            400: ("There are no parameters.", []),
+            **ACCOUNT,
+            **NO_ORDER,
+            409: ("It was submitted, or has ended otherwise.", [examples.NOT_CANCELLABLE]),
+            **UNWRITABLE,
+            503: (
+                "The database does not answer, or did not say: cancel again.",
+                [examples.NO_DATABASE_PROBLEM, examples.CANCELLATION_UNKNOWN],
+            ),
+        }
+    ),
+}
+CANCELLED = answer("Order", "It is cancelled, now or before.", ("Cancelled", examples.CANCELLED))
+WHEN_POSSIBLE = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "whenPossible": {
+            "type": "boolean",
+            "default": False,
+            "description": "Cancel a submitted order as soon as its transaction is proven dead.",
+        }
+    },
+}
 CANCEL = extend_schema(
     operation_id="cancelOrder",
     summary="Cancel an order",
     description=(
         "Possible until it is submitted: from then on it may have filled. An order is cancelled or"
-        " executed, never both. No body is needed."
+        " executed, never both. The other order of its group ends with it. No body is needed. With"
+        " `whenPossible`, a submitted order is answered 202: it is confirmed if its transaction"
+        " lands, and cancelled if that is proven dead."
     ),
     parameters=[ORDER_ID],
-    request=None,
+    request={JSON: WHEN_POSSIBLE},
     responses={
-        (200, JSON): answer("Order", "It is cancelled.", ("Cancelled", examples.CANCELLED)),
-        **problems(
-            {
-                400: ("There are no parameters.", []),
-                **ACCOUNT,
-                403: ("A form of another site's page.", []),
-                **NO_ORDER,
-                409: ("It was submitted, or has ended.", [examples.NOT_CANCELLABLE]),
-                **UNWRITABLE,
-                503: (
-                    "The database does not answer, or did not say: cancel again.",
-                    [examples.NO_DATABASE_PROBLEM, examples.CANCELLATION_UNKNOWN],
-                ),
-            }
+        (200, JSON): CANCELLED,
+        (202, JSON): answer(
+            *("Order", "It was submitted: it is cancelled unless its transaction lands."),
+            ("Submitted", examples.CANCEL_REQUESTED),
         ),
+        **CANCELLING,
+        **problems({403: ("A form of another site's page.", [])}),
     },
+)
+DELETE = extend_schema(
+    operation_id="deleteOrder",
+    summary="Cancel an order, by DELETE",
+    description="As `cancelOrder` without a body. The order stays in the lists, as cancelled.",
+    parameters=[ORDER_ID],
+    responses={(200, JSON): CANCELLED, **CANCELLING},
 )
 SENT: Errors = {
     **ACCOUNT,
@@ -532,6 +566,45 @@ MARKETS = extend_schema(
         (200, JSON): answer("MarketList", "What can be traded.", ("Some", examples.MARKETS)),
         304: OpenApiResponse(description="Nothing has changed."),
         **problems({400: ("There are no parameters.", []), **TOO_MANY_READS, **UNWRITABLE}),
+    },
+)
+PRICES = extend_schema(
+    operation_id="listPrices",
+    summary="Read the prices of a market",
+    description=(
+        "The best net prices over all venues, fees included, and the market's reference: what"
+        " resting orders are compared with. Seconds are kept for two hours, minutes for 90 days. At"
+        " most 1,000 points; where no prices were made there is no point."
+    ),
+    tags=["engine"],
+    parameters=[
+        OpenApiParameter(
+            *("market", {"type": "string"}, OpenApiParameter.QUERY),
+            required=True,
+            description="Base and quote.",
+            examples=[OpenApiExample("SOL/USDC", value="SOL/USDC")],
+        ),
+        query("from", TIME, "The first point's time, an RFC 3339 time; by default 300 points ago."),
+        query("to", TIME, "The points before this RFC 3339 time; by default now."),
+        query(
+            "step",
+            {"type": "integer", "minimum": 1, "maximum": 86_400, "default": 60},
+            "Seconds of a point: 1, or whole minutes.",
+            *(1, 300),
+        ),
+    ],
+    responses={
+        (200, JSON): answer(
+            "PriceHistory", "The points.", ("Minutes", examples.PRICES), ("Seconds", examples.TICKS)
+        ),
+        **problems(
+            {
+                400: ("A parameter means nothing, or there would be too many points.", []),
+                **TOO_MANY_READS,
+                **UNWRITABLE,
+                **NO_DATABASE,
+            }
+        ),
     },
 )
 TOO_MANY_PREVIEWS: dict[int, tuple[str, list[OpenApiExample]]] = {

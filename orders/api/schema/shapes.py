@@ -7,6 +7,7 @@ from orders.api.key_requests import MAX_NAME
 from orders.api.problems import CODES, REFUSALS
 from orders.api.schema.sockets import shared_schemas
 from orders.lifecycle import CANCELLABLE
+from orders.words import Phase
 
 Schema = dict[str, Any]
 
@@ -70,9 +71,45 @@ ORDER: dict[str, Schema] = {
     "createdAt": TIME,
     "startedAt": nullable(TIME),
     "finishedAt": nullable(TIME),
+    "phase": {"enum": list(Phase), "description": "What it does while it is `open`."},
+    "triggeredAt": TIME,
+    "triggerTick": {"type": "integer", "description": "The unix second of those prices."},
+    "releases": COUNT | {"description": "How often it was released to be filled."},
+    "restUntil": TIME | {"description": "When it is tried again."},
+    "watermark": DECIMAL | {"description": "The best price that it trails: of one order alone."},
+    "currentTriggerPrice": DECIMAL | {"description": "Where it goes off now: of one order alone."},
+    "children": {
+        "type": "array",
+        "items": TEXT | {"format": "uuid"},
+        "description": "The orders that were made of it: a bracket's exits.",
+    },
+    "slicesFilled": COUNT | {"description": "Of a twap: how many of its slices filled."},
+    "remainingAmount": DECIMAL | {"description": "Of a twap: what is not traded yet."},
+    "filledPercent": DECIMAL | {"description": "Of a twap: what is traded, of its amountIn."},
+    "nextSliceAt": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "Of a twap: when its next slot is due. Null after its last.",
+    },
+    "warnings": {
+        "type": "array",
+        "items": {"enum": ["no_price_limit"]},
+        "description": "When it is accepted: what to think about once more.",
+    },
+    "cancelRequested": {"type": "boolean"},
+    "replacedBy": TEXT | {"format": "uuid"},
+    "reason": ref("EndReason"),
     "links": ref("Links"),
 }
-CONSTRAINTS = ("maxPriceImpactBps", "venues", "excludeVenues")
+TOLD_OF_ALL = {*REQUESTED["required"], "summary", "minAmountOut", "maxAmountIn"}
+ASKED_BY_SOME = tuple(name for name in REQUESTED["properties"] if name not in TOLD_OF_ALL)
+OF_SOME = (
+    *ASKED_BY_SOME,
+    *("phase", "triggeredAt", "triggerTick", "releases", "restUntil", "watermark"),
+    *("currentTriggerPrice", "children", "cancelRequested", "replacedBy", "reason"),
+    *("slicesFilled", "remainingAmount", "filledPercent", "nextSliceAt", "warnings"),
+)
+"""Members that only some orders have."""
 FRAMEWORK_CODES = sorted(set(CODES.values()))
 PROBLEM_CODES = sorted(
     {
@@ -235,7 +272,7 @@ SCHEMAS: dict[str, Schema] = {
             *("order", "groupId", "orders", "problem"),
         ),
     },
-    "NamedAcceptedOrder": closed({"message": TEXT, **ORDER, **NAMES}, *CONSTRAINTS, *NAMES),
+    "NamedAcceptedOrder": closed({"message": TEXT, **ORDER, **NAMES}, *OF_SOME, *NAMES),
     "CancelMany": closed(
         {
             "orderIds": {"type": "array", "items": TEXT, "minItems": 1, "maxItems": 500},
@@ -309,17 +346,33 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Links": LINKS,
     "NamedOrder": closed(
-        {**ORDER, **NAMES}, *CONSTRAINTS, *NAMES, description="An order in a list or an answer."
+        {**ORDER, **NAMES}, *OF_SOME, *NAMES, description="An order in a list or an answer."
     ),
     "Order": closed(
         {**ORDER, **NAMES, **ENVELOPE},
-        *(*CONSTRAINTS, *NAMES, *ENVELOPE),
+        *(*OF_SOME, *NAMES, *ENVELOPE),
         description="An order as it stands; null where nothing is known yet.",
     ),
     "AcceptedOrder": closed(
         {"message": TEXT, **ORDER, "ignored": IGNORED, **NAMES, **ENVELOPE},
-        *(*CONSTRAINTS, "ignored", *NAMES, *ENVELOPE),
+        *(*OF_SOME, "ignored", *NAMES, *ENVELOPE),
     ),
+    "AcceptedGroup": closed(
+        {
+            "groupId": TEXT | {"format": "uuid"},
+            "orders": {
+                "type": "array",
+                "items": ref("AcceptedOrder"),
+                "minItems": 2,
+                "maxItems": 2,
+                "description": "The target, then the stop.",
+            },
+            "ignored": IGNORED,
+        },
+        "ignored",
+        description="The two orders of an oco, of which at most one fills.",
+    ),
+    "Accepted": {"oneOf": [ref("AcceptedOrder"), ref("AcceptedGroup")]},
     "OrderPage": closed(
         {
             "next": nullable(URL, "Older orders; null at the end."),
@@ -390,6 +443,11 @@ SCHEMAS: dict[str, Schema] = {
             "baseToken": TEXT,
             "quoteToken": TEXT,
             "referencePrice": DECIMAL,
+            "minAmountIn": closed({"sell": DECIMAL, "buy": DECIMAL})
+            | {
+                "description": "The least input of a slice of a TWAP, and of a bracket's exits, by"
+                " side, in whole tokens of what goes in. Market orders are not held to it."
+            },
             "takesOrders": {
                 "type": "boolean",
                 "description": "If not, new orders are refused with `market_closed`.",
@@ -402,9 +460,41 @@ SCHEMAS: dict[str, Schema] = {
             "venues": {"type": "array", "items": ref("Venue")},
         }
     ),
+    "PriceSpan": closed(
+        dict.fromkeys(("first", "low", "high", "last"), DECIMAL),
+        description="Whole quote tokens for a base token, fees included.",
+    ),
+    "PricePoint": closed(
+        {
+            "at": TIME | {"description": "When its time begins."},
+            "bid": nullable(ref("PriceSpan"), "What the next atom of base is sold at."),
+            "ask": nullable(ref("PriceSpan"), "What it is bought at."),
+            "reference": nullable(ref("PriceSpan"), "The market's price, which no venue makes."),
+            "venues": {
+                "type": "object",
+                "additionalProperties": ref("VenuePrices"),
+                "description": "By venue, in points of a second.",
+            },
+        },
+        "venues",
+    ),
+    "PriceHistory": closed(
+        {
+            "market": TEXT,
+            "from": TIME,
+            "to": TIME | {"description": "Before which the last point begins."},
+            "step": COUNT | {"description": "Seconds of a point."},
+            "points": {"type": "array", "items": ref("PricePoint")},
+        }
+    ),
     "Health": closed(
         {
             "status": {"enum": ["ok", "degraded", "failed"]},
+            "state": {
+                "enum": ["active", "halted", "unknown"],
+                "description": "Whether the engine trades; while it is halted, orders are refused"
+                " with `trading_halted`.",
+            },
             "database": {"enum": ["ok", "read_only", "down"]},
             "redis": {"enum": ["ok", "refuses", "down"]},
             "worker": {"enum": ["ok", "stuck", "down", "unknown"]},

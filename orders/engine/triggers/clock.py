@@ -4,9 +4,12 @@ PostgreSQL's clock decides. All statements lock as the passes do, take 500 at mo
 what somebody else has locked is left for the next second.
 """
 
+from contextlib import suppress
+
 from django.conf import settings
 
 from config.runtime.counters import counts
+from orders.engine.triggers import slices
 from orders.engine.triggers.clock_sql import (
     DUE,
     END_RESTING,
@@ -35,7 +38,7 @@ class Clock:
 
         :raises psycopg.Error: the database does not answer. The rest is due at the next call.
         """
-        ((is_over, is_late, is_checked, is_latched, now),) = await session.rows(DUE, {})
+        ((is_over, is_late, is_checked, is_latched, is_sliced, now),) = await session.rows(DUE, {})
         if is_over:
             await self._repeat(session, END_RESTING, "orders_expired")
         if is_late:
@@ -44,8 +47,15 @@ class Clock:
             await self._repeat(session, LOOK_AGAIN, "limits_looked_at_again")
         if is_latched:
             await self._repeat(session, RELEASE_LATCHED, "orders_released:latched")
-        # Here the slots of a TWAP (phase `slicing`) and the pools of snipers (kind `p`) are due.
+        if is_sliced:
+            await self._slice(session)
         await self._warn(session, now)
+
+    async def _slice(self, session: Session) -> None:
+        for _ in range(REPEATS):
+            with suppress(*LOCKED_ELSEWHERE):  # they are looked at in the next second
+                if await slices.make_slices(session) < slices.MOST:
+                    return
 
     async def _repeat(self, session: Session, statement: str, counter: str) -> None:
         parameters = {"most": MOST, "attempts": settings.ORDER_ATTEMPTS}

@@ -21,6 +21,8 @@ SELECT
     AND act = 's' AND kind IN ('<', '>')),
   {TRADES} AND EXISTS (SELECT FROM watches WHERE check_at <= (SELECT at FROM clock) AND NOT held
     AND kind = 'c'),
+  EXISTS (SELECT FROM watches WHERE check_at <= (SELECT at FROM clock) AND NOT held
+    AND kind = 'c'),
   (SELECT extract(epoch FROM at)::float8 FROM clock)
 """
 
@@ -223,7 +225,7 @@ moved AS (
 ),
 logged AS (
   INSERT INTO order_events (order_id, seq, status, attempt, message, data, at, event)
-  SELECT id, seq, status, attempts, 'The order ends in a day: no order rests longer',
+  SELECT id, seq, status, attempts, 'The order ends within a day: none rests longer',
     jsonb_build_object('expiresAt', to_char(moved.expires_at AT TIME ZONE 'UTC',
       'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), clock.at, 'expiringSoon'
   FROM moved, clock

@@ -19,6 +19,7 @@ from orders.engine.journal import budget_params
 from orders.engine.triggers import passes_sql as sql
 from orders.engine.triggers.clock import Clock
 from orders.engine.triggers.passes import FINDS, LINES, ORDER, Pass, Prices
+from orders.engine.triggers.pools import Pools
 from orders.engine.triggers.session import LOCKED_ELSEWHERE, Patience, Session, tell
 from orders.engine.triggers.sizing import Sizing
 from routing.venues import Exchange
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 TRIGGER_CATCH_UP = 60
 """Seconds: ticks that nobody evaluated in time are still evaluated if they are no older."""
 TURN_SECONDS = 0.7
-"""After which a call of `evaluate` begins no other statement. The rest is for the next call."""
+"""For one call of `evaluate`: with the making of ticks they fit into a second."""
 STATEMENT_SECONDS = 10.0
 LOWEST, HIGHEST = Decimal(0), Decimal(10) ** 60
 
@@ -52,22 +53,24 @@ class Evaluator:
         self.patience = Patience()
         self.sizing = Sizing(exchange.venues, self.patience)
         self._clock = Clock()
+        self._pools = Pools(exchange.venues)
 
-    async def evaluate(self, now: int) -> None:
+    async def evaluate(self, now: int, seconds: float = TURN_SECONDS) -> None:
         """Do what the ticks up to this unix second and the clock make due, as far as time allows.
 
-        What is not done within `TURN_SECONDS` is done by the next call. A pair without a storm
+        What is not begun within `seconds` is done by the next call. A pair without a storm
         does not wait for one that has it: they take turns, statement by statement.
 
         :raises psycopg.Error: the database does not answer. Nothing is lost: the next call goes on.
         """
-        ends_at = time.monotonic() + TURN_SECONDS
+        ends_at = time.monotonic() + seconds
         async with self._link.connection(STATEMENT_SECONDS) as connection:
             if self._session is None or self._session.connection is not connection:
                 self._session = Session(connection)
                 await self._session.begin()
             session = self._session
             await self._clock.tick(session)
+            await self._pools.look(session)
             pairs = await session.rows(sql.PAIRS, {"now": now})
             await _in_turns(
                 [

@@ -247,6 +247,34 @@ WITH {recursive}{NOW},
 {TOLD.format(last=last)}"""
 
 
+def release_snipers() -> str:
+    """Return the statement that releases the snipers `ids`, whose pools can be traded in."""
+    watched = f"""w.pair = %(pair)s::text AND w.kind = 'p' AND NOT w.held
+      AND w.expires_at > (SELECT at FROM clock) AND {TRADES}"""
+    return _releasing(
+        f"""cand AS MATERIALIZED (
+  SELECT w.order_id, w.group_id FROM watches AS w
+  WHERE w.order_id = ANY(%(ids)s::uuid[]) AND {watched}
+)""",
+        watched,
+        order="array_position(%(ids)s::uuid[], w.order_id)",
+        level="NULL::numeric",
+        budgeted=True,
+        waits=False,
+        turn=TARGET_TURN,
+        last="NULL::numeric, NULL::bigint",
+        told={
+            "triggered_at": "CASE WHEN m.goes THEN clock.at ELSE o.triggered_at END",
+            "trigger_tick": "o.trigger_tick",
+            "data": "jsonb_strip_nulls(%(pools)s::jsonb -> id::text)",
+            "event": "triggered",
+        },
+    )
+
+
+RELEASE_SNIPERS = release_snipers()
+
+
 def become_limit(kind: Kind, *, waits: bool) -> str:
     """Return the statement that makes limit orders of what a price has reached.
 

@@ -19,13 +19,13 @@ from django.conf import settings
 from orders.engine.triggers import passes_sql as sql
 from orders.engine.triggers.passes import Pass
 from orders.engine.triggers.session import LOCKED_ELSEWHERE, Patience, Session, tell
+from orders.engine.triggers.ticks import market_of
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
 from routing.pools.pool import Pool
 from routing.pricing import pool_quote
-from routing.registry import registry
 from routing.router import NoRoute, best_route
-from routing.tokens import Market, UnknownMarket, UnknownToken
+from routing.tokens import Market
 from routing.venue import (
     Bound,
     InsufficientLiquidity,
@@ -217,7 +217,7 @@ class Sizing:
         self, session: Session, pair: str, each: Pass, parameters: dict[str, Any]
     ) -> AsyncIterator[int]:
         """Release what can be filled. Each `yield` is after a statement: how many it released."""
-        market = _market_of(pair)
+        market = market_of(pair)
         if market is None:
             logger.warning("this process knows no market %s yet", pair)
             return
@@ -345,15 +345,6 @@ def _net_price(market: Market, quote: Quote, *, is_sale: bool) -> Fraction:
 def _as_decimal(price: Fraction, rounding: str) -> Decimal:
     context = Context(prec=PRICE_DIGITS, rounding=rounding)
     return context.divide(Decimal(price.numerator), Decimal(price.denominator))
-
-
-def _market_of(pair: str) -> Market | None:
-    base, _, quote = pair.partition("/")
-    known = registry()
-    try:
-        return known.market_of_order(known.token(base), known.token(quote))
-    except (UnknownToken, UnknownMarket):
-        return None
 
 
 def _budget_of(parameters: dict[str, Any]) -> dict[str, Any]:

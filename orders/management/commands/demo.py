@@ -1,4 +1,8 @@
-"""Send five orders at once to an engine and watch them: `manage.py demo --url URL`."""
+"""Show orders of an engine to their ends: `manage.py demo --url URL`.
+
+Five market orders at once, then a limit that rests a little and fills, and a stop that is
+cancelled.
+"""
 
 import asyncio
 from typing import Any
@@ -7,10 +11,19 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from orders.management.demo_board import Board
-from orders.management.demo_client import NoEngine, Refused, SentOrder, follow, send_order
+from orders.management.demo_client import (
+    NoEngine,
+    Refused,
+    SentOrder,
+    cancel_order,
+    follow,
+    send_order,
+)
+from orders.management.demo_money import money_line
+from orders.management.demo_resting import PATIENCE_SECONDS, meet_the_price, send_resting
 
 URL = "http://127.0.0.1:8000"
-DEADLINE_SECONDS = 90.0
+DEADLINE_SECONDS = 40.0
 USDC_MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 ORDERS: tuple[dict[str, Any], ...] = (
     {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1.5"},
@@ -26,7 +39,10 @@ ORDERS: tuple[dict[str, Any], ...] = (
 
 
 class Command(BaseCommand):
-    help = "Send five orders at once through the public API and watch them to their end."
+    help = (
+        "Send five market orders at once through the public API, then a limit that rests a little"
+        " and a stop that is cancelled, and watch them to their end."
+    )
     requires_system_checks = []  # it only talks to an engine
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -47,18 +63,65 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, url: str, within: float, api_key: str, **options: Any) -> None:
-        """:raises CommandError: not every order was confirmed. The message says what happened."""
+        """:raises CommandError: an order did not end as it should. The message says what it did."""
         site = url.rstrip("/")
         if not site.startswith(("http://", "https://")):
             raise CommandError(f"{url} is not a URL such as {URL}.")
+        orders: list[SentOrder] = []
         try:
-            orders = asyncio.run(show_orders(site, within, Board(self.stdout), api_key))
+            asyncio.run(show_all(site, within, Board(self.stdout), api_key, orders))
         except (NoEngine, Refused) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; the orders go on.", returncode=130) from None
         check(orders, within)
-        self.stdout.write(f"All {len(orders)} orders were confirmed.")
+        self.stdout.write(money_line(orders))
+
+
+async def show_all(
+    url: str, within: float, board: Board, key: str, orders: list[SentOrder]
+) -> None:
+    """Show the market orders and then those that rest, and add each to `orders`.
+
+    :raises NoEngine, Refused: as `show_orders` and `show_resting`.
+    """
+    ends_at = asyncio.get_running_loop().time() + within
+    orders += await show_orders(url, within, board, key)
+    try:
+        if all(order.status == "confirmed" for order in orders):
+            left = ends_at - asyncio.get_running_loop().time()
+            orders += await show_resting(url, left, board, key)
+    except (NoEngine, Refused):
+        board.close()
+        raise
+    board.close()
+
+
+async def show_resting(url: str, within: float, board: Board, key: str = "") -> list[SentOrder]:
+    """Send a limit near the price and a stop far from it; cancel the stop once the limit is filled.
+
+    :raises NoEngine: nothing answers at the URL, or it has no prices.
+    :raises Refused: the engine did not take an order.
+    """
+    limit, stop = orders = list(await send_resting(url, key))
+    for order in orders:
+        board.say(order.answer["summary"])
+    board.begin(orders)
+
+    async def see_the_limit_filled() -> None:
+        following = asyncio.create_task(follow(url, limit, board.show, key))
+        await asyncio.wait([following], timeout=PATIENCE_SECONDS)
+        if limit.status == "open":
+            board.say(await meet_the_price(url, limit, key))
+        await following
+        await cancel_order(url, stop, key)
+
+    try:
+        async with asyncio.timeout(within):
+            await asyncio.gather(see_the_limit_filled(), follow(url, stop, board.show, key))
+    except TimeoutError:
+        pass  # orders that have not ended are shown as they are
+    return orders
 
 
 async def show_orders(url: str, within: float, board: Board, key: str = "") -> list[SentOrder]:
@@ -78,15 +141,17 @@ async def show_orders(url: str, within: float, board: Board, key: str = "") -> l
             await asyncio.gather(*(follow(url, order, board.show, key) for order in orders))
     except TimeoutError:
         pass  # orders that have not ended are shown as they are
-    board.close()
     return orders
 
 
 def check(orders: list[SentOrder], within: float) -> None:
-    """:raises CommandError: not every order was confirmed."""
-    confirmed = sum(order.status == "confirmed" for order in orders)
-    if confirmed == len(orders):
-        return
+    """:raises CommandError: not every order ended as it should."""
+    market, resting = orders[: len(ORDERS)], orders[len(ORDERS) :]
+    confirmed = sum(order.status == "confirmed" for order in market)
     unended = sum(order.ended_at is None for order in orders)
     late = f"; {unended} had not ended after {within:g} s" if unended else ""
-    raise CommandError(f"Only {confirmed} of {len(orders)} orders were confirmed{late}.")
+    if confirmed < len(market):
+        raise CommandError(f"Only {confirmed} of {len(market)} orders were confirmed{late}.")
+    ends = [order.status for order in resting]
+    if ends != ["confirmed", "cancelled"]:
+        raise CommandError(f"The limit is {ends[0]} and the stop is {ends[1]}{late}.")

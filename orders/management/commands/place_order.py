@@ -13,6 +13,7 @@ from orders.access.admission import Overloaded, ShareIsFull
 from orders.access.open_orders import TooManyOpenOrders
 from orders.api.problems import Problem, invalid_fields, refusal
 from orders.api.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
+from orders.engine.moves import TradingHalted
 from orders.engine.submission import (
     OutcomeUnknown,
     PricesUnavailable,
@@ -20,6 +21,7 @@ from orders.engine.submission import (
     submit_order,
 )
 from orders.events import Event
+from orders.management.order_options import add_options, fields_of
 from orders.management.order_watch import (
     BAD_INPUT,
     FAILED,
@@ -27,7 +29,7 @@ from orders.management.order_watch import (
     Telling,
     check_outcome,
     engine_needed,
-    follow,
+    follow_and_tell,
     run,
 )
 from routing.venue import BPS
@@ -78,6 +80,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--account", metavar="USER", help="whose order it is; nobody's if left out"
         )
+        add_options(parser)
         parser.add_argument("--watch", action="store_true", help="show its events to the last")
         parser.add_argument("--json", action="store_true", help="write JSON, a line for each")
 
@@ -105,6 +108,9 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Too many orders wait. {NOTHING_STORED}", returncode=FAILED
             ) from None
+        except TradingHalted as refused:
+            self.tell(refusal(refused), options)
+            raise CommandError(f"Trading is halted. {NOTHING_STORED}", returncode=FAILED) from None
         except OutcomeUnknown as unknown:
             self.tell(refusal(unknown), options)
             text = f"{NOT_SAID} {LOOK}".format(unknown.order_id)
@@ -123,6 +129,9 @@ class Command(BaseCommand):
         :raises OutcomeUnknown: it is not known whether the order is stored.
         """
         request, order_id = await read_order(as_sent(options)), new_order_id()
+        if request.legs:
+            text = "An oco is two orders, and this command places one: send it to the API."
+            raise CommandError(f"{text} {NOTHING_STORED}", returncode=BAD_INPUT)
         self.known = LOOK.format(order_id)  # for the message after a Ctrl-C
         try:
             order, event, _ = await submit_order(request, owner, order_id=order_id)
@@ -136,8 +145,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Order {order['orderId']}: {order['message']}")
         if options["watch"]:
             telling = Telling(self.stdout, as_json=options["json"])
-            async for event in follow(order["orderId"]):
-                telling.tell(event)
+            return await follow_and_tell(order["orderId"], telling) or event
         return event
 
 
@@ -166,4 +174,5 @@ def as_sent(options: dict[str, Any]) -> dict[str, Any]:
         "venues": options["venue"],
         "excludeVenues": options["exclude_venue"],
         "maxPriceImpactBps": options["max_price_impact_bps"],
+        **fields_of(options),
     }

@@ -34,7 +34,7 @@ class Command(BaseCommand):
     help = "Migrate; without DEMO_LOGIN also end the login demo/demo."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        refuse_unfit_database(conninfo(), waits=False)
+        refuse_unfit_database(conninfo(), waits=False, migrates=True)
         try:
             with (
                 psycopg.connect(conninfo(), autocommit=True) as own,

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from orders.management.order_watch import FAILED, engine_needed
-from orders.monitoring.engine_status import EngineStatus, read_engine_status
+from orders.monitoring.engine_status import MOST_RESTING, EngineStatus, read_engine_status
 from orders.monitoring.health import is_worker_here
 
 
@@ -43,6 +43,10 @@ class Command(BaseCommand):
             raise CommandError(f"Degraded: {' and '.join(away)} down.", returncode=FAILED)
 
 
+def bounded_count(count: int) -> str:
+    return f"{count}{'+' if count >= MOST_RESTING else ''}"
+
+
 def lines(engine: EngineStatus) -> list[str]:
     health, rate = engine.health, settings.ORDER_RATE_LIMIT
     oldest = (
@@ -55,9 +59,11 @@ def lines(engine: EngineStatus) -> list[str]:
     hour = ", ".join(f"{count} {status}" for status, count in engine.last_hour.items() if count)
     rows = {
         "health": f"{health['status']} ({parts})",
+        "trading": health["state"],
         "workers": f"{health['workers']} alive",
         "waiting": f"{engine.waiting}{oldest}",
         "in flight": str(engine.in_flight),
+        "resting": bounded_count(engine.resting),
         "budget": budget,
         "last hour": hour or "no orders",
     }

@@ -10,7 +10,7 @@ from orders.management.order_watch import (
     BAD_INPUT,
     Telling,
     check_outcome,
-    follow,
+    follow_and_tell,
     last_event,
     run,
 )
@@ -48,6 +48,4 @@ async def watch(order_id: str, after: int, telling: Telling) -> Event:
     last = await last_event(order_id)
     if last.is_final and last.seq <= after:
         return last
-    async for event in follow(order_id, min(after, last.seq)):
-        telling.tell(event)
-    return event
+    return await follow_and_tell(order_id, telling, min(after, last.seq)) or last

@@ -1,5 +1,6 @@
 /** An order as a card, drawn from its events and from nothing else. */
 
+import { distanceTo, goalOf } from "./live-prices.js";
 import { counted, engine, isExactOut, limitsOf, rowsBefore, rowsOf } from "./live-route.js";
 
 const STEPS = ["pending", "routing", "building", "submitted", "confirmed"];
@@ -51,16 +52,37 @@ export class OrderCard {
     if (isFinal(event.status)) this.end(event);
   }
 
+  /** The market whose price it waits for; null if it waits for none. */
+  get watched() {
+    const { baseToken, quoteToken } = this.order;
+    return this.status === "open" && this.goal ? `${baseToken}/${quoteToken}` : null;
+  }
+
   // What each kind of event tells.
 
+  received(order) {
+    this.order = order;
+    this.part("title").textContent = titleOf(order);
+    const terms = (order.type ?? "market") === "market" ? "" : order.summary;
+    this.write("limits", [terms, limitsOf(order)].filter(Boolean).join(" "));
+    this.drawVenues();
+  }
+
+  open({ event, message, data }) {
+    if (data.order) this.received(data.order);
+    if (event === "amended") this.received({ ...this.order, ...data.after });
+    if (event === "triggered") this.isTriggered = true;
+    this.goal = goalOf(this.order, this.isTriggered);
+    this.decision = null;
+    this.drawVenues();
+    this.write("waits", this.goal ? "" : message);
+    this.write("fault", event === "returned" ? message : "");
+  }
+
   pending({ attempt, message, data }) {
-    if (data.order) {
-      this.order = data.order;
-      this.part("title").textContent = titleOf(data.order);
-      this.write("limits", limitsOf(data.order));
-      this.drawVenues();
-    }
-    if (attempt) this.write("fault", `${message}; the next one after ${Number(data.retryInSeconds).toFixed(1)} s`);
+    if (data.order) this.received(data.order);
+    this.write("waits", "");
+    if (attempt && data.retryInSeconds) this.write("fault", `${message}; the next one after ${Number(data.retryInSeconds).toFixed(1)} s`);
   }
 
   routing() {
@@ -91,12 +113,20 @@ export class OrderCard {
   }
 
   end(event) {
+    this.write("waits", "");
     if (event.status !== "confirmed") this.write("fault", event.message.replaceAll("; ", ";\n"));
     if (!this.decision) this.drawVenues();
     this.write("total", `after ${seconds(this.events[0], event)}`);
   }
 
   // Drawing.
+
+  /** Show how far the price is that it waits for. */
+  drawDistance(prices) {
+    const { price, line, isUp } = this.goal;
+    const words = `Waits for the ${line} to be ${price} or ${isUp ? "higher" : "lower"}`;
+    this.write("waits", `${words}. ${distanceTo(this.goal, prices)}.`);
+  }
 
   drawStatus() {
     this.element.firstElementChild.dataset.status = this.part("status").textContent = this.status;
@@ -108,7 +138,7 @@ export class OrderCard {
     const reached = STEPS.indexOf(event.status);
     const isOver = isFinal(event.status);
     // An end that is no step of its own stands on the step after the last one that was reached.
-    const at = reached >= 0 ? reached : STEPS.indexOf(before?.status) + 1;
+    const at = reached >= 0 ? reached : event.status === "open" ? 0 : STEPS.indexOf(before?.status) + 1;
     STEPS.forEach((step, place) => {
       const element = this.steps[step];
       element.dataset.state = place < at ? "done" : place > at ? "ahead" : isOver ? "end" : "now";

@@ -1,13 +1,17 @@
 /** The live page: sends what the ticket says, and follows every order that this browser has sent. */
 
 import { OrderCard, isFinal } from "./live-order.js";
+import { PriceStreams } from "./live-prices.js";
 import { limitsOf } from "./live-route.js";
 import { OrderStream } from "./live-stream.js";
+import { TermsFields } from "./live-terms.js";
 
 const KEPT = 20; // orders that survive a reload
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const ticket = document.getElementById("ticket");
 const orders = new Map(); // id -> { card, stream }, oldest first
+const prices = new PriceStreams(showPrices);
+const terms = new TermsFields(ticket, prices);
 
 // Sending.
 
@@ -29,7 +33,8 @@ function readTicket() {
   const text = (value) => value.trim() || undefined; // the server says what is missing
   const unwanted = [...ticket.querySelectorAll("[name=venue]:not(:checked)")].map(({ value }) => value);
   return {
-    ...{ side, baseToken, quoteToken, [fixed]: text(amount), slippageBps: text(slippage) },
+    ...{ side, baseToken, quoteToken, [fixed]: text(amount), ...terms.read() },
+    slippageBps: terms.hasSlippage ? text(slippage) : undefined,
     ...{ excludeVenues: unwanted.length ? unwanted : undefined, maxPriceImpactBps: text(impact) },
   };
 }
@@ -97,6 +102,20 @@ function showMeaning() {
   document.getElementById("get").textContent = `I get ${gets}`;
   document.getElementById("amount-unit").textContent = amountOut === "amountOut" ? gets : pays;
   document.getElementById("limits").textContent = limitsOf(order);
+  terms.show();
+  wantPrices();
+}
+
+/** Follow the prices that the ticket or a resting order looks at. */
+function wantPrices() {
+  const watched = [...orders.values()].map(({ card }) => card.watched);
+  if (terms.type !== "market") watched.push(terms.market);
+  prices.want(new Set(watched.filter(Boolean)));
+}
+
+function showPrices(market) {
+  if (terms.market === market) terms.show();
+  for (const { card } of orders.values()) if (card.watched === market) card.drawDistance(prices.of(market));
 }
 
 // Following.
@@ -107,6 +126,7 @@ function follow(orderId) {
   const stream = new OrderStream(orderId, isFinal, {
     event(event) {
       card.add(event);
+      if (card.watched) card.drawDistance(prices.of(card.watched));
       if (isFinal(event.status)) announce(`${card.title}: ${event.message}`);
       count();
     },
@@ -134,10 +154,12 @@ function drop(orderId) {
 function count() {
   const cards = [...orders.values()].map(({ card }) => card);
   const ended = cards.filter(({ status }) => isFinal(status)).length;
+  const resting = cards.filter(({ status }) => status === "open").length;
   document.getElementById("empty").hidden = cards.length > 0;
   document.getElementById("forget").hidden = ended === 0;
   document.getElementById("tally").textContent =
-    cards.length ? `${cards.length - ended} under way, ${ended} ended` : "";
+    cards.length ? `${resting ? `${resting} resting, ` : ""}${cards.length - ended - resting} under way, ${ended} ended` : "";
+  wantPrices();
 }
 
 function announce(text) {

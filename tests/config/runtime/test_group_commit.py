@@ -15,7 +15,7 @@ from psycopg import errors
 from structlog.contextvars import bound_contextvars, get_contextvars
 
 from config.runtime import group_commit
-from config.runtime.group_commit import Connection, GroupCommit, OutcomeUnknown
+from config.runtime.group_commit import Connection, GroupCommit, OutcomeUnknown, PassingRefusal
 from config.runtime.postgres import Link, is_connection_lost
 from tests.support.database import ENGINE_ROLE, as_owner
 from tests.support.proxy import Cut, proxy_of
@@ -123,6 +123,26 @@ async def test_a_crowd_shares_few_statements_and_each_caller_gets_its_own_answer
         assert await all_answers(commit, items) == answers(items)
     assert len(probes.batches) <= EXPECTED_STATEMENTS
     assert await probes.stored() == {item.id for item in items}
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_new_reason_to_refuse_does_not_hide_that_an_earlier_send_may_be_committed(
+    probes: Probes, is_lost: bool
+) -> None:
+    class Halted(PassingRefusal):
+        pass
+
+    async def refuse(connection: Connection, items: Sequence[Item]) -> Sequence[int | Exception]:
+        if is_lost and not probes.batches:
+            return await probes.run(connection, items)
+        return [Halted()]
+
+    probes.before = [probes.terminate]
+    link = Link(probes.conninfo, "test")
+    commit = GroupCommit(link, refuse, probes.recover, patience=10.0)
+    with pytest.raises(OutcomeUnknown if is_lost else Halted):
+        await commit(Item(1, 1))
+    await link.close()
 
 
 async def test_a_batch_runs_in_the_context_of_none_of_its_callers(probes: Probes) -> None:

@@ -84,7 +84,7 @@ def test_the_list_shows_orders_with_their_price(admin_client: Client) -> None:
         ("attempts=2", False),
         ("attempts=3", False),
         ("failure_code=slippage_exceeded", False),
-        ("status=open", False),
+        ("status=under_way", False),
         ("status=failed", False),
         ("lease=expired", False),
         ("created=hour", True),
@@ -106,7 +106,7 @@ def test_the_list_can_be_filtered(admin_client: Client, query: str, is_found: bo
     [
         ({"status": "pending"}, "status=pending"),
         ({"status": "pending", "started_at": NOW}, "status=pending"),
-        ({"status": "routing", "started_at": NOW}, "status=open"),
+        ({"status": "routing", "started_at": NOW}, "status=under_way"),
         ({"status": "routing", "started_at": NOW}, "status=routing"),
         ({"status": "routing", "started_at": NOW, "lease_until": PAST}, "lease=expired"),
         ({"attempts": 4}, "attempts=3"),

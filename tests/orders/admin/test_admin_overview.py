@@ -11,7 +11,7 @@ from orders.admin_pages.overview import Tile, overview
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder
 from orders.lifecycle import Status
-from orders.models import Heartbeat, Order
+from orders.models import Heartbeat, Order, TradingState
 from orders.monitoring import health
 from tests.support.database import Database
 from tests.support.samples import move_of, moved, new_order, to_building, to_submitted
@@ -25,12 +25,13 @@ def make_order(**columns: object) -> Order:
     return Order.objects.create(**found | columns)
 
 
-def make_confirmed(seconds: float, ago: timedelta = timedelta()) -> Order:
+def make_confirmed(seconds: float, ago: timedelta = timedelta(), **columns: object) -> Order:
     created = timezone.now() - ago
     return make_order(
         **{"status": "confirmed", "signature": "5ig", "venue": "meteora", "attempts": 1},
         **{"filled_in": 1, "filled_out": 1, "lease_token": 2, "created_at": created},
         **{"finished_at": created + timedelta(seconds=seconds)},
+        **columns,
     )
 
 
@@ -97,6 +98,43 @@ def test_the_backlog_is_what_was_never_begun() -> None:
     backlog = tiles()["Backlog"]
 
     assert (backlog.figure, backlog.note) == ("1", "2 in work, 1 wait for a retry")
+
+
+RESTS = {"status": "open", "resting": True, "terms": {}, "type": "stop", "trigger_price": 90}
+
+
+@pytest.mark.django_db
+def test_orders_that_rest_are_counted_apart_from_the_backlog_up_to_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_order()
+    for phase in ("waiting", "held", "latched"):
+        make_order(**RESTS, phase=phase)
+    found = tiles()
+
+    assert found["Backlog"].figure == "1"
+    assert (found["Resting"].figure, found["Resting"].note) == (
+        "3",
+        "1 triggered and not filled yet, 1 held",
+    )
+    assert found["Resting"].url.endswith("?status=open")
+    monkeypatch.setattr("orders.admin_pages.overview.MOST_RESTING", 2)
+    assert tiles()["Resting"].figure == "2+"
+
+
+@pytest.mark.django_db
+def test_the_median_is_not_of_orders_that_may_have_rested() -> None:
+    make_confirmed(2)
+    make_confirmed(3000, type="stop", terms={}, trigger_price=90)
+    assert tiles()["Median time to confirm"].figure == "2.00 s"
+
+
+@pytest.mark.django_db
+def test_a_halt_stands_first_on_the_page() -> None:
+    assert (tiles()["Trading"].figure, tiles()["Trading"].tone) == ("active", "")
+    TradingState.objects.create(state="halted", changed_by="ada")
+    first = overview().tiles[0]
+    assert (first.label, first.figure, first.tone) == ("Trading", "halted", "bad")
 
 
 @pytest.mark.django_db

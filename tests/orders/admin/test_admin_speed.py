@@ -23,6 +23,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from config.database.conninfo import conninfo
 from orders.admin_pages.overview import orders_url
 from orders.models import Order
+from orders.monitoring import engine_status, metrics_sql
 from tests.support.database import as_owner, rewrite
 from tests.support.ended_orders import (
     ANALYZE,
@@ -235,14 +236,71 @@ def test_a_list_of_fifty_takes_no_more_statements_than_one_of_three(admin_client
     assert many == few < 13
 
 
+RESTING = """
+INSERT INTO orders (id, status, resting, phase, type, side, base, quote, amount_in, slippage_bps,
+  trigger_price, terms, created_at, seq, attempts, lease_token, lost_leases, needs_attention,
+  parent_id, slice)
+SELECT ('018a0000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'open', true,
+  CASE n WHEN 1 THEN 'held' ELSE 'waiting' END, 'stop', 'sell', 'SOL', 'USDC', 1, 100, 90, '{}',
+  now() - n * interval '1 minute', 1, 0, 0, 0, false,
+  CASE WHEN n BETWEEN 2 AND 1001 THEN '018a0000-0000-7000-8000-000000000001'::uuid END,
+  CASE WHEN n BETWEEN 2 AND 1001 THEN n END
+FROM generate_series(1, 5000) AS n
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("status=open", 50),
+        ("phase=waiting", 50),
+        ("phase=held", 1),
+        ("phase=unarmed", 0),
+        ("status=open&type=limit", 0),
+        ("status=under_way", 1),
+        ("status=open&type=stop", 50),
+    ],
+)
+def test_the_list_of_what_rests_reads_a_bounded_part_of_an_index(
+    open_page: Open, query: str, count: int
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(RESTING)
+    assert shown(open_page(f"{LIST}?{query}")) == count
+
+
+def test_however_many_orders_rest_the_pages_read_a_bounded_part_of_them(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(RESTING)
+    monkeypatch.setattr("orders.admin_pages.overview.MOST_RESTING", MOST_READ)
+    assert "1,000+" in open_page(reverse("admin:index"))
+    parent = "018a0000-0000-7000-8000-000000000001"
+    page = open_page(reverse("admin:orders_order_change", args=[parent]))
+    assert "It has more children" in page
+    for query, bounds in (
+        (metrics_sql.RESTING, {"most": MOST_READ}),
+        (metrics_sql.OPEN, {"most": MOST_READ}),
+        (metrics_sql.WAITING, {"most": MOST_READ}),
+        (metrics_sql.RECENT, {"most": 200, "window": 600}),
+        (engine_status.ENGINE_STATUS, {"most": MOST_READ, "resting": MOST_READ, "window": 60}),
+    ):
+        with connection.cursor() as cursor:
+            cursor.execute(metrics_sql.PLANS)
+            asked = cursor.mogrify(query, bounds)
+        for node in scans_of(asked):
+            assert rows_read(node) <= BOUND, f"{rows_read(node)} rows by {node} in: {query}"
+
+
 def test_every_tile_leads_to_a_page(open_page: Open) -> None:
     page = open_page(reverse("admin:index"))
     for query in (
         orders_url(created="minute"),
         orders_url(created="hour", status="failed"),
-        orders_url(status="open"),
+        orders_url(status="under_way"),
         orders_url(created="hour", status="confirmed"),
-        orders_url(status="open", lease="expired"),
+        orders_url(status="under_way", lease="expired"),
         orders_url(attention="yes"),
     ):
         assert f'href="{query.replace("&", "&amp;")}"' in page

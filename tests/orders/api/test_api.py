@@ -15,7 +15,7 @@ from orders.engine.hints import ACTIVE_ORDERS, hints_of_this_loop
 from orders.engine.submission import NotCancellable, OutcomeUnknown
 from orders.lifecycle import Status
 from orders.urls import entry_paths
-from tests.support.accounts import make_account
+from tests.support.accounts import Account, make_account
 from tests.support.client import (
     SELL_SOL,
     Answer,
@@ -239,9 +239,7 @@ async def test_an_order_that_was_not_submitted_is_cancelled_once(way: tuple[Stat
     assert cancelled.json["status"] == "cancelled"
     assert "cancel" not in cancelled.json["links"]
     again = await post(f"/api/orders/{order_id}/cancel/", {})
-    assert_problem(again, 409, "not_cancellable")
-    assert again.json["orderStatus"] == "cancelled"
-    assert again.json["detail"] == "The order is cancelled and can no longer be cancelled."
+    assert (again.status, again.json) == (200, cancelled.json)
     events = (await get(f"/api/orders/{order_id}/events")).json["events"]
     assert [event["status"] for event in events] == ["pending", *way, "cancelled"]
 
@@ -264,6 +262,68 @@ async def test_an_order_that_may_have_filled_or_has_ended_is_not_cancelled(
 
     assert answer.json["orderStatus"] == way[-1]
     assert (await get(f"/api/orders/{order_id}")).json["status"] == way[-1]
+
+
+async def test_an_order_is_cancelled_by_delete() -> None:
+    order_id = await submit()
+    cancelled = await request("DELETE", f"/api/orders/{order_id}")
+    again = await request("DELETE", f"/api/orders/{order_id}/")
+
+    assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
+    assert again.json == cancelled.json
+    events = (await get(f"/api/orders/{order_id}/events")).json["events"]
+    assert [event["event"] for event in events] == ["accepted", "cancelled"]
+
+
+async def test_a_submitted_order_is_not_cancelled_by_delete() -> None:
+    order_id = await submit()
+    await Walker(order_id).walk(Status.ROUTING, Status.BUILDING, Status.SUBMITTED)
+
+    assert_problem(await request("DELETE", f"/api/orders/{order_id}"), 409, "not_cancellable")
+
+
+async def test_who_cancelled_an_order_is_told(account: Account) -> None:
+    order_id = await submit()
+    await post(f"/api/orders/{order_id}/cancel", {})
+    events = (await get(f"/api/orders/{order_id}/events")).json["events"]
+
+    assert events[-1]["data"] == {"reason": "user", "by": account.key[:12]}
+
+
+async def test_when_possible_a_submitted_order_is_answered_202() -> None:
+    order_id = await submit()
+    await Walker(order_id).walk(Status.ROUTING, Status.BUILDING, Status.SUBMITTED)
+    answer = await post(f"/api/orders/{order_id}/cancel", {"whenPossible": True})
+
+    assert answer.status == 202
+    assert (answer.json["status"], answer.json["cancelRequested"]) == ("submitted", True)
+    assert (await get(f"/api/orders/{order_id}")).json["cancelRequested"] is True
+
+
+async def test_when_possible_an_order_that_was_not_submitted_is_cancelled_at_once() -> None:
+    order_id = await submit()
+    answer = await post(f"/api/orders/{order_id}/cancel", {"whenPossible": True})
+
+    assert (answer.status, answer.json["status"]) == (200, "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "code"),
+    [
+        ({"whenPossible": "yes"}, "whenPossible", "invalid_flag"),
+        ({"when_possible": True}, "when_possible", "unknown_field"),
+        ([], "body", "not_an_object"),
+    ],
+)
+async def test_what_a_cancellation_does_not_know_is_refused(
+    body: Any, field: str, code: str
+) -> None:
+    order_id = await submit()
+    answer = await post(f"/api/orders/{order_id}/cancel", body)
+
+    assert_problem(answer, 400, "invalid_request")
+    assert [(one["field"], one["code"]) for one in answer.json["errors"]] == [(field, code)]
+    assert (await get(f"/api/orders/{order_id}")).json["status"] == "pending"
 
 
 @pytest.mark.parametrize("end", ["", "/", "/events", "/cancel"])

@@ -16,10 +16,11 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from config.runtime.session import DEADLINE
-from orders.api import key_views, views
+from orders.api import key_views, markets, views
 from orders.api.base_views import ProblemAPIView
 from orders.api.renderers import PageRenderer
 from orders.api.serializers import EXAMPLE
+from orders.api.term_fields import NAMES as TERM_NAMES
 from orders.lifecycle import Status
 from tests.support.accounts import make_account
 from tests.support.client import SELL_SOL, Answer, count_stored, get, post, request, submit
@@ -91,7 +92,32 @@ async def test_a_person_finds_a_form_with_every_field_of_an_order(path: str) -> 
         *("amountIn", "amount", "amountOut", "slippageBps", "slippage", "type", "orderType"),
         "clientOrderId",
         *("maxPriceImpactBps", "venues", "excludeVenues"),
+        *TERM_NAMES,
     }
+
+
+async def test_a_person_sends_an_order_that_rests_by_the_form_and_finds_it_filled_in() -> None:
+    page = await get("/api/orders/execute", **BROWSER)
+    terms = {"type": "limit", "limitPrice": "112", "slippageBps": "", "tags": '{"desk":"a"}'}
+    terms |= {"takeProfit": '{"limitPrice":"88"}', "timeInForce": "gtd", "expiresInSeconds": "60"}
+    answer = await fill_in(Page(page).order_form, page.cookies, **SELL_SOL, **terms)
+
+    assert answer.status == 201, answer.text
+    stored = (await get(answer.headers["location"])).json
+    assert (stored["status"], stored["limitPrice"]) == ("open", "112")
+    assert (stored["tags"], stored["takeProfit"]) == ({"desk": "a"}, {"limitPrice": "88"})
+    again = Page(answer).order_form.fields
+    assert (again["limitPrice"], again["tags"]) == ("112", '{"desk":"a"}')
+
+
+async def test_a_person_sends_an_oco_by_the_form(prices: None) -> None:
+    page = await get("/api/orders/execute", **BROWSER)
+    exits = {"takeProfit": '{"limitPrice":"112"}', "stopLoss": '{"triggerPrice":"95"}'}
+    exits |= {"type": "oco", "slippageBps": ""}
+    answer = await fill_in(Page(page).order_form, page.cookies, **SELL_SOL, **exits)
+
+    assert answer.status == 201, answer.text
+    assert len([link for link in Page(answer).links if link.endswith("/events")]) == 2
 
 
 async def test_a_person_sends_an_order_by_the_form_and_is_led_on_from_it() -> None:
@@ -445,6 +471,7 @@ async def test_whatever_was_sent_in_json_is_shown_on_the_page_unharmed(sent: Any
         (views.RouteView, "Route"),
         (views.CancelView, "Cancel"),
         (views.MarketsView, "Markets"),
+        (markets.PricesView, "Prices"),
         (views.HealthView, "Health"),
         (views.TicketsView, "Tickets for WebSockets"),
         (key_views.KeysView, "API keys"),

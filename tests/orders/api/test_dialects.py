@@ -601,3 +601,9 @@ async def test_a_socket_of_a_listed_page_acts_without_the_visitors_session() -> 
     with pytest.raises(Refused):
         async with connected(f"/ws/orders/{order_id}", origin="https://another.example"):
             pass
+
+
+def test_tags_are_told_as_they_are_where_decimals_are_numbers() -> None:
+    order = {"limitPrice": "112.5", "tags": {"price": "high", "amount": "1.50"}}
+    (told,) = json.loads(dialects.with_numbers(json.dumps([{"data": {"order": order}}])))
+    assert told["data"]["order"] == {"limitPrice": 112.5, "tags": order["tags"]}

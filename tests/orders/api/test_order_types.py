@@ -1,80 +1,37 @@
 """Orders of each type as clients send them: what is taken, what is refused, what is answered."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from config.runtime.rate import Rate
+from orders.api.related import related
 from orders.models import Order
 from orders.terms.type_rules import RULES, SPECIAL
 from tests.support.accounts import Account, make_account
 from tests.support.client import SELL_SOL, connected, count_stored, get, post
 from tests.support.database import Database, rewrite
+from tests.support.order_types import (
+    BY_TYPE,
+    LIMIT,
+    OCO,
+    SELLING_BRACKET,
+    STOP,
+    STOP_LIMIT,
+    TARGET,
+    TRAIL,
+    VALUES,
+)
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
 
 PATH = "/api/orders/execute"
-BID, ASK = Decimal("100"), Decimal("100.4")
-LIMIT = SELL_SOL | {"type": "limit", "limitPrice": "112"}
-STOP = SELL_SOL | {"type": "stop", "triggerPrice": "95"}
-STOP_LIMIT = SELL_SOL | {"type": "stopLimit", "triggerPrice": "95", "limitPrice": "94.5"}
-TARGET = SELL_SOL | {"type": "takeProfit", "triggerPrice": "112"}
-TRAIL = SELL_SOL | {"type": "trailingStop", "trailBps": 150}
-OCO = SELL_SOL | {
-    "type": "oco",
-    "takeProfit": {"limitPrice": "112"},
-    "stopLoss": {"triggerPrice": "95", "slippageBps": 500},
-}
-BRACKET = {"takeProfit": {"limitPrice": "112"}, "stopLoss": {"trailBps": 200}}
-SELLING_BRACKET = {"takeProfit": {"limitPrice": "88"}, "stopLoss": {"trailBps": 200}}
-BY_TYPE: dict[str, dict[str, Any]] = {
-    "market": SELL_SOL,
-    "limit": LIMIT,
-    "stop": STOP,
-    "stopLimit": STOP_LIMIT,
-    "takeProfit": TARGET,
-    "trailingStop": TRAIL,
-    "oco": OCO,
-}
-VALUES: dict[str, Any] = {
-    "triggerPrice": "95",
-    "triggerBy": "reference",
-    "ifCrossed": "execute",
-    "trailBps": 100,
-    "activationPrice": "120",
-    "limitPrice": "90",
-    "slippageBps": 100,
-    "slippage": "0.01",
-    "expiresAt": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
-    "expiresInSeconds": 60,
-    "maxWaitSeconds": 60,
-    "takeProfit": {"limitPrice": "88"},
-    "stopLoss": {"triggerPrice": "120"},
-    "clientOrderId": "mine",
-    "amountOut": "100",
-}
-"""A value of each field that some types have no use for."""
-
-
-@pytest.fixture
-def prices(database_conninfo: str) -> Iterator[None]:
-    """Fresh ticks for as long as the test takes: bid 100, ask 100.4, reference 100.2."""
-    with psycopg.connect(database_conninfo, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO price_ticks (pair, tick, bid, ask, reference)"
-            " SELECT 'SOL/USDC', extract(epoch FROM now())::bigint + second, %s, %s, 100.2"
-            " FROM generate_series(-1, 60) AS second",
-            (BID, ASK),
-        )
-    yield
-    with psycopg.connect(database_conninfo, autocommit=True) as connection:
-        connection.execute("DELETE FROM price_ticks")
 
 
 async def place(sent: dict[str, Any], **headers: str) -> Any:
@@ -140,7 +97,7 @@ async def test_a_type_is_known_in_any_letter_case_with_or_without_dashes(
     assert (await place(STOP_LIMIT | {"type": word}))["type"] == "stopLimit"
 
 
-@pytest.mark.parametrize("word", ["twap", "sniper", "iceberg"])
+@pytest.mark.parametrize("word", ["iceberg", "dca"])
 async def test_a_type_that_is_not_built_is_refused(word: str) -> None:
     assert await refused(SELL_SOL | {"type": word}) == [("type", "unsupported_type")]
 
@@ -505,6 +462,61 @@ async def test_a_frame_places_an_order_that_rests(prices: None) -> None:
         both = [await socket.message(), await socket.message()]
         roles = [one["data"]["order"]["groupRole"] for one in both]
         assert roles == ["takeProfit", "stopLoss"]
+
+
+async def test_one_order_tells_what_it_trails_and_where_it_goes_off(
+    prices: None, database: Database
+) -> None:
+    sold = await place(TRAIL | {"trailBps": 150})
+    bought = await place(BUY | {"type": "trailingStop", "trailBps": 200})
+    waits = await place(TRAIL | {"activationPrice": "120"})
+    await database.rows(
+        "INSERT INTO price_peaks SELECT pair, line, armed_tick + step, 101 - step FROM watches,"
+        " generate_series(-1, 1) AS step WHERE armed_tick IS NOT NULL RETURNING 1"
+    )
+    shown = (await get(f"/api/orders/{sold['orderId']}")).json
+    assert (shown["watermark"], shown["currentTriggerPrice"]) == ("101", "99.485")
+    shown = (await get(f"/api/orders/{bought['orderId']}")).json
+    assert (shown["watermark"], shown["currentTriggerPrice"]) == ("101", "103.02")
+    shown = (await get(f"/api/orders/{waits['orderId']}")).json
+    assert "watermark" not in shown
+
+
+async def test_a_page_of_groups_takes_no_statement_for_each(prices: None, account: Account) -> None:
+    for _ in range(3):
+        await place(OCO)
+
+    def statements(orders: list[Order]) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            found = related(orders)
+        assert all("siblingOrderId" in one for one in found.values())
+        return len(queries)
+
+    orders = [order async for order in Order.objects.all()]
+    assert await sync_to_async(statements)(orders) == 1
+    assert await sync_to_async(statements)(orders[:1]) == 1
+    listed = (await get("/api/orders")).json["results"]
+    siblings = {one["orderId"]: one["siblingOrderId"] for one in listed}
+    assert all(siblings[siblings[one]] == one for one in siblings)
+
+
+async def test_an_entry_tells_the_exits_that_were_made_of_it(
+    prices: None, account: Account, database_conninfo: str
+) -> None:
+    entry = await place(SELL_SOL | SELLING_BRACKET)
+    exits = [await place(STOP), await place(LIMIT)]
+    ids = [one["orderId"] for one in exits]
+    parent = "UPDATE orders SET parent_id = %s WHERE id = ANY(%s::uuid[])"
+    rewrite(database_conninfo, parent, entry["orderId"], ids)
+    fill = (
+        "UPDATE orders SET status = 'confirmed', finished_at = now(), signature = 's',"
+        " venue = 'raydium', filled_in = 1, filled_out = 1 WHERE id = %s"
+    )
+    rewrite(database_conninfo, fill, entry["orderId"])
+    shown = (await get(f"/api/orders/{entry['orderId']}")).json
+    assert shown["children"] == ids
+    child = (await get(f"/api/orders/{ids[0]}")).json
+    assert child["parentOrderId"] == entry["orderId"]
 
 
 # Tags

@@ -28,12 +28,14 @@ from orders.access.accounts import Accounts
 from orders.access.admission import Backlog, Overloaded, ShareIsFull
 from orders.api.entry import answer_plainly
 from orders.engine import submission
+from orders.engine.moves import TradingHalted
 from orders.engine.submission import OutcomeUnknown
 from tests import dialects
 from tests.orders.api.test_api import LOOK_ALIKES, NO_ORDERS, QUERIES
 from tests.orders.api.test_door import FOREIGN_HOSTS, HOSTS
 from tests.support.accounts import execute, make_account
 from tests.support.client import SELL_SOL, database_away, exchange
+from tests.support.order_types import BY_TYPE, OCO, SELLING_BRACKET, STOP
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
 
@@ -275,6 +277,30 @@ async def test_what_is_an_order_and_what_is_none(both_ways: BothWays) -> None:
     assert statuses(found) == {201, 400}
 
 
+OF_EVERY_TYPE: list[dict[str, Any]] = [
+    *BY_TYPE.values(),
+    *(BY_TYPE[name] | {"tags": {"desk": "a"}, "userId": "u"} for name in BY_TYPE),
+    *(BY_TYPE[name] | {"ifCrossed": "execute"} for name in BY_TYPE),
+    *(BY_TYPE[name] | {"timeInForce": "fok"} for name in BY_TYPE),
+    *(BY_TYPE[name] | {"expiresInSeconds": 60} for name in BY_TYPE),
+    *(BY_TYPE[name] | SELLING_BRACKET for name in BY_TYPE),
+    STOP | {"triggerPrice": "101"},
+    BY_TYPE["market"] | {"takeProfit": {"limitPrice": "1"}, "stopLoss": {"trailBps": 101}},
+]
+
+
+@override_settings(ACCOUNT_RATE_LIMIT=None, RESTING_RATE_LIMIT=None)
+async def test_orders_of_every_type(both_ways: BothWays, prices: None) -> None:
+    found = await both_ways.give_the_same_shortly(*map(own, OF_EVERY_TYPE))
+    assert statuses(found) == {201, 400}
+
+
+@override_settings(ACCOUNT_RATE_LIMIT=None, RESTING_RATE_LIMIT=None)
+async def test_orders_of_every_type_without_prices(both_ways: BothWays) -> None:
+    found = await both_ways.give_the_same_shortly(*map(own, OF_EVERY_TYPE))
+    assert statuses(found) == {201, 400, 503}
+
+
 async def test_bodies_that_cannot_be_read(both_ways: BothWays) -> None:
     sent = [Asked(body, JSON | headers) for body, headers, _, _ in NO_ORDERS]
     found = await both_ways.give_the_same(*sent)
@@ -430,6 +456,25 @@ async def test_orders_sent_again(both_ways: BothWays) -> None:
     assert statuses(found) == {200, 201, 400, 409, 422}
 
 
+@override_settings(ACCOUNT_RATE_LIMIT=None, RESTING_RATE_LIMIT=None)
+async def test_orders_that_rest_sent_again(both_ways: BothWays, prices: None) -> None:
+    named = OCO | {"takeProfit": OCO["takeProfit"] | {"clientOrderId": "c"}}
+    found = await both_ways.give_the_same_shortly(
+        *(own(named), own(named), own(named | {"amountIn": "2"})),
+        *(own(STOP, idempotency_key="k"), own(STOP, idempotency_key="k")),
+        *(own(OCO, idempotency_key="k"), order(named), order(OCO, idempotency_key="k")),
+        own(OCO, idempotency_key="x" * 255),
+    )
+    assert [answer[0] for answer in found] == [201, 200, 409, 201, 200, 422, 400, 400, 400]
+
+
+async def test_limits_of_orders_that_rest(both_ways: BothWays) -> None:
+    safe = STOP | {"ifCrossed": "execute"}
+    with override_settings(RESTING_RATE_LIMIT=Rate(3, 3600), MAX_OPEN_ORDERS=2):
+        found = await both_ways.give_the_same_shortly(own(safe), own(safe), own(safe), own(safe))
+        assert [answer[0] for answer in found] == [201, 201, 409, 429]
+
+
 async def test_limits(both_ways: BothWays, monkeypatch: pytest.MonkeyPatch) -> None:
     with override_settings(ACCOUNT_RATE_LIMIT=Rate(2, 3600)):
         for send in (own, order):
@@ -456,6 +501,10 @@ async def doubt(*_: object, **__: object) -> Any:
     raise OutcomeUnknown("0194a7de-0000-7000-8000-000000000000")
 
 
+async def halt(*_: object, **__: object) -> Any:
+    raise TradingHalted
+
+
 async def bug(*_: object, **__: object) -> Any:
     raise ZeroDivisionError("a bug")
 
@@ -465,6 +514,7 @@ FAILURES: dict[str, Callable[[pytest.MonkeyPatch], AbstractContextManager[None]]
     "keys are away": lambda patch: patched(patch, Accounts, "holder_of", no_answer),
     "no order is stored": lambda patch: patched(patch, submission, "submit_order", no_answer),
     "nobody knows": lambda patch: patched(patch, submission, "submit_order", doubt),
+    "trading is halted": lambda patch: patched(patch, submission, "submit_order", halt),
     "a bug": lambda patch: patched(patch, submission, "submit_order", bug),
     "a bug before": lambda patch: patched(patch, submission, "accepted_before", bug),
 }

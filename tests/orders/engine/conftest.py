@@ -39,3 +39,11 @@ def gate() -> Iterator[Gate]:
 @pytest.fixture
 def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "LINGER_SECONDS", 10 * DEADLINE)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for a clock longer than it must."""
+    monkeypatch.setattr(settings, "RETRY_BACKOFF", 0.02)
+    monkeypatch.setattr(settings, "STATUS_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(settings, "RESEND_SECONDS", 0.05)

@@ -64,6 +64,11 @@ CHANGES = {
     ),
 }
 RAW = json.dumps(SELL_SOL)
+TWO_EXITS = SELL_SOL | {
+    "type": "oco",
+    "takeProfit": {"limitPrice": "112"},
+    "stopLoss": {"trailBps": 200},
+}
 
 
 async def send(order: dict[str, Any], key: str | None = None, **headers: str) -> Answer:
@@ -488,14 +493,15 @@ def test_a_key_is_the_same_however_a_network_delivers_it(
     assert running.value(ORDERS) == 1
 
 
+@pytest.mark.parametrize(("sent", "orders"), [(SELL_SOL, 1), (TWO_EXITS, 2)])
 def test_a_process_that_dies_after_storing_leaves_no_key_stuck(
-    process_database: str, tmp_path: Path
+    process_database: str, tmp_path: Path, sent: dict[str, Any], orders: int
 ) -> None:
     with engine(process_database, tmp_path, REDIS_URL=settings.REDIS_URL) as running:
         owner = make_account(running.conninfo)
         dying = running.web(CRASH_AT="after_accept")
         with pytest.raises((urllib.error.URLError, ConnectionError)):
-            dying.request("/execute", SELL_SOL, idempotency_key="k", **owner.headers)
-        answer = running.web().request("/execute", SELL_SOL, idempotency_key="k", **owner.headers)
+            dying.request("/execute", sent, idempotency_key="k", **owner.headers)
+        answer = running.web().request("/execute", sent, idempotency_key="k", **owner.headers)
         assert answer.status == 200
-        assert running.value(ORDERS) == 1
+        assert running.value(ORDERS) == orders

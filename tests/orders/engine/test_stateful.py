@@ -330,8 +330,8 @@ class OrdersUnderFire(RuleBasedStateMachine):
         except NotCancellable:
             assert status not in CANCELLABLE
         else:
-            assert status in CANCELLABLE
-            self.cancelled += 1
+            assert status in CANCELLABLE | {Status.CANCELLED}
+            self.cancelled += status in CANCELLABLE
 
     def land_late(self, data: st.DataObject) -> None:
         if waiting := self._waiting_to_land():

@@ -20,7 +20,7 @@ from config.runtime import group_commit
 from config.runtime.rate import Rate
 from orders.engine.journal import Journal
 from orders.lifecycle import Status
-from orders.management.commands import place_order
+from orders.management import order_watch
 from orders.management.commands.status import lines
 from orders.monitoring.engine_status import EngineStatus, read_engine_status
 from tests.support.client import count_stored, get, submit
@@ -175,11 +175,11 @@ def test_a_database_that_stores_nothing_is_told_so(
 def test_a_stored_order_is_said_to_be_stored_when_its_events_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def follow(order_id: str) -> Any:
+    async def follow(order_id: str, after: int = 0) -> Any:
         raise AWAY
         yield
 
-    monkeypatch.setattr(place_order, "follow", follow)
+    monkeypatch.setattr(order_watch, "follow", follow)
     ended, written = refused(*ORDER, "--watch")
     assert ended.returncode == 3
     (order_id,) = re.findall(rf"Order ({ORDER_ID}) is stored, and goes on", str(ended))

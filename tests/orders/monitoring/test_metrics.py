@@ -6,17 +6,22 @@ from typing import Any
 import orjson
 import pytest
 import yaml
+from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.environment.data_folder import PROJECT
 from config.runtime.counters import counts
 from config.runtime.rate import Rate
+from orders.engine.journal import Journal
+from orders.engine.trading_state import change_trading_state
 from orders.lifecycle import ACTIVE, Status
+from orders.models import TradingState
 from orders.monitoring import health, metrics
 from orders.monitoring import metrics_sql as sql
 from tests.support.client import SELL_SOL, connected, database_away, get, post, submit
 from tests.support.database import Database
+from tests.support.resting import order_of_type
 from tests.support.walker import Walker, cancel_in_silence, confirm
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
@@ -334,3 +339,80 @@ async def test_the_page_explains_every_figure_and_alarms_by_no_other(settings: A
     alarms = [rule["expr"] for rule in yaml.safe_load(rules)["groups"][0]["rules"]]
     assert len(alarms) > 5
     assert set(re.findall(r"engine_\w+", " ".join(alarms))) <= set(named)
+
+
+async def test_orders_that_rest_are_told_by_type_and_market_and_are_no_backlog(
+    journal: Journal, database: Database
+) -> None:
+    for order in (
+        order_of_type("limit", limit_price="112"),
+        order_of_type("limit", limit_price="113"),
+        order_of_type("stop", trigger_price="90"),
+        order_of_type("limit", base="JUP", limit_price="0.6"),
+    ):
+        await journal.accept(order)
+    await submit()
+    found = await scrape()
+
+    assert figure(found, "orders_resting", type="limit", market="SOL/USDC") == 2
+    assert figure(found, "orders_resting", type="stop", market="SOL/USDC") == 1
+    assert figure(found, "orders_resting", type="limit", market="JUP/USDC") == 1
+    assert figure(found, "orders_open", status="open") == 4
+    assert figure(found, "orders_open", status="pending") == 1
+    assert figure(found, "orders_waiting") == 1
+
+
+async def test_an_order_that_rested_says_nothing_of_how_quick_the_engine_is(
+    journal: Journal,
+) -> None:
+    await journal.accept(order_of_type("limit", limit_price="112"))
+    await confirm(await submit())
+    found = await scrape()
+
+    assert figure(found, "recent_steps", status="total") == 1
+    recent = [labels for name, labels in found if name == "engine_recent_orders"]
+    assert [dict(labels)["status"] for labels in recent] == ["confirmed"]
+
+
+async def test_the_age_of_prices_and_how_far_behind_them_triggers_are_is_told(
+    database: Database,
+) -> None:
+    await database.rows(
+        "INSERT INTO price_ticks (pair, tick)"
+        " SELECT 'SOL/USDC', floor(extract(epoch FROM clock_timestamp()))::bigint - 20 - n"
+        " FROM generate_series(0, 9) AS n"
+    )
+    await database.rows(
+        "INSERT INTO pair_progress SELECT 'SOL/USDC', max(tick) - 7 FROM price_ticks"
+    )
+    found = await scrape()
+
+    assert figure(found, "ticks_behind", market="SOL/USDC") == 7
+    assert 20 <= (figure(found, "tick_age_seconds", market="SOL/USDC") or 0) < 60
+
+
+async def test_a_halt_is_told() -> None:
+    assert figure(await scrape(), "trading_halted") == 0
+    await sync_to_async(halt)()
+    assert figure(await scrape(), "trading_halted") == 1
+
+
+def halt() -> None:
+    change_trading_state(TradingState.State.HALTED, "ada")
+    connection.close()
+
+
+async def test_what_the_watcher_and_the_carriers_counted_is_told(database: Database) -> None:
+    told = {"ticks_evaluated": 5, "orders_released:trail": 3, "trigger_late_ms": 900}
+    await heartbeat(database, "a:1", "scheduler", **told)
+    await heartbeat(database, "b:1", "worker", **{"orders_returned:slippage_exceeded": 2})
+    found = await scrape()
+    scheduler = {"kind": "scheduler", "process": "a:1"}
+    worker = {"kind": "worker", "process": "b:1"}
+
+    assert figure(found, "process_ticks_evaluated_total", **scheduler) == 5
+    assert figure(found, "process_ticks_skipped_total", **scheduler) == 0
+    assert figure(found, "process_orders_released_total", step="trail", **scheduler) == 3
+    assert figure(found, "process_trigger_late_ms_total", **scheduler) == 900
+    returned = {"failure_code": "slippage_exceeded"}
+    assert figure(found, "process_orders_returned_total", **returned, **worker) == 2

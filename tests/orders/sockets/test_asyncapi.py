@@ -77,7 +77,9 @@ def test_the_schemas_say_no_to_what_is_none_of_them() -> None:
 
 NAMED = {  # by constants and by orders/api/problems.py
     *("invalid_order", "database_unavailable", "account_required", "client_order_id_taken"),
+    *("too_many_open_orders", "prices_unavailable"),
     *("overloaded", "too_many_waiting", "too_many_requests", "outcome_unknown"),
+    "trading_halted",
     *("invalid_request", "insufficient_scope", "order_not_found", "prices_unavailable"),
 }
 

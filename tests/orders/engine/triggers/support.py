@@ -36,7 +36,11 @@ def resting(order_type: str, **asked: Any) -> NewOrder:
     side = Side(asked.pop("side", "sell"))
     amounts = {"amount_in": 1_500_000_000, "amount_out": None}
     amounts |= {name: asked.pop(name) for name in tuple(amounts) if name in asked}
-    order = {name: asked.pop(name) for name in ("owner", "stranger", "id") if name in asked}
+    order = {
+        name: asked.pop(name)
+        for name in ("owner", "stranger", "id", "constraints")
+        if name in asked
+    }
     prices = ("limit_price", "trigger_price", "activation_price")
     terms = {name: Decimal(asked[name]) for name in prices if name in asked}
     terms |= {name: value for name, value in asked.items() if name not in prices}
@@ -74,6 +78,12 @@ class Desk:
         self.second = max(self.second, await self._from_tick(order.id))
         return order.id
 
+    async def market(self, **asked: Any) -> str:
+        """Store a market order, which waits in line, and return its id."""
+        order = new_order(**asked)
+        await self._journal.accept(order)
+        return order.id
+
     async def group(self, *orders: tuple[str, Mapping[str, Any]]) -> list[str]:
         """Store the orders of a group, and return their ids."""
         group_id = str(uuid.uuid4())
@@ -103,6 +113,55 @@ class Desk:
         status: str = await self.database.order(order_id, "status")
         return status
 
+    async def statuses(self, *order_ids: str) -> list[str]:
+        return [await self.status(order_id) for order_id in order_ids]
+
+    async def watch(self, order_id: str, column: str) -> Any:
+        """Return a column of what an order watches; None if it watches nothing."""
+        rows = await self.database.rows(
+            f"SELECT {column} FROM watches WHERE order_id = %s", order_id
+        )
+        return rows[0][0] if rows else None
+
+    async def change_watch(self, order_id: str, change: str) -> None:
+        """As another door would; `change` is SQL."""
+        await self.database.rows(f"UPDATE watches SET {change} WHERE order_id = %s", order_id)
+
+    async def halt(self, is_halted: bool = True) -> None:
+        await self.database.rows(
+            "INSERT INTO trading_states (state, changed_by, why) VALUES (%s, 'a test', '')",
+            "halted" if is_halted else "active",
+        )
+
+    async def is_evaluated(self) -> bool:
+        """Whether all ticks that were made are over."""
+        rows = await self.database.rows(
+            "SELECT 1 FROM price_ticks AS t WHERE tick > coalesce((SELECT evaluated_tick"
+            " FROM pair_progress AS p WHERE p.pair = t.pair), 0)"
+        )
+        return not rows
+
+    async def latch(self, order_id: str) -> None:
+        """Have a released order come back as the carrier sends it back: latched, and due now."""
+        await self.database.rows(
+            "UPDATE orders SET status = 'routing', seq = seq + 1,"
+            " attempts = attempts + 1, started_at = clock_timestamp(), min_out = 140000000"
+            " WHERE id = %s",
+            order_id,
+        )
+        await self.database.rows(
+            "UPDATE orders SET status = 'open', resting = true,"
+            " seq = seq + 1, phase = 'latched' WHERE id = %s",
+            order_id,
+        )
+        await self.database.rows(
+            "INSERT INTO watches (order_id, pair, line, kind, act, from_tick, queued_at, check_at,"
+            " expires_at, group_id) SELECT id, base || '/' || quote, 'b', 'c', 'f', 0,"
+            " clock_timestamp(), clock_timestamp(), clock_timestamp() + interval '9 days', group_id"
+            " FROM orders WHERE id = %s",
+            order_id,
+        )
+
     async def events(self, order_id: str) -> list[str]:
         """Return what happened to an order, in the words of its log."""
         rows = await self.database.rows(
@@ -119,8 +178,12 @@ class Desk:
         return data
 
     async def _from_tick(self, order_id: str) -> int:
+        """Return from which tick on an order is looked at: never one that was made before it."""
         rows = await self.database.rows(
-            "SELECT coalesce(max(from_tick), 0) FROM watches WHERE order_id = %s", order_id
+            "UPDATE watches SET from_tick = greatest(from_tick, %s), armed_tick = CASE"
+            " WHEN armed_tick IS NOT NULL THEN greatest(armed_tick, %s) END"
+            " WHERE order_id = %s RETURNING from_tick",
+            *(self.second, self.second, order_id),
         )
-        tick: int = rows[0][0]
+        tick: int = rows[0][0] if rows else 0
         return tick

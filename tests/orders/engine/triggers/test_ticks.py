@@ -284,6 +284,7 @@ async def test_a_turn_of_the_watcher_makes_the_ticks_of_this_second(
     before = int(await watcher.ticker.clock())
     pause = await watcher.turn()
     after = int(await watcher.ticker.clock())
+    await watcher.close()
 
     ((tick,),) = await database.rows("SELECT tick FROM price_ticks")
     assert before <= tick <= after

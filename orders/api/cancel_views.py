@@ -70,8 +70,7 @@ def _cancel_many(
     beside, site = related(orders), site_of(request)
     rows = {str(order.id): shown(request, order, beside[order.id], site) for order in orders}
     told = [
-        {"index": index, "orderId": sent}
-        | _cancelled(stands.get(name or ""), rows.get(name or ""))
+        {"index": index, "orderId": sent} | _cancelled(stands.get(name or ""), rows.get(name or ""))
         for index, (sent, name) in enumerate(zip(ids, named, strict=True))
     ]
     return found, told

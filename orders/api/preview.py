@@ -3,6 +3,7 @@
 It is read, priced and routed by the code that reads, prices and routes orders.
 """
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -11,9 +12,12 @@ from orders.api.present_price import Prices, holds, price_of
 from orders.engine.quotes import Quoted, quotes_of_this_loop
 from orders.engine.submission import OrderRequest, orders_of, watch_of
 from orders.engine.triggers.last_prices import last_tick
+from orders.events import timestamp
 from orders.representation import decimal
+from orders.terms.slicing import Plan
 from orders.terms.terms import price_text
 from orders.terms.watch import UP, Watch
+from orders.words import OrderType
 from routing.best_prices import rounded_down, rounded_up
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.registry import registry
@@ -64,6 +68,25 @@ async def quote_of(asked: OrderRequest) -> Quoted:
     return await quotes_of_this_loop().of(asked.swap, limits)
 
 
+def slots_of(asked: OrderRequest) -> list[dict[str, Any]]:
+    """Return when each slice of a TWAP is due, and how large it is if none is missed.
+
+    Without `startAt` the first is due when the order is stored: by our clock about now.
+    """
+    if asked.terms is None or asked.amount_in is None:
+        return []
+    plan = Plan.of(asked.terms.more, asked.amount_in, datetime.now(UTC))
+    token, _ = asked.tokens
+    return [
+        {
+            "slice": slot,
+            "at": timestamp(plan.due_at(slot)),
+            "amountIn": decimal(token, plan.share(slot)),
+        }
+        for slot in range(plan.slices)
+    ]
+
+
 async def _outlook(asked: OrderRequest, moment: Moment) -> dict[str, Any]:
     watch = watch_of(asked)
     is_now = watch is None or bool(asked.terms and asked.terms.may_start)
@@ -73,13 +96,17 @@ async def _outlook(asked: OrderRequest, moment: Moment) -> dict[str, Any]:
         "warnings": warnings_of(asked, moment.reference),
     }
     has_limit = asked.terms is not None and asked.terms.limit_price is not None
-    quoted = await quote_of(asked) if is_now or (has_limit and asked.type == "limit") else None
+    quoted = (
+        await quote_of(asked) if is_now or (has_limit and asked.type == OrderType.LIMIT) else None
+    )
     if is_now and quoted is not None:
         terms = asked.terms
         bound = terms.bound if terms and has_limit else quoted.bound(asked.slippage_bps or 0)
         found |= quoted.as_json(bound)
     elif watch is not None:
         found |= _distance(asked, watch, moment.tick)
+    if asked.type == OrderType.TWAP:
+        found["slots"] = slots_of(asked)
     if quoted is not None and has_limit:
         found["sized"] = _sized(asked, quoted, moment.tick)
     return found
@@ -147,7 +174,7 @@ def warnings_of(asked: OrderRequest, reference: Decimal | None) -> list[str]:
     terms = asked.terms
     limit = terms and terms.limit_price
     found = []
-    if asked.type == "sniper" and limit is None:
+    if asked.type == OrderType.SNIPER and limit is None:
         found.append("no_price_limit")
     if asked.slippage_bps is not None and asked.slippage_bps > WIDE_BPS:
         found.append("wide_slippage")

@@ -202,6 +202,7 @@ AMENDMENT: dict[str, Schema] = {
     "expiresAt": nullable(TIME, "Null: good till cancelled."),
     "expiresInSeconds": nullable(NUMBER),
     "tags": nullable({"type": "object", "additionalProperties": TEXT}),
+    "catchUp": nullable(TEXT, "Of a twap, as are limitPrice, slippageBps, amountIn and tags."),
     "takeProfit": nullable({"type": "object"}, "Of a bracket; null: none."),
     "stopLoss": nullable({"type": "object"}, "Of a bracket; null: none."),
     "ifCrossed": nullable(TEXT, "execute: also if it then goes off at once."),
@@ -236,6 +237,10 @@ OUTLOOK: dict[str, Schema] = {
             "atPrice": nullable(DECIMAL, "At which price of the pair it would."),
         }
     ),
+    "slots": {
+        **{"type": "array", "items": closed({"slice": COUNT, "at": TIME, "amountIn": DECIMAL})},
+        "description": "Of a twap: when each slice is due, and how large it is.",
+    },
     "orders": {
         **{"type": "array", "items": {"type": "object"}},
         "description": "Of an OCO the same of each of its two orders.",

@@ -1,6 +1,8 @@
 """`POST /api/orders/preview`: what an order would do, by the code that then does it."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -156,6 +158,17 @@ async def test_the_two_orders_of_an_oco_are_previewed_each() -> None:
     )
     assert "orderId" not in target
     assert "groupId" not in target
+
+
+async def test_a_twap_is_previewed_with_its_slots() -> None:
+    set_tick(100)
+    twap = {**SELL_SOL, "type": "twap", "slices": 4, "intervalSeconds": 60}
+    told = (await preview(twap)).json
+    assert_shape(told, "Preview")
+    assert [slot["amountIn"] for slot in told["slots"]] == ["0.375"] * 4
+    times = [datetime.fromisoformat(slot["at"]) for slot in told["slots"]]
+    assert [late - early for early, late in pairwise(times)] == [timedelta(seconds=60)] * 3
+    assert told["executesNow"] is False
 
 
 @pytest.mark.parametrize(

@@ -381,7 +381,8 @@ async def test_of_a_twap_its_price_tolerance_total_and_catch_up_are_amended() ->
 
 
 SLICE = """
-INSERT INTO orders (id, owner_id, parent_id, slice, type, side, base, quote, amount_in, slippage_bps,
+INSERT INTO orders (id, owner_id, parent_id, slice, type, side, base, quote, amount_in,
+  slippage_bps,
   status, seq, attempts, lease_token, lost_leases, needs_attention, venue, signature, filled_in,
   filled_out, finished_at)
 SELECT gen_random_uuid(), owner_id, id, paid, 'market', side, base, quote, paid * 1000000000, 100,

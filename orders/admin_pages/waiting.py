@@ -144,7 +144,7 @@ def _why_by_price(row: Row) -> str:
         age = duration_of(row.tick_age)
         return f"The last prices are {age} old. An old price triggers nothing."
     if row.evaluated_tick is None or row.evaluated_tick < row.from_tick:
-        return "It is compared from the first whole second after its last change on."
+        return "It is compared with prices from the first whole second after its last change."
     if row.trigger is None or row.distance_bps is None:
         return "Its trail has no watermark yet."
     return _distance_text(row, row.trigger, row.distance_bps)

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from orders.models import FailureCode, Order
 from orders.terms.terms import price_text
+from orders.words import OrderType
 from routing.constraints import Constraints
 from routing.venues import LABELS
 
@@ -73,9 +74,10 @@ def terms_text(order: Order) -> str:
     """Return an order's type with its prices, such as "stop at 90"; empty of a market order."""
     if order.terms is None:
         return ""
+    word = "at" if order.type == OrderType.LIMIT else "limit"
     prices = (
         order.trigger_price is not None and f"at {price_text(order.trigger_price)}",
-        order.limit_price is not None and f"limit {price_text(order.limit_price)}",
+        order.limit_price is not None and f"{word} {price_text(order.limit_price)}",
         order.trail_bps is not None and f"by {order.trail_bps} bps",
     )
     return " ".join([order.type, *(text for text in prices if text)])

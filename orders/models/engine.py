@@ -57,4 +57,4 @@ class TradingState(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.state} since {self.at}"
+        return f"{self.state} since {self.at:%Y-%m-%d %H:%M:%S} UTC"

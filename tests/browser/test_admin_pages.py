@@ -132,6 +132,67 @@ def test_an_operator_cancels_an_order_by_the_button(page: Page, running: Engine,
     assert running.value("SELECT status FROM orders WHERE id = %s", order_id) == "cancelled"
 
 
+@pytest.fixture
+def group(web: Web) -> list[str]:
+    """The two orders of a group, which rest far from the price."""
+    answer = web.request(
+        "/api/orders/execute",
+        {
+            **{"type": "oco", "baseToken": "SOL", "quoteToken": "USDC", "side": "sell"},
+            **{"amountIn": "1.5", "takeProfit": {"limitPrice": "500"}},
+            "stopLoss": {"trailBps": 5000},
+        },
+    )
+    assert answer.status == 201, answer.body
+    return [one["orderId"] for one in answer.body["orders"]]
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_an_operator_sees_why_an_order_has_not_fired_and_cancels_it_with_its_group(
+    page: Page, running: Engine, group: list[str], screen: str
+) -> None:
+    target, stop = group
+    wait_for(lambda: running.value("SELECT count(*) FROM price_ticks"), what="prices")
+    for name, order_id in (("target", target), ("stop", stop)):
+        page.goto(f"{LIST}{order_id}/change/")
+        waiting = page.locator(".case-part", has_text="Why it has not fired")
+        expect(waiting).to_contain_text("Last tick")
+        assert page.evaluate(TOO_WIDE) <= 0
+        keep_picture(page, f"admin-{screen}-{name}")
+    expect(page.locator(".case-part", has_text="Orders that belong to it")).to_contain_text(target)
+    page.goto(f"{LIST}?phase=waiting&type=limit")
+    expect(page.locator("#result_list")).to_contain_text("limit at 500")
+    keep_picture(page, f"admin-{screen}-resting")
+    page.goto(f"{LIST}{stop}/change/")
+    page.get_by_text("Cancel…").click()
+    page.get_by_role("button", name="Yes, cancel this order").click()
+    for order_id in group:
+        expect(page.locator(".messagelist")).to_contain_text(f"Order {order_id} was cancelled")
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_an_operator_halts_trading_by_the_button_and_lets_it_go_on(
+    page: Page, web: Web, screen: str
+) -> None:
+    page.goto("/admin/")
+    page.get_by_role("link", name="Trading active").click()
+    page.get_by_text("Halt trading…").click()
+    page.get_by_label("Why").fill("a venue that lies")
+    page.get_by_role("button", name="Yes, halt trading").click()
+    expect(page.locator(".case-note")).to_contain_text("Trading is halted")
+    assert page.evaluate(TOO_WIDE) <= 0
+    keep_picture(page, f"admin-{screen}-halted")
+    assert web.request("/health").body["state"] == "halted"
+    page.goto("/admin/")
+    expect(page.locator(".tile-bad").first).to_contain_text("halted")
+    keep_picture(page, f"admin-{screen}-halted-overview")
+    page.get_by_role("link", name="Trading halted").click()
+    page.get_by_text("Let trading go on…").click()
+    page.get_by_role("button", name="Yes, let it go on").click()
+    expect(page.locator("#result_list")).to_contain_text("a venue that lies")
+    assert web.request("/health").body["state"] == "active"
+
+
 def test_an_operator_cancels_ticked_orders(page: Page, running: Engine, web: Web) -> None:
     orders = [waiting_order(running, web) for _ in range(2)]
     page.goto(f"{LIST}?status=pending")

@@ -4,7 +4,16 @@ from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
 
-from orders.api import key_views, markets, probes, quote_views, views
+from orders.api import (
+    batch_views,
+    cancel_views,
+    key_views,
+    markets,
+    probes,
+    quote_views,
+    replace_views,
+    views,
+)
 from orders.api.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.live_page import live_page
 from orders.api.schema import views as schema_views
@@ -43,12 +52,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     either("livez", probes.live, "livez"),
     either("readyz", probes.ready, "readyz"),
     either("metrics", probes.metrics, "metrics"),
+    # Words come before ids: no order is called so.
+    either("api/orders/preview", quote_views.PreviewView.as_view(), "preview"),
+    either("api/orders/batch", batch_views.BatchView.as_view(), "batch"),
+    either("api/orders/cancel", cancel_views.CancelManyView.as_view(), "cancel-many"),
+    either("api/orders/cancel-all", cancel_views.CancelAllView.as_view(), "cancel-all"),
     re_path(rf"^api/orders/{ORDER_ID}$", views.OrderView.as_view(), name="order"),
     either(f"api/orders/{ORDER_ID}", views.OrderView.as_view()),
     re_path(rf"^api/orders/{ORDER_ID}/events$", views.EventsView.as_view(), name="events"),
     either(f"api/orders/{ORDER_ID}/events", views.EventsView.as_view()),
     re_path(rf"^api/orders/{ORDER_ID}/route$", views.RouteView.as_view(), name="route"),
     either(f"api/orders/{ORDER_ID}/route", views.RouteView.as_view()),
+    either(f"api/orders/{ORDER_ID}/replace", replace_views.ReplaceView.as_view(), "replace"),
     either(f"api/orders/{ORDER_ID}/cancel", views.CancelView.as_view(), "cancel"),
     either("account/keys", key_views.own_keys_page, "own-keys"),
     either("api/account/keys", key_views.KeysView.as_view(), "keys"),

@@ -94,6 +94,15 @@ def check_scope(principal: Principal, scope: str) -> None:
         raise InsufficientScope(scope)
 
 
+class MayRead(permissions.BasePermission):
+    """As `MayAct`, for what only looks although it is sent by POST."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """:raises NotAuthenticated, InsufficientScope: as MayAct.has_permission."""
+        check_scope(principal_of(request), READ)
+        return True
+
+
 class IsAccount(permissions.BasePermission):
     """What only an account can have."""
 

@@ -6,27 +6,37 @@ the code that reads new orders: so the same rules hold.
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from orders.api.fields import all_of, refuse, whole_number
 from orders.api.serializers import ORDER_REQUEST, InvalidOrder, check_value, no_such_field
+from orders.api.time_fields import DAY_SECONDS
 from orders.engine.amending import Amendment
 from orders.engine.submission import OrderRequest
 from orders.models import Order
 from orders.representation import decimal, terms_as_json, terms_of, tokens_of
 from orders.terms.exits import STOP, TARGET
+from orders.words import OrderType
 
 PRICES = ("limitPrice", "triggerPrice", "trailBps", "activationPrice")
 AMOUNTS = ("amountIn", "amountOut")
 SLIPPAGE = ("slippageBps", "slippage")
 ENDS = ("expiresAt", "expiresInSeconds")
-AMENDABLE = {*PRICES, *AMOUNTS, *SLIPPAGE, *ENDS, "tags", "takeProfit", "stopLoss"}
+AMENDABLE = {*PRICES, *AMOUNTS, *SLIPPAGE, *ENDS, "tags", "takeProfit", "stopLoss", "catchUp"}
+OF_SLICED = {"limitPrice", "amountIn", *SLIPPAGE, "tags", "catchUp"}
+"""What of a TWAP can be amended: its slots stay where they are."""
 BESIDES = {"seq", "ifCrossed"}
-COMPARED = (*PRICES, *AMOUNTS, "slippageBps", "expiresAt", "tags", "takeProfit", "stopLoss")
+COMPARED = (
+    *(*PRICES, *AMOUNTS, "slippageBps", "expiresAt", "tags", "takeProfit", "stopLoss", "catchUp"),
+)
 """The fields that an event tells, if they differ."""
 SEQ_TAG = re.compile(r'(?:W/)?"(\d{1,9})"', re.ASCII)
+TRIGGERED = (
+    *(OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT, OrderType.TRAILING_STOP),
+)
 TRIGGERS = {"triggerPrice", "activationPrice"}
 """With these the price of the moment is compared anew."""
 
@@ -59,11 +69,11 @@ def read_amendment(order: Order, sent: Any, seq: int, by: str) -> Amendment | No
 
     :raises InvalidOrder: with an error for every field that is wrong.
     """
-    changes = _changes_in(sent)
+    changes = _changes_in(sent, OF_SLICED if order.type == OrderType.TWAP else AMENDABLE)
     body = _laid_over(order, changes)
     names = sorted(changes)[:50]
     try:
-        asked = ORDER_REQUEST.read(body)
+        asked = _started(ORDER_REQUEST.read(body), order)
         check_value(body, asked)
         _check_of_group(order, asked)
     except ValidationError as refused:
@@ -91,7 +101,7 @@ def read_amendment(order: Order, sent: Any, seq: int, by: str) -> Amendment | No
     )
 
 
-def _changes_in(sent: Any) -> dict[str, Any]:
+def _changes_in(sent: Any, amendable: set[str]) -> dict[str, Any]:
     """:raises InvalidOrder: it is no object, has a field that is not amendable, or none."""
     if not isinstance(sent, dict):
         raise InvalidOrder(
@@ -100,15 +110,15 @@ def _changes_in(sent: Any) -> dict[str, Any]:
     names = sorted(sent)[:50]
     errors: dict[str, list[ErrorDetail]] = {}
     for name in names:
-        if name in AMENDABLE | BESIDES:
+        if name in amendable | BESIDES:
             continue
         if name in ORDER_REQUEST.fields:
             text = "It cannot be amended: replace the order by another one."
             errors[name] = [ErrorDetail(text, "not_amendable")]
         else:
             errors[name[:64]] = [ErrorDetail(no_such_field(name), "unknown_field")]
-    if not errors and not AMENDABLE & sent.keys():
-        errors["order"] = [ErrorDetail(f"Give one of {_listed(AMENDABLE)}.", "required")]
+    if not errors and not amendable & sent.keys():
+        errors["order"] = [ErrorDetail(f"Give one of {_listed(amendable)}.", "required")]
     if errors:
         raise InvalidOrder(all_of(errors).detail, names)
     return {name: value for name, value in sent.items() if name != "seq"}
@@ -120,8 +130,11 @@ def _laid_over(order: Order, changes: dict[str, Any]) -> dict[str, Any]:
     for names in (AMOUNTS, SLIPPAGE):
         if any(changes.get(name) is not None for name in names):
             body |= dict.fromkeys(names)
-    if changes.get("limitPrice") is not None and body["limitPrice"] is None:
+    is_target = order.type == OrderType.TAKE_PROFIT
+    if is_target and changes.get("limitPrice") is not None and body["limitPrice"] is None:
         body["slippageBps"] = None  # the price is the bound from now on
+    if order.type == OrderType.SNIPER and not any(name in changes for name in ENDS):
+        body["expiresInSeconds"] = DAY_SECONDS  # it has to have an end; its own is kept
     return body | changes
 
 
@@ -130,12 +143,14 @@ def as_request(order: Order) -> dict[str, Any]:
     fields = compared(order)
     fields.pop("expiresAt")
     terms = terms_of(order)
+    more = {name: value for name, value in (order.terms or {}).items() if name != "startAt"}
     return {
+        **more,
         "type": order.type,
         "side": order.side,
         "baseToken": order.base,
         "quoteToken": order.quote,
-        "triggerBy": terms.trigger_by if terms and order.type != "limit" else None,
+        "triggerBy": terms.trigger_by if terms and order.type in TRIGGERED else None,
         **fields,
         **(order.constraints or {}),
     }
@@ -164,6 +179,14 @@ def _compared_of(asked: OrderRequest) -> dict[str, Any]:
         "slippageBps": asked.slippage_bps,
     }
     return {name: told.get(name) for name in COMPARED}
+
+
+def _started(asked: OrderRequest, order: Order) -> OrderRequest:
+    """Return what is asked with the start of the slots, which is past by now and stays."""
+    start = (order.terms or {}).get("startAt")
+    if asked.terms is None or start is None:
+        return asked
+    return replace(asked, terms=asked.terms._replace(more=asked.terms.more | {"startAt": start}))
 
 
 def _check_of_group(order: Order, asked: OrderRequest) -> None:

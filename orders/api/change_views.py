@@ -34,6 +34,7 @@ from orders.lifecycle import Status
 from orders.models import Order
 from orders.terms.exits import WrongPrice
 from orders.terms.terms import price_text
+from orders.words import OrderType
 
 
 def amend(request: Request, order: Order, headers: dict[str, str]) -> None:
@@ -105,6 +106,8 @@ def _write(amendment: Amendment, order: Order) -> None:
         raise _invalid(amendment, field, "invalid_price_order", str(wrong)) from None
     except AmountOutOfRange:
         text = "At the limit price of the group's other order, the other amount is out of range."
+        if amendment.asked.type == OrderType.TWAP:
+            text = "Less than what its slices have traded, or are about to."
         raise _invalid(amendment, "amountIn", "out_of_range", text) from None
     except Error as error:
         if not is_database_away(error):

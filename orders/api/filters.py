@@ -4,7 +4,7 @@ A value without a meaning is refused by its field's name. So is a field that doe
 given twice. If a filter were dropped silently, a client would see orders that it did not ask for.
 """
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -274,7 +274,15 @@ def read_tags(query: QueryDict) -> dict[str, str]:
 
     :raises ValidationError: no order can have such a tag, or so many.
     """
-    given = {name[len(TAG) :]: str(query[name]) for name in query if name.startswith(TAG)}
+    return tags_in({name: query[name] for name in query if name.startswith(TAG)})
+
+
+def tags_in(given: Mapping[str, object]) -> dict[str, str]:
+    """Return the tags in members such as `tag.NAME`, by their names.
+
+    :raises ValidationError: no order can have such a tag, or so many.
+    """
+    given = {name[len(TAG) :]: value for name, value in given.items()}
     errors = {}
     for name, value in given.items():
         if not TAG_NAME.fullmatch(name):
@@ -288,7 +296,7 @@ def read_tags(query: QueryDict) -> dict[str, str]:
         errors[TAG_PARAMETER] = ErrorDetail(f"At most {MAX_TAGS} tags.", "out_of_range")
     if errors:
         raise ValidationError({name: [error] for name, error in errors.items()})
-    return given
+    return {name: str(value) for name, value in given.items()}
 
 
 def is_active(values: dict[str, Any]) -> bool:

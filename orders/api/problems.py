@@ -182,6 +182,18 @@ class TooManyRequests(exceptions.APIException):
         super().__init__(says)
 
 
+class AllRefused(exceptions.APIException):
+    """One order of a batch cannot be stored, so none is. `items` has the problem of each."""
+
+    status_code = HTTPStatus.CONFLICT
+    default_detail = "An order of this batch cannot be taken, so none of them was stored."
+    default_code = "batch_refused"
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        self.items = items
+        super().__init__()
+
+
 class HttpsRequired(exceptions.APIException):
     """The order came in clear text and was not taken. Send it by HTTPS, and replace the key."""
 
@@ -219,6 +231,15 @@ class CancellationUnknown(exceptions.APIException):
     def __init__(self, order_id: str) -> None:
         self.order_id = order_id
         super().__init__()
+
+
+class ReplacementUnknown(CancellationUnknown):
+    """It is not known whether the order was replaced. Its status tells, and which order did."""
+
+    default_detail = (
+        "The database did not say whether the order was replaced. Look at the order: cancelled, it"
+        " names the order in its place as replacedBy."
+    )
 
 
 class AmendmentUnknown(CancellationUnknown):
@@ -333,6 +354,8 @@ def answer_to(
         data = problem_of(error)
     if isinstance(error, CancellationUnknown):
         data["orderId"] = error.order_id
+    if isinstance(error, AllRefused):
+        data["items"] = error.items
     if (challenge := getattr(error, "auth_header", None)) is not None:
         headers["WWW-Authenticate"] = challenge
     return data, headers

@@ -1,4 +1,4 @@
-"""What an order would get: a quote of the venues."""
+"""What an amount would get, and what an order would do. Nothing is stored."""
 
 from typing import Any
 
@@ -6,17 +6,19 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders.access.authentication import client_of, principal_of, tell_of_limit
+from orders.access.authentication import MayRead, client_of, principal_of, tell_of_limit
 from orders.access.preview_limits import allowance_of_preview
 from orders.api import filters
 from orders.api.base_views import AsyncAPIView
+from orders.api.parsers import ExactJSONParser
+from orders.api.preview import preview, quote_of
 from orders.api.problems import TOO_MANY_PREVIEWS, TooManyRequests
 from orders.api.schema import openapi
-from orders.api.serializers import InvalidOrder, read_order
-from orders.engine.quotes import Quoted, quotes_of_this_loop
+from orders.api.serializers import InvalidOrder, as_written, read_order, translate
+from orders.api.views import refuse_clear_text
+from orders.engine.quotes import Quoted
 from orders.engine.submission import OrderRequest
 from orders.representation import swap_as_json
-from routing.constraints import UNCONSTRAINED, Constraints
 
 QUOTE_FIELDS = {
     *("baseToken", "quoteToken", "tokenIn", "tokenOut", "side", "amountIn", "amountOut"),
@@ -37,6 +39,27 @@ class QuotesView(AsyncAPIView):
         asked = await read_quote(request.query_params.dict())
         quoted = await quote_of(asked)
         return Response(quote_as_json(asked, quoted), headers={"Cache-Control": "no-store"})
+
+
+class PreviewView(AsyncAPIView):
+    """What an order would do if it were sent now (POST): the same body, and nothing is stored."""
+
+    parser_classes = (ExactJSONParser,)
+    permission_classes = (MayRead,)
+
+    @openapi.PREVIEW
+    async def post(self, request: Request) -> Response:
+        refuse_clear_text(is_secure=request.is_secure())
+        filters.check_names(request, set())
+        await admit_preview(request, self.headers)
+        sent = request.data
+        meant = translate(sent)
+        try:
+            asked = await read_order(meant.body)
+        except InvalidOrder as refused:
+            raise as_written(refused, sent, meant) from None
+        told = await preview(asked, principal_of(request).owner)
+        return Response(told, headers={"Cache-Control": "no-store"})
 
 
 async def admit_preview(request: Request, headers: dict[str, str]) -> None:
@@ -65,12 +88,6 @@ async def read_quote(query: dict[str, Any]) -> OrderRequest:
         return await read_order(asked)
     except InvalidOrder as refused:
         raise ValidationError(refused.detail) from None
-
-
-async def quote_of(asked: OrderRequest) -> Quoted:
-    """:raises NotQuoted: no venue gives a usable quote at present."""
-    limits = Constraints.from_json(asked.constraints) if asked.constraints else UNCONSTRAINED
-    return await quotes_of_this_loop().of(asked.swap, limits)
 
 
 def quote_as_json(asked: OrderRequest, quoted: Quoted) -> dict[str, Any]:

@@ -354,6 +354,11 @@ async def take_order(sent: Any, meant: Canonical, key: str | None, sender: Sende
         taken = await _submit(meant.body, key, sender)
     except InvalidOrder as refused:
         raise as_written(refused, sent, meant) from None
+    return as_taken(taken)
+
+
+def as_taken(taken: submission.Submitted | submission.SubmittedGroup) -> Taken:
+    """Return how an order, or the two of an OCO, are answered."""
     code = status.HTTP_200_OK if taken.is_replay else status.HTTP_201_CREATED
     marker = {"Idempotent-Replayed": "true"} if taken.is_replay else {}
     if isinstance(taken, submission.SubmittedGroup):
@@ -371,8 +376,8 @@ async def _submit(
     name = client_order_id_in(sent)
     before = await submission.accepted_before(principal.owner, key, name)
     if before is not None:
-        return await _repeat(sent, key, principal.owner, before)
-    await _admit(sender, rests=may_rest(sent))
+        return await repeat(sent, key, principal.owner, before)
+    await admit(sender, rests=may_rest(sent))
     try:
         request = await read_order(sent)
         if request.legs and key is not None:
@@ -390,7 +395,7 @@ async def _submit(
         raise
 
 
-async def _repeat(
+async def repeat(
     sent: Any, key: str | None, owner: int | None, before: AlreadyAccepted
 ) -> submission.Submitted | submission.SubmittedGroup:
     if submission.is_group(before):
@@ -404,7 +409,7 @@ async def _repeat(
     return submission.repeat_order(repeated, owner, key, before)
 
 
-async def _admit(sender: Sender, *, rests: bool = False) -> None:
+async def admit(sender: Sender, *, rests: bool = False) -> None:
     """:raises TooManyRequests: the limit of the account is reached."""
     allowance = await allowance_of(sender.principal, sender.client, rests=rests)
     if allowance is not None:

@@ -25,8 +25,8 @@ from orders.events import Event, timestamp
 from orders.lifecycle import FINAL, Status
 from orders.terms.exits import Exit, check_exits, role_in_group
 from orders.terms.terms import Terms, bound_of_limit
-from orders.terms.watch import ARM, CLOCK, SIZE, TRAIL, Watch, first_watch, limit_watch
-from orders.words import Phase
+from orders.terms.watch import ARM, CLOCK, POOL, SIZE, TRAIL, Watch, first_watch, limit_watch
+from orders.words import OrderType, Phase
 from routing.tokens import Market
 from routing.venue import BPS, Bound, Side
 
@@ -66,7 +66,8 @@ class WouldTrigger(Exception):
 
 
 class AmountOutOfRange(Exception):
-    """At the limit price of the group's other order, the other amount is out of range."""
+    """Of a group: at the other order's limit price, the other amount is out of range. Of a TWAP: it
+    is less than what was traded."""
 
 
 class Amendment(NamedTuple):
@@ -120,10 +121,6 @@ class Resting(NamedTuple):
     kind: str | None
     act: str | None
     armed_tick: int | None
-
-    @property
-    def is_latched(self) -> bool:
-        return self.kind == CLOCK
 
     @property
     def became_limit(self) -> bool:
@@ -182,6 +179,7 @@ def amending(amendment: Amendment, group_id: str | None) -> Script[list[Event]]:
     siblings = [one for one in orders.values() if one.status not in FINAL]
     for sibling in siblings:
         _check_group(order, amendment.asked, sibling)
+    yield from _check_total(order, amendment)
     changes = [_own_change(order, amendment)]
     if {"amountIn", "amountOut"} & amendment.changed:
         changes += [_change_of_sibling(sibling, amendment) for sibling in siblings]
@@ -223,7 +221,7 @@ def _check_stands(order: Resting, seq: int) -> None:
 
 def _check_triggers(order: Resting, amendment: Amendment) -> None:
     """:raises AlreadyTriggered: what is changed has gone off."""
-    if order.is_latched or order.became_limit:
+    if order.kind == CLOCK or order.became_limit:
         for field in ("triggerPrice", "trailBps", "activationPrice"):
             if field in amendment.changed:
                 raise AlreadyTriggered(field)
@@ -246,6 +244,15 @@ def _check_trail(order: Resting, amendment: Amendment) -> Script[None]:
         raise PricesUnavailable
     if mark is not None and _fires(order.side, price, mark, bps):
         raise WouldTrigger(price)
+
+
+def _check_total(order: Resting, amendment: Amendment) -> Script[None]:
+    """:raises AmountOutOfRange: less than a TWAP's slices have traded, or are about to."""
+    if order.type != OrderType.TWAP or "amountIn" not in amendment.changed:
+        return
+    ((done,),) = yield sql.SLICED, {"id": order.id}
+    if (amendment.asked.amount_in or 0) < done:
+        raise AmountOutOfRange
 
 
 def _fires(side: Side, price: Decimal, mark: Decimal, bps: int) -> bool:
@@ -354,8 +361,8 @@ def _change(order: Resting, new: _Standing, words: events.Words) -> dict[str, An
 
 
 def _watch_of(order: Resting, terms: Terms) -> Watch | None:
-    """Return what the order watches from now on; None: a time, as before."""
-    if order.is_latched:
+    """Return what the order watches from now on; None: a time or a pool, as before."""
+    if order.kind in (CLOCK, POOL):
         return None
     if order.became_limit and terms.limit_price is not None:
         return limit_watch(order.side, terms.limit_price)

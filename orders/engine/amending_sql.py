@@ -35,6 +35,12 @@ SELECT
    ORDER BY tick DESC LIMIT 1)
 """
 
+# What a TWAP's slices have traded, and what is on its way.
+SLICED = """
+SELECT coalesce(sum(CASE WHEN finished_at IS NULL THEN amount_in ELSE filled_in END), 0)::bigint
+FROM orders WHERE parent_id = %(id)s AND slice IS NOT NULL
+"""
+
 CHANGES = """json_to_recordset(%(changes)s::json) AS change(
   order_id uuid, seq int, message text, data jsonb, amount_in bigint, amount_out bigint,
   slippage_bps int, limit_price numeric, trigger_price numeric, trail_bps int,

@@ -15,6 +15,7 @@ CRASH_POINTS = (
     "after_ring",  # rung, the client perhaps not answered
     "after_cancel",  # cancelled, the world not told
     "after_amend",  # amended, the world not told
+    "after_replace",  # cancelled and stored, the world not told
     "after_heard",  # the bell is gone, nothing claimed
     "after_claim",  # in routing, no quote asked
     "after_quotes",  # decided, the decision not stored

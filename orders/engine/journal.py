@@ -1,9 +1,10 @@
 """The only code that moves orders: accept, claim, advance, renew, release.
 
 A `Journal` belongs to one asyncio loop (the web process has one, a worker's carrier has one).
-Writes of many coroutines share statements (`config/runtime/group_commit.py`). Sync code runs the
-same statement through Django's connection (`advance_now`). Every move is a compare-and-set on the
-lease's token and on `seq`: of two equal moves, the second changes nothing.
+Writes of many coroutines share statements (`config/runtime/group_commit.py`). Every move is a
+compare-and-set on the lease's token and on `seq`: of two equal moves, the second changes nothing.
+Orders with terms are moved by the scripts of `terms_moves`. Sync code runs such a script through
+Django's connection (`run_now`).
 """
 
 import logging
@@ -95,6 +96,12 @@ class Journal:
             patience=ACCEPT_PATIENCE,
             seconds=ACCEPT_SECONDS,
         )
+        self._accept_each: GroupCommit[Sequence[NewOrder], list[Stored | Exception]] = GroupCommit(
+            self._moves_link,
+            *(_run_each, _recover_each),
+            patience=ACCEPT_PATIENCE,
+            seconds=ACCEPT_SECONDS,
+        )
         self._find: GroupCommit[Keys, None] = GroupCommit(
             self._claims_link, _run_find, _find_again, patience=FIND_PATIENCE, seconds=FIND_SECONDS
         )
@@ -154,6 +161,32 @@ class Journal:
         events = [first_event(order, one) for order, one in zip(orders, stored, strict=True)]
         for event in events:
             self._hints.publish(event)
+        return events
+
+    async def accept_each(self, orders: Sequence[NewOrder]) -> list[Event | AlreadyAccepted]:
+        """Store these orders in one statement, but for those whose keys are known.
+
+        Return for each its first event, or the order that was accepted before.
+
+        :raises OutcomeUnknown: nobody knows whether they are stored; look for them by their ids.
+        :raises psycopg.Error: the database stayed away, or refused a row; nothing is stored.
+        """
+        try:
+            stored = await self._accept_each(orders)
+        except (psycopg.Error, AlreadyAccepted):
+            raise
+        except Exception as error:  # in reading what PostgreSQL answered, say
+            raise OutcomeUnknown(f"the orders' storing was not confirmed: {error}") from error
+        events: list[Event | AlreadyAccepted] = []
+        for order, one in zip(orders, stored, strict=True):
+            if isinstance(one, AlreadyAccepted):
+                events.append(one)
+            elif isinstance(one, Exception):
+                raise one
+            else:
+                event = first_event(order, one)
+                self._hints.publish(event)
+                events.append(event)
         return events
 
     async def stored_with(self, order_id: str) -> list[Event]:
@@ -288,20 +321,6 @@ def journal_of_this_loop() -> Journal:
     return Journal(conninfo(), hints_of_this_loop())
 
 
-def advance_now(move: Move) -> Event:
-    """Move one order through Django's connection, for sync doors. Publish the event yourself.
-
-    :raises Overtaken: the order was moved by somebody else.
-    """
-    check_transition(move.before, move.status)
-    with django_connection.cursor() as cursor:
-        cursor.execute(sql.ADVANCE, params_of([move]))
-        row = cursor.fetchone()
-    if row is None:
-        raise Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
-    return move.events(row[1], row[2])[-1]
-
-
 def cancel_now(order_id: str, group_id: str | None, **how: Any) -> Cancellation:
     """Cancel one order through Django's connection, as `cancelling` does. Publish by yourself.
 
@@ -394,6 +413,33 @@ async def _recover_together(
     return [
         [one for one in stored if one is not None] if None not in stored else None
         for stored in found
+    ]
+
+
+async def _run_each(
+    connection: Connection, items: Sequence[Sequence[NewOrder]]
+) -> Sequence[list[Stored | Exception]]:
+    """Each item is a statement, and a transaction, of its own."""
+    return [list(await _run_accept(connection, orders)) for orders in items]
+
+
+async def _recover_each(
+    connection: Connection, items: Sequence[Sequence[NewOrder]]
+) -> Sequence[list[Stored | Exception] | None]:
+    """Where one of an item is stored, its statement was committed: the others had known keys."""
+    return [await _recover_one_of_each(connection, orders) for orders in items]
+
+
+async def _recover_one_of_each(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> list[Stored | Exception] | None:
+    known = await _recover_accept(connection, orders)
+    if not any(known):
+        return None
+    missing = [order for order, one in zip(orders, known, strict=True) if one is None]
+    before = await _accepted_before(connection, missing, is_halted=False)
+    return [
+        before[order.id] if one is None else one for order, one in zip(orders, known, strict=True)
     ]
 
 

@@ -206,6 +206,40 @@ async def submit_group(
     return _group_of(events)
 
 
+def orders_of(
+    request: OrderRequest,
+    owner: int | None,
+    *,
+    stranger: int,
+    idempotency_key: str | None = None,
+    sent: object = None,
+) -> list[NewOrder]:
+    """Return the order, or the two orders of an OCO, as they are to be stored.
+
+    :raises AccountRequired: an anonymous order has a key.
+    """
+    if request.legs:
+        orders = _new_legs(request, owner, (), idempotency_key)
+    else:
+        order = _new_order(request, owner, new_order_id(), idempotency_key)
+        orders = [order._replace(data=data_of(order))]
+    named = any(one.idempotency_key or one.client_order_id for one in orders)
+    if owner is None and named:
+        raise AccountRequired
+    found_by = fingerprint_of(sent) if named else {}
+    return [one._replace(stranger=stranger, data=one.data | found_by) for one in orders]
+
+
+def accepted(events: Sequence[Event]) -> "Submitted | SubmittedGroup":
+    """Return an order, or the two of an OCO, of their first events; ring if one can start."""
+    counts["orders_accepted"] += len(events)
+    for event in events:
+        logger.info("order accepted", extra={"order_id": event.order_id})
+        if event.status is not Status.OPEN:
+            bell.ring_soon()
+    return _group_of(events) if len(events) > 1 else Submitted(answer_of(events[0]), events[0])
+
+
 async def recognise_group(sent: object, before: AlreadyAccepted) -> SubmittedGroup | None:
     """Return the OCO that was accepted before if it was sent in these very words, else None."""
     if recognise(sent, before) is None or not is_group(before):

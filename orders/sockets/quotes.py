@@ -9,6 +9,7 @@ from rest_framework.exceptions import ValidationError
 from orders.access.admission import name_of
 from orders.access.authentication import tell_of_limit
 from orders.access.preview_limits import MOST_STREAMS, allowance_of_preview, quote_streams
+from orders.api.preview import quote_of
 from orders.api.problems import (
     TOO_MANY_PREVIEWS,
     DatabaseUnavailable,
@@ -18,7 +19,7 @@ from orders.api.problems import (
     refusal,
     too_many_requests,
 )
-from orders.api.quote_views import QUOTE_FIELDS, quote_as_json, quote_of, read_quote
+from orders.api.quote_views import QUOTE_FIELDS, quote_as_json, read_quote
 from orders.engine.quotes import NotQuoted, Quoted
 from orders.engine.submission import OrderRequest
 from orders.sockets.protocol import DATABASE_ERRORS, Close, Socket, encode_json

@@ -11,6 +11,7 @@ from routing.simulation.pool import PoolKey, SimulatedPool
 from routing.simulation.transaction import Instruction
 
 NETWORK_FEE = 5_000
+"""What the network takes for a transaction, in lamports."""
 """Lamports that a transaction with one signature costs, even if it lands with an error."""
 
 AWAITED = Outcome()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from routing.simulation.arbitrage import PriceRanges
+from routing.simulation.batch import NETWORK_FEE
 from routing.simulation.network import SimulatedNetwork
 from routing.simulation.pools import SimulatedPools
 from routing.simulation.price import MILLION
@@ -21,6 +22,8 @@ from routing.venue import Network, ReferencePrices, Venue
 from routing.venues.meteora import SimulatedMeteora
 from routing.venues.raydium import SimulatedRaydium
 from routing.venues.simulated import SimulatedVenue
+
+__all__ = ["NETWORK_FEE"]
 
 TRADES_FOR_REAL = False
 """Whether real tokens are traded here. The first characters of API keys show it."""

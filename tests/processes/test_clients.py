@@ -15,6 +15,7 @@ import websockets
 from config.environment.data_folder import PROJECT
 from orders.api.filters import OrderFilter
 from orders.api.pagination import DEFAULT_LIMIT, FIELDS, LOOKED_AT, MAX_LIMIT
+from orders.api.quote_views import QUOTE_FIELDS
 from orders.urls import entry_paths
 from tests.support.engine import PATIENCE, Engine, Web, wait_for, whole_engine
 from tests.support.recipes import Cook, Recipe, http_file, postman
@@ -220,12 +221,18 @@ def test_the_files_of_requests_show_all_that_the_api_can_do(read: Any) -> None:
     assert any({"venues", "maxPriceImpactBps"} <= set(order) for order in taken)
     assert all(recipe.statuses for recipe in recipes)
     assert {400, 404} < {code for recipe in recipes for code in recipe.statuses}
+    several = {f"/api/orders/{word}" for word in ("preview", "batch", "cancel", "cancel-all")}
+    assert several | {"/api/quotes"} < paths
+    assert "replace" in ends
+    assert "PATCH" in {recipe.method for recipe in recipes}
     for recipe in recipes:
-        if recipe.method == "POST" and not recipe.url.endswith("/cancel"):
-            assert recipe.url.removeprefix("{{baseUrl}}") in entry_paths()
+        path = recipe.url.removeprefix("{{baseUrl}}")
+        if recipe.method == "POST" and not (path.endswith("}}/cancel")):
+            assert path in {*entry_paths(), *several} or path.endswith("}}/replace")
             assert recipe.body
         for name in _parameters(recipe.url):
-            known = {*OrderFilter.base_filters, "limit", "cursor", "after", "from", "to", "step"}
+            known = {*OrderFilter.base_filters, *QUOTE_FIELDS, "limit", "cursor", "after"}
+            known |= {"from", "to", "step"}
             assert name in known or recipe.statuses == {400}
 
 

@@ -224,6 +224,7 @@ CANCELLED = {
     **{"status": "cancelled", "seq": 2, "finishedAt": "2026-11-21T02:49:20.880120Z"},
     "links": links(is_cancellable=False),
 }
+CANCELLATION = OpenApiExample("When possible", value={"whenPossible": True}, request_only=True)
 CANCEL_REQUESTED = {
     **PENDING,
     **{"status": "submitted", "seq": 4, "cancelRequested": True},
@@ -426,6 +427,12 @@ REFUSED = {
 TOO_MANY = OpenApiExample("Too many", value=too_many_requests(7))
 NO_PRICES = OpenApiExample("No prices", value=refusal(NotQuoted()) or {})
 QUOTE = {name: value for name, value in events_of("quote").items() if name not in ("type", "seq")}
+PREVIEW = {name: value for name, value in REQUESTED.items() if name not in ("orderId", "wsUrl")} | {
+    **{name: QUOTE[name] for name in QUOTE if name not in REQUESTED and name != "market"},
+    "executesNow": True,
+    "reserved": {"token": "SOL", "amount": "1.5"},
+    "warnings": [],
+}
 NO_DATABASE_PROBLEM = OpenApiExample("No database", value=problem_of(DatabaseUnavailable()))
 NOTHING_STORED_PROBLEM = OpenApiExample(
     "No database", value=problem_of(DatabaseUnavailable(NOTHING_STORED))
@@ -434,6 +441,25 @@ CANCELLATION_UNKNOWN = OpenApiExample(
     "Outcome unknown",
     value=problem_of(CancellationUnknown(ORDER_ID), orderId=ORDER_ID),
 )
+BATCH = OpenApiExample(
+    "Two orders, both or neither",
+    value={
+        "mode": "all",
+        "orders": [
+            {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"},
+            {"tokenIn": "USDC", "tokenOut": "SOL", "amountIn": "100"},
+        ],
+    },
+)
+BATCH_ANSWER = [{"index": 0, "status": 201, "order": ACCEPTED}]
+CANCEL_MANY = OpenApiExample("One", value={"orderIds": [ORDER_ID], "whenPossible": True})
+CANCEL_MANY_ANSWER = [
+    {"index": 0, "orderId": ORDER_ID, "status": 404, "problem": problem_of(OrderNotFound())}
+]
+CANCEL_ALL = OpenApiExample(
+    "Entries of one market", value={"market": "SOL/USDC", "scope": "entries", "tag.book": "a"}
+)
+CANCELLED_ALL = {"cancelled": 1, "requested": 0, "orderIds": [ORDER_ID]}
 AMENDMENT = OpenApiExample("Another price", value={"limitPrice": "102.5", "seq": 1})
 AMENDED = PENDING | {"seq": 2}
 ORDER_CHANGED = OpenApiExample("Changed", value=refusal(OrderChanged(4, Status.PENDING)) or {})

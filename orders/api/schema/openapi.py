@@ -32,6 +32,7 @@ from orders.words import Phase
 
 __all__ = ("security",)  # importing it registers its classes with drf-spectacular
 JSON = "application/json"
+Errors = dict[int, tuple[str, list[OpenApiExample]]]
 NAMES = {("GET", "/api/orders"): "listOrders", ("POST", "/api/orders/execute"): "placeOrder"}
 ENTRIES = tuple(f"/{path}" for path in ENTRY_PATHS)
 OLD_PATHS = ENTRIES[2:]
@@ -62,7 +63,7 @@ def problems(
     }
 
 
-def answer(name: str, description: str, *values: tuple[str, dict[str, Any]]) -> OpenApiResponse:
+def answer(name: str, description: str, *values: tuple[str, Any]) -> OpenApiResponse:
     examples = [OpenApiExample(title, value=value) for title, value in values]
     return OpenApiResponse(ref(name), description, examples)
 
@@ -363,17 +364,6 @@ CANCELLING = {
     ),
 }
 CANCELLED = answer("Order", "It is cancelled, now or before.", ("Cancelled", examples.CANCELLED))
-WHEN_POSSIBLE = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "whenPossible": {
-            "type": "boolean",
-            "default": False,
-            "description": "Cancel a submitted order as soon as its transaction is proven dead.",
-        }
-    },
-}
 CANCEL = extend_schema(
     operation_id="cancelOrder",
     summary="Cancel an order",
@@ -384,7 +374,7 @@ CANCEL = extend_schema(
         " lands, and cancelled if that is proven dead."
     ),
     parameters=[ORDER_ID],
-    request={JSON: WHEN_POSSIBLE},
+    request={JSON: OpenApiRequest(ref("Cancellation"), examples=[examples.CANCELLATION])},
     responses={
         (200, JSON): CANCELLED,
         (202, JSON): answer(
@@ -401,6 +391,108 @@ DELETE = extend_schema(
     description="As `cancelOrder` without a body. The order stays in the lists, as cancelled.",
     parameters=[ORDER_ID],
     responses={(200, JSON): CANCELLED, **CANCELLING},
+)
+SENT: Errors = {
+    **ACCOUNT,
+    403: ("The key is not for this; or clear text, under HTTPS.", []),
+    **BODY,
+    **TOO_MANY_SENT,
+    **UNWRITABLE,
+}
+BATCH = extend_schema(
+    operation_id="sendOrders",
+    summary="Send several orders",
+    description=(
+        "From 1 to 100, in one statement. `independent`: each is taken or refused by itself. `all`:"
+        " all are stored, or none. Each counts as an order. Under an Idempotency-Key each order has"
+        " the key with its place, so a repeated batch finds the same orders."
+    ),
+    request={JSON: OpenApiRequest(ref("Batch"), examples=[examples.BATCH])},
+    parameters=[IDEMPOTENCY_KEY, RETRY_AFTER],
+    responses={
+        (207, JSON): answer(
+            "BatchAnswer", "What became of each, by its place.", ("One", examples.BATCH_ANSWER)
+        ),
+        **problems(
+            {
+                400: ("It is no batch.", []),
+                **SENT,
+                409: ("With `all`: one cannot be taken, so none is stored.", []),
+                422: ("The Idempotency-Key is another order's.", []),
+                503: (
+                    "The database does not answer; or, with `all`, it did not say whether they are"
+                    " stored.",
+                    [examples.NOTHING_STORED_PROBLEM],
+                ),
+            }
+        ),
+    },
+)
+CANCEL_MANY = extend_schema(
+    operation_id="cancelOrders",
+    summary="Cancel several orders",
+    description=(
+        "From 1 to 500, by their ids. With an order of a group the other one ends too. With"
+        " `whenPossible` those that were submitted are marked: 202."
+    ),
+    request={JSON: OpenApiRequest(ref("CancelMany"), examples=[examples.CANCEL_MANY])},
+    responses={
+        (207, JSON): answer(
+            "CancelManyAnswer",
+            "What became of each, by its place.",
+            ("One of none", examples.CANCEL_MANY_ANSWER),
+        ),
+        **problems({400: ("It is no list of ids.", []), **SENT, **NO_DATABASE}),
+    },
+)
+CANCEL_ALL = extend_schema(
+    operation_id="cancelAllOrders",
+    summary="Cancel all orders, or those that pass a filter",
+    description=(
+        "In one statement over the account's orders of this moment: later ones are not touched."
+        " `entries` spares what protects a position: stops, orders of groups, exits of brackets."
+        " Members `tag.NAME` ask for tags."
+    ),
+    request={JSON: OpenApiRequest(ref("CancelAll"), examples=[examples.CANCEL_ALL])},
+    responses={
+        (200, JSON): answer(
+            "CancelAllAnswer", "How many, and the first 1,000 ids.", ("Two", examples.CANCELLED_ALL)
+        ),
+        **problems({400: ("A filter means nothing.", []), **SENT, **NO_DATABASE}),
+    },
+)
+REPLACE = extend_schema(
+    operation_id="replaceOrder",
+    summary="Replace an order by another one",
+    description=(
+        "It is cancelled and the other one stored in one transaction, or neither: for what an"
+        " amendment cannot change. `replaces` and `replacedBy` name the two. With an order of a"
+        " group the other one of it ends too."
+    ),
+    parameters=[ORDER_ID, IDEMPOTENCY_KEY, LOCATION, REPLAYED, RETRY_AFTER],
+    request={JSON: OpenApiRequest(ref("OrderRequest"), examples=examples.REQUESTS)},
+    responses={
+        (200, JSON): answer(
+            *("AcceptedOrder", "Sent again under the same key: the answer of the first time."),
+            ("Accepted before", examples.ACCEPTED),
+        ),
+        (201, JSON): answer(
+            "AcceptedOrder", "Cancelled and stored.", ("Accepted", examples.ACCEPTED)
+        ),
+        **problems(
+            {
+                400: ("It is no order.", examples.REFUSED[400]),
+                **SENT,
+                **NO_ORDER,
+                409: ("The order was submitted, or has ended.", [examples.NOT_CANCELLABLE]),
+                422: ("The Idempotency-Key is another order's.", examples.REFUSED[422]),
+                503: (
+                    "The database does not answer; or it did not say whether this was done.",
+                    [examples.NOTHING_STORED_PROBLEM],
+                ),
+            }
+        ),
+    },
 )
 TICKETS = extend_schema(
     operation_id="createSocketTicket",
@@ -551,6 +643,31 @@ QUOTES = extend_schema(
         ),
     },
 )
+PREVIEW = extend_schema(
+    operation_id="previewOrder",
+    summary="See what an order would do",
+    description=(
+        "The body of an order, read and routed by the same code; nothing is stored, and what would"
+        " be refused is refused. Of what executes now: the data of its event `building`. Of what"
+        " rests: whether its price is there, and how far it is."
+    ),
+    request={JSON: OpenApiRequest(ref("OrderRequest"), examples=examples.REQUESTS)},
+    parameters=[RETRY_AFTER],
+    responses={
+        (200, JSON): answer("Preview", "What it would do.", ("A market order", examples.PREVIEW)),
+        **problems(
+            {
+                400: ("It is no order.", []),
+                **ACCOUNT,
+                403: ("The key is not for this; or clear text, under HTTPS.", []),
+                **BODY,
+                **TOO_MANY_PREVIEWS,
+                **UNWRITABLE,
+                **NO_PRICES,
+            }
+        ),
+    },
+)
 HEALTH = extend_schema(
     operation_id="getHealth",
     summary="Ask for health",
@@ -568,7 +685,6 @@ HEALTH = extend_schema(
 
 
 PREFIX = OpenApiParameter("prefix", {"type": "string"}, OpenApiParameter.PATH)
-Errors = dict[int, tuple[str, list[OpenApiExample]]]
 NO_KEY: Errors = {404: ("You have no such key.", [])}
 KEY_ERRORS: Errors = {
     400: ("A field or a parameter means nothing.", []),

@@ -119,7 +119,7 @@ PROBLEM_CODES = sorted(
         *(refused.code for refused in REFUSALS.values()),
         *("https_required", "bad_handshake", "websocket_version", "insufficient_scope"),
         *("session_required", "key_not_found", "too_many_quotes"),
-        "seq_required",
+        *("seq_required", "batch_refused"),
     }
 )
 ALIAS: Schema = {"x-alias": True}
@@ -185,6 +185,10 @@ OFFER: dict[str, Schema] = {
 }
 """What the venues offer, or why none of them does."""
 NUMBER = ref("Amount")
+FLAG: Schema = {
+    **{"type": "boolean", "default": False},
+    "description": "Also those that were submitted, once their transactions are proven dead.",
+}
 AMENDMENT: dict[str, Schema] = {
     "seq": {"type": "integer", "minimum": 1, "description": "That you saw; or as If-Match."},
     "limitPrice": nullable(NUMBER),
@@ -198,11 +202,121 @@ AMENDMENT: dict[str, Schema] = {
     "expiresAt": nullable(TIME, "Null: good till cancelled."),
     "expiresInSeconds": nullable(NUMBER),
     "tags": nullable({"type": "object", "additionalProperties": TEXT}),
+    "catchUp": nullable(TEXT, "Of a twap, as are limitPrice, slippageBps, amountIn and tags."),
     "takeProfit": nullable({"type": "object"}, "Of a bracket; null: none."),
     "stopLoss": nullable({"type": "object"}, "Of a bracket; null: none."),
     "ifCrossed": nullable(TEXT, "execute: also if it then goes off at once."),
 }
+PRICE = nullable(DECIMAL, "Null: no price is fresh.")
+OUTLOOK: dict[str, Schema] = {
+    "type": TEXT,
+    "summary": TEXT,
+    "executesNow": {"type": "boolean"},
+    "reserved": nullable(
+        closed({"token": TEXT, "amount": DECIMAL}), "What it takes at most; null: a quote decides."
+    ),
+    "warnings": {
+        "type": "array",
+        "items": {
+            "enum": [
+                *("no_price_limit", "wide_slippage", "far_from_market", "below_cost_of_network")
+            ]
+        },
+    },
+    **OFFER,
+    "wouldTrigger": {
+        **{"type": ["boolean", "null"]},
+        "description": "Of what rests: whether its price is there now. Null: no price is fresh.",
+    },
+    "price": PRICE,
+    "distanceBps": nullable(DECIMAL, "From that price to its own; negative: it was passed."),
+    "sized": closed(
+        {
+            "fits": {"type": "boolean", "description": "Whether the whole amount nets the limit."},
+            "netPrice": nullable(DECIMAL, "Of the whole amount."),
+            "atPrice": nullable(DECIMAL, "At which price of the pair it would."),
+        }
+    ),
+    "slots": {
+        **{"type": "array", "items": closed({"slice": COUNT, "at": TIME, "amountIn": DECIMAL})},
+        "description": "Of a twap: when each slice is due, and how large it is.",
+    },
+    "orders": {
+        **{"type": "array", "items": {"type": "object"}},
+        "description": "Of an OCO the same of each of its two orders.",
+    },
+}
 SCHEMAS: dict[str, Schema] = {
+    "Preview": {
+        "type": "object",
+        "description": "An order as it would be shown, and what it would do.",
+        "required": ["type"],
+        "properties": OUTLOOK,
+    },
+    "Batch": closed(
+        {
+            "orders": {
+                **{"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": 100},
+                "description": "Each as the body of `POST /api/orders/execute`.",
+            },
+            "mode": {"enum": ["independent", "all"], "default": "independent"},
+        },
+        "mode",
+    ),
+    "BatchAnswer": {
+        "type": "array",
+        "items": closed(
+            {
+                "index": COUNT,
+                "status": {"type": "integer", "description": "As of a request of its own."},
+                "order": ref("NamedAcceptedOrder"),
+                "groupId": TEXT | {"description": "Of an OCO, beside its two orders."},
+                "orders": {"type": "array", "items": ref("NamedAcceptedOrder")},
+                "problem": ref("Problem"),
+            },
+            *("order", "groupId", "orders", "problem"),
+        ),
+    },
+    "NamedAcceptedOrder": closed({"message": TEXT, **ORDER, **NAMES}, *OF_SOME, *NAMES),
+    "CancelMany": closed(
+        {
+            "orderIds": {"type": "array", "items": TEXT, "minItems": 1, "maxItems": 500},
+            "whenPossible": FLAG,
+        },
+        "whenPossible",
+    ),
+    "CancelManyAnswer": {
+        "type": "array",
+        "items": closed(
+            {
+                "index": COUNT,
+                "orderId": {"description": "As it was sent."},
+                "status": {"type": "integer", "description": "As of a request of its own."},
+                "order": ref("NamedOrder"),
+                "problem": ref("Problem"),
+            },
+            *("order", "problem"),
+        ),
+    },
+    "CancelAll": {
+        "type": "object",
+        "properties": {
+            "market": TEXT,
+            "side": TEXT,
+            "types": {"type": "array", "items": TEXT, "minItems": 1},
+            "scope": {"enum": ["all", "entries"], "default": "all"},
+            "whenPossible": FLAG,
+        },
+        "patternProperties": {"^tag\\.": TEXT},
+        "additionalProperties": False,
+    },
+    "CancelAllAnswer": closed(
+        {
+            "cancelled": COUNT,
+            "requested": COUNT | {"description": "Submitted, and marked (`whenPossible`)."},
+            "orderIds": {"type": "array", "items": TEXT, "maxItems": 1000},
+        }
+    ),
     "Amendment": closed(
         AMENDMENT,
         *AMENDMENT,
@@ -234,6 +348,16 @@ SCHEMAS: dict[str, Schema] = {
             }
         },
         "overlapHours",
+    ),
+    "Cancellation": closed(
+        {
+            "whenPossible": {
+                "type": "boolean",
+                "default": False,
+                "description": "Cancel a submitted order once its transaction is proven dead.",
+            }
+        },
+        "whenPossible",
     ),
     "Links": LINKS,
     "NamedOrder": closed(
@@ -409,6 +533,10 @@ SCHEMAS: dict[str, Schema] = {
             "fields": {"type": "array", "items": TEXT, "description": "Those that were seen."},
             "orderStatus": ref("Status"),
             "seq": {"type": "integer", "minimum": 1, "description": "Of an order that changed."},
+            "items": {
+                **{"type": "array", "items": {"type": "object"}},
+                "description": "Of a refused batch: index, status and problem of an order.",
+            },
             "retryAfter": COUNT | {"description": "Seconds after which to come again."},
             "orderId": TEXT | {"description": "Of an order of which the outcome is unknown."},
             "wsUrl": TEXT | {"description": "The path of its stream, if it was stored."},
@@ -417,6 +545,7 @@ SCHEMAS: dict[str, Schema] = {
         "fields",
         "orderStatus",
         "seq",
+        "items",
         "retryAfter",
         "orderId",
         "wsUrl",

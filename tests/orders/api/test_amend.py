@@ -355,6 +355,57 @@ async def test_the_exits_of_a_bracket_are_amended_before_its_entry_fills(account
     assert ("stopLoss", "invalid_price_order") in refused(wrong)
 
 
+async def test_of_a_twap_its_price_tolerance_total_and_catch_up_are_amended() -> None:
+    twap = {**SELL_SOL, "type": "twap", "amountIn": "4", "slices": 4, "intervalSeconds": 3600}
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    placed = await post("/execute", twap | {"startAt": soon.isoformat()})
+    assert placed.status == 201, placed.text
+    order_id = placed.json["orderId"]
+    watch = watch_of(order_id)
+    change = {"limitPrice": "90", "slippageBps": 70, "catchUp": "skip", "amountIn": "8", "seq": 1}
+    answer = await amend(order_id, change)
+    assert answer.status == 200, answer.text
+    told = answer.json
+    assert (told["limitPrice"], told["slippageBps"], told["catchUp"]) == ("90", 70, "skip")
+    assert (told["amountIn"], told["slices"]) == ("8", 4)
+    assert told["startAt"] == placed.json["startAt"]
+    assert told["phase"] == "slicing"
+    assert watch_of(order_id)["check_at"] == watch["check_at"]
+    later = await amend(order_id, {"slices": 5, "seq": 2})
+    assert refused(later) == [("slices", "not_amendable")]
+    for status, paid in (("confirmed", 3), ("pending", 2)):
+        rewrite(conninfo(), SLICE, order_id, status, paid)
+    less = await amend(order_id, {"amountIn": "4.9", "seq": 2})
+    assert refused(less) == [("amountIn", "out_of_range")]
+    assert (await amend(order_id, {"amountIn": "5", "seq": 2})).status == 200
+
+
+SLICE = """
+INSERT INTO orders (id, owner_id, parent_id, slice, type, side, base, quote, amount_in,
+  slippage_bps,
+  status, seq, attempts, lease_token, lost_leases, needs_attention, venue, signature, filled_in,
+  filled_out, finished_at)
+SELECT gen_random_uuid(), owner_id, id, paid, 'market', side, base, quote, paid * 1000000000, 100,
+  status, 1, 0, 0, 0, false, 'raydium', 's' || paid,
+  CASE status WHEN 'confirmed' THEN paid * 1000000000 END,
+  CASE status WHEN 'confirmed' THEN 1 END, CASE status WHEN 'confirmed' THEN now() END
+FROM (SELECT id, owner_id, side, base, quote FROM orders WHERE id = %s) AS parent,
+  (SELECT %s::text AS status, %s::bigint AS paid) AS given
+"""
+
+
+async def test_a_sniper_keeps_its_end_and_takes_a_new_limit() -> None:
+    sniper = {**SELL_SOL, "type": "sniper", "limitPrice": "90", "poolEvent": "migration"}
+    placed = await post("/execute", sniper)
+    assert placed.status == 201, placed.text
+    answer = await amend(placed.json["orderId"], {"limitPrice": "91", "seq": 1})
+    assert answer.status == 200, answer.text
+    assert answer.json["limitPrice"] == "91"
+    assert answer.json["expiresAt"] == placed.json["expiresAt"]
+    assert answer.json["poolEvent"] == "migration"
+    assert watch_of(placed.json["orderId"])["kind"] == "p"
+
+
 async def test_what_rests_no_more_and_what_is_over_is_not_amendable(account: Account) -> None:
     market = await submit()
     on_its_way = await amend(market, {"slippageBps": 50, "seq": 1})

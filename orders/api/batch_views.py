@@ -1,0 +1,238 @@
+"""Sends several orders in one request: each by itself, or all or none."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orders.access.accounts import Principal
+from orders.access.admission import Overloaded, ShareIsFull, sender_of
+from orders.access.authentication import client_of, principal_of
+from orders.access.open_orders import TooManyOpenOrders
+from orders.api import dialects, filters
+from orders.api.base_views import AsyncAPIView
+from orders.api.bodies import read_list, read_object
+from orders.api.dialects import Canonical
+from orders.api.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
+from orders.api.parsers import ExactJSONParser
+from orders.api.problems import (
+    AllRefused,
+    answer_to,
+    said_of_order,
+)
+from orders.api.schema import openapi
+from orders.api.serializers import InvalidOrder, as_written, read_order, translate
+from orders.api.term_fields import client_order_id_in, may_rest
+from orders.api.views import (
+    Sender,
+    admit,
+    headers_of,
+    links,
+    refuse_clear_text,
+    repeat,
+    site_of,
+)
+from orders.engine import submission
+from orders.engine.batches import Answer, Item, submit_each, submit_together
+from orders.engine.moves import AlreadyAccepted
+from orders.engine.submission import (
+    AccountRequired,
+    ClientOrderIdTaken,
+    IdempotencyKeyReused,
+    Submitted,
+    conflict_with,
+)
+from orders.lifecycle import Status
+
+logger = logging.getLogger(__name__)
+
+MOST_ORDERS = 100
+MOST_KEY = 250
+"""Characters of a batch's key: each order has it with its place."""
+INDEPENDENT, ALL = "independent", "all"
+TOGETHER = (AccountRequired, Overloaded, ShareIsFull, TooManyOpenOrders)
+"""Why orders are refused that are stored together: told of the first of them."""
+
+
+class Entry(NamedTuple):
+    """One item of a batch as it came, and what is known of it by now."""
+
+    place: int
+    sent: Any
+    meant: Canonical | None = None
+    key: str | None = None
+    answer: Answer | Exception | None = None
+    item: Item | None = None
+
+
+class BatchView(AsyncAPIView):
+    """Send up to 100 orders (POST), each by itself, or all or none (`"mode": "all"`)."""
+
+    parser_classes = (ExactJSONParser,)
+    stores_orders = True
+
+    @openapi.BATCH
+    async def post(self, request: Request) -> Response:
+        refuse_clear_text(is_secure=request.is_secure())
+        filters.check_names(request, set())
+        key = idempotency_key_of(headers_of(request))
+        if key is not None and len(key) > MOST_KEY:
+            text = f"Of a batch at most {MOST_KEY} characters."
+            raise refuse(IDEMPOTENCY_KEY, "invalid_text", text)
+        sent, mode = read_batch(request.data)
+        sender = Sender(principal_of(request), client_of(request), request, self.headers)
+        site = site_of(request)
+        await refuse_key_of_one_order(key, sender.principal)
+        entries = [
+            Entry(place, one, key=None if key is None else f"{key} {place}")
+            for place, one in enumerate(sent)
+        ]
+        entries = await _read(entries, sender)
+        entries = await (_store_all if mode == ALL else _store_each)(entries, sender)
+        shown = [_shown(entry, site, is_staff=request.user.is_staff) for entry in entries]
+        return Response(shown, status=status.HTTP_207_MULTI_STATUS)
+
+
+def read_batch(sent: Any) -> tuple[list[Any], str]:
+    """Return the orders of a batch, and its mode.
+
+    :raises ValidationError: it is no batch.
+    """
+    given = read_object(sent, {"orders", "mode"})
+    mode = given.get("mode", INDEPENDENT)
+    if mode not in (INDEPENDENT, ALL):
+        raise refuse("mode", "invalid_choice", f"{INDEPENDENT} or {ALL}.")
+    return read_list(given, "orders", MOST_ORDERS), mode
+
+
+async def refuse_key_of_one_order(key: str | None, principal: Principal) -> None:
+    """:raises IdempotencyKeyReused: one order alone was sent under this key."""
+    before = await submission.accepted_before(principal.owner, key, None)
+    if before is None:
+        return
+    first = await submission.accepted_before(principal.owner, f"{key} 0", None)
+    if first is None or first.event.order_id != before.event.order_id:
+        raise IdempotencyKeyReused
+
+
+async def _read(entries: Sequence[Entry], sender: Sender) -> list[Entry]:
+    """Find each order that is repeated, count the others, and read them."""
+    return await asyncio.gather(*(_read_one(entry, sender) for entry in entries))
+
+
+async def _read_one(entry: Entry, sender: Sender) -> Entry:
+    try:
+        meant = translate(entry.sent)
+        entry = entry._replace(meant=meant)
+        name = client_order_id_in(meant.body)
+        owner = sender.principal.owner
+        before = await submission.accepted_before(owner, entry.key, name)
+        if before is not None:
+            return entry._replace(answer=await repeat(meant.body, entry.key, owner, before))
+        await admit(sender, rests=may_rest(meant.body))
+        request = await read_order(meant.body)
+    except InvalidOrder as refused:
+        written = as_written(refused, entry.sent, entry.meant) if entry.meant else refused
+        return entry._replace(answer=written)
+    except Exception as refused:  # noqa: BLE001  # the item's answer; a bug rises there
+        return entry._replace(answer=refused)
+    return entry._replace(item=Item(request, entry.key, meant.body))
+
+
+async def _store_each(entries: Sequence[Entry], sender: Sender) -> list[Entry]:
+    new = [entry.item for entry in entries if entry.item is not None]
+    answers = iter(await submit_each(new, sender.principal.owner, stranger=_stranger(sender)))
+    return [
+        entry if entry.item is None else entry._replace(answer=next(answers)) for entry in entries
+    ]
+
+
+async def _store_all(entries: Sequence[Entry], sender: Sender) -> list[Entry]:
+    """Store all of them, or none. The same batch may come twice at once: the second finds them.
+
+    :raises AllRefused: one of them cannot be stored, so none is.
+    """
+    try:
+        return await _store_together(entries, sender)
+    except AlreadyAccepted:
+        again = [entry._replace(answer=None, item=None) for entry in entries]
+    try:
+        return await _store_together(await _read(again, sender), sender)
+    except AlreadyAccepted as before:
+        raise AllRefused([_problem_of(entries[0]._replace(answer=conflict_with(before)))]) from None
+
+
+async def _store_together(entries: Sequence[Entry], sender: Sender) -> list[Entry]:
+    """:raises AlreadyAccepted: one of their keys has become known."""
+    checked = _without_twins(entries)
+    if refused := [entry for entry in checked if isinstance(entry.answer, Exception)]:
+        raise AllRefused([_problem_of(entry) for entry in refused])
+    items = [entry.item for entry in checked if entry.item is not None]
+    if not items:
+        return checked
+    try:
+        stored = await submit_together(items, sender.principal.owner, stranger=_stranger(sender))
+    except TOGETHER as error:
+        new = next(entry for entry in checked if entry.item is not None)
+        raise AllRefused([_problem_of(new._replace(answer=error))]) from error
+    answers = iter(stored)
+    return [
+        entry if entry.item is None else entry._replace(answer=next(answers)) for entry in checked
+    ]
+
+
+def _without_twins(entries: Sequence[Entry]) -> list[Entry]:
+    """Refuse orders whose client order ids stand twice in the batch."""
+    seen: set[str] = set()
+    checked = []
+    for entry in entries:
+        names = _names_in(entry.item)
+        is_twin = len(set(names)) < len(names) or bool(seen.intersection(names))
+        seen.update(names)
+        checked.append(entry._replace(answer=ClientOrderIdTaken()) if is_twin else entry)
+    return checked
+
+
+def _names_in(item: Item | None) -> list[str]:
+    requests = () if item is None else (item.request.legs or (item.request,))
+    return [name for one in requests if (name := one.client_order_id) is not None]
+
+
+def _stranger(sender: Sender) -> int:
+    return sender_of(sender.principal, sender.client)
+
+
+def _shown(entry: Entry, site: str, *, is_staff: bool) -> dict[str, Any]:
+    answer = entry.answer
+    if answer is None or isinstance(answer, Exception):
+        return _problem_of(entry)
+    code = status.HTTP_200_OK if answer.is_replay else status.HTTP_201_CREATED
+    told: dict[str, Any] = {"index": entry.place, "status": code}
+    if isinstance(answer, Submitted):
+        return told | {"order": _with_links(answer.order, site, is_staff=is_staff)}
+    orders = [_with_links(order, site, is_staff=is_staff) for order in answer.orders]
+    return told | {"groupId": answer.group_id, "orders": orders}
+
+
+def _with_links(order: dict[str, Any], site: str, *, is_staff: bool) -> dict[str, Any]:
+    found = links(site, order["orderId"], Status(order["status"]), is_staff=is_staff)
+    return dialects.with_names(order | {"links": found})
+
+
+def _problem_of(entry: Entry) -> dict[str, Any]:
+    """Return how an item is refused.
+
+    :raises Exception: a bug.
+    """
+    error = entry.answer
+    if not isinstance(error, Exception):
+        raise TypeError(f"no answer to order {entry.place} of a batch")
+    found = answer_to(error, lambda: said_of_order(entry.sent, entry.key))
+    if found is None:
+        raise error
+    problem, _ = found
+    return {"index": entry.place, "status": problem["status"], "problem": problem}

@@ -13,7 +13,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from orders.api.fields import all_of, refuse, whole_number
 from orders.api.serializers import ORDER_REQUEST, InvalidOrder, check_value, no_such_field
-from orders.api.term_fields import DAY_SECONDS
+from orders.api.time_fields import DAY_SECONDS
 from orders.engine.amending import Amendment
 from orders.engine.submission import OrderRequest
 from orders.models import Order

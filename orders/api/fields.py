@@ -26,6 +26,8 @@ RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII
 )
 Value = TypeVar("Value")
+Given = dict[str, Any]
+"""The values of the fields that were given."""
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
@@ -128,6 +130,13 @@ def whole_number(text: str, field: str, message: str = "Not a whole number.") ->
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise refuse(field, "invalid_number", message)
     return int(text)
+
+
+def needed(given: Given, name: str) -> Any:
+    """:raises ValidationError: it was not given."""
+    if name not in given:
+        raise refuse(name, "required", "Orders of this type need it.")
+    return given[name]
 
 
 def whole(number: Decimal, field: str, least: int, most: int) -> int:

@@ -49,7 +49,7 @@ from orders.engine.triggers.last_prices import last_tick
 from orders.models import MAX_SLIPPAGE_BPS
 from orders.terms.exits import STOP, TARGET, default_slippage_bps
 from orders.terms.terms import Terms
-from orders.terms.type_rules import type_named
+from orders.terms.type_rules import POOL, SLICES, type_named
 from orders.words import OrderType, TriggerBy
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
@@ -133,7 +133,8 @@ class OrderRequestSerializer(TermFields):
         for name, field in fields.items():
             field.label = name
         # What all types take comes first, also in the form.
-        return dict(sorted(fields.items(), key=lambda field: field[0] in TERM_NAMES))
+        rank = dict.fromkeys(TERM_NAMES, 1) | dict.fromkeys(SLICES | POOL, 2)
+        return dict(sorted(fields.items(), key=lambda field: rank.get(field[0], 0)))
 
     def get_initial(self) -> dict[str, Any]:
         """Return what a form shows: several words have commas between them, as the form takes."""

@@ -5,15 +5,20 @@ the amount has to be known. The rules are in `orders/terms`.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.exceptions import ErrorDetail
 
+from orders.api.exit_fields import (
+    MOST_TRAIL_BPS,
+    STOP_FIELDS,
+    names_of_legs,
+    read_exits,
+    read_trail_bps,
+)
 from orders.api.fields import (
-    ClientOrderIdField,
+    Given,
     NumberField,
     ObjectField,
     PriceField,
@@ -21,17 +26,17 @@ from orders.api.fields import (
     TimeField,
     WordField,
     all_of,
+    needed,
     optional,
     refuse,
     try_read,
-    whole,
 )
 from orders.api.slice_and_pool_fields import (
     SliceAndPoolFields,
     read_pool,
     read_slices,
 )
-from orders.api.slippage import read_slippage
+from orders.api.time_fields import MOST_WAIT_SECONDS, read_time_in_force
 from orders.terms.exits import (
     STOP,
     TARGET,
@@ -39,7 +44,6 @@ from orders.terms.exits import (
     WrongPrice,
     check_exits,
     check_stop_limit,
-    default_slippage_bps,
 )
 from orders.terms.terms import Terms, bound_of_limit
 from orders.terms.type_rules import (
@@ -56,14 +60,6 @@ from orders.words import TriggerBy
 from routing.tokens import Market
 from routing.venue import Side
 
-Given = dict[str, Any]
-"""The values of the fields that were given."""
-
-DAY_SECONDS = 86_400
-MOST_WAIT_SECONDS = 3600
-AT_ONCE_SECONDS = 60.0
-"""In which an order that is not to rest has to be sent, if it does not say."""
-MOST_TRAIL_BPS = 5000
 REJECT, EXECUTE = "reject", "execute"
 
 
@@ -93,17 +89,6 @@ class TermFields(SliceAndPoolFields):
 
 NAMES = frozenset(TermFields().fields)
 
-EXIT_FIELDS: dict[str, Any] = {
-    "limitPrice": PriceField(),
-    "triggerPrice": PriceField(),
-    "trailBps": NumberField(),
-    "activationPrice": PriceField(),
-    "slippageBps": NumberField(),
-    "clientOrderId": ClientOrderIdField(),
-}
-TARGET_FIELDS = frozenset(("limitPrice", "triggerPrice", "slippageBps"))
-STOP_FIELDS = TARGET_FIELDS | {"trailBps", "activationPrice"}
-
 
 class Draft(NamedTuple):
     """What was read of an order's terms, before its amount is known."""
@@ -128,7 +113,7 @@ def read_draft(order_type: str | None, given: Given, usual_bps: int) -> Draft | 
     takes = RULES[order_type].fields
     used = {name: given[name] for name in given if name not in SPECIAL or name in takes}
     errors: dict[str, Any] = {}
-    stands = try_read(errors, _read_time, order_type, used)
+    stands = try_read(errors, read_time_in_force, order_type, used)
     draft = try_read(errors, READERS[order_type], used, usual_bps)
     if errors or stands is None or draft is None:
         raise all_of(errors)
@@ -225,78 +210,14 @@ def _changed(terms: Terms) -> dict[str, Any]:
     return {name: value for name, value, unset in pairs if value != unset}
 
 
-# --- how long it stands --------------------------------------------------------------------------
-
-
-def _read_time(order_type: str, given: Given) -> Terms:
-    """Return terms with how long the order stands, and nothing else.
-
-    :raises ValidationError: the type does not take this, or its end is out of range.
-    """
-    times = RULES[order_type].times
-    ends = [name for name in ("expiresAt", "expiresInSeconds") if name in given]
-    if len(ends) > 1:
-        raise refuse(ends[1], "conflict", "Give expiresAt or expiresInSeconds, not both.")
-    word = given.get("timeInForce", GTD if ends else times[0]).lower()
-    if word not in times:
-        text = f"Orders of type {order_type} take {', '.join(times)}."
-        raise refuse("timeInForce", "unsupported_time_in_force", text)
-    if ends and word != GTD:
-        raise refuse(ends[0], "conflict", f"Only with timeInForce gtd: {word} has no such end.")
-    if word in AT_ONCE:
-        return Terms(word, expires_in=_max_wait(order_type, given))
-    if word == GTC:
-        return Terms(word)
-    if not ends and (usual := RULES[order_type].usual_seconds) is not None:
-        return Terms(word, expires_in=usual)
-    if not ends:
-        raise refuse("expiresAt", "required", "With gtd, give expiresAt or expiresInSeconds.")
-    if "expiresAt" in given:
-        return Terms(word, expires_at=_end(given["expiresAt"]))
-    return Terms(word, expires_in=_seconds_to_end(given["expiresInSeconds"]))
-
-
-def _end(at: datetime) -> datetime:
-    ahead = at - datetime.now(UTC)
-    if ahead < timedelta(seconds=1):
-        raise refuse("expiresAt", "expires_too_soon", "At least a second ahead.")
-    if ahead > timedelta(days=settings.MAX_RESTING_DAYS):
-        raise refuse("expiresAt", "expires_too_late", _at_most())
-    return at
-
-
-def _seconds_to_end(seconds: Decimal) -> float:
-    if seconds < 1:
-        raise refuse("expiresInSeconds", "expires_too_soon", "At least 1 second.")
-    if seconds > settings.MAX_RESTING_DAYS * DAY_SECONDS:
-        raise refuse("expiresInSeconds", "expires_too_late", _at_most())
-    if seconds != int(seconds):
-        raise refuse("expiresInSeconds", "too_precise", "A whole number of seconds.")
-    return float(seconds)
-
-
-def _at_most() -> str:
-    return f"An order rests at most {settings.MAX_RESTING_DAYS} days."
-
-
-def _max_wait(order_type: str, given: Given) -> float | None:
-    seconds: Decimal | None = given.get("maxWaitSeconds")
-    if seconds is None:
-        return settings.MARKET_MAX_WAIT_SECONDS if order_type == "market" else AT_ONCE_SECONDS
-    return float(whole(seconds, "maxWaitSeconds", 1, MOST_WAIT_SECONDS))
-
-
-# --- what each type asks -------------------------------------------------------------------------
-
-
 def _read_market(given: Given, usual_bps: int) -> Draft:
-    return Draft(Terms(IOC), _read_exits(given, usual_bps))
+    return Draft(Terms(IOC), read_exits(given, usual_bps))
 
 
 def _read_limit(given: Given, usual_bps: int) -> Draft:
     errors: dict[str, Any] = {}
-    price = try_read(errors, _needed, given, "limitPrice")
-    exits = try_read(errors, _read_exits, given, usual_bps)
+    price = try_read(errors, needed, given, "limitPrice")
+    exits = try_read(errors, read_exits, given, usual_bps)
     if errors or exits is None:
         raise all_of(errors)
     return Draft(Terms(GTC, limit_price=price), exits)
@@ -313,11 +234,11 @@ def _read_stop_limit(given: Given, usual_bps: int) -> Draft:
 def _read_triggered(given: Given, usual_bps: int, *, has_limit: bool) -> Draft:
     """Read an order with a trigger price; `has_limit`: it needs a limit price as well."""
     errors: dict[str, Any] = {}
-    trigger = try_read(errors, _needed, given, "triggerPrice")
-    limit = try_read(errors, _needed, given, "limitPrice") if has_limit else given.get("limitPrice")
+    trigger = try_read(errors, needed, given, "triggerPrice")
+    limit = try_read(errors, needed, given, "limitPrice") if has_limit else given.get("limitPrice")
     trigger_by = try_read(errors, _trigger_by, given)
     if_crossed = try_read(errors, _if_crossed, given)
-    exits = try_read(errors, _read_exits, given, usual_bps)
+    exits = try_read(errors, read_exits, given, usual_bps)
     if errors or exits is None:
         raise all_of(errors)
     terms = Terms(GTC, limit_price=limit, trigger_price=trigger, trigger_by=trigger_by)
@@ -326,7 +247,7 @@ def _read_triggered(given: Given, usual_bps: int, *, has_limit: bool) -> Draft:
 
 def _read_trailing_stop(given: Given, _usual_bps: int) -> Draft:
     errors: dict[str, Any] = {}
-    trail = try_read(errors, _trail_bps, given)
+    trail = try_read(errors, read_trail_bps, given)
     trigger_by = try_read(errors, _trigger_by, given)
     if_crossed = try_read(errors, _if_crossed, given)
     if errors:
@@ -342,8 +263,8 @@ def _read_oco(given: Given, usual_bps: int) -> Draft:
         if name not in given:
             text = "An oco has two exits: takeProfit and stopLoss."
             errors[name] = [ErrorDetail(text, "leg_required")]
-    exits = try_read(errors, _read_exits, given, usual_bps, STOP_FIELDS | {"clientOrderId"})
-    names = try_read(errors, _names_of_legs, given)
+    exits = try_read(errors, read_exits, given, usual_bps, STOP_FIELDS | {"clientOrderId"})
+    names = try_read(errors, names_of_legs, given)
     if errors or exits is None or names is None:
         raise all_of(errors)
     return Draft(Terms(GTC), exits, None, names)
@@ -356,7 +277,7 @@ def _read_twap(given: Given, _usual_bps: int) -> Draft:
 def _read_sniper(given: Given, usual_bps: int) -> Draft:
     errors: dict[str, Any] = {}
     pool = try_read(errors, read_pool, given)
-    exits = try_read(errors, _read_exits, given, usual_bps)
+    exits = try_read(errors, read_exits, given, usual_bps)
     if errors or pool is None or exits is None:
         raise all_of(errors)
     return Draft(Terms(GTD, limit_price=given.get("limitPrice"), more=pool), exits)
@@ -377,12 +298,6 @@ READERS: dict[str, Reader] = {
 """By type: what reads its own fields. The time in force and the tags are read for all of them."""
 
 
-def _needed(given: Given, name: str) -> Any:
-    if name not in given:
-        raise refuse(name, "required", "Orders of this type need it.")
-    return given[name]
-
-
 def _trigger_by(given: Given) -> str:
     return _word(given, "triggerBy", [*TriggerBy])
 
@@ -397,102 +312,3 @@ def _word(given: Given, name: str, words: Any) -> str:
     if word not in words:
         raise refuse(name, "invalid_choice", f"Not one of {', '.join(words)}.")
     return word
-
-
-def _trail_bps(given: Given, field: str = "trailBps") -> int:
-    bps = whole(_needed(given, "trailBps"), field, 1, MOST_TRAIL_BPS)
-    step = 50 if bps > 1000 else 5 if bps > 100 else 1
-    if bps % step:
-        text = "Above 100 bps in steps of 5, above 1000 of 50."
-        raise refuse(field, "too_precise", text)
-    return bps
-
-
-# --- exits ---------------------------------------------------------------------------------------
-
-
-def _read_exits(
-    given: Given, usual_bps: int, known: frozenset[str] = STOP_FIELDS
-) -> dict[str, Exit]:
-    """:raises ValidationError: with an error for every member that is wrong."""
-    errors: dict[str, Any] = {}
-    exits = {
-        role: try_read(errors, _read_exit, role, given[role], known, usual_bps)
-        for role in (TARGET, STOP)
-        if role in given
-    }
-    if errors:
-        raise all_of(errors)
-    return {role: found for role, found in exits.items() if found is not None}
-
-
-def _read_exit(role: str, sent: Given, known: frozenset[str], usual_bps: int) -> Exit:
-    own = STOP_FIELDS if role == STOP else TARGET_FIELDS
-    errors: dict[str, Any] = {}
-    given: Given = {}
-    for name, value in sorted(sent.items())[:50]:
-        field = f"{role}.{name}"[:64]
-        if name not in EXIT_FIELDS:
-            errors[field] = [ErrorDetail("There is no such field.", "unknown_field")]
-        elif name not in known or (name not in own and name != "clientOrderId"):
-            errors[field] = [ErrorDetail("This exit has no use for it.", "not_for_this_type")]
-        else:
-            found = try_read(errors, _member, field, name, value)
-            given |= {} if found is None else {name: found}
-    if errors:
-        raise all_of(errors)
-    return _exit_of(role, given, usual_bps)
-
-
-def _member(field: str, name: str, value: Any) -> Any:
-    """Return a member's value.
-
-    :raises ValidationError: it cannot be read; under the field's name in the whole request.
-    """
-    try:
-        return EXIT_FIELDS[name].run_validation(value)
-    except ValidationError as error:
-        raise all_of({field: error.detail}) from None
-
-
-def _exit_of(role: str, given: Given, usual_bps: int) -> Exit:
-    trail = None
-    if "trailBps" in given:
-        trail = _trail_bps(given, f"{role}.trailBps")
-    elif "activationPrice" in given:
-        text = "Only with trailBps."
-        raise refuse(f"{role}.activationPrice", "not_for_this_type", text)
-    _check_prices_of_exit(role, given)
-    limit = given.get("limitPrice")
-    found = Exit(role, limit, given.get("triggerPrice"), trail, given.get("activationPrice"))
-    bps = read_slippage(given, f"{role}.")
-    default = default_slippage_bps(found.type, limit, usual_bps)
-    if bps is not None and default is None:
-        text = "limitPrice is the bound of this order."
-        raise refuse(f"{role}.slippageBps", "not_for_this_type", text)
-    return found._replace(slippage_bps=default if bps is None else bps)
-
-
-def _check_prices_of_exit(role: str, given: Given) -> None:
-    """:raises ValidationError: it has not the prices of any type, or those of two."""
-    if "trailBps" in given:
-        for name in ("triggerPrice", "limitPrice"):
-            if name in given:
-                raise refuse(f"{role}.{name}", "conflict", f"Give trailBps or {name}, not both.")
-    elif role == STOP and "triggerPrice" not in given:
-        raise refuse(f"{role}.triggerPrice", "required", "Give triggerPrice, or trailBps.")
-    elif "triggerPrice" not in given and "limitPrice" not in given:
-        raise refuse(f"{role}.limitPrice", "required", "Give limitPrice, or triggerPrice.")
-
-
-def _names_of_legs(given: Given) -> dict[str, str]:
-    """Return the client order ids of an OCO's orders."""
-    names = {
-        role: given[role]["clientOrderId"]
-        for role in (TARGET, STOP)
-        if "clientOrderId" in given.get(role, ())
-    }
-    if len(names) == 2 and names[TARGET] == names[STOP]:
-        text = "Each of the two orders needs an id of its own."
-        raise refuse(f"{STOP}.clientOrderId", "conflict", text)
-    return names

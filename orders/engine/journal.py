@@ -1,9 +1,10 @@
 """The only code that moves orders: accept, claim, advance, renew, release.
 
 A `Journal` belongs to one asyncio loop (the web process has one, a worker's carrier has one).
-Writes of many coroutines share statements (`config/runtime/group_commit.py`). Sync code runs the
-same statement through Django's connection (`advance_now`). Every move is a compare-and-set on the
-lease's token and on `seq`: of two equal moves, the second changes nothing.
+Writes of many coroutines share statements (`config/runtime/group_commit.py`). Every move is a
+compare-and-set on the lease's token and on `seq`: of two equal moves, the second changes nothing.
+Orders with terms are moved by the scripts of `terms_moves`. Sync code runs such a script through
+Django's connection (`run_now`).
 """
 
 import logging
@@ -318,20 +319,6 @@ class Journal:
 def journal_of_this_loop() -> Journal:
     """Return the running loop's journal, made at the first call."""
     return Journal(conninfo(), hints_of_this_loop())
-
-
-def advance_now(move: Move) -> Event:
-    """Move one order through Django's connection, for sync doors. Publish the event yourself.
-
-    :raises Overtaken: the order was moved by somebody else.
-    """
-    check_transition(move.before, move.status)
-    with django_connection.cursor() as cursor:
-        cursor.execute(sql.ADVANCE, params_of([move]))
-        row = cursor.fetchone()
-    if row is None:
-        raise Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
-    return move.events(row[1], row[2])[-1]
 
 
 def cancel_now(order_id: str, group_id: str | None, **how: Any) -> Cancellation:

@@ -80,6 +80,7 @@ COUNTS = {
         ),
         Count("trigger_late_ms", "Sum, over releases, of the ms since their tick.", "scheduler"),
         Count("limits_looked_at_again", "Limit orders whose turn came by time.", "scheduler"),
+        Count("slices_made", "Orders that were made as slices of TWAPs.", "scheduler"),
         Count("orders_expired", "Orders whose time was over.", "scheduler"),
         Count("trigger_waits_given_up", "Locks that were waited for in vain.", "scheduler"),
         Count("security_events", "What an attack would leave behind.", labels=("event",)),

@@ -123,7 +123,8 @@ class Wait(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Make this slice, and look at the parent again at `until`."""
+    """Make this slice, and look at the parent again at `until`: soon, since it may be cancelled
+    while the slice is on its way."""
 
     slot: int
     amount: int
@@ -165,8 +166,7 @@ def next_step(
 def _slice(plan: Plan, progress: Progress, now: datetime, slot: int, minimum: int) -> Slice:
     remaining = plan.total - progress.filled
     amount = plan.amount(slot, remaining, minimum)
-    is_last = slot == plan.slices - 1 or amount == remaining
-    until = now + LOOK_AGAIN if is_last else plan.due_at(slot + 1)
+    until = min(now + LOOK_AGAIN, plan.due_at(slot + 1))
     return Slice(slot, amount, _missed(progress.last, slot), remaining - amount, until)
 
 

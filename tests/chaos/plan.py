@@ -158,7 +158,7 @@ def _limit(chance: random.Random, side: str) -> Terms:
 
 
 def _stop(chance: random.Random, side: str) -> Terms:
-    trigger = {"triggerPrice": _price(chance, side, -4, 1), "ifCrossed": "execute"}
+    trigger = {"triggerPrice": _price(chance, side, -2, 5), "ifCrossed": "execute"}
     return _end(chance) | {"type": "stop", "slippageBps": 2000} | trigger
 
 
@@ -173,11 +173,14 @@ def _trailing_stop(chance: random.Random, side: str) -> Terms:
 
 
 def _oco(chance: random.Random, side: str) -> Terms:
-    exits = {
-        "takeProfit": {"limitPrice": _price(chance, side, 0, 3)},
-        "stopLoss": {"triggerPrice": _price(chance, side, -4, -1), "slippageBps": 2000},
-    }
-    return _end(chance) | {"type": "oco", "ifCrossed": "execute"} | exits
+    """Its stop trails, which fires soon, or is too far away to be crossed when it comes."""
+    stop: Terms = {"slippageBps": 2000}
+    if chance.random() < 0.7:
+        stop["trailBps"] = chance.choice([10, 20, 50])
+    else:
+        stop["triggerPrice"] = _price(chance, side, -12, -9)
+    target = {"limitPrice": _price(chance, side, 0, 3)}
+    return _end(chance) | {"type": "oco", "takeProfit": target, "stopLoss": stop}
 
 
 def _bracket(chance: random.Random, side: str) -> Terms:

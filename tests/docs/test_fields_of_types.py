@@ -16,6 +16,7 @@ def table() -> list[list[str]]:
 
 def test_the_table_of_fields_is_that_of_the_code() -> None:
     head, _, *rows = table()
+    assert set(head[1:]) == set(RULES)
     for column, order_type in enumerate(head[1:], start=1):
         told = {
             name.strip("` ")

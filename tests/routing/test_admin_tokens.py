@@ -286,3 +286,27 @@ def test_a_least_input_of_nothing_is_refused(admin_client: Client) -> None:
     answer = admin_client.post(path, {"takes_orders": "on", "min_base": "0", "min_quote": ""})
 
     assert "A minimum must be above zero." in answer.content.decode()
+
+
+def test_a_pool_that_is_launched_opens_later_and_can_be_moved(admin_client: Client) -> None:
+    added(admin_client, ADD_POOL, POOL | {"opens_in": "3600"})
+    made = SimulatedPool.objects.get()
+    assert (made.opens_at - made.made_at).total_seconds() == 3600
+
+    action = {"action": "migrate_to_meteora", "_selected_action": [made.pk]}
+    page = admin_client.post(POOL_LIST, action, follow=True).content.decode()
+    assert "moved from raydium to meteora" in page
+    moved = SimulatedPool.objects.get()
+    assert (moved.venue, moved.follows) == ("meteora", "raydium")
+    page = admin_client.post(
+        POOL_LIST, action | {"_selected_action": [moved.pk]}, follow=True
+    ).content.decode()
+    assert "meteora has a pool of SOL/USDC" in page
+
+
+def test_an_operator_who_may_not_add_pools_moves_none(client: Client) -> None:
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_simulatedpool"))
+    client.force_login(viewer)
+
+    assert "migrate_to_meteora" not in client.get(POOL_LIST).content.decode()

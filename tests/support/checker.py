@@ -161,7 +161,7 @@ FACTS = """
 SELECT id, status, seq, attempts FROM orders WHERE %(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s)
 """
 LOG = """
-SELECT order_id, seq, status, attempt, message, at, data FROM order_events
+SELECT order_id, seq, status, attempt, message, at, data, event FROM order_events
 WHERE %(ids)s::uuid[] IS NULL OR order_id = ANY(%(ids)s) ORDER BY order_id, seq
 """
 SIGNATURES = """
@@ -217,4 +217,4 @@ def read(
 
 
 def _event(line: TupleRow) -> Event:
-    return Event(str(line[0]), line[1], Status(line[2]), line[3], line[4], line[5], line[6])
+    return Event(str(line[0]), line[1], Status(line[2]), *line[3:])

@@ -19,10 +19,10 @@ OCO = SELL_SOL | {
 }
 BRACKET = {"takeProfit": {"limitPrice": "112"}, "stopLoss": {"trailBps": 200}}
 SELLING_BRACKET = {"takeProfit": {"limitPrice": "88"}, "stopLoss": {"trailBps": 200}}
-TWAP = SELL_SOL | {"type": "twap", "slices": 3, "intervalSeconds": 60}
+TWAP = SELL_SOL | {"type": "twap", "slices": 3, "intervalSeconds": 10}
 SNIPER: dict[str, Any] = {
     **{"type": "sniper", "tokenIn": "USDC", "tokenOut": "SOL"},
-    "amountIn": "150",
+    "amountIn": "1.5",
 }
 BY_TYPE: dict[str, dict[str, Any]] = {
     "market": SELL_SOL,

@@ -5,10 +5,11 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from config.database.conninfo import conninfo
-from orders.engine.journal import Journal, advance_now, journal_of_this_loop
+from orders.engine.journal import Journal, cancel_now, journal_of_this_loop
 from orders.engine.moves import Move
 from orders.events import Event
 from orders.lifecycle import Status
+from orders.words import EndReason
 
 DATA: dict[Status, dict[str, Any]] = {
     Status.BUILDING: {"selectedDex": "meteora"},
@@ -93,22 +94,13 @@ async def confirm(order_id: str) -> None:
 
 async def cancel_in_silence(order_id: str) -> None:
     """Cancel a pending order, and tell nobody."""
-    move = Move(
-        order_id=order_id,
-        lease_token=0,
-        seq=1,
-        before=Status.PENDING,
-        status=Status.CANCELLED,
-        message="Order cancelled",
-        data={},
-    )
-    await sync_to_async(_advance_and_hang_up)(move)
+    await sync_to_async(_cancel_and_hang_up)(order_id)
 
 
-def _advance_and_hang_up(move: Move) -> None:
+def _cancel_and_hang_up(order_id: str) -> None:
     from django.db import connection
 
     try:
-        advance_now(move)
+        cancel_now(order_id, None, when_possible=False, reason=EndReason.USER, by="user")
     finally:
         connection.close()

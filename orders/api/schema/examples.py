@@ -224,6 +224,7 @@ CANCELLED = {
     **{"status": "cancelled", "seq": 2, "finishedAt": "2026-11-21T02:49:20.880120Z"},
     "links": links(is_cancellable=False),
 }
+CANCELLATION = OpenApiExample("When possible", value={"whenPossible": True}, request_only=True)
 CANCEL_REQUESTED = {
     **PENDING,
     **{"status": "submitted", "seq": 4, "cancelRequested": True},

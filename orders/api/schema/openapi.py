@@ -364,17 +364,6 @@ CANCELLING = {
     ),
 }
 CANCELLED = answer("Order", "It is cancelled, now or before.", ("Cancelled", examples.CANCELLED))
-WHEN_POSSIBLE = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "whenPossible": {
-            "type": "boolean",
-            "default": False,
-            "description": "Cancel a submitted order as soon as its transaction is proven dead.",
-        }
-    },
-}
 CANCEL = extend_schema(
     operation_id="cancelOrder",
     summary="Cancel an order",
@@ -385,7 +374,7 @@ CANCEL = extend_schema(
         " lands, and cancelled if that is proven dead."
     ),
     parameters=[ORDER_ID],
-    request={JSON: WHEN_POSSIBLE},
+    request={JSON: OpenApiRequest(ref("Cancellation"), examples=[examples.CANCELLATION])},
     responses={
         (200, JSON): CANCELLED,
         (202, JSON): answer(

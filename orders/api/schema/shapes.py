@@ -349,6 +349,16 @@ SCHEMAS: dict[str, Schema] = {
         },
         "overlapHours",
     ),
+    "Cancellation": closed(
+        {
+            "whenPossible": {
+                "type": "boolean",
+                "default": False,
+                "description": "Cancel a submitted order once its transaction is proven dead.",
+            }
+        },
+        "whenPossible",
+    ),
     "Links": LINKS,
     "NamedOrder": closed(
         {**ORDER, **NAMES}, *OF_SOME, *NAMES, description="An order in a list or an answer."

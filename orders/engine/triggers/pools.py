@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
+from django.db import Error
 
 from config.runtime.counters import counts
 from orders.engine.journal import budget_params
@@ -67,7 +68,8 @@ class Pools:
         """Return a market with pools of its own, which may have been added just now."""
         market = market_of(pair)
         if market is None or market.paths:
-            await read_again()
+            with suppress(Error):  # the database is away: the next look asks again
+                await read_again()
             market = market_of(pair)
         return None if market is None or market.paths else market
 

@@ -60,9 +60,17 @@ trail AS (
   SELECT (SELECT pair FROM watches WHERE kind = 't' AND NOT held
     AND pair > trail.pair ORDER BY pair LIMIT 1)
   FROM trail WHERE trail.pair IS NOT NULL
+),
+pool AS (
+  (SELECT pair FROM watches WHERE kind = 'p' AND NOT held ORDER BY pair LIMIT 1)
+  UNION ALL
+  SELECT (SELECT pair FROM watches WHERE kind = 'p' AND NOT held
+    AND pair > pool.pair ORDER BY pair LIMIT 1)
+  FROM pool WHERE pool.pair IS NOT NULL
 )
 SELECT pair FROM (
   SELECT pair FROM up UNION SELECT pair FROM down UNION SELECT pair FROM trail
+  UNION SELECT pair FROM pool
 ) AS watched WHERE pair IS NOT NULL
 """
 

@@ -177,6 +177,22 @@ async def test_text_that_a_spreadsheet_would_run_is_exported_as_text(operator: A
     assert exact["clientOrderId"] == formula
 
 
+async def test_what_an_order_waits_for_and_its_tags_are_exported(operator: Any) -> None:
+    tags = {"desk": "=1+1"}
+    await sync_to_async(make_orders)(
+        *(1,),
+        **{"type": "stop", "status": "open", "resting": True, "phase": "waiting", "terms": {}},
+        **{"trigger_price": "95.50", "trigger_by": "executable", "time_in_force": "gtc"},
+        tags=tags,
+    )
+    (row,) = csv.DictReader(io.StringIO(await download(operator, "csv")))
+
+    assert (row["triggerPrice"], row["timeInForce"], row["phase"]) == ("95.5", "gtc", "waiting")
+    assert json.loads(row["tags"]) == tags
+    (exact,) = json.loads(await download(operator, "json"))
+    assert exact["tags"] == tags
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_cell_begins_as_a_formula_does(start: str) -> None:
     assert cell(f"{start}1+1") == f"'{start}1+1"

@@ -379,7 +379,7 @@ async def test_a_url_that_leads_nowhere_is_a_problem(path: str) -> None:
         ("TRACE", "/orders"),
         ("BREW", "/orders"),
         ("POST", "/health"),
-        ("DELETE", "/api/orders/{id}"),
+        ("PUT", "/api/orders/{id}"),
         ("POST", "/api/orders/{id}/events"),
         ("GET", "/api/orders/{id}/cancel"),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -75,10 +76,14 @@ async def test_a_type_takes_the_fields_that_its_table_says(
             del sent["amountIn"]
         if name == "limitPrice":
             sent |= {"limitPrice": "112"}
+        if name == "durationSeconds":
+            del sent["intervalSeconds"]
         if name == "maxWaitSeconds" and order_type == "limit":
             sent |= {"timeInForce": "ioc"}
-        if name == "takeProfit" and order_type == "limit":
-            sent |= {"takeProfit": {"limitPrice": "88"}}
+        if name == "durationSeconds":
+            del sent["intervalSeconds"]
+        if name == "expiresInSeconds" and order_type == "twap":
+            sent |= {"expiresInSeconds": 3600}  # after its last slice
         await place(sent)
 
 
@@ -559,7 +564,8 @@ async def test_the_same_order_under_a_key_is_one_order(
     sent = BY_TYPE[order_type]
     first = await post(PATH, sent, idempotency_key="k")
     again = await post(PATH, sent, idempotency_key="k")
-    respelled = await post(PATH, sent | {"amountIn": "1.50"}, idempotency_key="k")
+    same = f"{Decimal(sent['amountIn']):.2f}"
+    respelled = await post(PATH, sent | {"amountIn": same}, idempotency_key="k")
     other = await post(PATH, sent | {"amountIn": "2"}, idempotency_key="k")
     assert [one.status for one in (first, again, respelled, other)] == [201, 200, 200, 422]
     assert again.json == first.json == respelled.json

@@ -104,7 +104,7 @@ async def test_with_a_key_sending_again_is_enough(
     assert again.json["orderId"] == answer.json["orderId"]
 
 
-async def _nothing(*_: object) -> None:
+async def _nothing(*_: object, **__: object) -> None:
     return None
 
 

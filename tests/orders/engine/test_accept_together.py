@@ -121,6 +121,6 @@ async def test_either_order_of_a_group_leads_to_both(journal: Journal) -> None:
     await journal.accept_together(exits())
     for event in events:
         found = await journal.stored_with(event.order_id)
-        assert sorted(found, key=lambda one: one.order_id) == events
+        assert {one.order_id: one for one in found} == {one.order_id: one for one in events}
     alone = await journal.accept(new_order())
     assert await journal.stored_with(alone.order_id) == [alone]

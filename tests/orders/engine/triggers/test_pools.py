@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from config.runtime.postgres import Link
 from orders.engine.journal import Journal
 from orders.engine.triggers.evaluator import Evaluator
+from orders.engine.triggers.ticks import Ticker
 from routing.models import SimulatedPool
 from routing.operations.launches import Launch, launch_pool, migrate_pool
 from routing.registry import registry
@@ -134,6 +135,20 @@ async def test_a_token_that_has_no_market_yet_is_waited_for(
     assert await event_names(database, order.id) == ["accepted", "triggered"]
 
 
+async def test_a_market_whose_pools_no_quote_has_made_yet_is_bought_in(
+    launches: Launches, journal: Journal, database: Database, database_conninfo: str
+) -> None:
+    order = sniper("JUP", "SOL")
+    await journal.accept(order)
+    link = Link(database_conninfo, "a test's ticks")
+    ticker = Ticker.of(launches.exchange, link)
+    await ticker.make(int(await ticker.clock()))
+    await link.close()
+    await launches.look()
+
+    assert await event_names(database, order.id) == ["accepted", "triggered"]
+
+
 async def test_migration_does_not_fire_on_launch(
     launches: Launches, journal: Journal, database: Database
 ) -> None:
@@ -227,10 +242,10 @@ async def test_halted_no_sniper_fires(
     make_evaluator: MakeEvaluator, journal: Journal, database: Database, snipers: Any
 ) -> None:
     evaluator = make_evaluator(TellingVenue(FRESH))
+    await journal.accept(sniper())
     await database.rows(
         "INSERT INTO trading_states (state, changed_by, why) VALUES ('halted', 'a test', '')"
     )
-    await journal.accept(sniper())
     await look(evaluator)
 
     assert await snipers() == ["open"]

@@ -9,19 +9,20 @@ WARN_SECONDS = 86_400.0
 
 IS_PENDING_BEGUN = f"{IS_BEGUN} AND status = 'pending'"
 
-# What is due at all: nearly always nothing.
+# What is due at all: nearly always nothing. `statement_timestamp()` is a time that the planner can
+# compare with what it knows; of another one it would believe that a third of all rows is due.
 DUE = f"""
 WITH {NOW}
 SELECT
-  EXISTS (SELECT FROM watches WHERE expires_at <= (SELECT at FROM clock) AND NOT held),
-  EXISTS (SELECT FROM orders WHERE {IS_WAITING} AND expires_at <= (SELECT at FROM clock))
+  EXISTS (SELECT FROM watches WHERE expires_at <= statement_timestamp() AND NOT held),
+  EXISTS (SELECT FROM orders WHERE {IS_WAITING} AND expires_at <= statement_timestamp())
     OR EXISTS (SELECT FROM orders WHERE {IS_PENDING_BEGUN}
-      AND expires_at <= (SELECT at FROM clock)),
-  EXISTS (SELECT FROM watches WHERE check_at <= (SELECT at FROM clock) AND NOT held
+      AND expires_at <= statement_timestamp()),
+  EXISTS (SELECT FROM watches WHERE check_at <= statement_timestamp() AND NOT held
     AND act = 's' AND kind IN ('<', '>')),
-  {TRADES} AND EXISTS (SELECT FROM watches WHERE check_at <= (SELECT at FROM clock) AND NOT held
+  {TRADES} AND EXISTS (SELECT FROM watches WHERE check_at <= statement_timestamp() AND NOT held
     AND kind = 'c'),
-  (SELECT extract(epoch FROM at)::float8 FROM clock)
+  extract(epoch FROM statement_timestamp())::float8
 """
 
 # One leg of a group ends both. `asked` is how many watches the group has: while somebody else holds
@@ -74,7 +75,7 @@ END_RESTING = f"""
 WITH {NOW},
 cand AS MATERIALIZED (
   SELECT w.order_id, w.group_id FROM watches AS w JOIN orders AS o ON o.id = w.order_id
-  WHERE w.expires_at <= (SELECT at FROM clock) AND NOT w.held AND o.type <> 'twap'
+  WHERE w.expires_at <= statement_timestamp() AND NOT w.held AND o.type <> 'twap'
   ORDER BY w.expires_at LIMIT %(most)s::bigint
 ),
 {GROUPS_LOCKED},
@@ -106,10 +107,10 @@ END_WAITING = f"""
 WITH {NOW},
 late AS MATERIALIZED (
   (SELECT id, group_id FROM orders
-   WHERE {IS_WAITING} AND expires_at <= (SELECT at FROM clock) LIMIT %(most)s::bigint)
+   WHERE {IS_WAITING} AND expires_at <= statement_timestamp() LIMIT %(most)s::bigint)
   UNION ALL
   (SELECT id, group_id FROM orders
-   WHERE {IS_PENDING_BEGUN} AND expires_at <= (SELECT at FROM clock) LIMIT %(most)s::bigint)
+   WHERE {IS_PENDING_BEGUN} AND expires_at <= statement_timestamp() LIMIT %(most)s::bigint)
 ),
 cand AS MATERIALIZED (SELECT id AS order_id, group_id FROM late LIMIT %(most)s::bigint),
 siblings AS MATERIALIZED (
@@ -122,7 +123,7 @@ locked AS MATERIALIZED (
 free AS MATERIALIZED (
   SELECT o.id AS order_id, o.group_id, o.time_in_force, o.type
   FROM cand JOIN orders AS o ON o.id = cand.order_id
-  WHERE o.status = 'pending' AND o.expires_at <= (SELECT at FROM clock)
+  WHERE o.status = 'pending' AND o.expires_at <= statement_timestamp()
     AND (SELECT count(*) FROM siblings WHERE siblings.group_id = o.group_id)
       = (SELECT count(*) FROM locked WHERE locked.group_id = o.group_id)
   ORDER BY o.id FOR UPDATE OF o SKIP LOCKED
@@ -146,13 +147,13 @@ LOOK_AGAIN = f"""
 WITH {NOW},
 cand AS MATERIALIZED (
   SELECT w.order_id FROM watches AS w
-  WHERE w.check_at <= (SELECT at FROM clock) AND NOT w.held AND w.act = 's'
+  WHERE w.check_at <= statement_timestamp() AND NOT w.held AND w.act = 's'
     AND w.kind IN ('<', '>')
   ORDER BY w.check_at LIMIT %(most)s::bigint
 ),
 locked AS MATERIALIZED (
   SELECT w.order_id FROM cand JOIN watches AS w ON w.order_id = cand.order_id
-  WHERE w.act = 's' AND w.check_at <= (SELECT at FROM clock)
+  WHERE w.act = 's' AND w.check_at <= statement_timestamp()
   ORDER BY w.order_id FOR UPDATE OF w SKIP LOCKED
 ),
 reset AS (
@@ -178,8 +179,8 @@ RELEASE_LATCHED = f"""
 WITH {NOW},
 cand AS MATERIALIZED (
   SELECT w.order_id, w.group_id FROM watches AS w JOIN orders AS o ON o.id = w.order_id
-  WHERE w.check_at <= (SELECT at FROM clock) AND NOT w.held AND w.kind = 'c'
-    AND o.phase = 'latched' AND w.expires_at > (SELECT at FROM clock) AND {TRADES}
+  WHERE w.check_at <= statement_timestamp() AND NOT w.held AND w.kind = 'c'
+    AND o.phase = 'latched' AND w.expires_at > statement_timestamp() AND {TRADES}
   ORDER BY w.check_at LIMIT %(most)s::bigint
 ),
 {LOCK.format(skip="SKIP LOCKED")},
@@ -190,8 +191,8 @@ due AS MATERIALIZED (
     SELECT *, count(*) OVER (PARTITION BY coalesce(group_id, order_id)) AS legs FROM locked
   ) AS w
   JOIN orders AS o ON o.id = w.order_id
-  WHERE w.check_at <= (SELECT at FROM clock) AND NOT w.held AND w.kind = 'c'
-    AND o.phase = 'latched' AND w.expires_at > (SELECT at FROM clock)
+  WHERE w.check_at <= statement_timestamp() AND NOT w.held AND w.kind = 'c'
+    AND o.phase = 'latched' AND w.expires_at > statement_timestamp()
     AND (w.group_id IS NULL OR w.legs = 2)
 ),
 {RELEASE_AGAIN}
@@ -206,7 +207,7 @@ cand AS MATERIALIZED (
   SELECT w.order_id FROM watches AS w JOIN orders AS o ON o.id = w.order_id
   WHERE w.expires_at > to_timestamp(%(since)s::float8) AND NOT w.held
     AND w.expires_at <= to_timestamp(%(until)s::float8)
-    AND w.expires_at > (SELECT at FROM clock)
+    AND w.expires_at > statement_timestamp()
     AND o.expires_at IS NULL AND o.type <> 'twap'
     AND NOT EXISTS (SELECT FROM order_events AS e
       WHERE e.order_id = w.order_id AND e.event = 'expiringSoon')

@@ -31,8 +31,9 @@ trading AS MATERIALIZED (
 TRADES = "NOT (SELECT is_halted FROM trading)"
 FENCE = """(SELECT evaluated_tick FROM pair_progress WHERE pair = %(pair)s::text)
       = %(before)s::bigint"""
+# `IS TRUE` keeps the planner from the index of ends: it would read all that rests.
 LOOKED_AT = """w.pair = %(pair)s::text AND w.line = %(line)s::"char"
-      AND w.from_tick <= %(tick)s::bigint AND w.expires_at > (SELECT at FROM clock)"""
+      AND w.from_tick <= %(tick)s::bigint AND (w.expires_at > (SELECT at FROM clock)) IS TRUE"""
 REACHED = {
     "<": """w.kind = '<' AND w.wake_price >= %(price)s::numeric
       AND w.wake_price <= %(start)s::numeric""",
@@ -408,14 +409,14 @@ _FOUND_LEVEL = """EXISTS (
   SELECT FROM watches AS w WHERE w.pair = %(pair)s::text AND w.line = '{line}'
     AND w.kind = '{kind}' AND w.act = '{act}' AND {held}
     AND w.wake_price {compares} %({price})s::numeric
-    AND w.from_tick <= %(tick)s::bigint AND w.expires_at > (SELECT at FROM clock))"""
+    AND w.from_tick <= %(tick)s::bigint AND (w.expires_at > (SELECT at FROM clock)) IS TRUE)"""
 _FOUND_TRAIL = """EXISTS (
   WITH RECURSIVE {widths}{cut}
   found AS (SELECT FROM cut CROSS JOIN LATERAL (
     SELECT FROM watches AS w
     WHERE w.pair = %(pair)s::text AND w.line = '{line}' AND w.kind = 't' AND NOT w.held
       AND w.trail_bps = cut.trail_bps AND w.armed_tick BETWEEN cut.oldest AND cut.last_tick
-      AND w.from_tick <= %(tick)s::bigint AND w.expires_at > (SELECT at FROM clock)
+      AND w.from_tick <= %(tick)s::bigint AND (w.expires_at > (SELECT at FROM clock)) IS TRUE
     LIMIT 1) AS w LIMIT 1)
   SELECT FROM found)"""
 

@@ -52,6 +52,12 @@ class Pass(NamedTuple):
         return acts[self.step]
 
     @property
+    def label(self) -> str:
+        """What it releases, for metrics."""
+        labels = {"trail": "trail", "sized": "limit"}
+        return labels.get(self.step, "stop" if self.is_protective else "target")
+
+    @property
     def price_name(self) -> str:
         return f"{LINES[self.line]}_{'low' if self.kind == '<' else 'high'}"
 

@@ -26,6 +26,17 @@ RECEIVED = "Order received and queued"
 RESTS = "Order received; it waits for its price or its time"
 COMPARING = "Comparing prices"
 CANCELLED = "Order cancelled"
+CANCELLED_BECAUSE = {
+    "sibling_filled": "the other order of its group was filled",
+    "group_cancelled": "the other order of its group ended",
+}
+EXPIRED_BECAUSE = {
+    "gtd": "it was not sent by the time it was good for",
+    "queue_deadline": "it was not sent within the longest wait it allows",
+    "not_marketable": "the market did not give what it asks for",
+    "max_age": "no order rests longer",
+}
+"""In words, by `EndReason`."""
 
 
 class Event(NamedTuple):
@@ -46,7 +57,7 @@ class Event(NamedTuple):
         """What happened, in the words of the stream."""
         if self.event is not None:
             return self.event
-        if self.seq == 1:
+        if self.seq == 1 and self.status in (Status.PENDING, Status.OPEN):
             return "accepted"
         return "retry" if self.status is Status.PENDING else self.status.value
 
@@ -135,6 +146,10 @@ class Filled(NamedTuple):
     signature: str | None
     fill: Landed
     is_within: bool
+    exits: Sequence[str] = ()
+    """The ids of the orders that come into being with it."""
+    refused: Sequence[dict[str, str]] = ()
+    """The exits that do not, with the reason."""
 
     def words(self) -> Words:
         swap, fill = self.swap, self.fill
@@ -149,6 +164,10 @@ class Filled(NamedTuple):
         }
         if not self.is_within:
             data["boundBroken"] = True
+        if self.exits:
+            data["children"] = list(self.exits)
+        if self.refused:
+            data["childrenRefused"] = list(self.refused)
         return f"Order executed at {price}", data
 
 
@@ -193,6 +212,48 @@ class SentBack(NamedTuple):
         return message, self.fault.as_data() | {"retryInSeconds": f"{self.delay:.3f}"}
 
 
+class Returned(NamedTuple):
+    """A release ended without a fill, and the order rests again."""
+
+    fault: Fault
+
+    def words(self) -> Words:
+        return f"Not filled, it rests again: {self.fault.reason}", self.fault.as_data()
+
+
+class Expired(NamedTuple):
+    """Its time was over, or the market did not give what it asks; `reason` is an `EndReason`."""
+
+    reason: str
+    fault: Fault | None = None
+
+    def words(self) -> Words:
+        found = {} if self.fault is None else self.fault.as_data()
+        told = {"reason": self.reason} | ({"details": found} if found else {})
+        return f"Order expired: {EXPIRED_BECAUSE[self.reason]}", told
+
+
+class Cancelled(NamedTuple):
+    """`reason` is an `EndReason`; `by` is who asked: user, a key's prefix, operator or engine."""
+
+    reason: str
+    by: str = "engine"
+
+    def words(self) -> Words:
+        because = CANCELLED_BECAUSE.get(self.reason)
+        message = CANCELLED if because is None else f"{CANCELLED}: {because}"
+        return message, {"reason": self.reason, "by": self.by}
+
+
+class Resumed(NamedTuple):
+    """It watches again: the other order of its group (`sibling`) is no more on its way."""
+
+    sibling: str
+
+    def words(self) -> Words:
+        return "It watches again: the other order was not filled", {"sibling": self.sibling}
+
+
 class Failed(NamedTuple):
     """No other attempt follows."""
 
@@ -203,8 +264,9 @@ class Failed(NamedTuple):
         return f"Order failed: {reason}", self.fault.as_data() | {"error": reason}
 
 
-def outside_bound(decision: Decision) -> str:
-    return f"{decision.reason}, which is outside the bound of the first quote"
+def outside_bound(decision: Decision, *, is_limit: bool = False) -> str:
+    bound = "its limit price" if is_limit else "the bound of the first quote"
+    return f"{decision.reason}, which is outside {bound}"
 
 
 def price_impact_too_high(reason: str) -> str:

@@ -1,18 +1,21 @@
 """An order as clients see it: camelCase, decimals as strings, RFC 3339 times."""
 
 from datetime import datetime
-from decimal import Decimal
 from itertools import groupby
 from typing import Any, Protocol
 
 from orders.events import Event, timestamp
 from orders.lifecycle import Status
 from orders.models import Order, OrderEvent
+from orders.terms.exits import role_in_group
+from orders.terms.summary import percent, sentence
+from orders.terms.terms import Terms, price_text
+from orders.words import OrderType, Phase
 from routing.pricing import execution_price
 from routing.registry import look_up
 from routing.stored_decision import StoredDecision
 from routing.tokens import Token
-from routing.venue import Side
+from routing.venue import Bound, Side
 from routing.venues import LABELS
 
 
@@ -39,12 +42,14 @@ class Requested(Protocol):
     def client_order_id(self) -> str | None: ...
     @property
     def constraints(self) -> dict[str, Any] | None: ...
+    @property
+    def terms(self) -> Any: ...
 
 
 def request_as_json(order: Requested) -> dict[str, Any]:
     """Return what the client asked for, and where to follow it."""
     token_in, token_out = tokens_of(order)
-    return {
+    asked = {
         "orderId": str(order.id),
         "wsUrl": f"/ws/orders/{order.id}",
         "type": order.type,
@@ -60,12 +65,65 @@ def request_as_json(order: Requested) -> dict[str, Any]:
         "summary": summary(order),
         **(order.constraints or {}),
     }
+    terms = terms_of(order)
+    if terms is None:
+        return asked
+    asked |= terms_as_json(order.type, terms, token_in, token_out)
+    return asked | {"summary": sentence(asked, terms.expires_in)}
+
+
+def terms_of(order: Requested) -> Terms | None:
+    """Return what an order asks beyond a plain market order; None: it is one."""
+    if not isinstance(order, Order):
+        terms: Terms | None = order.terms
+        return terms
+    if order.terms is None:
+        return None
+    return Terms(
+        time_in_force=order.time_in_force or "",
+        expires_at=order.expires_at,
+        limit_price=order.limit_price,
+        trigger_price=order.trigger_price,
+        trigger_by=order.trigger_by,
+        trail_bps=order.trail_bps,
+        activation_price=order.activation_price,
+        bound=Bound() if order.limit_price is None else Bound(order.min_out, order.max_in),
+        more=order.terms,
+        tags=order.tags,
+        group_id=None if order.group_id is None else str(order.group_id),
+        parent_id=None if order.parent_id is None else str(order.parent_id),
+        slice=order.slice,
+        replaces=None if order.replaces is None else str(order.replaces),
+    )
+
+
+def terms_as_json(
+    order_type: str, terms: Terms, token_in: Token, token_out: Token
+) -> dict[str, Any]:
+    """Return what applies of an order's terms, in the words of the API."""
+    asked = {
+        "limitPrice": price_text(terms.limit_price),
+        "triggerPrice": price_text(terms.trigger_price),
+        "triggerBy": terms.trigger_by,
+        "trailBps": terms.trail_bps,
+        "activationPrice": price_text(terms.activation_price),
+        "minAmountOut": decimal(token_out, terms.bound.min_out),
+        "maxAmountIn": decimal(token_in, terms.bound.max_in),
+        **terms.more,
+        "groupId": terms.group_id,
+        "groupRole": None if terms.group_id is None else role_in_group(order_type),
+        "parentOrderId": terms.parent_id,
+        "slice": terms.slice,
+        "replaces": terms.replaces,
+        "tags": terms.tags,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    return {"timeInForce": terms.time_in_force, "expiresAt": time(terms.expires_at), **given}
 
 
 def summary(order: Requested) -> str:
-    """Return as a sentence what an order is taken for: "Sell 1.5 SOL for USDC, slippage ..."."""
-    percent = f"{Decimal(order.slippage_bps or 0).scaleb(-2).normalize():f}"
-    return f"{headline(order)}, slippage at most {percent} %."
+    """Return as a sentence what a market order is taken for: "Sell 1.5 SOL for USDC, ..."."""
+    return f"{headline(order)}, slippage at most {percent(order.slippage_bps or 0)}."
 
 
 def headline(order: Requested) -> str:
@@ -82,7 +140,8 @@ def headline(order: Requested) -> str:
 def order_as_json(order: Order) -> dict[str, Any]:
     """Return all that a client may know of an order; None where nothing is known yet."""
     token_in, token_out = tokens_of(order)
-    return request_as_json(order) | {
+    asked = request_as_json(order)
+    shown = asked | {
         "status": order.status,
         "seq": order.seq,
         "attempts": order.attempts,
@@ -100,6 +159,22 @@ def order_as_json(order: Order) -> dict[str, Any]:
         "startedAt": time(order.started_at),
         "finishedAt": time(order.finished_at),
     }
+    return shown | resting_as_json(order)
+
+
+def resting_as_json(order: Order) -> dict[str, Any]:
+    """Return what applies of how an order rests, rested and ended."""
+    stands = {
+        "phase": order.phase if order.resting else None,
+        "triggeredAt": time(order.triggered_at),
+        "triggerTick": order.trigger_tick,
+        "releases": None if order.terms is None else order.releases,
+        "restUntil": time(order.rest_until) if order.resting else None,
+        "replacedBy": None if order.replaced_by is None else str(order.replaced_by),
+        "cancelRequested": order.cancel_requested,
+        "reason": order.reason,
+    }
+    return {name: value for name, value in stands.items() if value is not None}
 
 
 NOTHING_YET = {
@@ -123,9 +198,23 @@ NOTHING_YET = {
 """What an order just accepted has beside its request."""
 
 
-def accepted_as_json(request: dict[str, Any], at: datetime) -> dict[str, Any]:
+def accepted_as_json(
+    request: dict[str, Any], at: datetime, status: Status = Status.PENDING
+) -> dict[str, Any]:
     """Return what `order_as_json` would of an order just accepted, without reading it."""
-    return request | NOTHING_YET | {"createdAt": timestamp(at)}
+    if "timeInForce" not in request:
+        return request | NOTHING_YET | {"createdAt": timestamp(at)}
+    stands: dict[str, Any] = {"status": status.value, "createdAt": timestamp(at), "releases": 0}
+    if status is Status.OPEN:
+        stands["phase"] = first_phase(request)
+    return NOTHING_YET | request | stands | {"summary": sentence(request)}
+
+
+def first_phase(request: dict[str, Any]) -> str:
+    """Return what an order does that has just begun to rest (`orders.engine.moves.phase_of`)."""
+    if request["type"] == OrderType.TWAP:
+        return Phase.SLICING.value
+    return Phase.WAITING.value if request.get("activationPrice") is None else Phase.UNARMED.value
 
 
 def tokens_of(order: Requested) -> tuple[Token, Token]:

@@ -4,7 +4,7 @@ from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
 
-from orders.api import key_views, probes, views
+from orders.api import key_views, markets, probes, views
 from orders.api.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.live_page import live_page
 from orders.api.schema import views as schema_views
@@ -35,6 +35,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("favicon.ico", RedirectView.as_view(url=static("orders/live.svg"))),
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
     either("api/markets", views.MarketsView.as_view(), "markets"),
+    either("api/prices", markets.PricesView.as_view(), "prices"),
     either("api/ws-tickets", views.TicketsView.as_view(), "ws-tickets"),
     either("health", views.HealthView.as_view(), "health"),
     *(either(path, views.HealthView.as_view()) for path in HEALTH_PATHS),

@@ -272,6 +272,21 @@ class Environment(BaseSettings):
         "The part of `MAX_BACKLOG` that an account, or one address without an account, may fill;"
         " what it sends beyond is answered with 429 and `too_many_waiting`.",
     )
+    RESTING_RATE_LIMIT: Annotated[Rate | None, values.rate()] = setting(
+        "600/m",
+        "Orders that rest, such as limits and stops, that an account may send: counted as for"
+        " `ACCOUNT_RATE_LIMIT`, and apart from it.",
+    )
+    MAX_OPEN_ORDERS: Annotated[int, values.whole(1, 10_000_000)] = setting(
+        "10000",
+        "Orders of an account that may rest at once; more are answered with 409 and"
+        " `too_many_open_orders`. An address without an account may have 20.",
+    )
+    MARKET_MAX_WAIT_SECONDS: Annotated[float | None, values.seconds("1", "3600")] = setting(
+        None,
+        "Seconds in which a market order that names no `maxWaitSeconds` has to be sent; then it"
+        " expires. Unset: it waits for its turn as long as that takes.",
+    )
     MAX_RESTING_DAYS: Annotated[int, values.whole(1, 366, "days")] = setting(
         "90", "How long an order may rest: one that names no end expires after so many days."
     )

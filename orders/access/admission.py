@@ -267,10 +267,18 @@ class Room:
         self._backlog.let_out(self._sender, is_stored=kind is None)
 
 
-async def allowance_of(principal: Principal, client: str) -> Allowance | None:
-    """Count one order sent by the account, or anonymously from this address; None: no limit."""
-    limiter = limiter_of_this_loop()
-    return None if limiter is None else await limiter.take(name_of(principal, client))
+async def allowance_of(
+    principal: Principal, client: str, *, rests: bool = False
+) -> Allowance | None:
+    """Count one order sent by the account, or anonymously from this address; None: no limit.
+
+    Orders that rest are counted apart.
+    """
+    limiter = resting_limiter_of_this_loop() if rests else limiter_of_this_loop()
+    if limiter is None:
+        return None
+    name = name_of(principal, client)
+    return await limiter.take(f"resting:{name}" if rests else name)
 
 
 def name_of(principal: Principal, client: str) -> str:
@@ -301,6 +309,13 @@ def _stranger(name: str) -> int:
 def limiter_of_this_loop() -> Limiter | None:
     """Return the running loop's limiter, made at the first call; None if there is no limit."""
     rate = settings.ACCOUNT_RATE_LIMIT
+    return None if rate is None else Limiter(settings.REDIS_URL, rate)
+
+
+@once_per_loop
+def resting_limiter_of_this_loop() -> Limiter | None:
+    """Return the running loop's limiter of orders that rest; None if there is no limit."""
+    rate = settings.RESTING_RATE_LIMIT
     return None if rate is None else Limiter(settings.REDIS_URL, rate)
 
 

@@ -23,15 +23,14 @@ from config.runtime.session import answered_within
 from orders.access.accounts import ANONYMOUS
 from orders.access.authentication import CHALLENGE, check_scope, holder_of_key
 from orders.access.keys import TRADE
-from orders.api import base_views, dialects
+from orders.api import base_views
 from orders.api.fields import idempotency_key_of
 from orders.api.parsers import parse_body
 from orders.api.problems import CONTENT_TYPE, Problem, answer_to, said_of_order
 from orders.api.renderers import UNCHOOSY
 from orders.api.serializers import translate
-from orders.api.views import Sender, links, refuse_clear_text, take_order
+from orders.api.views import Sender, refuse_clear_text, take_order
 from orders.events import timestamp
-from orders.lifecycle import Status
 
 Lines = list[tuple[bytes, bytes]]
 
@@ -115,8 +114,7 @@ async def _taken(post: Post) -> Answer:
     sent = parse_body(post.body) if post.body else {}
     meant = translate(sent)
     taken = await take_order(sent, meant, key, sender)
-    found = links(post.site, taken.order["orderId"], Status.PENDING)
-    told = dialects.envelope(taken.order | {"links": found}, meant.ignored)
+    told = taken.as_json(post.site, meant.ignored)
     return _answer(post, taken.status, JSON, told, taken.headers)
 
 

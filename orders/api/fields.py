@@ -1,18 +1,31 @@
 """The fields of an order as clients send them: exact numbers, short words, and the key's header."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
-from decimal import Decimal
-from typing import Any
+from datetime import UTC, datetime
+from decimal import Context, Decimal, Inexact
+from typing import Any, TypeVar, cast
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from orders.api.dialects import is_computed
+from orders.api.parsers import MalformedJSON, parse_json
 from orders.engine.submission import CLIENT_ORDER_ID
 
 MAX_TEXT = 64
 MAX_WORDS = 20
+MAX_TAGS = 10
+MOST = Decimal(10) ** 20
+"""No price is as high."""
+SMALLEST = Decimal(1).scaleb(-20)
+EXACT, ROUNDING = Context(prec=60, traps=[Inexact]), Context(prec=60)
+TAG_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII
+)
+Value = TypeVar("Value")
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
@@ -48,8 +61,51 @@ def idempotency_key_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return key
 
 
-def refuse(field: str, code: str, message: str) -> ValidationError:
-    return ValidationError({field: [ErrorDetail(message, code)]})
+class Refusal(ErrorDetail):
+    """Why a field is refused, with more that a program may want to know."""
+
+    members: dict[str, Any]
+
+
+def refuse(field: str, code: str, message: str, **members: Any) -> ValidationError:
+    """Return the refusal of a field. `members` stand beside its code in the answer."""
+    if not members:
+        return ValidationError({field: [ErrorDetail(message, code)]})
+    refusal = Refusal(message, code)
+    refusal.members = members
+    return all_of({field: [refusal]})
+
+
+def all_of(errors: dict[str, Any]) -> ValidationError:
+    """Return the errors of several fields as one; DRF's own would forget their members."""
+    error = ValidationError()
+    error.detail = errors
+    return error
+
+
+def try_read(errors: dict[str, Any], read: Callable[..., Value], *arguments: Any) -> Value | None:
+    """Return what `read` returns. If it fails, add its errors to the others and return None."""
+    try:
+        return read(*arguments)
+    except ValidationError as error:
+        errors.update(cast("dict[str, Any]", error.detail))
+        return None
+
+
+def read_time(text: str) -> datetime:
+    """Return an RFC 3339 time in UTC. It needs an offset: elsewhere it would be another time.
+
+    :raises ValueError: it is none.
+    """
+    text = text.strip()
+    if not RFC_3339.fullmatch(text):
+        raise ValueError(text)
+    # In a URL "+" means a space, so "+01:00" arrives as " 01:00".
+    time = datetime.fromisoformat(f"{text[:-6]}{text[-6:].replace(' ', '+')}".upper())
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(text) from error
 
 
 def whole_number(text: str, field: str, message: str = "Not a whole number.") -> int:
@@ -89,6 +145,81 @@ class NumberField(serializers.Field[Decimal, Any, str, Any]):
 
     def to_representation(self, value: Decimal) -> str:
         return format(value, "f")
+
+
+class PriceField(NumberField):
+    """A price: whole quote tokens for one whole base token, above zero, at most 20 decimals."""
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        price = super().to_internal_value(data)
+        if not 0 < price < MOST:
+            raise ValidationError("A price is above zero, and below 1e20.", "out_of_range")
+        try:
+            return EXACT.quantize(price, SMALLEST)
+        except Inexact:
+            rounded = price.quantize(SMALLEST, context=ROUNDING)
+            if isinstance(price, Computed) and rounded:
+                return rounded
+            raise ValidationError("A price has at most 20 decimals.", "too_precise") from None
+
+
+class TimeField(serializers.Field[datetime, Any, str, Any]):
+    """An RFC 3339 time with its offset."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        try:
+            if not isinstance(data, str) or len(data) > MAX_TEXT:
+                raise ValueError(data)
+            return read_time(data)
+        except ValueError:
+            text = "Not an RFC 3339 time such as 2026-11-21T09:30:00Z."
+            raise ValidationError(text, "invalid_time") from None
+
+    def to_representation(self, value: datetime) -> str:
+        return value.isoformat()
+
+
+class ObjectField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
+    """A JSON object, or in a form its text."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, str):
+            try:
+                data = parse_json(data)
+            except MalformedJSON:
+                data = None
+        if not isinstance(data, dict):
+            raise ValidationError("Not a JSON object.", "not_an_object")
+        return {name: value for name, value in data.items() if value is not None}
+
+    def to_representation(self, value: dict[str, Any]) -> dict[str, Any]:
+        return value
+
+
+class TagsField(ObjectField):
+    """A client's own words about an order, by name."""
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        tags = super().to_internal_value(data)
+        if len(tags) > MAX_TAGS:
+            raise ValidationError(f"At most {MAX_TAGS} tags.", "too_many")
+        for name, value in tags.items():
+            if not TAG_NAME.fullmatch(name):
+                text = "A tag's name is 1 to 64 of A-Z a-z 0-9 . _ -"
+                raise ValidationError(text, "invalid_text")
+            if not is_plain_text(value):
+                text = f"{name}: a tag is a text of at most {MAX_TEXT} characters that are shown."
+                raise ValidationError(text, "invalid_text")
+        return tags
+
+
+def is_plain_text(value: Any) -> bool:
+    """Whether it is a short text without control characters and halves of surrogate pairs."""
+    return (
+        isinstance(value, str)
+        and len(value) <= MAX_TEXT
+        and not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
+    )
 
 
 class WordField(serializers.Field[str, Any, str, Any]):

@@ -4,9 +4,8 @@ A value without a meaning is refused by its field's name. So is a field that doe
 given twice. If a filter were dropped silently, a client would see orders that it did not ask for.
 """
 
-import re
-from collections.abc import Iterable, Set
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Set
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import django_filters
@@ -19,19 +18,17 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from orders.api.fields import read_time
 from orders.engine.submission import CLIENT_ORDER_ID
 from orders.lifecycle import ACTIVE, FINAL, IS_BEGUN, IS_WAITING, Status
 from orders.models import Order
 from routing.registry import look_up_if_due, registry
-from routing.tokens import UnknownMarket, UnknownToken
+from routing.tokens import Market, UnknownMarket, UnknownToken
 from routing.venue import Side
 from routing.venues import LABELS
 
 TYPES = ("market",)
 STATES = {"active": ACTIVE, "closed": FINAL}
-RFC_3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)", re.ASCII
-)
 
 
 class WordsField(Field):
@@ -60,14 +57,9 @@ class TimeField(Field):
     def to_python(self, value: Any) -> datetime | None:
         if value in EMPTY_VALUES:
             return None
-        text = value.strip()
         try:
-            if not RFC_3339.fullmatch(text):
-                raise ValueError(text)
-            # In a URL "+" means a space, so "+01:00" arrives as " 01:00".
-            time = datetime.fromisoformat(f"{text[:-6]}{text[-6:].replace(' ', '+')}".upper())
-            return time.astimezone(UTC)
-        except (ValueError, OverflowError):
+            return read_time(value)
+        except ValueError:
             message = "Not an RFC 3339 time such as 2026-11-21T09:30:00Z."
             raise InvalidValue(message, "invalid_time") from None
 
@@ -78,15 +70,18 @@ class MarketField(Field):
     def to_python(self, value: Any) -> tuple[str, str] | None:
         if value in EMPTY_VALUES:
             return None
-        base, _, quote = value.strip().partition("/")
-        try:
-            market = look_up_if_due(
-                lambda known: known.market(known.token(base), known.token(quote))
-            )
-        except (UnknownToken, UnknownMarket):
-            known = ", ".join(market.name for market in registry().markets)
-            raise InvalidValue(f"Not a market. Markets: {known}.", "unknown_market") from None
+        market = market_named(value)
         return market.base.symbol, market.quote.symbol
+
+
+def market_named(name: str, look_up: Callable[..., Market] = look_up_if_due) -> Market:
+    """:raises InvalidValue: there is no market of this name."""
+    base, _, quote = name.strip().partition("/")
+    try:
+        return look_up(lambda known: known.market(known.token(base), known.token(quote)))
+    except (UnknownToken, UnknownMarket):
+        known = ", ".join(market.name for market in registry().markets)
+        raise InvalidValue(f"Not a market. Markets: {known}.", "unknown_market") from None
 
 
 class ClientOrderIdField(Field):

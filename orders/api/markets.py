@@ -1,14 +1,36 @@
-"""What can be traded, as clients see it."""
+"""What can be traded and at which prices, as clients see it."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
+from django.core.exceptions import ValidationError as InvalidValue
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from orders.access.read_limits import LIST_COST
+from orders.api import filters
+from orders.api.base_views import ProblemAPIView
+from orders.api.fields import refuse, whole_number
+from orders.api.schema import openapi
+from orders.engine.triggers.price_history import MINUTE, MINUTES_KEPT, Point, Span, read_points
+from orders.events import timestamp
 from routing.pricing import significant
+from routing.registry import look_up_if_due
 from routing.tokens import Market, Registry
 from routing.venues import LABELS
+
+MOST_POINTS = 1_000
+DEFAULT_POINTS = 300
+DAY = 86_400
+ROWS_A_UNIT = 1_000
+"""How many minutes are read for a unit of READ_RATE_LIMIT."""
+PARAMETERS = {"market", "from", "to", "step"}
 
 
 @lru_cache(maxsize=1)
@@ -40,3 +62,114 @@ def _market_as_json(market: Market) -> dict[str, Any]:
         "through": [path.through.symbol for path in market.paths],
         "venues": list(LABELS),
     }
+
+
+class Wanted(NamedTuple):
+    """What a chart asks for; times are unix seconds."""
+
+    market: Market
+    start: int
+    end: int
+    step: int
+
+
+class PricesView(ProblemAPIView):
+    """The best prices of a market: a point for each second, or for so many minutes."""
+
+    authentication_classes = permission_classes = ()  # they are the same for everybody
+    about = "orders/api/prices.html"
+
+    def cost_of(self, request: Request) -> int:
+        try:
+            wanted = read_query(request)
+        except ValidationError:
+            return LIST_COST
+        return LIST_COST + min(wanted.end - wanted.start, MINUTES_KEPT) // MINUTE // ROWS_A_UNIT
+
+    @openapi.PRICES
+    def get(self, request: Request) -> Response:
+        filters.check_names(request, PARAMETERS)
+        wanted = read_query(request)
+        points = read_points(wanted.market.pair, wanted.start, wanted.end, wanted.step)
+        return Response(
+            {
+                "market": wanted.market.pair,
+                "from": _time(wanted.start),
+                "to": _time(wanted.end),
+                "step": wanted.step,
+                "points": [_as_json(point) for point in points],
+            }
+        )
+
+
+def read_query(request: Request) -> Wanted:
+    """Return what is asked for. Without times: the newest points.
+
+    :raises ValidationError: a parameter means nothing, or there would be too many points.
+    """
+    query = request.query_params
+    market = read_market(query.get("market"))
+    step = read_step(query.get("step", str(MINUTE)))
+    end = _read_time(query, "to")
+    if end is None:
+        end = int(datetime.now(UTC).timestamp()) + 1
+    start = _read_time(query, "from")
+    if start is None:
+        start = end - DEFAULT_POINTS * step
+    start -= start % step
+    if not start < end:
+        raise refuse("from", "invalid_time", "It has to be before `to`.")
+    if end - start > MOST_POINTS * step:
+        text = f"At most {MOST_POINTS} points: ask for less time, or a longer step."
+        raise refuse("from", "too_many_points", text)
+    return Wanted(market, start, end, step)
+
+
+def read_market(text: str | None, look_up: Callable[..., Market] = look_up_if_due) -> Market:
+    """:raises ValidationError: no market is named, or there is none of this name."""
+    if text is None:
+        raise refuse("market", "required", "Say which, such as SOL/USDC.")
+    try:
+        return filters.market_named(text, look_up)
+    except InvalidValue as unknown:
+        raise refuse("market", "unknown_market", str(unknown.message)) from None
+
+
+def read_step(text: str) -> int:
+    """:raises ValidationError: it is neither a second nor whole minutes of a day at most."""
+    step = whole_number(text, "step")
+    if step != 1 and (step % MINUTE or not MINUTE <= step <= DAY):
+        raise refuse("step", "invalid_number", "1, or whole minutes in seconds, at most a day.")
+    return step
+
+
+def _read_time(query: Any, name: str) -> int | None:
+    if name not in query:
+        return None
+    try:
+        time = filters.TimeField().to_python(query[name])
+    except InvalidValue as wrong:
+        raise refuse(name, "invalid_time", str(wrong.message)) from None
+    return None if time is None else int(time.timestamp())
+
+
+def _as_json(point: Point) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "at": timestamp(point.at),
+        "bid": _span(point.bid),
+        "ask": _span(point.ask),
+        "reference": _span(point.reference),
+    }
+    return told if point.venues is None else told | {"venues": point.venues}
+
+
+def _span(span: Span | None) -> dict[str, str] | None:
+    return span and {name: as_text(price) for name, price in span._asdict().items()}
+
+
+def as_text(price: Decimal) -> str:
+    return f"{price.normalize():f}"
+
+
+def _time(second: int) -> str:
+    return timestamp(datetime.fromtimestamp(second, UTC))

@@ -19,14 +19,17 @@ from rest_framework.response import Response
 from config.runtime.session import is_connection_lost
 from orders.access.admission import OVERLOADED_SECONDS, Overloaded, ShareIsFull
 from orders.access.keys import MAX_KEYS, NotRotatable, TooManyKeys
+from orders.access.open_orders import TooManyOpenOrders
 from orders.access.tickets import TICKET_SECONDS, TooManyTickets
 from orders.api.dialects import CLIENT_ORDER_ID
+from orders.api.fields import Refusal
 from orders.engine.submission import (
     AccountRequired,
     ClientOrderIdTaken,
     IdempotencyKeyReused,
     NotCancellable,
     OutcomeUnknown,
+    PricesUnavailable,
 )
 
 logger = logging.getLogger(__name__)
@@ -106,6 +109,18 @@ REFUSALS: dict[type[Exception], ProblemType] = {
         "too_many_waiting",
         "Too many orders of yours wait. This request stored nothing, come again when some began.",
         OVERLOADED_SECONDS,
+    ),
+    TooManyOpenOrders: ProblemType(
+        409,
+        "too_many_open_orders",
+        "As many orders of yours rest as may. This request stored nothing: cancel some first.",
+    ),
+    PricesUnavailable: ProblemType(
+        503,
+        "prices_unavailable",
+        "There is no fresh price to compare the order's trigger with. This request stored nothing,"
+        " try again; or give ifCrossed: execute.",
+        1,
     ),
     Overloaded: ProblemType(
         503,
@@ -216,7 +231,12 @@ def invalid_fields(error: exceptions.ValidationError) -> Problem:
     """Return the problem for a refused order or query, with an entry for each wrong field."""
     details = error.detail if isinstance(error.detail, dict) else {"order": error.detail}
     errors = [
-        {"field": field, "code": getattr(entry, "code", "invalid"), "message": str(entry)}
+        {
+            "field": field,
+            "code": getattr(entry, "code", "invalid"),
+            "message": str(entry),
+            **(entry.members if isinstance(entry, Refusal) else {}),
+        }
         for field, reasons in details.items()
         for entry in (reasons if isinstance(reasons, list) else [reasons])
     ]

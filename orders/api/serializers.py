@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from decimal import ROUND_UP, Context, Decimal
-from typing import Any, TypeVar, cast
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, cast
 
 import psycopg
 from django.conf import settings
-from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from config.runtime.session import remaining
@@ -20,12 +20,33 @@ from orders.api.fields import (
     NumberField,
     WordField,
     WordsField,
+    all_of,
     optional,
     refuse,
+    try_read,
+)
+from orders.api.present_price import at_present
+from orders.api.slippage import MAX_SLIPPAGE_FRACTION, number_text, read_slippage
+from orders.api.term_fields import (
+    NAMES as TERM_NAMES,
+)
+from orders.api.term_fields import (
+    READERS,
+    REJECT,
+    Draft,
+    TermFields,
+    check_prices,
+    complete,
+    read_draft,
+    refuse_unused,
 )
 from orders.engine.moves import AlreadyAccepted
 from orders.engine.submission import OrderRequest, conflict_with
+from orders.engine.triggers.last_prices import last_tick
 from orders.models import MAX_SLIPPAGE_BPS
+from orders.terms.exits import STOP, TARGET, default_slippage_bps
+from orders.terms.type_rules import type_named
+from orders.words import TriggerBy
 from routing.constraints import Constraints
 from routing.pricing import MAX_ATOMS
 from routing.registry import is_read, read_again, registry
@@ -34,9 +55,6 @@ from routing.venue import BPS, Side, Swap
 from routing.venues import LABELS
 
 DEFAULT_SLIPPAGE_BPS = 100
-MAX_SLIPPAGE_FRACTION = Decimal("0.1")
-"""A larger number means percent: the least percent that clients of such engines send is 0.3."""
-_SHOWN = Context(prec=12, rounding=ROUND_UP)
 EXAMPLE = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5", "slippageBps": "100"}
 """The values in the form. They can be sent as they are."""
 TOKEN_FIELDS = ("baseToken", "quoteToken", "tokenIn", "tokenOut")
@@ -52,14 +70,14 @@ HINTS: dict[tuple[str, ...], str] = {
     ("idempot",): "Give the header Idempotency-Key, or the field clientOrderId.",
 }
 """By a part of an unknown field's name: the field that may be meant, and its unit."""
-Value = TypeVar("Value")
 
 
 class InvalidOrder(ValidationError):
     """The request is not an order. `detail` has the errors by field. Send another request."""
 
     def __init__(self, detail: Any, fields_seen: list[str]) -> None:
-        super().__init__(detail)
+        super().__init__()
+        self.detail = detail  # as it is: DRF's own copy would forget the members of a refusal
         self.fields_seen = fields_seen
 
     @property
@@ -69,7 +87,7 @@ class InvalidOrder(ValidationError):
         return {str(error.code) for reasons in errors.values() for error in reasons}
 
 
-class OrderRequestSerializer(serializers.Serializer[Any]):
+class OrderRequestSerializer(TermFields):
     """An order as clients send it; `read` returns what they mean."""
 
     filled_in: dict[str, Any] = EXAMPLE
@@ -92,7 +110,7 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
     slippage = optional(
         NumberField, f"Or as a fraction, 0 to {MAX_SLIPPAGE_FRACTION}: 0.01 is 100 bps, or 1 %."
     )
-    type = optional(WordField, "market, which is the default.")
+    type = optional(WordField, f"One of {', '.join(READERS)}; market if left out.")
     orderType = optional(WordField, "The same as type.")
     clientOrderId = optional(
         ClientOrderIdField, "Your own id: sent again, it finds the same order. Needs an account."
@@ -110,7 +128,8 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         fields = super().get_fields()
         for name, field in fields.items():
             field.label = name
-        return fields
+        # What all types take comes first, also in the form.
+        return dict(sorted(fields.items(), key=lambda field: field[0] in TERM_NAMES))
 
     def get_initial(self) -> dict[str, Any]:
         """Return what a form shows: several words have commas between them, as the form takes."""
@@ -161,23 +180,29 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
         """
         errors: dict[str, Any] = {}
         order_type = try_read(errors, self._type, given)
-        slippage_bps = try_read(errors, self._slippage_bps, given)
+        try_read(errors, refuse_unused, order_type, given)
+        slippage_bps = try_read(errors, self._slippage_bps, given, order_type)
         market_and_side = try_read(errors, self._market_and_side, given, default_market)
         amounts = try_read(errors, self._amounts, given, market_and_side)
         constraints = try_read(errors, read_constraints, given)
-        if errors or not (order_type and market_and_side and amounts) or slippage_bps is None:
-            raise ValidationError(errors)
-        return OrderRequest(
+        draft = try_read(errors, read_draft, order_type, given, DEFAULT_SLIPPAGE_BPS)
+        if draft is not None and market_and_side:
+            try_read(errors, check_prices, order_type, draft, market_and_side[1])
+        if errors or not (order_type and market_and_side and amounts):
+            raise all_of(errors)
+        request = OrderRequest(
             *(order_type, *market_and_side, *amounts, slippage_bps),
             given.get("clientOrderId"),
             constraints,
         )
+        return request if draft is None else with_terms(request, draft)
 
     def _type(self, given: dict[str, Any]) -> str:
         field, value = one_of(given, "type", "orderType")
-        if value is not None and value.lower() != "market":
-            raise refuse(field, "unsupported_type", "Only market orders are taken so far.")
-        return "market"
+        found = "market" if value is None else type_named(value)
+        if found is None:
+            raise refuse(field, "unsupported_type", f"Known types: {', '.join(READERS)}.")
+        return found
 
     def _market_and_side(
         self, given: dict[str, Any], default_market: TokenNames
@@ -263,26 +288,63 @@ class OrderRequestSerializer(serializers.Serializer[Any]):
             "amountOut", given["amountOut"], token_of(market_and_side, Side.BUY)
         )
 
-    def _slippage_bps(self, given: dict[str, Any]) -> int:
-        bps, fraction = given.get("slippageBps"), given.get("slippage")
-        if bps is not None and fraction is not None:
-            raise refuse("slippage", "conflict", "Give slippage or slippageBps, not both.")
-        if fraction is not None:
-            if not 0 <= fraction <= MAX_SLIPPAGE_FRACTION:
-                raise refuse("slippage", "out_of_range", not_a_fraction(fraction))
-            exact = int(fraction * BPS)
-            if Decimal(exact) / BPS != fraction:  # compared so, because a product may be rounded
-                raise refuse("slippage", "too_precise", "At most four decimals: 0.0001 is 1 bps.")
-            return exact
-        if bps is None:
-            return DEFAULT_SLIPPAGE_BPS
-        if not 0 <= bps <= MAX_SLIPPAGE_BPS:
-            raise refuse(
-                "slippageBps", "out_of_range", f"From 0 to {MAX_SLIPPAGE_BPS} bps: 100 is 1 %."
-            )
-        if bps != int(bps):
-            raise refuse("slippageBps", "too_precise", "A whole number of bps: 100 is 1 %.")
-        return int(bps)
+    def _slippage_bps(self, given: dict[str, Any], order_type: str | None) -> int | None:
+        """Return the tolerance; None: a limit price is the bound, or another field is wrong."""
+        bps = read_slippage(given)
+        if bps is not None or order_type is None:
+            return bps
+        limit = given.get("limitPrice")
+        return default_slippage_bps(order_type, limit, DEFAULT_SLIPPAGE_BPS)
+
+
+def with_terms(request: OrderRequest, draft: Draft) -> OrderRequest:
+    """Return the order with its terms, and of an OCO with its two orders.
+
+    :raises ValidationError: a price allows no bound for this amount.
+    """
+    if request.type == "oco":
+        return _with_legs(request, draft)
+    amounts = request.amount_in, request.amount_out
+    terms = complete(draft, request.market, request.side, *amounts)
+    bracket = {role: found.as_json() for role, found in draft.exits.items()}
+    terms = terms._replace(more=terms.more | bracket)
+    return replace(request, terms=terms, if_crossed=draft.if_crossed)
+
+
+def _with_legs(request: OrderRequest, draft: Draft) -> OrderRequest:
+    if request.amount_in is None:  # it was given as `amount`, of what is bought
+        raise refuse("amount", "not_for_this_type", "An oco has an amountIn.")
+    errors: dict[str, Any] = {}
+    legs = [try_read(errors, _leg, role, request, draft) for role in (TARGET, STOP)]
+    if errors:
+        raise all_of(errors)
+    return replace(request, terms=draft.terms, legs=tuple(leg for leg in legs if leg))
+
+
+def _leg(role: str, request: OrderRequest, draft: Draft) -> OrderRequest:
+    leg = draft.exits[role]
+    terms = draft.terms._replace(
+        limit_price=leg.limit_price,
+        trigger_price=leg.trigger_price,
+        trigger_by=None if leg.type == "limit" else TriggerBy.EXECUTABLE.value,
+        trail_bps=leg.trail_bps,
+        activation_price=leg.activation_price,
+    )
+    try:
+        terms = complete(
+            Draft(terms), request.market, request.side, request.amount_in, request.amount_out
+        )
+    except ValidationError as error:
+        detail = cast("dict[str, Any]", error.detail)
+        raise all_of({f"{role}.{name}": found for name, found in detail.items()}) from None
+    return replace(
+        request,
+        type=leg.type,
+        slippage_bps=leg.slippage_bps,
+        client_order_id=draft.names.get(role),
+        terms=terms,
+        if_crossed=REJECT,
+    )
 
 
 ORDER_REQUEST = OrderRequestSerializer()
@@ -301,11 +363,19 @@ CHANGEABLE = OUTDATED | {
 async def read_order(data: Any) -> OrderRequest:
     """Return the order that is meant, by tokens and markets that are no older than the order.
 
-    :raises InvalidOrder: with an error for every field that is wrong.
+    :raises InvalidOrder: with an error for every field that is wrong, or if its trigger has been
+        crossed.
+    :raises PricesUnavailable: nobody can tell whether its trigger has been crossed.
     :raises psycopg.OperationalError, django.db.Error: it may name a new token or market, and the
         database does not answer.
     """
-    return await _read_order(data, read_new_order)
+    request = await _read_order(data, read_new_order)
+    if request.terms is None:
+        return request
+    try:
+        return await at_present(request, last_tick)
+    except ValidationError as refused:
+        raise InvalidOrder(refused.detail, names_in(data)) from None
 
 
 async def read_repeated_order(data: Any, before: AlreadyAccepted) -> OrderRequest:
@@ -448,20 +518,6 @@ def no_such_field(name: str) -> str:
     return " ".join(["There is no such field.", *hints[:1]])
 
 
-def not_a_fraction(sent: Decimal) -> str:
-    """Return why a slippage is refused. The text is made from it: it may be meant as a percent."""
-    text = f"A fraction from 0 to {MAX_SLIPPAGE_FRACTION}."
-    if sent < 0:
-        return f"{text} 0.01 is 1 %."
-    shown, percent = number_text(sent), number_text(_SHOWN.multiply(sent, Decimal(100)))
-    return f"{text} {shown} would be {percent} % here; give slippageBps: 100 is 1 %."
-
-
-def number_text(number: Decimal) -> str:
-    """Return a number for people, without an exponent. Of many digits it has only the first."""
-    return f"{_SHOWN.plus(number).normalize():f}"
-
-
 def is_purchase(given: dict[str, Any]) -> bool:
     return str(given.get("side", "")).lower() == Side.BUY
 
@@ -493,15 +549,6 @@ def token(given: dict[str, Any], field: str) -> Token:
     except UnknownToken:
         known = ", ".join(token.symbol for token in registry().tokens)
         raise refuse(field, "unknown_token", f"Not a known token. Known: {known}.") from None
-
-
-def try_read(errors: dict[str, Any], read: Callable[..., Value], *arguments: Any) -> Value | None:
-    """Return what `read` returns. If it fails, add its errors to the others and return None."""
-    try:
-        return read(*arguments)
-    except ValidationError as error:
-        errors.update(cast("dict[str, Any]", error.detail))
-        return None
 
 
 def token_of(market_and_side: tuple[Market, Side] | None, base_side: Side) -> Token | None:

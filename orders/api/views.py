@@ -50,7 +50,9 @@ from orders.api.serializers import (
     read_repeated_order,
     translate,
 )
+from orders.api.term_fields import client_order_id_in, may_rest
 from orders.engine import submission
+from orders.engine.moves import AlreadyAccepted
 from orders.events import timestamp
 from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order, OrderEvent
@@ -96,8 +98,12 @@ class OrdersView(AsyncAPIView):
         site = site_of(request)  # before anything is stored: refuses a Host that is not ours
         sender = Sender(principal_of(request), client_of(request), request, self.headers)
         taken = await take_order(sent, meant, key, sender)
-        found = links(site, taken.order["orderId"], Status.PENDING, is_staff=request.user.is_staff)
-        answer = told(request, taken.order | {"links": found}, meant.ignored)
+        answer = taken.as_json(
+            site,
+            meant.ignored,
+            is_staff=request.user.is_staff,
+            for_programs=is_for_programs(request),
+        )
         return Response(answer, status=taken.status, headers=taken.headers)
 
     async def _read(self, request: Request) -> Any:
@@ -265,11 +271,32 @@ class Sender:
 
 
 class Taken(NamedTuple):
-    """An order that was taken, now or before, and how that is answered."""
+    """An order that was taken, now or before, or the two of an OCO, and how that is answered."""
 
-    order: dict[str, Any]
+    orders: list[dict[str, Any]]
+    group_id: str | None
     status: int
     headers: dict[str, str]
+
+    def as_json(
+        self,
+        site: str,
+        ignored: tuple[str, ...] = (),
+        *,
+        is_staff: bool = False,
+        for_programs: bool = True,
+    ) -> dict[str, Any]:
+        """Return the answer's body; for programs with the names that other systems use."""
+        orders = [order | {"links": _links_of(site, order, is_staff)} for order in self.orders]
+        if self.group_id is None:
+            return dialects.envelope(orders[0], ignored) if for_programs else orders[0]
+        shown = [dialects.with_names(order) for order in orders] if for_programs else orders
+        answer = {"groupId": self.group_id, "orders": shown}
+        return answer | {"ignored": list(ignored)} if ignored else answer
+
+
+def _links_of(site: str, order: dict[str, Any], is_staff: bool) -> dict[str, str]:
+    return links(site, order["orderId"], Status(order["status"]), is_staff=is_staff)
 
 
 async def take_order(sent: Any, meant: Canonical, key: str | None, sender: Sender) -> Taken:
@@ -280,28 +307,33 @@ async def take_order(sent: Any, meant: Canonical, key: str | None, sender: Sende
     :raises Exception: what `submission.submit_order` and `read_order` raise.
     """
     try:
-        order, _, is_replay = await _submit(meant.body, key, sender)
+        taken = await _submit(meant.body, key, sender)
     except InvalidOrder as refused:
         raise as_written(refused, sent, meant) from None
-    marker = {"Idempotent-Replayed": "true"} if is_replay else {}
-    headers = {"Location": f"/api/orders/{order['orderId']}", **marker}
-    return Taken(order, status.HTTP_200_OK if is_replay else status.HTTP_201_CREATED, headers)
+    code = status.HTTP_200_OK if taken.is_replay else status.HTTP_201_CREATED
+    marker = {"Idempotent-Replayed": "true"} if taken.is_replay else {}
+    if isinstance(taken, submission.SubmittedGroup):
+        location = {"Location": f"/api/orders?groupId={taken.group_id}"}
+        return Taken(taken.orders, taken.group_id, code, location | marker)
+    location = {"Location": f"/api/orders/{taken.order['orderId']}"}
+    return Taken([taken.order], None, code, location | marker)
 
 
-async def _submit(sent: Any, key: str | None, sender: Sender) -> submission.Submitted:
+async def _submit(
+    sent: Any, key: str | None, sender: Sender
+) -> submission.Submitted | submission.SubmittedGroup:
     """Find the order that is repeated, or take a new one, if as many may be sent."""
     principal = sender.principal
-    name = sent.get("clientOrderId") if isinstance(sent, dict) else None
+    name = client_order_id_in(sent)
     before = await submission.accepted_before(principal.owner, key, name)
     if before is not None:
-        if (known := submission.recognise(sent, before)) is not None:
-            return known
-        repeated = await read_repeated_order(sent, before)
-        return submission.repeat_order(repeated, principal.owner, key, before)
-    await _admit(sender)
+        return await _repeat(sent, key, principal.owner, before)
+    await _admit(sender, rests=may_rest(sent))
     try:
-        return await submission.submit_order(
-            await read_order(sent),
+        request = await read_order(sent)
+        submit = submission.submit_group if request.legs else submission.submit_order
+        return await submit(
+            request,
             principal.owner,
             stranger=sender_of(principal, sender.client),
             idempotency_key=key,
@@ -312,9 +344,23 @@ async def _submit(sent: Any, key: str | None, sender: Sender) -> submission.Subm
         raise
 
 
-async def _admit(sender: Sender) -> None:
+async def _repeat(
+    sent: Any, key: str | None, owner: int | None, before: AlreadyAccepted
+) -> submission.Submitted | submission.SubmittedGroup:
+    if submission.is_group(before):
+        if (group := await submission.recognise_group(sent, before)) is not None:
+            return group
+    elif (known := submission.recognise(sent, before)) is not None:
+        return known
+    repeated = await read_repeated_order(sent, before)
+    if repeated.legs:
+        return await submission.repeat_group(repeated, owner, key, before)
+    return submission.repeat_order(repeated, owner, key, before)
+
+
+async def _admit(sender: Sender, *, rests: bool = False) -> None:
     """:raises TooManyRequests: the limit of the account is reached."""
-    allowance = await allowance_of(sender.principal, sender.client)
+    allowance = await allowance_of(sender.principal, sender.client, rests=rests)
     if allowance is not None:
         sender.headers |= allowance.headers()
         if allowance.wait:

@@ -24,6 +24,9 @@ CRASH_POINTS = (
     "after_fill_seen",  # filled, not stored
     "after_confirmed",  # stored, the world not told
     "after_fault",  # refused, or the transaction proven dead; not stored
+    "after_moved",  # moved and not committed; watches and siblings are as before
+    "after_effects",  # all that follows from the move is written, nothing committed
+    "after_returned",  # rests again, the world not told
     "after_attempt",  # stored, waits for another attempt, the world not told
 )
 

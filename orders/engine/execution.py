@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -16,10 +17,17 @@ from django.conf import settings
 from orders import events
 from orders.engine.crash_points import crash_point
 from orders.engine.journal import Journal
-from orders.engine.moves import ClaimedOrder, Move
+from orders.engine.moves import ClaimedOrder, Diverted, Move, NewOrder, Rest, Rules, TermsMove
+from orders.engine.submission import new_order_id
+from orders.engine.terms_moves import RETURNED
 from orders.events import Fact, Fault, Routed
 from orders.lifecycle import Status
 from orders.models import FailureCode, OrderTransaction
+from orders.representation import request_as_json
+from orders.terms.bracket import BracketOrder, exits_of
+from orders.terms.exits import STOP, TARGET
+from orders.terms.watch import CLOCK, watch_of_rest
+from orders.words import EndReason, Phase, TimeInForce
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
 from routing.pricing import bound_for
@@ -29,6 +37,7 @@ from routing.router import NoRoute, best_route
 from routing.stored_decision import StoredDecision
 from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import (
+    BPS,
     Absent,
     Bound,
     InsufficientLiquidity,
@@ -36,6 +45,7 @@ from routing.venue import (
     Leg,
     NetworkUnavailable,
     Rejected,
+    Side,
     SignedTransaction,
     Swap,
     TransactionRefused,
@@ -49,6 +59,10 @@ from routing.venues import Exchange
 logger = logging.getLogger(__name__)
 
 Outcome = OrderTransaction.Outcome
+
+INCURABLE = frozenset({FailureCode.UNSUPPORTED_TOKEN, FailureCode.WORKER_LOST})
+"""What time cannot heal: it ends orders that could rest, too."""
+MOST_REST_SECONDS = 30.0  # between two releases of an order that was triggered
 
 # A venue that must quote again may find that its offer is gone. Then the next attempt decides.
 NOT_BUILT = (VenueUnavailable, NetworkUnavailable, InsufficientLiquidity, UnsupportedToken)
@@ -86,6 +100,9 @@ class Execution:
             itself.
         """
         crash_point("after_claim")
+        if order.rules is not None and order.rules.is_over and order.status is not Status.SUBMITTED:
+            await self._expire(order, end_in_time(order.rules))
+            return
         try:
             await self._carry(order)
         except (UnknownToken, UnknownMarket):
@@ -140,8 +157,12 @@ class Execution:
         return order, building
 
     async def _choose(self, order: ClaimedOrder, swap: Swap) -> Routed:
-        """Compare the venues. The bound is that of the first choice: a retry never loosens it."""
-        decision = await self._decide(swap, order.constraints)
+        """Compare the venues.
+
+        The bound is that of a limit price, or of the release's first choice: a retry never loosens
+        it.
+        """
+        decision = await self._decide(swap, order)
         quote = decision.quote
         bound = Bound(order.min_out, order.max_in)
         if bound == Bound():
@@ -149,12 +170,13 @@ class Execution:
         route = Routed(decision, bound)
         crash_point("after_quotes")
         if not bound.admits(quote.amount_in, quote.amount_out):
-            reason = events.outside_bound(decision)
+            has_limit = order.rules is not None and order.rules.limit_price is not None
+            reason = events.outside_bound(decision, is_limit=has_limit)
             logger.info("order %s: %s", order.id, reason)
             raise AttemptFailed(Fault(FailureCode.SLIPPAGE_EXCEEDED, reason, unused=route))
         return route
 
-    async def _decide(self, swap: Swap, asked: dict[str, Any] | None) -> Decision:
+    async def _decide(self, swap: Swap, order: ClaimedOrder) -> Decision:
         try:
             return await best_route(
                 swap,
@@ -163,7 +185,7 @@ class Execution:
                 max_deviation_bps=settings.MAX_QUOTE_DEVIATION_BPS,
                 max_price_impact_bps=settings.MAX_PRICE_IMPACT_BPS,
                 split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
-                constraints=Constraints.from_json(asked) if asked else UNCONSTRAINED,
+                constraints=constraints_of(order),
             )
         except NoRoute as found:
             code = no_route_code(found)
@@ -258,10 +280,13 @@ class Execution:
         if not is_within:
             # The fill has happened and cannot be undone: report it loudly, do not deny it.
             logger.error("order %s: filled outside its bound (%s, %s)", order.id, bound, fill)
+        children, refused = exits_of_entry(order, swap, fill)
+        ids = [child.id for child in children]
         await self._advance(
             order,
             Status.CONFIRMED,
-            events.Filled(swap, order.venue, order.signature, fill, is_within),
+            events.Filled(swap, order.venue, order.signature, fill, is_within, ids, refused),
+            brings=TermsMove(exits=tuple(children)),
             outcome=Outcome.LANDED,
             filled_in=fill.amount_in,
             filled_out=fill.amount_out,
@@ -272,20 +297,45 @@ class Execution:
     async def _end_attempt(
         self, order: ClaimedOrder, fault: Fault, proof: Outcome | None = None
     ) -> None:
-        """Send the order back for another attempt, or fail it after the last.
+        """Send the order back for another attempt, or end its release after the last.
 
         `proof` tells how the transaction of a submitted order is known to be dead.
         """
         crash_point("after_fault")
         if proof is not None:
             fault = fault._replace(signature=order.signature, proof=proof)
-        if fault.is_final or order.attempts >= settings.ORDER_ATTEMPTS:
-            await self._fail(order, fault)
+        most = attempts_allowed(order)
+        if fault.is_final or order.attempts >= most:
+            await self._end_release(order, fault)
             return
-        delay = backoff(order.attempts)
-        fact = events.SentBack(fault, order.attempts, settings.ORDER_ATTEMPTS, delay)
+        delay = backoff(attempt_of_release(order))
+        fact = events.SentBack(fault, order.attempts, most, delay)
         await self._advance(order, Status.PENDING, fact, delay=delay, outcome=fault.proof)
         crash_point("after_attempt")
+
+    async def _end_release(self, order: ClaimedOrder, fault: Fault) -> None:
+        """Fail the order, or have it wait for a better moment."""
+        rules = order.rules
+        if rules is None or rules.is_market or fault.code in INCURABLE:
+            await self._fail(order, fault)
+        elif rules.is_immediate and order.status is not Status.SUBMITTED:
+            await self._expire(order, EndReason.NOT_MARKETABLE, fault)
+        else:
+            rest = rest_of(order, rules)
+            brings = TermsMove(event=RETURNED, phase=rest.phase, rest=rest)
+            fact = events.Returned(fault)
+            await self._advance(order, Status.OPEN, fact, brings=brings, outcome=fault.proof)
+            crash_point("after_returned")
+            logger.info("order %s rests again: %s: %s", order.id, fault.code, fault.reason)
+
+    async def _expire(
+        self, order: ClaimedOrder, reason: EndReason, fault: Fault | None = None
+    ) -> None:
+        brings = TermsMove(reason=reason.value)
+        await self._advance(
+            order, Status.EXPIRED, events.Expired(reason.value, fault), brings=brings
+        )
+        logger.info("order %s expired: %s", order.id, reason)
 
     async def _fail(self, order: ClaimedOrder, fault: Fault) -> None:
         await self._advance(
@@ -304,16 +354,25 @@ class Execution:
         status: Status,
         fact: Fact,
         passed: Fact | None = None,
+        brings: TermsMove | None = None,
         **columns: Any,
     ) -> ClaimedOrder:
         """Move the order to `status` because of this fact, and return it as it stands then.
 
-        `passed` tells of the status between, if one commit makes two moves.
+        `passed` tells of the status between, if one commit makes two moves. `brings` is what an
+        order with terms brings along.
+
+        :raises Diverted: its time is over, or it was to be cancelled: it has ended.
         """
         identity = order.id, order.lease_token, order.seq, order.status
         between = passed.words() if passed else None
-        move = Move(*identity, status, *fact.words(), **columns, passed=between)
+        with_terms = brought(order, status, brings)
+        move = Move(
+            *identity, status, *fact.words(), **columns, passed=between, with_terms=with_terms
+        )
         event = await self._journal.advance(move)
+        if event.status is not status:
+            raise Diverted(f"order {order.id} is {event.status} instead of {status}")
         known = {name: value for name, value in columns.items() if name in order._fields}
         return order._replace(status=status, seq=event.seq, **known)
 
@@ -332,6 +391,98 @@ def chosen_by(route: Routed) -> dict[str, Any]:
         "min_out": bound.min_out,
         "max_in": bound.max_in,
     }
+
+
+def brought(order: ClaimedOrder, status: Status, brings: TermsMove | None) -> TermsMove | None:
+    """Return what a move brings along; None: it is a plain market order's, on its own way.
+
+    That a submitted order goes back is rare. Whether it was to be cancelled is asked of all.
+    """
+    if order.rules is not None:
+        return (brings or TermsMove())._replace(group_id=order.rules.group_id)
+    goes_back = order.status is Status.SUBMITTED and status is Status.PENDING
+    return TermsMove() if goes_back else None
+
+
+def end_in_time(rules: Rules) -> EndReason:
+    """Return why an order expires that was not submitted in time."""
+    return EndReason.GTD if rules.time_in_force == TimeInForce.GTD else EndReason.QUEUE_DEADLINE
+
+
+def rest_of(order: ClaimedOrder, rules: Rules) -> Rest:
+    """Return how the order rests after a release without a fill.
+
+    With a limit price it watches its price again. Without one it was triggered, and stays so: it is
+    released again by itself, after a while that doubles.
+    """
+    watch = watch_of_rest(rules.type, order.side, rules.limit_price)
+    if rules.is_immediate:
+        return Rest(watch._replace(kind=CLOCK), Phase.WAITING.value, is_over=True)
+    if rules.limit_price is None:
+        seconds = min(2.0 ** (max(rules.releases, 1) - 1), MOST_REST_SECONDS)
+        return Rest(watch, Phase.LATCHED.value, seconds)
+    was_triggered = rules.trigger_price is not None
+    return Rest(watch, (Phase.LIMIT if was_triggered else Phase.WAITING).value)
+
+
+def attempts_allowed(order: ClaimedOrder) -> int:
+    """Return how many attempts the order may have had when its release ends."""
+    allowed = order.rules.attempts_allowed if order.rules else None
+    return int(settings.ORDER_ATTEMPTS if allowed is None else allowed)
+
+
+def attempt_of_release(order: ClaimedOrder) -> int:
+    """Return which attempt of its present release this is."""
+    before = attempts_allowed(order) - int(settings.ORDER_ATTEMPTS)
+    return max(order.attempts - max(before, 0), 1)
+
+
+def constraints_of(order: ClaimedOrder) -> Constraints:
+    """Return what the order asks of its route.
+
+    Our limit of price impact is not for orders that are for getting out.
+    """
+    asked = Constraints.from_json(order.constraints) if order.constraints else UNCONSTRAINED
+    is_protective = order.rules is not None and order.rules.is_protective
+    if is_protective and asked.max_price_impact_bps is None:
+        return replace(asked, max_price_impact_bps=BPS)
+    return asked
+
+
+def exits_of_entry(
+    order: ClaimedOrder, swap: Swap, fill: Landed
+) -> tuple[list[NewOrder], list[dict[str, str]]]:
+    """Return the orders that come into being with this fill, and the exits that do not."""
+    rules = order.rules
+    if rules is None or not rules.more.keys() & {TARGET, STOP}:
+        return [], []
+    side = Side.BUY if order.side is Side.SELL else Side.SELL
+    exits, refused = exits_of(rules.more, swap.market, side, fill.amount_out)
+    group_id = new_order_id() if len(exits) > 1 else None
+    return [_as_order(one, order, rules, group_id) for one in exits], refused
+
+
+def _as_order(
+    found: BracketOrder, entry: ClaimedOrder, rules: Rules, group_id: str | None
+) -> NewOrder:
+    order = NewOrder(
+        id=new_order_id(),
+        type=found.type,
+        side=found.side.value,
+        base=entry.base,
+        quote=entry.quote,
+        amount_in=found.amount_in,
+        amount_out=None,
+        slippage_bps=found.slippage_bps,
+        message=events.RESTS,
+        data={},
+        owner=rules.owner,
+        client_order_id=found.client_order_id,
+        stranger=rules.sender,
+        terms=found.terms._replace(group_id=group_id, parent_id=entry.id),
+        watch=found.watch,
+    )
+    return order._replace(data={"order": request_as_json(order)})
 
 
 def swap_of(order: ClaimedOrder) -> Swap:

@@ -114,7 +114,7 @@ class HintPublisher:
     def publish(self, event: Event) -> None:
         self._remember(event)
         # Nobody knows an order before it is accepted but the socket that sent it, which tells it.
-        is_acceptance = event.seq == 1
+        is_acceptance = event.name == "accepted"
         if not is_acceptance and len(self._waiting) < MAX_WAITING:
             self._waiting.append(event)
             self._publishing.begin()

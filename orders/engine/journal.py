@@ -16,14 +16,32 @@ import orjson
 import psycopg
 from django.conf import settings
 from django.db import connection as django_connection
+from django.db import transaction
 
 from config.database.conninfo import ACCEPT_PATIENCE, conninfo
 from config.runtime.group_commit import Connection, GroupCommit, OutcomeUnknown
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
 from orders.engine import journal_sql as sql
+from orders.engine import terms_sql
 from orders.engine.hints import HintPublisher, hints_of_this_loop
-from orders.engine.moves import AlreadyAccepted, ClaimedOrder, Move, NewOrder, Overtaken
+from orders.engine.moves import (
+    AlreadyAccepted,
+    ClaimedOrder,
+    Move,
+    NewOrder,
+    Overtaken,
+    params_of,
+)
+from orders.engine.terms_moves import (
+    Answer,
+    Cancellation,
+    Script,
+    Statement,
+    Written,
+    advancing,
+    cancelling,
+)
 from orders.events import COMPARING, RESTS, Event
 from orders.lifecycle import Status, check_transition
 
@@ -52,6 +70,9 @@ class Stored(NamedTuple):
     """As clients are told of it, if it was given in seconds."""
 
 
+NO_OTHERS: list[Event] = []
+"""A move of a plain market order touches no other order."""
+
 Recorded = tuple[int, datetime]
 """Attempts of the order and the time of its new event."""
 
@@ -67,11 +88,20 @@ class Journal:
             patience=ACCEPT_PATIENCE,
             seconds=ACCEPT_SECONDS,
         )
+        self._accept_together: GroupCommit[Sequence[NewOrder], list[Stored]] = GroupCommit(
+            self._moves_link,
+            *(_run_together, _recover_together),
+            patience=ACCEPT_PATIENCE,
+            seconds=ACCEPT_SECONDS,
+        )
         self._find: GroupCommit[Keys, None] = GroupCommit(
             self._claims_link, _run_find, _find_again, patience=FIND_PATIENCE, seconds=FIND_SECONDS
         )
         self._advance = GroupCommit(
             self._moves_link, _run_advance, _recover_advance, patience=MOVE_PATIENCE
+        )
+        self._advance_terms = GroupCommit(
+            self._moves_link, _run_advance_terms, _recover_advance_terms, patience=MOVE_PATIENCE
         )
 
     async def accept(self, order: NewOrder) -> Event:
@@ -105,6 +135,32 @@ class Journal:
         self._publish_claim(begun, stored.at)
         return event, begun
 
+    async def accept_together(self, orders: Sequence[NewOrder]) -> list[Event]:
+        """Store all of the orders in one statement, or none, and return their first events.
+
+        :raises AlreadyAccepted: the owner has an order under a key of one of them.
+        :raises OutcomeUnknown: nobody knows whether they are stored; look for one by its id.
+        :raises psycopg.Error: the database stayed away, or refused a row; nothing is stored.
+        """
+        try:
+            stored = await self._accept_together(orders)
+        except (psycopg.Error, AlreadyAccepted):
+            raise
+        except Exception as error:  # in reading what PostgreSQL answered, say
+            raise OutcomeUnknown(f"the orders' storing was not confirmed: {error}") from error
+        events = [first_event(order, one) for order, one in zip(orders, stored, strict=True)]
+        for event in events:
+            self._hints.publish(event)
+        return events
+
+    async def stored_with(self, order_id: str) -> list[Event]:
+        """Return the first events of an order and of the other order of its group.
+
+        :raises psycopg.Error: the database stayed away.
+        """
+        rows = await self._claims_link.fetch(sql.STORED_WITH, {"id": order_id})
+        return [Event(one, 1, Status(status), *rest) for one, status, *rest in rows]
+
     async def accepted_before(
         self, owner: int, idempotency_key: str | None, client_order_id: str | None
     ) -> AlreadyAccepted | None:
@@ -119,16 +175,20 @@ class Journal:
         return None
 
     async def advance(self, move: Move) -> Event:
-        """Move one order and log it in one statement, and return the last event it wrote.
+        """Move one order and log it in one commit, and return the last event it wrote.
 
-        Repeating it is safe: it then finds no row.
+        Repeating it is safe: it then finds no row. An order with terms may be moved elsewhere than
+        it was asked to, which the event tells: its time is over, or it was to be cancelled.
 
         :raises Overtaken: the order was moved by somebody else.
         :raises psycopg.Error: a constraint refused the move, or the database stayed away.
         """
         check_transition(move.before, move.status, passes=move.passed is not None)
-        written = move.events(*await self._advance(move))
-        for event in written:
+        if move.with_terms is None:
+            written, others = move.events(*await self._advance(move)), NO_OTHERS
+        else:
+            written, others = await self._advance_terms(move)
+        for event in (*written, *others):
             self._hints.publish(event)
         return written[-1]
 
@@ -232,11 +292,32 @@ def advance_now(move: Move) -> Event:
     """
     check_transition(move.before, move.status)
     with django_connection.cursor() as cursor:
-        cursor.execute(sql.ADVANCE, _advance_params([move]))
+        cursor.execute(sql.ADVANCE, params_of([move]))
         row = cursor.fetchone()
     if row is None:
         raise Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
     return move.events(row[1], row[2])[-1]
+
+
+def cancel_now(order_id: str, group_id: str | None, **how: Any) -> Cancellation:
+    """Cancel one order through Django's connection, as `cancelling` does. Publish by yourself.
+
+    :raises NotCancellable: it may have filled, or has ended.
+    """
+    return run_now(cancelling(order_id, group_id, storing=storing_wide, **how))
+
+
+def run_now(script: Script[Answer]) -> Answer:
+    """Run a script in one transaction of Django's connection."""
+    rows = None
+    with transaction.atomic(), django_connection.cursor() as cursor:
+        try:
+            while True:
+                cursor.execute(*script.send(rows))
+                rows = cursor.fetchall() if cursor.description else []
+        except StopIteration as ended:
+            answer: Answer = ended.value
+    return answer
 
 
 def first_event(order: NewOrder, stored: Stored) -> Event:
@@ -280,11 +361,56 @@ async def _store(
     return await cursor.fetchall()
 
 
-async def _store_wide(connection: Connection, orders: Sequence[NewOrder]) -> list[tuple[Any, ...]]:
-    params = _accept_params(orders, NewOrder.as_wide_row) | budget_params()
-    params |= {"rests": RESTS, "most_days": settings.MAX_RESTING_DAYS}
-    cursor = await connection.execute(sql.STORE_WIDE, params)
+async def _run_together(
+    connection: Connection, items: Sequence[Sequence[NewOrder]]
+) -> Sequence[list[Stored] | Exception]:
+    """Each item is a statement, and a transaction, of its own."""
+    return [await _store_together(connection, orders) for orders in items]
+
+
+async def _store_together(
+    connection: Connection, orders: Sequence[NewOrder]
+) -> list[Stored] | Exception:
+    try:
+        rows = await _store_wide(connection, orders, sql.STORE_TOGETHER)
+    except psycopg.errors.UniqueViolation as error:
+        known = (await _recover_together(connection, [orders]))[0]
+        if known is not None:  # an earlier statement, which seemed lost, had stored them
+            return known
+        keys = [(order.owner, order.idempotency_key, order.client_order_id) for order in orders]
+        before = await _run_find(connection, keys)
+        return next((found for found in before if found is not None), error)
+    stored = {row[0]: Stored(*row[1:]) for row in rows}
+    return [stored[order.id] for order in orders]
+
+
+async def _recover_together(
+    connection: Connection, items: Sequence[Sequence[NewOrder]]
+) -> Sequence[list[Stored] | None]:
+    """They were stored together, so where one is, all are."""
+    known = iter(await _recover_accept(connection, [order for orders in items for order in orders]))
+    found = [[next(known) for _ in orders] for orders in items]
+    return [
+        [one for one in stored if one is not None] if None not in stored else None
+        for stored in found
+    ]
+
+
+async def _store_wide(
+    connection: Connection,
+    orders: Sequence[NewOrder],
+    statement: LiteralString = sql.STORE_WIDE,
+) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(*storing_wide(orders, statement))
     return await cursor.fetchall()
+
+
+def storing_wide(
+    orders: Sequence[NewOrder], statement: LiteralString = sql.STORE_WIDE
+) -> Statement:
+    """Return the statement that stores orders of which some have terms."""
+    params = _accept_params(orders, NewOrder.as_wide_row) | budget_params()
+    return statement, params | {"rests": RESTS, "most_days": settings.MAX_RESTING_DAYS}
 
 
 async def _accepted_before(
@@ -301,7 +427,9 @@ async def _accepted_before(
             # Found under its own id: an earlier statement, which seemed lost, had stored it.
             is_own = before.event.order_id == order.id
             event = before.event
-            stored = Stored(event.at, False, event.status, event.data["order"].get("expiresAt"))
+            stored = Stored(
+                event.at, False, event.status, event.data.get("order", {}).get("expiresAt")
+            )
             found[order.id] = stored if is_own else before
     return found
 
@@ -337,7 +465,7 @@ async def _recover_accept(
 async def _run_advance(
     connection: Connection, moves: Sequence[Move]
 ) -> Sequence[Recorded | Overtaken]:
-    cursor = await connection.execute(sql.ADVANCE, _advance_params(moves))
+    cursor = await connection.execute(sql.ADVANCE, params_of(moves))
     moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
     return [
         moved.get(ordinal) or Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
@@ -348,9 +476,37 @@ async def _run_advance(
 async def _recover_advance(
     connection: Connection, moves: Sequence[Move]
 ) -> Sequence[Recorded | None]:
-    cursor = await connection.execute(sql.ADVANCED, _advance_params(moves))
+    cursor = await connection.execute(sql.ADVANCED, params_of(moves))
     moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
     return [moved.get(ordinal) for ordinal in range(1, len(moves) + 1)]
+
+
+async def _run_advance_terms(
+    connection: Connection, moves: Sequence[Move]
+) -> Sequence[Written | Overtaken]:
+    script, rows = advancing(moves, storing_wide), None
+    async with connection.transaction():
+        try:
+            while True:
+                cursor = await connection.execute(*script.send(rows))
+                rows = await cursor.fetchall() if cursor.description else []
+        except StopIteration as ended:
+            answers: Sequence[Written | Overtaken] = ended.value
+    return answers
+
+
+async def _recover_advance_terms(
+    connection: Connection, moves: Sequence[Move]
+) -> Sequence[Written | None]:
+    """A move that went elsewhere is not found: it runs again, and learns that it is overtaken."""
+    cursor = await connection.execute(terms_sql.ADVANCED, params_of(moves))
+    moved = {row[0]: row[1:] for row in await cursor.fetchall()}
+    return [
+        Written(move._replace(data=moved[ordinal][2]).events(*moved[ordinal][:2]), NO_OTHERS)
+        if ordinal in moved
+        else None
+        for ordinal, move in enumerate(moves, start=1)
+    ]
 
 
 def budget_params() -> dict[str, Any]:
@@ -373,8 +529,3 @@ def _accept_params(
         row["behind"] = sent[row["sender"]]
         sent[row["sender"]] += 1
     return {"orders": orjson.dumps(rows).decode()}
-
-
-def _advance_params(moves: Sequence[Move]) -> dict[str, Any]:
-    rows = [move.as_row(ordinal) for ordinal, move in enumerate(moves, start=1)]
-    return {"moves": orjson.dumps(rows).decode(), "lease": settings.LEASE_SECONDS}

@@ -117,7 +117,7 @@ ACCEPT = {
 # resting order may start at once instead if nothing waits and the budget is free. Times that are
 # given in seconds are told to the client as the database's clock makes them.
 SHOWN_TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-STORE_WIDE = f"""
+_STORE_WIDE = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 asked AS MATERIALIZED (
   SELECT * FROM json_to_recordset(%(orders)s::json) AS new(
@@ -128,7 +128,7 @@ asked AS MATERIALIZED (
     trigger_price numeric, trigger_by text, trail_bps int, activation_price numeric,
     min_out bigint, max_in bigint, terms jsonb, tags jsonb, group_id uuid, parent_id uuid,
     slice int, replaces uuid, attempts_allowed int, may_skip_rest bool, phase text,
-    line "char", kind "char", act "char", wake_price numeric, watch_bps int,
+    pair text, line "char", kind "char", act "char", wake_price numeric, watch_bps int,
     check_at timestamptz, check_in float8)
 ),
 line AS MATERIALIZED (SELECT turn FROM orders WHERE {IS_WAITING} ORDER BY {IN_LINE} LIMIT 1),
@@ -161,7 +161,7 @@ stored AS (
     tags, group_id, parent_id, slice, replaces, attempts_allowed,
     CASE WHEN rests THEN 'open' ELSE 'pending' END, rests, CASE WHEN rests THEN phase END,
     CASE WHEN terms IS NOT NULL THEN 0 END, 1, 0, 0, 0, false, clock.at, clock.at
-  FROM new JOIN turns USING (sender), clock ON CONFLICT DO NOTHING
+  FROM new JOIN turns USING (sender), clock ON_CONFLICT
   RETURNING id, status, expires_at
 ),
 logged AS (
@@ -175,7 +175,7 @@ logged AS (
 watched AS (
   INSERT INTO watches (order_id, pair, line, kind, act, trail_bps, owner_id, from_tick, armed_tick,
     queued_at, check_at, expires_at, group_id, wake_price)
-  SELECT id, base || '/' || quote, line, kind, act, watch_bps, owner,
+  SELECT id, coalesce(pair, base || '/' || quote), line, kind, act, watch_bps, owner,
     floor(extract(epoch FROM clock.at))::bigint + 1,
     CASE WHEN kind = 't' THEN floor(extract(epoch FROM clock.at))::bigint + 1 END,
     clock.at, coalesce(check_at, clock.at + check_in * interval '1 second'),
@@ -192,9 +192,24 @@ SELECT stored.id::text, clock.at, false, stored.status,
 FROM stored, clock
 """
 
+STORE_WIDE = _STORE_WIDE.replace("ON_CONFLICT", "ON CONFLICT DO NOTHING")
+# A key that is taken is an error here, so all orders are stored or none.
+STORE_TOGETHER = _STORE_WIDE.replace("ON_CONFLICT", "")
+
 ACCEPTED = """
 SELECT order_id::text, at, status, data #>> '{order,expiresAt}' FROM order_events
 WHERE order_id = ANY(%(id)s::uuid[]) AND seq = 1
+"""
+
+# The first events of an order and of the other order of its group.
+STORED_WITH = """
+SELECT event.order_id::text, event.status, event.attempt, event.message, event.at, event.data
+FROM (
+  SELECT id FROM orders WHERE id = %(id)s
+  UNION
+  SELECT other.id FROM orders AS first JOIN orders AS other USING (group_id) WHERE first.id = %(id)s
+) AS found
+JOIN order_events AS event ON event.order_id = found.id AND event.seq = 1
 """
 
 # Finds the orders whose keys kept new orders from being stored. It is a separate statement, because
@@ -207,7 +222,8 @@ FROM json_to_recordset(%(keys)s::json) AS late(
   ordinal int, owner int, idempotency_key text, client_order_id text)
 CROSS JOIN LATERAL (
   (SELECT id, true AS by_idempotency_key FROM orders
-   WHERE owner_id = late.owner AND idempotency_key = late.idempotency_key)
+   WHERE owner_id = late.owner
+     AND idempotency_key IN (late.idempotency_key, late.idempotency_key || ' 0'))
   UNION ALL
   (SELECT id, false FROM orders
    WHERE owner_id = late.owner AND client_order_id = late.client_order_id)
@@ -373,7 +389,8 @@ RULES = """CASE WHEN claimed.terms IS NOT NULL THEN json_build_object(
     'activation_price', claimed.activation_price::text,
     'attempts_allowed', claimed.attempts_allowed, 'releases', claimed.releases,
     'group_id', claimed.group_id, 'parent_id', claimed.parent_id, 'slice', claimed.slice,
-    'more', claimed.terms, 'tags', claimed.tags) END"""
+    'more', claimed.terms, 'tags', claimed.tags, 'sender', claimed.sender,
+    'is_over', coalesce(claimed.expires_at <= clock.at, false)) END"""
 CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 {BUDGET.strip()},

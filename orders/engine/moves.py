@@ -5,16 +5,19 @@ Ids are text here, as in JSON and in hints.
 """
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import orjson
+from django.conf import settings
+
 from orders.events import Event, Words
 from orders.lifecycle import AT_ONCE, FINAL, Status
-from orders.models import Phase
 from orders.terms.terms import Terms
 from orders.terms.watch import ARM, CLOCK, Watch
+from orders.words import OrderType, Phase, TimeInForce
 from routing.venue import Side
 
 
@@ -44,6 +47,8 @@ class NewOrder(NamedTuple):
     """None: a plain market order."""
     watch: Watch | None = None
     """What it watches while it rests; None: it does not rest."""
+    pair: str | None = None
+    """The name under which its prices are kept (`Market.pair`)."""
 
     @property
     def sender(self) -> int:
@@ -96,7 +101,7 @@ class NewOrder(NamedTuple):
         }
         if watch is not None:
             row |= watch_as_row(watch)
-            row["phase"] = phase_of(watch)
+            row |= {"phase": phase_of(watch), "pair": self.pair}
         return row
 
 
@@ -125,6 +130,9 @@ def phase_of(watch: Watch) -> str:
     return Phase.UNARMED.value if watch.act == ARM else Phase.WAITING.value
 
 
+PROTECTIVE_TYPES = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
+
+
 class Rules(NamedTuple):
     """What a claimed order with terms asks beyond a plain market order."""
 
@@ -143,6 +151,24 @@ class Rules(NamedTuple):
     slice: int | None
     more: dict[str, Any]
     tags: dict[str, str] | None
+    sender: int = 0
+    is_over: bool = False
+    """Whether its time was over when it was claimed."""
+
+    @property
+    def is_protective(self) -> bool:
+        """Whether it is for getting out: a stop, a leg of a group, the exit of a bracket."""
+        is_exit = self.parent_id is not None and self.slice is None
+        return self.type in PROTECTIVE_TYPES or self.group_id is not None or is_exit
+
+    @property
+    def is_market(self) -> bool:
+        return self.type == OrderType.MARKET
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether it never rests (ioc, fok): it is filled by its one release, or expires."""
+        return self.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Rules":
@@ -209,6 +235,37 @@ class ClaimedOrder(NamedTuple):
         )
 
 
+class Rest(NamedTuple):
+    """How an order rests when its release has ended without a fill."""
+
+    watch: Watch
+    phase: str
+    seconds: float | None = None
+    """Until it is released again by itself; None: it watches a price."""
+    is_over: bool = False
+    """Whether the clock ends it at once: it may not rest, and had been submitted."""
+
+    @property
+    def is_latched(self) -> bool:
+        return self.phase == Phase.LATCHED
+
+
+class TermsMove(NamedTuple):
+    """What a move of an order with terms brings along, in the same transaction."""
+
+    group_id: str | None = None
+    event: str | None = None
+    """What happened, if that does not follow from status and seq."""
+    reason: str | None = None
+    """Why it is cancelled or expires."""
+    phase: str | None = None
+    """What it does while it rests."""
+    rest: Rest | None = None
+    rest_until: datetime | None = None
+    exits: tuple[NewOrder, ...] = ()
+    """The orders that come into being with its fill."""
+
+
 class Move(NamedTuple):
     """One step of one order, or two at once. Columns that are None keep what they hold.
 
@@ -237,6 +294,8 @@ class Move(NamedTuple):
     needs_attention: bool = False
     passed: Words | None = None
     """What the event of the status between says, if one commit makes the two moves of `AT_ONCE`."""
+    with_terms: TermsMove | None = None
+    """None: of a plain market order."""
 
     @property
     def is_final(self) -> bool:
@@ -250,7 +309,10 @@ class Move(NamedTuple):
     def events(self, attempts: int, at: datetime) -> list[Event]:
         """Return what it wrote, once it is known in which attempt and when."""
         last = self.seq + self.steps
-        written = [Event(self.order_id, last, self.status, attempts, self.message, at, self.data)]
+        name = self.with_terms.event if self.with_terms else None
+        written = [
+            Event(self.order_id, last, self.status, attempts, self.message, at, self.data, name)
+        ]
         if self.passed is not None:
             between = AT_ONCE[self.before, self.status]
             written.insert(
@@ -272,14 +334,28 @@ class Move(NamedTuple):
             row["passed_message"], row["passed_data"] = self.passed
         if self.payload is not None:
             row["payload"] = b64encode(self.payload).decode()
+        if self.with_terms is not None:
+            del row["with_terms"]
+            row |= {name: getattr(self.with_terms, name) for name in TERMS_COLUMNS}
         return row
 
 
 COLUMNS = Move._fields
+TERMS_COLUMNS = ("event", "reason", "phase", "rest_until")
+
+
+def params_of(moves: Sequence[Move]) -> dict[str, Any]:
+    """Return moves as the statements that make them read them."""
+    rows = [move.as_row(ordinal) for ordinal, move in enumerate(moves, start=1)]
+    return {"moves": orjson.dumps(rows).decode(), "lease": settings.LEASE_SECONDS}
 
 
 class Overtaken(Exception):
     """Somebody else moved this order, so it is theirs now. Do not try again: stop carrying it."""
+
+
+class Diverted(Overtaken):
+    """The order's time is over, or it was to be cancelled: it was moved there, and has ended."""
 
 
 class AlreadyAccepted(Exception):

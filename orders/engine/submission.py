@@ -5,27 +5,39 @@ import logging
 import os
 import re
 import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+from django.conf import settings
 
 from config.runtime import group_commit
 from config.runtime.counters import counts
 from orders.access.admission import backlog_of_this_loop
+from orders.access.open_orders import ANONYMOUS_OPEN_ORDERS, open_orders_of_this_loop
 from orders.engine import bell
 from orders.engine.crash_points import crash_point
 from orders.engine.handover import handover_of_this_loop
 from orders.engine.hints import publish_now
-from orders.engine.journal import advance_now, journal_of_this_loop
-from orders.engine.moves import AlreadyAccepted, Move, NewOrder, Overtaken
-from orders.events import CANCELLED, RECEIVED, Event
-from orders.lifecycle import CANCELLABLE, Status
+from orders.engine.journal import cancel_now, journal_of_this_loop
+from orders.engine.moves import AlreadyAccepted, NewOrder
+from orders.engine.terms_moves import Cancellation, NotCancellable
+from orders.events import RECEIVED, Event
+from orders.lifecycle import Status
 from orders.models import Order
 from orders.representation import accepted_as_json, request_as_json
+from orders.terms.exits import TARGET
+from orders.terms.terms import Terms
+from orders.terms.type_rules import AT_ONCE
+from orders.terms.watch import Watch, first_watch
+from orders.words import EndReason
 from routing.tokens import Market
 from routing.venue import Side
+
+__all__ = ["Cancellation", "NotCancellable"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +53,17 @@ class OrderRequest:
     side: Side
     amount_in: int | None
     amount_out: int | None
-    slippage_bps: int
+    slippage_bps: int | None
+    """None: a limit price is its bound."""
     client_order_id: str | None = None
     constraints: dict[str, Any] | None = None
     """What it asks of its route, as `routing.constraints` writes it."""
+    terms: Terms | None = None
+    """None: a plain market order."""
+    if_crossed: str | None = None
+    """`reject` or `execute`, if its trigger holds already; None: it has no trigger."""
+    legs: "tuple[OrderRequest, ...]" = ()
+    """Of an OCO its two orders, the target first. It is no order itself."""
 
 
 class Submitted(NamedTuple):
@@ -52,6 +71,15 @@ class Submitted(NamedTuple):
 
     order: dict[str, Any]
     event: Event
+    is_replay: bool = False
+
+
+class SubmittedGroup(NamedTuple):
+    """The two orders of an OCO for their client, the target first, with their first events."""
+
+    group_id: str
+    orders: list[dict[str, Any]]
+    events: list[Event]
     is_replay: bool = False
 
 
@@ -78,12 +106,8 @@ class OutcomeUnknown(Exception):
         super().__init__(f"it is not known whether order {order_id} is stored")
 
 
-class NotCancellable(Exception):
-    """The order may have filled, or has ended. Trying again does not help."""
-
-    def __init__(self, status: Status) -> None:
-        self.status = status
-        super().__init__(f"the order is {status}")
+class PricesUnavailable(Exception):
+    """No price is fresh enough to tell whether a trigger has been crossed. Trying again helps."""
 
 
 async def submit_order(
@@ -113,14 +137,13 @@ async def submit_order(
     if owner is None and (idempotency_key or request.client_order_id):
         raise AccountRequired
     order = _new_order(request, owner, order_id or new_order_id(), idempotency_key)
-    asked = request_as_json(order)
-    data: dict[str, Any] = {"order": asked}
+    asked = data = data_of(order)
     if idempotency_key or request.client_order_id:
-        data |= fingerprint_of(sent)
+        data = data | fingerprint_of(sent)
     handover = handover_of_this_loop()
     order = order._replace(stranger=stranger, data=data, may_start=handover.is_likely)
     try:
-        async with backlog_of_this_loop().room(order.sender):
+        async with room_for([order]):
             event, begun = await journal_of_this_loop().accept_or_begin(order)
     except AlreadyAccepted as before:
         return recognise(sent, before) or replay(asked, before)
@@ -132,9 +155,112 @@ async def submit_order(
     logger.info("order accepted", extra={"order_id": order.id})
     if begun:
         handover.hand_soon(begun)
-    else:
+    elif event.status is not Status.OPEN:
         bell.ring_soon()
     return Submitted(answer_of(event), event)
+
+
+async def submit_group(
+    request: OrderRequest,
+    owner: int | None = None,
+    *,
+    stranger: int = 0,
+    order_ids: Sequence[str] = (),
+    idempotency_key: str | None = None,
+    sent: object = None,
+) -> SubmittedGroup:
+    """Store the two orders of an OCO, both or neither, and return them.
+
+    Each has the request's key, a space and its place as its own key.
+
+    :raises Exception: what `submit_order` raises.
+    """
+    legs = _new_legs(request, owner, order_ids, idempotency_key)
+    named = any(leg.idempotency_key or leg.client_order_id for leg in legs)
+    if owner is None and named:
+        raise AccountRequired
+    found_by = fingerprint_of(sent) if named else {}
+    orders = [leg._replace(stranger=stranger, data=leg.data | found_by) for leg in legs]
+    try:
+        async with room_for(orders):
+            events = await journal_of_this_loop().accept_together(orders)
+    except AlreadyAccepted as before:
+        return await recognise_group(sent, before) or await _replay_group(legs, before)
+    except group_commit.OutcomeUnknown as error:
+        logger.warning("two orders may be stored: %s", error, extra={"order_id": orders[0].id})
+        raise OutcomeUnknown(orders[0].id) from error
+    crash_point("after_accept")
+    counts["orders_accepted"] += len(orders)
+    for order in orders:
+        logger.info("order accepted", extra={"order_id": order.id})
+    return _group_of(events)
+
+
+async def recognise_group(sent: object, before: AlreadyAccepted) -> SubmittedGroup | None:
+    """Return the OCO that was accepted before if it was sent in these very words, else None."""
+    if recognise(sent, before) is None or not is_group(before):
+        return None
+    events = await journal_of_this_loop().stored_with(before.event.order_id)
+    return _group_of(events)._replace(is_replay=True)
+
+
+def is_group(before: AlreadyAccepted) -> bool:
+    """Whether the order that was accepted before is one of an OCO's two."""
+    return before.event.data["order"].get("groupId") is not None
+
+
+async def repeat_group(
+    request: OrderRequest, owner: int | None, idempotency_key: str | None, before: AlreadyAccepted
+) -> SubmittedGroup:
+    """Return the OCO that this request repeats.
+
+    :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
+    """
+    return await _replay_group(_new_legs(request, owner, (), idempotency_key), before)
+
+
+async def _replay_group(legs: Sequence[NewOrder], before: AlreadyAccepted) -> SubmittedGroup:
+    events = await journal_of_this_loop().stored_with(before.event.order_id)
+    found = _group_of(events) if is_group(before) else None
+    meant = [meaning(leg.data) for leg in legs]
+    if found is None or meant != [meaning(event.data) for event in found.events]:
+        raise conflict_with(before)
+    return found._replace(is_replay=True)
+
+
+def _group_of(events: Sequence[Event]) -> SubmittedGroup:
+    target_first = sorted(events, key=lambda event: event.data["order"]["groupRole"] != TARGET)
+    group_id = target_first[0].data["order"]["groupId"]
+    return SubmittedGroup(group_id, [answer_of(event) for event in target_first], target_first)
+
+
+def _new_legs(
+    request: OrderRequest, owner: int | None, order_ids: Sequence[str], key: str | None
+) -> list[NewOrder]:
+    """Return the orders of an OCO, each with the data of its first event."""
+    group_id = new_order_id()
+    ids = order_ids or [new_order_id() for _ in request.legs]
+    legs = []
+    for place, (leg, order_id) in enumerate(zip(request.legs, ids, strict=True)):
+        own_key = None if key is None else f"{key} {place}"
+        order = _new_order(leg, owner, order_id, own_key)
+        order = order._replace(terms=order.terms and order.terms._replace(group_id=group_id))
+        data = data_of(order)
+        data["order"]["siblingOrderId"] = ids[1 - place]
+        legs.append(order._replace(data=data))
+    return legs
+
+
+def room_for(orders: Sequence[NewOrder]) -> AbstractAsyncContextManager[None]:
+    """Return a context in which orders of one sender are stored together, all that rest or none.
+
+    Entering it raises what `Backlog.room` and `OpenOrders.room` do.
+    """
+    order = orders[0]
+    if order.watch is None:
+        return backlog_of_this_loop().room(order.sender)
+    most = settings.MAX_OPEN_ORDERS if order.owner is not None else ANONYMOUS_OPEN_ORDERS
+    return open_orders_of_this_loop().room(order.sender, most, len(orders))
 
 
 async def accepted_before(
@@ -186,7 +312,15 @@ def repeat_order(
     :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
     """
     order = _new_order(request, owner, before.event.order_id, idempotency_key)
-    return replay(request_as_json(order), before)
+    return replay(data_of(order), before)
+
+
+def data_of(order: NewOrder) -> dict[str, Any]:
+    """Return what the order's first event tells of it."""
+    data: dict[str, Any] = {"order": request_as_json(order)}
+    if order.terms is not None and order.terms.expires_in is not None:
+        data["expiresInSeconds"] = order.terms.expires_in
+    return data
 
 
 def _new_order(
@@ -207,17 +341,30 @@ def _new_order(
         owner=owner,
         client_order_id=request.client_order_id,
         idempotency_key=idempotency_key,
+        terms=request.terms,
+        watch=watch_of(request),
+        pair=request.market.pair,
     )
+
+
+def watch_of(request: OrderRequest) -> Watch | None:
+    """Return what the order watches from its acceptance on; None: it does not rest."""
+    terms = request.terms
+    if terms is None or terms.time_in_force in AT_ONCE:
+        return None
+    return first_watch(request.type, request.side, terms)
 
 
 def replay(asked: dict[str, Any], before: AlreadyAccepted) -> Submitted:
     """Return the order that was accepted before, as it was answered then.
 
+    `asked` is the data of the first event that this request would have.
+
     :raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for.
     """
-    if meaning(asked) == meaning(before.event.data["order"]):
+    if meaning(asked) == meaning(before.event.data):
         # Orders of an older release have no summary: that of the repeated request is the same.
-        said = {"summary": asked["summary"]}
+        said = {"summary": asked["order"]["summary"]}
         return Submitted(said | answer_of(before.event), before.event, is_replay=True)
     raise conflict_with(before)
 
@@ -227,48 +374,51 @@ def conflict_with(before: AlreadyAccepted) -> IdempotencyKeyReused | ClientOrder
     return IdempotencyKeyReused() if before.by_idempotency_key else ClientOrderIdTaken()
 
 
-def meaning(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what distinguishes requests: all fields that were given, without the order's own."""
-    own = ("orderId", "wsUrl", "summary")
+def meaning(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what distinguishes requests: all fields that were given, without the order's own.
+
+    An end that was given in seconds is compared in seconds.
+    """
+    own = {"orderId", "wsUrl", "summary", "groupId", "siblingOrderId"}
+    seconds = data.get("expiresInSeconds")
+    if seconds is not None:
+        own.add("expiresAt")
+    asked = data["order"] | {"expiresInSeconds": seconds}
     return {name: value for name, value in asked.items() if value is not None and name not in own}
 
 
 def answer_of(event: Event) -> dict[str, Any]:
     """Return what the client is told of an order when it is accepted; `event` is its first."""
-    return {"message": event.message, **accepted_as_json(event.data["order"], event.at)}
+    told = accepted_as_json(event.data["order"], event.at, event.status)
+    return {"message": event.message, **told}
 
 
-def cancel_order(order_id: UUID) -> Event:
-    """Cancel the order unless it was submitted, and return the event.
+def cancel_order(
+    order_id: UUID,
+    *,
+    when_possible: bool = False,
+    by: str = "user",
+    reason: EndReason = EndReason.USER,
+) -> Cancellation:
+    """Cancel the order unless it was submitted, and the other order of its group with it.
 
-    This is a compare-and-set. If the worker moves the order first, this looks again. If this comes
-    first, the worker is overtaken. So an order is either cancelled or executed, never both.
+    It is locked first. So an order is either cancelled or executed, never both: the worker that
+    carries it moves it before, or is overtaken. To cancel again what is cancelled changes nothing.
+
+    `by` is who asks: user, a key's prefix or operator. With `when_possible`, an order that was
+    submitted is marked: it is cancelled once its transaction is proven dead.
 
     :raises Order.DoesNotExist: there is no such order.
-    :raises NotCancellable: it was submitted or has ended.
+    :raises NotCancellable: it was submitted or has ended, or the other order of its group was
+        submitted.
     """
-    while True:
-        order = Order.objects.only("status", "seq", "lease_token").get(pk=order_id)
-        status = Status(order.status)
-        if status not in CANCELLABLE:
-            raise NotCancellable(status)
-        try:
-            event = advance_now(
-                Move(
-                    order_id=str(order.id),
-                    lease_token=order.lease_token,
-                    seq=order.seq,
-                    before=status,
-                    status=Status.CANCELLED,
-                    message=CANCELLED,
-                    data={},
-                )
-            )
-        except Overtaken:
-            continue  # no endless loop: the order has few steps left to take
-        crash_point("after_cancel")
+    order = Order.objects.only("group_id").get(pk=order_id)
+    group_id = None if order.group_id is None else str(order.group_id)
+    found = cancel_now(str(order.id), group_id, when_possible=when_possible, by=by, reason=reason)
+    crash_point("after_cancel")
+    for event in found.events:
         publish_now(event)
-        return event
+    return found
 
 
 def new_order_id() -> str:

@@ -6,16 +6,11 @@ from orders.models.order import (
     BEGUN,
     MAX_SLIPPAGE_BPS,
     WAITING,
-    EndReason,
     FailureCode,
     Order,
     OrderEvent,
     OrderTransaction,
-    OrderType,
-    Phase,
-    TimeInForce,
     TransactionBySignature,
-    TriggerBy,
 )
 from orders.models.resting import OrderGroup, PriceTick, Watch
 
@@ -24,7 +19,6 @@ __all__ = [
     "MAX_SLIPPAGE_BPS",
     "WAITING",
     "ApiKey",
-    "EndReason",
     "FailureCode",
     "Heartbeat",
     "Order",
@@ -32,13 +26,9 @@ __all__ = [
     "OrderGroup",
     "OrderStart",
     "OrderTransaction",
-    "OrderType",
-    "Phase",
     "PriceTick",
     "SocketTicket",
-    "TimeInForce",
     "TradingState",
     "TransactionBySignature",
-    "TriggerBy",
     "Watch",
 ]

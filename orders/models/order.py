@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from orders.lifecycle import FINAL, Status
+from orders.words import OrderType, TimeInForce
 
 MAX_SLIPPAGE_BPS = 5000
 FINAL_VALUES = sorted(status.value for status in FINAL)
@@ -20,58 +21,6 @@ FINAL_VALUES = sorted(status.value for status in FINAL)
 # IS_WAITING and IS_BEGUN in Django's language.
 WAITING = Q(finished_at=None, started_at=None, resting=False)
 BEGUN = Q(finished_at=None, started_at__isnull=False, resting=False)
-
-
-class OrderType(models.TextChoices):
-    """The words of the API."""
-
-    MARKET = "market"
-    LIMIT = "limit"
-    STOP = "stop"
-    STOP_LIMIT = "stopLimit"
-    TAKE_PROFIT = "takeProfit"
-    TRAILING_STOP = "trailingStop"
-    TWAP = "twap"
-    SNIPER = "sniper"
-
-
-class TimeInForce(models.TextChoices):
-    GTC = "gtc"
-    GTD = "gtd"
-    IOC = "ioc"
-    FOK = "fok"
-
-
-class TriggerBy(models.TextChoices):
-    EXECUTABLE = "executable"
-    REFERENCE = "reference"
-
-
-class Phase(models.TextChoices):
-    """What an order in `open` does."""
-
-    WAITING = "waiting"
-    UNARMED = "unarmed"
-    LIMIT = "limit"
-    LATCHED = "latched"
-    HELD = "held"
-    SLICING = "slicing"
-
-
-class EndReason(models.TextChoices):
-    """Why an order was cancelled or expired."""
-
-    USER = "user"
-    CANCEL_ALL = "cancel_all"
-    OPERATOR = "operator"
-    SIBLING_FILLED = "sibling_filled"
-    GROUP_CANCELLED = "group_cancelled"
-    REPLACED = "replaced"
-    GTD = "gtd"
-    NOT_MARKETABLE = "not_marketable"
-    QUEUE_DEADLINE = "queue_deadline"
-    MAX_AGE = "max_age"
-    TWAP_INCOMPLETE = "twap_incomplete"
 
 
 def price_field() -> "models.DecimalField[Any, Any]":
@@ -284,7 +233,7 @@ class Order(models.Model):
                 condition=Q(status__in=[status.value for status in Status]),
             ),
             models.CheckConstraint(
-                name="orders_type_known", condition=Q(type__in=OrderType.values)
+                name="orders_type_known", condition=Q(type__in=[kind.value for kind in OrderType])
             ),
             models.CheckConstraint(name="orders_resting_is_open", condition=OPEN_RESTS),
             models.CheckConstraint(name="orders_type_has_its_terms", condition=TYPE_HAS_ITS_TERMS),

@@ -19,6 +19,7 @@ from orders.access import tickets
 from orders.engine import bell
 from orders.engine import journal_sql as sql
 from orders.engine.hints import ACTIVE_ORDERS, REDIS_SECONDS
+from orders.engine.triggers.price_history import keep_minutes, prune_prices
 from orders.lifecycle import FINAL
 from orders.models import Order, OrderEvent
 from orders.monitoring import health
@@ -186,5 +187,7 @@ JOBS = (
     Job("pruning", 60, prune, is_slow=True),
     Job("bringing orders back to the present", 1, bring_back, is_slow=False),
     Job("ringing for due orders", 1, ring_for_due, is_slow=False),
+    Job("keeping the minutes of prices", 10, keep_minutes, is_slow=True),
+    Job("pruning old prices", 60, prune_prices, is_slow=True),
     Job("rebuilding the active orders", 10, rebuild_active_orders, is_slow=True),
 )

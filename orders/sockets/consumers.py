@@ -44,12 +44,19 @@ from orders.api.serializers import (
     translate,
     unknown_fields,
 )
+from orders.api.term_fields import client_order_id_in, may_rest
+from orders.engine.moves import AlreadyAccepted
 from orders.engine.submission import (
     OrderRequest,
     accepted_before,
+    conflict_with,
+    is_group,
     new_order_id,
     recognise,
+    recognise_group,
+    repeat_group,
     repeat_order,
+    submit_group,
     submit_order,
 )
 from orders.events import Event
@@ -307,21 +314,37 @@ class OrderEntry(OrderStream):
             raise as_written(refused, sent, meant) from None
 
     async def _recognise_or_take(self, sent: Any) -> None:
-        name = sent.get("clientOrderId") if isinstance(sent, dict) else None
+        name = client_order_id_in(sent)
         owner = self.principal.owner
         if (before := await accepted_before(owner, None, name)) is not None:
-            if recognise(sent, before) is None:
-                repeated = await read_repeated_order(sent, before)
-                repeat_order(repeated, owner, None, before)
+            order_ids = await self._repeated(sent, before)
             self._stop_waiting()
-            await self._follow_again(before.event.order_id)
+            for order_id in order_ids:
+                await self._follow_again(order_id)
             return
-        allowance = await allowance_of(self.principal, (self.scope.get("client") or ("",))[0])
+        client = (self.scope.get("client") or ("",))[0]
+        allowance = await allowance_of(self.principal, client, rests=may_rest(sent))
         if allowance is not None and allowance.wait:
             tell_of_limit("orders", self.scope, self.principal)
             await self.say_problem(too_many_requests(allowance.wait))
             return
-        await self._take(await read_order(sent), sent)
+        request = await read_order(sent)
+        await (self._take_group if request.legs else self._take)(request, sent)
+
+    async def _repeated(self, sent: Any, before: AlreadyAccepted) -> list[str]:
+        """Return the ids of the order, or of the two, that this frame repeats."""
+        owner = self.principal.owner
+        if is_group(before):
+            group = await recognise_group(sent, before)
+            if group is None:
+                repeated = await read_repeated_order(sent, before)
+                if not repeated.legs:
+                    raise conflict_with(before)
+                group = await repeat_group(repeated, owner, None, before)
+            return [event.order_id for event in group.events]
+        if recognise(sent, before) is None:
+            repeat_order(await read_repeated_order(sent, before), owner, None, before)
+        return [before.event.order_id]
 
     async def _take(self, request: OrderRequest, sent: Any) -> None:
         order_id = new_order_id()
@@ -330,13 +353,12 @@ class OrderEntry(OrderStream):
             _, event, is_replay = await submit_order(
                 request,
                 self.principal.owner,
-                stranger=sender_of(self.principal, (self.scope.get("client") or ("",))[0]),
+                stranger=self._stranger(),
                 order_id=order_id,
                 sent=sent,
             )
         except Exception as error:
-            if isinstance(error, ShareIsFull):
-                tell_of_limit("waiting", self.scope, self.principal)
+            self._tell_if_share_is_full(error)
             await self._forget(watch)
             raise
         self._stop_waiting()
@@ -344,9 +366,43 @@ class OrderEntry(OrderStream):
             await self._forget(watch)
             await self._follow_again(event.order_id)
         else:
-            ignored = {"ignored": list(self.ignored)} if self.ignored else {}
-            text = encode_json(event.as_message() | ignored)
-            await self._pass_on(watch, event.seq, text, is_final=event.is_final)
+            await self._say_accepted(watch, event)
+
+    async def _take_group(self, request: OrderRequest, sent: Any) -> None:
+        """Take the two orders of an OCO, and follow both."""
+        watches = [await self._join(new_order_id(), 0) for _ in request.legs]
+        try:
+            group = await submit_group(
+                request,
+                self.principal.owner,
+                stranger=self._stranger(),
+                order_ids=[watch.order_id for watch in watches],
+                sent=sent,
+            )
+        except Exception as error:
+            self._tell_if_share_is_full(error)
+            for watch in watches:
+                await self._forget(watch)
+            raise
+        self._stop_waiting()
+        for watch, event in zip(watches, group.events, strict=True):
+            if group.is_replay:
+                await self._forget(watch)
+                await self._follow_again(event.order_id)
+            else:
+                await self._say_accepted(watch, event)
+
+    def _stranger(self) -> int:
+        return sender_of(self.principal, (self.scope.get("client") or ("",))[0])
+
+    def _tell_if_share_is_full(self, error: Exception) -> None:
+        if isinstance(error, ShareIsFull):
+            tell_of_limit("waiting", self.scope, self.principal)
+
+    async def _say_accepted(self, watch: Watch, event: Event) -> None:
+        ignored = {"ignored": list(self.ignored)} if self.ignored else {}
+        text = encode_json(event.as_message() | ignored)
+        await self._pass_on(watch, event.seq, text, is_final=event.is_final)
 
     async def _follow_again(self, order_id: str) -> None:
         """Follow an order that was accepted before, unless this socket does already."""

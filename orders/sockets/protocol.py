@@ -72,7 +72,10 @@ class Close(IntEnum):
 # The message types that each source may send. So a message in Redis cannot call other methods.
 FROM_SERVER = frozenset({"websocket.connect", "websocket.receive", "websocket.disconnect"})
 FROM_OURSELVES = frozenset(
-    {"order.event", "order.ended", "order.behind", "order.idle", "credential.withdrawn"}
+    {
+        *("order.event", "order.ended", "order.behind", "order.idle"),
+        *("price.tick", "credential.withdrawn"),
+    }
 )
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Write = Callable[[bytes], bool]

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from django.urls import re_path
 
 from orders.api.dialects import ENTRY_PATHS, QUERY_PATHS, STREAM_PATHS, SUBSCRIBE_PATHS
-from orders.sockets import consumers, subscriptions
+from orders.sockets import consumers, prices, subscriptions
 
 nowhere = consumers.NoSuchPath.as_asgi()
 subscribing = subscriptions.Subscriptions.as_asgi()
@@ -19,6 +19,7 @@ async def by_query(scope: Any, receive: Any, send: Any) -> None:
 
 
 websocket_routes = [
+    re_path(r"^ws/prices/?$", prices.PriceStream.as_asgi()),
     re_path(r"^ws/orders/(?P<order_id>[^/]+)/?$", consumers.OrderStream.as_asgi()),
     *(re_path(rf"^{path}/?$", consumers.OrderEntry.as_asgi()) for path in ENTRY_PATHS),
     *(re_path(rf"^{path}/?$", subscriptions.NumberStream.as_asgi()) for path in STREAM_PATHS),

@@ -38,6 +38,14 @@ class Terms(NamedTuple):
     """Whether it may start at once instead of resting, if the minute's budget is free."""
 
 
+def price_text(price: Decimal | None) -> str | None:
+    """Return a price as clients see it, without exponent or trailing zeros."""
+    if price is None:
+        return None
+    text = f"{price:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def bound_of_limit(
     market: Market, side: Side, price: Decimal, amount_in: int | None, amount_out: int | None
 ) -> Bound:

@@ -64,3 +64,16 @@ def first_watch(order_type: str, side: Side, terms: Terms) -> Watch:
         case "trailingStop":
             return Watch(line, TRAIL, FIRE, None, terms.trail_bps)
     raise ValueError(f"{order_type} orders watch no price")
+
+
+def watch_of_rest(order_type: str, side: Side, limit_price: Decimal | None) -> Watch:
+    """Return what an order watches when its release has ended without a fill.
+
+    With a limit price it watches that again, or its pool. Without one it was triggered, and waits
+    for its next release alone.
+    """
+    if limit_price is None:
+        return Watch(line_of(side, None), CLOCK)
+    if order_type == "sniper":
+        return Watch(line_of(side, None), POOL)
+    return limit_watch(side, limit_price)

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "orders/admin_pages": "tests/orders/admin",
     "orders/logins": "tests/logins",
     "orders/migrations": "tests/orders/engine/test_history.py",
+    "orders/models": "tests/orders/test_lifecycle.py",
     "routing/admin": "tests/routing/test_admin_tokens.py",
     "routing/management": "tests/routing/pools",
     "routing/migrations": "tests/routing/test_registry_tables.py",

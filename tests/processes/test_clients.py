@@ -224,7 +224,7 @@ def test_the_files_of_requests_show_all_that_the_api_can_do(read: Any) -> None:
             assert recipe.url.removeprefix("{{baseUrl}}") in entry_paths()
             assert recipe.body
         for name in _parameters(recipe.url):
-            known = {*OrderFilter.base_filters, "limit", "cursor", "after"}
+            known = {*OrderFilter.base_filters, "limit", "cursor", "after", "from", "to", "step"}
             assert name in known or recipe.statuses == {400}
 
 

@@ -125,6 +125,10 @@ class Database:
         cursor = await self._connection.execute(query, parameters)
         return await cursor.fetchall() if cursor.description else []
 
+    async def rows_named(self, query: Any, parameters: dict[str, Any]) -> list[Any]:
+        cursor = await self._connection.execute(query, parameters)
+        return await cursor.fetchall() if cursor.description else []
+
     async def order(self, order_id: str, column: str) -> Any:
         return (await self.rows(f"SELECT {column} FROM orders WHERE id = %s", order_id))[0][0]
 

@@ -169,6 +169,34 @@ MARKETS = {
         )
     ],
 }
+PRICES = {
+    **{"market": "SOL/USDC", "step": 60},
+    **{"from": "2026-11-21T02:49:00.000000Z", "to": "2026-11-21T02:50:00.000000Z"},
+    "points": [
+        {
+            "at": "2026-11-21T02:49:00.000000Z",
+            "bid": {"first": "99.7", "low": "99.61", "high": "99.75", "last": "99.7"},
+            "ask": {"first": "100.3", "low": "100.24", "high": "100.38", "last": "100.31"},
+            "reference": {"first": "100", "low": "99.95", "high": "100.06", "last": "100.02"},
+        }
+    ],
+}
+TICKS = {
+    **{"market": "SOL/USDC", "step": 1},
+    **{"from": "2026-11-21T02:49:20.000000Z", "to": "2026-11-21T02:49:21.000000Z"},
+    "points": [
+        {
+            "at": "2026-11-21T02:49:20.000000Z",
+            "bid": dict.fromkeys(("first", "low", "high", "last"), "99.7"),
+            "ask": dict.fromkeys(("first", "low", "high", "last"), "100.3"),
+            "reference": dict.fromkeys(("first", "low", "high", "last"), "100"),
+            "venues": {
+                "raydium": {"bid": "99.7", "ask": "100.301"},
+                "meteora": {"bid": "99.62", "ask": "100.3"},
+            },
+        }
+    ],
+}
 HEALTH = {
     **{"status": "ok", "database": "ok", "redis": "ok", "worker": "ok"},
     **{"workers": 1, "since": {}},

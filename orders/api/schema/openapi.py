@@ -361,6 +361,45 @@ MARKETS = extend_schema(
         **problems({400: ("There are no parameters.", []), **TOO_MANY_READS, **UNWRITABLE}),
     },
 )
+PRICES = extend_schema(
+    operation_id="listPrices",
+    summary="Read the prices of a market",
+    description=(
+        "The best net prices over all venues, fees included, and the market's reference: what"
+        " resting orders are compared with. Seconds are kept for two hours, minutes for 90 days. At"
+        " most 1,000 points; where no prices were made there is no point."
+    ),
+    tags=["engine"],
+    parameters=[
+        OpenApiParameter(
+            *("market", {"type": "string"}, OpenApiParameter.QUERY),
+            required=True,
+            description="Base and quote.",
+            examples=[OpenApiExample("SOL/USDC", value="SOL/USDC")],
+        ),
+        query("from", TIME, "The first point's time, an RFC 3339 time; by default 300 points ago."),
+        query("to", TIME, "The points before this RFC 3339 time; by default now."),
+        query(
+            "step",
+            {"type": "integer", "minimum": 1, "maximum": 86_400, "default": 60},
+            "Seconds of a point: 1, or whole minutes.",
+            *(1, 300),
+        ),
+    ],
+    responses={
+        (200, JSON): answer(
+            "PriceHistory", "The points.", ("Minutes", examples.PRICES), ("Seconds", examples.TICKS)
+        ),
+        **problems(
+            {
+                400: ("A parameter means nothing, or there would be too many points.", []),
+                **TOO_MANY_READS,
+                **UNWRITABLE,
+                **NO_DATABASE,
+            }
+        ),
+    },
+)
 HEALTH = extend_schema(
     operation_id="getHealth",
     summary="Ask for health",

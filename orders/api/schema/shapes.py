@@ -245,6 +245,33 @@ SCHEMAS: dict[str, Schema] = {
             "venues": {"type": "array", "items": ref("Venue")},
         }
     ),
+    "PriceSpan": closed(
+        dict.fromkeys(("first", "low", "high", "last"), DECIMAL),
+        description="Whole quote tokens for a base token, fees included.",
+    ),
+    "PricePoint": closed(
+        {
+            "at": TIME | {"description": "When its time begins."},
+            "bid": nullable(ref("PriceSpan"), "What the next atom of base is sold at."),
+            "ask": nullable(ref("PriceSpan"), "What it is bought at."),
+            "reference": nullable(ref("PriceSpan"), "The market's price, which no venue makes."),
+            "venues": {
+                "type": "object",
+                "additionalProperties": ref("VenuePrices"),
+                "description": "By venue, in points of a second.",
+            },
+        },
+        "venues",
+    ),
+    "PriceHistory": closed(
+        {
+            "market": TEXT,
+            "from": TIME,
+            "to": TIME | {"description": "Before which the last point begins."},
+            "step": COUNT | {"description": "Seconds of a point."},
+            "points": {"type": "array", "items": ref("PricePoint")},
+        }
+    ),
     "Health": closed(
         {
             "status": {"enum": ["ok", "degraded", "failed"]},

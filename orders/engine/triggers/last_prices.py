@@ -22,8 +22,8 @@ LEFT JOIN LATERAL (
   SELECT DISTINCT ON (pair) pair, tick, bid, ask, reference, bid_low, bid_high, ask_low, ask_high,
     reference_low, reference_high, venues
   FROM price_ticks
-  WHERE tick BETWEEN extract(epoch FROM clock.at)::bigint - %(age)s
-    AND extract(epoch FROM clock.at)::bigint
+  WHERE tick BETWEEN floor(extract(epoch FROM clock.at))::bigint - %(age)s
+    AND floor(extract(epoch FROM clock.at))::bigint
   ORDER BY pair, tick DESC
 ) AS tick ON true
 """
@@ -49,13 +49,13 @@ class LastPrices:
         tick = self._ticks.get(pair)
         return tick if tick is not None and self._age_of(tick) <= MAX_TICK_AGE else None
 
-    async def all(self) -> tuple[int, dict[str, Tick]]:
-        """Return the database's second, read just now, and the last tick of each pair.
+    async def all(self) -> tuple[float, dict[str, Tick]]:
+        """Read now. Return the database's time, and the last tick of each pair that has one.
 
         :raises psycopg.Error: the database does not answer.
         """
         await self._read_once()
-        return int(self._epoch), self._ticks
+        return self._epoch, self._ticks
 
     async def close(self) -> None:
         if self._reading is not None:

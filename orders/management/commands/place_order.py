@@ -10,9 +10,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from orders.access.admission import Overloaded, ShareIsFull
+from orders.access.open_orders import TooManyOpenOrders
 from orders.api.problems import Problem, invalid_fields, refusal
 from orders.api.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
-from orders.engine.submission import OutcomeUnknown, new_order_id, submit_order
+from orders.engine.submission import (
+    OutcomeUnknown,
+    PricesUnavailable,
+    new_order_id,
+    submit_order,
+)
 from orders.events import Event
 from orders.management.order_watch import (
     BAD_INPUT,
@@ -86,6 +92,14 @@ class Command(BaseCommand):
             problem = invalid_fields(refused)
             self.tell(problem, options)
             raise CommandError(problem["detail"], returncode=BAD_INPUT) from None
+        except PricesUnavailable as refused:
+            self.tell(refusal(refused), options)
+            text = f"No price is fresh enough to tell whether it would go off. {NOTHING_STORED}"
+            raise CommandError(text, returncode=FAILED) from None
+        except TooManyOpenOrders as refused:
+            self.tell(refusal(refused), options)
+            text = f"Too many orders of this account rest. {NOTHING_STORED}"
+            raise CommandError(text, returncode=FAILED) from None
         except (Overloaded, ShareIsFull) as refused:
             self.tell(refusal(refused), options)
             raise CommandError(

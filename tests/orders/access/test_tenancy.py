@@ -46,6 +46,7 @@ KINDS = {
     "^api/account/keys/(?P<prefix>[^/]+)/revoke/?$": ACCOUNT,
     **{f"^{probe}/?$": OPEN for probe in ("health", "api/health", "livez", "readyz", "metrics")},
     "^api/markets/?$": OPEN,
+    "^api/prices/?$": OPEN,
     "": OPEN,  # the live page, and what describes the API
     "^test/?$": OPEN,
     "favicon.ico": OPEN,
@@ -135,7 +136,11 @@ def test_every_socket_path_is_walked_here() -> None:
     walked = [path.partition("?")[0].format(uuid4())[1:] for path in SOCKET_PATHS]
     entries = [path[1:] for path in entry_paths()]
     for route in websocket_routes[:-1]:  # the last one serves nothing
-        assert any(route.pattern.match(path) for path in (*walked, *entries))
+        assert any(route.pattern.match(path) for path in (*walked, *entries, *OPEN_SOCKETS))
+
+
+OPEN_SOCKETS = ("ws/prices",)
+"""What they tell is the same for everybody."""
 
 
 @pytest.mark.parametrize("path", ORDER_PATHS)

@@ -493,14 +493,14 @@ async def test_an_order_is_taken_by_whichever_way_its_host_is_written(host: str)
 
 async def test_a_refused_order_is_told_field_by_field() -> None:
     before = count_stored()
-    answer = await post("/execute", {"tokenIn": "SOL", "amount": "-5", "limitPrice": 90})
+    answer = await post("/execute", {"tokenIn": "SOL", "amount": "-5", "price": 90})
     assert_problem(answer, 400, "invalid_order")
 
-    assert answer.json["fields"] == ["amount", "limitPrice", "tokenIn"]
+    assert answer.json["fields"] == ["amount", "price", "tokenIn"]
     assert answer.json["errors"] == [
-        {"field": "limitPrice", "code": "unknown_field", "message": "There is no such field."}
+        {"field": "price", "code": "unknown_field", "message": "There is no such field."}
     ]
-    assert "limitPrice" in answer.json["detail"]
+    assert "price" in answer.json["detail"]
     assert count_stored() == before
 
 

@@ -16,7 +16,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from config.runtime.session import DEADLINE
-from orders.api import key_views, views
+from orders.api import key_views, markets, views
 from orders.api.base_views import ProblemAPIView
 from orders.api.renderers import PageRenderer
 from orders.api.serializers import EXAMPLE
@@ -445,6 +445,7 @@ async def test_whatever_was_sent_in_json_is_shown_on_the_page_unharmed(sent: Any
         (views.RouteView, "Route"),
         (views.CancelView, "Cancel"),
         (views.MarketsView, "Markets"),
+        (markets.PricesView, "Prices"),
         (views.HealthView, "Health"),
         (views.TicketsView, "Tickets for WebSockets"),
         (key_views.KeysView, "API keys"),

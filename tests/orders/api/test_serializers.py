@@ -185,7 +185,7 @@ def test_null_means_not_given() -> None:
         (SELL | {"amount": "1.5"}, {"amount": "conflict"}),
         (SELL | {"amountOut": "1"}, {"amountOut": "conflict"}),
         (SELL | {"amountIn": None}, {"amountIn": "required"}),
-        (SELL | {"type": "limit"}, {"type": "unsupported_type"}),
+        (SELL | {"type": "iceberg"}, {"type": "unsupported_type"}),
         (SELL | {"orderType": "sniper"}, {"orderType": "unsupported_type"}),
         (SELL | {"type": "market", "orderType": "market"}, {"orderType": "conflict"}),
         (SELL | {"slippage": "0.01", "slippageBps": 100}, {"slippage": "conflict"}),
@@ -370,7 +370,7 @@ def test_an_amount_beside_a_side_alone_is_of_the_base_token_and_beside_any_token
 
 @pytest.mark.parametrize(
     "name",
-    ["slipage", "limitPrice", "amount_in", "AMOUNT", "__proto__", "constructor", "__class__", ""],
+    ["slipage", "limitprice", "amount_in", "AMOUNT", "__proto__", "constructor", "__class__", ""],
 )
 def test_an_unknown_field_is_refused_by_name(name: str) -> None:
     assert refusals(SELL | {name: "1"}) == {name: "unknown_field"}

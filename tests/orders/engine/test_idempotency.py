@@ -12,7 +12,7 @@ from django.conf import settings
 from django.test import override_settings
 
 from config.database.conninfo import conninfo
-from orders.api import serializers
+from orders.api import serializers, slippage
 from orders.engine import submission
 from orders.engine.moves import AlreadyAccepted
 from routing.tokens import MARKETS, TOKENS, Registry
@@ -54,7 +54,7 @@ CHANGES = {
         *(serializers, "registry", lambda: JUP_LESS, {"tokenIn": "JUP", "tokenOut": "USDC"})
     ),
     "less slippage is tolerated": Change(
-        *(serializers, "MAX_SLIPPAGE_BPS", 10, {"slippageBps": "50"})
+        *(slippage, "MAX_SLIPPAGE_BPS", 10, {"slippageBps": "50"})
     ),
     "less impact is tolerated": Change(*(serializers, "BPS", 10, {"maxPriceImpactBps": 50})),
     "smaller amounts are taken": Change(*(serializers, "MAX_ATOMS", 1, {})),

@@ -145,7 +145,7 @@ async def test_a_message_serves_the_clients_of_all_five_systems() -> None:
     last = messages[-1]
 
     assert set(last) == {
-        *("type", "orderId", "seq", "status", "message", "timestamp", "attempt", "route"),
+        *("type", "orderId", "seq", "event", "status", "message", "timestamp", "attempt", "route"),
         *("routedDex", "txHash", "executedPrice", "error", "data"),
     }
     assert (last["orderId"], last["seq"], last["status"]) == (order_id, 5, "confirmed")

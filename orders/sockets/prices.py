@@ -1,0 +1,159 @@
+"""The prices of a market, live: one frame a second.
+
+All price sockets of a process share one query a second, and those of a market one frame.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import psycopg
+from rest_framework.exceptions import ValidationError
+
+from config.runtime.background import Background
+from config.runtime.per_loop import once_per_loop
+from orders.api.markets import as_text, read_market
+from orders.api.problems import DatabaseUnavailable, invalid_fields, problem, problem_of
+from orders.engine.triggers.last_prices import last_prices_of_this_loop
+from orders.engine.triggers.ticks import Tick
+from orders.events import timestamp
+from orders.sockets.protocol import DATABASE_ERRORS, Close, Socket
+from routing.registry import read_again, registry
+from routing.tokens import Market, Registry
+
+logger = logging.getLogger(__name__)
+
+MADE_AFTER = 0.3
+"""Seconds into each second at which its ticks are there."""
+LEAST_PAUSE = 0.1
+
+
+class PriceStream(Socket):
+    """`/ws/prices?market=`: the newest prices, from the last second on."""
+
+    told = b""
+    """The last frame."""
+    pair = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            feed_of_this_loop().leave(self)
+
+    async def connect(self) -> None:
+        await self.admit()
+        await self.check_query({"market", "ticket"})
+        await self.identify()
+        try:
+            self.pair = (await market_named(self.query().get("market"))).pair
+        except ValidationError as refused:
+            await self.end(Close.JUNK, invalid_fields(refused))
+        except DATABASE_ERRORS:
+            await self.end(Close.TRY_AGAIN_LATER, problem_of(DatabaseUnavailable()))
+        feed_of_this_loop().join(self)
+
+    async def handle_frame(self, frame: dict[str, Any]) -> None:
+        detail = "This socket only tells prices; send orders to /api/orders/execute."
+        await self.say_problem(problem(400, "unexpected_frame", detail))
+
+    def tell(self, frame: bytes) -> None:
+        """Pass a new frame on. A client that has not taken the one before gets the next one."""
+        if self.told == frame:
+            return
+        if self.say_at_once(frame):
+            self.told = frame
+        elif self.nudges.empty():
+            self.told = frame
+            self.nudges.put_nowait({"type": "price.tick", "text": frame.decode()})
+
+    async def price_tick(self, nudge: dict[str, Any]) -> None:
+        await self.say(nudge["text"])
+
+
+async def market_named(name: str | None) -> Market:
+    """Return a market, also one that was added a moment ago.
+
+    :raises ValidationError: no market is named, or there is none of this name.
+    :raises django.db.Error: the database does not answer, and may know it.
+    """
+
+    def as_known(look: Callable[[Registry], Market]) -> Market:
+        return look(registry())
+
+    try:
+        return read_market(name, as_known)
+    except ValidationError:
+        await read_again()
+        return read_market(name, as_known)
+
+
+class PriceFeed:
+    """Reads the last ticks for all price sockets of one asyncio loop."""
+
+    def __init__(self) -> None:
+        self._sockets: defaultdict[str, set[PriceStream]] = defaultdict(set)
+        self._telling = Background(self._tell_for_ever)
+
+    def join(self, socket: PriceStream) -> None:
+        self._sockets[socket.pair].add(socket)
+        self._telling.begin()
+
+    def leave(self, socket: PriceStream) -> None:
+        self._sockets[socket.pair].discard(socket)
+        if not self._sockets[socket.pair]:
+            del self._sockets[socket.pair]
+
+    async def close(self) -> None:
+        await self._telling.stop()
+
+    async def _tell_for_ever(self) -> None:
+        """End when the last socket has gone."""
+        while self._sockets:
+            try:
+                now, ticks = await last_prices_of_this_loop().all()
+            except psycopg.Error as error:
+                logger.warning("prices cannot be read for now: %s", error)
+                await asyncio.sleep(1)
+                continue
+            self._tell(int(now), ticks)
+            await asyncio.sleep(pause_after(now))
+
+    def _tell(self, second: int, ticks: dict[str, Tick]) -> None:
+        for pair, sockets in list(self._sockets.items()):
+            tick = ticks.get(pair) or Tick.at(pair, second)
+            frame = orjson.dumps(as_frame(tick))
+            for socket in list(sockets):
+                socket.tell(frame)
+
+
+def as_frame(tick: Tick) -> dict[str, Any]:
+    """Return what a socket tells of a tick. Without prices they are null."""
+    return {
+        "market": tick.pair,
+        "at": timestamp(datetime.fromtimestamp(tick.tick, UTC)),
+        **{
+            name: None if price is None else as_text(price)
+            for name, price in (
+                ("bid", tick.bid),
+                ("ask", tick.ask),
+                ("reference", tick.reference),
+            )
+        },
+        "venues": tick.venues or {},
+    }
+
+
+def pause_after(now: float) -> float:
+    """Return how long to wait from the unix time `now` until the next ticks are there."""
+    pause = (MADE_AFTER - now) % 1
+    return pause if pause >= LEAST_PAUSE else pause + 1
+
+
+@once_per_loop
+def feed_of_this_loop() -> PriceFeed:
+    return PriceFeed()

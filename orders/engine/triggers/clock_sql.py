@@ -114,6 +114,8 @@ late AS MATERIALIZED (
 ),
 cand AS MATERIALIZED (SELECT id AS order_id, group_id FROM late LIMIT %(most)s::bigint),
 siblings AS MATERIALIZED (
+  SELECT w.order_id, w.group_id FROM cand JOIN watches AS w ON w.order_id = cand.order_id
+  UNION
   SELECT w.order_id, w.group_id FROM cand JOIN watches AS w ON w.group_id = cand.group_id
 ),
 locked AS MATERIALIZED (
@@ -121,11 +123,12 @@ locked AS MATERIALIZED (
   ORDER BY w.order_id FOR UPDATE OF w SKIP LOCKED
 ),
 free AS MATERIALIZED (
-  SELECT o.id AS order_id, o.group_id, o.time_in_force, o.type
+  SELECT o.id AS order_id, o.group_id, o.time_in_force
   FROM cand JOIN orders AS o ON o.id = cand.order_id
   WHERE o.status = 'pending' AND o.expires_at <= statement_timestamp()
-    AND (SELECT count(*) FROM siblings WHERE siblings.group_id = o.group_id)
-      = (SELECT count(*) FROM locked WHERE locked.group_id = o.group_id)
+    AND NOT EXISTS (SELECT FROM siblings AS s
+      WHERE (s.order_id = o.id OR s.group_id = o.group_id)
+        AND s.order_id NOT IN (SELECT order_id FROM locked))
   ORDER BY o.id FOR UPDATE OF o SKIP LOCKED
 ),
 ended AS (
@@ -137,7 +140,7 @@ ends AS MATERIALIZED (
     CASE time_in_force WHEN 'gtd' THEN 'gtd' ELSE 'queue_deadline' END AS reason FROM free
   UNION ALL
   SELECT locked.order_id, 'open', 'cancelled', 'group_cancelled'
-  FROM locked JOIN free ON free.group_id = locked.group_id
+  FROM locked JOIN free ON free.group_id = locked.group_id AND free.order_id <> locked.order_id
 ),
 gone AS (DELETE FROM watches AS w USING ends WHERE w.order_id = ends.order_id),
 {ENDS}"""

@@ -76,6 +76,7 @@ WITH {NOW},
 SELECT {ROOM} FROM budget
 """
 
+# A trailing stop keeps its row while it is on its way: `armed_tick` is its watermark.
 MOVE = """won AS (
   UPDATE order_groups AS g SET live_order = due.order_id FROM due
   WHERE g.id = due.group_id AND g.ended_at IS NULL
@@ -85,7 +86,13 @@ MOVE = """won AS (
 freed AS MATERIALIZED (
   SELECT * FROM due WHERE group_id IS NULL OR (order_id IN (SELECT live_order FROM won)) IS TRUE
 ),
-gone AS (DELETE FROM watches AS w USING freed WHERE w.order_id = freed.order_id),
+gone AS (
+  DELETE FROM watches AS w USING freed WHERE w.order_id = freed.order_id AND w.trail_bps IS NULL
+),
+kept AS (
+  UPDATE watches AS w SET held = true, kind = 'c', check_at = clock.at FROM freed, clock
+  WHERE w.order_id = freed.order_id AND w.trail_bps IS NOT NULL
+),
 stilled AS (
   UPDATE watches AS w SET held = true FROM won
   WHERE w.group_id = won.id AND w.order_id <> won.live_order AND NOT w.held

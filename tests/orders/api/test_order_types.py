@@ -76,8 +76,6 @@ async def test_a_type_takes_the_fields_that_its_table_says(
             del sent["amountIn"]
         if name == "limitPrice":
             sent |= {"limitPrice": "112"}
-        if name == "durationSeconds":
-            del sent["intervalSeconds"]
         if name == "maxWaitSeconds" and order_type == "limit":
             sent |= {"timeInForce": "ioc"}
         if name == "durationSeconds":

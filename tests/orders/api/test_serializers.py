@@ -186,7 +186,7 @@ def test_null_means_not_given() -> None:
         (SELL | {"amountOut": "1"}, {"amountOut": "conflict"}),
         (SELL | {"amountIn": None}, {"amountIn": "required"}),
         (SELL | {"type": "iceberg"}, {"type": "unsupported_type"}),
-        (SELL | {"orderType": "sniper"}, {"orderType": "unsupported_type"}),
+        (SELL | {"orderType": "peg"}, {"orderType": "unsupported_type"}),
         (SELL | {"type": "market", "orderType": "market"}, {"orderType": "conflict"}),
         (SELL | {"slippage": "0.01", "slippageBps": 100}, {"slippage": "conflict"}),
         ({}, {"side": "required", "amountIn": "required"}),

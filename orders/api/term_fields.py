@@ -154,7 +154,7 @@ def refuse_unused(order_type: str | None, given: Given) -> None:
         return
     unused = SPECIAL.intersection(given) - RULES[order_type].fields
     reasons = dict.fromkeys(unused, f"Orders of type {order_type} have no use for it.")
-    has_limit = order_type == "takeProfit" and "limitPrice" in given
+    has_limit = order_type in ("takeProfit", "sniper") and "limitPrice" in given
     for name in ("slippageBps", "slippage"):
         if has_limit and name in given:
             reasons[name] = "limitPrice is the bound of this order."

@@ -80,30 +80,29 @@ class NewOrder(NamedTuple):
         terms, watch = self.terms, self.watch
         if terms is None:
             return self.as_row()
-        row = self.as_row() | {
-            "time_in_force": terms.time_in_force,
-            "expires_at": terms.expires_at,
-            "expires_in": terms.expires_in,
-            "limit_price": text_of(terms.limit_price),
-            "trigger_price": text_of(terms.trigger_price),
-            "trigger_by": terms.trigger_by,
-            "trail_bps": terms.trail_bps,
-            "activation_price": text_of(terms.activation_price),
-            "min_out": terms.bound.min_out,
-            "max_in": terms.bound.max_in,
-            "terms": terms.more,
-            "tags": terms.tags,
-            "group_id": terms.group_id,
-            "parent_id": terms.parent_id,
-            "slice": terms.slice,
-            "replaces": terms.replaces,
-            "attempts_allowed": 1 if terms.time_in_force == "fok" else None,
-            "may_skip_rest": terms.may_start,
+        row = self.as_row()
+        row |= {name: value for name in ASKED if (value := getattr(terms, name)) is not None}
+        row |= {
+            name: f"{value:f}" for name in PRICES if (value := getattr(terms, name)) is not None
         }
+        row["min_out"], row["max_in"] = terms.bound
+        row["terms"] = terms.more
+        if terms.time_in_force == TimeInForce.FOK:
+            row["attempts_allowed"] = 1
+        if terms.may_start:
+            row["may_skip_rest"] = True
         if watch is not None:
             row |= watch_as_row(watch)
             row |= {"phase": phase_of(watch), "pair": self.pair}
         return row
+
+
+ASKED = (
+    *("time_in_force", "expires_at", "expires_in", "trigger_by", "trail_bps", "tags"),
+    *("group_id", "parent_id", "slice", "replaces"),
+)
+PRICES = ("limit_price", "trigger_price", "activation_price")
+"""Of an order's terms, what their columns have as it is, and as text."""
 
 
 def text_of(price: Decimal | None) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import psycopg
 from rest_framework.exceptions import ValidationError
+from websockets.frames import Frame, Opcode
 
 from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
@@ -36,7 +37,7 @@ class PriceStream(Socket):
     """`/ws/prices?market=`: the newest prices, from the last second on."""
 
     told = b""
-    """The last frame."""
+    """The last message."""
     pair = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -61,15 +62,18 @@ class PriceStream(Socket):
         detail = "This socket only tells prices; send orders to /api/orders/execute."
         await self.say_problem(problem(400, "unexpected_frame", detail))
 
-    def tell(self, frame: bytes) -> None:
-        """Pass a new frame on. A client that has not taken the one before gets the next one."""
-        if self.told == frame:
+    def tell(self, message: bytes, frame: bytes) -> None:
+        """Pass a new message on, which `frame` has as it is written to a socket.
+
+        A client that has not taken the one before gets the next one.
+        """
+        if self.told == message:
             return
         if self.say_at_once(frame):
-            self.told = frame
+            self.told = message
         elif self.nudges.empty():
-            self.told = frame
-            self.nudges.put_nowait({"type": "price.tick", "text": frame.decode()})
+            self.told = message
+            self.nudges.put_nowait({"type": "price.tick", "text": message.decode()})
 
     async def price_tick(self, nudge: dict[str, Any]) -> None:
         await self.say(nudge["text"])
@@ -126,12 +130,13 @@ class PriceFeed:
     def _tell(self, second: int, ticks: dict[str, Tick]) -> None:
         for pair, sockets in list(self._sockets.items()):
             tick = ticks.get(pair) or Tick.at(pair, second)
-            frame = orjson.dumps(as_frame(tick))
+            message = orjson.dumps(as_message(tick))
+            frame = Frame(Opcode.TEXT, message).serialize(mask=False)
             for socket in list(sockets):
-                socket.tell(frame)
+                socket.tell(message, frame)
 
 
-def as_frame(tick: Tick) -> dict[str, Any]:
+def as_message(tick: Tick) -> dict[str, Any]:
     """Return what a socket tells of a tick. Without prices they are null."""
     return {
         "market": tick.pair,

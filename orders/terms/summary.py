@@ -34,6 +34,8 @@ def _deed(asked: Asked) -> str:
         worst = f"at {limit} {quote} per {base} or better, fees included"
         when = _when(asked)
         deed = f"{_amount(asked)} {worst}{',' if when else ''}{when}"
+        if asked.get("slippageBps") is not None:  # the stricter of the two holds
+            deed += f", slippage at most {percent(asked['slippageBps'])}"
     return deed
 
 

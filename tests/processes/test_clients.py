@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import websockets
 
 from config.environment.data_folder import PROJECT
 from orders.api.filters import OrderFilter
@@ -327,3 +328,17 @@ def test_a_field_that_a_type_has_no_use_for_is_refused_on_the_command_line_too(
     )
     assert ended.returncode == 2
     assert "trailBps: Orders of type limit have no use for it." in ended.stderr
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": None}], ids=["compressed", "plain"])
+async def test_prices_are_told_over_a_real_socket(web: Web, options: dict[str, Any]) -> None:
+    web.post()  # there are pools, so there are ticks
+    place = f"ws://{web.address}/ws/prices?market=SOL/USDC"
+    async with (
+        asyncio.timeout(PATIENCE),
+        websockets.connect(place, proxy=None, **options) as socket,
+    ):
+        frames = [json.loads(await socket.recv()) for _ in range(3)]
+    assert {frame["market"] for frame in frames} == {"SOL/USDC"}
+    times = [frame["at"] for frame in frames]
+    assert times == sorted(set(times))

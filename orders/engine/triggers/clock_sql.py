@@ -9,21 +9,22 @@ WARN_SECONDS = 86_400.0
 
 IS_PENDING_BEGUN = f"{IS_BEGUN} AND status = 'pending'"
 
-# What is due at all: nearly always nothing.
+# What is due at all: nearly always nothing. `statement_timestamp()` is a time that the planner can
+# compare with what it knows; of another one it would believe that a third of all rows is due.
 DUE = f"""
 WITH {NOW}
 SELECT
-  EXISTS (SELECT FROM watches WHERE expires_at <= (SELECT at FROM clock) AND NOT held),
-  EXISTS (SELECT FROM orders WHERE {IS_WAITING} AND expires_at <= (SELECT at FROM clock))
+  EXISTS (SELECT FROM watches WHERE expires_at <= statement_timestamp() AND NOT held),
+  EXISTS (SELECT FROM orders WHERE {IS_WAITING} AND expires_at <= statement_timestamp())
     OR EXISTS (SELECT FROM orders WHERE {IS_PENDING_BEGUN}
-      AND expires_at <= (SELECT at FROM clock)),
-  EXISTS (SELECT FROM watches WHERE check_at <= (SELECT at FROM clock) AND NOT held
+      AND expires_at <= statement_timestamp()),
+  EXISTS (SELECT FROM watches WHERE check_at <= statement_timestamp() AND NOT held
     AND act = 's' AND kind IN ('<', '>')),
-  {TRADES} AND EXISTS (SELECT FROM watches WHERE check_at <= (SELECT at FROM clock) AND NOT held
+  {TRADES} AND EXISTS (SELECT FROM watches WHERE check_at <= statement_timestamp() AND NOT held
     AND kind = 'c'),
-  EXISTS (SELECT FROM watches WHERE check_at <= (SELECT at FROM clock) AND NOT held
+  EXISTS (SELECT FROM watches WHERE check_at <= statement_timestamp() AND NOT held
     AND kind = 'c'),
-  (SELECT extract(epoch FROM at)::float8 FROM clock)
+  extract(epoch FROM statement_timestamp())::float8
 """
 
 # One leg of a group ends both. `asked` is how many watches the group has: while somebody else holds
@@ -76,7 +77,7 @@ END_RESTING = f"""
 WITH {NOW},
 cand AS MATERIALIZED (
   SELECT w.order_id, w.group_id FROM watches AS w JOIN orders AS o ON o.id = w.order_id
-  WHERE w.expires_at <= (SELECT at FROM clock) AND NOT w.held AND o.type <> 'twap'
+  WHERE w.expires_at <= statement_timestamp() AND NOT w.held AND o.type <> 'twap'
   ORDER BY w.expires_at LIMIT %(most)s::bigint
 ),
 {GROUPS_LOCKED},
@@ -108,13 +109,15 @@ END_WAITING = f"""
 WITH {NOW},
 late AS MATERIALIZED (
   (SELECT id, group_id FROM orders
-   WHERE {IS_WAITING} AND expires_at <= (SELECT at FROM clock) LIMIT %(most)s::bigint)
+   WHERE {IS_WAITING} AND expires_at <= statement_timestamp() LIMIT %(most)s::bigint)
   UNION ALL
   (SELECT id, group_id FROM orders
-   WHERE {IS_PENDING_BEGUN} AND expires_at <= (SELECT at FROM clock) LIMIT %(most)s::bigint)
+   WHERE {IS_PENDING_BEGUN} AND expires_at <= statement_timestamp() LIMIT %(most)s::bigint)
 ),
 cand AS MATERIALIZED (SELECT id AS order_id, group_id FROM late LIMIT %(most)s::bigint),
 siblings AS MATERIALIZED (
+  SELECT w.order_id, w.group_id FROM cand JOIN watches AS w ON w.order_id = cand.order_id
+  UNION
   SELECT w.order_id, w.group_id FROM cand JOIN watches AS w ON w.group_id = cand.group_id
 ),
 locked AS MATERIALIZED (
@@ -122,11 +125,12 @@ locked AS MATERIALIZED (
   ORDER BY w.order_id FOR UPDATE OF w SKIP LOCKED
 ),
 free AS MATERIALIZED (
-  SELECT o.id AS order_id, o.group_id, o.time_in_force, o.type
+  SELECT o.id AS order_id, o.group_id, o.time_in_force
   FROM cand JOIN orders AS o ON o.id = cand.order_id
-  WHERE o.status = 'pending' AND o.expires_at <= (SELECT at FROM clock)
-    AND (SELECT count(*) FROM siblings WHERE siblings.group_id = o.group_id)
-      = (SELECT count(*) FROM locked WHERE locked.group_id = o.group_id)
+  WHERE o.status = 'pending' AND o.expires_at <= statement_timestamp()
+    AND NOT EXISTS (SELECT FROM siblings AS s
+      WHERE (s.order_id = o.id OR s.group_id = o.group_id)
+        AND s.order_id NOT IN (SELECT order_id FROM locked))
   ORDER BY o.id FOR UPDATE OF o SKIP LOCKED
 ),
 ended AS (
@@ -138,7 +142,7 @@ ends AS MATERIALIZED (
     CASE time_in_force WHEN 'gtd' THEN 'gtd' ELSE 'queue_deadline' END AS reason FROM free
   UNION ALL
   SELECT locked.order_id, 'open', 'cancelled', 'group_cancelled'
-  FROM locked JOIN free ON free.group_id = locked.group_id
+  FROM locked JOIN free ON free.group_id = locked.group_id AND free.order_id <> locked.order_id
 ),
 gone AS (DELETE FROM watches AS w USING ends WHERE w.order_id = ends.order_id),
 {ENDS}"""
@@ -148,13 +152,13 @@ LOOK_AGAIN = f"""
 WITH {NOW},
 cand AS MATERIALIZED (
   SELECT w.order_id FROM watches AS w
-  WHERE w.check_at <= (SELECT at FROM clock) AND NOT w.held AND w.act = 's'
+  WHERE w.check_at <= statement_timestamp() AND NOT w.held AND w.act = 's'
     AND w.kind IN ('<', '>')
   ORDER BY w.check_at LIMIT %(most)s::bigint
 ),
 locked AS MATERIALIZED (
   SELECT w.order_id FROM cand JOIN watches AS w ON w.order_id = cand.order_id
-  WHERE w.act = 's' AND w.check_at <= (SELECT at FROM clock)
+  WHERE w.act = 's' AND w.check_at <= statement_timestamp()
   ORDER BY w.order_id FOR UPDATE OF w SKIP LOCKED
 ),
 reset AS (
@@ -180,8 +184,8 @@ RELEASE_LATCHED = f"""
 WITH {NOW},
 cand AS MATERIALIZED (
   SELECT w.order_id, w.group_id FROM watches AS w JOIN orders AS o ON o.id = w.order_id
-  WHERE w.check_at <= (SELECT at FROM clock) AND NOT w.held AND w.kind = 'c'
-    AND o.phase = 'latched' AND w.expires_at > (SELECT at FROM clock) AND {TRADES}
+  WHERE w.check_at <= statement_timestamp() AND NOT w.held AND w.kind = 'c'
+    AND o.phase = 'latched' AND w.expires_at > statement_timestamp() AND {TRADES}
   ORDER BY w.check_at LIMIT %(most)s::bigint
 ),
 {LOCK.format(skip="SKIP LOCKED")},
@@ -192,8 +196,8 @@ due AS MATERIALIZED (
     SELECT *, count(*) OVER (PARTITION BY coalesce(group_id, order_id)) AS legs FROM locked
   ) AS w
   JOIN orders AS o ON o.id = w.order_id
-  WHERE w.check_at <= (SELECT at FROM clock) AND NOT w.held AND w.kind = 'c'
-    AND o.phase = 'latched' AND w.expires_at > (SELECT at FROM clock)
+  WHERE w.check_at <= statement_timestamp() AND NOT w.held AND w.kind = 'c'
+    AND o.phase = 'latched' AND w.expires_at > statement_timestamp()
     AND (w.group_id IS NULL OR w.legs = 2)
 ),
 {RELEASE_AGAIN}
@@ -208,7 +212,7 @@ cand AS MATERIALIZED (
   SELECT w.order_id FROM watches AS w JOIN orders AS o ON o.id = w.order_id
   WHERE w.expires_at > to_timestamp(%(since)s::float8) AND NOT w.held
     AND w.expires_at <= to_timestamp(%(until)s::float8)
-    AND w.expires_at > (SELECT at FROM clock)
+    AND w.expires_at > statement_timestamp()
     AND o.expires_at IS NULL AND o.type <> 'twap'
     AND NOT EXISTS (SELECT FROM order_events AS e
       WHERE e.order_id = w.order_id AND e.event = 'expiringSoon')

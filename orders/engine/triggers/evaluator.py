@@ -204,7 +204,7 @@ class PairTick:
 
     def _count(self, each: Pass, released: int) -> None:
         if released:
-            counts[f"orders_released:{each.step}"] += released
+            counts[f"orders_released:{each.label}"] += released
             late = max(0, int((time.time() - self._prices.tick) * 1000))
             counts["trigger_late_ms"] += late * released
 

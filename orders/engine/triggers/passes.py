@@ -1,6 +1,5 @@
 """The passes over a pair: which statement looks at which line, and in which order."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -52,6 +51,12 @@ class Pass(NamedTuple):
         return acts[self.step]
 
     @property
+    def label(self) -> str:
+        """What it releases, for metrics."""
+        labels = {"trail": "trail", "sized": "limit"}
+        return labels.get(self.step, "stop" if self.is_protective else "target")
+
+    @property
     def price_name(self) -> str:
         return f"{LINES[self.line]}_{'low' if self.kind == '<' else 'high'}"
 
@@ -95,19 +100,23 @@ ORDER = (
 """Protective orders first: of two legs that one tick reaches, the stop goes. What becomes a limit
 order, or is armed, comes before what looks at it."""
 
-STATEMENTS: Mapping[tuple[tuple[Step, str, bool], bool], str] = {
-    (each.key, waits): text
-    for waits in (False, True)
-    for each in ORDER
-    for text in [
-        {
-            "level": lambda p, w: sql.fire_level(p.kind, budgeted=not p.is_protective, waits=w),
-            "limit": lambda p, w: sql.become_limit(p.kind, waits=w),
-            "trail": lambda p, w: sql.fire_trails("sell" if p.is_sale else "buy", waits=w),
-            "arm": lambda p, w: sql.arm(p.kind, waits=w),
-            "sized": lambda p, w: sql.release_sized(p.kind, waits=w),
-        }[each.step](each, waits)
-    ]
+
+def _statement(each: Pass, waits: bool) -> str:
+    match each.step:
+        case "level":
+            return sql.fire_level(each.kind, budgeted=not each.is_protective, waits=waits)
+        case "limit":
+            return sql.become_limit(each.kind, waits=waits)
+        case "trail":
+            return sql.fire_trails("sell" if each.is_sale else "buy", waits=waits)
+        case "arm":
+            return sql.arm(each.kind, waits=waits)
+        case "sized":
+            return sql.release_sized(each.kind, waits=waits)
+
+
+STATEMENTS = {
+    (each.key, waits): _statement(each, waits) for each in ORDER for waits in (False, True)
 }
 
 FINDS = sql.finds([each.found for each in ORDER])

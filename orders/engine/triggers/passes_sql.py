@@ -31,8 +31,9 @@ trading AS MATERIALIZED (
 TRADES = "NOT (SELECT is_halted FROM trading)"
 FENCE = """(SELECT evaluated_tick FROM pair_progress WHERE pair = %(pair)s::text)
       = %(before)s::bigint"""
+# `IS TRUE` keeps the planner from the index of ends: it would read all that rests.
 LOOKED_AT = """w.pair = %(pair)s::text AND w.line = %(line)s::"char"
-      AND w.from_tick <= %(tick)s::bigint AND w.expires_at > (SELECT at FROM clock)"""
+      AND w.from_tick <= %(tick)s::bigint AND (w.expires_at > (SELECT at FROM clock)) IS TRUE"""
 REACHED = {
     "<": """w.kind = '<' AND w.wake_price >= %(price)s::numeric
       AND w.wake_price <= %(start)s::numeric""",
@@ -75,6 +76,7 @@ WITH {NOW},
 SELECT {ROOM} FROM budget
 """
 
+# A trailing stop keeps its row while it is on its way: `armed_tick` is its watermark.
 MOVE = """won AS (
   UPDATE order_groups AS g SET live_order = due.order_id FROM due
   WHERE g.id = due.group_id AND g.ended_at IS NULL
@@ -84,7 +86,13 @@ MOVE = """won AS (
 freed AS MATERIALIZED (
   SELECT * FROM due WHERE group_id IS NULL OR (order_id IN (SELECT live_order FROM won)) IS TRUE
 ),
-gone AS (DELETE FROM watches AS w USING freed WHERE w.order_id = freed.order_id),
+gone AS (
+  DELETE FROM watches AS w USING freed WHERE w.order_id = freed.order_id AND w.trail_bps IS NULL
+),
+kept AS (
+  UPDATE watches AS w SET held = true, kind = 'c', check_at = clock.at FROM freed, clock
+  WHERE w.order_id = freed.order_id AND w.trail_bps IS NOT NULL
+),
 stilled AS (
   UPDATE watches AS w SET held = true FROM won
   WHERE w.group_id = won.id AND w.order_id <> won.live_order AND NOT w.held
@@ -436,14 +444,14 @@ _FOUND_LEVEL = """EXISTS (
   SELECT FROM watches AS w WHERE w.pair = %(pair)s::text AND w.line = '{line}'
     AND w.kind = '{kind}' AND w.act = '{act}' AND {held}
     AND w.wake_price {compares} %({price})s::numeric
-    AND w.from_tick <= %(tick)s::bigint AND w.expires_at > (SELECT at FROM clock))"""
+    AND w.from_tick <= %(tick)s::bigint AND (w.expires_at > (SELECT at FROM clock)) IS TRUE)"""
 _FOUND_TRAIL = """EXISTS (
   WITH RECURSIVE {widths}{cut}
   found AS (SELECT FROM cut CROSS JOIN LATERAL (
     SELECT FROM watches AS w
     WHERE w.pair = %(pair)s::text AND w.line = '{line}' AND w.kind = 't' AND NOT w.held
       AND w.trail_bps = cut.trail_bps AND w.armed_tick BETWEEN cut.oldest AND cut.last_tick
-      AND w.from_tick <= %(tick)s::bigint AND w.expires_at > (SELECT at FROM clock)
+      AND w.from_tick <= %(tick)s::bigint AND (w.expires_at > (SELECT at FROM clock)) IS TRUE
     LIMIT 1) AS w LIMIT 1)
   SELECT FROM found)"""
 

@@ -37,6 +37,11 @@ KINDS = {
     "^api/orders/(?P<order_id>[^/]+)/route$": ORDER,
     "^api/orders/(?P<order_id>[^/]+)/route/?$": ORDER,
     "^api/orders/(?P<order_id>[^/]+)/cancel/?$": ORDER,
+    "^api/orders/(?P<order_id>[^/]+)/replace/?$": ORDER,
+    # These have tests in tests/orders/api, of others' orders as well.
+    **{f"^api/orders/{word}/?$": ENTRY for word in ("batch", "preview")},
+    "^api/orders/cancel/?$": ORDER,
+    "^api/orders/cancel-all/?$": ACCOUNT,
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
     "^account/keys/?$": ACCOUNT,  # these have tests in test_own_keys.py
@@ -63,11 +68,13 @@ KINDS = {
     "admin/": PEOPLE,  # Django's own; its permissions have tests in test_admin.py
 }
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-ENDS = ("", "/", "/events", "/events/", "/route", "/route/", "/cancel")
+ENDS = ("", "/", "/events", "/events/", "/route", "/route/", "/cancel", "/replace")
+SEVERAL = tuple(f"/api/orders/{word}" for word in ("batch", "preview", "cancel", "cancel-all"))
 ORDER_PATHS = tuple(f"/api/orders/{{}}{end}" for end in ENDS)
 KEY_PATHS = tuple(f"/api/account/keys{end}" for end in ("", "/", "/oee_x", "/oee_x/rotate"))
 GUARDED_PATHS = (
     *(*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/", "/api/quotes"),
+    *SEVERAL,
     *(*KEY_PATHS, "/api/account/keys/oee_x/revoke/"),
 )
 SOCKET_PATHS = (
@@ -156,10 +163,10 @@ async def test_anothers_order_and_none_are_answered_alike(path: str) -> None:
             assert told(foreign, order_id) == told(absent, nothing), (method, headers)
             assert foreign.status not in (201, 202, 409)
             assert "SOL" not in foreign.text
-    method = "POST" if path.endswith("cancel") else "GET"
-    own = await request(method, path.format(order_id), **owner.headers)
+    refused = {"/cancel": 409, "/replace": 400}.get(path.removeprefix("/api/orders/{}"))
+    own = await request("POST" if refused else "GET", path.format(order_id), **owner.headers)
 
-    assert own.status == (409 if path.endswith("cancel") else 200)
+    assert own.status == (refused or 200)
 
 
 @pytest.mark.parametrize("path", SOCKET_PATHS)

@@ -11,6 +11,7 @@ from django.test import override_settings
 
 from config.database.conninfo import conninfo
 from orders.api.problems import REFUSALS, refusal
+from orders.engine.amending import NotAmendable, OrderChanged
 from orders.engine.hints import ACTIVE_ORDERS, hints_of_this_loop
 from orders.engine.submission import NotCancellable, OutcomeUnknown
 from orders.lifecycle import Status
@@ -349,6 +350,8 @@ def test_no_refusal_leaves_a_blank_in_what_it_says(kind: type[Exception]) -> Non
     about: dict[type[Exception], tuple[Any, ...]] = {
         OutcomeUnknown: (str(uuid4()),),
         NotCancellable: (Status.FAILED,),
+        NotAmendable: (Status.FAILED,),
+        OrderChanged: (4, Status.OPEN),
     }
     found = refusal(kind(*about.get(kind, ())))
 
@@ -357,7 +360,9 @@ def test_no_refusal_leaves_a_blank_in_what_it_says(kind: type[Exception]) -> Non
     assert not {"{", "}"} & set(found["detail"])
 
 
-@pytest.mark.parametrize("path", ["/api/orders/quote", "/api/orders/batch/", "/api/orders/x/route"])
+@pytest.mark.parametrize(
+    "path", ["/api/orders/quote", "/api/orders/together/", "/api/orders/x/route"]
+)
 async def test_a_deed_that_there_is_not_is_not_taken_for_an_order(path: str) -> None:
     answer = await post(path, SELL_SOL)
     assert_problem(answer, 404, "not_found")

@@ -52,7 +52,7 @@ async def test_a_twap_is_taken_and_tells_its_slices_and_when_the_next_is_due(
     assert answer["remainingAmount"] == answer["amountIn"]
     assert answer["nextSliceAt"] == answer["createdAt"]
     assert answer["summary"].endswith(
-        "or better, fees included; in 3 slices, one every 60 s from"
+        "or better, fees included, slippage at most 0.5 %; in 3 slices, one every 60 s from"
         " now on; what is missed is spread over those left."
     )
     shown = (await get(f"/api/orders/{answer['orderId']}")).json
@@ -199,6 +199,7 @@ async def test_a_sniper_may_wait_for_a_token_without_a_market(own_registry: None
         ({"timeInForce": "gtc"}, "timeInForce", "unsupported_time_in_force"),
         ({"amountIn": None, "amountOut": "5"}, "amountOut", "not_for_this_type"),
         ({"triggerPrice": "5"}, "triggerPrice", "not_for_this_type"),
+        ({"limitPrice": "110", "slippageBps": 50}, "slippageBps", "not_for_this_type"),
     ],
 )
 async def test_a_sniper_that_makes_no_sense_is_refused(

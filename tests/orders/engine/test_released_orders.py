@@ -165,8 +165,11 @@ async def test_the_pauses_of_a_later_release_are_those_of_the_first(
     await database.rows("UPDATE orders SET attempts = 60 WHERE id = %s", order_id)
     await release(database, order_id)
     order = await claim(journal)
+    venues = [FaultyVenue(REFUSAL)]
+    await Execution(journal, exchange_of(lands(), venues)).carry_order(order)
 
     assert (order.attempts, attempt_of_release(order)) == (61, 1)
+    assert float((await last_data(database, order_id))["retryInSeconds"]) < 0.1
 
 
 async def test_a_trailing_stop_that_latches_keeps_its_watermark(

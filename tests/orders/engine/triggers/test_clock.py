@@ -153,6 +153,16 @@ async def test_an_order_that_was_not_sent_in_time_expires_while_it_waits(
     assert reasons == ["queue_deadline", "gtd"]
 
 
+async def test_a_trail_that_expires_while_it_waits_leaves_no_watch(desk: Desk) -> None:
+    order = await desk.rest("trailingStop", trail_bps=100, time_in_force="gtd", expires_in=60.0)
+    for bid in ("100", "98"):
+        await desk.tick(bid=bid)
+    await end(desk, order)
+    await desk.evaluate()
+    assert await desk.status(order) == "expired"
+    assert await desk.watch(order, "kind") is None
+
+
 async def test_a_leg_that_expires_while_it_waits_ends_the_held_one(desk: Desk) -> None:
     asked = {"time_in_force": "gtd", "expires_in": 60.0}
     limit, stop = await desk.group(

@@ -81,6 +81,17 @@ async def test_an_activation_arms_at_its_own_high(desk: Desk) -> None:
     assert (await desk.last_data(order))["watermark"] == "112"
 
 
+async def test_a_trail_that_was_released_keeps_its_watermark_and_fires_once(desk: Desk) -> None:
+    order = await desk.rest("trailingStop", trail_bps=100)
+    await desk.tick(bid="100")
+    armed = await desk.watch(order, "armed_tick")
+    for bid in ("98", "97", "120", "90"):
+        await desk.tick(bid=bid)
+    assert await desk.events(order) == ["open", "triggered"]
+    assert await desk.watch(order, "armed_tick") == armed
+    assert await desk.watch(order, "held") is True
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_trailing_equals_a_model_with_a_watermark_for_each_order(
     desk: Desk, make_evaluator: MakeEvaluator, monkeypatch: pytest.MonkeyPatch, seed: int

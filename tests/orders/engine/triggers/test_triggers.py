@@ -1,10 +1,27 @@
 """Each type of order fires at its price, and at no other."""
 
+import time
+from collections.abc import Sequence
+
 import pytest
 from django.conf import settings
 
+from config.runtime.postgres import Link
 from config.runtime.rate import Rate
-from tests.orders.engine.triggers.support import Desk
+from orders.engine.triggers.ticks import Ticker
+from routing.venue import Liquidity, Swap
+from routing.venues import Exchange
+from tests.orders.engine.triggers.support import PAIR, Desk, constant_product
+from tests.support.stubs import ScriptedNetwork
+from tests.support.venue_stubs import PoolVenue
+
+
+class PoolOfNow(PoolVenue):
+    """Its pool is in the state of this second."""
+
+    async def liquidity(self, swap: Swap) -> Sequence[Liquidity]:
+        return [one._replace(now=int(time.time())) for one in await super().liquidity(swap)]
+
 
 PROTECTIVE = (
     ("stop", "sell", {"trigger_price": "95"}, {"bid": "95"}, {"bid": "95.01"}),
@@ -40,6 +57,27 @@ async def test_an_order_fires_at_equality_on_both_sides(desk: Desk, case: tuple)
     assert await desk.statuses(order, by_reference) == ["pending", "open"]
     await desk.tick(reference=next(iter(reached.values())))
     assert await desk.status(by_reference) == "pending"
+
+
+async def test_a_stop_does_not_fire_when_one_of_two_venues_dips(
+    desk: Desk, database_conninfo: str
+) -> None:
+    venues = [
+        PoolOfNow(name, {PAIR: constant_product(100_000, 10_000_000)})
+        for name in ("raydium", "meteora")
+    ]
+    link = Link(database_conninfo, "a test's ticks")
+    ticker = Ticker.of(Exchange(tuple(venues), ScriptedNetwork()), link)
+    order = await desk.rest("stop", trigger_price="95")
+    second = int(await ticker.clock())
+    await desk.change_watch(order, f"from_tick = {second}")
+    for dips in (0, 1):
+        venues[dips].pools[PAIR] = constant_product(100_000, 9_000_000)
+        assert await desk.status(order) == "open"
+        await ticker.make(second + dips)
+        await desk.evaluator.evaluate(second + dips)
+        assert await desk.status(order) == ["open", "pending"][dips]
+    await link.close()
 
 
 async def test_a_tick_without_a_price_fires_nothing(desk: Desk) -> None:

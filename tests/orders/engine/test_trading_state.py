@@ -16,10 +16,10 @@ from config.runtime.rate import Rate
 from orders.engine import trading_state as state
 from orders.engine.journal import Journal
 from orders.engine.journal_sql import DUE_KINDS
-from orders.engine.moves import TradingHalted
+from orders.engine.moves import HALTED_SECONDS, TradingHalted
 from orders.engine.submission import cancel_order, new_order_id
 from orders.engine.trading_state import change_trading_state
-from orders.lifecycle import ACTIVE, Status
+from orders.lifecycle import ACTIVE, IS_HALTED, Status
 from orders.models import TradingState
 from tests.support.accounts import make_account
 from tests.support.client import SELL_SOL, connected, count_stored, get, post, submit
@@ -57,7 +57,7 @@ async def test_while_halted_no_order_is_taken_by_rest_or_socket_and_nothing_is_s
     for headers in ({}, owner.headers, {**owner.headers, "idempotency-key": "k"}):
         refused = await post("/execute", SELL_SOL, **headers)
         assert (refused.status, refused.json["error"]) == (503, "trading_halted")
-        assert refused.headers["retry-after"] == str(state.HALTED_SECONDS)
+        assert refused.headers["retry-after"] == str(HALTED_SECONDS)
     async with connected("/execute") as stream:
         await stream.send(SELL_SOL)
         assert (await stream.message())["error"] == "trading_halted"
@@ -112,6 +112,27 @@ async def test_the_exits_of_an_entry_that_is_filled_during_a_halt_come_into_bein
     assert await database.rows(
         "SELECT parent_id::text FROM watches JOIN orders ON id = order_id"
     ) == [(entry,)]
+
+
+async def test_while_halted_a_replacement_leaves_the_old_order_in_force(database: Database) -> None:
+    owner = make_account()
+    old = (await post("/execute", SELL_SOL, **owner.headers)).json["orderId"]
+    await change(HALTED)
+    refused = await post(f"/api/orders/{old}/replace", SELL_SOL, **owner.headers)
+
+    assert (refused.status, refused.json["error"]) == (503, "trading_halted")
+    assert await database.rows("SELECT id::text, status FROM orders") == [(old, "pending")]
+
+
+@pytest.mark.parametrize("mode", ["independent", "all"])
+async def test_while_halted_a_batch_stores_none(database: Database, mode: str) -> None:
+    await change(HALTED)
+    asked = {"orders": [SELL_SOL, SELL_SOL], "mode": mode}
+    answer = await post("/api/orders/batch", asked, **make_account().headers)
+
+    assert answer.status in (207, 409, 503)
+    assert "trading_halted" in answer.text
+    assert await database.rows("SELECT 1 FROM orders") == []
 
 
 async def test_who_repeats_an_order_by_its_key_is_given_it_though_trading_is_halted(
@@ -209,7 +230,7 @@ async def test_a_halt_waits_for_statements_that_began_before_it_and_not_for_a_ba
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database.conninfo) as earlier:
-        await earlier.execute(f"SELECT {state.IS_HALTED}")
+        await earlier.execute(f"SELECT {IS_HALTED}")
         halting = asyncio.create_task(change(HALTED))
         while not await database.rows("SELECT 1 FROM trading_states"):
             await asyncio.sleep(0.01)
@@ -217,7 +238,7 @@ async def test_a_halt_waits_for_statements_that_began_before_it_and_not_for_a_ba
         await earlier.commit()
         await halting
 
-        await earlier.execute(f"SELECT {state.IS_HALTED}")
+        await earlier.execute(f"SELECT {IS_HALTED}")
         monkeypatch.setattr(state, "EARLIER_SECONDS", 0.0)
         await change(ACTIVE_STATE)
         assert "1 transactions began before the change and go on" in caplog.text

@@ -18,7 +18,7 @@ LOCK := .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 
 help:
 	@echo "make up      run the engine (API, worker, scheduler, PostgreSQL, Redis); Ctrl-C stops it"
-	@echo "make demo    send five orders at once and watch them"
+	@echo "make demo    show five market orders, a limit that rests a little, a stop that is cancelled"
 	@echo "make worker  one more worker for the engine that runs"
 	@echo "make check   format, lint, types, what may import what: seconds"
 	@echo "make format  have the code formatted, and mended where that is sure"

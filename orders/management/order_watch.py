@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
+from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.core.management.base import CommandError, OutputWrapper
 from django.db import Error
 
 from config.runtime.per_loop import close_all
 from orders.api.problems import is_database_away
+from orders.api.related import related, trail_of
 from orders.engine.triggers.last_prices import last_tick
 from orders.events import Event
 from orders.lifecycle import Status
@@ -116,7 +118,11 @@ async def standing_words(event: Event) -> str:
         return ""
     tick = await last_tick(pair_of(order))
     prices = Prices() if tick is None else Prices(tick.bid, tick.ask, tick.reference)
-    return waiting_words(order_as_json(order), prices)
+    return waiting_words(await sync_to_async(_as_shown)(order), prices)
+
+
+def _as_shown(order: Order) -> dict[str, Any]:
+    return order_as_json(order) | related([order])[order.id] | trail_of(order)
 
 
 def pair_of(order: Order) -> str:

@@ -41,6 +41,8 @@ def _waits_for(order: dict[str, Any], prices: Prices) -> str:
             return f"It is armed when {_goal(order, prices)}"
         case "limit":
             return f"It was triggered, and is filled when {_goal(order, prices)}"
+    if order["type"] == "trailingStop" and "currentTriggerPrice" not in order:
+        return f"It trails the price by {order['trailBps']} bps, from its next tick on."
     if order["type"] == "sniper":
         return "It waits for a pool of its pair that fits."
     return f"It waits until {_goal(order, prices)}"

@@ -51,7 +51,10 @@ def order(order_type: str, side: str = "sell", **fields: Any) -> dict[str, Any]:
             order("trailingStop", trailBps=300, activationPrice="103", currentTriggerPrice="97"),
             "It waits until the bid is at or below 97. Now it is 100, 300.0 bps away.",
         ),
-        (order("trailingStop", trailBps=300), "It waits until its price is known."),
+        (
+            order("trailingStop", trailBps=300),
+            "It trails the price by 300 bps, from its next tick on.",
+        ),
         (
             order("stop", phase="latched", triggerPrice="95", restUntil="2026-11-21T10:00:00Z"),
             "It was triggered, could not be filled, and goes again at 2026-11-21T10:00:00Z.",

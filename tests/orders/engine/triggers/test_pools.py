@@ -13,6 +13,7 @@ from config.runtime.postgres import Link
 from orders.engine.journal import Journal
 from orders.engine.triggers.evaluator import Evaluator
 from orders.engine.triggers.ticks import Ticker
+from routing import registry as known_markets
 from routing.models import SimulatedPool
 from routing.operations.launches import Launch, launch_pool, migrate_pool
 from routing.registry import registry
@@ -116,6 +117,19 @@ async def test_a_pool_that_was_there_before_fires_at_once(
     await launched(NEW)
     order = sniper("NEW", "SOL")
     await journal.accept(order)
+    await launches.look()
+
+    assert await event_names(database, order.id) == ["accepted", "triggered"]
+
+
+async def test_a_market_that_another_process_has_added_is_learnt_of(
+    launches: Launches, journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = known_markets._copy
+    await launched(NEW)
+    order = sniper("NEW", "SOL")
+    await journal.accept(order)
+    monkeypatch.setattr(known_markets, "_copy", before)
     await launches.look()
 
     assert await event_names(database, order.id) == ["accepted", "triggered"]

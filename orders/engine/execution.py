@@ -412,7 +412,15 @@ def end_in_time(rules: Rules) -> EndReason:
 
 
 def rest_of(order: ClaimedOrder, rules: Rules) -> Rest:
-    """Return how the order rests after a release without a fill.
+    """Return how the order rests after a release without a fill, and on which pair's prices.
+
+    :raises LookupError: as `swap_of`.
+    """
+    return _rest(order, rules)._replace(pair=swap_of(order).market.pair)
+
+
+def _rest(order: ClaimedOrder, rules: Rules) -> Rest:
+    """Return how the order rests.
 
     With a limit price it watches its price again. Without one it was triggered, and stays so: it is
     released again by itself, after a while that doubles.
@@ -467,11 +475,12 @@ def exits_of_entry(
     side = Side.BUY if order.side is Side.SELL else Side.SELL
     exits, refused = exits_of(rules.more, swap.market, side, fill.amount_out)
     group_id = new_order_id() if len(exits) > 1 else None
-    return [_as_order(one, order, rules, group_id) for one in exits], refused
+    pair = swap.market.pair
+    return [_as_order(one, order, rules, group_id, pair) for one in exits], refused
 
 
 def _as_order(
-    found: BracketOrder, entry: ClaimedOrder, rules: Rules, group_id: str | None
+    found: BracketOrder, entry: ClaimedOrder, rules: Rules, group_id: str | None, pair: str
 ) -> NewOrder:
     order = NewOrder(
         id=new_order_id(),
@@ -489,6 +498,7 @@ def _as_order(
         stranger=rules.sender,
         terms=found.terms._replace(group_id=group_id, parent_id=entry.id),
         watch=found.watch,
+        pair=pair,
     )
     return order._replace(data={"order": request_as_json(order)})
 

@@ -16,8 +16,8 @@ from typing import Any, LiteralString, NamedTuple
 import orjson
 import psycopg
 from django.conf import settings
+from django.db import OperationalError, transaction
 from django.db import connection as django_connection
-from django.db import transaction
 
 from config.database.conninfo import ACCEPT_PATIENCE, conninfo
 from config.runtime.group_commit import Connection, GroupCommit, OutcomeUnknown
@@ -55,6 +55,7 @@ FIND_SECONDS = 0.5
 KEPT_SHARE = 20  # one in so many starts is kept for senders without a start in the window
 BEGUN_SECONDS = 2.0  # the lease of an order that was claimed when it was accepted
 MOST_BEGUN = 8  # orders that one statement accepts and claims; a crowd waits for its bell
+DEADLOCKS = 4  # after which a cancellation is no more tried again
 MOVE_PATIENCE = 30.0  # seconds; longer than PostgreSQL takes to come back from a crash
 
 
@@ -326,6 +327,13 @@ def cancel_now(order_id: str, group_id: str | None, **how: Any) -> Cancellation:
 
     :raises NotCancellable: it may have filled, or has ended.
     """
+    for _ in range(DEADLOCKS):
+        try:
+            return run_now(cancelling(order_id, group_id, storing=storing_wide, **how))
+        except OperationalError as error:
+            # A watch came back while others were waited for. Nothing was written.
+            if not isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
+                raise
     return run_now(cancelling(order_id, group_id, storing=storing_wide, **how))
 
 

@@ -244,6 +244,8 @@ class Rest(NamedTuple):
     """Until it is released again by itself; None: it watches a price."""
     is_over: bool = False
     """Whether the clock ends it at once: it may not rest, and had been submitted."""
+    pair: str = ""
+    """The name under which its prices are kept (`Market.pair`)."""
 
     @property
     def is_latched(self) -> bool:

@@ -304,7 +304,8 @@ def _setting(moves: Sequence[Move]) -> Script[None]:
 
 
 def _rest_as_row(order_id: str, rest: Rest) -> dict[str, Any]:
-    return watch_as_row(rest.watch) | {"order_id": order_id, "is_over": rest.is_over}
+    own = {"order_id": order_id, "is_over": rest.is_over, "pair": rest.pair}
+    return watch_as_row(rest.watch) | own
 
 
 def _storing_exits(

@@ -109,7 +109,7 @@ FROM_TICK = "floor(extract(epoch FROM clock_timestamp()))::bigint + 1"
 WATCH_AGAIN = f"""
 INSERT INTO watches (order_id, pair, line, kind, act, trail_bps, owner_id, from_tick, armed_tick,
   queued_at, check_at, expires_at, group_id, wake_price)
-SELECT orders.id, base || '/' || quote, line, kind, act, orders.trail_bps, owner_id,
+SELECT orders.id, pair, line, kind, act, orders.trail_bps, owner_id,
   {FROM_TICK},
   CASE WHEN type = 'trailingStop' THEN floor(extract(epoch FROM created_at))::bigint + 1 END,
   created_at,
@@ -118,7 +118,7 @@ SELECT orders.id, base || '/' || quote, line, kind, act, orders.trail_bps, owner
     ELSE coalesce(orders.expires_at, created_at + %(most_days)s * interval '1 day') END,
   (SELECT id FROM order_groups WHERE id = orders.group_id AND ended_at IS NULL), wake_price
 FROM json_to_recordset(%(rests)s::json) AS rest(
-  order_id uuid, line "char", kind "char", act "char", wake_price numeric, is_over bool)
+  order_id uuid, pair text, line "char", kind "char", act "char", wake_price numeric, is_over bool)
 JOIN orders ON orders.id = rest.order_id
 ON CONFLICT (order_id) DO UPDATE SET held = false, line = excluded.line, kind = excluded.kind,
   act = excluded.act, from_tick = excluded.from_tick, check_at = excluded.check_at,

@@ -279,7 +279,9 @@ async def test_every_operation_asks_for_its_scope(scopes: list[str]) -> None:
 NEEDED = {
     **dict.fromkeys(("listOrders", "getOrder", "getOrderEvents", "getOrderRoute"), "read"),
     **dict.fromkeys(("listKeys", "getKey"), "read"),
-    **dict.fromkeys(("placeOrder", "cancelOrder"), "trade"),
+    **dict.fromkeys(("previewOrder", "getQuote"), "read"),
+    **dict.fromkeys(("placeOrder", "sendOrders", "cancelOrder", "deleteOrder"), "trade"),
+    **dict.fromkeys(("amendOrder", "replaceOrder", "cancelOrders", "cancelAllOrders"), "trade"),
 }
 """What a key has to be for; all else needs no scope: a ticket has its key's."""
 

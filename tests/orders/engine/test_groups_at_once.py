@@ -19,7 +19,7 @@ from orders.lifecycle import ACTIVE
 from routing.venue import InsufficientLiquidity
 from tests.orders.engine.test_execution import FaultyVenue, claim
 from tests.support.database import Database
-from tests.support.resting import DEADLINE, lands, order_of_type, release, store
+from tests.support.resting import DEADLINE, cancel, lands, order_of_type, release, store
 from tests.support.stubs import ScriptedNetwork, Sending, exchange_of
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -28,6 +28,7 @@ ENDS = """
 SELECT group_id, array_agg(status || coalesce(' ' || reason, '') ORDER BY status, reason)
 FROM orders GROUP BY group_id
 """
+WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted"
 
 
 @pytest.mark.parametrize("sending", [Sending.LANDS, Sending.REJECTED])
@@ -114,3 +115,24 @@ async def test_a_move_whose_answer_was_lost_is_found_in_the_log(
     assert [one and one.events[-1] for one in found] == [event for _, event in made] + [None]
     with pytest.raises(Overtaken):
         await advance(moves[-1])
+
+
+async def test_whoever_moves_a_group_locks_its_watches_before_its_orders(
+    journal: Journal, database: Database
+) -> None:
+    group_id = new_order_id()
+    target = order_of_type("limit", limit_price="99", group_id=group_id)
+    stop = order_of_type("stop", trigger_price="95", group_id=group_id)
+    await asyncio.gather(journal.accept(target), journal.accept(stop))
+
+    async with database.transaction():  # as the watcher does, which goes on to the orders
+        await database.rows("SELECT 1 FROM watches WHERE order_id = %s FOR UPDATE", stop.id)
+        cancelling = asyncio.create_task(cancel(target.id))
+        async with asyncio.timeout(DEADLINE):
+            while not await database.rows(WAITING):
+                await asyncio.sleep(0.01)
+        await database.rows("SELECT 1 FROM order_groups FOR UPDATE NOWAIT")
+        await database.rows("SELECT 1 FROM orders FOR UPDATE NOWAIT")
+    await cancelling
+
+    assert await database.rows("SELECT DISTINCT status FROM orders") == [("cancelled",)]

@@ -392,7 +392,7 @@ async def test_an_id_nobody_has_is_said_after_the_greeting() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/ws/orders", "/ws/prices", "/nothing", "/api/orders/x/events"]
+    "path", ["/", "/ws/orders", "/ws/fees", "/nothing", "/api/orders/x/events"]
 )
 async def test_a_path_that_leads_nowhere_says_where_orders_are_and_is_closed_with_4404(
     path: str,

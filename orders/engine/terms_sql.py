@@ -3,6 +3,8 @@
 Locks are taken in the order of all who write here: watches by their order's id, groups, orders.
 """
 
+from orders.engine.journal_sql import PAIR
+
 THESE = """(SELECT unnest(%(ids)s::uuid[])
   UNION SELECT id FROM orders WHERE group_id = ANY(%(groups)s::uuid[]))"""
 
@@ -109,7 +111,7 @@ FROM_TICK = "floor(extract(epoch FROM clock_timestamp()))::bigint + 1"
 WATCH_AGAIN = f"""
 INSERT INTO watches (order_id, pair, line, kind, act, trail_bps, owner_id, from_tick, armed_tick,
   queued_at, check_at, expires_at, group_id, wake_price)
-SELECT orders.id, base || '/' || quote, line, kind, act, orders.trail_bps, owner_id,
+SELECT orders.id, {PAIR}, line, kind, act, orders.trail_bps, owner_id,
   {FROM_TICK},
   CASE WHEN type = 'trailingStop' THEN floor(extract(epoch FROM created_at))::bigint + 1 END,
   created_at,

@@ -113,4 +113,5 @@ async def test_a_twap_that_is_cancelled_with_others_keeps_what_its_slices_traded
     assert await state(database, parent) == CANCELLED
     for column in ("filled_in", "filled_out"):
         traded = await database.order(child, column)
-        assert traded and await database.order(parent, column) == traded
+        assert traded
+        assert await database.order(parent, column) == traded

@@ -125,12 +125,12 @@ def crash_web(running: Engine, web: Web, name: str) -> str:
             "limit", limit_price="900", time_in_force="gtd", expires_in=RESTS_SECONDS
         )
         running.store(order)
+        path, body, method = {
+            "amend": ("", {"limitPrice": "901", "seq": 1}, "PATCH"),
+            "replace": ("/replace", SELL | {"slippageBps": 5000}, "POST"),
+        }[name]
         with pytest.raises(died):
-            if name == "amend":
-                changes = {"limitPrice": "901", "seq": 1}
-                web.request(f"/api/orders/{order.id}", changes, method="PATCH")
-            else:
-                web.request(f"/api/orders/{order.id}/replace", SELL | {"slippageBps": 5000})
+            web.request(f"/api/orders/{order.id}{path}", body, method=method)
         return order.id
     # The bell is rung beside the answer, so either may come first.
     with pytest.raises(died) if name == "accept" else suppress(*died):

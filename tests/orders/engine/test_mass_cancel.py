@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from django.db import connections
 
+from orders.engine.changes.mass_cancel import MassCancellation, cancel_orders
 from orders.engine.execution import Execution
 from orders.engine.journal import Journal
-from orders.engine.mass_cancel import MassCancellation, cancel_orders
 from orders.words import EndReason
 from routing.venue import InsufficientLiquidity
 from tests.orders.engine.test_execution import FaultyVenue, claim

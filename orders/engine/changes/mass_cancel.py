@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 from django.db import connection, transaction
 
-from orders.engine import mass_cancel_sql as sql
+from orders.engine.changes import mass_cancel_sql as sql
 from orders.engine.journal import again_after_deadlock
 from orders.events import Cancelled, Event
 from orders.lifecycle import Status

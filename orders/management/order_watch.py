@@ -193,9 +193,11 @@ class Telling:
 
 
 def _said(event: Event) -> str:
-    """Return an event's message, with what happened if the status does not say it."""
+    """Return an event's message, with what happened if neither status nor message say it."""
     happened = event.event
-    return event.message if happened is None else f"{happened}: {event.message}"
+    if happened is None or event.message.lower().startswith(happened):
+        return event.message
+    return f"{happened}: {event.message}"
 
 
 def check_outcome(last: Event) -> None:

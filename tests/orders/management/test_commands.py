@@ -12,6 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
 from django.db import InternalError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import override_settings
@@ -19,6 +20,7 @@ from django.test import override_settings
 from config.runtime import group_commit
 from config.runtime.rate import Rate
 from orders.engine.journal import Journal
+from orders.events import Event
 from orders.lifecycle import Status
 from orders.management import order_watch
 from orders.management.commands.status import lines
@@ -242,3 +244,18 @@ def no_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(BaseDatabaseWrapper, "cursor", lose)
     yield
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("happened", "message", "said"),
+    [
+        (None, "Comparing prices", "Comparing prices"),
+        ("triggered", "Triggered: the bid reached 95", "Triggered: the bid reached 95"),
+        ("returned", "The price moved", "returned: The price moved"),
+    ],
+)
+def test_an_event_says_once_what_happened(happened: str | None, message: str, said: str) -> None:
+    event = Event("1", 2, Status.OPEN, 0, message, datetime.now(UTC), {}, happened)
+    written = io.StringIO()
+    order_watch.Telling(OutputWrapper(written), as_json=False).tell(event)
+    assert written.getvalue() == f"  0.000 s  open       {said}\n"

@@ -188,7 +188,7 @@ REST_FRAMEWORK = {
         "orders.api.renderers.PageRenderer",
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders.api.renderers.ProgramsFirst",
-    "DEFAULT_PARSER_CLASSES": ["orders.api.parsers.ExactJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["orders.api.reading.parsers.ExactJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
         # The first one: a 401 carries its challenge.
         "orders.access.authentication.ApiKeyAuthentication",

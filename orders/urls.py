@@ -4,18 +4,10 @@ from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
 
-from orders.api import (
-    batch_views,
-    cancel_views,
-    key_views,
-    markets,
-    probes,
-    quote_views,
-    replace_views,
-    views,
-)
-from orders.api.dialects import ENTRY_PATHS, HEALTH_PATHS
+from orders.api import key_views, markets, probes, quote_views, views
+from orders.api.changes import batch_views, cancel_views, replace_views
 from orders.api.live_page import live_page
+from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.schema import views as schema_views
 
 ORDER_ID = r"(?P<order_id>[^/]+)"

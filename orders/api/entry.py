@@ -24,11 +24,11 @@ from orders.access.accounts import ANONYMOUS
 from orders.access.authentication import CHALLENGE, check_scope, holder_of_key
 from orders.access.keys import TRADE
 from orders.api import base_views
-from orders.api.fields import idempotency_key_of
-from orders.api.parsers import parse_body
 from orders.api.problems import CONTENT_TYPE, Problem, answer_to, said_of_order
+from orders.api.reading.fields import idempotency_key_of
+from orders.api.reading.parsers import parse_body
+from orders.api.reading.serializers import translate
 from orders.api.renderers import UNCHOOSY
-from orders.api.serializers import translate
 from orders.api.views import Sender, refuse_clear_text, take_order
 from orders.events import timestamp
 

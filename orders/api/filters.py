@@ -19,7 +19,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from orders.api.fields import MAX_TAGS, TAG_NAME, is_plain_text, read_time
+from orders.api.reading.fields import MAX_TAGS, TAG_NAME, is_plain_text, read_time
 from orders.engine.submission import CLIENT_ORDER_ID
 from orders.lifecycle import ACTIVE, FINAL, IS_BEGUN, IS_WAITING, Status
 from orders.models import Order

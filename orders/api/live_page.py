@@ -6,7 +6,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from orders.api.markets import markets_as_json
-from orders.api.serializers import DEFAULT_SLIPPAGE_BPS
+from orders.api.reading.serializers import DEFAULT_SLIPPAGE_BPS
 from orders.lifecycle import CANCELLABLE, FINAL
 from orders.models import MAX_SLIPPAGE_BPS
 from orders.terms.type_rules import PROTECTIVE_SLIPPAGE_BPS

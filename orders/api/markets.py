@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from orders.access.read_limits import LIST_COST
 from orders.api import filters
 from orders.api.base_views import ProblemAPIView
-from orders.api.fields import refuse, whole_number
+from orders.api.reading.fields import refuse, whole_number
 from orders.api.schema import openapi
 from orders.engine.triggers.price_history import MINUTE, MINUTES_KEPT, Point, Span, read_points
 from orders.events import timestamp

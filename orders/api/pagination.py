@@ -17,8 +17,8 @@ from django.db.models import Q, QuerySet
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
-from orders.api.fields import refuse, whole_number
 from orders.api.filters import FilteredOrders
+from orders.api.reading.fields import refuse, whole_number
 from orders.models import Order
 
 DEFAULT_LIMIT = 25

@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from orders.api.present_price import Prices, holds, price_of
+from orders.api.reading.present_price import Prices, holds, price_of
 from orders.engine.quotes import Quoted, quotes_of_this_loop
 from orders.engine.submission import OrderRequest, orders_of, watch_of
 from orders.engine.triggers.last_prices import last_tick

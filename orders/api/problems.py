@@ -21,9 +21,9 @@ from orders.access.admission import OVERLOADED_SECONDS, Overloaded, ShareIsFull
 from orders.access.keys import MAX_KEYS, NotRotatable, TooManyKeys
 from orders.access.open_orders import TooManyOpenOrders
 from orders.access.tickets import TICKET_SECONDS, TooManyTickets
-from orders.api.dialects import CLIENT_ORDER_ID
-from orders.api.fields import Refusal
-from orders.engine.amending import NotAmendable, OrderChanged
+from orders.api.reading.dialects import CLIENT_ORDER_ID
+from orders.api.reading.fields import Refusal
+from orders.engine.changes.amending import NotAmendable, OrderChanged
 from orders.engine.moves import HALTED_SECONDS, TradingHalted
 from orders.engine.quotes import NotQuoted
 from orders.engine.submission import (

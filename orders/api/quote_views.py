@@ -10,11 +10,11 @@ from orders.access.authentication import MayRead, client_of, principal_of, tell_
 from orders.access.preview_limits import allowance_of_preview
 from orders.api import filters
 from orders.api.base_views import AsyncAPIView
-from orders.api.parsers import ExactJSONParser
 from orders.api.preview import preview, quote_of
 from orders.api.problems import TOO_MANY_PREVIEWS, TooManyRequests
+from orders.api.reading.parsers import ExactJSONParser
+from orders.api.reading.serializers import InvalidOrder, as_written, read_order, translate
 from orders.api.schema import openapi
-from orders.api.serializers import InvalidOrder, as_written, read_order, translate
 from orders.api.views import refuse_clear_text
 from orders.engine.quotes import Quoted
 from orders.engine.submission import OrderRequest

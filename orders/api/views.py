@@ -28,14 +28,11 @@ from orders.access.authentication import (
 )
 from orders.access.read_limits import cost_of_list
 from orders.access.tickets import TooManyTickets, issue_ticket
-from orders.api import dialects, filters, pagination
+from orders.api import filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
-from orders.api.cancel_requests import read_when_possible
-from orders.api.change_views import amend
-from orders.api.dialects import Canonical
-from orders.api.fields import check_key_of_several, idempotency_key_of, whole_number
+from orders.api.changes.cancel_requests import read_when_possible
+from orders.api.changes.change_views import amend
 from orders.api.markets import etag_of, markets_as_json
-from orders.api.parsers import ExactJSONParser
 from orders.api.problems import (
     CancellationUnknown,
     HttpsRequired,
@@ -43,9 +40,11 @@ from orders.api.problems import (
     TooManyRequests,
     is_database_away,
 )
-from orders.api.related import related, trail_of
-from orders.api.schema import openapi
-from orders.api.serializers import (
+from orders.api.reading import dialects
+from orders.api.reading.dialects import Canonical
+from orders.api.reading.fields import check_key_of_several, idempotency_key_of, whole_number
+from orders.api.reading.parsers import ExactJSONParser
+from orders.api.reading.serializers import (
     InvalidOrder,
     OrderRequestSerializer,
     as_written,
@@ -53,7 +52,9 @@ from orders.api.serializers import (
     read_repeated_order,
     translate,
 )
-from orders.api.term_fields import client_order_id_in, may_rest
+from orders.api.reading.term_fields import client_order_id_in, may_rest
+from orders.api.related import related, trail_of
+from orders.api.schema import openapi
 from orders.engine import submission
 from orders.engine.moves import AlreadyAccepted
 from orders.events import timestamp

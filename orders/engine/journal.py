@@ -327,14 +327,23 @@ def cancel_now(order_id: str, group_id: str | None, **how: Any) -> Cancellation:
 
     :raises NotCancellable: it may have filled, or has ended.
     """
+    return again_after_deadlock(
+        lambda: run_now(cancelling(order_id, group_id, storing=storing_wide, **how))
+    )
+
+
+def again_after_deadlock(write: Callable[[], Answer]) -> Answer:
+    """Write in one transaction of Django's connection, again if that ended in a deadlock.
+
+    A watch came back then while others were waited for. Nothing was written.
+    """
     for _ in range(DEADLOCKS):
         try:
-            return run_now(cancelling(order_id, group_id, storing=storing_wide, **how))
+            return write()
         except OperationalError as error:
-            # A watch came back while others were waited for. Nothing was written.
             if not isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
                 raise
-    return run_now(cancelling(order_id, group_id, storing=storing_wide, **how))
+    return write()
 
 
 def run_now(script: Script[Answer]) -> Answer:

@@ -119,6 +119,9 @@ ACCEPT = {
 # given in seconds are told to the client as the database's clock makes them.
 # During a halt, an order that has a parent is stored all the same: an entry was filled, and its
 # exits must exist from that moment on.
+ASSET = "CASE {0} WHEN 'WSOL' THEN 'SOL' ELSE {0} END"
+PAIR = f"{ASSET.format('base')} || '/' || {ASSET.format('quote')}"
+"""`Market.pair` of an order: the name under which its prices are kept."""
 SHOWN_TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 _STORE_WIDE = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
@@ -179,7 +182,7 @@ logged AS (
 watched AS (
   INSERT INTO watches (order_id, pair, line, kind, act, trail_bps, owner_id, from_tick, armed_tick,
     queued_at, check_at, expires_at, group_id, wake_price)
-  SELECT id, coalesce(pair, base || '/' || quote), line, kind, act, watch_bps, owner,
+  SELECT id, coalesce(pair, {PAIR}), line, kind, act, watch_bps, owner,
     floor(extract(epoch FROM clock.at))::bigint + 1,
     CASE WHEN kind = 't' THEN floor(extract(epoch FROM clock.at))::bigint + 1 END,
     clock.at, coalesce(check_at, clock.at + check_in * interval '1 second'),

@@ -23,7 +23,6 @@ from config.runtime.session import answered_within
 from orders.access.admission import ShareIsFull, allowance_of, sender_of
 from orders.access.authentication import tell_of_limit
 from orders.access.keys import READ, TRADE
-from orders.api.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse, whole_number
 from orders.api.problems import (
     REFUSALS,
     DatabaseUnavailable,
@@ -36,7 +35,8 @@ from orders.api.problems import (
     said_of_path,
     too_many_requests,
 )
-from orders.api.serializers import (
+from orders.api.reading.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse, whole_number
+from orders.api.reading.serializers import (
     InvalidOrder,
     as_written,
     read_order,
@@ -44,7 +44,7 @@ from orders.api.serializers import (
     translate,
     unknown_fields,
 )
-from orders.api.term_fields import client_order_id_in, may_rest
+from orders.api.reading.term_fields import client_order_id_in, may_rest
 from orders.engine.moves import AlreadyAccepted
 from orders.engine.submission import (
     OrderRequest,

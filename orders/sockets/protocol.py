@@ -37,9 +37,7 @@ from orders.access.authentication import (
     tell_of_limit,
 )
 from orders.access.keys import READ
-from orders.api.dialects import PONG, is_ping
 from orders.api.filters import check_query
-from orders.api.parsers import MalformedJSON, parse_json
 from orders.api.problems import (
     DatabaseUnavailable,
     Problem,
@@ -47,6 +45,8 @@ from orders.api.problems import (
     problem,
     problem_of,
 )
+from orders.api.reading.dialects import PONG, is_ping
+from orders.api.reading.parsers import MalformedJSON, parse_json
 
 logger = logging.getLogger(__name__)
 

@@ -1,14 +1,14 @@
 """WebSockets that only clients of other systems open, in their form: decimals are numbers.
 
-Which paths these are, and why, stands in `orders/api/dialects.py`.
+Which paths these are, and why, stands in `orders/api/reading/dialects.py`.
 """
 
 import logging
 from typing import Any
 from uuid import UUID
 
-from orders.api.dialects import ID_PARAMETERS, order_named_in, with_numbers, word_of
 from orders.api.problems import DatabaseUnavailable, OrderNotFound, problem, problem_of
+from orders.api.reading.dialects import ID_PARAMETERS, order_named_in, with_numbers, word_of
 from orders.sockets.consumers import OrderEntry, OrderStream
 from orders.sockets.protocol import DATABASE_ERRORS, Close, Ended
 from orders.sockets.streams import UnknownOrder

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 from django.urls import re_path
 
-from orders.api.dialects import ENTRY_PATHS, QUERY_PATHS, STREAM_PATHS, SUBSCRIBE_PATHS
+from orders.api.reading.dialects import ENTRY_PATHS, QUERY_PATHS, STREAM_PATHS, SUBSCRIBE_PATHS
 from orders.sockets import consumers, prices, quotes, subscriptions
 
 nowhere = consumers.NoSuchPath.as_asgi()

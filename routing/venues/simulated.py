@@ -107,7 +107,7 @@ class SimulatedVenue:
             return []
         simulated, now, launch = found
         held = simulated.pool.vault_x if swap.side is Side.SELL else simulated.pool.vault_y
-        age = None if launch is None else now - launch.opens_at
+        age = None if launch is None else max(0.0, now - launch.opens_at)
         return [PoolFacts(self.name, held, age, launch and launch.follows)]
 
     async def has_pool(self, market: Market) -> bool:

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "orders/models": "tests/orders/test_lifecycle.py",
     "routing/admin": "tests/routing/test_admin_tokens.py",
     "routing/management": "tests/routing/pools",
+    "routing/operations": "tests/routing/test_launches.py",
     "routing/migrations": "tests/routing/test_registry_tables.py",
     "routing/venues": "tests/routing/simulation/test_venues.py",
 }

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from config.environment.data_folder import PROJECT
-from orders.api.serializers import ORDER_REQUEST
-from orders.api.term_fields import READERS
+from orders.api.reading.serializers import ORDER_REQUEST
+from orders.api.reading.term_fields import READERS
 from orders.words import Phase, TimeInForce
 
 PAGE = (PROJECT / "docs/order-types.md").read_text()

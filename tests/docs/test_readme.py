@@ -17,9 +17,9 @@ from config.environment.data_folder import PROJECT
 from config.environment.settings_page import PAGE, settings_page
 from config.environment.variables import Environment
 from config.stack.processes import CELERY_OPTIONS, WEB_FLAGS, WEB_OPTIONS, WORKER_OPTIONS
-from orders.api.parsers import parse_json
 from orders.api.problems import CODES, REFUSALS
-from orders.api.serializers import ORDER_REQUEST, InvalidOrder
+from orders.api.reading.parsers import parse_json
+from orders.api.reading.serializers import ORDER_REQUEST, InvalidOrder
 from orders.lifecycle import Status
 from orders.models import FailureCode
 from orders.sockets.protocol import Close

@@ -20,8 +20,12 @@ OPERATIONS = {
     "list orders, see one, its events, its route": (
         *("listOrders", "getOrder", "getOrderEvents", "getOrderRoute"),
     ),
-    "send orders, over HTTP": ("placeOrder",),
-    "cancel an order": ("cancelOrder",),
+    "send orders, over HTTP": ("placeOrder", "sendOrders"),
+    "preview orders, ask for quotes": ("previewOrder", "getQuote"),
+    "amend, replace and cancel orders": (
+        *("amendOrder", "replaceOrder", "cancelOrder", "deleteOrder"),
+        *("cancelOrders", "cancelAllOrders"),
+    ),
     "see the account's keys": ("listKeys", "getKey"),
     "get a ticket for a socket": ("createSocketTicket",),
     "rotate and revoke itself": ("rotateKey", "revokeKey"),

@@ -60,7 +60,7 @@ async def test_a_short_run_breaks_no_promise(tmp_path: Path) -> None:
 
     assert verdict.broken == [], "\n".join([verdict.as_line(), *evidence])
     # An order without a key whose answer was cut off is sent again, and is another order.
-    assert verdict.accepted - verdict.unclaimed == verdict.answered == SHORT.orders
+    assert verdict.accepted - verdict.exits - verdict.unclaimed == verdict.answered == SHORT.orders
     assert verdict.confirmed > SHORT.orders / 2
     assert verdict.confirmed + verdict.failed + verdict.cancelled == verdict.accepted
     # The faults were done, and felt.

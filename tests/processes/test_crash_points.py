@@ -14,7 +14,8 @@ from orders.engine.crash_points import CRASH_POINTS
 from orders.terms.terms import Terms
 from tests.processes.test_sliced import LEFT
 from tests.support.checker import load, violations
-from tests.support.engine import Engine, Process, Web, engine
+from tests.support.engine import SELL, Engine, Process, Web, engine
+from tests.support.resting import order_of_type
 from tests.support.samples import new_order
 
 LEASE_SECONDS = "1"
@@ -48,6 +49,8 @@ CASES = {
     "accept": Case("after_accept", Left(STRAIGHT[:1], 0, 0)),
     "ring": Case("after_ring", Left(STRAIGHT[:1], 0, 0)),
     "cancel": Case("after_cancel", Left(["pending", "cancelled"], 0, 0), ["pending", "cancelled"]),
+    "amend": Case("after_amend", Left(["open", "open"], 0, 0), ["open", "open", "expired"]),
+    "replace": Case("after_replace", Left(["open", "cancelled"], 0, 0), ["open", "cancelled"]),
     "heard": Case("after_heard", Left(STRAIGHT[:1], 0, 0)),
     "claim": Case("after_claim", Left(STRAIGHT[:2], 0, 0)),
     "quotes": Case("after_quotes", Left(STRAIGHT[:2], 0, 0)),
@@ -65,7 +68,8 @@ CASES = {
     "effects": Case("after_effects", Left(STRAIGHT[:2], 0, 0)),
     "transaction dead": Case("after_attempt", Left(SENT_TWICE[:5], 1, 0), SENT_TWICE, NO_PRICE),
 }
-OF_WEB = {"accept", "ring", "cancel"}
+OF_WEB = {"accept", "ring", "cancel", "amend", "replace"}
+RESTS_SECONDS = 8.0
 WITH_TERMS = {"moved", "effects"}
 
 
@@ -115,6 +119,18 @@ def crash_web(running: Engine, web: Web, name: str) -> str:
         running.store(order)
         with pytest.raises(died):
             web.request(f"/api/orders/{order.id}/cancel", {})
+        return order.id
+    if name in ("amend", "replace"):
+        order = order_of_type(
+            "limit", limit_price="900", time_in_force="gtd", expires_in=RESTS_SECONDS
+        )
+        running.store(order)
+        path, body, method = {
+            "amend": ("", {"limitPrice": "901", "seq": 1}, "PATCH"),
+            "replace": ("/replace", SELL | {"slippageBps": 5000}, "POST"),
+        }[name]
+        with pytest.raises(died):
+            web.request(f"/api/orders/{order.id}{path}", body, method=method)
         return order.id
     # The bell is rung beside the answer, so either may come first.
     with pytest.raises(died) if name == "accept" else suppress(*died):

@@ -301,7 +301,7 @@ def test_a_pool_that_is_launched_opens_later_and_can_be_moved(admin_client: Clie
     page = admin_client.post(
         POOL_LIST, action | {"_selected_action": [moved.pk]}, follow=True
     ).content.decode()
-    assert "meteora has a pool of SOL/USDC" in page
+    assert "Meteora has a pool of SOL/USDC." in page
 
 
 def test_an_operator_who_may_not_add_pools_moves_none(client: Client) -> None:

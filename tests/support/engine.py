@@ -108,7 +108,12 @@ class Web(Process):
         return f"127.0.0.1:{self.port}"
 
     def request(
-        self, path: str, body: Any = None, timeout: float = PATIENCE, **headers: str
+        self,
+        path: str,
+        body: Any = None,
+        timeout: float = PATIENCE,
+        method: str | None = None,
+        **headers: str,
     ) -> Answer:
         """GET, or POST the body as JSON. Headers are named as arguments: `idempotency_key="1"`.
 
@@ -120,6 +125,7 @@ class Web(Process):
             data,
             {"content-type": "application/json"}
             | {name.replace("_", "-"): value for name, value in headers.items()},
+            method=method,
         )
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:

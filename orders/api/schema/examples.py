@@ -19,7 +19,7 @@ from orders.api.problems import (
     too_many_requests,
 )
 from orders.api.schema.sockets import asyncapi
-from orders.engine.amending import NotAmendable, OrderChanged
+from orders.engine.changes.amending import NotAmendable, OrderChanged
 from orders.engine.moves import TradingHalted
 from orders.engine.quotes import NotQuoted
 from orders.engine.submission import (

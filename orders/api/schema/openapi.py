@@ -20,10 +20,10 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
-from orders.api.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.filters import STATES, TYPES, OrderFilter
 from orders.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from orders.api.problems import CONTENT_TYPE
+from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.schema import examples, security
 from orders.api.schema.shapes import SCHEMAS, ref
 from orders.api.schema.sockets import shared_schemas

@@ -123,7 +123,7 @@ PROBLEM_CODES = sorted(
     }
 )
 ALIAS: Schema = {"x-alias": True}
-"""Marks members for other systems' clients (`orders/api/dialects.py`). Examples lack them."""
+"""Marks members for other systems (`orders/api/reading/dialects.py`). Examples lack them."""
 NAMES: dict[str, Schema] = {
     "id": TEXT | ALIAS | {"format": "uuid", "description": "The same as orderId."},
     "websocketUrl": TEXT | ALIAS | {"description": "The same as wsUrl."},

@@ -12,7 +12,7 @@ from django.db import connection
 from orders.access.admission import Overloaded, ShareIsFull
 from orders.access.open_orders import TooManyOpenOrders
 from orders.api.problems import Problem, invalid_fields, refusal
-from orders.api.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
+from orders.api.reading.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
 from orders.engine.moves import TradingHalted
 from orders.engine.submission import (
     OutcomeUnknown,

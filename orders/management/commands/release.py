@@ -16,7 +16,7 @@ from config.environment.first_cause import DATABASE, first_line
 from config.environment.fitness import refuse_unfit_database
 from config.runtime.sentences import WRONG, end_with, say
 from config.runtime.session import is_connection_lost, without_end
-from orders.api.serializers import named_default_market
+from orders.api.reading.serializers import named_default_market
 from orders.logins.demo import end_demo, take_away_password
 from routing.registry import read_registry, registry
 from routing.tokens import UnknownMarket, UnknownToken

@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from config.database.conninfo import conninfo
 from orders.api.problems import REFUSALS, refusal
-from orders.engine.amending import NotAmendable, OrderChanged
+from orders.engine.changes.amending import NotAmendable, OrderChanged
 from orders.engine.hints import ACTIVE_ORDERS, hints_of_this_loop
 from orders.engine.submission import NotCancellable, OutcomeUnknown
 from orders.lifecycle import Status

@@ -18,9 +18,9 @@ from django.test import Client
 from config.runtime.session import DEADLINE
 from orders.api import key_views, markets, views
 from orders.api.base_views import ProblemAPIView
+from orders.api.reading.serializers import EXAMPLE
+from orders.api.reading.term_fields import NAMES as TERM_NAMES
 from orders.api.renderers import PageRenderer
-from orders.api.serializers import EXAMPLE
-from orders.api.term_fields import NAMES as TERM_NAMES
 from orders.lifecycle import Status
 from tests.support.accounts import make_account
 from tests.support.client import SELL_SOL, Answer, count_stored, get, post, request, submit

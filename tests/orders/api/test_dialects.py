@@ -1,4 +1,4 @@
-"""What clients of other systems send, open and read: all of `orders/api/dialects.py`, door by door.
+"""What clients of other systems send, open and read, door by door: `orders.api.reading.dialects`.
 
 The whole of it, on every path and a real engine, is replayed by tests/orders/api/test_replay.py.
 """
@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.test import override_settings
 
-from orders.api import dialects
-from orders.api.dialects import NotTaken, canonical
+from orders.api.reading import dialects
+from orders.api.reading.dialects import NotTaken, canonical
 from orders.lifecycle import Status
 from orders.sockets import consumers, subscriptions
 from orders.sockets.streams import Streams, Watch

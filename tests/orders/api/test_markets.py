@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 
 from config.database.conninfo import conninfo
-from orders.api.serializers import read_order
+from orders.api.reading.serializers import read_order
 from routing import registry
 from routing.registry import read_registry
 from routing.tokens import TOKENS

@@ -12,15 +12,15 @@ from django.core.management import call_command
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
 from config.environment.data_folder import PROJECT
-from orders.api.dialects import ENTRY_PATHS
 from orders.api.filters import OrderFilter
-from orders.api.parsers import parse_json
 from orders.api.problems import CODES
+from orders.api.reading.dialects import ENTRY_PATHS
+from orders.api.reading.parsers import parse_json
+from orders.api.reading.serializers import ORDER_REQUEST, InvalidOrder
 from orders.api.schema import openapi as declared
 from orders.api.schema.examples import DIALECTS
 from orders.api.schema.openapi import openapi
 from orders.api.schema.shapes import PROBLEM_CODES
-from orders.api.serializers import ORDER_REQUEST, InvalidOrder
 from orders.lifecycle import Status
 from orders.models import FailureCode
 from orders.urls import entry_paths

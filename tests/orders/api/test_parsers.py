@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orders.api.parsers import MalformedJSON, parse_json
+from orders.api.reading.parsers import MalformedJSON, parse_json
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -1,5 +1,6 @@
 """`POST /api/orders/preview`: what an order would do, by the code that then does it."""
 
+import time
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -16,6 +17,7 @@ from orders.engine.execution import Execution
 from orders.engine.journal import journal_of_this_loop
 from orders.engine.quotes import quotes_of_this_loop
 from orders.engine.triggers import last_prices
+from routing.simulation.pools import SimulatedPools
 from tests.orders.api.test_amend import set_tick
 from tests.orders.api.test_quotes import NO_VENUE_ANSWERS
 from tests.support.accounts import Account, execute
@@ -34,6 +36,13 @@ def fresh_prices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask for the last tick each time."""
     monkeypatch.setattr(last_prices, "FRESH_SECONDS", 0.0)
     monkeypatch.setattr(quotes, "SHARED_SECONDS", 0.0)
+
+
+@pytest.fixture
+def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it be one second all the time: pools have other prices in each."""
+    now = int(time.time())
+    monkeypatch.setattr(SimulatedPools, "_now", lambda pools: now)
 
 
 @pytest_asyncio.fixture
@@ -74,6 +83,7 @@ def without_ages(data: Any) -> Any:
         {**LIMIT, "limitPrice": "50", "timeInForce": "ioc"},
     ],
 )
+@pytest.mark.usefixtures("one_second")
 async def test_preview_stores_nothing_and_agrees_with_what_the_order_then_does(
     order: dict[str, Any], execution: Execution
 ) -> None:
@@ -128,6 +138,7 @@ async def test_a_stop_is_refused_or_goes_off_as_its_preview_says() -> None:
     assert (meant["wouldTrigger"], meant["distanceBps"]) == (True, "-200.00")
 
 
+@pytest.mark.usefixtures("one_second")
 async def test_a_preview_tells_whether_the_whole_amount_nets_the_limit() -> None:
     set_tick(100)
     quote = (await get("/api/quotes?tokenIn=SOL&tokenOut=USDC&amountIn=1.5")).json["quote"]

@@ -177,8 +177,9 @@ async def test_an_account_has_at_most_five_streams_of_quotes_and_gets_its_place_
     for one in open_now:
         await (await one.__aenter__()).message()
     async with connected(path, **owner.headers) as socket:
-        (error,), code = await socket.rest()
-    assert (error["error"], code) == ("too_many_quotes", 4429)
+        error = await socket.message()
+        assert error.get("error") == "too_many_quotes"
+        assert (await socket.rest())[1] == 4429
     async with connected(path, **make_account().headers) as socket:
         assert (await socket.message())["type"] == "quote"
     for one in open_now:

@@ -7,10 +7,10 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from rest_framework.exceptions import ValidationError
 
-from orders.api.fields import whole_number
-from orders.api.parsers import parse_json
 from orders.api.problems import invalid_fields
-from orders.api.serializers import InvalidOrder, OrderRequestSerializer, read_new_order
+from orders.api.reading.fields import whole_number
+from orders.api.reading.parsers import parse_json
+from orders.api.reading.serializers import InvalidOrder, OrderRequestSerializer, read_new_order
 from orders.engine.submission import OrderRequest
 from orders.representation import decimal
 from routing.tokens import (
@@ -563,7 +563,7 @@ def test_an_order_whose_value_nobody_can_tell_is_refused_where_orders_have_a_lim
 ) -> None:
     lonely = Token("LONE", "LoneMint", 6)
     known = Registry([SOL, USDC, lonely, RAY], [Market(lonely, RAY, Decimal(1))])
-    monkeypatch.setattr("orders.api.serializers.registry", lambda: known)
+    monkeypatch.setattr("orders.api.reading.serializers.registry", lambda: known)
     sent = {"tokenIn": "LONE", "tokenOut": "RAY", "amount": 1}
 
     assert read_new_order(sent).market.base == lonely

@@ -49,6 +49,17 @@ async def exits(database: Database) -> list[dict[str, Any]]:
     return [row[0] for row in await database.rows(EXITS)]
 
 
+async def test_the_exits_of_wrapped_sol_watch_the_prices_of_sol(
+    journal: Journal, database: Database
+) -> None:
+    await enter(journal, base="WSOL")
+    await carry(journal, database)
+
+    for one in await exits(database):
+        assert one["base"] == "WSOL"
+        assert (await watch_of(database, one["id"]))["pair"] == "SOL/USDC"
+
+
 async def test_the_exits_of_a_bracket_are_for_exactly_what_was_paid_out(
     journal: Journal, database: Database
 ) -> None:

@@ -64,7 +64,7 @@ async def test_what_is_told_of_groups_and_brackets(journal: Journal, database: D
     group_id = new_order_id()
     target = order_of_type("limit", limit_price="99", group_id=group_id, owner=owner)
     stop = order_of_type("stop", trigger_price="95", group_id=group_id, owner=owner)
-    out_of_reach = {"limitPrice": "9" * 30}
+    out_of_reach = {"limitPrice": f"0.{'0' * 19}1"}  # of which an account cannot hold so much
     more = {"takeProfit": out_of_reach, "stopLoss": {"triggerPrice": "95"}}
     await journal.accept(target)
     await journal.accept(stop)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.test import override_settings
 
 from config.database.conninfo import conninfo
-from orders.api import serializers, slippage
+from orders.api.reading import serializers, slippage
 from orders.engine import submission
 from orders.engine.moves import AlreadyAccepted
 from routing.tokens import MARKETS, TOKENS, Registry

@@ -85,6 +85,16 @@ async def test_an_order_with_a_limit_returns_and_watches_its_limit_again(
         assert after | {"from_tick": 0} == before | {"from_tick": 0}
 
 
+async def test_an_order_of_wrapped_sol_returns_to_the_prices_of_sol(
+    journal: Journal, database: Database
+) -> None:
+    order_id = await store(journal, "limit", base="WSOL")
+    await released(journal, database, order_id, poor())
+
+    assert await state(database, order_id) == [*BACK, None]
+    assert (await watch_of(database, order_id))["pair"] == "SOL/USDC"
+
+
 async def test_an_order_that_returned_is_released_again_and_fills(
     journal: Journal, database: Database
 ) -> None:

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from orders.api import dialects
-from orders.api.dialects import ENTRY_PATHS
+from orders.api.reading import dialects
+from orders.api.reading.dialects import ENTRY_PATHS
+from orders.api.reading.serializers import ORDER_REQUEST
 from orders.api.schema.sockets import asyncapi
-from orders.api.serializers import ORDER_REQUEST
 from orders.lifecycle import Status
 from orders.sockets import consumers, protocol, quotes, subscriptions, urls
 from orders.sockets.protocol import Close

@@ -98,6 +98,7 @@ async def test_every_slot_has_its_slice_and_the_last_one_confirms_the_parent(
     data = await last_data(database, order)
     assert (data["amountIn"], data["slicesFilled"]) == ("1.500000003", 4)
     assert await database.rows("SELECT * FROM watches") == []
+    assert await database.violations(twaps.network.landings.elements()) == []
 
 
 async def test_the_log_tells_of_each_slice_and_the_slice_of_its_parent(

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from orders.api.fields import (
+from orders.api.reading.fields import (
     ClientOrderIdField,
     Given,
     NumberField,
@@ -15,7 +15,7 @@ from orders.api.fields import (
     try_read,
     whole,
 )
-from orders.api.slippage import read_slippage
+from orders.api.reading.slippage import read_slippage
 from orders.terms.exits import STOP, TARGET, Exit, default_slippage_bps
 
 MOST_TRAIL_BPS = 5000

@@ -12,9 +12,9 @@ from django.conf import settings
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from config.runtime.session import remaining
-from orders.api import dialects
-from orders.api.dialects import Canonical, NotTaken
-from orders.api.fields import (
+from orders.api.reading import dialects
+from orders.api.reading.dialects import Canonical, NotTaken
+from orders.api.reading.fields import (
     MAX_TEXT,
     ClientOrderIdField,
     Computed,
@@ -26,13 +26,13 @@ from orders.api.fields import (
     refuse,
     try_read,
 )
-from orders.api.present_price import at_present
-from orders.api.slice_and_pool_fields import check_pool, check_slices
-from orders.api.slippage import MAX_SLIPPAGE_FRACTION, number_text, read_slippage
-from orders.api.term_fields import (
+from orders.api.reading.present_price import at_present
+from orders.api.reading.slice_and_pool_fields import check_pool, check_slices
+from orders.api.reading.slippage import MAX_SLIPPAGE_FRACTION, number_text, read_slippage
+from orders.api.reading.term_fields import (
     NAMES as TERM_NAMES,
 )
-from orders.api.term_fields import (
+from orders.api.reading.term_fields import (
     READERS,
     REJECT,
     Draft,

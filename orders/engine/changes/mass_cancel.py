@@ -1,4 +1,4 @@
-"""Cancels many orders of one account in one statement.
+"""Cancels many orders of one account in one statement, once all of them are locked.
 
 It locks in the order of all who write here: watches by their order's id, groups, orders. Both
 orders of a group end together. Orders that were submitted may have filled: they are left alone, or
@@ -7,12 +7,13 @@ marked to be cancelled once their transactions are proven dead.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
-from django.db import connection
+from django.db import connection, transaction
 
-from orders.engine import mass_cancel_sql as sql
+from orders.engine.changes import mass_cancel_sql as sql
+from orders.engine.journal import again_after_deadlock
 from orders.events import Cancelled, Event
 from orders.lifecycle import Status
 from orders.words import EndReason
@@ -73,9 +74,15 @@ def cancel_orders(
         **{"message": message, "data": orjson.dumps(data).decode()},
         **{"group_message": of_group, "group_data": orjson.dumps(data_of_group).decode()},
     }
-    with connection.cursor() as cursor:
-        cursor.execute(sql.CANCEL, params)
-        rows = cursor.fetchall()
+    rows = again_after_deadlock(lambda: _cancel(params))
     found = [Found(row[0], Status(row[1]), *row[2:]) for row in rows]
     events = [order.event(reason, by) for order in found if order.is_cancelled]
     return MassCancellation(found, events)
+
+
+def _cancel(params: dict[str, Any]) -> list[Any]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in (sql.LOCK_WATCHES, sql.LOCK_GROUPS, sql.LOCK_ORDERS, sql.CANCEL):
+            cursor.execute(statement, params)
+        rows: list[Any] = cursor.fetchall()
+    return rows

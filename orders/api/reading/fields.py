@@ -10,8 +10,8 @@ from typing import Any, TypeVar, cast
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from orders.api.dialects import is_computed
-from orders.api.parsers import MalformedJSON, parse_json
+from orders.api.reading.dialects import is_computed
+from orders.api.reading.parsers import MalformedJSON, parse_json
 from orders.engine.submission import CLIENT_ORDER_ID
 
 MAX_TEXT = 64

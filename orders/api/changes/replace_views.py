@@ -11,13 +11,13 @@ from orders.access.admission import sender_of
 from orders.access.authentication import IsAccount, client_of, principal_of
 from orders.api import filters
 from orders.api.base_views import AsyncAPIView, is_for_programs
-from orders.api.change_views import said_by
-from orders.api.fields import idempotency_key_of
-from orders.api.parsers import ExactJSONParser
+from orders.api.changes.change_views import said_by
 from orders.api.problems import ReplacementUnknown, is_database_away
+from orders.api.reading.fields import idempotency_key_of
+from orders.api.reading.parsers import ExactJSONParser
+from orders.api.reading.serializers import InvalidOrder, as_written, read_order, translate
+from orders.api.reading.term_fields import client_order_id_in, may_rest
 from orders.api.schema import openapi
-from orders.api.serializers import InvalidOrder, as_written, read_order, translate
-from orders.api.term_fields import client_order_id_in, may_rest
 from orders.api.views import (
     Sender,
     admit,
@@ -28,8 +28,8 @@ from orders.api.views import (
     site_of,
 )
 from orders.engine import submission
+from orders.engine.changes.replacing import NotStored, replace_order
 from orders.engine.moves import AlreadyAccepted, TradingHalted
-from orders.engine.replacing import NotStored, replace_order
 from orders.engine.submission import (
     ClientOrderIdTaken,
     Submitted,

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from orders.api.fields import Given, refuse, whole
+from orders.api.reading.fields import Given, refuse, whole
 from orders.terms.terms import Terms
 from orders.terms.type_rules import AT_ONCE, GTC, GTD, RULES
 

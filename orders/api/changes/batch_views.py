@@ -13,20 +13,21 @@ from orders.access.accounts import Principal
 from orders.access.admission import Overloaded, ShareIsFull, sender_of
 from orders.access.authentication import client_of, principal_of
 from orders.access.open_orders import TooManyOpenOrders
-from orders.api import dialects, filters
+from orders.api import filters
 from orders.api.base_views import AsyncAPIView
-from orders.api.bodies import read_list, read_object
-from orders.api.dialects import Canonical
-from orders.api.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
-from orders.api.parsers import ExactJSONParser
+from orders.api.changes.bodies import read_list, read_object
 from orders.api.problems import (
     AllRefused,
     answer_to,
     said_of_order,
 )
+from orders.api.reading import dialects
+from orders.api.reading.dialects import Canonical
+from orders.api.reading.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
+from orders.api.reading.parsers import ExactJSONParser
+from orders.api.reading.serializers import InvalidOrder, as_written, read_order, translate
+from orders.api.reading.term_fields import client_order_id_in, may_rest
 from orders.api.schema import openapi
-from orders.api.serializers import InvalidOrder, as_written, read_order, translate
-from orders.api.term_fields import client_order_id_in, may_rest
 from orders.api.views import (
     Sender,
     admit,
@@ -37,7 +38,7 @@ from orders.api.views import (
     site_of,
 )
 from orders.engine import submission
-from orders.engine.batches import Answer, Item, submit_each, submit_together
+from orders.engine.changes.batches import Answer, Item, submit_each, submit_together
 from orders.engine.moves import AlreadyAccepted
 from orders.engine.submission import (
     AccountRequired,

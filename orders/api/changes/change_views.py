@@ -10,17 +10,17 @@ from rest_framework.request import Request
 from orders.access.accounts import Principal
 from orders.access.admission import allowance_of
 from orders.access.authentication import client_of, principal_of, tell_of_limit
-from orders.api.amendments import TRIGGERS, read_amendment, read_seq
-from orders.api.fields import all_of
-from orders.api.present_price import at_present
+from orders.api.changes.amendments import TRIGGERS, read_amendment, read_seq
 from orders.api.problems import (
     AmendmentUnknown,
     SeqRequired,
     TooManyRequests,
     is_database_away,
 )
-from orders.api.serializers import InvalidOrder
-from orders.engine.amending import (
+from orders.api.reading.fields import all_of
+from orders.api.reading.present_price import at_present
+from orders.api.reading.serializers import InvalidOrder
+from orders.engine.changes.amending import (
     AlreadyTriggered,
     Amendment,
     AmountOutOfRange,

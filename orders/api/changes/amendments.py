@@ -11,10 +11,10 @@ from typing import Any
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from orders.api.fields import all_of, refuse, whole_number
-from orders.api.serializers import ORDER_REQUEST, InvalidOrder, check_value, no_such_field
-from orders.api.time_fields import DAY_SECONDS
-from orders.engine.amending import Amendment
+from orders.api.reading.fields import all_of, refuse, whole_number
+from orders.api.reading.serializers import ORDER_REQUEST, InvalidOrder, check_value, no_such_field
+from orders.api.reading.time_fields import DAY_SECONDS
+from orders.engine.changes.amending import Amendment
 from orders.engine.submission import OrderRequest
 from orders.models import Order
 from orders.representation import decimal, terms_as_json, terms_of, tokens_of

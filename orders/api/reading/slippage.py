@@ -3,7 +3,7 @@
 from decimal import ROUND_UP, Context, Decimal
 from typing import Any
 
-from orders.api.fields import refuse
+from orders.api.reading.fields import refuse
 from orders.models import MAX_SLIPPAGE_BPS
 from routing.venue import BPS
 

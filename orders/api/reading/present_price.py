@@ -9,8 +9,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol
 
-from orders.api.fields import refuse
-from orders.api.term_fields import EXECUTE, REJECT
+from orders.api.reading.fields import refuse
+from orders.api.reading.term_fields import EXECUTE, REJECT
 from orders.engine.submission import OrderRequest, PricesUnavailable, watch_of
 from orders.terms.exits import role_in_group
 from orders.terms.terms import price_text

@@ -9,7 +9,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from orders.api.fields import NumberField, TimeField, WordField, optional, refuse, whole
+from orders.api.reading.fields import NumberField, TimeField, WordField, optional, refuse, whole
 from orders.events import timestamp
 from orders.terms.minimum import minimum_in
 from orders.terms.pool_condition import POOL_EVENTS

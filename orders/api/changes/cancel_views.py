@@ -14,16 +14,16 @@ from rest_framework.response import Response
 from orders.access.authentication import IsAccount, principal_of
 from orders.api import filters
 from orders.api.base_views import AsyncAPIView
-from orders.api.bodies import read_flag, read_list, read_object
-from orders.api.change_views import said_by
-from orders.api.fields import refuse
-from orders.api.parsers import ExactJSONParser
+from orders.api.changes.bodies import read_flag, read_list, read_object
+from orders.api.changes.change_views import said_by
 from orders.api.problems import OrderNotFound, problem_of, refusal
+from orders.api.reading.fields import refuse
+from orders.api.reading.parsers import ExactJSONParser
 from orders.api.related import related
 from orders.api.schema import openapi
 from orders.api.views import own_orders, shown, site_of
+from orders.engine.changes.mass_cancel import Found, MassCancellation, cancel_orders
 from orders.engine.hints import hints_of_this_loop
-from orders.engine.mass_cancel import Found, MassCancellation, cancel_orders
 from orders.engine.submission import NotCancellable
 from orders.lifecycle import ACTIVE, Status
 from orders.models import Order

@@ -13,7 +13,7 @@ import orjson
 from django.conf import settings
 
 from orders import events
-from orders.engine import amending_sql as sql
+from orders.engine.changes import amending_sql as sql
 from orders.engine.crash_points import crash_point
 from orders.engine.hints import publish_now
 from orders.engine.journal import run_now

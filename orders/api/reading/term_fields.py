@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from rest_framework.exceptions import ErrorDetail
 
-from orders.api.exit_fields import (
+from orders.api.reading.exit_fields import (
     MOST_TRAIL_BPS,
     STOP_FIELDS,
     names_of_legs,
     read_exits,
     read_trail_bps,
 )
-from orders.api.fields import (
+from orders.api.reading.fields import (
     Given,
     NumberField,
     ObjectField,
@@ -31,12 +31,12 @@ from orders.api.fields import (
     refuse,
     try_read,
 )
-from orders.api.slice_and_pool_fields import (
+from orders.api.reading.slice_and_pool_fields import (
     SliceAndPoolFields,
     read_pool,
     read_slices,
 )
-from orders.api.time_fields import MOST_WAIT_SECONDS, read_time_in_force
+from orders.api.reading.time_fields import MOST_WAIT_SECONDS, read_time_in_force
 from orders.terms.exits import (
     STOP,
     TARGET,

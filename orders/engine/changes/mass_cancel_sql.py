@@ -1,17 +1,16 @@
-"""The statement that cancels many orders.
+"""The statements that cancel many orders, which are one transaction.
 
-Each part waits for the one before, so that locks are taken in the order of all who write here. A
-row that another transaction has moved meanwhile is read as it is then. The slices of a TWAP belong
-to their parent: while one of them is submitted, the parent is marked and ends with it.
+All but the last wait for whoever moves one of them. So the last one sees all that was committed
+until then: a slice that was just made, an order that has just gone back to rest and watches again.
+Locks are taken in the order of all who write here. The slices of a TWAP belong to their parent:
+while one of them is submitted, the parent is marked and ends with it.
 """
 
 from orders.lifecycle import FINAL
 
 ENDED = "(" + ", ".join(f"'{status}'" for status in sorted(FINAL)) + ")"
 
-CANCEL = f"""
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-named AS MATERIALIZED (
+MEMBERS = """named AS MATERIALIZED (
   SELECT id, group_id FROM orders WHERE id = ANY(%(ids)s::uuid[])
 ),
 members AS MATERIALIZED (
@@ -19,20 +18,33 @@ members AS MATERIALIZED (
   UNION SELECT o.id FROM named JOIN orders AS o ON o.group_id = named.group_id
   UNION SELECT o.id FROM named JOIN orders AS o ON o.parent_id = named.id
     WHERE o.slice IS NOT NULL AND o.finished_at IS NULL
-),
-watched AS MATERIALIZED (
-  SELECT order_id FROM watches WHERE order_id IN (SELECT id FROM members)
-  ORDER BY order_id FOR UPDATE
-),
-grouped AS MATERIALIZED (
-  SELECT id FROM order_groups
-  WHERE id IN (SELECT group_id FROM named) AND (SELECT count(*) FROM watched) >= 0
-  ORDER BY id FOR UPDATE
-),
+)"""
+
+LOCK_WATCHES = f"""
+WITH {MEMBERS}
+SELECT FROM watches WHERE order_id IN (SELECT id FROM members) ORDER BY order_id FOR UPDATE
+"""
+LOCK_GROUPS = f"""
+WITH {MEMBERS}
+SELECT FROM order_groups WHERE id IN (SELECT group_id FROM named) ORDER BY id FOR UPDATE
+"""
+LOCK_ORDERS = f"""
+WITH {MEMBERS}
+SELECT FROM orders WHERE id IN (SELECT id FROM members) ORDER BY id FOR UPDATE
+"""
+
+CANCEL = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+{MEMBERS},
 locked AS MATERIALIZED (
   SELECT id, status, seq, attempts, type, group_id, parent_id, slice FROM orders
-  WHERE id IN (SELECT id FROM members) AND (SELECT count(*) FROM grouped) >= 0
-  ORDER BY id FOR UPDATE
+  WHERE id IN (SELECT id FROM members)
+),
+sliced AS MATERIALIZED (
+  SELECT o.parent_id AS id, sum(o.filled_in)::bigint AS filled_in,
+    sum(o.filled_out)::bigint AS filled_out
+  FROM locked JOIN orders AS o ON o.parent_id = locked.id AND o.slice IS NOT NULL
+  WHERE locked.type = 'twap' GROUP BY o.parent_id
 ),
 standing AS MATERIALIZED (
   SELECT locked.*, id IN (SELECT id FROM named) AS is_named, status IN {ENDED} AS is_over,
@@ -52,8 +64,10 @@ cancelled AS (
     lost_leases = 0,
     lease_until = NULL,
     lease_token = orders.lease_token + 1,
+    filled_in = sliced.filled_in,
+    filled_out = sliced.filled_out,
     finished_at = clock.at
-  FROM standing AS one, clock
+  FROM clock, standing AS one LEFT JOIN sliced USING (id)
   WHERE orders.id = one.id AND NOT one.is_over AND NOT one.is_sent
   RETURNING orders.id, orders.group_id, orders.seq, orders.attempts, one.is_named
 ),

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework.exceptions import ErrorDetail
 
-from orders.api.fields import all_of, refuse
+from orders.api.reading.fields import all_of, refuse
 
 
 def read_object(sent: Any, known: set[str], *, prefix: str | None = None) -> dict[str, Any]:

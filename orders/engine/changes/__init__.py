@@ -1,0 +1,1 @@
+"""Changes to orders that rest, and many orders at once: amended, replaced, cancelled, sent."""

@@ -20,6 +20,8 @@ AWAY = Decimal("0.0005")
 STOP_AWAY = Decimal("0.06")
 PATIENCE_SECONDS = 8.0
 """After which the limit is moved to where the price went instead."""
+AGAIN_SECONDS = 3.0
+"""And again, if it came back unfilled."""
 PRICE_SECONDS = 8.0
 """For the first prices of a new engine, which makes them once a second."""
 LOOK_PAUSE = 0.5

@@ -1,6 +1,7 @@
 """`manage.py demo` shows seven orders to their ends, and its exit code tells how they ended."""
 
 import asyncio
+import io
 import json
 import os
 import pty
@@ -17,10 +18,12 @@ from typing import Any
 
 import pytest
 import websockets
+from django.core.management.base import OutputWrapper
 
 from config.environment.data_folder import PROJECT
 from orders.management import demo_client, demo_resting
-from orders.management.demo_board import short
+from orders.management.commands import demo
+from orders.management.demo_board import Board, short
 from orders.management.demo_client import (
     NoFreshPrice,
     NotKnown,
@@ -312,3 +315,38 @@ async def test_a_stream_that_is_refused_is_not_asked_again() -> None:
 def test_a_signature_is_shown_by_its_ends() -> None:
     assert short("5" * 40 + "abcdef") == "555555...abcdef"
     assert short("-") == "-"
+
+
+async def test_a_limit_that_rests_on_is_moved_to_the_price_until_it_is_filled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(demo, "AGAIN_SECONDS", 0.05)
+    answer = {"summary": "Sell.", "tokenIn": "SOL", "tokenOut": "USDC", "amountOut": None}
+    limit, stop = (SentOrder(answer | {"amountIn": amount}, 0.0) for amount in ("1", "2"))
+    limit.events.append({"status": "open"})
+    said: list[str] = []
+
+    async def sent(url: str, key: str) -> tuple[SentOrder, SentOrder]:
+        return limit, stop
+
+    async def meet(url: str, order: SentOrder, key: str) -> str:
+        said.append("amended")
+        return "Amended."
+
+    async def followed(*_: object) -> None:
+        while len(said) < 2:
+            await asyncio.sleep(0)
+
+    async def cancelled(*_: object) -> bool:
+        said.append("cancelled")
+        return True
+
+    for name, stand_in in (
+        *(("send_resting", sent), ("meet_the_price", meet)),
+        *(("follow", followed), ("cancel_order", cancelled)),
+    ):
+        monkeypatch.setattr(demo, name, stand_in)
+    board = Board(OutputWrapper(io.StringIO()))
+    await demo.show_resting("http://127.0.0.1:1", PATIENCE, board)
+    assert said == ["amended", "amended", "cancelled"]

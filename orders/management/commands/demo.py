@@ -20,7 +20,12 @@ from orders.management.demo_client import (
     send_order,
 )
 from orders.management.demo_money import money_line
-from orders.management.demo_resting import PATIENCE_SECONDS, meet_the_price, send_resting
+from orders.management.demo_resting import (
+    AGAIN_SECONDS,
+    PATIENCE_SECONDS,
+    meet_the_price,
+    send_resting,
+)
 
 URL = "http://127.0.0.1:8000"
 DEADLINE_SECONDS = 40.0
@@ -111,8 +116,10 @@ async def show_resting(url: str, within: float, board: Board, key: str = "") -> 
     async def see_the_limit_filled() -> None:
         following = asyncio.create_task(follow(url, limit, board.show, key))
         await asyncio.wait([following], timeout=PATIENCE_SECONDS)
-        if limit.status == "open":
-            board.say(await meet_the_price(url, limit, key))
+        while not following.done():
+            if limit.status == "open":
+                board.say(await meet_the_price(url, limit, key))
+            await asyncio.wait([following], timeout=AGAIN_SECONDS)
         await following
         await cancel_order(url, stop, key)
 

@@ -12,7 +12,7 @@ INSTALL := install --quiet --quiet --disable-pip-version-check --no-input --no-c
 LOCK := .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(LOCK_ARGS)
 
-.PHONY: help up demo worker format check test chaos abuse \
+.PHONY: help up demo worker format check test chaos abuse triggers \
 	bench bench-against bench-wire bench-steady picture drawings lock clean
 .DELETE_ON_ERROR:
 
@@ -25,6 +25,7 @@ help:
 	@echo "make test    make check, migrations, tests"
 	@echo "make chaos   break a running engine for 90 seconds (SEED=7 CHAOS_ARGS=--help)"
 	@echo "make abuse   attack a running engine beside honest clients, three minutes (SEED=7 ABUSE_ARGS=--help)"
+	@echo "make triggers    an hour of prices beside a plain model, in fast time (SEED=7 TRIGGERS_ARGS=--help)"
 	@echo "make bench   measure (BENCH_ARGS=\"a b\"); beside another commit: make bench-against COMMIT=HEAD~3"
 	@echo "make bench-wire    measure any engine over the wire (ENGINE_URL=http://... BENCH_ARGS=--help)"
 	@echo "make bench-steady  5,000 orders in flight for five minutes (SECONDS=300): memory, latency"
@@ -61,6 +62,10 @@ test: check
 # The same seed does the same faults at the same times. Servers and processes are the run's own.
 chaos: .venv/development
 	@$(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
+
+# The engine of triggers beside a plain model, in fast time; servers and processes are killed.
+triggers: .venv/development
+	@$(PYTHON) -m tests.triggers $(if $(SEED),--seed $(SEED)) $(TRIGGERS_ARGS)
 
 # One hostile stranger beside honest clients, on an engine alone and behind nginx, if that is here.
 abuse: .venv/development

@@ -19,6 +19,7 @@ MOST_WORDS = 1000
 CHAPTERS = [
     "Two commands",
     "One order",
+    "Orders that wait",
     "What it promises",
     "How it works",
     "Documentation",

@@ -84,7 +84,7 @@ def test_the_orders_of_the_curl_lines_are_taken() -> None:
         except InvalidOrder:
             refused.append(body)
 
-    assert len(bodies) == 3
+    assert len(bodies) == 4
     assert [sorted(body) for body in refused] == [["amount", "slipage", "tokenIn", "tokenOut"]]
 
 
@@ -99,7 +99,7 @@ def test_the_orders_of_all_dialects_are_taken_on_their_paths() -> None:
 def test_every_path_of_the_curl_lines_leads_somewhere() -> None:
     shown = r"curl .*http://127\.0\.0\.1:8000(/[^\s?']+)"
     paths = [path for page in (README, ORDERS, ERRORS) for path in re.findall(shown, page)]
-    assert len(paths) == 8
+    assert len(paths) == 9
     for path in paths:
         resolve(path)
 

@@ -135,9 +135,9 @@ class Desk:
         for number in range(ticks):
             await self._act()
             await self._make_ticks()
-            if number % 150 == 149:
+            if number % 150 == 49:
                 evaluators.kill_one(self._chance)
-            if number % 500 == 499:
+            if number % 500 == 99:
                 self._postgres.kill()
                 self.told["postgres_killed"] += 1
                 await asyncio.to_thread(self._postgres.start)

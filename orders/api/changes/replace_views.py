@@ -13,7 +13,7 @@ from orders.api import filters
 from orders.api.base_views import AsyncAPIView, is_for_programs
 from orders.api.changes.change_views import said_by
 from orders.api.problems import ReplacementUnknown, is_database_away
-from orders.api.reading.fields import idempotency_key_of
+from orders.api.reading.fields import check_key_of_several, idempotency_key_of
 from orders.api.reading.parsers import ExactJSONParser
 from orders.api.reading.serializers import InvalidOrder, as_written, read_order, translate
 from orders.api.reading.term_fields import client_order_id_in, may_rest
@@ -82,6 +82,8 @@ async def _replace(order: Order, sent: Any, key: str | None, sender: Sender) -> 
         return await _recognise(repeated, before)
     await admit(sender, rests=may_rest(sent))
     request = await read_order(sent)
+    if request.legs and key is not None:
+        check_key_of_several(key)
     try:
         return await replace_order(
             str(order.id),

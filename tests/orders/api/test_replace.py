@@ -197,3 +197,14 @@ async def test_a_replacement_is_told_on_both_streams(account: Account) -> None:
     assert told[0]["data"]["reason"] == "replaced"
     async with connected(f"/ws/orders/{new}") as socket:
         assert (await socket.message())["status"] == "open"
+
+
+async def test_a_key_that_is_too_long_for_two_orders_replaces_nothing(account: Account) -> None:
+    old = await rest_limit(account.id, 112)
+    pair = {
+        **{"type": "oco", "baseToken": "SOL", "quoteToken": "USDC", "side": "sell"},
+        **{"amountIn": "1", "takeProfit": {"limitPrice": "150"}, "stopLoss": {"trailBps": 500}},
+    }
+    answer = await replace(old, pair, **{"idempotency-key": "k" * 255})
+    assert (answer.status, answer.json["error"]) == (400, "invalid_request"), answer.text
+    assert (await order(old))["status"] == "open"

@@ -212,6 +212,11 @@ class Order(models.Model):
                 name="orders_resting_newest",  # of all accounts, for operators
                 condition=Q(resting=True),
             ),
+            models.Index(
+                fields=["sender"],
+                name="orders_resting_of_stranger",  # how many rest of an address
+                condition=Q(resting=True, owner=None),
+            ),
         )
         constraints = (
             models.UniqueConstraint(

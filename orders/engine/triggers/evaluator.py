@@ -22,6 +22,7 @@ from orders.engine.triggers.passes import FINDS, LINES, ORDER, Pass, Prices
 from orders.engine.triggers.pools import Pools
 from orders.engine.triggers.session import LOCKED_ELSEWHERE, Patience, Session, tell
 from orders.engine.triggers.sizing import Sizing
+from routing.pricing import significant
 from routing.venues import Exchange
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ TRIGGER_CATCH_UP = 60
 TURN_SECONDS = 0.7
 """For one call of `evaluate`: with the making of ticks they fit into a second."""
 STATEMENT_SECONDS = 10.0
+SHOWN_DIGITS = 8
+"""Of a price in a message; the event's data has all of them."""
 LOWEST, HIGHEST = Decimal(0), Decimal(10) ** 60
 
 
@@ -292,7 +295,7 @@ def _text(price: Decimal | None) -> str | None:
 
 
 def _message(each: Pass, name: str, price: Decimal) -> str:
-    shown = f"{price.normalize():f}"
+    shown = f"{significant(price, SHOWN_DIGITS).normalize():f}"
     match each.step:
         case "arm":
             return f"Armed: the {name} reached {shown}"

@@ -13,7 +13,8 @@ from django.db import connection
 MINUTE = 60
 TICKS_KEPT = 7_200
 MINUTES_KEPT = 90 * 86_400
-"""Both in seconds."""
+PEAKS_KEPT = 366 * 86_400
+"""All in seconds."""
 LATE_SECONDS = 5
 """After its end a minute may still get a tick for so long."""
 STEP, MOST_STEPS = 2_000, 100
@@ -69,6 +70,12 @@ DELETE FROM price_minutes WHERE (pair, minute) IN (
   WHERE minute < floor(extract(epoch FROM clock_timestamp()))::bigint - %(kept)s
   ORDER BY minute LIMIT %(step)s)
 """
+# No order rests longer, whoever watches.
+PRUNE_PEAKS = """
+DELETE FROM price_peaks WHERE (pair, line, tick) IN (
+  SELECT pair, line, tick FROM price_peaks
+  WHERE tick < floor(extract(epoch FROM clock_timestamp()))::bigint - %(kept)s LIMIT %(step)s)
+"""
 OF_SECONDS = f"""
 SELECT tick, {", ".join(f"{line}, {line}_low, {line}_high, {line}" for line in LINES)}, venues
 FROM price_ticks WHERE pair = %(pair)s AND tick >= %(start)s AND tick < %(end)s ORDER BY tick
@@ -117,7 +124,11 @@ def keep_minutes() -> None:
 
 def prune_prices() -> None:
     """Delete what is older than prices are kept, in small steps."""
-    for statement, kept in ((PRUNE_TICKS, TICKS_KEPT), (PRUNE_MINUTES, MINUTES_KEPT)):
+    for statement, kept in (
+        (PRUNE_TICKS, TICKS_KEPT),
+        (PRUNE_MINUTES, MINUTES_KEPT),
+        (PRUNE_PEAKS, PEAKS_KEPT),
+    ):
         for _ in range(MOST_STEPS):
             with connection.cursor() as cursor:
                 cursor.execute(statement, {"kept": kept, "step": STEP})

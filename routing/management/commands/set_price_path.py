@@ -12,7 +12,7 @@ COMMAND = "manage.py set_price_path"
 
 
 class Command(BaseCommand):
-    help = "Have a token's simulated price follow a path, such as SOL=-8%%/60 +0%%/120."
+    help = "Have a token's simulated price follow a path, such as SOL=-8%/60 +0%/120."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

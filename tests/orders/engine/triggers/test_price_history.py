@@ -11,6 +11,7 @@ from django.db import connection
 from orders.engine.triggers import price_history
 from orders.engine.triggers.price_history import (
     MINUTES_KEPT,
+    PEAKS_KEPT,
     TICKS_KEPT,
     Span,
     keep_minutes,
@@ -117,7 +118,11 @@ def test_what_is_older_than_it_is_kept_goes_in_small_steps(
     for place in (-2, -1, 2):
         rows("INSERT INTO price_minutes (pair, minute) VALUES (%s, %s)", PAIR, minute + 60 * place)
 
+    for tick in (present - PEAKS_KEPT - 60, present - PEAKS_KEPT + 60):
+        rows("INSERT INTO price_peaks VALUES (%s, 'b', %s, 1)", PAIR, tick)
+
     prune_prices()
 
+    assert rows("SELECT tick FROM price_peaks") == [(present - PEAKS_KEPT + 60,)]
     assert rows("SELECT tick FROM price_ticks") == [(present - TICKS_KEPT + 60,)]
     assert rows("SELECT minute FROM price_minutes") == [(minute + 120,)]

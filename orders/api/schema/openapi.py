@@ -596,6 +596,7 @@ PRICES = extend_schema(
         ),
     },
 )
+BODY_IS_OPTIONAL = {"rotateKey", "cancelOrder", "cancelAllOrders"}
 TOO_MANY_PREVIEWS: dict[int, tuple[str, list[OpenApiExample]]] = {
     429: ("More previews and quotes than are allowed: see `Retry-After`.", [])
 }
@@ -795,7 +796,7 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     result["components"]["schemas"] = dict(sorted((shared_schemas() | SCHEMAS).items()))
     for methods in result["paths"].values():
         for operation in methods.values():
-            if "requestBody" in operation and operation["operationId"] != "rotateKey":
+            if "requestBody" in operation and operation["operationId"] not in BODY_IS_OPTIONAL:
                 operation["requestBody"]["required"] = True
     result["paths"]["/health"]["get"]["x-aliases"] = [f"/{path}" for path in HEALTH_PATHS]
     for path, method in (("/api/orders/execute", "post"), ("/api/orders", "get")):

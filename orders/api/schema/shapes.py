@@ -256,10 +256,13 @@ SCHEMAS: dict[str, Schema] = {
     "Batch": closed(
         {
             "orders": {
-                **{"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": 100},
-                "description": "Each as the body of `POST /api/orders/execute`.",
+                **{"type": "array", "items": {}, "minItems": 1, "maxItems": 100},
+                "description": (
+                    "Each as the body of `POST /api/orders/execute`. What is none is answered so by"
+                    " itself."
+                ),
             },
-            "mode": {"enum": ["independent", "all"], "default": "independent"},
+            "mode": {"enum": ["independent", "all", None], "default": "independent"},
         },
         "mode",
     ),

@@ -183,6 +183,15 @@ def _oco(chance: random.Random, side: str) -> Terms:
     return _end(chance) | {"type": "oco", "takeProfit": target, "stopLoss": stop}
 
 
+def _twap(chance: random.Random, side: str) -> Terms:
+    return {
+        "type": "twap",
+        "slices": 3,
+        "intervalSeconds": chance.randint(1, 4),
+        "slippageBps": 2000,
+    }
+
+
 def _bracket(chance: random.Random, side: str) -> Terms:
     """Its exits rest until the client ends them."""
     exit_side = "buy" if side == "sell" else "sell"
@@ -205,12 +214,13 @@ def _end(chance: random.Random) -> Terms:
 
 MARKET, BRACKET = "market", "bracket"
 ORDERS: Mapping[str, tuple[int, Callable[[random.Random, str], Terms]]] = {
-    MARKET: (60, _market),
+    MARKET: (56, _market),
     "limit": (9, _limit),
     "stop": (7, _stop),
     "takeProfit": (4, _take_profit),
     "trailingStop": (6, _trailing_stop),
     "oco": (6, _oco),
+    "twap": (4, _twap),
     BRACKET: (8, _bracket),
 }
 """How many of a hundred orders are of which kind, and what these ask beside the amount."""

@@ -34,7 +34,9 @@ TRANSACTIONS = """
 SELECT attempt, left(signature, 8), outcome, expires_at_height, created_at, settled_at
 FROM order_transactions WHERE order_id = %s ORDER BY attempt
 """
-KEYLESS = "SELECT side, amount_in, id::text FROM orders WHERE idempotency_key IS NULL"
+KEYLESS = """
+SELECT side, amount_in, id::text FROM orders WHERE idempotency_key IS NULL AND parent_id IS NULL
+"""
 LINES = 40  # of processes' logs for one order
 SHOWN = 5  # orders with their whole evidence
 

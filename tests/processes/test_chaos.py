@@ -60,9 +60,12 @@ async def test_a_short_run_breaks_no_promise(tmp_path: Path) -> None:
 
     assert verdict.broken == [], "\n".join([verdict.as_line(), *evidence])
     # An order without a key whose answer was cut off is sent again, and is another order.
-    assert verdict.accepted - verdict.exits - verdict.unclaimed == verdict.answered == SHORT.orders
+    assert verdict.accepted - verdict.exits - verdict.unclaimed == verdict.answered
+    assert verdict.answered > SHORT.orders  # of a group both are answered
     assert verdict.confirmed > SHORT.orders / 2
-    assert verdict.confirmed + verdict.failed + verdict.cancelled == verdict.accepted
+    ended = verdict.confirmed + verdict.failed + verdict.cancelled + verdict.expired
+    assert ended == verdict.accepted
+    assert verdict.exits > 0
     # The faults were done, and felt.
     done = (tmp_path / "faults.log").read_text().splitlines()
     assert [line for line in done if not line.endswith(": done")] == []

@@ -16,7 +16,7 @@ from tests.support.machine import Watch
 STATUSES = ["pending", "routing", "building", "submitted", "confirmed"]
 LANDING = 0.5
 FIELDS_OF_ALL_DIALECTS = {
-    *("type", "orderId", "seq", "status", "message", "timestamp", "attempt"),
+    *("type", "orderId", "seq", "event", "status", "message", "timestamp", "attempt"),
     *("route", "routedDex", "txHash", "executedPrice", "error", "data"),
 }
 

@@ -15,6 +15,7 @@ from config.runtime.rate import Rate
 from orders.api.related import related
 from orders.models import Order
 from orders.terms.type_rules import RULES, SPECIAL
+from routing.tokens import RAY, SOL
 from tests.support.accounts import Account, make_account
 from tests.support.client import SELL_SOL, connected, count_stored, get, post
 from tests.support.database import Database, rewrite
@@ -359,6 +360,17 @@ async def test_a_trigger_is_compared_with_the_line_that_the_order_watches(
 ) -> None:
     answer = await post(PATH, sent)
     assert answer.status == (400 if is_crossed else 201), answer.text
+
+
+async def test_an_order_without_prices_makes_the_pools_that_the_next_one_has_prices_of(
+    database: Database,
+) -> None:
+    sent = CROSSED["stop"] | {"tokenIn": "RAY", "tokenOut": "SOL"}
+    made = "SELECT venue FROM simulated_pools WHERE base = %s AND quote = %s ORDER BY venue"
+    mints = RAY.mint, SOL.mint
+    assert await database.rows(made, *mints) == []
+    assert (await post(PATH, sent)).status == 503
+    assert await database.rows(made, *mints) == [("meteora",), ("raydium",)]
 
 
 @pytest.mark.parametrize("order_type", CROSSED)

@@ -135,6 +135,9 @@ def read_cancel_all(sent: Any, orders: QuerySet[Order]) -> tuple[QuerySet[Order]
     given = read_object(
         sent, {"market", "side", "types", "scope", "whenPossible"}, prefix=filters.TAG
     )
+    if empty := sorted(sent.keys() - given.keys()):
+        # Elsewhere null means "not given". Here a filter that is not given cancels more.
+        raise refuse(empty[0], "null", "Give it a value, or leave it out to cancel all of them.")
     found = filters.of_statuses(orders, ACTIVE)
     if "market" in given:
         market = _filter_value(given, "market", filters.MarketField())

@@ -209,6 +209,8 @@ async def test_what_is_cancelled_so_is_told_on_its_stream(account: Account) -> N
         ("cancel", {"ids": ["x"]}, "ids", "unknown_field"),
         ("cancel-all", [], "body", "not_an_object"),
         ("cancel-all", {"scope": "some"}, "scope", "invalid_choice"),
+        ("cancel-all", {"market": None}, "market", "null"),
+        ("cancel-all", {"tag.book": None}, "tag.book", "null"),
         ("cancel-all", {"side": "long"}, "side", "invalid_choice"),
         ("cancel-all", {"side": 1}, "side", "invalid_text"),
         ("cancel-all", {"market": "SOL"}, "market", "unknown_market"),

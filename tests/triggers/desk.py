@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
@@ -17,10 +17,11 @@ from django.db import Error, close_old_connections, connections
 
 from config.database.conninfo import conninfo
 from config.runtime.postgres import Link
+from orders.engine.changes.amending import Amendment, NotAmendable, OrderChanged, amend_order
 from orders.engine.execution import Execution
 from orders.engine.journal import Journal, journal_of_this_loop
 from orders.engine.moves import ClaimedOrder, NewOrder, Overtaken
-from orders.engine.submission import NotCancellable, cancel_order
+from orders.engine.submission import NotCancellable, OrderRequest, cancel_order
 from orders.terms.terms import Terms
 from orders.terms.watch import first_watch
 from routing.registry import registry
@@ -53,6 +54,8 @@ INSERT INTO price_ticks (pair, tick, bid_low, bid_high, ask_low, ask_high, refer
   RETURNING 1
 """
 EVALUATED = "SELECT pair, evaluated_tick FROM pair_progress"
+SEQ = "SELECT seq FROM orders WHERE id = %s"
+AMENDED = "SELECT 1 FROM order_events WHERE order_id = %s AND seq = %s AND event = 'amended'"
 PENDING = "SELECT id::text, trigger_tick FROM orders WHERE status = 'pending'"
 FIRED = """
 SELECT order_id::text,
@@ -127,7 +130,7 @@ class Desk:
         self._tick = FIRST_TICK
         self.model = Model()
         self.told: dict[str, int] = dict.fromkeys(
-            ("orders", "cancelled", "filled", "failed", "postgres_killed", "refused"), 0
+            ("orders", "cancelled", "amended", "filled", "failed", "postgres_killed", "refused"), 0
         )
 
     async def run(self, ticks: int, evaluators: Evaluators) -> list[str]:
@@ -159,6 +162,7 @@ class Desk:
             (self._place, 0.6),
             (self._place_group, 0.25),
             (self._cancel, 0.2),
+            (self._amend, 0.3),
             (self._carry, 0.5),
         ):
             if chance.random() < likelihood:
@@ -241,6 +245,52 @@ class Desk:
             return True
 
         return await self._patiently(lambda: asyncio.to_thread(cancel))
+
+    async def _amend(self) -> None:
+        """Change the price or the trail of an order that is in no group."""
+        order = self._some(lambda one: one.group is None and (not one.is_over or one.fired))
+        if order is None or order.type == "stopLimit":
+            return
+        evaluated = await self._evaluated(order.pair)
+        is_armed = order.armed_from is not None and (order.armed_at or 0) <= evaluated
+        if order.type == "trailingStop" and not is_armed:
+            return
+        seq = (await self._rows(SEQ, order.id))[0][0]
+        changed = replace(order)
+        if order.type == "trailingStop":
+            changed.trail_bps = self._chance.choice(TRAILS)
+        else:
+            off = Decimal(self._chance.randint(-300, 300)) / 100
+            changed.trigger = self._walks[order.pair].price + off
+        if not await self._is_amended(changed, seq):
+            assert order.is_over, f"{order.id} was not to be amended, and should rest"
+            return
+        self.told["amended"] += 1
+        if order.fired:
+            assert order.fired[-1] > evaluated, f"{order.id} was amended, and should have fired"
+            order.fired.pop()
+        order.is_over = False
+        order.trigger, order.trail_bps = changed.trigger, changed.trail_bps
+        await self._to_fast_time()
+        order.from_tick = self._tick
+
+    async def _is_amended(self, changed: Modelled, seq: int) -> bool:
+        """Whether it was, at this seq or the next one: an answer may be lost with PostgreSQL."""
+        amendment = amendment_of(changed, seq)
+
+        def amend() -> bool:
+            close_old_connections()
+            try:
+                amend_order(amendment, None)
+            except (OrderChanged, NotAmendable):
+                return False
+            finally:
+                connections.close_all()
+            return True
+
+        if await self._patiently(lambda: asyncio.to_thread(amend)):
+            return True
+        return bool(await self._rows(AMENDED, changed.id, seq + 1))
 
     # What a worker does
 
@@ -340,6 +390,24 @@ def order_of(wanted: Modelled, group_id: str | None) -> NewOrder:
         terms=terms,
         watch=first_watch(wanted.type, Side(wanted.side), terms),
         data={"order": {}},
+    )
+
+
+def amendment_of(changed: Modelled, seq: int) -> Amendment:
+    order = order_of(changed, None)
+    base, quote = changed.pair.split("/")
+    market = registry().market(registry().token(base), registry().token(quote))
+    asked = OrderRequest(
+        *(changed.type, market, Side(changed.side), order.amount_in, order.amount_out),
+        order.slippage_bps,
+        terms=order.terms,
+        if_crossed="execute",
+    )
+    field = "trailBps" if changed.type == "trailingStop" else "triggerPrice"
+    return Amendment(
+        *(changed.id, seq, asked, frozenset((field,)), {field: None}, {field: None}),
+        keeps_end=True,
+        by="user",
     )
 
 

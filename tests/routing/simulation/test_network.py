@@ -308,26 +308,26 @@ async def test_a_lost_reply_is_found_by_looking_it_up(join: Join, database_conni
 
 async def test_a_late_landing_is_late_and_still_before_the_expiry(join: Join) -> None:
     network = join("landing_late=1", late_by=3600)
-    sent = await new_transaction(network, blocks=30)
+    sent = await new_transaction(network, blocks=60)
     assert isinstance(await network.send(sent), Absent)
     await landed(network, sent)
 
 
 async def test_a_landing_after_the_expiry_never_happens(join: Join) -> None:
-    network = join(landing_latency=(0.2, 0.2))
-    sent = await new_transaction(network, blocks=5)
+    network = join(landing_latency=(1, 1))
+    sent = await new_transaction(network, blocks=50)  # half a second, to send it in time
 
     assert isinstance(await network.send(sent), Absent)
     await expired(network, sent)
     clock = asyncio.get_running_loop().time
-    landing = clock() + 0.25
+    landing = clock() + 0.6
     while clock() < landing:
         assert isinstance(await network.status(sent.signature), Absent)
 
 
 async def test_an_expiring_transaction_never_lands(join: Join) -> None:
     network = join("expiry=1")
-    sent = await new_transaction(network, blocks=10)
+    sent = await new_transaction(network, blocks=50)
     assert isinstance(await network.send(sent), Absent)
     assert (await expired(network, sent)).height > sent.expires_at_height
 

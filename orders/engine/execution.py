@@ -19,6 +19,7 @@ from orders import events
 from orders.engine.crash_points import crash_point
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder, Diverted, Move, NewOrder, Rest, Rules, TermsMove
+from orders.engine.routes import route_of
 from orders.engine.submission import new_order_id
 from orders.engine.terms_moves import RETURNED
 from orders.events import Fact, Fault, Routed
@@ -34,7 +35,7 @@ from routing.decision import Decision
 from routing.pricing import bound_for
 from routing.quoting import PriceImpactTooHigh
 from routing.registry import read_again, registry
-from routing.router import NoRoute, best_route
+from routing.router import NoRoute
 from routing.stored_decision import StoredDecision
 from routing.tokens import UnknownMarket, UnknownToken
 from routing.venue import (
@@ -179,15 +180,7 @@ class Execution:
 
     async def _decide(self, swap: Swap, order: ClaimedOrder) -> Decision:
         try:
-            return await best_route(
-                swap,
-                tuple(self._venues.values()),
-                quote_timeout=settings.QUOTE_TIMEOUT,
-                max_deviation_bps=settings.MAX_QUOTE_DEVIATION_BPS,
-                max_price_impact_bps=settings.MAX_PRICE_IMPACT_BPS,
-                split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
-                constraints=constraints_of(order),
-            )
+            return await route_of(swap, tuple(self._venues.values()), constraints_of(order))
         except NoRoute as found:
             code = no_route_code(found)
             is_final = code is not FailureCode.VENUES_UNAVAILABLE

@@ -239,17 +239,32 @@ CROSS JOIN LATERAL (
 JOIN order_events AS event ON event.order_id = found.id AND event.seq = 1
 """
 
-# Compare-and-set on token and seq together. One batch may have an order's old and current holder:
-# if only the id were compared, both would read success.
-ADVANCE = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-moves AS (
-  SELECT * FROM json_to_recordset(%(moves)s::json) AS move(
-    ordinal int, order_id uuid, lease_token bigint, seq int, status text, message text,
+# What a move is, as JSON has it, and what becomes of its transaction.
+MOVE = """    ordinal int, order_id uuid, lease_token bigint, seq int, status text, message text,
     data jsonb, is_final bool, delay float8, venue text, min_out bigint, max_in bigint,
     signature text, payload text, expires_at_height bigint, outcome text, filled_in bigint,
     filled_out bigint, failure_code text, failure_reason text, needs_attention bool,
-    steps int, passed text, passed_message text, passed_data jsonb)
+    steps int, passed text, passed_message text, passed_data jsonb"""
+TRANSACTIONS = """opened AS (
+  INSERT INTO order_transactions
+    (order_id, attempt, signature, payload, expires_at_height, created_at)
+  SELECT order_id, attempts, signature, decode(payload, 'base64'), expires_at_height, clock.at
+  FROM moved, clock WHERE payload IS NOT NULL
+),
+settled AS (
+  UPDATE order_transactions AS tx SET outcome = moved.outcome, settled_at = clock.at
+  FROM moved, clock
+  WHERE tx.order_id = moved.order_id AND tx.attempt = moved.attempts
+    AND moved.outcome IS NOT NULL AND tx.outcome IS NULL
+)"""
+
+# Compare-and-set on token and seq together. One batch may have an order's old and current holder:
+# if only the id were compared, both would read success.
+ADVANCE = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+moves AS (
+  SELECT * FROM json_to_recordset(%(moves)s::json) AS move(
+{MOVE})
 ),
 moved AS (
   UPDATE orders SET
@@ -285,18 +300,7 @@ logged AS (
   SELECT order_id, new_seq - 1, passed, attempts, passed_message, passed_data, clock.at
   FROM moved, clock WHERE passed IS NOT NULL
 ),
-opened AS (
-  INSERT INTO order_transactions
-    (order_id, attempt, signature, payload, expires_at_height, created_at)
-  SELECT order_id, attempts, signature, decode(payload, 'base64'), expires_at_height, clock.at
-  FROM moved, clock WHERE payload IS NOT NULL
-),
-settled AS (
-  UPDATE order_transactions AS tx SET outcome = moved.outcome, settled_at = clock.at
-  FROM moved, clock
-  WHERE tx.order_id = moved.order_id AND tx.attempt = moved.attempts
-    AND moved.outcome IS NOT NULL AND tx.outcome IS NULL
-)
+{TRANSACTIONS}
 SELECT moved.ordinal, moved.attempts, clock.at FROM moved, clock
 """
 

@@ -13,13 +13,14 @@ from config.database.conninfo import conninfo
 from config.runtime.per_loop import once_per_loop
 from orders import events
 from orders.engine.execution import no_route_code
+from orders.engine.routes import route_of
 from orders.engine.submission import PricesUnavailable
 from orders.models import FailureCode
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
 from routing.pricing import bound_for
 from routing.registry import registry
-from routing.router import NoRoute, best_route
+from routing.router import NoRoute
 from routing.stored_decision import decision_data, dropped_to_json
 from routing.venue import Bound, Swap
 from routing.venues import Exchange, simulated_exchange
@@ -109,15 +110,7 @@ class Quotes:
     async def _quote(self, swap: Swap, constraints: Constraints) -> Quoted:
         outcome: Decision | NoRoute
         try:
-            outcome = await best_route(
-                swap,
-                self._exchange.venues,
-                quote_timeout=settings.QUOTE_TIMEOUT,
-                max_deviation_bps=settings.MAX_QUOTE_DEVIATION_BPS,
-                max_price_impact_bps=settings.MAX_PRICE_IMPACT_BPS,
-                split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
-                constraints=constraints,
-            )
+            outcome = await route_of(swap, self._exchange.venues, constraints)
         except NoRoute as found:
             outcome = found
         return Quoted(swap, outcome, time.monotonic())

@@ -3,6 +3,8 @@
 Locks are taken in the order of all who write here: watches by their order's id, groups, orders.
 """
 
+from orders.engine.journal_sql import MOVE, TRANSACTIONS
+
 THESE = """(SELECT unnest(%(ids)s::uuid[])
   UNION SELECT id FROM orders WHERE group_id = ANY(%(groups)s::uuid[]))"""
 
@@ -22,15 +24,11 @@ FROM orders WHERE id IN {THESE} ORDER BY id FOR UPDATE OF orders
 
 # As `journal_sql.ADVANCE`, for orders that may rest, and that end for a reason. The bound of an
 # order without a limit price is that of its release: it is forgotten when the order rests.
-ADVANCE = """
+ADVANCE = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 moves AS (
   SELECT * FROM json_to_recordset(%(moves)s::json) AS move(
-    ordinal int, order_id uuid, lease_token bigint, seq int, status text, message text,
-    data jsonb, is_final bool, delay float8, venue text, min_out bigint, max_in bigint,
-    signature text, payload text, expires_at_height bigint, outcome text, filled_in bigint,
-    filled_out bigint, failure_code text, failure_reason text, needs_attention bool,
-    steps int, passed text, passed_message text, passed_data jsonb,
+{MOVE},
     event text, reason text, phase text, rest_until timestamptz)
 ),
 moved AS (
@@ -73,18 +71,7 @@ logged AS (
   SELECT order_id, new_seq - 1, passed, attempts, passed_message, passed_data, clock.at, NULL
   FROM moved, clock WHERE passed IS NOT NULL
 ),
-opened AS (
-  INSERT INTO order_transactions
-    (order_id, attempt, signature, payload, expires_at_height, created_at)
-  SELECT order_id, attempts, signature, decode(payload, 'base64'), expires_at_height, clock.at
-  FROM moved, clock WHERE payload IS NOT NULL
-),
-settled AS (
-  UPDATE order_transactions AS tx SET outcome = moved.outcome, settled_at = clock.at
-  FROM moved, clock
-  WHERE tx.order_id = moved.order_id AND tx.attempt = moved.attempts
-    AND moved.outcome IS NOT NULL AND tx.outcome IS NULL
-)
+{TRANSACTIONS}
 SELECT moved.ordinal, moved.attempts, clock.at FROM moved, clock
 """
 

@@ -424,14 +424,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="order",
             index=models.Index(
-                condition=models.Q(("parent_id__isnull", False)),
-                fields=["parent_id"],
-                name="orders_of_parent",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="order",
-            index=models.Index(
                 condition=models.Q(("resting", True)),
                 fields=["owner", "-created_at", "-id"],
                 name="orders_resting",
@@ -440,9 +432,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="order",
             constraint=models.UniqueConstraint(
-                condition=models.Q(("slice__isnull", False)),
+                condition=models.Q(("parent_id__isnull", False)),
                 fields=("parent_id", "slice"),
-                name="orders_slice_once",
+                name="orders_of_parent",
             ),
         ),
         migrations.AddConstraint(

@@ -200,9 +200,6 @@ class Order(models.Model):
                 fields=["group_id"], name="orders_of_group", condition=Q(group_id__isnull=False)
             ),
             models.Index(
-                fields=["parent_id"], name="orders_of_parent", condition=Q(parent_id__isnull=False)
-            ),
-            models.Index(
                 fields=["owner", "-created_at", "-id"],
                 name="orders_resting",
                 condition=Q(resting=True),
@@ -220,9 +217,12 @@ class Order(models.Model):
         )
         constraints = (
             models.UniqueConstraint(
-                fields=["parent_id", "slice"],
-                name="orders_slice_once",
-                condition=Q(slice__isnull=False),
+                fields=[
+                    "parent_id",
+                    "slice",
+                ],  # also of exits, which have no slice: null is unlike null
+                name="orders_of_parent",
+                condition=Q(parent_id__isnull=False),
             ),
             models.UniqueConstraint(
                 fields=["client_order_id", "owner"],  # so that an operator finds it without owner

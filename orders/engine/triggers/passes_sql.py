@@ -286,40 +286,21 @@ RELEASE_SNIPERS = release_snipers()
 def become_limit(kind: Kind, *, waits: bool) -> str:
     """Return the statement that makes limit orders of what a price has reached.
 
-    They are looked at as such in the same tick. Nothing is released, so no group is claimed.
+    They are looked at as such in the same tick.
     """
-    watched = f"""{LOOKED_AT} AND w.act = 'l' AND NOT w.held
+    return _becoming(
+        f"""{LOOKED_AT} AND w.act = 'l' AND NOT w.held
       AND {REACHED[kind]}
-      AND {FENCE} AND {TRADES}"""
-    return f"""
-WITH {NOW},
-cand AS MATERIALIZED (
-  SELECT w.order_id, w.wake_price FROM watches AS w
-  WHERE {watched}
-  ORDER BY {BY_PRICE[kind]} LIMIT %(most)s::bigint
-),
-{LOCK_ALONE.format(skip=_skipping(waits))},
-due AS MATERIALIZED (SELECT w.order_id, w.wake_price AS level FROM locked AS w WHERE {watched}),
-became AS (
-  UPDATE watches AS w SET act = 's', wake_price = o.limit_price, check_at = NULL,
+      AND {FENCE} AND {TRADES}""",
+        kind,
+        waits=waits,
+        watch="""act = 's', wake_price = o.limit_price, check_at = NULL,
     line = CASE o.side WHEN 'sell' THEN 'b' ELSE 'a' END::"char",
-    kind = CASE o.side WHEN 'sell' THEN '>' ELSE '<' END::"char"
-  FROM due, orders AS o WHERE w.order_id = due.order_id AND o.id = due.order_id
-),
-moved AS (
-  UPDATE orders AS o SET seq = o.seq + 1, phase = 'limit', triggered_at = clock.at,
-    trigger_tick = %(tick)s::bigint
-  FROM due, clock WHERE o.id = due.order_id AND o.status = 'open'
-  RETURNING o.id, o.seq, o.status, o.attempts, due.level
-),
-logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at, event)
-  SELECT id, seq, status, attempts, %(message)s::text,
-    {TRIGGER_DATA.format(level="level", watermark="NULL::numeric")}, clock.at, 'triggered'
-  FROM moved, clock
-  RETURNING order_id::text, seq, status, attempt, message, at, data, event
-)
-{TOLD.format(last=LAST_PRICE[kind] + ", NULL::bigint")}"""
+    kind = CASE o.side WHEN 'sell' THEN '>' ELSE '<' END::"char\"""",
+        order="phase = 'limit', triggered_at = clock.at, trigger_tick = %(tick)s::bigint",
+        data=TRIGGER_DATA.format(level="level", watermark="NULL::numeric"),
+        event="triggered",
+    )
 
 
 def arm(kind: Kind, *, waits: bool) -> str:
@@ -327,9 +308,28 @@ def arm(kind: Kind, *, waits: bool) -> str:
 
     A held one is armed as well: its watermark counts from this tick on.
     """
-    watched = f"""{LOOKED_AT} AND w.act = 'a'
+    return _becoming(
+        f"""{LOOKED_AT} AND w.act = 'a'
       AND {REACHED[kind]}
-      AND {FENCE}"""
+      AND {FENCE}""",
+        kind,
+        waits=waits,
+        watch="kind = 't', act = 'f', armed_tick = %(tick)s::bigint, wake_price = NULL",
+        order="phase = CASE o.phase WHEN 'held' THEN o.phase ELSE 'waiting' END",
+        data="""jsonb_build_object(
+      'tick', %(tick)s::bigint, 'price', trim_scale(%(price)s::numeric)::text,
+      'line', %(line_name)s::text, 'activationPrice', trim_scale(level)::text)""",
+        event="activated",
+    )
+
+
+def _becoming(
+    watched: str, kind: Kind, *, waits: bool, watch: str, order: str, data: str, event: str
+) -> str:
+    """Return the statement that has orders watch something else from this tick on.
+
+    `watch` and `order` say what their rows become. Nothing is released, so no group is claimed.
+    """
     return f"""
 WITH {NOW},
 cand AS MATERIALIZED (
@@ -340,21 +340,17 @@ cand AS MATERIALIZED (
 {LOCK_ALONE.format(skip=_skipping(waits))},
 due AS MATERIALIZED (SELECT w.order_id, w.wake_price AS level FROM locked AS w WHERE {watched}),
 became AS (
-  UPDATE watches AS w SET kind = 't', act = 'f', armed_tick = %(tick)s::bigint, wake_price = NULL
-  FROM due WHERE w.order_id = due.order_id
+  UPDATE watches AS w SET {watch}
+  FROM due, orders AS o WHERE w.order_id = due.order_id AND o.id = due.order_id
 ),
 moved AS (
-  UPDATE orders AS o SET seq = o.seq + 1,
-    phase = CASE o.phase WHEN 'held' THEN o.phase ELSE 'waiting' END
-  FROM due WHERE o.id = due.order_id AND o.status = 'open'
+  UPDATE orders AS o SET seq = o.seq + 1, {order}
+  FROM due, clock WHERE o.id = due.order_id AND o.status = 'open'
   RETURNING o.id, o.seq, o.status, o.attempts, due.level
 ),
 logged AS (
   INSERT INTO order_events (order_id, seq, status, attempt, message, data, at, event)
-  SELECT id, seq, status, attempts, %(message)s::text, jsonb_build_object(
-      'tick', %(tick)s::bigint, 'price', trim_scale(%(price)s::numeric)::text,
-      'line', %(line_name)s::text, 'activationPrice', trim_scale(level)::text),
-    clock.at, 'activated'
+  SELECT id, seq, status, attempts, %(message)s::text, {data}, clock.at, '{event}'
   FROM moved, clock
   RETURNING order_id::text, seq, status, attempt, message, at, data, event
 )

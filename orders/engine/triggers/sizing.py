@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
+from orders.engine.routes import route_of
 from orders.engine.triggers import passes_sql as sql
 from orders.engine.triggers.passes import Pass
 from orders.engine.triggers.session import LOCKED_ELSEWHERE, Patience, Session, tell
@@ -24,7 +25,7 @@ from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
 from routing.pools.pool import Pool
 from routing.pricing import pool_quote
-from routing.router import NoRoute, best_route
+from routing.router import NoRoute
 from routing.tokens import Market
 from routing.venue import (
     Bound,
@@ -176,14 +177,8 @@ class Copies:
     async def route(self, swap: Swap, asked: dict[str, Any] | None) -> Decision | None:
         """Return how the carrier would route this; None if there is no way."""
         try:
-            return await best_route(
-                swap,
-                self.venues,
-                quote_timeout=settings.QUOTE_TIMEOUT,
-                max_deviation_bps=settings.MAX_QUOTE_DEVIATION_BPS,
-                max_price_impact_bps=settings.MAX_PRICE_IMPACT_BPS,
-                split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
-                constraints=Constraints.from_json(asked) if asked else UNCONSTRAINED,
+            return await route_of(
+                swap, self.venues, Constraints.from_json(asked) if asked else UNCONSTRAINED
             )
         except NoRoute as fault:
             logger.debug("no way to fill a limit order: %s", fault)

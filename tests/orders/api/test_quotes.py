@@ -14,7 +14,7 @@ from orders.engine import quotes
 from orders.engine.quotes import Quotes, quotes_of_this_loop
 from orders.sockets import quotes as quote_sockets
 from routing.registry import registry
-from routing.router import best_route
+from routing.router import route_of
 from routing.venue import Side, Swap, VenueUnavailable
 from routing.venues import Exchange
 from tests.support.accounts import make_account
@@ -86,9 +86,9 @@ async def test_who_asks_for_the_same_shares_one_answer(monkeypatch: pytest.Monke
     async def counted(swap: Swap, *arguments: Any, **options: Any) -> Any:
         asked.append(swap)
         await asyncio.sleep(0)
-        return await best_route(swap, *arguments, **options)
+        return await route_of(swap, *arguments, **options)
 
-    monkeypatch.setattr(quotes, "best_route", counted)
+    monkeypatch.setattr(quotes, "route_of", counted)
     others = [get(f"/api/quotes?{ASKED}", **make_account().headers) for _ in range(5)]
     answers = await asyncio.gather(get(f"/api/quotes?{ASKED}"), *others)
 
@@ -141,9 +141,9 @@ async def test_a_stream_tells_a_quote_at_once_and_again_only_when_it_changes(
     async def moved(swap: Swap, *arguments: Any, **options: Any) -> Any:
         swaps.append(swap)
         more = Swap(swap.market, swap.side, amount_in=(swap.amount_in or 0) + len(swaps) // 3)
-        return await best_route(more, *arguments, **options)
+        return await route_of(more, *arguments, **options)
 
-    monkeypatch.setattr(quotes, "best_route", moved)
+    monkeypatch.setattr(quotes, "route_of", moved)
     async with connected(f"/ws/quotes?{ASKED}") as socket:
         frames = await socket.messages(3)
         assert len(swaps) >= 6, "it was told although it had not changed"

@@ -1,0 +1,26 @@
+"""The best route by this engine's settings: of an order, of a limit that rests, of a quote."""
+
+from collections.abc import Sequence
+
+from django.conf import settings
+
+from routing.constraints import Constraints
+from routing.decision import Decision
+from routing.router import best_route
+from routing.venue import Swap, Venue
+
+
+async def route_of(swap: Swap, venues: Sequence[Venue], constraints: Constraints) -> Decision:
+    """Return the choice among these venues.
+
+    :raises NoRoute: none of them can fill the swap within the constraints.
+    """
+    return await best_route(
+        swap,
+        venues,
+        quote_timeout=settings.QUOTE_TIMEOUT,
+        max_deviation_bps=settings.MAX_QUOTE_DEVIATION_BPS,
+        max_price_impact_bps=settings.MAX_PRICE_IMPACT_BPS,
+        split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
+        constraints=constraints,
+    )

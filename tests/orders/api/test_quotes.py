@@ -12,9 +12,9 @@ from orders.access import preview_limits
 from orders.access.preview_limits import MOST_STREAMS
 from orders.engine import quotes
 from orders.engine.quotes import Quotes, quotes_of_this_loop
+from orders.engine.routes import route_of
 from orders.sockets import quotes as quote_sockets
 from routing.registry import registry
-from routing.router import route_of
 from routing.venue import Side, Swap, VenueUnavailable
 from routing.venues import Exchange
 from tests.support.accounts import make_account

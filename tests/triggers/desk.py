@@ -159,6 +159,7 @@ class Desk:
     async def _act(self) -> None:
         chance = self._chance
         for act, likelihood in (
+            (self._place, 0.9),
             (self._place, 0.6),
             (self._place_group, 0.25),
             (self._cancel, 0.2),
@@ -197,7 +198,8 @@ class Desk:
     def _wanted(self, kind: str, pair: str, side: str) -> Modelled:
         chance = self._chance
         price = self._walks[pair].price
-        off = Decimal(chance.randint(-300, 300)) / 100
+        # Many are near the price, so that some lie just beyond one that fires.
+        off = Decimal(chance.choice((chance.randint(-60, 60), chance.randint(-300, 300)))) / 100
         wanted = Modelled("", pair, side, kind, 0, by_reference=chance.random() < 0.25)
         if kind == "trailingStop":
             wanted.trail_bps = chance.choice(TRAILS)

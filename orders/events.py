@@ -51,6 +51,8 @@ class Event(NamedTuple):
     data: dict[str, Any]
     event: str | None = None
     """What happened, if that does not follow from status and seq."""
+    owner: int | None = None
+    """The order's account, if it has one and this is to be told on the account's stream."""
 
     @property
     def name(self) -> str:
@@ -97,12 +99,14 @@ def timestamp(at: datetime) -> str:
     return at.isoformat(timespec="microseconds")[:26] + "Z"
 
 
-GROUP = "order."
-
-
 def group_of(order_id: str) -> str:
     """Return the name of the channel layer's group for one order's hints."""
-    return f"{GROUP}{order_id}"
+    return f"order.{order_id}"
+
+
+def group_of_account(owner: int) -> str:
+    """Return the name of the group for the hints of all orders of an account."""
+    return f"account.{owner}"
 
 
 Words = tuple[str, dict[str, Any]]

@@ -22,7 +22,7 @@ from orders.engine.triggers.price_history import MINUTE, MINUTES_KEPT, Point, Sp
 from orders.events import timestamp
 from orders.terms.minimum import minimum_in
 from routing.pricing import significant
-from routing.registry import look_up_if_due
+from routing.registry import look_up_if_due, read_again, registry
 from routing.tokens import Market, Registry
 from routing.venue import Side
 from routing.venues import LABELS
@@ -139,6 +139,23 @@ def read_market(text: str | None, look_up: Callable[..., Market] = look_up_if_du
         return filters.market_named(text, look_up)
     except InvalidValue as unknown:
         raise refuse("market", "unknown_market", str(unknown.message)) from None
+
+
+async def market_named(name: str | None) -> Market:
+    """Return a market, also one that was added a moment ago.
+
+    :raises ValidationError: no market is named, or there is none of this name.
+    :raises django.db.Error: the database does not answer, and may know it.
+    """
+
+    def as_known(look: Callable[[Registry], Market]) -> Market:
+        return look(registry())
+
+    try:
+        return read_market(name, as_known)
+    except ValidationError:
+        await read_again()
+        return read_market(name, as_known)
 
 
 def read_step(text: str) -> int:

@@ -34,6 +34,8 @@ from orders.engine.submission import (
     OutcomeUnknown,
     PricesUnavailable,
 )
+from orders.streams.account_log import LogLost
+from orders.streams.cursor import UnknownCursor
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ MAY_BE_REPEATED = (
 UNREADABLE = "The request cannot be read."
 FOREIGN_HOST = "The engine does not answer to this Host: its operator lists names in ALLOWED_HOSTS."
 MAX_PATH = 200  # characters of a path that an answer repeats
+RELEASED_SECONDS = 30  # after which a reader should look again
 UNKNOWN_SECONDS = 5  # after which a client should look whether its order is stored
 TOO_MANY_READS = "More reading than the limit of an account, or of an address, allows."
 TOO_MANY_PREVIEWS = "More previews and quotes than the limit of an account, or of an address."
@@ -100,6 +103,18 @@ REFUSALS: dict[type[Exception], ProblemType] = {
         "not_amendable",
         "It can be amended only while it is open and so is the other order of its group, and this"
         " one is {orderStatus}.",
+    ),
+    UnknownCursor: ProblemType(
+        400,
+        "cursor_unknown",
+        "This database has never been at that cursor: it was restored, or the cursor is of another"
+        " one. Begin anew with the open orders (?snapshot=open).",
+    ),
+    LogLost: ProblemType(
+        503,
+        "log_not_ready",
+        "The database was restored from a dump: its operator runs manage.py release.",
+        RELEASED_SECONDS,
     ),
     OrderChanged: ProblemType(
         409,

@@ -1,8 +1,9 @@
 """Tells the world of events after they are committed: hints to the streams, the active orders.
 
-Redis knows who listens to an order's hints: PUBSUB NUMSUB counts it, and a process that dies is
-counted no more. So hints go out for orders alone that somebody follows. A follower begins to listen
-before it reads the log. So one who is not counted yet reads what was committed before the question.
+Redis knows who listens to the hints of an order or an account: PUBSUB NUMSUB counts it, and a
+process that dies is counted no more. So hints go out for those alone that somebody follows. A
+follower begins to listen before it reads the log. So one who is not counted yet reads what was
+committed before the question. An account that is not followed is asked for once a second.
 
 The active orders are written once a second, each with its last event.
 
@@ -12,7 +13,7 @@ cannot be told in time is dropped, and the streams find it by their resync.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 
 import msgpack
@@ -22,7 +23,7 @@ from redis.exceptions import RedisError
 from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
 from config.runtime.redis_client import async_redis_client, redis_client
-from orders.events import GROUP, Event
+from orders.events import Event, group_of, group_of_account
 from orders.lifecycle import Status
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ ENDED = f"{settings.REDIS_PREFIX}ended:"
 
 # How the channel layer names a group in Redis. The name and the form of the messages are private
 # to channels-redis; `tests/orders/engine/test_hints.py` compares both with the real layer.
-CHANNEL = f"{settings.CHANNEL_PREFIX}__group__{GROUP}"
+CHANNEL = f"{settings.CHANNEL_PREFIX}__group__"
 
 
 def arguments(events: Iterable[Event]) -> list[str | bytes]:
@@ -81,19 +82,30 @@ def _kept(event: Event) -> tuple[str | int, ...]:
     return event.order_id, event.seq, "" if rests else event.as_text().decode()
 
 
-def hint_of(event: Event) -> bytes:
-    """Return the event's hint in the channel layer's wire format."""
-    return bytes(
-        msgpack.packb(
-            {
-                "type": "order.event",
-                "order_id": event.order_id,
-                "seq": event.seq,
-                "is_final": event.is_final,
-                "text": event.as_text().decode(),
-            }
-        )
-    )
+def groups_of(event: Event) -> Iterator[str]:
+    """Return for whom the event's hints are: those who follow its order, or its account.
+
+    Nobody follows an order before it is accepted but the socket that sent it, which tells it. Its
+    account may be followed before.
+    """
+    if event.name != "accepted":
+        yield group_of(event.order_id)
+    if event.owner is not None:
+        yield group_of_account(event.owner)
+
+
+def hint_of(event: Event, group: str) -> bytes:
+    """Return the event's hint for a group in the channel layer's wire format."""
+    hint = {
+        "type": "order.event",
+        "order_id": event.order_id,
+        "seq": event.seq,
+        "is_final": event.is_final,
+        "text": event.as_text().decode(),
+    }
+    if group != group_of(event.order_id):
+        hint["owner"] = event.owner
+    return bytes(msgpack.packb(hint))
 
 
 class HintPublisher:
@@ -105,6 +117,7 @@ class HintPublisher:
         self._waiting: list[Event] = []
         self._last: dict[str, Event] = {}  # of each order of which something is to be kept
         self._followed: set[str] = set()
+        self._unfollowed: set[str] = set()  # accounts alone: they have many orders
         self._publishing = Background(self._publish_waiting)
         self._keeping = Background(self._keep_last)
         self._until_kept: asyncio.TimerHandle | None = None
@@ -113,9 +126,7 @@ class HintPublisher:
 
     def publish(self, event: Event) -> None:
         self._remember(event)
-        # Nobody knows an order before it is accepted but the socket that sent it, which tells it.
-        is_acceptance = event.name == "accepted"
-        if not is_acceptance and len(self._waiting) < MAX_WAITING:
+        if any(True for _ in groups_of(event)) and len(self._waiting) < MAX_WAITING:
             self._waiting.append(event)
             self._publishing.begin()
 
@@ -141,7 +152,7 @@ class HintPublisher:
         if self._until_kept is not None:
             self._until_kept.cancel()
             self._until_kept = None
-        self._followed = set()
+        self._followed, self._unfollowed = set(), set()
         self._keeping.begin()
 
     async def _publish_waiting(self) -> None:
@@ -160,16 +171,21 @@ class HintPublisher:
 
         Who listened to an order a moment ago is not asked for again.
         """
-        followed = self._followed  # the same one, also if another begins meanwhile
-        unknown = list({event.order_id for event in batch} - followed)
+        followed, unfollowed = self._followed, self._unfollowed  # also if others begin meanwhile
+        hints = [(event, group) for event in batch for group in groups_of(event)]
+        unknown = list({group for _, group in hints} - followed - unfollowed)
         if unknown:
-            counted = await self._redis.pubsub_numsub(*(CHANNEL + one for one in unknown))
+            counted = await self._redis.pubsub_numsub(*(CHANNEL + group for group in unknown))
             followed.update(compress(unknown, (number for _, number in counted)))
-        told = [event for event in batch if event.order_id in followed]
+            unfollowed.update(
+                {group_of_account(event.owner) for event in batch if event.owner is not None}
+                - followed
+            )
+        told = [(event, group) for event, group in hints if group in followed]
         if told:
             async with self._redis.pipeline(transaction=False) as pipeline:
-                for event in told:
-                    pipeline.publish(CHANNEL + event.order_id, hint_of(event))
+                for event, group in told:
+                    pipeline.publish(CHANNEL + group, hint_of(event, group))
                 await pipeline.execute()
 
     async def _keep_last(self) -> None:
@@ -207,7 +223,8 @@ def publish_now(event: Event) -> None:
     """Tell of one event from sync code, after its commit."""
     client = redis_client(settings.REDIS_URL, REDIS_SECONDS)
     try:
-        client.publish(CHANNEL + event.order_id, hint_of(event))
+        for group in groups_of(event):
+            client.publish(CHANNEL + group, hint_of(event, group))
         client.register_script(KEEP)(keys=[ACTIVE_ORDERS], args=arguments([event]))
     except RedisError as error:
         logger.warning("The hint of %s:%d was not published: %s", event.order_id, event.seq, error)

@@ -76,8 +76,8 @@ class Stored(NamedTuple):
 NO_OTHERS: list[Event] = []
 """A move of a plain market order touches no other order."""
 
-Recorded = tuple[int, datetime]
-"""Attempts of the order and the time of its new event."""
+Recorded = tuple[int, datetime, int | None]
+"""Attempts of the order, the time of its new event, its account."""
 
 
 class Journal:
@@ -269,7 +269,7 @@ class Journal:
 
     def _publish_claim(self, order: ClaimedOrder, at: datetime) -> None:
         identity = order.id, order.seq, order.status, order.attempts
-        self._hints.publish(Event(*identity, COMPARING, at, {}))
+        self._hints.publish(Event(*identity, COMPARING, at, {}, owner=order.owner))
 
     async def renew(self, orders: Sequence[ClaimedOrder]) -> set[str]:
         """Extend the leases that are still ours, and return whose those are."""
@@ -365,7 +365,7 @@ def first_event(order: NewOrder, stored: Stored) -> Event:
     if order.terms is not None and order.terms.expires_in is not None:
         data = data | {"order": data["order"] | {"expiresAt": stored.expires_at}}
     message = RESTS if status is Status.OPEN else order.message
-    return Event(order.id, 1, status, 0, message, stored.at, data)
+    return Event(order.id, 1, status, 0, message, stored.at, data, owner=order.owner)
 
 
 async def _run_accept(
@@ -535,7 +535,7 @@ async def _run_advance(
     connection: Connection, moves: Sequence[Move]
 ) -> Sequence[Recorded | Overtaken]:
     cursor = await connection.execute(sql.ADVANCE, params_of(moves))
-    moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+    moved = {row[0]: row[1:] for row in await cursor.fetchall()}
     return [
         moved.get(ordinal) or Overtaken(f"order {move.order_id} is no longer at seq {move.seq}")
         for ordinal, move in enumerate(moves, start=1)
@@ -546,7 +546,7 @@ async def _recover_advance(
     connection: Connection, moves: Sequence[Move]
 ) -> Sequence[Recorded | None]:
     cursor = await connection.execute(sql.ADVANCED, params_of(moves))
-    moved = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+    moved = {row[0]: row[1:] for row in await cursor.fetchall()}
     return [moved.get(ordinal) for ordinal in range(1, len(moves) + 1)]
 
 
@@ -571,7 +571,7 @@ async def _recover_advance_terms(
     cursor = await connection.execute(terms_sql.ADVANCED, params_of(moves))
     moved = {row[0]: row[1:] for row in await cursor.fetchall()}
     return [
-        Written(move._replace(data=moved[ordinal][2]).events(*moved[ordinal][:2]), NO_OTHERS)
+        Written(move._replace(data=moved[ordinal][3]).events(*moved[ordinal][:3]), NO_OTHERS)
         if ordinal in moved
         else None
         for ordinal, move in enumerate(moves, start=1)

@@ -60,11 +60,11 @@ stored AS (
     base, quote, amount_in, amount_out, slippage_bps, constraints, {{stands}},
     0, false, clock.at, clock.at
   FROM new JOIN turns USING (sender), clock {{on_conflict}}
-  RETURNING id, sender
+  RETURNING id, owner_id, sender
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
-  SELECT id, 1, 'pending', 0, message, data, clock.at FROM new, clock {{only_stored}}
+  INSERT INTO order_events (order_id, owner_id, seq, status, attempt, message, data, at)
+  SELECT id, owner, 1, 'pending', 0, message, data, clock.at FROM new, clock {{only_stored}}
   {{and_logged}}
 )
 SELECT stored.id::text, clock.at, {{is_claimed}} FROM stored, clock
@@ -82,7 +82,7 @@ start AS MATERIALIZED (
   FROM budget
 ),"""
 START = """UNION ALL
-  SELECT stored.id, 2, 'routing', 1, %(comparing)s, '{}'::jsonb, clock.at
+  SELECT stored.id, stored.owner_id, 2, 'routing', 1, %(comparing)s, '{}'::jsonb, clock.at
   FROM stored, clock, start WHERE is_claimed
 ),
 counted AS (
@@ -172,8 +172,8 @@ stored AS (
   RETURNING id, status, expires_at
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
-  SELECT id, 1, stored.status, 0,
+  INSERT INTO order_events (order_id, owner_id, seq, status, attempt, message, data, at)
+  SELECT id, owner, 1, stored.status, 0,
     CASE WHEN new.rests THEN %(rests)s ELSE message END,
     CASE WHEN new.expires_in IS NULL THEN data ELSE jsonb_set(data, '{{order,expiresAt}}',
       to_jsonb({SHOWN_TIME.format("stored.expires_at")})) END, clock.at
@@ -291,23 +291,23 @@ moved AS (
   WHERE orders.id = move.order_id
     AND orders.lease_token = move.lease_token
     AND orders.seq = move.seq
-  RETURNING move.*, orders.seq AS new_seq, orders.attempts AS attempts
+  RETURNING move.*, orders.owner_id, orders.seq AS new_seq, orders.attempts AS attempts
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
-  SELECT order_id, new_seq, status, attempts, message, data, clock.at FROM moved, clock
+  INSERT INTO order_events (order_id, owner_id, seq, status, attempt, message, data, at)
+  SELECT order_id, owner_id, new_seq, status, attempts, message, data, clock.at FROM moved, clock
   UNION ALL
-  SELECT order_id, new_seq - 1, passed, attempts, passed_message, passed_data, clock.at
+  SELECT order_id, owner_id, new_seq - 1, passed, attempts, passed_message, passed_data, clock.at
   FROM moved, clock WHERE passed IS NOT NULL
 ),
 {TRANSACTIONS}
-SELECT moved.ordinal, moved.attempts, clock.at FROM moved, clock
+SELECT moved.ordinal, moved.attempts, clock.at, moved.owner_id FROM moved, clock
 """
 
 # Which moves had been committed before the connection was lost: their events are in the log. The
 # next holder may have written the same seq, so the event must be the move's own.
 ADVANCED = """
-SELECT move.ordinal, event.attempt, event.at
+SELECT move.ordinal, event.attempt, event.at, event.owner_id
 FROM json_to_recordset(%(moves)s::json) AS move(
   ordinal int, order_id uuid, seq int, steps int, status text, message text, data jsonb)
 JOIN order_events AS event ON event.order_id = move.order_id AND event.seq = move.seq + move.steps
@@ -431,8 +431,8 @@ claimed AS (
   RETURNING orders.*, due.was_pending, due.was_started
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
-  SELECT id, seq, 'routing', attempts, %(message)s, %(data)s::jsonb, clock.at
+  INSERT INTO order_events (order_id, owner_id, seq, status, attempt, message, data, at)
+  SELECT id, owner_id, seq, 'routing', attempts, %(message)s, %(data)s::jsonb, clock.at
   FROM claimed, clock WHERE was_pending
 ),
 counted AS (
@@ -443,7 +443,7 @@ counted AS (
 SELECT claimed.id::text, claimed.lease_token, claimed.seq, claimed.status, claimed.attempts,
   claimed.lost_leases, claimed.side, claimed.base, claimed.quote, claimed.amount_in,
   claimed.amount_out, claimed.slippage_bps, claimed.venue, claimed.min_out, claimed.max_in,
-  claimed.constraints,
+  claimed.constraints, claimed.owner_id,
   tx.signature, tx.payload, tx.expires_at_height, {RULES}, claimed.was_pending, clock.at
 FROM clock, claimed
 LEFT JOIN order_transactions AS tx

@@ -197,6 +197,7 @@ class ClaimedOrder(NamedTuple):
     min_out: int | None
     max_in: int | None
     constraints: dict[str, Any] | None
+    owner: int | None
     signature: str | None = None
     payload: bytes | None = None
     expires_at_height: int | None = None
@@ -232,6 +233,7 @@ class ClaimedOrder(NamedTuple):
             min_out=None,
             max_in=None,
             constraints=order.constraints,
+            owner=order.owner,
         )
 
 
@@ -308,21 +310,16 @@ class Move(NamedTuple):
         """How many events it writes, and by how much the order's `seq` grows."""
         return 1 if self.passed is None else 2
 
-    def events(self, attempts: int, at: datetime) -> list[Event]:
-        """Return what it wrote, once it is known in which attempt and when."""
-        last = self.seq + self.steps
+    def events(self, attempts: int, at: datetime, owner: int | None) -> list[Event]:
+        """Return what it wrote, once it is known in which attempt, when, and of whose order."""
+        order_id, last = self.order_id, self.seq + self.steps
         name = self.with_terms.event if self.with_terms else None
-        written = [
-            Event(self.order_id, last, self.status, attempts, self.message, at, self.data, name)
-        ]
+        told = self.message, at, self.data, name, owner
+        written = [Event(order_id, last, self.status, attempts, *told)]
         if self.passed is not None:
-            between = AT_ONCE[self.before, self.status]
-            written.insert(
-                0,
-                Event(
-                    self.order_id, last - 1, between, attempts, self.passed[0], at, self.passed[1]
-                ),
-            )
+            between, (message, data) = AT_ONCE[self.before, self.status], self.passed
+            passed = Event(order_id, last - 1, between, attempts, message, at, data, None, owner)
+            written.insert(0, passed)
         return written
 
     def as_row(self, ordinal: int) -> dict[str, Any]:

@@ -321,7 +321,10 @@ def _storing_exits(
     if unnamed:
         yield storing(unnamed)
     told = [*(one for one in exits if one.id in stored), *unnamed]
-    return [Event(one.id, 1, Status.OPEN, 0, events.RESTS, at, one.data) for one in told]
+    return [
+        Event(one.id, 1, Status.OPEN, 0, events.RESTS, at, one.data, owner=one.owner)
+        for one in told
+    ]
 
 
 def unnamed_exit(order: NewOrder) -> NewOrder:

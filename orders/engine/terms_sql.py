@@ -62,22 +62,25 @@ moved AS (
   WHERE orders.id = move.order_id
     AND orders.lease_token = move.lease_token
     AND orders.seq = move.seq
-  RETURNING move.*, orders.seq AS new_seq, orders.attempts AS attempts
+  RETURNING move.*, orders.owner_id, orders.seq AS new_seq, orders.attempts AS attempts
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at, event)
-  SELECT order_id, new_seq, status, attempts, message, data, clock.at, event FROM moved, clock
+  INSERT INTO order_events
+    (order_id, owner_id, seq, status, attempt, message, data, at, event)
+  SELECT order_id, owner_id, new_seq, status, attempts, message, data, clock.at, event
+  FROM moved, clock
   UNION ALL
-  SELECT order_id, new_seq - 1, passed, attempts, passed_message, passed_data, clock.at, NULL
+  SELECT order_id, owner_id, new_seq - 1, passed, attempts, passed_message, passed_data, clock.at,
+    NULL
   FROM moved, clock WHERE passed IS NOT NULL
 ),
 {TRANSACTIONS}
-SELECT moved.ordinal, moved.attempts, clock.at FROM moved, clock
+SELECT moved.ordinal, moved.attempts, clock.at, moved.owner_id FROM moved, clock
 """
 
 # As `journal_sql.ADVANCED`. When an order rests until is known to its event alone.
 ADVANCED = """
-SELECT move.ordinal, event.attempt, event.at, event.data
+SELECT move.ordinal, event.attempt, event.at, event.owner_id, event.data
 FROM json_to_recordset(%(moves)s::json) AS move(
   ordinal int, order_id uuid, seq int, steps int, status text, message text, data jsonb)
 JOIN order_events AS event ON event.order_id = move.order_id AND event.seq = move.seq + move.steps

@@ -17,13 +17,13 @@ from config.runtime.per_loop import close_all
 from orders.api.problems import is_database_away
 from orders.api.related import related, trail_of
 from orders.engine.triggers.last_prices import last_tick
-from orders.events import Event
+from orders.events import Event, group_of
 from orders.lifecycle import Status
 from orders.management.resting_words import Prices, waiting_words
 from orders.models import Order
 from orders.representation import order_as_json
-from orders.sockets.followers import LAYER_FAULTS, Hint, followers_of_this_loop
-from orders.sockets.streams import RESYNC_SECONDS, streams_of_this_loop
+from orders.streams.followers import LAYER_FAULTS, Hint, followers_of_this_loop
+from orders.streams.resync import RESYNC_SECONDS, streams_of_this_loop
 from routing.registry import look_up
 
 logger = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class Hints:
     async def listen(self) -> None:
         try:
             async with asyncio.timeout(RESYNC_SECONDS):
-                await followers_of_this_loop().join(self._order_id, self)
+                await followers_of_this_loop().join(group_of(self._order_id), self)
         except LAYER_FAULTS as error:
             logger.info("no hints: %s", error)
 

@@ -333,6 +333,9 @@ class OrderEvent(models.Model):
     at = models.DateTimeField()
     event = models.CharField(max_length=12, null=True, blank=True)  # noqa: DJ001
     """What happened, if that does not follow from status and seq (`orders.events.Event.name`)."""
+    owner_id = models.IntegerField(null=True, blank=True)
+    """The order's account. Beside it stands `xid`, the id of the transaction that wrote the event,
+    which Django does not know (`orders/streams/account_log.py`)."""
 
     class Meta:
         db_table = "order_events"

@@ -17,7 +17,7 @@ from config.runtime.per_loop import close_all
 from config.runtime.sentences import WRONG, say
 from orders.engine.journal import journal_of_this_loop
 from orders.monitoring import health
-from orders.sockets.streams import streams_of_this_loop
+from orders.streams.resync import streams_of_this_loop
 from routing.registry import read_again
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 A socket joins an order's followers before it reads the log, so it misses no event in between. After
 that it passes on a hint with the next seq, and drops an older hint. If a hint skips a seq, the
 socket reads the gap from the log. The resync finds events whose hints were lost
-(`orders/sockets/streams.py`).
+(`orders/streams/resync.py`).
 """
 
 import asyncio
@@ -59,9 +59,8 @@ from orders.engine.submission import (
     submit_group,
     submit_order,
 )
-from orders.events import Event
+from orders.events import Event, group_of
 from orders.sockets import protocol
-from orders.sockets.followers import LAYER_FAULTS, Form, Hint, followers_of_this_loop
 from orders.sockets.protocol import (
     DATABASE_ERRORS,
     Close,
@@ -70,7 +69,8 @@ from orders.sockets.protocol import (
     encode_json,
     error_frame,
 )
-from orders.sockets.streams import UnknownOrder, Watch, streams_of_this_loop
+from orders.streams.followers import LAYER_FAULTS, Form, Hint, followers_of_this_loop
+from orders.streams.resync import UnknownOrder, Watch, streams_of_this_loop
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ class OrderStream(Socket):
         if self._hears_redis:
             try:
                 async with asyncio.timeout(protocol.LAYER_SECONDS):
-                    await followers_of_this_loop().join(order_id, self)
+                    await followers_of_this_loop().join(group_of(order_id), self)
             except LAYER_FAULTS as error:
                 self._hears_redis = False
                 logger.warning(
@@ -239,7 +239,7 @@ class OrderStream(Socket):
         self.watches.pop(watch.order_id, None)
         try:
             async with asyncio.timeout(protocol.LAYER_SECONDS):
-                await followers_of_this_loop().leave(watch.order_id, self)
+                await followers_of_this_loop().leave(group_of(watch.order_id), self)
         except LAYER_FAULTS as error:
             logger.info("group not left: %s", error, extra={"order_id": watch.order_id})
 

@@ -6,7 +6,6 @@ All price sockets of a process share one query a second, and those of a market o
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,14 +16,12 @@ from websockets.frames import Frame, Opcode
 
 from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
-from orders.api.markets import as_text, read_market
+from orders.api.markets import as_text, market_named
 from orders.api.problems import DatabaseUnavailable, invalid_fields, problem, problem_of
 from orders.engine.triggers.last_prices import last_prices_of_this_loop
 from orders.engine.triggers.ticks import Tick
 from orders.events import timestamp
 from orders.sockets.protocol import DATABASE_ERRORS, Close, Socket
-from routing.registry import read_again, registry
-from routing.tokens import Market, Registry
 
 logger = logging.getLogger(__name__)
 
@@ -77,23 +74,6 @@ class PriceStream(Socket):
 
     async def price_tick(self, nudge: dict[str, Any]) -> None:
         await self.say(nudge["text"])
-
-
-async def market_named(name: str | None) -> Market:
-    """Return a market, also one that was added a moment ago.
-
-    :raises ValidationError: no market is named, or there is none of this name.
-    :raises django.db.Error: the database does not answer, and may know it.
-    """
-
-    def as_known(look: Callable[[Registry], Market]) -> Market:
-        return look(registry())
-
-    try:
-        return read_market(name, as_known)
-    except ValidationError:
-        await read_again()
-        return read_market(name, as_known)
 
 
 class PriceFeed:

@@ -74,6 +74,7 @@ FROM_SERVER = frozenset({"websocket.connect", "websocket.receive", "websocket.di
 FROM_OURSELVES = frozenset(
     {
         *("order.event", "order.ended", "order.behind", "order.idle"),
+        *("account.told", "account.behind"),
         *("price.tick", "credential.withdrawn", "quote.due"),
     }
 )

@@ -11,7 +11,7 @@ from orders.api.problems import DatabaseUnavailable, OrderNotFound, problem, pro
 from orders.api.reading.dialects import ID_PARAMETERS, order_named_in, with_numbers, word_of
 from orders.sockets.consumers import OrderEntry, OrderStream
 from orders.sockets.protocol import DATABASE_ERRORS, Close, Ended
-from orders.sockets.streams import UnknownOrder
+from orders.streams.resync import UnknownOrder
 
 logger = logging.getLogger(__name__)
 

@@ -6,16 +6,17 @@ from urllib.parse import parse_qs
 from django.urls import re_path
 
 from orders.api.reading.dialects import ENTRY_PATHS, QUERY_PATHS, STREAM_PATHS, SUBSCRIBE_PATHS
-from orders.sockets import consumers, prices, quotes, subscriptions
+from orders.sockets import account, consumers, prices, quotes, subscriptions
 
 nowhere = consumers.NoSuchPath.as_asgi()
 subscribing = subscriptions.Subscriptions.as_asgi()
+following = account.AccountStream.as_asgi()
 
 
 async def by_query(scope: Any, receive: Any, send: Any) -> None:
-    """Follow an order if the query names one; else answer as on an unknown path."""
+    """Follow an order if the query names one; else all orders of the account."""
     named = b"orderId" in parse_qs(scope["query_string"], keep_blank_values=True)
-    await (subscribing if named else nowhere)(scope, receive, send)
+    await (subscribing if named else following)(scope, receive, send)
 
 
 websocket_routes = [

@@ -21,7 +21,7 @@ from tests.bench.client import Connection, percentile
 from tests.bench.machine import loop, speed_of
 from tests.bench.processes import Costs, Memory, cpu_of, memory_mb, told
 from tests.bench.stack import NotReleasedError, Stack, stack
-from tests.bench.wire import Outcome, Target, follow, order_id_in
+from tests.bench.wire import Dialect, Outcome, Target, follow, order_id_in
 
 LANDING = (30, 50)  # seconds
 EXPIRY = "1000"  # blocks, of which a second has 2.5
@@ -33,6 +33,10 @@ FLAT, LITTLE = 1.1, 5.0
 """Beyond so many times as much memory, and so many MB more, a process grows."""
 KEPT_UP = 1.2
 """Times as many in flight: beyond it the figures are those of a queue."""
+SMALL = (
+    b'{"baseToken":"SOL","quoteToken":"USDC","side":"sell","amountIn":"0.0015","slippageBps":5000}'
+)
+"""The price moves while thousands of orders are in flight. None of these comes back for that."""
 BESIDE = "PostgreSQL"
 """Its memory is told and not judged: it keeps what it read as long as there is room."""
 
@@ -190,7 +194,7 @@ def main(words: Sequence[str]) -> int:
         stack(STATUS_POLL_SECONDS=POLLED, **slow) as running,
         running.worker(min(2 * asked.open, MOST_CARRIED)),  # a limit, which is not reached
     ):
-        load = Load(Target(running.url))
+        load = Load(Target(running.url, Dialect(body=SMALL)))
         readings, costs = asyncio.run(keep_steady(running, load, asked))
     found = overrun(readings) or grown(readings[1].memory, readings[2].memory)
     print(*lines_of(load, readings, costs), *(found or ["memory is flat"]), sep="\n")

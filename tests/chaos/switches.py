@@ -51,10 +51,10 @@ def without(text: str, part: str) -> str:
 
 def resync_off() -> None:
     """Sockets live on hints alone."""
-    from orders.sockets import streams
+    from orders.streams import resync
 
-    streams.BEHIND = streams.BEHIND.replace(ALL_STREAMS, "false")
-    if ALL_STREAMS in streams.BEHIND or "false" not in streams.BEHIND:
+    resync.BEHIND = resync.BEHIND.replace(ALL_STREAMS, "false")
+    if ALL_STREAMS in resync.BEHIND or "false" not in resync.BEHIND:
         raise ValueError("the resync looks different now")
 
 

@@ -17,7 +17,10 @@ EXPIRE_LEASE = (
     "UPDATE orders SET lease_until = clock_timestamp() - interval '1 second' WHERE id = %s"
 )
 
-KEPT = ("django_migrations", "django_content_type", "auth_permission", "tokens", "markets")
+KEPT = (
+    *("django_migrations", "django_content_type", "auth_permission", "tokens", "markets"),
+    "transaction_numbering",
+)
 GROWN = 1_000_000  # bytes
 IN_USE = """
 SELECT quote_ident(relname), pg_relation_size(oid) FROM pg_class

@@ -9,7 +9,7 @@ from orders.access import accounts, admission, tickets
 from orders.admin_pages import overview
 from orders.engine import journal_sql as sql
 from orders.monitoring import engine_status, health, metrics, metrics_sql
-from orders.sockets import streams
+from orders.streams import resync
 
 OLD = "2024-03-05 10:00+00"
 ID = "018f0000-0000-7000-8000-000000000001"
@@ -80,8 +80,8 @@ OF_LINKS: dict[str, Asked] = {
     "what was moved": (sql.ADVANCED, {"moves": MOVES}),
     "keys": (sql.ACCEPTED_BEFORE, {"keys": KEYS}),
     "the backlog": (admission.WAITING, (10_000,)),
-    "who is behind": (streams.BEHIND, ([ID], [3])),
-    "a log": (streams.HISTORY, (0, ID, False, None)),
+    "who is behind": (resync.BEHIND, ([ID], [3])),
+    "a log": (resync.HISTORY, (0, ID, False, None)),
     "API keys": (accounts.FIND_KEYS, {"digests": ["x"]}),
     "readiness: writable": (health.WRITABLE, None),
     "readiness: migrations": (health.APPLIED, None),

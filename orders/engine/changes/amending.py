@@ -191,7 +191,7 @@ def amending(amendment: Amendment, group_id: str | None) -> Script[list[Event]]:
         Event(
             *(change["order_id"], found[change["order_id"]][0], Status.OPEN),
             *(found[change["order_id"]][1], change["message"], found[change["order_id"]][2]),
-            *(change["data"], AMENDED),
+            *(change["data"], AMENDED, found[change["order_id"]][3]),
         )
         for change in changes
     ]

@@ -69,13 +69,15 @@ amended AS (
     phase = change.phase
   FROM {CHANGES}
   WHERE orders.id = change.order_id AND orders.seq = change.seq AND orders.status = 'open'
-  RETURNING orders.id, orders.seq, orders.attempts, change.message, change.data
+  RETURNING orders.id, orders.owner_id, orders.seq, orders.attempts, change.message, change.data
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at, event)
-  SELECT id, seq, 'open', attempts, message, data, clock.at, 'amended' FROM amended, clock
+  INSERT INTO order_events
+    (order_id, owner_id, seq, status, attempt, message, data, at, event)
+  SELECT id, owner_id, seq, 'open', attempts, message, data, clock.at, 'amended'
+  FROM amended, clock
 )
-SELECT id::text, seq, attempts, clock.at FROM amended, clock
+SELECT id::text, seq, attempts, clock.at, owner_id FROM amended, clock
 """
 
 # Whatever was changed, it is looked at from the next whole second on: no price from before fires

@@ -33,11 +33,14 @@ class Found(NamedTuple):
     """Whether this has cancelled it."""
     is_requested: bool
     """Whether it is marked to be cancelled when that is possible."""
+    owner: int | None
+    """Its account; None as well if this has not cancelled it."""
 
     def event(self, reason: EndReason, by: str) -> Event:
         own = reason if self.is_named else EndReason.GROUP_CANCELLED
         message, data = Cancelled(own.value, by if self.is_named else "engine").words()
-        return Event(self.id, self.seq, self.status, self.attempts, message, self.at, data)
+        told = self.id, self.seq, self.status, self.attempts, message, self.at, data
+        return Event(*told, owner=self.owner)
 
 
 class MassCancellation(NamedTuple):

@@ -69,11 +69,11 @@ cancelled AS (
     finished_at = clock.at
   FROM clock, standing AS one LEFT JOIN sliced USING (id)
   WHERE orders.id = one.id AND NOT one.is_over AND NOT one.is_sent
-  RETURNING orders.id, orders.group_id, orders.seq, orders.attempts, one.is_named
+  RETURNING orders.id, orders.owner_id, orders.group_id, orders.seq, orders.attempts, one.is_named
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
-  SELECT id, seq, 'cancelled', attempts,
+  INSERT INTO order_events (order_id, owner_id, seq, status, attempt, message, data, at)
+  SELECT id, owner_id, seq, 'cancelled', attempts,
     CASE WHEN is_named THEN %(message)s ELSE %(group_message)s END,
     CASE WHEN is_named THEN %(data)s::jsonb ELSE %(group_data)s::jsonb END,
     clock.at
@@ -94,7 +94,7 @@ ended AS (
 )
 SELECT one.id::text, CASE WHEN cancelled.id IS NULL THEN one.status ELSE 'cancelled' END,
   coalesce(cancelled.seq, one.seq), one.attempts, clock.at, one.is_named,
-  cancelled.id IS NOT NULL, asked.id IS NOT NULL
+  cancelled.id IS NOT NULL, asked.id IS NOT NULL, cancelled.owner_id
 FROM clock, standing AS one
 LEFT JOIN cancelled ON cancelled.id = one.id LEFT JOIN asked ON asked.id = one.id
 ORDER BY one.id

@@ -51,11 +51,11 @@ ENDS = """moved AS (
     rest_until = NULL, reason = ends.reason, finished_at = clock.at, lease_until = NULL,
     lease_token = o.lease_token + 1
   FROM ends, clock WHERE o.id = ends.order_id AND o.status = ends.before
-  RETURNING o.id, o.seq, o.status, o.attempts, o.reason
+  RETURNING o.id, o.owner_id, o.seq, o.status, o.attempts, o.reason
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at)
-  SELECT id, seq, status, attempts,
+  INSERT INTO order_events (order_id, owner_id, seq, status, attempt, message, data, at)
+  SELECT id, owner_id, seq, status, attempts,
     CASE reason
       WHEN 'gtd' THEN 'Order expired: it was not sent by the time it was good for'
       WHEN 'max_age' THEN 'Order expired: no order rests longer'
@@ -67,7 +67,7 @@ logged AS (
     jsonb_build_object('reason', reason) || CASE status
       WHEN 'cancelled' THEN '{"by": "engine"}'::jsonb ELSE '{}'::jsonb END, clock.at
   FROM moved, clock
-  RETURNING order_id::text, seq, status, attempt, message, at, data, event
+  RETURNING order_id::text, seq, status, attempt, message, at, data, event, owner_id
 )
 SELECT (SELECT count(*) FROM cand), logged.* FROM (SELECT) AS once LEFT JOIN logged ON true
 """
@@ -225,15 +225,17 @@ locked AS MATERIALIZED (
 moved AS (
   UPDATE orders AS o SET seq = o.seq + 1 FROM locked
   WHERE o.id = locked.order_id AND o.status = 'open'
-  RETURNING o.id, o.seq, o.status, o.attempts, locked.expires_at
+  RETURNING o.id, o.owner_id, o.seq, o.status, o.attempts, locked.expires_at
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at, event)
-  SELECT id, seq, status, attempts, 'The order ends within a day: none rests longer',
+  INSERT INTO order_events
+    (order_id, owner_id, seq, status, attempt, message, data, at, event)
+  SELECT id, owner_id, seq, status, attempts,
+    'The order ends within a day: none rests longer',
     jsonb_build_object('expiresAt', to_char(moved.expires_at AT TIME ZONE 'UTC',
       'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), clock.at, 'expiringSoon'
   FROM moved, clock
-  RETURNING order_id::text, seq, status, attempt, message, at, data, event
+  RETURNING order_id::text, seq, status, attempt, message, at, data, event, owner_id
 )
 SELECT (SELECT count(*) FROM cand), (SELECT count(*) FROM cand) - (SELECT count(*) FROM locked),
   logged.*

@@ -123,16 +123,18 @@ moved AS (
       ELSE o.next_check END
   FROM moves AS m, clock
   WHERE o.id = m.order_id AND o.status = 'open'
-  RETURNING o.id, o.seq, o.status, o.attempts, o.releases, m.goes, m.level, m.watermark, m.sibling
+  RETURNING o.id, o.owner_id, o.seq, o.status, o.attempts, o.releases, m.goes, m.level,
+    m.watermark, m.sibling
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at, event)
-  SELECT id, seq, status, attempts,
+  INSERT INTO order_events
+    (order_id, owner_id, seq, status, attempt, message, data, at, event)
+  SELECT id, owner_id, seq, status, attempts,
     CASE WHEN goes THEN %(message)s::text ELSE %(held)s::text END,
     CASE WHEN goes THEN {data} ELSE jsonb_build_object('sibling', sibling) END,
     clock.at, CASE WHEN goes THEN '{event}' ELSE 'held' END
   FROM moved, clock
-  RETURNING order_id::text, seq, status, attempt, message, at, data, event
+  RETURNING order_id::text, seq, status, attempt, message, at, data, event, owner_id
 )"""
 # First how many watches were found and how many of them somebody else had locked, then where the
 # next statement goes on; then an event, if there is one.
@@ -346,13 +348,14 @@ became AS (
 moved AS (
   UPDATE orders AS o SET seq = o.seq + 1, {order}
   FROM due, clock WHERE o.id = due.order_id AND o.status = 'open'
-  RETURNING o.id, o.seq, o.status, o.attempts, due.level
+  RETURNING o.id, o.owner_id, o.seq, o.status, o.attempts, due.level
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at, event)
-  SELECT id, seq, status, attempts, %(message)s::text, {data}, clock.at, '{event}'
+  INSERT INTO order_events
+    (order_id, owner_id, seq, status, attempt, message, data, at, event)
+  SELECT id, owner_id, seq, status, attempts, %(message)s::text, {data}, clock.at, '{event}'
   FROM moved, clock
-  RETURNING order_id::text, seq, status, attempt, message, at, data, event
+  RETURNING order_id::text, seq, status, attempt, message, at, data, event, owner_id
 )
 {TOLD.format(last=LAST_PRICE[kind] + ", NULL::bigint")}"""
 

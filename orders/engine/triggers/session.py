@@ -74,8 +74,8 @@ def tell(written: Iterable[tuple[Any, ...]]) -> int:
     """Publish committed events, and wake the workers if orders were released; return how many."""
     released = 0
     hints = hints_of_this_loop()
-    for order_id, seq, status, attempt, message, at, data, name in written:
-        event = Event(order_id, seq, Status(status), attempt, message, at, data, name)
+    for order_id, seq, status, *told in written:
+        event = Event(order_id, seq, Status(status), *told)
         hints.publish(event)
         released += event.status is Status.PENDING
     if released:

@@ -305,5 +305,5 @@ def _token_out(market: Market, parent: Parent) -> Token:
 def _as_row(event: Event) -> tuple[Any, ...]:
     return (
         *(event.order_id, event.seq, event.status.value, event.attempt, event.message),
-        *(event.at, event.data, event.event),
+        *(event.at, event.data, event.event, event.owner),
     )

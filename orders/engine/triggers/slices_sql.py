@@ -67,12 +67,13 @@ moved AS (
     filled_out = moves.filled_out,
     finished_at = CASE WHEN moves.status <> 'open' THEN clock.at END
   FROM moves, clock WHERE o.id = moves.parent AND o.status = 'open'
-  RETURNING o.id, o.seq, o.status, o.attempts, moves.message, moves.data, moves.event
+  RETURNING o.id, o.owner_id, o.seq, o.status, o.attempts, moves.message, moves.data, moves.event
 ),
 logged AS (
-  INSERT INTO order_events (order_id, seq, status, attempt, message, data, at, event)
-  SELECT id, seq, status, attempts, message, data, clock.at, event FROM moved, clock
-  RETURNING order_id::text, seq, status, attempt, message, at, data, event
+  INSERT INTO order_events
+    (order_id, owner_id, seq, status, attempt, message, data, at, event)
+  SELECT id, owner_id, seq, status, attempts, message, data, clock.at, event FROM moved, clock
+  RETURNING order_id::text, seq, status, attempt, message, at, data, event, owner_id
 ),
 gone AS (
   DELETE FROM watches AS w USING moved WHERE w.order_id = moved.id AND moved.status <> 'open'

@@ -18,6 +18,7 @@ from config.runtime.sentences import WRONG, end_with, say
 from config.runtime.session import is_connection_lost, without_end
 from orders.api.reading.serializers import named_default_market
 from orders.logins.demo import end_demo, take_away_password
+from orders.streams.renumbering import renumber
 from routing.registry import read_registry, registry
 from routing.tokens import UnknownMarket, UnknownToken
 
@@ -52,6 +53,8 @@ class Command(BaseCommand):
 
     def _release(self, verbosity: int) -> None:
         call_command("migrate", interactive=False, verbosity=verbosity)
+        if renumber():
+            say("This database came from a dump. Cursors of accounts' streams begin anew.")
         keep_demo_local()
         refuse_unknown_market()
 

@@ -14,7 +14,7 @@ from orders.management.order_watch import (
     last_event,
     run,
 )
-from orders.sockets.streams import UnknownOrder
+from orders.streams.resync import UnknownOrder
 
 
 class Command(BaseCommand):

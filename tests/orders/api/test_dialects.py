@@ -16,7 +16,7 @@ from orders.api.reading import dialects
 from orders.api.reading.dialects import NotTaken, canonical
 from orders.lifecycle import Status
 from orders.sockets import consumers, subscriptions
-from orders.sockets.streams import Streams, Watch
+from orders.streams.resync import Streams, Watch
 from tests.support.accounts import make_account
 from tests.support.client import (
     HOST,

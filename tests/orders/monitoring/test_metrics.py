@@ -263,7 +263,7 @@ async def test_sockets_hints_and_what_the_resync_finds_are_counted(
         await confirm(order_id)
         await socket.rest()
     order_id = await submit()
-    monkeypatch.setattr("orders.sockets.streams.RESYNC_SECONDS", 0.02)
+    monkeypatch.setattr("orders.streams.resync.RESYNC_SECONDS", 0.02)
     async with connected(f"/ws/orders/{order_id}") as socket:
         await socket.message()
         await cancel_in_silence(order_id)

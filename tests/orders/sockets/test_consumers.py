@@ -13,8 +13,9 @@ from config.runtime.redis_listening import listening_options
 from orders.engine.hints import hints_of_this_loop
 from orders.events import Event
 from orders.lifecycle import Status
-from orders.sockets import consumers, protocol, streams
-from orders.sockets.streams import Streams, Watch, streams_of_this_loop
+from orders.sockets import consumers, protocol
+from orders.streams import resync
+from orders.streams.resync import Streams, Watch, streams_of_this_loop
 from orders.urls import entry_paths
 from tests.support.accounts import Account
 from tests.support.client import (
@@ -44,12 +45,12 @@ NO_REDIS = "redis://127.0.0.1:1/0"
 @pytest.fixture
 def no_resync(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the sockets to the hints alone."""
-    monkeypatch.setattr(streams, "RESYNC_SECONDS", 3_600)
+    monkeypatch.setattr(resync, "RESYNC_SECONDS", 3_600)
 
 
 @pytest.fixture
 def quick_resync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "RESYNC_SECONDS", 0.02)
+    monkeypatch.setattr(resync, "RESYNC_SECONDS", 0.02)
 
 
 async def log_of(order_id: str) -> list[dict[str, Any]]:

@@ -21,11 +21,12 @@ from websockets.exceptions import ConnectionClosed
 from config.asgi import application
 from config.runtime.counters import counts
 from orders.engine.hints import CHANNEL, hints_of_this_loop
-from orders.events import Event
+from orders.events import Event, group_of
 from orders.lifecycle import Status
-from orders.sockets import protocol, streams
-from orders.sockets.followers import followers_of_this_loop
-from orders.sockets.streams import Streams, streams_of_this_loop
+from orders.sockets import protocol
+from orders.streams import resync
+from orders.streams.followers import followers_of_this_loop
+from orders.streams.resync import Streams, streams_of_this_loop
 from tests.config.http.test_door import HANDSHAKE, serving, websocket
 from tests.support.client import PATIENCE, connected, get, submit
 from tests.support.engine import engine, wait_for
@@ -40,7 +41,7 @@ TEXT, CLOSE = 1, 8
 @pytest.fixture(autouse=True)
 def no_resync(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the sockets to the hints alone."""
-    monkeypatch.setattr(streams, "RESYNC_SECONDS", 3_600)
+    monkeypatch.setattr(resync, "RESYNC_SECONDS", 3_600)
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ async def log_of(order_id: str) -> list[Any]:
 
 
 def subscriptions(client: redis.Redis, order_id: str) -> int:
-    ((_, number),) = client.pubsub_numsub(CHANNEL + order_id)
+    ((_, number),) = client.pubsub_numsub(CHANNEL + group_of(order_id))
     return int(number)
 
 

@@ -1,8 +1,8 @@
-"""Who follows which order in this process, and how they hear of its events.
+"""Who follows which order or account in this process, and how they hear of events.
 
-The process has one channel of the channel layer. It is in the group of each order that somebody
-follows here. So an event comes once, however many sockets follow its order. It becomes one frame,
-which is written to each of them.
+The process has one channel of the channel layer. It is in the group of each order, and of each
+account, that is followed here. So an event comes once, however many sockets follow its order. It
+becomes one frame, which is written to each of them.
 """
 
 import asyncio
@@ -17,9 +17,10 @@ from websockets.frames import Frame, Opcode
 from config.runtime.background import Background
 from config.runtime.counters import counts
 from config.runtime.per_loop import once_per_loop
-from orders.events import group_of
+from orders.events import group_of, group_of_account
 
 FIELDS = {"type": str, "order_id": str, "seq": int, "is_final": bool, "text": str}
+OF_ACCOUNT = FIELDS | {"owner": int}
 # The last one is uvloop's, for a connection to Redis that was reset in this very moment.
 LAYER_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
 TOLD_AT_ONCE = 250  # followers, before others have a turn
@@ -30,13 +31,20 @@ Form = Callable[[str], str]
 
 def is_hint(message: Any) -> bool:
     """Whether a message of the layer has the form of a hint (`orders/engine/hints.py`)."""
+    fields = OF_ACCOUNT if isinstance(message, dict) and "owner" in message else FIELDS
     return (
         isinstance(message, dict)
-        and message.keys() == FIELDS.keys()
-        and all(type(message[name]) is kind for name, kind in FIELDS.items())
+        and message.keys() == fields.keys()
+        and all(type(message[name]) is kind for name, kind in fields.items())
         and message["type"] == "order.event"
         and message["seq"] > 0
     )
+
+
+def group_in(message: dict[str, Any]) -> str:
+    """Return the group that a hint was sent to."""
+    owner = message.get("owner")
+    return group_of(message["order_id"]) if owner is None else group_of_account(owner)
 
 
 class Hint:
@@ -61,7 +69,7 @@ class Hint:
 
 
 class Follower(Protocol):
-    """Who hears of orders. It follows an order at most once."""
+    """Who hears of an order, or of an account's. It follows each at most once."""
 
     def hear(self, hint: Hint) -> None:
         """:raises ValueError: the hint's text is no message."""
@@ -76,37 +84,37 @@ class Followers:
         self._opening = asyncio.Lock()
         self._hearing = Background(self._hear_for_ever)
 
-    async def join(self, order_id: str, follower: Follower) -> None:
-        """Have the follower hear what is told of an order from now on.
+    async def join(self, group: str, follower: Follower) -> None:
+        """Have the follower hear what is told to a group (`orders/events.py`) from now on.
 
         This tries twice: after a reset connection has failed once, the layer opens a new one.
 
         :raises LAYER_FAULTS: Redis does not answer.
         """
-        self._of.setdefault(order_id, set()).add(follower)
+        self._of.setdefault(group, set()).add(follower)
         try:
-            await self._listen_to(order_id)
+            await self._listen_to(group)
         except LAYER_FAULTS:
-            await self._listen_to(order_id)
+            await self._listen_to(group)
 
-    async def leave(self, order_id: str, follower: Follower) -> None:
+    async def leave(self, group: str, follower: Follower) -> None:
         """:raises LAYER_FAULTS: Redis does not answer; the follower hears nothing more all the
         same.
         """
-        followers = self._of.get(order_id, set())
+        followers = self._of.get(group, set())
         followers.discard(follower)
-        if not followers and self._of.pop(order_id, None) is not None and self._channel:
-            await get_channel_layer().group_discard(group_of(order_id), self._channel)
+        if not followers and self._of.pop(group, None) is not None and self._channel:
+            await get_channel_layer().group_discard(group, self._channel)
 
     async def close(self) -> None:
         await self._hearing.stop()
 
-    async def _listen_to(self, order_id: str) -> None:
+    async def _listen_to(self, group: str) -> None:
         layer = get_channel_layer()
         async with self._opening:
             self._channel = self._channel or await layer.new_channel()
         self._hearing.begin()
-        await layer.group_add(group_of(order_id), self._channel)
+        await layer.group_add(group, self._channel)
 
     async def _hear_for_ever(self) -> None:
         layer = get_channel_layer()
@@ -116,17 +124,16 @@ class Followers:
             except (ValueError, msgpack.UnpackException):
                 message = None  # no msgpack
             if is_hint(message):
-                await self._tell(
-                    Hint(
-                        *(message["order_id"], message["seq"], message["text"]),
-                        is_final=message["is_final"],
-                    )
+                hint = Hint(
+                    *(message["order_id"], message["seq"], message["text"]),
+                    is_final=message["is_final"],
                 )
+                await self._tell(group_in(message), hint)
             else:
                 counts["messages_passed_over"] += 1
 
-    async def _tell(self, hint: Hint) -> None:
-        followers = list(self._of.get(hint.order_id, ()))
+    async def _tell(self, group: str, hint: Hint) -> None:
+        followers = list(self._of.get(group, ()))
         counts["hints_received"] += len(followers)
         for number, follower in enumerate(followers, start=1):
             try:

@@ -28,4 +28,4 @@ USER engine
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/readyz', timeout=4)"]
-CMD ["sh", "-c", "exec python -m uvicorn config.asgi:application --host 0.0.0.0 --port $PORT --http config.http.connection:Connection --ws config.http.websocket:WebSocket --ws-max-size 65536 --ws-max-queue 4 --ws-per-message-deflate false --ws-ping-interval 20 --ws-ping-timeout 20 --timeout-keep-alive 80 --timeout-graceful-shutdown 10 --lifespan on --log-level warning --no-access-log --no-proxy-headers"]
+CMD ["sh", "-c", "exec python -m uvicorn config.asgi:application --host 0.0.0.0 --port $PORT --http config.http.connection:Connection --ws config.http.websocket:WebSocket --ws-max-size 65536 --ws-max-queue 4 --ws-per-message-deflate false --ws-ping-interval 5 --ws-ping-timeout 10 --timeout-keep-alive 80 --timeout-graceful-shutdown 10 --lifespan on --log-level warning --no-access-log --no-proxy-headers"]

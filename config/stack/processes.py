@@ -25,8 +25,8 @@ WEB_OPTIONS = {
     "--ws-max-size": "65536",
     "--ws-max-queue": "4",
     "--ws-per-message-deflate": "false",  # it costs 115 KB a socket, for texts of 200 bytes
-    "--ws-ping-interval": "20",
-    "--ws-ping-timeout": "20",
+    "--ws-ping-interval": "5",  # a line that is silent for 15 s is cut
+    "--ws-ping-timeout": "10",
     "--timeout-keep-alive": "80",  # proxies keep theirs for up to 75 s, and should close first
     "--timeout-graceful-shutdown": "10",
     "--lifespan": "on",

@@ -134,6 +134,7 @@ class Connection(HttpToolsProtocol):
             self._has_ended = False
             Connection.lingering -= 1
         super().connection_lost(exc)
+        asyncio.get_running_loop().call_soon(self._forget_parser)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -215,6 +216,11 @@ class Connection(HttpToolsProtocol):
             protocol.leave = partial(door.give_back, self._peer)  # and nothing else of this object
         else:
             self._leave()
+        asyncio.get_running_loop().call_soon(self._forget_parser)
+
+    def _forget_parser(self) -> None:
+        """End the circle of this object and its parser: the collector is late with circles."""
+        vars(self).pop("parser", None)
 
     def _read(self, data: bytes) -> None:
         """Give the data to the parser.

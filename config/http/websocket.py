@@ -49,12 +49,18 @@ class WebSocket(WebSocketProtocol):
     async def ws_handler(self, protocol: Any, path: str = "") -> Any:
         # Without the default, the library asks for the signature twice, and warns, at each socket.
         self._go_on()
-        return await super().ws_handler(protocol, path)
+        try:
+            return await super().ws_handler(protocol, path)
+        finally:
+            vars(self).pop("ws_handler", None)  # the library's own reference to it, a circle
 
     async def run_asgi(self) -> None:
         self.scope["extensions"][WRITE] = self.write  # type: ignore[assignment]  # ours
         self._most = self.transport.get_write_buffer_limits()[1]
-        await super().run_asgi()
+        try:
+            await super().run_asgi()
+        finally:  # else 10 kB wait for the collector
+            del self.scope["extensions"][WRITE]
 
     def write(self, frame: bytes) -> bool:
         """Write a frame, unless the client is slow, gone, or has frames of its own (compressed).

@@ -137,6 +137,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
             pass
         finally:
             counts["sockets_closed"] += 1
+            del self.base_send  # a circle, which would wait for the collector
             accounts_of_this_loop().unwatch(self.principal, self._withdraw)
 
     async def dispatch(self, message: dict[str, Any]) -> None:

@@ -512,7 +512,8 @@ async def _run_find(connection: Connection, keys: Sequence[Keys]) -> list[Alread
     cursor = await connection.execute(sql.ACCEPTED_BEFORE, {"keys": orjson.dumps(rows).decode()})
     found: list[AlreadyAccepted | None] = [None] * len(keys)
     for ordinal, by_key, order_id, status, attempt, message, at, data in await cursor.fetchall():
-        event = Event(order_id, 1, Status(status), attempt, message, at, data)
+        told = Status(status), attempt, message, at, data
+        event = Event(order_id, 1, *told, owner=keys[ordinal][0])
         found[ordinal] = AlreadyAccepted(event, by_idempotency_key=by_key)
     return found
 

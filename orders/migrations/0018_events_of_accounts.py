@@ -1,8 +1,8 @@
 """An event knows its account and its transaction, so that an account's log can be read whole.
 
 Events from before have neither: they are read by their orders, as ever. `transaction_numbering`
-names the database whose numbers these are. A restored dump has numbers of another one
-(`manage.py release` takes them away).
+names the cluster whose numbers these are. A dump that was restored elsewhere has numbers of another
+one (`manage.py release` takes them away).
 """
 
 from django.db import migrations, models
@@ -12,11 +12,9 @@ ALTER TABLE order_events ADD COLUMN xid xid8;
 ALTER TABLE order_events ALTER COLUMN xid SET DEFAULT pg_current_xact_id();
 CREATE INDEX order_events_of_owner ON order_events (owner_id, xid) WHERE owner_id IS NOT NULL;
 CREATE TABLE transaction_numbering (
-  database text PRIMARY KEY
+  cluster text PRIMARY KEY
 );
-INSERT INTO transaction_numbering
-SELECT (SELECT system_identifier FROM pg_control_system()) || '/'
-  || (SELECT oid FROM pg_database WHERE datname = current_database());
+INSERT INTO transaction_numbering SELECT system_identifier FROM pg_control_system();
 """
 BACKWARD = """
 DROP TABLE transaction_numbering;

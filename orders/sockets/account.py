@@ -10,7 +10,6 @@ from typing import Any
 from rest_framework.exceptions import ValidationError
 from websockets.frames import Frame, Opcode
 
-from orders.api.event_query import CHOICES, position_in, read_choice
 from orders.api.problems import (
     DatabaseUnavailable,
     invalid_fields,
@@ -18,6 +17,7 @@ from orders.api.problems import (
     problem_of,
     refusal,
 )
+from orders.api.reading.event_query import CHOICES, position_in, read_choice
 from orders.sockets.protocol import DATABASE_ERRORS, Close, Socket, encode_json
 from orders.streams.account_log import LogLost
 from orders.streams.account_reader import HEARTBEAT_SECONDS, AccountReader

@@ -17,9 +17,9 @@ from orders.streams.cursor import Position, UnknownCursor
 
 PAGE_SECONDS = 2.0
 NOW = """SELECT pg_current_snapshot() AS snapshot,
-    (SELECT system_identifier FROM pg_control_system()) || '/'
-      || (SELECT oid FROM pg_database WHERE datname = current_database()) AS database,
-    (SELECT database FROM transaction_numbering) AS numbered"""
+    (SELECT system_identifier::text FROM pg_control_system()) AS cluster,
+    (SELECT oid::text FROM pg_database WHERE datname = current_database()) AS database,
+    (SELECT cluster FROM transaction_numbering) AS numbered"""
 FIELDS = """log.order_id::text, log.seq, log.status, log.attempt, log.message, log.at, log.data,
   log.event, log.owner_id, log.xid::text::bigint"""
 # What was running when the reader was last told comes first: its ids are lower than all others.
@@ -54,7 +54,8 @@ def reading(rows: LiteralString, *, described: bool) -> LiteralString:
     """Return the statement that reads these rows of the log, with where it stands then."""
     return f"""
 WITH now AS MATERIALIZED ({NOW})
-SELECT now.snapshot::text, now.database, now.numbered, {FIELDS}{DESCRIPTION if described else ""}
+SELECT now.snapshot::text, now.cluster, now.database, now.numbered,
+  {FIELDS}{DESCRIPTION if described else ""}
 FROM now LEFT JOIN ({rows}) AS log ON true {DESCRIBED if described else ""}
 """  # noqa: S608  # our own words
 
@@ -64,7 +65,7 @@ READ_WHOLE = reading(OF_ONE, described=True)
 
 
 class LogLost(Exception):
-    """The log's transactions are numbered as in another database: it was restored from a dump.
+    """The log's transactions are numbered as in another cluster: it was restored from a dump.
 
     `manage.py release` mends it.
     """
@@ -206,13 +207,13 @@ class AccountLog:
         self, statement: LiteralString, asked: dict[str, Any], since: Position | None
     ) -> tuple[Position, list[Logged]]:
         rows = await self.link.fetch(statement, asked, PAGE_SECONDS)
-        snapshot, database, numbered = rows[0][:3]
-        if database != numbered:
+        snapshot, cluster, database, numbered = rows[0][:4]
+        if cluster != numbered:
             raise LogLost
-        position = Position.of_snapshot(database, snapshot)
+        position = Position.of_snapshot(f"{cluster}/{database}", snapshot)
         if since is not None and not position.covers(since):
             raise UnknownCursor
-        return position, [Logged.of_row(row[3:]) for row in rows if row[3] is not None]
+        return position, [Logged.of_row(row[4:]) for row in rows if row[4] is not None]
 
 
 def in_order(rows: list[Logged]) -> list[Logged]:

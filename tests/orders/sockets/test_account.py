@@ -290,7 +290,7 @@ async def test_a_database_that_came_from_a_dump_is_told_until_it_is_released(
     cursor = await cursor_of_now()
     async with following() as socket:
         await checkpoint_or_event(socket)
-        rewrite(conninfo(), "UPDATE transaction_numbering SET database = 'another'")
+        rewrite(conninfo(), "UPDATE transaction_numbering SET cluster = 'another'")
         said, code = await socket.rest()
         assert (said[-1]["error"], code) == ("log_not_ready", 1013)
     async with connected(ALL) as socket:

@@ -392,9 +392,7 @@ async def test_an_id_nobody_has_is_said_after_the_greeting() -> None:
         await assert_ends(socket, 4404, "order_not_found")
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/ws/orders", "/ws/fees", "/nothing", "/api/orders/x/events"]
-)
+@pytest.mark.parametrize("path", ["/", "/ws/fees", "/nothing", "/api/orders/x/events"])
 async def test_a_path_that_leads_nowhere_says_where_orders_are_and_is_closed_with_4404(
     path: str,
 ) -> None:

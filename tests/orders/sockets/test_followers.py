@@ -136,7 +136,7 @@ async def at_rest(order_id: str, number: int) -> None:
     """Wait until so many sockets follow the order, and have nothing else to do."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            sockets: Any = followers_of_this_loop()._of[order_id]
+            sockets: Any = followers_of_this_loop()._of[group_of(order_id)]
             if len(sockets) == number and all(one._is_at_rest for one in sockets):
                 return
             await asyncio.sleep(0.005)

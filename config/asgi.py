@@ -21,11 +21,18 @@ from config.http.request_ids import with_request_id
 from config.http.socket_origin import OwnOrigins, PlainNames
 from config.http.static_files import StaticFiles
 from orders.api.entry import answer_plainly
+from orders.api.following.door import EventsDoor
+from orders.api.following.event_stream import answer_by_stream
+from orders.api.following.feed import answer_by_page
 from orders.processes.web import lifespan
 from orders.sockets.urls import websocket_routes
-from orders.urls import entry_paths, probe_paths
+from orders.urls import FEED_PATH, STREAM_PATH, entry_paths, forms_of, probe_paths
 
-pages = PlainNames(StaticFiles(OneThreadHandler()))
+pages = EventsDoor(
+    PlainNames(StaticFiles(OneThreadHandler())),
+    (forms_of(STREAM_PATH), answer_by_stream),
+    (forms_of(FEED_PATH), answer_by_page),
+)
 
 
 def surrounded(entry: EntryHandler) -> Any:

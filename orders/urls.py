@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from orders.api import key_views, markets, probes, quote_views, views
 from orders.api.changes import batch_views, cancel_views, replace_views
+from orders.api.following import views as following_views
 from orders.api.live_page import live_page
 from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.schema import views as schema_views
@@ -13,6 +14,7 @@ from orders.api.schema import views as schema_views
 ORDER_ID = r"(?P<order_id>[^/]+)"
 PREFIX = r"(?P<prefix>[^/]+)"
 PROBE_PATHS = ("livez", "readyz", "metrics")
+STREAM_PATH, FEED_PATH = "api/orders/stream", "api/events"
 
 
 def either(path: str, view: object, name: str | None = None) -> URLPattern:
@@ -21,12 +23,16 @@ def either(path: str, view: object, name: str | None = None) -> URLPattern:
 
 def entry_paths() -> list[str]:
     """Return every form of the paths on which orders are sent."""
-    return [f"/{path}{end}" for path in ENTRY_PATHS for end in ("", "/")]
+    return forms_of(*ENTRY_PATHS)
 
 
 def probe_paths() -> list[str]:
     """Return every form of the paths for those who watch over the processes."""
-    return [f"/{path}{end}" for path in PROBE_PATHS for end in ("", "/")]
+    return forms_of(*PROBE_PATHS)
+
+
+def forms_of(*paths: str) -> list[str]:
+    return [f"/{path}{end}" for path in paths for end in ("", "/")]
 
 
 orders_view = views.OrdersView.as_view()
@@ -49,6 +55,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     either("api/orders/batch", batch_views.BatchView.as_view(), "batch"),
     either("api/orders/cancel", cancel_views.CancelManyView.as_view(), "cancel-many"),
     either("api/orders/cancel-all", cancel_views.CancelAllView.as_view(), "cancel-all"),
+    either(STREAM_PATH, following_views.EventStreamView.as_view(), "stream"),
+    either(FEED_PATH, following_views.FeedView.as_view(), "feed"),
     re_path(rf"^api/orders/{ORDER_ID}$", views.OrderView.as_view(), name="order"),
     either(f"api/orders/{ORDER_ID}", views.OrderView.as_view()),
     re_path(rf"^api/orders/{ORDER_ID}/events$", views.EventsView.as_view(), name="events"),

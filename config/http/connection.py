@@ -25,6 +25,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from config.http import door
+from config.http.line import LINE, Line
 from config.http.refusal import LINGER_SECONDS, Header, Refusal
 from config.runtime.counters import counts
 
@@ -115,6 +116,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.line = Line(transport.abort)
         self._peer = self.client[0] if self.client else ""
         refusal = door.refusal_of_connection(self._peer, len(self.connections))
         self._has_place = refusal is None
@@ -135,6 +137,10 @@ class Connection(HttpToolsProtocol):
             Connection.lingering -= 1
         super().connection_lost(exc)
         asyncio.get_running_loop().call_soon(self._forget_parser)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.line.stop()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -165,6 +171,7 @@ class Connection(HttpToolsProtocol):
             if cycle.more_body:
                 self._refuse(CUT_SHORT)
             cycle.keep_alive = False
+            self.line.end_input()
             return not self._has_ended
         return self._last_word is not None and not self._has_ended
 
@@ -184,6 +191,7 @@ class Connection(HttpToolsProtocol):
             raise Refused(refusal)
         if self.parser.should_upgrade() and not self._should_upgrade():
             return  # read again without the offer
+        self.scope["extensions"] = {LINE: self.line}  # type: ignore[dict-item]  # ours
         super().on_headers_complete()
         if not self.parser.should_upgrade():
             self.headers = []  # trailers come here, which are no headers of the request

@@ -35,7 +35,7 @@ TOO_MANY_CONNECTIONS = Refusal(
 TOO_MANY_SOCKETS = Refusal(
     429,
     "too_many_sockets",
-    "So many WebSockets are too many for one client: close some.",
+    "So many WebSockets, streams and waiting requests are too many for one client: end some.",
     RETRY,
 )
 TOO_MANY = 4429

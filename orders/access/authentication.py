@@ -157,10 +157,10 @@ async def holder_of_key(header: str, client: str, source: Request | dict[str, An
 
 
 async def authenticate_socket(scope: dict[str, Any]) -> Principal:
-    """Return for whom a WebSocket acts: by key, by ticket, or by the session of our own page.
+    """Return for whom a WebSocket or a stream acts: by key, by ticket, or by our page's session.
 
-    A cookie counts only beside our own Origin: a browser sends cookies whichever page asks, and
-    always says which. Pages of ALLOWED_ORIGINS bring a key or a ticket, or are anonymous.
+    A cookie counts only for our own page: a browser sends cookies whichever page asks. Pages of
+    ALLOWED_ORIGINS bring a key or a ticket, or are anonymous.
 
     :raises NotAuthenticated: the credential does not hold, or there is none and must be.
     :raises psycopg.Error: the database does not answer.
@@ -190,6 +190,13 @@ async def _holder_of_socket(scope: dict[str, Any]) -> Principal:
 
 
 def is_of_own_page(scope: dict[str, Any]) -> bool:
+    """Whether our own page asks.
+
+    A browser names the page at every handshake. At a GET it names others alone, and says from how
+    far away the page is.
+    """
+    if scope["type"] == "http" and header(scope, b"origin") is None:
+        return header(scope, b"sec-fetch-site") in (None, "same-origin", "none")
     origin = origin_or_none(header(scope, b"origin") or "")
     return origin is not None and is_own(origin, header(scope, b"host") or "")
 

@@ -23,6 +23,9 @@ from orders.models import Order
 
 DEFAULT_LIMIT = 25
 MAX_LIMIT = 200
+DEFAULT_EVENTS, MAX_EVENTS = 200, 1000
+MAX_WAIT = 25
+"""Seconds, for a page's first event; proxies end a silent request after 30 and more."""
 LOOKED_AT = 10_000  # orders that one filtered page looks through
 FIELDS = {"cursor", "limit"}
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
 import psycopg
 from django.core.exceptions import DisallowedHost, PermissionDenied
 from django.db import OperationalError
@@ -275,6 +276,19 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
         "error": code,
         **members,
     }
+
+
+def encode_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def error_frame(found: Problem) -> str:
+    """Return the problem as a frame: its type tells it from an event.
+
+    No number in `status`: clients take it for an order's, which is a word.
+    """
+    members = {name: value for name, value in found.items() if name != "status"}
+    return encode_json(members | {"type": "error", "httpStatus": found["status"]})
 
 
 def refusal(error: Exception) -> Problem | None:

@@ -10,7 +10,6 @@ from enum import IntEnum
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
-import orjson
 import psycopg
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
@@ -41,12 +40,16 @@ from orders.api.filters import check_query
 from orders.api.problems import (
     DatabaseUnavailable,
     Problem,
+    encode_json,
+    error_frame,
     invalid_fields,
     problem,
     problem_of,
 )
 from orders.api.reading.dialects import PONG, is_ping
 from orders.api.reading.parsers import MalformedJSON, parse_json
+
+__all__ = ["DATABASE_ERRORS", "Close", "Ended", "Socket", "Write", "encode_json", "error_frame"]
 
 logger = logging.getLogger(__name__)
 
@@ -85,19 +88,6 @@ Write = Callable[[bytes], bool]
 def cannot_write(frame: bytes) -> bool:
     """Stand in for the server's `write`, where it has none."""
     return False
-
-
-def encode_json(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
-def error_frame(found: Problem) -> str:
-    """Return the problem as a frame: its type tells it from an event.
-
-    No number in `status`: clients take it for an order's, which is a word.
-    """
-    members = {name: value for name, value in found.items() if name != "status"}
-    return encode_json(members | {"type": "error", "httpStatus": found["status"]})
 
 
 class Ended(StopConsumer):  # type: ignore[misc]  # Channels has no types

@@ -13,6 +13,7 @@ from orders.api.problems import (
     DatabaseUnavailable,
     OrderNotFound,
     SeqRequired,
+    encode_json,
     problem,
     problem_of,
     refusal,
@@ -31,6 +32,7 @@ from orders.engine.submission import (
     PricesUnavailable,
 )
 from orders.lifecycle import Status
+from orders.streams.cursor import UnknownCursor
 from routing.tokens import JUP, SOL, USDC, USDT
 
 ORDER_ID = "01a1fc02-2219-7ea8-9f11-ba64b00749af"
@@ -237,6 +239,14 @@ LOG = {
     "events": [events_of(name) for name in WAY],
     "links": links(is_cancellable=False),
 }
+CURSOR = "5d0c2ad1.20714"
+EVENT_PAGE = {"events": LOG["events"], "cursor": CURSOR, "more": False}
+STREAM = (
+    "event: status_update\n"
+    f"data: {encode_json(events_of('routing'))}\n\n"
+    f"event: checkpoint\nid: {CURSOR}\n"
+    f"data: {encode_json({'type': 'checkpoint', 'cursor': CURSOR})}\n\n"
+)
 DECISION = events_of("building")["data"]
 ROUTE = {
     "orderId": ORDER_ID,
@@ -393,6 +403,7 @@ INVALID_AFTER = OpenApiExample(
         "invalid_request", "after", "invalid_number", "A seq: a whole number, 0 or more."
     ),
 )
+UNKNOWN_CURSOR = OpenApiExample("Of another database", value=refusal(UnknownCursor()))
 UNKNOWN_ORDER = OpenApiExample("No such order", value=problem_of(OrderNotFound()))
 NOT_CANCELLABLE = OpenApiExample(
     "Submitted",

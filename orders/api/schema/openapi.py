@@ -21,7 +21,7 @@ from drf_spectacular.utils import (
 )
 
 from orders.api.filters import STATES, TYPES, OrderFilter
-from orders.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from orders.api.pagination import DEFAULT_EVENTS, DEFAULT_LIMIT, MAX_EVENTS, MAX_LIMIT, MAX_WAIT
 from orders.api.problems import CONTENT_TYPE
 from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.schema import examples, security
@@ -325,6 +325,80 @@ EVENTS = extend_schema(
                 **NO_DATABASE,
             }
         ),
+    },
+)
+OF_EVENTS = [
+    query("market", {"type": "string"}, "Of orders in this market.", "SOL/USDC"),
+    query(
+        *("type", {"type": "string", "pattern": f"^({OF_TYPES})(,({OF_TYPES}))*$"}),
+        *("Of orders of these types.", "limit,stop"),
+    ),
+    query("ticket", ref("Ticket"), "In place of a key, for pages: it works once."),
+    RETRY_AFTER,
+]
+CURSOR = query(
+    "cursor",
+    ref("Cursor"),
+    "Where to begin: out of a page, or out of a `hello` or `checkpoint`. Without it: now.",
+)
+ALL_SOCKETS_TAKEN: dict[int, tuple[str, list[OpenApiExample]]] = {
+    400: ("A parameter means nothing, or the cursor is unknown.", [examples.UNKNOWN_CURSOR]),
+    **ACCOUNT,
+    403: ("The key is not for reading.", []),
+    429: ("All places of the account are taken, or it reads too much: see `Retry-After`.", []),
+    **NO_DATABASE,
+}
+STREAM = extend_schema(
+    operation_id="streamEvents",
+    summary="Follow all orders of the account",
+    description=(
+        "Server-sent events: every event of every order of the account, from `cursor` on. Each has"
+        " the JSON of a frame on `/ws/orders` as `data`, and its `type` as name. `hello` and"
+        " `checkpoint` have an `id`, a cursor: all before it was sent. Come again with the last one"
+        " in `Last-Event-ID`, and nothing is missed. Orders are also chosen by `tag.NAME=VALUE`."
+    ),
+    parameters=[
+        CURSOR,
+        OpenApiParameter(
+            *("Last-Event-ID", ref("Cursor"), OpenApiParameter.HEADER),
+            description="As `cursor`, and wins over it. Browsers send it by themselves.",
+        ),
+        query("snapshot", {"const": "open"}, "Begin with the orders that are open."),
+        *OF_EVENTS,
+    ],
+    responses={
+        (200, "text/event-stream"): answer(
+            "EventStream", "Events, until you go.", ("An event", examples.STREAM)
+        ),
+        **problems(ALL_SOCKETS_TAKEN),
+    },
+)
+FEED = extend_schema(
+    operation_id="listEvents",
+    summary="Read what happened to all orders of the account",
+    description=(
+        "The events after a cursor, those of an order by `seq`. Without a cursor there are none,"
+        " and the answer has the cursor of now. Go on with the answer's `cursor`; if `more` is"
+        " true, at once. A page may be empty and have more, if no order of its events was chosen."
+        " Orders are also chosen by `tag.NAME=VALUE`."
+    ),
+    parameters=[
+        CURSOR,
+        query(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": DEFAULT_EVENTS},
+            "Events on a page, about: what one transaction wrote is not divided.",
+        ),
+        query(
+            "wait",
+            {"type": "integer", "minimum": 0, "maximum": MAX_WAIT, "default": 0},
+            "Seconds to wait for the first event, if there is none yet.",
+        ),
+        *OF_EVENTS,
+    ],
+    responses={
+        (200, JSON): answer("EventPage", "A page of events.", ("A page", examples.EVENT_PAGE)),
+        **problems(ALL_SOCKETS_TAKEN),
     },
 )
 ROUTE = extend_schema(

@@ -119,6 +119,7 @@ PROBLEM_CODES = sorted(
         *(refused.code for refused in REFUSALS.values()),
         *("https_required", "bad_handshake", "websocket_version", "insufficient_scope"),
         *("session_required", "key_not_found", "too_many_quotes"),
+        *("too_many_sockets",),
         *("seq_required", "batch_refused"),
     }
 )
@@ -418,6 +419,18 @@ SCHEMAS: dict[str, Schema] = {
             "links": ref("Links"),
         }
     ),
+    "Cursor": {
+        "type": "string",
+        "description": "A place in the log of all events: letters, digits, `.` and `-`.",
+    },
+    "EventPage": closed(
+        {
+            "events": {"type": "array", "items": ref("Event")},
+            "cursor": ref("Cursor"),
+            "more": {"type": "boolean", "description": "Go on at once: there are more."},
+        }
+    ),
+    "EventStream": {"type": "string", "description": "Server-sent events, in UTF-8."},
     "RouteLog": closed(
         {
             "orderId": {"type": "string", "format": "uuid"},

@@ -58,6 +58,7 @@ LAYER_SECONDS = 1.0  # for Redis to answer; without it the resync serves
 LAST_WORD_SECONDS = 1.0  # to say why a socket is closed
 HEARING_SECONDS = 1.0  # for the client to hear it
 MAX_FRAMES = 200  # a second
+TOO_SLOW = "You read too slowly: come again with the last cursor or seq that you have seen."
 DATABASE_ERRORS = (psycopg.Error, OperationalError, InterfaceError)
 
 
@@ -182,13 +183,13 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
         raise NotImplementedError
 
     async def say(self, text: str) -> None:
-        """Send a message; a client that does not take it in time is let go."""
+        """Send a message; a client that does not take it in time is told so, and let go."""
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self.send(text)
         except TimeoutError:
             logger.info("a client was too slow")
-            raise Ended(Close.TOO_SLOW) from None
+            await self.end(Close.TOO_SLOW, problem(408, "too_slow", TOO_SLOW))
 
     def say_at_once(self, frame: bytes) -> bool:
         """Write a frame if nothing else is to be said before, and the client takes it at once."""

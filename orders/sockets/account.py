@@ -97,7 +97,7 @@ class AccountStream(Socket):
     async def _begin(self, owner: int) -> None:
         query = self.query()
         choice = await read_choice(query)
-        position = await position_in(query)
+        position = await position_in(query, owner)
         self.reader = AccountReader(
             owner, choice, position, tell=self._tell, say=self._say_soon, wake=self._wake
         )

@@ -19,7 +19,13 @@ PAGE_SECONDS = 2.0
 NOW = """SELECT pg_current_snapshot() AS snapshot,
     (SELECT system_identifier::text FROM pg_control_system()) AS cluster,
     (SELECT oid::text FROM pg_database WHERE datname = current_database()) AS database,
+    pg_postmaster_start_time()::text || coalesce(pg_stat_get_bgwriter_stat_reset_time()::text, '')
+      AS lifetime,  -- statistics are lost by a crash
     (SELECT cluster FROM transaction_numbering) AS numbered"""
+LAST = """
+SELECT coalesce((SELECT xid FROM order_events WHERE owner_id = %s AND xid IS NOT NULL
+  AND xid < pg_snapshot_xmax(pg_current_snapshot()) ORDER BY xid DESC LIMIT 1), '0')::text::bigint
+"""
 FIELDS = """log.order_id::text, log.seq, log.status, log.attempt, log.message, log.at, log.data,
   log.event, log.owner_id, log.xid::text::bigint"""
 # What was running when the reader was last told comes first: its ids are lower than all others.
@@ -54,7 +60,7 @@ def reading(rows: LiteralString, *, described: bool) -> LiteralString:
     """Return the statement that reads these rows of the log, with where it stands then."""
     return f"""
 WITH now AS MATERIALIZED ({NOW})
-SELECT now.snapshot::text, now.cluster, now.database, now.numbered,
+SELECT now.snapshot::text, now.cluster, now.database, now.lifetime, now.numbered,
   {FIELDS}{DESCRIPTION if described else ""}
 FROM now LEFT JOIN ({rows}) AS log ON true {DESCRIBED if described else ""}
 """  # noqa: S608  # our own words
@@ -123,8 +129,13 @@ class Page(NamedTuple):
 
     events: list[Logged]
     position: Position
-    is_whole: bool
-    """Whether this is all there is so far."""
+    """It outlives the server."""
+    seen: Position | None
+    """All that the database had, if the page has all that is new. It does not."""
+
+    @property
+    def is_whole(self) -> bool:
+        return self.seen is not None
 
 
 class AccountLog:
@@ -134,14 +145,22 @@ class AccountLog:
         self.link = Link(conninfo(), "engine account streams")
 
     async def now(self) -> Position:
-        """Return the position of a reader that wants nothing that has happened yet.
+        """Return all that the database has. The position does not outlive the server.
 
         :raises LogLost: the log cannot be read by transactions.
         :raises psycopg.Error: the database does not answer.
         """
         nothing = {"owners": [], "running": [], "following": "0", "most": 0}
-        position, _ = await self._read(READ[False], nothing, None)
-        return position
+        return (await self._read(READ[False], nothing, None))[0]
+
+    async def end_of(self, owner: int) -> Position:
+        """Return the position of a reader that wants nothing of what has happened.
+
+        :raises LogLost, psycopg.Error: as `now`.
+        """
+        now = await self.now()
+        ((last,),) = await self.link.fetch(LAST, (owner,), PAGE_SECONDS)
+        return now.up_to(min(last, now.following - 1))
 
     async def page(
         self, owners: Iterable[int], since: Position, most: int, *, described: bool = False
@@ -160,14 +179,13 @@ class AccountLog:
             "following": str(since.following),
             "most": most,
         }
-        position, rows = await self._read(READ[described], asked, since)
+        seen, rows = await self._read(READ[described], asked, since)
         newer = [row for row in rows if row.transaction >= since.following]
-        is_whole = len(newer) <= most
-        if not is_whole:
-            rows, last = await self._divide(rows, newer, asked)
-            position = position.up_to(last)
-            rows = await self._with_passed_over(rows)
-        return Page(in_order(rows), position, is_whole)
+        if len(newer) <= most:
+            last = max((row.transaction for row in newer), default=since.following - 1)
+            return Page(in_order(rows), seen.up_to(last), seen)
+        rows, last = await self._divide(rows, newer, asked)
+        return Page(in_order(await self._with_passed_over(rows)), seen.up_to(last), None)
 
     async def close(self) -> None:
         await self.link.close()
@@ -207,13 +225,13 @@ class AccountLog:
         self, statement: LiteralString, asked: dict[str, Any], since: Position | None
     ) -> tuple[Position, list[Logged]]:
         rows = await self.link.fetch(statement, asked, PAGE_SECONDS)
-        snapshot, cluster, database, numbered = rows[0][:4]
+        snapshot, cluster, database, lifetime, numbered = rows[0][:5]
         if cluster != numbered:
             raise LogLost
-        position = Position.of_snapshot(f"{cluster}/{database}", snapshot)
-        if since is not None and not position.covers(since):
+        seen = Position.of_snapshot(f"{cluster}/{database}", snapshot, lifetime)
+        if since is not None and not seen.covers(since):
             raise UnknownCursor
-        return position, [Logged.of_row(row[4:]) for row in rows if row[4] is not None]
+        return seen, [Logged.of_row(row[5:]) for row in rows if row[5] is not None]
 
 
 def in_order(rows: list[Logged]) -> list[Logged]:

@@ -50,9 +50,9 @@ class AccountReader:
     ) -> None:
         self.owner, self.choice, self.position = owner, choice, position
         self._tell, self._say, self._wake = tell, say, wake
+        self.seen = position
         self._has_news = False
         self._said_at = time.monotonic()
-        self._lost: Exception | None = None
 
     def hear(self, told: Told) -> bool:
         self._has_news = True
@@ -61,18 +61,15 @@ class AccountReader:
         self._wake()
         return False
 
-    def reach(self, position: Position) -> None:
-        self.position = position
+    def reach(self, seen: Position, last: int) -> None:
+        self.seen = seen
+        self.position = position = seen.up_to(max(last, self.position.following - 1))
         if self._has_news or self._is_beat_due():
             self._has_news = False
             self._said_at = time.monotonic()
             self._say(self.checkpoint(), position)
 
     def fall_behind(self) -> None:
-        self._wake()
-
-    def lose_place(self, reason: Exception) -> None:
-        self._lost = reason
         self._wake()
 
     def wait(self) -> None:
@@ -92,8 +89,6 @@ class AccountReader:
         :raises UnknownCursor: the log has no such position.
         :raises LogLost: the log cannot be read by transactions.
         """
-        if self._lost is not None:
-            raise self._lost
         while True:
             try:
                 page = await account_log_of_this_loop().page(
@@ -110,8 +105,10 @@ class AccountReader:
             self.position, self._said_at = page.position, time.monotonic()
             if page.events or not page.is_whole:
                 yield self.checkpoint()
-            if page.is_whole and account_tail_of_this_loop().join(self):
-                return
+            if page.seen is not None:
+                self.seen = page.seen
+                if account_tail_of_this_loop().join(self):
+                    return
 
     def _is_beat_due(self) -> bool:
         return time.monotonic() - self._said_at > HEARTBEAT_SECONDS - PAUSE / 2

@@ -8,6 +8,7 @@ where it stands, and joins again.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Protocol
@@ -70,19 +71,17 @@ class Reader(Protocol):
 
     owner: int
     choice: Choice
-    position: Position
+    seen: Position
+    """All that the database had when the reader had read all of it; then what the tail has seen."""
 
     def hear(self, told: Told) -> bool:
         """Take an event at once. False: it cannot, and is told nothing more until it joins."""
 
-    def reach(self, position: Position) -> None:
-        """Learn that all before this position was told."""
+    def reach(self, seen: Position, last: int) -> None:
+        """Learn that all of this was told; the last transaction that wrote any of it, or 0."""
 
     def fall_behind(self) -> None:
         """Learn that there is more than what is told here: read the log, and join again."""
-
-    def lose_place(self, reason: Exception) -> None:
-        """Learn that the log has no such position any more."""
 
     def wait(self) -> None:
         """Learn that the log cannot be read for now."""
@@ -105,6 +104,11 @@ class Account:
 
     def hear(self, hint: Hint) -> None:
         self._hear(self, hint)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether a reader hears of what is new; the others read the log."""
+        return bool(self.joining or self.joined)
 
     def follows(self, hint: Hint) -> bool | None:
         """Whether a hint is the next event of its order. None: it was told before."""
@@ -129,28 +133,31 @@ class Account:
         told = Told(row.event)
         was_hinted = self.hinted.pop(told.key, None) is not None
         readers = [one for one in self.joined if one.choice or not was_hinted]
-        readers += [
-            one for one in joining & self.joining if not one.position.has_told(row.transaction)
-        ]
+        readers += [one for one in joining & self.joining if not one.seen.has_told(row.transaction)]
         self.tell(told, iter([one for one in readers if one.choice.takes(row.order)]))
         if told.is_final:
             self.last.pop(told.order_id, None)
         else:
             self.last[told.order_id] = max(told.seq, self.last.get(told.order_id, 0))
 
-    def let_join(self, joining: set[Reader], position: Position) -> None:
-        """Have readers join that were told all up to a position, and now what hints told since."""
+    def forget(self, hinted: set[tuple[str, int]]) -> None:
+        """Drop hints that came before a query: what it did not find of them never happened."""
+        for key in hinted:
+            self.hinted.pop(key, None)
+
+    def let_join(self, joining: set[Reader], seen: Position, last: int) -> None:
+        """Have readers join that were told all of this, and now what hints told since."""
         for reader in joining & self.joining:
             self.joining.discard(reader)
             self.joined.add(reader)
             if not reader.choice:
                 for told in self.hinted.values():
                     self.tell(told, iter([reader]))
-        for reader in [one for one in self.joining if not one.position.covers(position)]:
+        for reader in [one for one in self.joining if not one.seen.covers(seen)]:
             self.joining.discard(reader)
             reader.fall_behind()
         for reader in list(self.joined):
-            reader.reach(position)
+            reader.reach(seen, last)
 
 
 class AccountTail:
@@ -158,7 +165,7 @@ class AccountTail:
 
     def __init__(self) -> None:
         self._accounts: dict[int, Account] = {}
-        self._position: Position | None = None
+        self._seen: Position | None = None
         self._asking = Background(self._ask_for_ever)
         self._soon = asyncio.Event()
 
@@ -191,15 +198,19 @@ class AccountTail:
             logger.info("an account's group was not left: %s", error)
 
     def join(self, reader: Reader) -> bool:
-        """Tell the reader what comes after its position. False: it has to read on before.
+        """Tell the reader what comes after what it has seen. False: it has to read on before.
 
         Between its reading and this, nothing may be waited for.
         """
-        if self._position is None or not self._is_followed():
-            self._position = reader.position
-        if not reader.position.covers(self._position):
+        if self._seen is None or not self._is_followed():
+            self._seen = reader.seen
+        if not reader.seen.covers(self._seen):
             return False
-        self._accounts[reader.owner].joining.add(reader)
+        account = self._accounts[reader.owner]
+        if not account.is_followed:  # nothing was told or noted of it meanwhile
+            account.last.clear()
+            account.hinted.clear()
+        account.joining.add(reader)
         self._soon.set()
         self._asking.begin()
         return True
@@ -208,10 +219,12 @@ class AccountTail:
         await self._asking.stop()
 
     def _is_followed(self) -> bool:
-        return any(account.joining or account.joined for account in self._accounts.values())
+        return any(account.is_followed for account in self._accounts.values())
 
     def _hear(self, account: Account, hint: Hint) -> None:
         """Tell a hint if it is the next event of its order; else have the log asked soon."""
+        if not account.is_followed:
+            return
         follows = account.follows(hint)
         if follows:
             account.tell_hint(hint)
@@ -220,19 +233,19 @@ class AccountTail:
 
     async def _ask_for_ever(self) -> None:
         """End when the last reader has gone."""
-        while self._position is not None and self._is_followed():
+        while self._seen is not None and self._is_followed():
             try:
-                await self._ask(self._position)
+                await self._ask(self._seen)
             except psycopg.Error as error:
                 logger.warning("the accounts' logs cannot be read, it is tried again: %s", error)
                 for account in self._accounts.values():
                     for reader in (*account.joining, *account.joined):
                         reader.wait()
                 await asyncio.sleep(RESYNC_SECONDS)
-            except (UnknownCursor, LogLost) as error:
-                self._position = None
+            except (UnknownCursor, LogLost):  # after a crash, too: each reader looks for itself
+                self._seen = None
                 for reader in self._all_let_go():
-                    reader.lose_place(error)
+                    reader.fall_behind()
             else:
                 await self._wait()
 
@@ -256,29 +269,34 @@ class AccountTail:
 
     async def _ask(self, since: Position) -> None:
         followed = {
-            owner: account
-            for owner, account in self._accounts.items()
-            if account.joining or account.joined
+            owner: account for owner, account in self._accounts.items() if account.is_followed
         }
+        hinted = {owner: set(account.hinted) for owner, account in followed.items()}
         joining = {owner: set(account.joining) for owner, account in followed.items()}
         readers = [one for of in followed.values() for one in (*of.joining, *of.joined)]
         described = any(reader.choice for reader in readers)
         page = await account_log_of_this_loop().page(
             followed, since, MOST_EVENTS, described=described
         )
-        if page.is_whole:
+        seen = page.seen
+        if seen is not None:
             rows = await self._with_holes_filled(page, followed)
             for row in rows:
                 if (account := followed.get(row.event.owner or 0)) is not None:
                     account.tell_logged(row, joining[row.event.owner or 0])
         else:
             counts["account_streams_left_behind"] += len(readers)
-            page = page._replace(position=await account_log_of_this_loop().now())
+            seen = await account_log_of_this_loop().now()
             for reader in self._all_let_go():
                 reader.fall_behind()
-        self._position = page.position
+        self._seen = seen
+        last: Counter[int] = Counter()
+        for row in page.events:
+            last[row.event.owner or 0] = max(last[row.event.owner or 0], row.transaction)
+        for owner, account in followed.items():
+            account.forget(hinted[owner])
         for owner, account in list(self._accounts.items()):
-            account.let_join(joining.get(owner, set()), page.position)
+            account.let_join(joining.get(owner, set()), seen, last[owner])
 
     async def _with_holes_filled(self, page: Page, followed: dict[int, Account]) -> list[Logged]:
         """Return the rows, and between them what no query found.

@@ -4,6 +4,9 @@ Events have no common number: whoever gave one would make all orders wait for ea
 has the id of the transaction that wrote it, and PostgreSQL can say which transactions a statement
 sees (a snapshot). A position is such a snapshot. What one does not see and a later one does is
 exactly what is new, also of a transaction that was open for long while others committed.
+
+After a crash PostgreSQL gives ids anew that nothing on disk had. So a position that outlives the
+server, such as a cursor, ends with a transaction that was committed: no lower id is given again.
 """
 
 import re
@@ -27,14 +30,15 @@ class Position(NamedTuple):
     following: int
     """The next transaction id that PostgreSQL had not given away."""
     running: frozenset[int]
+    lifetime: str = ""
+    """Of the server, from crash to crash, if the position is not to outlive it."""
 
     @classmethod
-    def of_snapshot(cls, database: str, snapshot: str) -> "Position":
+    def of_snapshot(cls, database: str, snapshot: str, lifetime: str) -> "Position":
         """Read what `pg_current_snapshot()` returns: `xmin:xmax:xip,xip`."""
         _, following, running = snapshot.split(":")
-        return cls(
-            name_of(database), int(following), frozenset(map(int, filter(None, running.split(","))))
-        )
+        others = frozenset(map(int, filter(None, running.split(","))))
+        return cls(name_of(database), int(following), others, lifetime)
 
     @classmethod
     def of_cursor(cls, cursor: str) -> "Position":
@@ -70,12 +74,16 @@ class Position(NamedTuple):
         """Whether all that the other one has been told was told here too."""
         return (
             self.database == other.database
+            and other.lifetime in ("", self.lifetime)
             and self.following >= other.following
             and not any(other.has_told(one) for one in self.running)
         )
 
     def up_to(self, transaction: int) -> "Position":
-        """Return the position of a reader that was told of what is here up to this transaction."""
+        """Return the position of a reader that was told of what is here up to this transaction.
+
+        That one was committed, so the position outlives the server.
+        """
         running = frozenset(one for one in self.running if one <= transaction)
         return Position(self.database, transaction + 1, running)
 

@@ -15,10 +15,10 @@ from config.http.socket_origin import header
 from config.runtime.counters import counts
 from config.runtime.session import answered_within
 from orders.api.base_views import ANSWER_SECONDS
-from orders.api.event_query import CHOICES, position_in, read_choice
 from orders.api.following.door import Asked, said_of
 from orders.api.following.ending import Ending, Why, ending_of
 from orders.api.problems import error_frame, problem
+from orders.api.reading.event_query import CHOICES, position_in, read_choice
 from orders.streams.account_log import Choice
 from orders.streams.account_reader import HEARTBEAT_SECONDS, PING, AccountReader, encode
 from orders.streams.account_tail import Told, account_tail_of_this_loop
@@ -60,7 +60,7 @@ async def answer_by_stream(asked: Asked) -> None:
         query["cursor"] = last
     with answered_within(ANSWER_SECONDS):
         choice = await read_choice(query)
-        position = await position_in(query)
+        position = await position_in(query, asked.owner)
     await asked.start(200, HEADERS)
     if asked.is_head:
         await asked.send({"type": "http.response.body", "body": b""})

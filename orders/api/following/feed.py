@@ -15,11 +15,11 @@ from config.runtime.session import answered_within
 from orders.access.authentication import tell_of_limit
 from orders.access.read_limits import allowance_of_read
 from orders.api.base_views import ANSWER_SECONDS
-from orders.api.event_query import CHOICES, position_in, read_choice
 from orders.api.following.door import Asked, Unknown
 from orders.api.following.ending import Ending, Why, ending_of
 from orders.api.pagination import DEFAULT_EVENTS, MAX_EVENTS, MAX_WAIT
 from orders.api.problems import TOO_MANY_READS, TooManyRequests
+from orders.api.reading.event_query import CHOICES, position_in, read_choice
 from orders.api.reading.fields import refuse, whole_number
 from orders.streams.account_log import Choice, Page, account_log_of_this_loop
 from orders.streams.account_tail import Told, account_tail_of_this_loop
@@ -54,8 +54,8 @@ async def answer_by_page(asked: Asked) -> None:
     await admit_read(asked, 1 + limit // EVENTS_A_UNIT)
     with answered_within(ANSWER_SECONDS):
         choice = await read_choice(query)
-        since = await position_in(query)
-    page = Page([], since, is_whole=True)
+        since = await position_in(query, asked.owner)
+    page = Page([], since, since)
     if "cursor" in query:
         wanted = Wanted(choice, since, limit, 0 if asked.is_head else wait)
         with ending_of(asked.scope, asked.receive, asked.principal) as ending:
@@ -98,19 +98,19 @@ async def first_page(owner: int, wanted: Wanted, ending: Ending) -> Page:
     page = await page_of(owner, wanted, wanted.since)
     if page.events or not page.is_whole or not wanted.wait:
         return page
-    waiter = Waiter(owner, wanted.choice, page.position)
+    waiter = Waiter(owner, wanted.choice, page.position, page.seen or page.position)
     ending.why.add_done_callback(lambda _: waiter.news.set())
     ends_at = asyncio.get_running_loop().time() + wanted.wait
     await account_tail_of_this_loop().open(waiter)
     try:
         while await waiter.waits(ends_at):
             page = await page_of(owner, wanted, waiter.position)
-            waiter.position = page.position
+            waiter.position, waiter.seen = page.position, page.seen or page.position
             if page.events or not page.is_whole or ending.reason is not None:
                 return page
     finally:
         await account_tail_of_this_loop().close_reader(waiter)
-    return Page([], waiter.position, is_whole=True)
+    return Page([], waiter.position, waiter.position)
 
 
 async def page_of(owner: int, wanted: Wanted, since: Position) -> Page:
@@ -134,16 +134,12 @@ def body_of(page: Page) -> bytes:
 class Waiter:
     """Waits at the end of an account's log. What happens, it reads from the log."""
 
-    def __init__(self, owner: int, choice: Choice, position: Position) -> None:
-        self.owner, self.choice, self.position = owner, choice, position
+    def __init__(self, owner: int, choice: Choice, position: Position, seen: Position) -> None:
+        self.owner, self.choice, self.position, self.seen = owner, choice, position, seen
         self.news = asyncio.Event()
-        self.lost: Exception | None = None
 
     async def waits(self, ends_at: float) -> bool:
-        """Return whether there is something to read; False: there was nothing in time.
-
-        :raises UnknownCursor, LogLost: the log has no such position any more.
-        """
+        """Return whether there is something to read; False: there was nothing in time."""
         if not account_tail_of_this_loop().join(self):
             return True
         try:
@@ -152,22 +148,17 @@ class Waiter:
         except TimeoutError:
             return False
         self.news.clear()
-        if self.lost is not None:
-            raise self.lost
         return True
 
     def hear(self, told: Told) -> bool:
         self.news.set()
         return False
 
-    def reach(self, position: Position) -> None:
-        self.position = position
+    def reach(self, seen: Position, last: int) -> None:
+        self.seen = seen
+        self.position = seen.up_to(max(last, self.position.following - 1))
 
     def fall_behind(self) -> None:
-        self.news.set()
-
-    def lose_place(self, reason: Exception) -> None:
-        self.lost = reason
         self.news.set()
 
     def wait(self) -> None:

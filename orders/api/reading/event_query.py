@@ -41,14 +41,14 @@ async def read_choice(query: Mapping[str, str]) -> Choice:
     return Choice(market, frozenset(types), tags)
 
 
-async def position_in(query: Mapping[str, str]) -> Position:
-    """Return the position that the cursor names; without one, where the log ends now.
+async def position_in(query: Mapping[str, str], owner: int) -> Position:
+    """Return the position that the cursor names; without one, where the account's log ends now.
 
     :raises UnknownCursor: this database has never been there.
     :raises LogLost: the log cannot be read by transactions.
     :raises psycopg.Error: the database does not answer.
     """
-    now = await account_log_of_this_loop().now()
+    log = account_log_of_this_loop()
     if "cursor" not in query:
-        return now
-    return now.known(query["cursor"])
+        return await log.end_of(owner)
+    return (await log.now()).known(query["cursor"])

@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
 
 from config.database.conninfo import conninfo
+from config.runtime.counters import counts
+from orders.engine.hints import hints_of_this_loop
+from orders.events import Event
 from orders.lifecycle import Status
 from orders.streams import account_log, account_reader, account_tail, open_orders
 from orders.streams.renumbering import RENUMBER
@@ -305,3 +309,44 @@ async def test_a_database_that_came_from_a_dump_is_told_until_it_is_released(
 async def checkpoint_or_event(socket: Socket) -> None:
     order_id = await submit()
     assert await events(socket, 1) == [(order_id, 1)]
+
+
+async def test_a_hint_of_what_never_happened_is_kept_no_longer_than_to_the_next_query(
+    account: Account,
+) -> None:
+    order_id = await submit()
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    false = Event(order_id, 1, Status.PENDING, 0, "Never", at, {}, None, account.id)._replace(
+        order_id="01a1fc02-2219-7ea8-9f11-ba64b00749af"
+    )
+    async with following() as socket:
+        await checkpoint_or_event(socket)
+        hints_of_this_loop()._unfollowed.clear()  # the account was not followed a moment ago
+        hints_of_this_loop().publish(false)
+        assert await events(socket, 1) == [(false.order_id, 1)]
+        (kept,) = account_tail.account_tail_of_this_loop()._accounts.values()
+        while kept.hinted:
+            await checkpoint(socket)
+
+
+async def test_nothing_is_kept_for_an_account_whose_only_reader_is_behind(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_account()
+    async with following() as socket, following(**other.headers) as others:
+        await checkpoint_or_event(socket)
+        await checkpoint_after_one(other, others)
+        tail = account_tail.account_tail_of_this_loop()
+        mine = tail._accounts[account.id]
+        (reader,) = mine.joined
+        mine.joined.clear()  # it is told nothing more, as one that takes nothing
+        before = dict(mine.hinted)
+        orders = [await submit() for _ in range(3)]
+        await checkpoint_after_one(other, others)
+        await checkpoint(others)
+        assert (mine.hinted, mine.is_followed) == (before, False)
+        reader.fall_behind()
+        assert sorted(await events(socket, 3)) == sorted((one, 1) for one in orders)
+        another = await submit()
+        assert await events(socket, 1) == [(another, 1)]
+        assert counts["account_stream_holes"] == 0

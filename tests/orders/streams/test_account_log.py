@@ -131,3 +131,20 @@ async def test_a_page_costs_what_it_has(
         ((plan,),) = await cursor.fetchall()
     touched = plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
     assert touched < 60, json.dumps(plan)
+
+
+async def test_a_cursor_ends_with_an_event_and_not_with_what_a_crash_may_undo(
+    account: Account,
+) -> None:
+    """PostgreSQL gives the id of a transaction anew that no commit had written to disk."""
+    log = account_log_of_this_loop()
+    start = await log.end_of(account.id)
+    await write(account.id, ONE, 1)
+    async with await psycopg.AsyncConnection.connect(conninfo()) as undone:
+        await undone.execute("SELECT pg_current_xact_id()")
+        await undone.rollback()
+    page = await log.page((account.id,), start, 10)
+    assert page.position.following == page.events[-1].transaction + 1
+    assert await log.end_of(account.id) == page.position
+    assert page.seen is not None
+    assert page.seen.following > page.position.following

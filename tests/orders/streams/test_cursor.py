@@ -39,10 +39,16 @@ def test_a_position_up_to_a_transaction_was_told_no_later_one(
 
 
 def test_a_snapshot_is_read_as_postgresql_writes_it() -> None:
-    assert Position.of_snapshot("1/5", "10:20:10,14,15") == Position(
-        HERE, 20, frozenset({10, 14, 15})
-    )
-    assert Position.of_snapshot("1/5", "20:20:") == Position(HERE, 20, frozenset())
+    read = Position.of_snapshot("1/5", "10:20:10,14,15", "a")
+    assert read == Position(HERE, 20, frozenset({10, 14, 15}), "a")
+    assert Position.of_snapshot("1/5", "20:20:", "a") == Position(HERE, 20, frozenset(), "a")
+
+
+def test_what_one_lifetime_of_the_server_has_seen_is_not_covered_by_the_next() -> None:
+    before, after = (Position(HERE, 20, frozenset(), lifetime) for lifetime in "ab")
+    assert before.covers(before)
+    assert not after.covers(before)
+    assert after.covers(before.up_to(19)), "which was committed"
 
 
 def test_nothing_of_another_database_is_covered() -> None:

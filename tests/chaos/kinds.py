@@ -194,6 +194,14 @@ async def _stop(stack: Stack, place: Place) -> None:
 # Redis, which keeps nothing over a restart
 
 
+@fault(weight=1, seconds=(5, 20))
+async def hold_transaction(stack: Stack, fault: Fault) -> None:
+    """One that has an id stays open, while others are committed."""
+    async with await psycopg.AsyncConnection.connect(stack.database) as connection:
+        await connection.execute("SELECT pg_current_xact_id()")
+        await asyncio.sleep(fault.seconds)
+
+
 @fault(weight=3, seconds=(0.2, 4))
 async def kill_redis(stack: Stack, fault: Fault) -> None:
     async with stack.redis_turn:

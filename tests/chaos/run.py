@@ -13,6 +13,7 @@ from tests.chaos.kinds import DEEDS, kinds_without
 from tests.chaos.plan import Fault, Options, errands_of, faults_of
 from tests.chaos.resting import look_for_unprotected
 from tests.chaos.stack import Stack, running
+from tests.chaos.streams import Readers
 from tests.chaos.verdict import Done, Verdict, judge
 from tests.support.accounts import make_account
 from tests.support.engine import PATIENCE
@@ -20,6 +21,7 @@ from tests.support.engine import PATIENCE
 UNDONE_WITHIN = (
     60.0  # seconds without the end of any fault, after which those under way have failed
 )
+READERS = 6  # of the account's events, two over each transport
 NO_LONGER = 20  # times the drain's seconds, however much still moves
 PROGRESS = """
 SELECT count(*) FILTER (WHERE finished_at IS NULL), coalesce(sum(seq), 0) FROM orders
@@ -39,18 +41,24 @@ async def run(options: Options, logs: Path) -> tuple[Verdict, list[str]]:
         if "constraints" in options.without:
             with psycopg.connect(stack.database, autocommit=True) as connection:
                 connection.execute(BREAK_THE_WALL)
-        clients = Clients(stack.port, make_account(stack.database), options.patience)
+        account = make_account(stack.database)
+        clients = Clients(stack.port, account, options.patience)
+        readers = Readers(stack.port, account.id, account.headers, READERS)
         keeping = asyncio.create_task(stack.keep_running())
         unprotected: set[str] = set()
         looking = asyncio.create_task(look_for_unprotected(stack, unprotected))
         try:
             await _until_web_answers(stack)
+            await readers.start()
             done, drain_seconds = await _load_and_break(stack, clients, options, faults, logs)
+            await readers.until_told(stack.database, options.drain)
         finally:
             await clients.stop()
+            await readers.stop()
             keeping.cancel()
             looking.cancel()
-        return judge(options, stack, clients, drain_seconds, logs, done, unprotected)
+        told = await readers.report(stack.database)
+        return judge(options, stack, clients, drain_seconds, logs, done, unprotected, told)
 
 
 async def _load_and_break(

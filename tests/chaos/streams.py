@@ -57,6 +57,18 @@ class Reader:
         return sum(self.told.values()) - len(self.told)
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What all readers were told."""
+
+    missed: Mapping[str, int] = field(default_factory=dict)
+    """By transport: events of the log that a reader was not told, or told that are in no log, or
+    not in the order of their seq."""
+    told: int = 0
+    twice: int = 0
+    connections: int = 0
+
+
 class Readers:
     """Some readers of one account, over each transport in turn."""
 
@@ -66,7 +78,13 @@ class Readers:
         self.readers = [Reader(TRANSPORTS[place % 3]) for place in range(number)]
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """Begin where the log is now, before any order: the web process answers."""
+        async with httpx.AsyncClient(timeout=SILENCE_SECONDS, trust_env=False) as client:
+            answer = await client.get(f"http://{self._address}/api/events", headers=self._headers)
+        answer.raise_for_status()
+        for reader in self.readers:
+            reader.cursor = answer.json()["cursor"]
         self._tasks = [asyncio.create_task(self._read(reader)) for reader in self.readers]
 
     async def stop(self) -> None:
@@ -74,24 +92,25 @@ class Readers:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def until_told(self, database: str, seconds: float) -> dict[str, int]:
-        """Wait until each was told the whole log. Return what they missed in the end, by transport.
-
-        An event that is in no log counts as well.
-        """
+    async def until_told(self, database: str, seconds: float) -> None:
+        """Wait until each was told the whole log, for so many seconds at most."""
         ends_at = time.monotonic() + seconds
-        while (missed := await self._missed(database)) and time.monotonic() < ends_at:
+        while (await self.report(database)).missed and time.monotonic() < ends_at:
             await asyncio.sleep(PAUSE)
-        return missed
 
-    async def _missed(self, database: str) -> dict[str, int]:
+    async def report(self, database: str) -> Report:
         async with await psycopg.AsyncConnection.connect(database) as connection:
             rows = await (await connection.execute(LOG, (self._owner,))).fetchall()
         log = {(str(order_id), int(seq)) for order_id, seq in rows}
-        found: Counter[str] = Counter()
+        missed: Counter[str] = Counter()
         for reader in self.readers:
-            found[reader.transport] += len(log ^ set(reader.told)) + reader.misplaced
-        return {transport: number for transport, number in found.items() if number}
+            missed[reader.transport] += len(log ^ set(reader.told)) + reader.misplaced
+        return Report(
+            +missed,
+            told=sum(len(reader.told) for reader in self.readers),
+            twice=sum(reader.twice for reader in self.readers),
+            connections=sum(reader.connections for reader in self.readers),
+        )
 
     async def _read(self, reader: Reader) -> None:
         read = {"socket": self._socket, "events": self._events, "feed": self._feed}

@@ -17,6 +17,7 @@ from tests.chaos.clients import Clients, name_of
 from tests.chaos.plan import Options
 from tests.chaos.resting import look_at
 from tests.chaos.stack import Stack
+from tests.chaos.streams import Report
 from tests.support.checker import (
     LANDED,
     OrderFacts,
@@ -37,6 +38,7 @@ FROM order_transactions WHERE order_id = %s ORDER BY attempt
 KEYLESS = """
 SELECT side, amount_in, id::text FROM orders WHERE idempotency_key IS NULL AND parent_id IS NULL
 """
+NOTHING_TOLD = Report()
 LINES = 40  # of processes' logs for one order
 SHOWN = 5  # orders with their whole evidence
 
@@ -87,6 +89,11 @@ class Verdict:
     """Tasks of another application in the same Redis that the engine took away."""
     refused_by_constraints: int = 0
     """Writes that got past the journal's compare-and-set and that PostgreSQL had to refuse."""
+    events_missed: int = 0
+    """Of the account, by readers that came back where their last cursor was."""
+    events_told: int = 0
+    events_twice: int = 0
+    """Told again after a break: all since the last cursor are."""
     late_stops: int = 0
     """Processes that did not end within the grace after SIGTERM."""
     drain_seconds: float | None = None
@@ -98,6 +105,7 @@ class Verdict:
     """Processes that ended by themselves, by kind and exit code."""
     retried_posts: int = 0
     reconnected_streams: int = 0
+    reconnected_readers: int = 0
     without: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
     """How many faults of each kind were done and undone."""
@@ -125,7 +133,7 @@ class Verdict:
         """The names of the promises that were broken."""
         must_be_zero = (
             *("repeated", "doubled", "lost", "gaps", "wrong_transcripts", "other"),
-            *("early", "missed", "doubled_groups", "exits_missing"),
+            *("early", "missed", "doubled_groups", "exits_missing", "events_missed"),
             *(
                 "unanswered",
                 "refused_by_constraints",
@@ -166,10 +174,12 @@ def judge(
     logs: Path,
     done: Sequence[Done] = (),
     unprotected: Collection[str] = (),
+    told: Report = NOTHING_TOLD,
 ) -> tuple[Verdict, list[str]]:
     """Return the verdict, and the evidence of what is broken.
 
-    `unprotected`: entries that a snapshot showed confirmed and without their exits.
+    `unprotected`: entries that a snapshot showed confirmed and without their exits. `told`: what
+    readers of the account's events were told.
     """
     end = datetime.now(UTC)
     orders = load(stack.database)
@@ -199,6 +209,10 @@ def judge(
         answer_seconds=_middle_and_worst(clients.seconds),
         taken_from_stranger=stack.taken_from_stranger,
         internal_errors=clients.answers[500],
+        events_missed=sum(told.missed.values()),
+        events_told=told.told,
+        events_twice=told.twice,
+        reconnected_readers=told.connections,
     )
     _measure_going_on(verdict, orders, done)
     broken = [
@@ -208,6 +222,10 @@ def judge(
         *judge_clients(verdict, orders, clients),
         *judge_answers(verdict, orders, clients, _names(stack.database)),
         *judge_resting(verdict, stack.database, unprotected),
+    ]
+    broken += [
+        Broken(None, f"readers by {transport} missed {number} events")
+        for transport, number in told.missed.items()
     ]
     if clients.answers[500]:
         broken.append(Broken(None, f"{clients.answers[500]} answers were 500"))

@@ -346,7 +346,8 @@ async def test_nothing_is_kept_for_an_account_whose_only_reader_is_behind(
         await checkpoint(others)
         assert (mine.hinted, mine.is_followed) == (before, False)
         reader.fall_behind()
-        assert sorted(await events(socket, 3)) == sorted((one, 1) for one in orders)
-        another = await submit()
-        assert await events(socket, 1) == [(another, 1)]
+        orders.append(await submit())
+        found: set[tuple[str, int]] = set()
+        while not found >= {(one, 1) for one in orders}:
+            found.update(await events(socket, 1))
         assert counts["account_stream_holes"] == 0

@@ -377,7 +377,7 @@ async def test_without_a_database_no_stream_begins(account: Account) -> None:
 
 async def test_a_log_that_came_from_a_dump_ends_the_stream(account: Account) -> None:
     async with following() as source:
-        rewrite(conninfo(), "UPDATE transaction_numbering SET database = 'another'")
+        rewrite(conninfo(), "UPDATE transaction_numbering SET cluster = 'another'")
         *_, last = await source.rest()
         assert (last["type"], last["error"], last["httpStatus"]) == ("error", "log_not_ready", 503)
     async with streaming() as source:

@@ -350,7 +350,7 @@ async def test_a_wait_outlasts_a_database_that_is_away_for_a_while(
 
 async def test_a_log_that_came_from_a_dump_is_told(account: Account) -> None:
     async with waiting(f"?cursor={await cursor_of_now()}") as asked:
-        rewrite(conninfo(), "UPDATE transaction_numbering SET database = 'another'")
+        rewrite(conninfo(), "UPDATE transaction_numbering SET cluster = 'another'")
         answer = await asked.answer()
         assert (answer.status, answer.json["error"]) == (503, "log_not_ready")
     answer = await get(FEED)

@@ -1,6 +1,7 @@
-"""Runs the parts named on the command line (a b c d e g l p t), or all, and prints a table.
+"""Runs the parts named on the command line (a b c d e g l p s t), or all, and prints a table.
 
-`g10000000` runs part g over so many ended orders as well, `t1000` part t over so many that rest.
+`g10000000` runs part g over so many ended orders as well, `t1000` part t over so many that rest,
+`s1000000` part s over the events of so many orders.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from orders.engine.journal import journal_of_this_loop
 from orders.engine.moves import NewOrder
 from orders.engine.submission import new_order_id
 from tests.bench import client, engine
+from tests.bench.account_streams import account_stream_rows
 from tests.bench.arguments import end_with, stop_cleanly
 from tests.bench.growth import growth_rows
 from tests.bench.landings import landing_rates
@@ -182,6 +184,11 @@ def landings() -> None:
         row(f"(l) {what}", figure)
 
 
+def account_streams(*counts: int) -> None:
+    for what, figure in account_stream_rows(*counts):
+        row(what, figure)
+
+
 def triggers(*counts: int) -> None:
     for what, figure in trigger_rows(*counts):
         row(f"(t) {what}", figure)
@@ -196,6 +203,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "g": growth,
     "l": landings,
     "p": quotes,
+    "s": account_streams,
     "t": triggers,
 }
 
@@ -224,7 +232,7 @@ def measure(parts: Sequence[str]) -> None:
 if __name__ == "__main__":
     asked = sys.argv[1:] or list(PARTS)
     for part in asked:
-        if not re.fullmatch(f"[{''.join(PARTS)}]|[gt][1-9][0-9]*", part):
+        if not re.fullmatch(f"[{''.join(PARTS)}]|[gst][1-9][0-9]*", part):
             end_with(f"{part!r} is no part of the benchmark: they are {', '.join(PARTS)}.")
     stop_cleanly()
     try:

@@ -30,6 +30,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=60)
     parser.add_argument("--drain", type=float, default=30.0, help="seconds until all has ended")
     parser.add_argument(
+        *("--accounts",), type=int, default=0, help="others, each with a reader of its events"
+    )
+    parser.add_argument(
         *("--only",),
         nargs="*",
         default=[],

@@ -36,6 +36,8 @@ class Options:
     """Whether the simulated network fails as well."""
     patience: float = 6.0
     """Seconds a client waits for an answer."""
+    accounts: int = 0
+    """Others that send orders and read their own events."""
 
 
 @dataclass(frozen=True, slots=True)

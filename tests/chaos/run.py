@@ -21,7 +21,6 @@ from tests.support.engine import PATIENCE
 UNDONE_WITHIN = (
     60.0  # seconds without the end of any fault, after which those under way have failed
 )
-READERS = 6  # of the account's events, two over each transport
 NO_LONGER = 20  # times the drain's seconds, however much still moves
 PROGRESS = """
 SELECT count(*) FILTER (WHERE finished_at IS NULL), coalesce(sum(seq), 0) FROM orders
@@ -43,14 +42,17 @@ async def run(options: Options, logs: Path) -> tuple[Verdict, list[str]]:
                 connection.execute(BREAK_THE_WALL)
         account = make_account(stack.database)
         clients = Clients(stack.port, account, options.patience)
-        readers = Readers(stack.port, account.id, account.headers, READERS)
+        others = [make_account(stack.database) for _ in range(options.accounts)]
+        readers = Readers(stack.port, account, others)
         keeping = asyncio.create_task(stack.keep_running())
         unprotected: set[str] = set()
         looking = asyncio.create_task(look_for_unprotected(stack, unprotected))
         try:
             await _until_web_answers(stack)
             await readers.start()
+            trading = asyncio.create_task(readers.trade(options.seconds))
             done, drain_seconds = await _load_and_break(stack, clients, options, faults, logs)
+            await trading
             await readers.until_told(stack.database, options.drain)
         finally:
             await clients.stop()

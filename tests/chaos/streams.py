@@ -1,26 +1,35 @@
-"""Readers of the account's events through a run: each comes back where its last cursor was."""
+"""Readers of accounts' events through a run: each comes back where its last cursor was."""
 
 import asyncio
 import json
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import httpx
 import psycopg
 import websockets
 
+from tests.support.accounts import Account
+
 PAUSE = 0.25  # seconds before another try
 SILENCE_SECONDS = 15.0  # after which a reader no longer believes in its line
 WAIT_SECONDS = 5  # of the feed
+OF_ACCOUNT = 6
+"""Readers of the run's own account."""
+NO_HEADERS: Mapping[str, str] = {}
 TRANSPORTS = ("socket", "events", "feed")
 LOG = """
-SELECT order_id::text, seq FROM order_events WHERE owner_id = %s AND xid IS NOT NULL
+SELECT owner_id, order_id::text, seq FROM order_events WHERE owner_id = ANY(%s) AND xid IS NOT NULL
 """
+SELL = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "0.01"}
+RATE = 20.0
+"""Orders a second that the accounts send, all together."""
 
 Key = tuple[str, int]
 """An order and a seq."""
@@ -30,6 +39,7 @@ Key = tuple[str, int]
 class Reader:
     """What one client was told over all its connections, which one transport made."""
 
+    account: Account
     transport: str
     cursor: str = ""
     told: Counter[Key] = field(default_factory=Counter)
@@ -67,25 +77,62 @@ class Report:
     told: int = 0
     twice: int = 0
     connections: int = 0
+    traded: int = 0
+    """Orders that the other accounts sent."""
 
 
 class Readers:
-    """Some readers of one account, over each transport in turn."""
+    """Readers over each transport in turn: some of the run's account, one of each other one.
 
-    def __init__(self, port: int, owner: int, headers: Mapping[str, str], number: int) -> None:
+    The other accounts send orders as well, and these readers are told of them alone.
+    """
+
+    def __init__(self, port: int, account: Account, others: Sequence[Account] = ()) -> None:
         self._address = f"127.0.0.1:{port}"
-        self._owner, self._headers = owner, dict(headers)
-        self.readers = [Reader(TRANSPORTS[place % 3]) for place in range(number)]
+        self._others = others
+        of = [account] * OF_ACCOUNT + list(others)
+        self.readers = [Reader(one, TRANSPORTS[place % 3]) for place, one in enumerate(of)]
         self._tasks: list[asyncio.Task[None]] = []
+        self._traded = 0
 
     async def start(self) -> None:
         """Begin where the log is now, before any order: the web process answers."""
-        async with httpx.AsyncClient(timeout=SILENCE_SECONDS, trust_env=False) as client:
-            answer = await client.get(f"http://{self._address}/api/events", headers=self._headers)
-        answer.raise_for_status()
         for reader in self.readers:
-            reader.cursor = answer.json()["cursor"]
+            page = await self._ask("GET", "/api/events", reader.account)
+            reader.cursor = page["cursor"]
         self._tasks = [asyncio.create_task(self._read(reader)) for reader in self.readers]
+
+    async def trade(self, seconds: float) -> None:
+        """Have the other accounts send orders for so long, each until it is answered."""
+        async with asyncio.TaskGroup() as group:
+            for place in range(int(seconds * RATE) if self._others else 0):
+                group.create_task(self._send(self._others[place % len(self._others)]))
+                await asyncio.sleep(1 / RATE)
+
+    async def _send(self, account: Account) -> None:
+        headers = {"idempotency-key": uuid4().hex}
+        while True:
+            with suppress(httpx.HTTPError, ValueError):
+                await self._ask("POST", "/api/orders/execute", account, headers, SELL)
+                self._traded += 1
+                return
+            await asyncio.sleep(PAUSE)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        account: Account,
+        headers: Mapping[str, str] = NO_HEADERS,
+        body: object = None,
+    ) -> Any:
+        """:raises httpx.HTTPError: there was no answer, or none that was good."""
+        async with httpx.AsyncClient(timeout=SILENCE_SECONDS, trust_env=False) as client:
+            url = f"http://{self._address}{path}"
+            sent = {**account.headers, **headers}
+            answer = await client.request(method, url, headers=sent, json=body)
+        answer.raise_for_status()
+        return answer.json()
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -100,16 +147,21 @@ class Readers:
 
     async def report(self, database: str) -> Report:
         async with await psycopg.AsyncConnection.connect(database) as connection:
-            rows = await (await connection.execute(LOG, (self._owner,))).fetchall()
-        log = {(str(order_id), int(seq)) for order_id, seq in rows}
+            owners = [reader.account.id for reader in self.readers]
+            rows = await (await connection.execute(LOG, (owners,))).fetchall()
+        logs: defaultdict[int, set[Key]] = defaultdict(set)
+        for owner, order_id, seq in rows:
+            logs[owner].add((order_id, seq))
         missed: Counter[str] = Counter()
         for reader in self.readers:
-            missed[reader.transport] += len(log ^ set(reader.told)) + reader.misplaced
+            wrong = len(logs[reader.account.id] ^ set(reader.told))
+            missed[reader.transport] += wrong + reader.misplaced
         return Report(
             +missed,
             told=sum(len(reader.told) for reader in self.readers),
             twice=sum(reader.twice for reader in self.readers),
             connections=sum(reader.connections for reader in self.readers),
+            traded=self._traded,
         )
 
     async def _read(self, reader: Reader) -> None:
@@ -120,15 +172,16 @@ class Readers:
                 httpx.HTTPError, websockets.WebSocketException,
             ):  # fmt: skip
                 reader.begin()
-                async for message in read[reader.transport](reader.cursor):
+                headers = reader.account.headers
+                async for message in read[reader.transport](reader.cursor, headers):
                     reader.take(message)
             await asyncio.sleep(PAUSE)
 
-    async def _socket(self, cursor: str) -> AsyncIterator[Any]:
+    async def _socket(self, cursor: str, headers: dict[str, str]) -> AsyncIterator[Any]:
         query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
         async with websockets.connect(
             f"ws://{self._address}/ws/orders{query}",
-            additional_headers=self._headers,
+            additional_headers=headers,
             compression=None,
             proxy=None,
             open_timeout=SILENCE_SECONDS,
@@ -139,8 +192,8 @@ class Readers:
                     text = await stream.recv()
                 yield json.loads(text)
 
-    async def _events(self, cursor: str) -> AsyncIterator[Any]:
-        headers = self._headers | ({"last-event-id": cursor} if cursor else {})
+    async def _events(self, cursor: str, headers: dict[str, str]) -> AsyncIterator[Any]:
+        headers = headers | ({"last-event-id": cursor} if cursor else {})
         async with (
             httpx.AsyncClient(timeout=SILENCE_SECONDS, trust_env=False) as client,
             client.stream(
@@ -152,12 +205,12 @@ class Readers:
                 if line.startswith("data:"):
                     yield json.loads(line[len("data:") :])
 
-    async def _feed(self, cursor: str) -> AsyncIterator[Any]:
+    async def _feed(self, cursor: str, headers: dict[str, str]) -> AsyncIterator[Any]:
         async with httpx.AsyncClient(timeout=SILENCE_SECONDS, trust_env=False) as client:
             while True:
                 query = {"cursor": cursor, "wait": WAIT_SECONDS} if cursor else {}
                 answer = await client.get(
-                    f"http://{self._address}/api/events", params=query, headers=self._headers
+                    f"http://{self._address}/api/events", params=query, headers=headers
                 )
                 answer.raise_for_status()
                 page = answer.json()

@@ -91,6 +91,8 @@ class Verdict:
     """Writes that got past the journal's compare-and-set and that PostgreSQL had to refuse."""
     events_missed: int = 0
     """Of the account, by readers that came back where their last cursor was."""
+    traded: int = 0
+    """Orders that the other accounts have sent, each until it was answered."""
     events_told: int = 0
     events_twice: int = 0
     """Told again after a break: all since the last cursor are."""
@@ -126,7 +128,7 @@ class Verdict:
     @property
     def repeated(self) -> int:
         """Orders that a POST made which had the key of another."""
-        return max(0, self.accepted - self.exits - self.answered - self.unclaimed)
+        return max(0, self.accepted - self.traded - self.exits - self.answered - self.unclaimed)
 
     @property
     def broken(self) -> list[str]:
@@ -211,6 +213,7 @@ def judge(
         internal_errors=clients.answers[500],
         events_missed=sum(told.missed.values()),
         events_told=told.told,
+        traded=told.traded,
         events_twice=told.twice,
         reconnected_readers=told.connections,
     )

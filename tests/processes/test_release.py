@@ -130,3 +130,27 @@ def test_a_version_before_reads_what_a_newer_one_left_after_going_back(
         migrate(running, "orders")
         migrate(running, "orders", "0008")
         assert read(new, ALL_OF.format("orders")) == before
+
+
+def test_a_database_that_came_from_a_dump_numbers_its_log_anew(
+    process_database: str, tmp_path: Path
+) -> None:
+    """Its events have ids that another server gave, also such as come later here."""
+    with (
+        database_like("template1", name="test_restored") as restored,
+        processes(restored, tmp_path) as running,
+    ):
+        running.command("release")
+        with psycopg.connect(restored) as connection:
+            connection.execute("UPDATE transaction_numbering SET cluster = 'another'")
+            connection.execute(
+                "INSERT INTO order_events"
+                " (order_id, owner_id, seq, status, attempt, message, data, at, xid)"
+                " VALUES (gen_random_uuid(), 1, 1, 'pending', 0, '', '{}', now(), '999999')"
+            )
+        said = running.command("release")
+        assert (said.returncode, "from a dump" in said.stderr) == (0, True)
+        assert read(restored, "SELECT seq, xid FROM order_events") == [(1, None)]
+        assert running.command("release").stderr == ""
+        indexes = "SELECT indexdef FROM pg_indexes WHERE indexname = 'order_events_of_owner'"
+        assert read(restored, indexes) == read(process_database, indexes) != []

@@ -20,10 +20,12 @@ from tests.support.resting import (
     DEADLINE,
     FILLED,
     TERMS,
+    amend,
     carry,
     event_names,
     lands,
     last_data,
+    order_of_type,
     poor,
     release,
     released,
@@ -83,6 +85,26 @@ async def test_an_order_with_a_limit_returns_and_watches_its_limit_again(
     assert after["from_tick"] >= before["from_tick"]
     if kind == "limit":
         assert after | {"from_tick": 0} == before | {"from_tick": 0}
+
+
+@pytest.mark.parametrize("kind", ["limit", "stopLimit"])
+async def test_an_amended_order_that_returns_has_the_place_that_it_was_sent_to(
+    journal: Journal, database: Database, kind: str
+) -> None:
+    order_id = await store(journal, kind)
+    first = (await watch_of(database, order_id))["queued_at"]
+    other = order_of_type(kind, **TERMS[kind] | {"limit_price": "99.5"})
+    told = await amend(database, order_id, other, "limitPrice")
+    behind = (await watch_of(database, order_id))["queued_at"]
+    assert datetime.fromisoformat(behind) == told.at > datetime.fromisoformat(first)
+    assert (await last_data(database, order_id))["goesBehind"] is True
+    smaller = order_of_type(kind, **TERMS[kind] | {"limit_price": "99.5", "amount_in": 10**9})
+    told = await amend(database, order_id, smaller, "amountIn")
+    assert told.data == await last_data(database, order_id)
+    assert "goesBehind" not in told.data
+
+    await released(journal, database, order_id, poor())
+    assert (await watch_of(database, order_id))["queued_at"] == behind
 
 
 async def test_an_order_of_wrapped_sol_returns_to_the_prices_of_sol(

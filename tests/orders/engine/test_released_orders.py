@@ -204,16 +204,18 @@ async def test_the_pauses_of_a_later_release_are_those_of_the_first(
     assert float((await last_data(database, order_id))["retryInSeconds"]) < 0.1
 
 
+@pytest.mark.parametrize(("trigger_by", "line"), [("executable", "b"), ("reference", "r")])
 async def test_a_trailing_stop_that_latches_keeps_its_watermark(
-    journal: Journal, database: Database
+    journal: Journal, database: Database, trigger_by: str, line: str
 ) -> None:
-    order_id = await store(journal, "trailingStop")
+    order_id = await store(journal, "trailingStop", trigger_by=trigger_by)
     armed_tick = (await watch_of(database, order_id))["armed_tick"]
     await database.rows("SELECT pg_sleep(1.1)")
     await released(journal, database, order_id, FaultyVenue(*[REFUSAL] * 3))
 
     watch = await watch_of(database, order_id)
     assert (watch["kind"], watch["held"], watch["armed_tick"]) == (CLOCK, False, armed_tick)
+    assert watch["line"] == line
     assert watch["from_tick"] > armed_tick
 
 

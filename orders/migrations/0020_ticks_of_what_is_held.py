@@ -10,6 +10,6 @@ BACKWARD = "DROP INDEX watches_followed;"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0017_resting_of_strangers")]
+    dependencies = [("orders", "0018_events_of_accounts")]
 
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]

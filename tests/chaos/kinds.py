@@ -195,12 +195,12 @@ async def _crash(place: Place, fault: Fault) -> None:
         place.process.kill()
         place.start(CRASH_AT=variant(fault))
         try:
-            async with asyncio.timeout(fault.seconds):
-                while place.process.exit_code is None:
-                    await asyncio.sleep(0.05)
-        except TimeoutError:  # nothing came by
-            place.process.kill()
+            with suppress(TimeoutError):  # no order came by
+                async with asyncio.timeout(fault.seconds):
+                    while place.process.exit_code is None:
+                        await asyncio.sleep(0.05)
         finally:
+            place.process.kill()
             place.start()
 
 

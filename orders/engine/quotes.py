@@ -97,13 +97,15 @@ class Quotes:
         asked, task = self._shown.get(market.pair, (None, None))
         if task is None or asked != second:
             task = asyncio.create_task(self._tick(market, second))
+            task.add_done_callback(_note_fault)
             self._shown[market.pair] = second, task
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        for task in [*self._asking.values(), *(task for _, task in self._shown.values())]:
+        tasks = [*self._asking.values(), *(task for _, task in self._shown.values())]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._exchange.close()
 
     async def _tick(self, market: Market, second: int) -> Tick:
@@ -152,6 +154,12 @@ def _offer(outcome: Decision | NoRoute) -> object:
     if isinstance(outcome, NoRoute):
         return outcome.dropped
     return outcome.quotes, outcome.legs, outcome.dropped
+
+
+def _note_fault(task: "asyncio.Task[Tick]") -> None:
+    """Take note of how it ended: whoever asked may have left."""
+    if not task.cancelled():
+        task.exception()
 
 
 @once_per_loop

@@ -92,7 +92,7 @@ class BatchView(AsyncAPIView):
         site = site_of(request)
         batch = None
         if key is not None:
-            batch = fingerprint_of({"mode": mode, "orders": sent})["fingerprint"]
+            batch = fingerprint_of({"mode": mode, "orders": sent}).get("fingerprint", "")
             await refuse_key_of_other_orders(key, len(sent), batch, sender.principal)
         entries = [
             Entry(place, one, key=None if key is None else f"{key} {place}", batch=batch)

@@ -51,8 +51,8 @@ LOOK = (
 class Command(BaseCommand):
     help = (
         "Place an order on the engine of this environment. Exit codes: 0 accepted (with --watch:"
-        " confirmed), 1 failed or cancelled, 2 bad input, 3 the database does not answer,"
-        " 4 nobody knows whether the order was stored."
+        " confirmed; of an oco one of the two), 1 failed or cancelled, 2 bad input, 3 the database"
+        " does not answer, 4 nobody knows whether the order was stored."
     )
     requires_system_checks = []  # an order should not wait for them
     known = NOTHING_STORED

@@ -250,6 +250,16 @@ async def test_the_errors_of_an_item_have_the_names_that_were_sent() -> None:
     assert one["status"] == 201
 
 
+async def test_a_batch_that_is_nested_too_deep_for_a_fingerprint_is_refused_by_its_items() -> None:
+    deep: Any = "1"
+    for _ in range(260):
+        deep = [deep]
+    for _ in range(2):
+        answer = await send([SELL_SOL | {"tags": deep}, SELL_SOL], idempotency_key="deep")
+        assert answer.json[0]["status"] == 400, answer.text
+    assert stored() == 1
+
+
 async def test_a_key_that_only_reads_sends_no_batch(account: Account) -> None:
     execute(conninfo(), "UPDATE api_keys SET may_trade = false")
     answer = await send([SELL_SOL])

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from orders.api.reading.present_price import Prices, holds, price_of
-from orders.engine.quotes import Quoted, quotes_of_this_loop
+from orders.engine.quotes import Quoted, price_now, quotes_of_this_loop
 from orders.engine.submission import OrderRequest, orders_of, watch_of
 from orders.engine.triggers.last_prices import last_tick
 from orders.events import timestamp
@@ -55,11 +55,18 @@ async def preview(asked: OrderRequest, owner: int | None) -> dict[str, Any]:
         {name: value for name, value in draft.data["order"].items() if name not in OWN}
         for draft in drafts
     ]
-    moment = Moment(await last_tick(asked.market.pair))
+    moment = Moment(await _tick_for(asked))
     if not asked.legs:
         return told[0] | await _outlook(asked, moment)
     legs = [one | await _outlook(leg, moment) for one, leg in zip(told, asked.legs, strict=True)]
     return {"type": asked.type, "orders": legs}
+
+
+async def _tick_for(asked: OrderRequest) -> Prices | None:
+    """Return the prices of this moment. For what waits for one, a pair without ticks is quoted."""
+    if asked.legs or watch_of(asked) is not None:
+        return await price_now(asked.market)
+    return await last_tick(asked.market.pair)
 
 
 async def quote_of(asked: OrderRequest) -> Quoted:

@@ -28,6 +28,8 @@ CRASH_POINTS = (
     "after_fault",  # refused, or the transaction proven dead; not stored
     "after_moved",  # moved and not committed; watches and siblings are as before
     "after_effects",  # all that follows from the move is written, nothing committed
+    "after_release_written",  # orders are released, their siblings held; not committed
+    "after_release",  # committed, the world not told
     "after_slice_stored",  # a slice is stored and not committed, its parent's log is as before
     "after_slice",  # committed, the world not told
     "after_attempt",  # stored, rests or waits for another attempt, the world not told

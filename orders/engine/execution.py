@@ -418,7 +418,7 @@ def _rest(order: ClaimedOrder, rules: Rules) -> Rest:
     With a limit price it watches its price again. Without one it was triggered, and stays so: it is
     released again by itself, after a while that doubles.
     """
-    watch = watch_of_rest(rules.type, order.side, rules.limit_price)
+    watch = watch_of_rest(rules.type, order.side, rules.limit_price, rules.trigger_by)
     if rules.is_immediate:
         return Rest(watch._replace(kind=CLOCK), Phase.WAITING.value, is_over=True)
     if rules.limit_price is None:

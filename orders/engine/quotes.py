@@ -15,6 +15,8 @@ from orders import events
 from orders.engine.execution import no_route_code
 from orders.engine.routes import route_of
 from orders.engine.submission import PricesUnavailable
+from orders.engine.triggers.last_prices import last_prices_of_this_loop
+from orders.engine.triggers.ticks import Tick, prices_of
 from orders.models import FailureCode
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
@@ -22,6 +24,7 @@ from routing.pricing import bound_for
 from routing.registry import registry
 from routing.router import NoRoute
 from routing.stored_decision import decision_data, dropped_to_json
+from routing.tokens import Market
 from routing.venue import Bound, Swap
 from routing.venues import Exchange, simulated_exchange
 
@@ -72,6 +75,9 @@ class Quotes:
         self._exchange = exchange
         self._asking: dict[Any, asyncio.Task[Quoted]] = {}
         self._answers: dict[Any, Quoted] = {}
+        self._prices = prices_of(exchange)
+        self._shown: dict[str, tuple[int, asyncio.Task[Tick]]] = {}
+        """By pair: the last second whose prices were asked for."""
 
     async def of(self, swap: Swap, constraints: Constraints = UNCONSTRAINED) -> Quoted:
         """Return what the venues offer for `swap`, under the limits that an order sets itself.
@@ -86,11 +92,25 @@ class Quotes:
             raise NotQuoted(str(known.outcome))
         return known
 
+    async def tick(self, market: Market, second: int) -> Tick:
+        """Return the tick that this unix second would have. Pools that are missing are made."""
+        asked, task = self._shown.get(market.pair, (None, None))
+        if task is None or asked != second:
+            task = asyncio.create_task(self._tick(market, second))
+            task.add_done_callback(_note_fault)
+            self._shown[market.pair] = second, task
+        return await asyncio.shield(task)
+
     async def close(self) -> None:
-        for task in list(self._asking.values()):
+        tasks = [*self._asking.values(), *(task for _, task in self._shown.values())]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._exchange.close()
+
+    async def _tick(self, market: Market, second: int) -> Tick:
+        (tick,) = await self._prices([market], second)
+        return tick
 
     def _ask(self, asked: tuple[Swap, Constraints]) -> "asyncio.Task[Quoted]":
         """Return the task that asks the venues, which others may be waiting for."""
@@ -136,7 +156,23 @@ def _offer(outcome: Decision | NoRoute) -> object:
     return outcome.quotes, outcome.legs, outcome.dropped
 
 
+def _note_fault(task: "asyncio.Task[Tick]") -> None:
+    """Take note of how it ended: whoever asked may have left."""
+    if not task.cancelled():
+        task.exception()
+
+
 @once_per_loop
 def quotes_of_this_loop() -> Quotes:
     """Return the running loop's quotes, with venues of their own, made at the first call."""
     return Quotes(simulated_exchange(conninfo(), settings.SIMULATION, registry))
+
+
+async def price_now(market: Market) -> Tick:
+    """Return a market's last tick; without a fresh one, what a tick would show at this moment.
+
+    :raises psycopg.Error: the database does not answer.
+    """
+    last_prices = last_prices_of_this_loop()
+    tick = await last_prices.of(market.pair)
+    return tick or await quotes_of_this_loop().tick(market, last_prices.second())

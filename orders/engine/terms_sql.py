@@ -92,6 +92,11 @@ UNWATCH = "DELETE FROM watches WHERE order_id = ANY(%(ids)s::uuid[])"
 FROM_TICK = "floor(extract(epoch FROM clock_timestamp()))::bigint + 1"
 """The first whole second after this one."""
 
+QUEUED_AT = """coalesce((
+    SELECT max(at) FROM order_events AS event WHERE event.order_id = orders.id
+      AND event.event = 'amended' AND event.data @> '{"goesBehind": true}'), created_at)"""
+"""Since when an order has its place among orders of its price: since it lost the one before."""
+
 # What an order watches when it rests again is made anew from its columns, with its old place among
 # orders of its price. The watermark of a trailing stop counts from its first tick, even if it was
 # armed later: what armed it was a better price than all before.
@@ -102,7 +107,7 @@ INSERT INTO watches (order_id, pair, line, kind, act, trail_bps, owner_id, from_
 SELECT orders.id, pair, line, kind, act, orders.trail_bps, owner_id,
   {FROM_TICK},
   CASE WHEN type = 'trailingStop' THEN floor(extract(epoch FROM created_at))::bigint + 1 END,
-  created_at,
+  {QUEUED_AT},
   CASE WHEN is_over THEN clock_timestamp() + interval '1 day' ELSE rest_until END,
   CASE WHEN is_over THEN clock_timestamp()
     ELSE coalesce(orders.expires_at, created_at + %(most_days)s * interval '1 day') END,

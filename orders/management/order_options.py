@@ -23,7 +23,7 @@ class Option(NamedTuple):
         return self.flag.lstrip("-").replace("-", "_")
 
 
-TYPES = "market limit stop stopLimit takeProfit trailingStop twap sniper"
+TYPES = "market limit stop stopLimit takeProfit trailingStop oco twap sniper"
 GROUPS = {
     "what it waits for": (
         Option("--type", "type", "TYPE", f"{TYPES} (market)"),
@@ -40,11 +40,15 @@ GROUPS = {
         Option("--expires-in", "expiresInSeconds", "SECONDS", "the same, from now"),
         Option("--max-wait", "maxWaitSeconds", "SECONDS", "in which it must be sent"),
     ),
-    "exits that come with its fill": (
+    "the two exits that an oco is, or those that come with the fill of another order": (
         Option("--take-profit", "takeProfit.limitPrice", "PRICE", "a limit order"),
+        Option("--take-profit-trigger", "takeProfit.triggerPrice", "PRICE", "or a take profit"),
+        Option("--take-profit-slippage-bps", "takeProfit.slippageBps", "BPS", "of the latter"),
         Option("--stop-loss", "stopLoss.triggerPrice", "PRICE", "a stop"),
         Option("--stop-loss-limit", "stopLoss.limitPrice", "PRICE", "and its limit"),
         Option("--stop-loss-trail-bps", "stopLoss.trailBps", "BPS", "or a trailing stop"),
+        Option("--stop-loss-activation", "stopLoss.activationPrice", "PRICE", "where it is armed"),
+        Option("--stop-loss-slippage-bps", "stopLoss.slippageBps", "BPS", "of either"),
     ),
     "slices and pools": (
         Option("--slices", "slices", "COUNT", "of a twap: 2 to 1000"),

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 FAILED, BAD_INPUT, NO_ENGINE, NOT_KNOWN, INTERRUPTED = 1, 2, 3, 4, 130
 """The exit codes of commands that did not see an order confirmed."""
+NAME_WIDTH = 12
+"""Of an order among others, in the lines that tell its events."""
 
 Found = TypeVar("Found")
 
@@ -171,8 +173,10 @@ def layer_of_this_process() -> Any:
 class Telling:
     """Writes events: a line for people, or the stream's message as JSON."""
 
-    def __init__(self, out: OutputWrapper, *, as_json: bool) -> None:
+    def __init__(self, out: OutputWrapper, *, as_json: bool, name: str = "") -> None:
+        """`name` tells the lines of an order from those of another one."""
         self._out = out
+        self._name = f"{name:<{NAME_WIDTH}}" if name else ""
         self.as_json = as_json
         self._began_at: datetime | None = None
 
@@ -182,13 +186,13 @@ class Telling:
         else:
             self._began_at = self._began_at or event.at
             seconds = (event.at - self._began_at).total_seconds()
-            self._out.write(f"{seconds:7.3f} s  {event.status:<9}  {_said(event)}")
+            self._out.write(f"{seconds:7.3f} s  {self._name}{event.status:<9}  {_said(event)}")
         self._out.flush()
 
     def say(self, words: str) -> None:
         """Write a sentence that is no event."""
         if words:
-            self._out.write(f"{'':23}{words}")
+            self._out.write(f"{'':11}{self._name}{'':12}{words}")
             self._out.flush()
 
 
@@ -200,9 +204,12 @@ def _said(event: Event) -> str:
     return f"{happened}: {event.message}"
 
 
-def check_outcome(last: Event) -> None:
-    """:raises CommandError: the order was not confirmed. The message says how it ended."""
-    if last.status is not Status.CONFIRMED:
-        raise CommandError(
-            f"Order {last.order_id} is {last.status}: {last.message}", returncode=FAILED
-        )
+def check_outcome(*last: Event) -> None:
+    """Look at the last event of an order, or at those of a group, of which one is to be filled.
+
+    :raises CommandError: none was confirmed. The message says how they ended.
+    """
+    if any(event.status is Status.CONFIRMED for event in last):
+        return
+    ends = [f"Order {event.order_id} is {event.status}: {event.message}" for event in last]
+    raise CommandError("\n".join(ends), returncode=FAILED)

@@ -77,14 +77,16 @@ def first_watch(order_type: str, side: Side, terms: Terms) -> Watch:
     raise ValueError(f"{order_type} orders watch no price")
 
 
-def watch_of_rest(order_type: str, side: Side, limit_price: Decimal | None) -> Watch:
+def watch_of_rest(
+    order_type: str, side: Side, limit_price: Decimal | None, trigger_by: str | None
+) -> Watch:
     """Return what an order watches when its release has ended without a fill.
 
     With a limit price it watches that again, or its pool. Without one it was triggered, and waits
-    for its next release alone.
+    for its next release alone. The line that it trailed is still that of its watermark.
     """
     if limit_price is None:
-        return Watch(line_of(side, None), CLOCK)
+        return Watch(line_of(side, trigger_by), CLOCK)
     if order_type == "sniper":
         return Watch(line_of(side, None), POOL)
     return limit_watch(side, limit_price)

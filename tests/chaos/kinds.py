@@ -67,6 +67,14 @@ SESSION_SETTINGS: dict[str, dict[str, str]] = {
         "idle_session_timeout": "'2ms'",
     },
 }
+POINTS_OF_SCHEDULERS = (
+    *("after_release_written", "after_release", "after_slice_stored", "after_slice"),
+)
+POINTS_OF_WORKERS = (
+    *("after_moved", "after_effects", "after_submitted", "after_send", "after_fill_seen"),
+    *("after_confirmed", "after_fault", "after_attempt"),
+)
+"""Crash points between the effects that other orders wait for: siblings, exits, parents."""
 SHOWN_BY: dict[str, frozenset[str]] = {
     "fitness": frozenset({"change_settings"}),
     "outcome": frozenset({"lose_commit_answers"}),
@@ -168,6 +176,32 @@ async def freeze_scheduler(stack: Stack, fault: Fault) -> None:
 @fault(weight=1)
 async def stop_scheduler(stack: Stack, fault: Fault) -> None:
     await _stop(stack, stack.place("scheduler", fault.pick))
+
+
+@fault(weight=4, seconds=(2, 5), variants=POINTS_OF_WORKERS)
+async def crash_worker(stack: Stack, fault: Fault) -> None:
+    """One is put in its place that dies at a point of the first order that gets there."""
+    await _crash(stack.place("worker", fault.pick), fault)
+
+
+@fault(weight=2, seconds=(2, 5), variants=POINTS_OF_SCHEDULERS)
+async def crash_scheduler(stack: Stack, fault: Fault) -> None:
+    """The same: when it has released orders, or made a slice."""
+    await _crash(stack.place("scheduler", fault.pick), fault)
+
+
+async def _crash(place: Place, fault: Fault) -> None:
+    async with place.turn:
+        place.process.kill()
+        place.start(CRASH_AT=variant(fault))
+        try:
+            with suppress(TimeoutError):  # no order came by
+                async with asyncio.timeout(fault.seconds):
+                    while place.process.exit_code is None:
+                        await asyncio.sleep(0.05)
+        finally:
+            place.process.kill()
+            place.start()
 
 
 async def _kill(place: Place, fault: Fault) -> None:

@@ -31,6 +31,26 @@ DOUBLED = """
 SELECT group_id::text FROM orders WHERE status = 'confirmed' AND group_id IS NOT NULL
 GROUP BY group_id HAVING count(*) > 1
 """
+TORN = """
+SELECT 'group', g.id::text FROM order_groups AS g CROSS JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE status <> 'open' AND finished_at IS NULL OR phase = 'latched')
+      AS on_their_way,
+    count(*) FILTER (WHERE phase = 'held') AS held,
+    count(*) FILTER (WHERE status = 'confirmed') AS filled,
+    count(*) FILTER (WHERE status IN ('confirmed', 'cancelled', 'expired')) AS ended,
+    count(*) FILTER (WHERE finished_at IS NULL) AS unfinished
+  FROM orders WHERE group_id = g.id
+) AS legs
+WHERE on_their_way > 1 OR filled > 1 OR ended > 0 AND unfinished > 0
+  OR unfinished = 2 AND held <> on_their_way
+  OR g.ended_at IS NULL AND (g.live_order IS NOT NULL) <> (on_their_way = 1)
+UNION ALL
+SELECT 'order', o.id::text FROM orders AS o LEFT JOIN watches AS w ON w.order_id = o.id
+WHERE o.resting AND (w.order_id IS NULL OR w.held <> (o.phase = 'held'))
+  OR o.finished_at IS NOT NULL AND w.order_id IS NOT NULL
+"""
+"""Groups in which an order is on its way and the other one not held, or one has ended alone, and
+orders that rest and watch nothing."""
 EXITS = "SELECT count(*) FROM orders WHERE parent_id IS NOT NULL"
 UNPROTECTED = """
 SELECT id::text FROM orders AS entry
@@ -87,14 +107,24 @@ def look_at(database: str) -> Found:
     return found
 
 
-async def look_for_unprotected(stack: Stack, unprotected: set[str]) -> None:
-    """Note, for ever, the entries that a snapshot shows confirmed and without their exits."""
-    while True:
-        with suppress(psycopg.Error, OSError):
-            async with await psycopg.AsyncConnection.connect(stack.database) as connection:
-                rows = await (await connection.execute(UNPROTECTED)).fetchall()
-                unprotected.update(row[0] for row in rows)
-        await asyncio.sleep(LOOK_SECONDS)
+@dataclass(slots=True)
+class Snapshots:
+    """What is never to be seen, not even for a moment."""
+
+    unprotected: set[str] = field(default_factory=set)
+    """Entries that are confirmed and without their exits."""
+    torn: set[tuple[str, str]] = field(default_factory=set)
+    """As `TORN` says."""
+
+    async def look(self, stack: Stack) -> None:
+        """Note for ever what a snapshot shows."""
+        while True:
+            with suppress(psycopg.Error, OSError):
+                async with await psycopg.AsyncConnection.connect(stack.database) as connection:
+                    rows = await (await connection.execute(UNPROTECTED)).fetchall()
+                    self.unprotected.update(row[0] for row in rows)
+                    self.torn.update(await (await connection.execute(TORN)).fetchall())
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 def _compare(found: Found, one: Trigger, ticks: Mapping[str, Sequence[Tick]]) -> None:

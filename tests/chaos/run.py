@@ -11,7 +11,7 @@ import psycopg
 from tests.chaos.clients import Clients
 from tests.chaos.kinds import DEEDS, kinds_without
 from tests.chaos.plan import Fault, Options, errands_of, faults_of
-from tests.chaos.resting import look_for_unprotected
+from tests.chaos.resting import Snapshots
 from tests.chaos.stack import Stack, running
 from tests.chaos.streams import Readers
 from tests.chaos.verdict import Done, Verdict, judge
@@ -45,8 +45,8 @@ async def run(options: Options, logs: Path) -> tuple[Verdict, list[str]]:
         others = [make_account(stack.database) for _ in range(options.accounts)]
         readers = Readers(stack.port, account, others)
         keeping = asyncio.create_task(stack.keep_running())
-        unprotected: set[str] = set()
-        looking = asyncio.create_task(look_for_unprotected(stack, unprotected))
+        snapshots = Snapshots()
+        looking = asyncio.create_task(snapshots.look(stack))
         try:
             await _until_web_answers(stack)
             await readers.start()
@@ -60,7 +60,7 @@ async def run(options: Options, logs: Path) -> tuple[Verdict, list[str]]:
             keeping.cancel()
             looking.cancel()
         told = await readers.report(stack.database)
-        return judge(options, stack, clients, drain_seconds, logs, done, unprotected, told)
+        return judge(options, stack, clients, drain_seconds, logs, done, snapshots, told)
 
 
 async def _load_and_break(

@@ -6,6 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.plan import Options
@@ -57,7 +58,7 @@ ENVIRONMENT = {
 class Place:
     """One process of the engine that is started again whenever it ends."""
 
-    def __init__(self, name: str, start: Callable[[], Process]) -> None:
+    def __init__(self, name: str, start: Callable[..., Process]) -> None:
         self.name = name
         self.turn = asyncio.Lock()
         """Held by a fault for as long as it has hold of the process."""
@@ -65,8 +66,8 @@ class Place:
         self._start = start
         self.start()
 
-    def start(self) -> None:
-        self.process = self._start()
+    def start(self, **environment: str) -> None:
+        self.process = self._start(**environment)
         self.starts += 1
 
 
@@ -195,6 +196,6 @@ def _places(engine: Engine, listener: socket.socket, options: Options) -> list[P
     schedulers = 0 if "scheduler" in options.without else SCHEDULERS
     return [
         *(Place("worker", engine.worker) for _ in range(WORKERS)),
-        *(Place("web", lambda: engine.web_on(listener)) for _ in range(WEBS)),
+        *(Place("web", partial(engine.web_on, listener)) for _ in range(WEBS)),
         *(Place("scheduler", engine.scheduler) for _ in range(schedulers)),
     ]

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import psycopg
 from orders.lifecycle import FINAL, Status
 from tests.chaos.clients import Clients, name_of
 from tests.chaos.plan import Options
-from tests.chaos.resting import look_at
+from tests.chaos.resting import Snapshots, look_at
 from tests.chaos.stack import Stack
 from tests.chaos.streams import Report
 from tests.support.checker import (
@@ -70,6 +70,8 @@ class Verdict:
     """Groups of which both orders filled."""
     exits_missing: int = 0
     """Entries that were seen confirmed and without their exits."""
+    torn: int = 0
+    """Groups and orders of which a snapshot showed half of what one commit has to do."""
     landings_per_signature_max: int = 0
     doubled: int = 0
     """Orders with more than one successful landing."""
@@ -135,7 +137,7 @@ class Verdict:
         """The names of the promises that were broken."""
         must_be_zero = (
             *("repeated", "doubled", "lost", "gaps", "wrong_transcripts", "other"),
-            *("early", "missed", "doubled_groups", "exits_missing", "events_missed"),
+            *("early", "missed", "doubled_groups", "exits_missing", "torn", "events_missed"),
             *(
                 "unanswered",
                 "refused_by_constraints",
@@ -175,13 +177,12 @@ def judge(
     drain_seconds: float | None,
     logs: Path,
     done: Sequence[Done] = (),
-    unprotected: Collection[str] = (),
+    snapshots: Snapshots | None = None,
     told: Report = NOTHING_TOLD,
 ) -> tuple[Verdict, list[str]]:
     """Return the verdict, and the evidence of what is broken.
 
-    `unprotected`: entries that a snapshot showed confirmed and without their exits. `told`: what
-    readers of the account's events were told.
+    `told`: what readers of the account's events were told.
     """
     end = datetime.now(UTC)
     orders = load(stack.database)
@@ -224,7 +225,7 @@ def judge(
         *judge_orders(verdict, orders, clients, end),
         *judge_clients(verdict, orders, clients),
         *judge_answers(verdict, orders, clients, _names(stack.database)),
-        *judge_resting(verdict, stack.database, unprotected),
+        *judge_resting(verdict, stack.database, snapshots or Snapshots()),
     ]
     broken += [
         Broken(None, f"readers by {transport} missed {number} events")
@@ -295,18 +296,18 @@ def judge_answers(
     return broken
 
 
-def judge_resting(
-    verdict: Verdict, database: str, unprotected: Collection[str] = ()
-) -> list[Broken]:
+def judge_resting(verdict: Verdict, database: str, seen: Snapshots) -> list[Broken]:
     """Count into the verdict what orders that waited did wrongly, and return it."""
     found = look_at(database)
     verdict.triggered, verdict.exits = found.triggered, found.exits
     verdict.early, verdict.missed = len(found.early), len(found.missed)
-    verdict.doubled_groups, verdict.exits_missing = len(found.doubled), len(unprotected)
+    verdict.doubled_groups = len(found.doubled)
+    verdict.exits_missing, verdict.torn = len(seen.unprotected), len(seen.torn)
     return [
         *(Broken(one, f"order {one}: {why}") for one, why in (*found.early, *found.missed)),
         *(Broken(None, f"both orders of group {one} filled") for one in found.doubled),
-        *(Broken(one, f"order {one}: confirmed without its exits") for one in unprotected),
+        *(Broken(one, f"order {one}: confirmed without its exits") for one in seen.unprotected),
+        *(Broken(None, f"{what} {one}: half of a move was seen") for what, one in seen.torn),
     ]
 
 

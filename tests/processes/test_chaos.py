@@ -151,7 +151,7 @@ async def test_the_statement_that_stores_an_order_without_a_key_is_known(
 
 def test_what_is_switched_off_is_not_broken() -> None:
     kinds = kinds_without(frozenset({"scheduler"}))
-    missing = {"kill_scheduler", "freeze_scheduler", "stop_scheduler"}
+    missing = {"kill_scheduler", "crash_scheduler", "freeze_scheduler", "stop_scheduler"}
     assert set(KINDS) - set(kinds) - {"fill_disk"} == missing
     assert ("fill_disk" in kinds) == may_mount()
 

@@ -300,6 +300,39 @@ def test_a_limit_is_placed_and_watched_until_its_price_comes(running: Engine) ->
     assert "Order executed at " in ended.stdout
 
 
+def test_an_oco_is_placed_and_both_its_orders_are_watched_until_one_fills(running: Engine) -> None:
+    ended = running.command(
+        *("place_order", "sell", "1.5", "SOL/USDC", "--type=oco", "--watch"),
+        *("--take-profit=50", "--stop-loss-trail-bps=5000"),
+    )
+    assert ended.returncode == 0, ended.stderr
+    placed = re.findall(r"^Order ([0-9a-f-]{36}) \((\w+)\): ", ended.stdout, re.MULTILINE)
+    assert [role for _, role in placed] == ["takeProfit", "stopLoss"]
+    assert len(set(placed)) == 2
+    told = re.findall(r"^ *[0-9.]+ s  (\w+) +(\w+)", ended.stdout, re.MULTILINE)
+    assert [status for role, status in told if role == "takeProfit"][-1] == "confirmed"
+    assert [status for role, status in told if role == "stopLoss"][-1] == "cancelled"
+
+
+def test_an_oco_of_which_neither_fills_is_no_success(running: Engine) -> None:
+    ended = running.command(
+        *("place_order", "sell", "1.5", "SOL/USDC", "--type=oco", "--watch", "--json"),
+        *("--take-profit=500", "--stop-loss-trail-bps=5000", "--expires-in=2"),
+    )
+    assert ended.returncode == 1
+    assert len(re.findall(r"Order [0-9a-f-]{36} is (?:expired|cancelled)", ended.stderr)) == 2
+    orders = as_lines(ended.stdout)[:2]
+    assert len({order["groupId"] for order in orders}) == 1
+
+
+def test_an_oco_of_one_exit_is_refused_on_the_command_line_too(running: Engine) -> None:
+    ended = running.command(
+        *("place_order", "sell", "1.5", "SOL/USDC", "--type=oco", "--take-profit=500")
+    )
+    assert ended.returncode == 2
+    assert "stopLoss: " in ended.stderr
+
+
 def test_what_an_order_waits_for_is_told_in_plain_words_until_it_ends(running: Engine) -> None:
     placed = running.command(
         *("place_order", "sell", "1.5", "SOL/USDC", "--type=limit", "--limit-price=500"),

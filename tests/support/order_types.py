@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from orders.engine.triggers.ticks import Tick
+from routing.tokens import Market
 from tests.support.client import SELL_SOL
 
 BID, ASK = Decimal("100"), Decimal("100.4")
@@ -61,3 +63,8 @@ VALUES: dict[str, Any] = {
     "maxPoolAgeSeconds": 60,
 }
 """A value of each field that some types have no use for."""
+
+
+async def no_prices(quotes: object, market: Market, second: int) -> Tick:
+    """In place of `Quotes._tick`: no venue quotes."""
+    return Tick.at(market.pair, second)

@@ -10,10 +10,12 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connections
 
+from orders.engine.changes.amending import Amendment, amend_order
 from orders.engine.execution import Execution
 from orders.engine.journal import Journal
 from orders.engine.moves import Diverted, NewOrder
-from orders.engine.submission import Cancellation, cancel_order
+from orders.engine.submission import Cancellation, OrderRequest, cancel_order
+from orders.events import Event
 from orders.lifecycle import ACTIVE, Status
 from orders.representation import request_as_json
 from orders.terms.terms import Terms, bound_of_limit
@@ -190,3 +192,28 @@ async def cancel(order_id: str, **how: Any) -> Cancellation:
             connections.close_all()
 
     return await asyncio.to_thread(cancel_and_leave)
+
+
+async def amend(database: Database, order_id: str, to: NewOrder, *fields: str) -> Event:
+    """Amend an order as a view does: from now on it asks in these fields for what `to` asks."""
+    known = registry()
+    market = known.market_of_order(known.token(to.base), known.token(to.quote))
+    asked = OrderRequest(
+        *(to.type, market, Side(to.side), to.amount_in, to.amount_out, to.slippage_bps),
+        terms=to.terms,
+        if_crossed="execute",
+    )
+    amendment = Amendment(
+        *(order_id, await database.order(order_id, "seq"), asked, frozenset(fields)),
+        **{"before": dict.fromkeys(fields), "after": dict.fromkeys(fields)},
+        keeps_end=True,
+        by="user",
+    )
+
+    def amend_and_leave() -> Event:
+        try:
+            return amend_order(amendment, None)
+        finally:
+            connections.close_all()
+
+    return await asyncio.to_thread(amend_and_leave)

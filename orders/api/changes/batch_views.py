@@ -38,7 +38,7 @@ from orders.api.views import (
     site_of,
 )
 from orders.engine import submission
-from orders.engine.changes.batches import Answer, Item, submit_each, submit_together
+from orders.engine.changes.batches import BATCH, Answer, Item, submit_each, submit_together
 from orders.engine.moves import AlreadyAccepted
 from orders.engine.submission import (
     AccountRequired,
@@ -46,6 +46,7 @@ from orders.engine.submission import (
     IdempotencyKeyReused,
     Submitted,
     conflict_with,
+    fingerprint_of,
 )
 from orders.lifecycle import Status
 
@@ -66,6 +67,8 @@ class Entry(NamedTuple):
     sent: Any
     meant: Canonical | None = None
     key: str | None = None
+    batch: str | None = None
+    """The fingerprint of the whole batch, if it has a key."""
     answer: Answer | Exception | None = None
     item: Item | None = None
 
@@ -87,9 +90,12 @@ class BatchView(AsyncAPIView):
         sent, mode = read_batch(request.data)
         sender = Sender(principal_of(request), client_of(request), request, self.headers)
         site = site_of(request)
-        await refuse_key_of_one_order(key, sender.principal)
+        batch = None
+        if key is not None:
+            batch = fingerprint_of({"mode": mode, "orders": sent}).get("fingerprint", "")
+            await refuse_key_of_other_orders(key, len(sent), batch, sender.principal)
         entries = [
-            Entry(place, one, key=None if key is None else f"{key} {place}")
+            Entry(place, one, key=None if key is None else f"{key} {place}", batch=batch)
             for place, one in enumerate(sent)
         ]
         entries = await _read(entries, sender)
@@ -110,13 +116,18 @@ def read_batch(sent: Any) -> tuple[list[Any], str]:
     return read_list(given, "orders", MOST_ORDERS), mode
 
 
-async def refuse_key_of_one_order(key: str | None, principal: Principal) -> None:
-    """:raises IdempotencyKeyReused: one order alone was sent under this key."""
-    before = await submission.accepted_before(principal.owner, key, None)
-    if before is None:
-        return
-    first = await submission.accepted_before(principal.owner, f"{key} 0", None)
-    if first is None or first.event.order_id != before.event.order_id:
+async def refuse_key_of_other_orders(
+    key: str, count: int, batch: str, principal: Principal
+) -> None:
+    """Compare a batch with what is stored under its key, before any of it is stored.
+
+    :raises IdempotencyKeyReused: one order was sent under this key, or another batch.
+    """
+    keys = [key, *(f"{key} {place}" for place in range(count))]
+    found = await asyncio.gather(
+        *(submission.accepted_before(principal.owner, one, None) for one in keys)
+    )
+    if any(one is not None and one.event.data.get(BATCH) != batch for one in found):
         raise IdempotencyKeyReused
 
 
@@ -141,7 +152,7 @@ async def _read_one(entry: Entry, sender: Sender) -> Entry:
         return entry._replace(answer=written)
     except Exception as refused:  # noqa: BLE001  # the item's answer; a bug rises there
         return entry._replace(answer=refused)
-    return entry._replace(item=Item(request, entry.key, meant.body))
+    return entry._replace(item=Item(request, entry.key, meant.body, entry.batch))
 
 
 async def _store_each(entries: Sequence[Entry], sender: Sender) -> list[Entry]:

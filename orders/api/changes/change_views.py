@@ -29,7 +29,6 @@ from orders.engine.changes.amending import (
     WouldTrigger,
     amend_order,
 )
-from orders.engine.triggers.last_prices import last_tick
 from orders.lifecycle import Status
 from orders.models import Order
 from orders.terms.exits import WrongPrice
@@ -84,7 +83,7 @@ def _admit_change(request: Request, headers: dict[str, str]) -> None:
 
 def _compare_with_present(amendment: Amendment) -> None:
     try:
-        async_to_sync(at_present)(amendment.asked, last_tick)
+        async_to_sync(at_present)(amendment.asked)
     except ValidationError as refused:
         raise InvalidOrder(refused.detail, sorted(amendment.changed)) from None
 

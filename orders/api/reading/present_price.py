@@ -4,14 +4,15 @@ A stop on the wrong side of the market is nearly always a mistake, and executing
 money: it is refused, unless the order says that it is meant.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol
 
 from orders.api.reading.fields import refuse
 from orders.api.reading.term_fields import EXECUTE, REJECT
+from orders.engine.quotes import price_now
 from orders.engine.submission import OrderRequest, PricesUnavailable, watch_of
+from orders.engine.triggers.last_prices import last_tick
 from orders.terms.exits import role_in_group
 from orders.terms.terms import price_text
 from orders.terms.watch import SIZE, UP, Watch
@@ -28,19 +29,18 @@ class Prices(Protocol):
     def reference(self) -> Decimal | None: ...
 
 
-LastTick = Callable[[str], Awaitable[Prices | None]]
-
-
-async def at_present(request: OrderRequest, last_tick: LastTick) -> OrderRequest:
+async def at_present(request: OrderRequest) -> OrderRequest:
     """Return the order, marked as one that may start at once if the market meets its limit.
 
+    A pair in which nothing rests may have no ticks. Then it is quoted.
+
     :raises ValidationError: its trigger has been crossed, and it does not say that it is meant.
-    :raises PricesUnavailable: there is no fresh price by which to tell.
+    :raises PricesUnavailable: there is no fresh price by which to tell, and no venue quotes one.
     :raises psycopg.OperationalError: the database does not answer.
     """
     if request.legs:
         for leg in request.legs:
-            await _refuse_crossed(leg, last_tick, f"{role_in_group(leg.type)}.")
+            await _refuse_crossed(leg, f"{role_in_group(leg.type)}.")
         return request
     watch = watch_of(request)
     if watch is None or request.terms is None or watch.wake_price is None:
@@ -48,7 +48,7 @@ async def at_present(request: OrderRequest, last_tick: LastTick) -> OrderRequest
     if watch.act == SIZE:  # a limit order
         is_met = holds(watch, await last_tick(request.market.pair))
         return replace(request, terms=request.terms._replace(may_start=bool(is_met)))
-    await _refuse_crossed(request, last_tick)
+    await _refuse_crossed(request)
     return request
 
 
@@ -67,14 +67,14 @@ def price_of(watch: Watch, tick: Prices | None) -> Decimal | None:
     return {"b": tick.bid, "a": tick.ask}.get(watch.line, tick.reference)
 
 
-async def _refuse_crossed(request: OrderRequest, last_tick: LastTick, within: str = "") -> None:
+async def _refuse_crossed(request: OrderRequest, within: str = "") -> None:
     """:raises ValidationError, PricesUnavailable: as `at_present`."""
     watch = watch_of(request)
     if request.if_crossed == EXECUTE or watch is None or watch.wake_price is None:
         return
     if watch.act == SIZE:
         return
-    tick = await last_tick(request.market.pair)
+    tick = await price_now(request.market)
     is_crossed = holds(watch, tick)
     if is_crossed is None:
         raise PricesUnavailable

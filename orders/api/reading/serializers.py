@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
@@ -45,9 +44,7 @@ from orders.api.reading.term_fields import (
     refuse_unused,
 )
 from orders.engine.moves import AlreadyAccepted
-from orders.engine.quotes import NotQuoted, quotes_of_this_loop
-from orders.engine.submission import OrderRequest, PricesUnavailable, conflict_with
-from orders.engine.triggers.last_prices import last_tick
+from orders.engine.submission import OrderRequest, conflict_with
 from orders.models import MAX_SLIPPAGE_BPS
 from orders.terms.exits import STOP, TARGET, default_slippage_bps
 from orders.terms.terms import Terms
@@ -415,8 +412,7 @@ async def read_order(data: Any) -> OrderRequest:
 
     :raises InvalidOrder: with an error for every field that is wrong, or if its trigger has been
         crossed.
-    :raises PricesUnavailable: nobody can tell whether its trigger has been crossed. A moment later
-        there are prices, even of a market in which no order was ever placed.
+    :raises PricesUnavailable: no price tells whether its trigger has been crossed: no venue quotes.
     :raises psycopg.OperationalError, django.db.Error: it may name a new token or market, and the
         database does not answer.
     """
@@ -424,14 +420,9 @@ async def read_order(data: Any) -> OrderRequest:
     if request.terms is None:
         return request
     try:
-        return await at_present(request, last_tick)
+        return await at_present(request)
     except ValidationError as refused:
         raise InvalidOrder(refused.detail, names_in(data)) from None
-    except PricesUnavailable:
-        # A market's first quote makes its pools, and with them there are ticks.
-        with suppress(NotQuoted):
-            await quotes_of_this_loop().of(request.swap)
-        raise
 
 
 async def read_repeated_order(data: Any, before: AlreadyAccepted) -> OrderRequest:

@@ -479,7 +479,8 @@ BATCH = extend_schema(
     description=(
         "From 1 to 100, in one statement. `independent`: each is taken or refused by itself. `all`:"
         " all are stored, or none. Each counts as an order. Under an Idempotency-Key each order has"
-        " the key with its place, so a repeated batch finds the same orders."
+        " the key with its place, so a repeated batch finds the same orders. Another batch under"
+        " it is refused as a whole."
     ),
     request={JSON: OpenApiRequest(ref("Batch"), examples=[examples.BATCH])},
     parameters=[IDEMPOTENCY_KEY, RETRY_AFTER],
@@ -492,7 +493,7 @@ BATCH = extend_schema(
                 400: ("It is no batch.", []),
                 **SENT,
                 409: ("With `all`: one cannot be taken, so none is stored.", []),
-                422: ("The Idempotency-Key is another order's.", []),
+                422: ("The Idempotency-Key is another order's, or another batch's.", []),
                 503: (
                     "The database does not answer; or, with `all`, it did not say whether they are"
                     " stored.",

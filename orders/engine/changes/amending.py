@@ -184,9 +184,9 @@ def amending(amendment: Amendment, group_id: str | None) -> Script[list[Event]]:
     if {"amountIn", "amountOut"} & amendment.changed:
         changes += [_change_of_sibling(sibling, amendment) for sibling in siblings]
     written = yield sql.AMEND, {"changes": orjson.dumps(changes).decode()}
-    params = {"changes": orjson.dumps(changes).decode(), "most_days": settings.MAX_RESTING_DAYS}
-    yield sql.WATCH_OTHERWISE, params
     found = {row[0]: row[1:] for row in written}
+    params = {"changes": orjson.dumps(changes).decode(), "most_days": settings.MAX_RESTING_DAYS}
+    yield sql.WATCH_OTHERWISE, params | {"at": found[order.id][2]}
     return [
         Event(
             *(change["order_id"], found[change["order_id"]][0], Status.OPEN),
@@ -339,6 +339,9 @@ def _change(order: Resting, new: _Standing, words: events.Words) -> dict[str, An
     """Return the row by which the statements change the order, its log and its watch."""
     terms, (message, data) = new.terms, words
     watch = _watch_of(order, terms)
+    goes_behind = _goes_behind(order, new)
+    if goes_behind:  # its watch may be made anew, and then the log alone knows
+        data = data | {"goesBehind": True}
     keeps_phase = order.phase not in (Phase.WAITING, Phase.UNARMED)
     row = {
         **{"order_id": order.id, "seq": order.seq, "message": message, "data": data},
@@ -353,7 +356,7 @@ def _change(order: Resting, new: _Standing, words: events.Words) -> dict[str, An
         **{"min_out": terms.bound.min_out, "max_in": terms.bound.max_in},
         **{"terms": terms.more, "tags": terms.tags},
         "phase": order.phase if keeps_phase or watch is None else phase_of(watch),
-        "goes_behind": _goes_behind(order, new),
+        "goes_behind": goes_behind,
     }
     if watch is None or not _watches_otherwise(order, new):
         return row

@@ -93,7 +93,7 @@ UPDATE watches SET
   armed_tick = CASE WHEN change.is_rewritten AND change.kind = 't'
     THEN coalesce(watches.armed_tick, {FROM_TICK}) ELSE watches.armed_tick END,
   from_tick = {FROM_TICK},
-  queued_at = CASE WHEN change.goes_behind THEN clock_timestamp() ELSE watches.queued_at END,
+  queued_at = CASE WHEN change.goes_behind THEN %(at)s::timestamptz ELSE watches.queued_at END,
   expires_at = coalesce(change.expires_at,
     (SELECT created_at FROM orders WHERE id = watches.order_id)
       + %(most_days)s * interval '1 day')

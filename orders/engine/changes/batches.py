@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 Answer = Submitted | SubmittedGroup
 
+BATCH = "batchFingerprint"
+"""In the data of an order's first event: of which batch it is."""
+
 
 class Item(NamedTuple):
     """One order of a batch, or an OCO."""
@@ -34,6 +37,8 @@ class Item(NamedTuple):
     request: OrderRequest
     key: str | None
     sent: object
+    batch: str | None = None
+    """The fingerprint of its batch, by which a repeated one is known."""
 
 
 class _Drafted(NamedTuple):
@@ -94,9 +99,12 @@ async def submit_together(
 
 
 def _orders_of(item: Item, owner: int | None, stranger: int) -> list[NewOrder]:
-    return orders_of(
+    orders = orders_of(
         item.request, owner, stranger=stranger, idempotency_key=item.key, sent=item.sent
     )
+    if item.batch is None:
+        return orders
+    return [order._replace(data=order.data | {BATCH: item.batch}) for order in orders]
 
 
 async def _store_single(

@@ -63,8 +63,12 @@ class LastPrices:
             await asyncio.wait([self._reading])
         await self._link.close()
 
+    def second(self) -> int:
+        """Return the database's unix second, by what was read last."""
+        return int(self._epoch + time.monotonic() - self._read_at)
+
     def _age_of(self, tick: Tick) -> int:
-        return int(self._epoch + time.monotonic() - self._read_at) - tick.tick
+        return self.second() - tick.tick
 
     async def _read_once(self) -> None:
         """Read, once for all who ask meanwhile. A caller that leaves ends nothing."""

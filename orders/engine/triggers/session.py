@@ -10,6 +10,7 @@ from psycopg import errors
 from config.runtime.counters import counts
 from config.runtime.postgres import LinkConnection
 from orders.engine.bell import ring_soon
+from orders.engine.crash_points import crash_point
 from orders.engine.hints import hints_of_this_loop
 from orders.engine.journal_sql import LOCK_BUDGET
 from orders.events import Event
@@ -49,7 +50,9 @@ class Session:
             return await self.rows(statement, parameters)
         async with self.connection.transaction():
             await self.connection.execute(LOCK_BUDGET)
-            return await self.rows(statement, parameters)
+            rows = await self.rows(statement, parameters)
+            crash_point("after_release_written")
+            return rows
 
 
 class Patience:
@@ -72,12 +75,15 @@ class Patience:
 
 def tell(written: Iterable[tuple[Any, ...]]) -> int:
     """Publish committed events, and wake the workers if orders were released; return how many."""
-    released = 0
+    events = [
+        Event(order_id, seq, Status(status), *told) for order_id, seq, status, *told in written
+    ]
+    released = sum(event.status is Status.PENDING for event in events)
+    if released:
+        crash_point("after_release")
     hints = hints_of_this_loop()
-    for order_id, seq, status, *told in written:
-        event = Event(order_id, seq, Status(status), *told)
+    for event in events:
         hints.publish(event)
-        released += event.status is Status.PENDING
     if released:
         ring_soon()
     return released

@@ -37,7 +37,8 @@ REMEMBERED_SECONDS = 600
 
 CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
-# Each index is read from pair to pair, so the cost does not grow with the orders that rest.
+# Each index is read from pair to pair, so the cost does not grow with the orders that rest. The
+# last one has what no price fires: a held stop still trails, and slices compare with the tick.
 WATCHED = """
 WITH RECURSIVE
 up AS (
@@ -67,10 +68,18 @@ pool AS (
   SELECT (SELECT pair FROM watches WHERE kind = 'p' AND NOT held
     AND pair > pool.pair ORDER BY pair LIMIT 1)
   FROM pool WHERE pool.pair IS NOT NULL
+),
+followed AS (
+  (SELECT pair FROM watches WHERE (kind = 'c' AND NOT held OR kind = 't' AND held)
+   ORDER BY pair LIMIT 1)
+  UNION ALL
+  SELECT (SELECT pair FROM watches WHERE (kind = 'c' AND NOT held OR kind = 't' AND held)
+    AND pair > followed.pair ORDER BY pair LIMIT 1)
+  FROM followed WHERE followed.pair IS NOT NULL
 )
 SELECT pair FROM (
   SELECT pair FROM up UNION SELECT pair FROM down UNION SELECT pair FROM trail
-  UNION SELECT pair FROM pool
+  UNION SELECT pair FROM pool UNION SELECT pair FROM followed
 ) AS watched WHERE pair IS NOT NULL
 """
 

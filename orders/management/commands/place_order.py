@@ -1,7 +1,9 @@
 """Place an order from the command line: `manage.py place_order sell 1.5 SOL/USDC --watch`."""
 
+import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -15,9 +17,11 @@ from orders.api.problems import Problem, invalid_fields, refusal
 from orders.api.reading.serializers import DEFAULT_SLIPPAGE_BPS, InvalidOrder, read_order
 from orders.engine.moves import TradingHalted
 from orders.engine.submission import (
+    OrderRequest,
     OutcomeUnknown,
     PricesUnavailable,
     new_order_id,
+    submit_group,
     submit_order,
 )
 from orders.events import Event
@@ -47,8 +51,8 @@ LOOK = (
 class Command(BaseCommand):
     help = (
         "Place an order on the engine of this environment. Exit codes: 0 accepted (with --watch:"
-        " confirmed), 1 failed or cancelled, 2 bad input, 3 the database does not answer,"
-        " 4 nobody knows whether the order was stored."
+        " confirmed; of an oco one of the two), 1 failed or cancelled, 2 bad input, 3 the database"
+        " does not answer, 4 nobody knows whether the order was stored."
     )
     requires_system_checks = []  # an order should not wait for them
     known = NOTHING_STORED
@@ -116,37 +120,65 @@ class Command(BaseCommand):
             text = f"{NOT_SAID} {LOOK}".format(unknown.order_id)
             raise CommandError(text, returncode=NOT_KNOWN) from None
         if options["watch"]:
-            check_outcome(last)
+            check_outcome(*last)
 
     def tell(self, problem: Problem | None, options: dict[str, Any]) -> None:
         if options["json"]:
             self.stdout.write(json.dumps(problem))
 
-    async def place(self, owner: int | None, **options: Any) -> Event:
-        """Submit the order, show it, and return the last event that was shown.
+    async def place(self, owner: int | None, **options: Any) -> list[Event]:
+        """Submit the order, show it, and return the last event that was shown; of an oco, of both.
 
         :raises InvalidOrder: it is no order.
         :raises OutcomeUnknown: it is not known whether the order is stored.
         """
-        request, order_id = await read_order(as_sent(options)), new_order_id()
-        if request.legs:
-            text = "An oco is two orders, and this command places one: send it to the API."
-            raise CommandError(f"{text} {NOTHING_STORED}", returncode=BAD_INPUT)
-        self.known = LOOK.format(order_id)  # for the message after a Ctrl-C
+        request = await read_order(as_sent(options))
+        order_ids = [new_order_id() for _ in request.legs or (request,)]
+        self.known = LOOK.format(order_ids[0])  # for the message after a Ctrl-C
         try:
-            order, event, _ = await submit_order(request, owner, order_id=order_id)
+            orders, events = await submit(request, owner, order_ids)
         except psycopg.Error:
             self.known = NOTHING_STORED
             raise
-        self.known = f"Order {order_id} is stored, and goes on."
-        if options["json"]:
+        self.known = stored_and_goes_on(order_ids)
+        for order in orders:
+            self.show(order, as_json=options["json"])
+        if not options["watch"]:
+            return events
+        return await asyncio.gather(
+            *(self.watch(*one, as_json=options["json"]) for one in zip(orders, events, strict=True))
+        )
+
+    def show(self, order: dict[str, Any], *, as_json: bool) -> None:
+        if as_json:
             self.stdout.write(json.dumps(order))
-        else:
-            self.stdout.write(f"Order {order['orderId']}: {order['message']}")
-        if options["watch"]:
-            telling = Telling(self.stdout, as_json=options["json"])
-            return await follow_and_tell(order["orderId"], telling) or event
-        return event
+            return
+        role = f" ({order['groupRole']})" if "groupRole" in order else ""
+        self.stdout.write(f"Order {order['orderId']}{role}: {order['message']}")
+
+    async def watch(self, order: dict[str, Any], event: Event, *, as_json: bool) -> Event:
+        telling = Telling(self.stdout, as_json=as_json, name=order.get("groupRole", ""))
+        return await follow_and_tell(order["orderId"], telling) or event
+
+
+async def submit(
+    request: OrderRequest, owner: int | None, order_ids: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[Event]]:
+    """Store the order, or the two of an oco, under these ids; return them and their first events.
+
+    :raises Exception: what `submit_order` and `submit_group` raise.
+    """
+    if request.legs:
+        group = await submit_group(request, owner, order_ids=order_ids)
+        return group.orders, group.events
+    order, event, _ = await submit_order(request, owner, order_id=order_ids[0])
+    return [order], [event]
+
+
+def stored_and_goes_on(order_ids: Sequence[str]) -> str:
+    if len(order_ids) == 1:
+        return f"Order {order_ids[0]} is stored, and goes on."
+    return f"Orders {' and '.join(order_ids)} are stored, and go on."
 
 
 def owner_named(name: str | None) -> int | None:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from config.database.conninfo import conninfo
+from orders.engine.quotes import Quotes
 from orders.engine.submission import new_order_id
 from orders.engine.triggers import last_prices
 from orders.lifecycle import Status
@@ -16,6 +17,7 @@ from routing.venue import Side
 from tests.support.accounts import Account, execute, make_account
 from tests.support.client import SELL_SOL, Answer, get, post, request, submit
 from tests.support.database import rewrite
+from tests.support.order_types import no_prices
 from tests.support.resting_orders import rest, rest_limit, rest_stop, resting_order
 from tests.support.walker import Walker
 
@@ -82,6 +84,7 @@ async def test_an_amended_limit_keeps_its_id_and_logs_what_it_was_and_is(account
         "before": {"limitPrice": "112"},
         "after": {"limitPrice": "111.5"},
         "by": account.key[:12],
+        "goesBehind": True,
     }
     after = watch_of(order_id)
     assert (after["kind"], after["act"], after["wake_price"]) == (">", "s", 111.5)
@@ -218,7 +221,9 @@ async def test_a_stop_that_would_fire_at_once_is_refused_unless_that_is_meant(
 ) -> None:
     monkeypatch.setattr(last_prices, "FRESH_SECONDS", 0.0)
     order_id = await rest_stop(account.id, 90)
-    away = await amend(order_id, {"triggerPrice": "95", "seq": 1})
+    with monkeypatch.context() as patched:
+        patched.setattr(Quotes, "_tick", no_prices)
+        away = await amend(order_id, {"triggerPrice": "95", "seq": 1})
     assert (away.status, away.json["error"]) == (503, "prices_unavailable")
     set_tick(100)
     crossed = await amend(order_id, {"triggerPrice": "100", "seq": 1})

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -158,15 +159,49 @@ async def test_a_key_of_another_order_or_of_another_batch_is_refused() -> None:
     await post("/execute", SELL_SOL, idempotency_key="one")
     answer = await send([SELL_SOL], idempotency_key="one")
     assert (answer.status, answer.json["error"]) == (422, "idempotency_key_reused")
-    await send([SELL_SOL, LIMIT], idempotency_key="batch")
-    other = await send([SELL_SOL, LIMIT | {"limitPrice": "998"}], idempotency_key="batch")
-    assert [one["status"] for one in other.json] == [200, 422]
-    together = await send([SELL_SOL, LIMIT | {"limitPrice": "998"}], "all", idempotency_key="batch")
-    assert together.status == 409
-    assert together.json["items"][0]["problem"]["error"] == "idempotency_key_reused"
+    await post("/execute", OCO, idempotency_key="two")
+    answer = await send([OCO, SELL_SOL, SELL_SOL], idempotency_key="two")
+    assert (answer.status, answer.json["error"]) == (422, "idempotency_key_reused")
     long = await send([SELL_SOL], idempotency_key="x" * 251)
     assert (long.status, long.json["errors"][0]["code"]) == (400, "invalid_text")
     assert stored() == 3
+
+
+@pytest.mark.parametrize("mode", ["independent", "all"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        [SELL_SOL, LIMIT, OCO, SELL_SOL],
+        [SELL_SOL, LIMIT],
+        [OCO],
+        [LIMIT, SELL_SOL, OCO],
+        [SELL_SOL, LIMIT | {"limitPrice": "998"}, OCO],
+    ],
+    ids=["one more", "one less", "another one", "turned round", "one changed"],
+)
+async def test_a_batch_repeated_under_its_key_with_other_items_stores_nothing(
+    mode: str, other: list[Any]
+) -> None:
+    batch = [SELL_SOL, LIMIT, OCO]
+    first = await send(batch, mode, idempotency_key="batch")
+    answer = await send(other, mode, idempotency_key="batch")
+    assert (answer.status, answer.json["error"]) == (422, "idempotency_key_reused")
+    swapped = await send(batch, "all" if mode != "all" else None, idempotency_key="batch")
+    assert swapped.status == 422
+    assert stored() == 4
+    again = await send(batch, mode, idempotency_key="batch")
+    assert ids_in(again) == ids_in(first)
+
+
+async def test_a_batch_of_which_one_was_refused_takes_it_when_it_is_repeated() -> None:
+    batch = [SELL_SOL, LIMIT, OCO]
+    with override_settings(MAX_ORDER_VALUE=Decimal(120)):
+        first = await send(batch, idempotency_key="batch")
+    assert [one["status"] for one in first.json] == [400, 201, 201]
+    again = await send(batch, idempotency_key="batch")
+    assert [one["status"] for one in again.json] == [201, 200, 200]
+    corrected = await send([*batch[:2], SELL_SOL], idempotency_key="batch")
+    assert corrected.status == 422
 
 
 async def test_one_name_twice_in_a_batch_is_one_order() -> None:
@@ -213,6 +248,16 @@ async def test_the_errors_of_an_item_have_the_names_that_were_sent() -> None:
     assert [error["field"] for error in one["problem"]["errors"]] == ["amount"]
     (one,) = (await send([{"inputToken": "SOL", "outputToken": "USDC", "amount": "1"}])).json
     assert one["status"] == 201
+
+
+async def test_a_batch_that_is_nested_too_deep_for_a_fingerprint_is_refused_by_its_items() -> None:
+    deep: Any = "1"
+    for _ in range(260):
+        deep = [deep]
+    for _ in range(2):
+        answer = await send([SELL_SOL | {"tags": deep}, SELL_SOL], idempotency_key="deep")
+        assert answer.json[0]["status"] == 400, answer.text
+    assert stored() == 1
 
 
 async def test_a_key_that_only_reads_sends_no_batch(account: Account) -> None:

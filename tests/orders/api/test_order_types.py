@@ -1,6 +1,7 @@
 """Orders of each type as clients send them: what is taken, what is refused, what is answered."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,11 +14,13 @@ from django.test.utils import CaptureQueriesContext
 
 from config.runtime.rate import Rate
 from orders.api.related import related
+from orders.engine.quotes import Quotes
+from orders.engine.triggers.last_prices import LastPrices
+from orders.engine.triggers.ticks import Tick
 from orders.models import Order
 from orders.terms.type_rules import RULES, SPECIAL
-from routing.tokens import RAY, SOL
 from tests.support.accounts import Account, make_account
-from tests.support.client import SELL_SOL, connected, count_stored, get, post
+from tests.support.client import SELL_SOL, connected, count_stored, get, post, request
 from tests.support.database import Database, rewrite
 from tests.support.order_types import (
     BY_TYPE,
@@ -29,6 +32,7 @@ from tests.support.order_types import (
     TARGET,
     TRAIL,
     VALUES,
+    no_prices,
 )
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
@@ -362,19 +366,61 @@ async def test_a_trigger_is_compared_with_the_line_that_the_order_watches(
     assert answer.status == (400 if is_crossed else 201), answer.text
 
 
-async def test_an_order_without_prices_makes_the_pools_that_the_next_one_has_prices_of(
-    database: Database,
+TWO_HOPS = {"tokenIn": "RAY", "tokenOut": "USDT"}
+"""A pair without pools of its own, at about 2 USDT for a RAY."""
+
+
+@pytest.mark.parametrize("pair", [TWO_HOPS, {"tokenIn": "RAY", "tokenOut": "SOL"}])
+@pytest.mark.parametrize("trigger_by", ["executable", "reference"])
+async def test_the_first_stop_of_a_pair_is_compared_with_a_quote(
+    pair: dict[str, str], trigger_by: str, database: Database
 ) -> None:
-    sent = CROSSED["stop"] | {"tokenIn": "RAY", "tokenOut": "SOL"}
-    made = "SELECT venue FROM simulated_pools WHERE base = %s AND quote = %s ORDER BY venue"
-    mints = RAY.mint, SOL.mint
-    assert await database.rows(made, *mints) == []
-    assert (await post(PATH, sent)).status == 503
-    assert await database.rows(made, *mints) == [("meteora",), ("raydium",)]
+    """Nothing has ticks before it: it is the very first order of its engine."""
+    assert await database.rows("SELECT 1 FROM simulated_pools") == []
+    sent = STOP | pair | {"triggerBy": trigger_by}
+    crossed = await post(PATH, sent | {"triggerPrice": "1000"})
+    (error,) = crossed.json["errors"]
+    assert (crossed.status, error["code"]) == (400, "would_trigger_immediately")
+    price = Decimal(error["price"])
+    assert count_stored() == 0
+    assert (await place(sent | {"triggerPrice": f"{price / 2:.9f}"}))["status"] == "open"
+    assert await database.rows("SELECT 1 FROM price_ticks") == []
+
+
+async def test_an_amended_and_a_previewed_stop_are_compared_with_a_quote() -> None:
+    placed = await place(STOP | TWO_HOPS | {"triggerPrice": "0.1"})
+    path = f"/api/orders/{placed['orderId']}"
+    body = {"seq": 1, "triggerPrice": "1000"}
+    crossed = await request(
+        "PATCH", path, json.dumps(body).encode(), content_type="application/json"
+    )
+    assert crossed.json["errors"][0]["code"] == "would_trigger_immediately"
+    told = await post("/api/orders/preview", STOP | TWO_HOPS | {"triggerPrice": "0.1"})
+    assert told.json["wouldTrigger"] is False
+    assert Decimal(told.json["distanceBps"]) > 0
+
+
+async def test_orders_that_come_together_share_the_quote(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+    prices = Quotes._tick
+
+    async def counted(*arguments: Any) -> Tick:
+        nonlocal asked
+        asked += 1
+        return await prices(*arguments)
+
+    monkeypatch.setattr(Quotes, "_tick", counted)
+    monkeypatch.setattr(LastPrices, "second", lambda _: 1_700_000_000)
+    sent = STOP | TWO_HOPS | {"triggerPrice": "0.1"}
+    await asyncio.gather(*(place(sent) for _ in range(8)))
+    assert asked == 1
 
 
 @pytest.mark.parametrize("order_type", CROSSED)
-async def test_without_a_fresh_tick_only_what_may_execute_is_taken(order_type: str) -> None:
+async def test_if_no_venue_quotes_only_what_may_execute_is_taken(
+    order_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Quotes, "_tick", no_prices)
     answer = await post(PATH, CROSSED[order_type])
     assert (answer.status, answer.json["error"]) == (503, "prices_unavailable")
     assert answer.headers["retry-after"] == "1"

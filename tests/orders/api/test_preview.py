@@ -15,13 +15,14 @@ from config.runtime.rate import Rate
 from orders.engine import quotes
 from orders.engine.execution import Execution
 from orders.engine.journal import journal_of_this_loop
-from orders.engine.quotes import quotes_of_this_loop
+from orders.engine.quotes import Quotes, quotes_of_this_loop
 from orders.engine.triggers import last_prices
 from routing.simulation.pools import SimulatedPools
 from tests.orders.api.test_amend import set_tick
 from tests.orders.api.test_quotes import NO_VENUE_ANSWERS
 from tests.support.accounts import Account, execute
 from tests.support.client import SELL_SOL, Answer, count_stored, get, post
+from tests.support.order_types import no_prices
 from tests.support.shapes import assert_shape
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client", "account", "fresh_prices")
@@ -123,9 +124,13 @@ async def test_a_limit_starts_or_rests_as_its_preview_says(limit: str, executes:
         assert told["price"] == "100"
 
 
-async def test_a_stop_is_refused_or_goes_off_as_its_preview_says() -> None:
+async def test_a_stop_is_refused_or_goes_off_as_its_preview_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """42."""
-    away = await preview({**STOP, "triggerPrice": "95"})
+    with monkeypatch.context() as patched:
+        patched.setattr(Quotes, "_tick", no_prices)
+        away = await preview({**STOP, "triggerPrice": "95"})
     assert (away.status, away.json["error"]) == (503, "prices_unavailable")
     set_tick(100)
     far = (await preview({**STOP, "triggerPrice": "95"})).json

@@ -20,10 +20,12 @@ from tests.support.resting import (
     DEADLINE,
     FILLED,
     TERMS,
+    amend,
     carry,
     event_names,
     lands,
     last_data,
+    order_of_type,
     poor,
     release,
     released,
@@ -83,6 +85,26 @@ async def test_an_order_with_a_limit_returns_and_watches_its_limit_again(
     assert after["from_tick"] >= before["from_tick"]
     if kind == "limit":
         assert after | {"from_tick": 0} == before | {"from_tick": 0}
+
+
+@pytest.mark.parametrize("kind", ["limit", "stopLimit"])
+async def test_an_amended_order_that_returns_has_the_place_that_it_was_sent_to(
+    journal: Journal, database: Database, kind: str
+) -> None:
+    order_id = await store(journal, kind)
+    first = (await watch_of(database, order_id))["queued_at"]
+    other = order_of_type(kind, **TERMS[kind] | {"limit_price": "99.5"})
+    told = await amend(database, order_id, other, "limitPrice")
+    behind = (await watch_of(database, order_id))["queued_at"]
+    assert datetime.fromisoformat(behind) == told.at > datetime.fromisoformat(first)
+    assert (await last_data(database, order_id))["goesBehind"] is True
+    smaller = order_of_type(kind, **TERMS[kind] | {"limit_price": "99.5", "amount_in": 10**9})
+    told = await amend(database, order_id, smaller, "amountIn")
+    assert told.data == await last_data(database, order_id)
+    assert "goesBehind" not in told.data
+
+    await released(journal, database, order_id, poor())
+    assert (await watch_of(database, order_id))["queued_at"] == behind
 
 
 async def test_an_order_of_wrapped_sol_returns_to_the_prices_of_sol(
@@ -182,16 +204,18 @@ async def test_the_pauses_of_a_later_release_are_those_of_the_first(
     assert float((await last_data(database, order_id))["retryInSeconds"]) < 0.1
 
 
+@pytest.mark.parametrize(("trigger_by", "line"), [("executable", "b"), ("reference", "r")])
 async def test_a_trailing_stop_that_latches_keeps_its_watermark(
-    journal: Journal, database: Database
+    journal: Journal, database: Database, trigger_by: str, line: str
 ) -> None:
-    order_id = await store(journal, "trailingStop")
+    order_id = await store(journal, "trailingStop", trigger_by=trigger_by)
     armed_tick = (await watch_of(database, order_id))["armed_tick"]
     await database.rows("SELECT pg_sleep(1.1)")
     await released(journal, database, order_id, FaultyVenue(*[REFUSAL] * 3))
 
     watch = await watch_of(database, order_id)
     assert (watch["kind"], watch["held"], watch["armed_tick"]) == (CLOCK, False, armed_tick)
+    assert watch["line"] == line
     assert watch["from_tick"] > armed_tick
 
 

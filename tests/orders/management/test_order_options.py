@@ -35,6 +35,18 @@ def test_the_exits_of_a_bracket_are_objects() -> None:
     }
 
 
+def test_an_oco_is_typed_with_its_two_exits() -> None:
+    assert typed(
+        *("--type", "oco", "--take-profit-trigger=112", "--take-profit-slippage-bps=50"),
+        *("--stop-loss-trail-bps=200", "--stop-loss-activation=105"),
+        "--stop-loss-slippage-bps=300",
+    ) == {
+        "type": "oco",
+        "takeProfit": {"triggerPrice": "112", "slippageBps": "50"},
+        "stopLoss": {"trailBps": "200", "activationPrice": "105", "slippageBps": "300"},
+    }
+
+
 def test_tags_have_a_name_and_a_value() -> None:
     assert typed("--tag", "desk=2", "--tag", "why=a=b") == {"tags": {"desk": "2", "why": "a=b"}}
     with pytest.raises(CommandError, match="--tag desk is not NAME=VALUE") as refused:

@@ -6,10 +6,14 @@ import psycopg
 import pytest
 from django.conf import settings
 
+from orders.engine.journal import Journal
 from orders.engine.triggers import clock, clock_sql
+from routing.venue import VenueUnavailable
+from tests.orders.engine.test_execution import FaultyVenue
 from tests.orders.engine.triggers.conftest import MakeEvaluator
 from tests.orders.engine.triggers.support import Desk
 from tests.support.database import as_owner, rewrite
+from tests.support.resting import amend, cancel, carry, order_of_type
 
 
 async def end(desk: Desk, *orders: str, column: str = "now()") -> None:
@@ -207,6 +211,63 @@ async def test_a_latched_stop_waits_for_its_time_and_for_trading(desk: Desk) -> 
     await desk.halt(False)
     await desk.evaluate()
     assert await desk.status(order) == "pending"
+
+
+REFUSAL = VenueUnavailable("refuses, as the test wants it")
+FAILED = ["routing", "pending"] * 2 + ["routing", "returned"]
+
+
+async def failed_stop(desk: Desk, journal: Journal) -> str:
+    """Return a stop that was triggered, and whose release has failed three times."""
+    order = await desk.rest("stop", trigger_price="95")
+    await desk.tick(bid="94")
+    await carry(journal, desk.database, venues=[FaultyVenue(*[REFUSAL] * 3)])
+    assert await desk.events(order) == ["open", "triggered", *FAILED]
+    return order
+
+
+async def rest_is_over(desk: Desk, order: str) -> None:
+    """Let the clock do what it does when the order has rested long enough."""
+    await desk.change_watch(order, "check_at = clock_timestamp()")
+    await desk.tick(bid="150")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_stop_that_is_amended_between_two_releases_takes_its_new_bound(
+    desk: Desk, journal: Journal
+) -> None:
+    """8."""
+    order = await failed_stop(desk, journal)
+    smaller = order_of_type("stop", trigger_price="95", amount_in=10**9, slippage_bps=50)
+    await amend(desk.database, order, smaller, "amountIn", "slippageBps")
+    assert await desk.database.order(order, "phase") == "latched"
+    await rest_is_over(desk, order)
+    await carry(journal, desk.database, venues=[FaultyVenue(*[REFUSAL] * 3)])
+    await rest_is_over(desk, order)
+    await carry(journal, desk.database)
+
+    assert await desk.events(order) == [
+        *("open", "triggered", *FAILED, "amended", "released", *FAILED, "released"),
+        *("routing", "building", "submitted", "confirmed"),
+    ]
+    assert await desk.database.order(order, "filled_in") == 10**9
+    # Half a percent below a quote at 100, of which 0.3 % are fees.
+    assert await desk.database.order(order, "min_out") == 99_201_500
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_stop_that_is_cancelled_between_two_releases_is_not_released_again(
+    desk: Desk, journal: Journal
+) -> None:
+    """8."""
+    order = await failed_stop(desk, journal)
+    await cancel(order)
+    await rest_is_over(desk, order)
+    await carry(journal, desk.database)
+
+    assert await desk.events(order) == ["open", "triggered", *FAILED, "cancelled"]
+    assert await desk.watch(order, "kind") is None
+    assert await desk.database.rows("SELECT 1 FROM order_transactions") == []
 
 
 async def test_a_latched_leg_keeps_its_group_and_holds_its_sibling_once(desk: Desk) -> None:

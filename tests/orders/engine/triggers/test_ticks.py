@@ -12,7 +12,14 @@ from django.conf import settings
 
 from config.runtime.postgres import Link
 from orders.engine.triggers.last_prices import LastPrices, last_tick
-from orders.engine.triggers.ticks import MAX_TICK_AGE, PriceSource, Tick, Ticker, prices_of
+from orders.engine.triggers.ticks import (
+    MAX_TICK_AGE,
+    REMEMBERED_SECONDS,
+    PriceSource,
+    Tick,
+    Ticker,
+    prices_of,
+)
 from orders.processes.watcher import Watcher
 from routing.tokens import Market
 from routing.venue import Side, Swap, VenueUnavailable
@@ -24,8 +31,9 @@ AHEAD = 60
 """Seconds from now: a second that no other test makes, and not too old to be stored."""
 WATCH = """
 INSERT INTO watches (order_id, pair, line, kind, act, held, trail_bps, from_tick, armed_tick,
-  queued_at, expires_at, wake_price)
-VALUES (gen_random_uuid(), %s, 'b', %s, 'f', %s, 100, 0, 0, now(), now() + interval '1 day', 1)
+  queued_at, check_at, expires_at, wake_price)
+VALUES (gen_random_uuid(), %s, 'b', %s, 'f', %s, 100, 0, 0, now(), now(), now() + interval '1 day',
+  1)
 """
 
 
@@ -149,6 +157,27 @@ async def test_a_pair_without_pools_has_ticks_while_an_order_watches_it(
         await database.rows(WATCH, pair, kind, held)
     made = await ticker.make(second + 1)
     assert {tick.pair for tick in made} == {"JUP/RAY", "RAY/USDC", "BONK/RAY"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "held", "has_ticks"),
+    [
+        ("t", True, True),  # it trails while the other order of its group is latched
+        ("c", False, True),  # its slices compare with the tick, or it is latched
+        ("c", True, False),  # it is on its way
+        (">", True, False),
+    ],
+)
+async def test_a_pair_has_ticks_for_as_long_as_a_held_stop_trails_or_slices_are_made(
+    link: Link, database: Database, kind: str, held: bool, has_ticks: bool
+) -> None:
+    ticker = Ticker(link, at_price("1", ("JUP/RAY",)), none_has_pools)
+    await database.rows(WATCH, "JUP/RAY", kind, held)
+    second = await second_of(link) + AHEAD
+
+    for later in (0, REMEMBERED_SECONDS + 1):
+        made = await ticker.make(second + later)
+        assert [tick.pair for tick in made] == ["JUP/RAY"] * has_ticks
 
 
 async def test_a_pair_keeps_its_ticks_while_its_order_is_on_its_way(

@@ -24,7 +24,7 @@ GUIDES = [
     *sorted((PROJECT / "docs/deployment").glob("*.md")),
 ]
 TYPED = {"sh", "console"}  # commands; commands after "$ ", and what they show
-READ = {"text", "json", "yaml", "ini", "js", "python", "sql", "mermaid"}
+READ = {"text", "json", "yaml", "ini", "js", "ts", "python", "sql", "mermaid"}
 PERSON = {"DJANGO_SUPERUSER_PASSWORD": "of-nobody-9", "DJANGO_SUPERUSER_EMAIL": "a@example.com"}
 MAKEFILE = (PROJECT / "Makefile").read_text()
 PRINTED_ADDRESS = "127.0.0.1:8000"
@@ -46,6 +46,7 @@ NOT_RUN = {  # the first words of commands that are not run here, and why
     "make up": "config/test_make.py types it",
     "make check": "is how `make test` begins",
     "make format": "writes in the files of this very run",
+    ".venv/bin/python manage.py describe_api": "the same; test_codes.py runs it elsewhere",
     "make test": "takes minutes",
     "make chaos": "takes minutes",
     "make bench": "takes minutes",

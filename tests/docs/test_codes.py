@@ -7,7 +7,7 @@ import pytest
 from django.core.management import call_command
 
 from config.environment.data_folder import PROJECT
-from orders.api.schema.asyncapi import asyncapi
+from orders.api.schema.asyncapi import asyncapi, last_name
 from orders.api.schema.close_codes import Close
 from orders.api.schema.problem_codes import problem_codes
 from orders.api.schema.tables import tables, with_tables
@@ -26,7 +26,13 @@ def test_the_tables_have_each_close_code_problem_code_and_message() -> None:
     codes = re.findall(r"^\| [\d, ]+ \| `(\w+)` \|", text, re.MULTILINE)
     assert codes == [one.code for one in problem_codes()]
     rows = re.findall(r"^\| .* \| (you|engine) \| (.*) \| .* \|$", text, re.MULTILINE)
-    assert len(rows) == len(asyncapi()["components"]["messages"])
+    sides = {
+        (operation["action"], last_name(one))
+        for operation in asyncapi()["operations"].values()
+        for one in operation["messages"]
+    }
+    assert len(rows) == len(sides)
+    assert {name for _, name in sides} == set(asyncapi()["components"]["messages"])
     assert {side for side, _ in rows} == {"you", "engine"}
 
 

@@ -37,6 +37,14 @@ def assert_told(messages: list[dict[str, Any]], channel: str) -> None:
     assert messages
 
 
+def assert_taken(frames: list[dict[str, Any]], channel: str) -> None:
+    """Hold what a client sent to the messages that the document says are taken there."""
+    shapes = [one["payload"]["$ref"] for one in messages_of(channel, "receive").values()]
+    for frame in frames:
+        kinds = [validator(shape.rpartition("/")[2], of_sockets=True) for shape in shapes]
+        assert any(kind.is_valid(frame) for kind in kinds), frame
+
+
 def name_of(message: dict[str, Any]) -> str:
     """Return which of the document's messages this one claims to be."""
     kind = message.get("type", "status_update" if "status" in message else "prices")

@@ -46,6 +46,7 @@ class Close(IntEnum):
     TOO_SLOW = 4408, "You read too slowly. Connect again, and go on from what you have."
     TOO_MUCH = (
         4429,
-        "More frames in a second, or more open orders or streams of quotes, than are allowed. A"
-        " frame before it says which.",
+        "More than 200 frames in a second, of which those with a new `requestId` are not counted;"
+        " more than 200 open orders on one socket that enters orders; or too many sockets or"
+        " streams of quotes. A frame before it says which.",
     )

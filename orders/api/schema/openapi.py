@@ -25,7 +25,6 @@ from orders.api.pagination import DEFAULT_EVENTS, DEFAULT_LIMIT, MAX_EVENTS, MAX
 from orders.api.problems import CONTENT_TYPE
 from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.schema import examples, security
-from orders.api.schema.frames import FRAMES
 from orders.api.schema.shapes import SCHEMAS, ref
 from orders.api.schema.sockets import shared_schemas
 from orders.lifecycle import Status
@@ -868,7 +867,7 @@ def merge_slashes(endpoints: list[Any], **_: Any) -> list[Any]:
 
 def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add the shapes, and say that a body is required (a hook of drf-spectacular)."""
-    result["components"]["schemas"] = dict(sorted((shared_schemas() | SCHEMAS | FRAMES).items()))
+    result["components"]["schemas"] = dict(sorted((shared_schemas() | SCHEMAS).items()))
     for methods in result["paths"].values():
         for operation in methods.values():
             if "requestBody" in operation and operation["operationId"] not in BODY_IS_OPTIONAL:

@@ -51,6 +51,7 @@ OTHERS: dict[str, tuple[tuple[int, ...], str]] = {
     "method_not_allowed": ((405,), "The path is served, by other methods."),
     "not_acceptable": ((406,), "`Accept` asks for what we cannot write."),
     "request_timeout": ((408,), "The request did not come whole in time."),
+    "too_slow": ((408,), "The client reads too slowly. Connect again, from what it has."),
     "batch_refused": (
         (409,),
         "One order of the batch cannot be taken, so none was stored. `items` has the problems.",

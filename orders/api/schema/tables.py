@@ -48,14 +48,20 @@ def frame_rows() -> Iterator[str]:
     document = asyncapi()
     for name, message in document["components"]["messages"].items():
         for action, side in (("receive", SENT), ("send", TOLD)):
-            places = [
-                f"`{channel['address']}`"
-                for key, channel in document["channels"].items()
-                if name in messages_of(key, action)
-            ]
-            if places:
-                said = message.get("summary", message["title"])
-                yield f"| {mark_of(name, message)} | {side} | {', '.join(places)} | {said} |"
+            on = [key for key in document["channels"] if name in messages_of(key, action)]
+            if on:
+                said = message.get("summary", message["title"]).rstrip(".")
+                yield f"| {mark_of(name, message)} | {side} | {places_of(on)} | {said}. |"
+
+
+def places_of(channels: list[str]) -> str:
+    """Return the paths of these channels."""
+    known = asyncapi()["channels"]
+    if {key for key, channel in known.items() if "ws" in channel.get("bindings", ())} == {
+        *channels
+    }:
+        return "every socket"
+    return ", ".join(f"`{known[key]['address']}`" for key in channels)
 
 
 def mark_of(name: str, message: dict[str, Any]) -> str:
@@ -63,7 +69,7 @@ def mark_of(name: str, message: dict[str, Any]) -> str:
     payload = message["examples"][0]["payload"]
     marks = [
         f'"{member}":"{payload[member]}"'
-        for member in ("type", "action", "status")
+        for member in ("type", "action", "requestId", "status")
         if member in payload and (member != "status" or payload[member] == name)
     ]
     return f"`{{{','.join(marks)},…}}`" if marks else f"{message['title']}: it has no `type`"

@@ -96,11 +96,13 @@ def types_for_typescript(request: HttpRequest) -> HttpResponseBase:
 def sockets_page(request: HttpRequest) -> HttpResponse:
     """Show the AsyncAPI document as a page for people."""
     document = asyncapi()
+    place = f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}"
     channels = [
         {
             **channel,
             "description": as_html(channel["description"]),
-            "query": channel["bindings"]["ws"]["query"]["properties"],
+            "starts": place if "bindings" in channel else "GET ",
+            "query": channel.get("bindings", {}).get("ws", {}).get("query", {}).get("properties"),
             "takes": messages_of(name, "receive").values(),
             "sends": messages_of(name, "send"),
         }
@@ -119,8 +121,6 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
             for name, message in document["components"]["messages"].items()
         ],
         "codes": {code: as_html(text) for code, text in document["x-close-codes"].items()},
-        "host": request.get_host(),
-        "scheme": "wss" if request.is_secure() else "ws",
     }
     return render(request, "orders/api/sockets.html", context)
 

@@ -24,6 +24,8 @@ COPY manage.py ./
 COPY config config
 COPY orders orders
 COPY routing routing
+# What /docs/ and /llms.txt show.
+COPY docs docs
 USER engine
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \

@@ -9,6 +9,7 @@ from orders.api.changes import batch_views, cancel_views, replace_views
 from orders.api.following import views as following_views
 from orders.api.live_page import live_page
 from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
+from orders.api.schema import documentation
 from orders.api.schema import views as schema_views
 
 ORDER_ID = r"(?P<order_id>[^/]+)"
@@ -72,7 +73,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     either(f"api/account/keys/{PREFIX}/rotate", key_views.RotateKeyView.as_view(), "rotate-key"),
     either(f"api/account/keys/{PREFIX}/revoke", key_views.RevokeKeyView.as_view(), "revoke-key"),
     either("api/schema", schema_views.SchemaView.as_view(), "api-schema"),
-    either("api/schema/sockets", schema_views.asyncapi_document, "socket-schema"),
+    either("api/schema/sockets", schema_views.asyncapi_document),
+    either(r"api/schema/asyncapi\.yaml", schema_views.asyncapi_document, "socket-schema"),
+    either(r"api/schema/types\.ts", schema_views.types_for_typescript, "types"),
     either("api/docs", schema_views.SwaggerView.as_view(), "api-docs"),
     either("api/docs/sockets", schema_views.sockets_page, "socket-docs"),
+    path("llms.txt", documentation.llms_txt, name="llms"),
+    path("docs", RedirectView.as_view(url="/docs/")),
+    path("docs/", documentation.documentation, name="docs"),
+    path("docs/<path:name>", documentation.documentation),
 ]

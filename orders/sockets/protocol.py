@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from enum import IntEnum
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
@@ -48,6 +47,7 @@ from orders.api.problems import (
 )
 from orders.api.reading.dialects import PONG, is_ping
 from orders.api.reading.parsers import MalformedJSON, parse_json
+from orders.api.schema.close_codes import Close as Close
 
 __all__ = ["DATABASE_ERRORS", "Close", "Ended", "Socket", "Write", "encode_json", "error_frame"]
 
@@ -60,17 +60,6 @@ HEARING_SECONDS = 1.0  # for the client to hear it
 MAX_FRAMES = 200  # a second
 TOO_SLOW = "You read too slowly: come again with the last cursor or seq that you have seen."
 DATABASE_ERRORS = (psycopg.Error, OperationalError, InterfaceError)
-
-
-class Close(IntEnum):
-    DONE = 1000
-    TRY_AGAIN_LATER = 1013
-    JUNK = 4400
-    WHO_ARE_YOU = 4401
-    NOT_FOR_THIS = 4403
-    NO_SUCH_ORDER = 4404
-    TOO_SLOW = 4408
-    TOO_MUCH = 4429
 
 
 # The message types that each source may send. So a message in Redis cannot call other methods.

@@ -6,8 +6,8 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
+from orders.api.schema.asyncapi import asyncapi, messages_of
 from orders.api.schema.openapi import openapi
-from orders.api.schema.sockets import asyncapi, messages_of
 
 
 @cache
@@ -31,11 +31,21 @@ def assert_told(messages: list[dict[str, Any]], channel: str) -> None:
     """Hold what a socket sent to the messages of its channel in the AsyncAPI document."""
     known = messages_of(channel, "send")
     for message in messages:
-        payload = known[name_of(message)]["payload"]["$ref"]
+        name = "event" if "event" in known and "seq" in message else name_of(message)
+        payload = known[name]["payload"]["$ref"]
         assert_shape(message, payload.rpartition("/")[2], of_sockets=True)
     assert messages
 
 
+def assert_taken(frames: list[dict[str, Any]], channel: str) -> None:
+    """Hold what a client sent to the messages that the document says are taken there."""
+    shapes = [one["payload"]["$ref"] for one in messages_of(channel, "receive").values()]
+    for frame in frames:
+        kinds = [validator(shape.rpartition("/")[2], of_sockets=True) for shape in shapes]
+        assert any(kind.is_valid(frame) for kind in kinds), frame
+
+
 def name_of(message: dict[str, Any]) -> str:
     """Return which of the document's messages this one claims to be."""
-    return "error" if message.get("type") == "error" else str(message["status"])
+    kind = message.get("type", "status_update" if "status" in message else "prices")
+    return str(message["status"] if kind == "status_update" else kind)

@@ -1,1 +1,1 @@
-"""What the API promises, for machines: OpenAPI of the paths, AsyncAPI of the sockets."""
+"""What describes the engine to programs: OpenAPI, AsyncAPI, types, and docs/ as text."""

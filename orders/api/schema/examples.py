@@ -19,7 +19,7 @@ from orders.api.problems import (
     refusal,
     too_many_requests,
 )
-from orders.api.schema.sockets import asyncapi
+from orders.api.schema.sockets import events_of
 from orders.engine.changes.amending import NotAmendable, OrderChanged
 from orders.engine.moves import TradingHalted
 from orders.engine.quotes import NotQuoted
@@ -163,12 +163,6 @@ def links(*, is_cancellable: bool) -> dict[str, str]:
     if is_cancellable:
         urls["cancel"] = f"{order}/cancel"
     return urls | {"orders": f"{SITE}/api/orders"}
-
-
-def events_of(name: str) -> dict[str, Any]:
-    """Return the first example of a message of the sockets."""
-    payload: dict[str, Any] = asyncapi()["components"]["messages"][name]["examples"][0]["payload"]
-    return payload
 
 
 REQUESTED = events_of("pending")["data"]["order"]

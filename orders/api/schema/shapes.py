@@ -4,7 +4,7 @@ from typing import Any
 
 from orders.access.keys import MAX_ADDRESSES, MOST_DAYS, MOST_OVERLAP_HOURS, OVERLAP_HOURS, SCOPES
 from orders.api.key_requests import MAX_NAME
-from orders.api.problems import CODES, REFUSALS
+from orders.api.schema.problem_codes import problem_codes
 from orders.api.schema.sockets import shared_schemas
 from orders.lifecycle import CANCELLABLE
 from orders.words import Phase
@@ -110,19 +110,6 @@ OF_SOME = (
     *("slicesFilled", "remainingAmount", "filledPercent", "nextSliceAt", "warnings"),
 )
 """Members that only some orders have."""
-FRAMEWORK_CODES = sorted(set(CODES.values()))
-PROBLEM_CODES = sorted(
-    {
-        *FRAMEWORK_CODES,
-        *("invalid_order", "invalid_request", "bad_request", "order_not_found"),
-        *("database_unavailable", "body_too_large", "internal_error"),
-        *(refused.code for refused in REFUSALS.values()),
-        *("https_required", "bad_handshake", "websocket_version", "insufficient_scope"),
-        *("session_required", "key_not_found", "too_many_quotes"),
-        *("too_many_sockets",),
-        *("seq_required", "batch_refused"),
-    }
-)
 ALIAS: Schema = {"x-alias": True}
 """Marks members for other systems (`orders/api/reading/dialects.py`). Examples lack them."""
 NAMES: dict[str, Schema] = {
@@ -537,6 +524,10 @@ SCHEMAS: dict[str, Schema] = {
             ),
         }
     ),
+    "ProblemCode": {
+        **{"type": "string", "enum": [one.code for one in problem_codes()]},
+        "description": "A stable code, for programs. docs/sockets.md says what each means.",
+    },
     "Problem": closed(
         {
             "type": {"const": "about:blank"},
@@ -544,7 +535,7 @@ SCHEMAS: dict[str, Schema] = {
             "status": {"type": "integer", "minimum": 400, "maximum": 599},
             "detail": TEXT | {"description": "For people."},
             "message": TEXT | {"description": "The same as `detail`."},
-            "error": {"enum": PROBLEM_CODES, "description": "A stable code, for programs."},
+            "error": ref("ProblemCode"),
             "errors": {"type": "array", "items": ref("FieldError")},
             "fields": {"type": "array", "items": TEXT, "description": "Those that were seen."},
             "orderStatus": ref("Status"),

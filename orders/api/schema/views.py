@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
 from drf_spectacular.renderers import (
     OpenApiJsonRenderer,
     OpenApiJsonRenderer2,
@@ -22,8 +23,10 @@ from rest_framework.response import Response
 
 from orders.access.read_limits import SCHEMA_COST
 from orders.api.base_views import ProblemAPIView
+from orders.api.schema.asyncapi import asyncapi, asyncapi_text, messages_of
+from orders.api.schema.documentation import TEXT, TYPES, Document, told
 from orders.api.schema.openapi import openapi
-from orders.api.schema.sockets import DOCUMENT, asyncapi, messages_of
+from orders.api.schema.typescript import typescript
 
 
 class Kept:
@@ -78,18 +81,28 @@ class SwaggerView(SpectacularSwaggerSplitView):
     url_name = "api-schema"
 
 
-def asyncapi_document(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(DOCUMENT.read_bytes(), content_type="application/yaml")
+@require_safe
+def asyncapi_document(request: HttpRequest) -> HttpResponseBase:
+    """Answer with the AsyncAPI document, as YAML."""
+    return told(request, Document(TYPES[".yaml"], asyncapi_text().encode()))
+
+
+@require_safe
+def types_for_typescript(request: HttpRequest) -> HttpResponseBase:
+    """Answer with the shapes of both schemas as types for TypeScript."""
+    return told(request, Document(TEXT, typescript().encode()))
 
 
 def sockets_page(request: HttpRequest) -> HttpResponse:
     """Show the AsyncAPI document as a page for people."""
     document = asyncapi()
+    place = f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}"
     channels = [
         {
             **channel,
             "description": as_html(channel["description"]),
-            "query": channel["bindings"]["ws"]["query"]["properties"],
+            "starts": place if "bindings" in channel else "GET ",
+            "query": channel.get("bindings", {}).get("ws", {}).get("query", {}).get("properties"),
             "takes": messages_of(name, "receive").values(),
             "sends": messages_of(name, "send"),
         }
@@ -108,8 +121,6 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
             for name, message in document["components"]["messages"].items()
         ],
         "codes": {code: as_html(text) for code, text in document["x-close-codes"].items()},
-        "host": request.get_host(),
-        "scheme": "wss" if request.is_secure() else "ws",
     }
     return render(request, "orders/api/sockets.html", context)
 

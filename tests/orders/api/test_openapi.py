@@ -13,14 +13,13 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 
 from config.environment.data_folder import PROJECT
 from orders.api.filters import OrderFilter
-from orders.api.problems import CODES
 from orders.api.reading.dialects import ENTRY_PATHS
 from orders.api.reading.parsers import parse_json
 from orders.api.reading.serializers import ORDER_REQUEST, InvalidOrder
 from orders.api.schema import openapi as declared
 from orders.api.schema.examples import DIALECTS
 from orders.api.schema.openapi import openapi
-from orders.api.schema.shapes import PROBLEM_CODES
+from orders.api.schema.problem_codes import problem_codes
 from orders.lifecycle import Status
 from orders.models import FailureCode
 from orders.urls import entry_paths
@@ -136,7 +135,7 @@ def test_words_in_the_schema_are_the_words_of_the_code() -> None:
     assert SCHEMAS["FailureCode"]["enum"] == FailureCode.values
     assert SCHEMAS["Venue"]["enum"] == list(LABELS)
     assert SCHEMAS["RequestedOrder"]["properties"]["side"]["enum"] == list(Side)
-    assert set(CODES.values()) < set(PROBLEM_CODES)
+    assert SCHEMAS["ProblemCode"]["enum"] == [one.code for one in problem_codes()]
     assert list(SCHEMAS["OrderRequest"]["properties"]) == list(ORDER_REQUEST.fields)
     given = {one["name"] for one in operation("listOrders")["parameters"]}
     assert given == {*OrderFilter.base_filters, "limit", "cursor", "offset"}

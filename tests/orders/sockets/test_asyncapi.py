@@ -1,21 +1,25 @@
 """The AsyncAPI document says what the sockets take and tell, and how they close."""
 
+import json
 import re
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 
+from config.environment.data_folder import PROJECT
 from orders.api.reading import dialects
 from orders.api.reading.dialects import ENTRY_PATHS
 from orders.api.reading.serializers import ORDER_REQUEST
-from orders.api.schema.sockets import asyncapi
+from orders.api.schema.asyncapi import asyncapi, asyncapi_text
+from orders.api.schema.sockets import shared_schemas
 from orders.lifecycle import Status
-from orders.sockets import consumers, protocol, quotes, subscriptions, urls
+from orders.sockets import consumers, protocol, urls
 from orders.sockets.protocol import Close
+from tests.support.asyncapi_form import DOCUMENT
 from tests.support.client import Socket, connected, database_away, get, post, submit
 from tests.support.shapes import assert_shape, assert_told, has_shape, name_of
 from tests.support.walker import Walker
@@ -75,31 +79,68 @@ def test_the_schemas_say_no_to_what_is_none_of_them() -> None:
         )
 
 
-NAMED = {  # by constants and by orders/api/problems.py
-    *("invalid_order", "database_unavailable", "account_required", "client_order_id_taken"),
-    *("too_many_open_orders", "prices_unavailable"),
-    *("overloaded", "too_many_waiting", "too_many_requests", "outcome_unknown"),
-    "trading_halted",
-    *("invalid_request", "insufficient_scope", "order_not_found", "prices_unavailable"),
-}
+TYPE_SAID = re.compile(r"""["']type["']:\s*["'](\w+)["']""")  # those of nudges have a dot
+
+
+def test_the_document_has_the_form_of_asyncapi_3() -> None:
+    document = json.loads(json.dumps(asyncapi()))
+    error = best_match(Draft202012Validator(DOCUMENT).iter_errors(document))
+    assert error is None, f"{error.message[:300]} at {error.json_path}"
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("asyncapi",), "2.6.0"),
+        (("channels", "prices", "adress"), "/ws/prices"),
+        (("channels", "prices", "messages", "pong"), {"$ref": "#/messages/pong"}),
+        (("operations", "followPrices", "action"), "publish"),
+        (("operations", "followPrices", "messages"), []),
+        (("components", "messages", "pong", "examples"), []),
+        (("servers", "local", "protocol"), "gopher"),
+    ],
+)
+def test_a_document_of_another_form_is_noticed(place: tuple[str, ...], value: Any) -> None:
+    document = json.loads(json.dumps(asyncapi()))
+    part = document
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    assert not Draft202012Validator(DOCUMENT).is_valid(document)
+
+
+def test_the_committed_document_is_the_one_of_the_code() -> None:
+    written = (PROJECT / "docs/asyncapi.yaml").read_text()
+    assert written == asyncapi_text(), "write it anew: manage.py describe_api"
+    assert yaml.safe_load(written) == asyncapi()
+
+
+def test_each_type_that_a_socket_tells_is_a_message_with_an_example() -> None:
+    rooms = ("orders/sockets", "orders/streams", "orders/api/following")
+    modules = [one for room in rooms for one in (PROJECT / room).glob("*.py")]
+    told = {found for one in modules for found in TYPE_SAID.findall(one.read_text())}
+    examples = [
+        example["payload"] for message in MESSAGES.values() for example in message["examples"]
+    ]
+    described = {example["type"] for example in examples if "type" in example}
+
+    assert told <= described
+    assert {"status_update", "error", "pong", "quote"} <= described
 
 
 def test_close_codes_and_words_are_those_of_the_code() -> None:
-    codes = {int(code) for code in asyncapi()["x-close-codes"]}
+    codes = {int(code): said for code, said in asyncapi()["x-close-codes"].items()}
 
-    assert codes == {*Close, 1012}
-    for channel in asyncapi()["channels"].values():
-        assert set(channel["x-close-codes"]) == codes
-    modules = (protocol, consumers, subscriptions, quotes)
-    code = "".join(Path(one.__file__).read_text() for one in modules)
-    sent = set(re.findall(r'problem\(\d+, "([a-z_]+)"', code))
-    assert set(SCHEMAS["SocketError"]["properties"]["error"]["enum"]) == sent | NAMED
+    assert codes == {code.value: code.meaning for code in Close}
+    assert all(said.endswith(".") for said in codes.values())
+    assert f"{protocol.MAX_FRAMES} frames" in Close.TOO_MUCH.meaning
+    assert f"{consumers.MAX_OPEN_ORDERS} open orders" in Close.TOO_MUCH.meaning
     assert set(SCHEMAS["Status"]["enum"]) == set(Status) == set(MESSAGES) & set(Status)
     assert set(SCHEMAS["OrderRequest"]["properties"]) == set(ORDER_REQUEST.fields)
 
 
 def test_the_channels_are_the_paths_of_the_sockets() -> None:
-    channels = asyncapi()["channels"].values()
+    channels = [one for one in asyncapi()["channels"].values() if "bindings" in one]
     aliases = [path for one in channels for path in one.get("x-aliases", ())]
     addresses = {
         address.partition("?")[0].strip("/").replace("{orderId}", str(uuid4()))
@@ -134,7 +175,7 @@ def decimals(value: Any, name: str = "") -> set[str]:
 
 
 def test_every_decimal_of_an_event_is_a_number_where_other_systems_listen() -> None:
-    names = {name for name in SCHEMAS if name.endswith(("Event", "Data", "Order"))}
+    names = {name for name in shared_schemas() if name.endswith(("Event", "Data", "Order"))}
     names |= {"Quote", "Leg", "Hop"}
     assert set().union(*(decimals(SCHEMAS[name]) for name in names)) == dialects.NUMBERS
 
@@ -240,10 +281,12 @@ async def test_a_database_that_is_away_is_told_as_promised() -> None:
     assert_told(messages, "orderStream")
 
 
-async def test_the_document_is_served_as_it_is() -> None:
-    answer = await get("/api/schema/sockets")
+@pytest.mark.parametrize("path", ["/api/schema/asyncapi.yaml", "/api/schema/sockets"])
+async def test_the_document_is_served_as_it_is(path: str) -> None:
+    answer = await get(path)
     assert answer.headers["content-type"] == "application/yaml"
-    assert yaml.safe_load(answer.text) == asyncapi()
+    assert answer.text == asyncapi_text()
+    assert (await get(path, if_none_match=answer.headers["etag"])).status == 304
 
 
 async def test_the_page_tells_every_channel_message_and_close_code() -> None:
@@ -256,5 +299,5 @@ async def test_the_page_tells_every_channel_message_and_close_code() -> None:
         assert f'id="{name}"' in page.text
     for code in asyncapi()["x-close-codes"]:
         assert f"<th>{code}</th>" in page.text
-    for inline in ("<style", "<script", "style=", "http://", "https://"):
+    for inline in ("<style", "<script", "style=", '="http://', '="https://'):
         assert inline not in page.text

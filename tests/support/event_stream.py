@@ -170,6 +170,11 @@ class LiveStream:
                 found += self.parser.feed(await self._chunk())
         return found
 
+    async def answer(self) -> Any:
+        """Read an answer that is no stream, and return its JSON."""
+        await self.read_head()
+        return json.loads(await self._reader.readexactly(int(self.headers["content-length"])))
+
     async def _chunk(self) -> bytes:
         size = int(await self._reader.readuntil(b"\r\n"), 16)
         piece = (await self._reader.readexactly(size + 2))[:-2]

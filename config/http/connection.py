@@ -116,7 +116,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.line = Line(transport.abort)
+        self.line = Line(transport)
         self._peer = self.client[0] if self.client else ""
         refusal = door.refusal_of_connection(self._peer, len(self.connections))
         self._has_place = refusal is None

@@ -52,6 +52,7 @@ NOT_RUN = {  # the first words of commands that are not run here, and why
     "make bench": "takes minutes",
     "make bench-against": "takes minutes",
     "make bench-wire": "needs another system",
+    "curl -N": "never ends; orders/api/following/test_on_a_server.py reads such a stream",
     "curl -s -X PATCH": "needs an order that rests: orders/api/test_amend.py has some",
     f"{CHANGES}/cancel -H": "the same, orders/engine/test_cancelling.py",
     f"{CHANGES}/replace": "the same, orders/api/test_replace.py",

@@ -61,9 +61,11 @@ def ending_of(
     withdraw = partial(ending.end, Why.WITHDRAWN)
     stop = partial(ending.end, Why.STOP)
     no_more = ignore if reads_on else partial(ending.end, Why.NO_MORE_INPUT)
+    line = line_of(scope)
+    line.notice_silence()
     accounts_of_this_loop().watch(principal, withdraw)
     try:
-        with line_of(scope).telling(at_stop=stop, at_end_of_input=no_more):
+        with line.telling(at_stop=stop, at_end_of_input=no_more):
             yield ending
     finally:
         ending.hearing.cancel()

@@ -1,5 +1,6 @@
 """`/ws/orders`: an account's log on one socket, from a cursor on, live and after a break."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from orders.lifecycle import Status
 from orders.streams import account_log, account_reader, account_tail, open_orders
 from orders.streams.renumbering import RENUMBER
 from tests.support.accounts import Account, make_account
-from tests.support.client import SELL_SOL, Socket, connected, post, submit
+from tests.support.client import PATIENCE, SELL_SOL, Socket, connected, post, submit
 from tests.support.database import Database, rewrite
 from tests.support.walker import Walker
 
@@ -321,12 +322,19 @@ async def test_a_hint_of_what_never_happened_is_kept_no_longer_than_to_the_next_
     )
     async with following() as socket:
         await checkpoint_or_event(socket)
+        (kept,) = account_tail.account_tail_of_this_loop()._accounts.values()
+        await has_joined(kept)
         hints_of_this_loop()._unfollowed.clear()  # the account was not followed a moment ago
         hints_of_this_loop().publish(false)
         assert await events(socket, 1) == [(false.order_id, 1)]
-        (kept,) = account_tail.account_tail_of_this_loop()._accounts.values()
         while kept.hinted:
             await checkpoint(socket)
+
+
+async def has_joined(account: account_tail.Account) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not account.joined:
+            await asyncio.sleep(0.005)
 
 
 async def test_nothing_is_kept_for_an_account_whose_only_reader_is_behind(
@@ -338,6 +346,7 @@ async def test_nothing_is_kept_for_an_account_whose_only_reader_is_behind(
         await checkpoint_after_one(other, others)
         tail = account_tail.account_tail_of_this_loop()
         mine = tail._accounts[account.id]
+        await has_joined(mine)
         (reader,) = mine.joined
         mine.joined.clear()  # it is told nothing more, as one that takes nothing
         before = dict(mine.hinted)

@@ -12,7 +12,7 @@ from django.test import override_settings
 from config.asgi import application
 from config.database.conninfo import conninfo
 from config.http import door
-from config.http.line import LINE, Line, ignore
+from config.http.line import LINE, Line
 from orders.api.following import event_stream
 from orders.api.following.door import EventsDoor
 from orders.api.following.event_stream import written
@@ -233,21 +233,21 @@ async def test_a_stream_ends_with_its_session() -> None:
 
 
 async def test_a_stream_ends_at_once_when_the_server_is_to_stop(account: Account) -> None:
-    line = Line(ignore)
+    line = Line()
     async with following(line=line) as source:
         line.stop()
         assert await source.rest() == []
 
 
 async def test_a_stream_that_begins_while_the_server_stops_ends_at_once(account: Account) -> None:
-    line = Line(ignore)
+    line = Line()
     line.stop()
     async with streaming(line=line) as source:
         assert [one["type"] for one in await source.rest()] in ([], ["hello"])
 
 
 async def test_a_client_that_says_no_more_is_told_as_before(account: Account) -> None:
-    line = Line(ignore)
+    line = Line()
     async with following(line=line) as source:
         line.end_input()
         order_id = await submit()
@@ -400,6 +400,15 @@ async def test_a_reader_of_more_than_is_kept_for_it_reads_the_log(
         assert found == {(order_id, 1) for order_id in orders}
 
 
+class Cuttable(asyncio.Transport):
+    def __init__(self, was_cut: asyncio.Event) -> None:
+        super().__init__()
+        self._was_cut = was_cut
+
+    def abort(self) -> None:
+        self._was_cut.set()
+
+
 async def test_a_client_that_takes_nothing_is_cut(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,7 +423,7 @@ async def test_a_client_that_takes_nothing_is_cut(
         await was_cut.wait()
         return {"type": "http.disconnect"}
 
-    scope = scope_of(STREAM, "GET", {}) | {"extensions": {LINE: Line(was_cut.set)}}
+    scope = scope_of(STREAM, "GET", {}) | {"extensions": {LINE: Line(Cuttable(was_cut))}}
     async with asyncio.timeout(10):
         await application(scope, gone, deaf)
     assert was_cut.is_set()

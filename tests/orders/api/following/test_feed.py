@@ -14,7 +14,7 @@ from django.test import override_settings
 from config.asgi import application
 from config.database.conninfo import conninfo
 from config.http import door
-from config.http.line import LINE, Line, ignore
+from config.http.line import LINE, Line
 from config.runtime.rate import Rate
 from orders.access import read_limits
 from orders.api.following import feed
@@ -88,7 +88,7 @@ class Waiting:
 @asynccontextmanager
 async def waiting(query: str, seconds: int = 25, **headers: str) -> AsyncIterator[Waiting]:
     """Ask for a page, and yield once the request waits at the end of the log."""
-    line = Line(ignore)
+    line = Line()
     scope = scope_of(f"{FEED}{query}&wait={seconds}", "GET", headers)
     communicator = ApplicationCommunicator(application, scope | {"extensions": {LINE: line}})
     tail = account_tail.account_tail_of_this_loop()

@@ -23,7 +23,8 @@ from orders.lifecycle import (
     Status,
     check_transition,
 )
-from orders.models import Order
+from orders.models import FailureCode, Order
+from orders.words import OrderType
 from tests.support.database import as_owner
 
 PROMISED = {
@@ -39,6 +40,16 @@ PROMISED = {
 }
 LATER = datetime(2026, 1, 1, tzinfo=UTC)
 LIMIT = {"type": "limit", "limit_price": 1, "terms": {}, "min_out": 1, "slippage_bps": None}
+TERMS_OF: dict[OrderType, dict[str, Any]] = {
+    OrderType.MARKET: {"slippage_bps": 100, "slice": 1, "parent_id": uuid.uuid4()},
+    OrderType.LIMIT: LIMIT,
+    OrderType.STOP: {"trigger_price": 1, "slippage_bps": 100},
+    OrderType.STOP_LIMIT: {"trigger_price": 1, "limit_price": 1, "min_out": 1},
+    OrderType.TAKE_PROFIT: {"trigger_price": 1, "slippage_bps": 100},
+    OrderType.TRAILING_STOP: {"trail_bps": 100, "activation_price": 1, "slippage_bps": 100},
+    OrderType.TWAP: {"limit_price": 1},
+    OrderType.SNIPER: {"slippage_bps": 100},
+}
 EVERY_PAIR = [(before, after) for before in Status for after in Status]
 
 
@@ -193,22 +204,28 @@ def test_the_database_deletes_no_order(db: None) -> None:
 @pytest.mark.parametrize(
     ("constraint", "columns"),
     [
-        ("orders_status_known", {"status": "lost"}),
-        ("orders_type_known|orders_type_has_its_terms", {"type": "iceberg"}),
-        ("orders_type_has_its_terms", {"limit_price": 1, "min_out": 1}),
-        ("orders_type_has_its_terms", {"slippage_bps": None}),
-        ("orders_type_has_its_terms", {"type": "limit", "terms": {}, "slippage_bps": None}),
-        ("orders_type_has_its_terms", LIMIT | {"trigger_price": 1}),
-        ("orders_type_has_its_terms", LIMIT | {"slippage_bps": 100}),
-        ("orders_type_has_its_terms", LIMIT | {"terms": None}),
-        ("orders_type_has_its_terms", {"type": "stop", "terms": {}}),
-        ("orders_type_has_its_terms", {"type": "stop", "terms": {}, "trail_bps": 5}),
-        ("orders_type_has_its_terms", {"type": "stopLimit", "terms": {}, "trigger_price": 1}),
-        ("orders_type_has_its_terms", {"type": "trailingStop", "terms": {}}),
-        ("orders_type_has_its_terms", {"type": "twap", "terms": {}, "trail_bps": 1}),
-        ("orders_limit_is_bound", LIMIT | {"min_out": None}),
-        ("orders_gtd_has_an_end", {"time_in_force": "gtd"}),
-        ("orders_slice_has_parent", {"slice": 1}),
+        ("orders_end_holds", {"status": "lost"}),
+        ("orders_end_holds", {"status": "lost", "finished_at": LATER}),
+        ("orders_terms_hold", {"type": "iceberg"}),
+        ("orders_terms_hold", {"limit_price": 1, "min_out": 1}),
+        ("orders_terms_hold", {"slippage_bps": None}),
+        ("orders_terms_hold", {"type": "limit", "terms": {}, "slippage_bps": None}),
+        ("orders_terms_hold", LIMIT | {"trigger_price": 1}),
+        ("orders_terms_hold", LIMIT | {"slippage_bps": 100}),
+        ("orders_terms_hold", LIMIT | {"terms": None}),
+        ("orders_terms_hold", {"type": "stop", "terms": {}}),
+        ("orders_terms_hold", {"type": "stop", "terms": {}, "trail_bps": 5}),
+        ("orders_terms_hold", {"type": "stopLimit", "terms": {}, "trigger_price": 1}),
+        ("orders_terms_hold", {"type": "trailingStop", "terms": {}}),
+        ("orders_terms_hold", {"type": "twap", "terms": {}, "trail_bps": 1}),
+        ("orders_terms_hold", LIMIT | {"min_out": None}),
+        ("orders_terms_hold", {"time_in_force": "gtd"}),
+        ("orders_terms_hold", {"slice": 1}),
+        ("orders_terms_hold", {"terms": {}, "slippage_bps": None}),
+        ("orders_terms_hold", {"attempts_allowed": -1}),
+        ("orders_terms_hold", {"releases": -1}),
+        ("orders_terms_hold", {"slice": -1, "parent_id": uuid.uuid4()}),
+        ("orders_terms_hold", LIMIT | {"limit_price": 0}),
         ("orders_resting_is_open", {"resting": True}),
         ("orders_resting_is_open", {"status": "open"}),
         ("orders_side_known", {"side": "hold"}),
@@ -218,12 +235,12 @@ def test_the_database_deletes_no_order(db: None) -> None:
         ("orders_one_amount", {"amount_out": 1}),
         ("orders_slippage_in_range", {"slippage_bps": 5001}),
         ("orders_one_bound", {"max_in": 1}),
-        ("orders_final_is_finished", {"finished_at": LATER}),
-        ("orders_final_is_finished", {"status": "cancelled"}),
-        ("orders_confirmed_has_fill", {"filled_in": 1, "filled_out": 1}),
-        ("orders_confirmed_has_fill", {"status": "confirmed", "finished_at": LATER}),
+        ("orders_end_holds", {"finished_at": LATER}),
+        ("orders_end_holds", {"status": "cancelled"}),
+        ("orders_end_holds", {"filled_in": 1, "filled_out": 1}),
+        ("orders_end_holds", {"status": "confirmed", "finished_at": LATER}),
         (
-            "orders_confirmed_has_fill",
+            "orders_end_holds",
             {
                 "status": "confirmed",
                 "finished_at": LATER,
@@ -231,7 +248,10 @@ def test_the_database_deletes_no_order(db: None) -> None:
                 "venue": "meteora",
             },
         ),
-        ("orders_failed_has_code", {"status": "failed", "finished_at": LATER}),
+        ("orders_end_holds", {"status": "failed", "finished_at": LATER}),
+        ("orders_end_holds", {"status": "failed", "finished_at": LATER, "failure_code": "why"}),
+        ("orders_end_holds", {"status": "cancelled", "finished_at": LATER, "filled_in": 1}),
+        ("orders_end_holds", {"status": "expired", "finished_at": LATER, "lease_until": LATER}),
         ("orders_submitted_is_signed", {"status": "submitted", "signature": None}),
     ],
 )
@@ -242,6 +262,20 @@ def test_the_database_refuses_impossible_rows(
     with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
         Order.objects.create(**(sound | columns))
     assert not Order.objects.exists()
+
+
+@pytest.mark.parametrize("code", FailureCode.values)
+def test_the_database_knows_every_failure_code(code: str, db: None) -> None:
+    order = stored(Status.PENDING)
+    columns = columns_of(Status.ROUTING), columns_of(Status.FAILED) | {"failure_code": code}
+    for seq, move in enumerate(columns, start=4):
+        assert Order.objects.filter(pk=order.pk).update(**move, seq=seq) == 1
+
+
+@pytest.mark.parametrize("order_type", OrderType)
+def test_the_database_knows_every_order_type(order_type: OrderType, db: None) -> None:
+    sound = {"side": "sell", "base": "SOL", "quote": "USDC", "amount_in": 1, "terms": {}}
+    Order.objects.create(**(sound | {"type": order_type} | TERMS_OF[order_type]))
 
 
 def test_the_diagram_in_the_documents_is_the_table() -> None:

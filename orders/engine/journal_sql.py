@@ -398,15 +398,15 @@ due AS (
 # The claim also moves pending orders to routing: a separate statement would cost every order one
 # more commit. An order that took down all the workers that carried it is flagged, and is due again
 # only after a while.
-RULES = """CASE WHEN claimed.terms IS NOT NULL THEN json_build_object(
-    'type', claimed.type, 'owner', claimed.owner_id, 'time_in_force', claimed.time_in_force,
-    'limit_price', claimed.limit_price::text, 'trigger_price', claimed.trigger_price::text,
-    'trigger_by', claimed.trigger_by, 'trail_bps', claimed.trail_bps,
-    'activation_price', claimed.activation_price::text,
-    'attempts_allowed', claimed.attempts_allowed, 'releases', claimed.releases,
-    'group_id', claimed.group_id, 'parent_id', claimed.parent_id, 'slice', claimed.slice,
-    'more', claimed.terms, 'tags', claimed.tags, 'sender', claimed.sender,
-    'is_over', coalesce(claimed.expires_at <= clock.at, false)) END"""
+RULES = """CASE WHEN orders.terms IS NOT NULL THEN json_build_object(
+    'type', orders.type, 'owner', orders.owner_id, 'time_in_force', orders.time_in_force,
+    'limit_price', orders.limit_price::text, 'trigger_price', orders.trigger_price::text,
+    'trigger_by', orders.trigger_by, 'trail_bps', orders.trail_bps,
+    'activation_price', orders.activation_price::text,
+    'attempts_allowed', orders.attempts_allowed, 'releases', orders.releases,
+    'group_id', orders.group_id, 'parent_id', orders.parent_id, 'slice', orders.slice,
+    'more', orders.terms, 'tags', orders.tags, 'sender', orders.sender,
+    'is_over', coalesce(orders.expires_at <= clock.at, false)) END"""
 CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 {TRADING},
@@ -428,7 +428,11 @@ claimed AS (
     started_at = coalesce(orders.started_at, clock.at)
   FROM due, clock
   WHERE orders.id = due.id
-  RETURNING orders.*, due.was_pending, due.was_started
+  RETURNING orders.id, orders.lease_token, orders.seq, orders.status, orders.attempts,
+    orders.lost_leases, orders.side, orders.base, orders.quote, orders.amount_in,
+    orders.amount_out, orders.slippage_bps, orders.venue, orders.min_out, orders.max_in,
+    orders.constraints, orders.owner_id, orders.sender, orders.next_check, {RULES} AS rules,
+    due.was_pending, due.was_started
 ),
 logged AS (
   INSERT INTO order_events (order_id, owner_id, seq, status, attempt, message, data, at)
@@ -444,7 +448,7 @@ SELECT claimed.id::text, claimed.lease_token, claimed.seq, claimed.status, claim
   claimed.lost_leases, claimed.side, claimed.base, claimed.quote, claimed.amount_in,
   claimed.amount_out, claimed.slippage_bps, claimed.venue, claimed.min_out, claimed.max_in,
   claimed.constraints, claimed.owner_id,
-  tx.signature, tx.payload, tx.expires_at_height, {RULES}, claimed.was_pending, clock.at
+  tx.signature, tx.payload, tx.expires_at_height, claimed.rules, claimed.was_pending, clock.at
 FROM clock, claimed
 LEFT JOIN order_transactions AS tx
   ON claimed.status = 'submitted' AND tx.order_id = claimed.id AND tx.attempt = claimed.attempts

@@ -341,7 +341,7 @@ class Taken(NamedTuple):
 
 
 def _links_of(site: str, order: dict[str, Any], is_staff: bool) -> dict[str, str]:
-    return links(site, order["orderId"], Status(order["status"]), is_staff=is_staff)
+    return links(site, order["orderId"], order["status"], is_staff=is_staff)
 
 
 async def take_order(sent: Any, meant: Canonical, key: str | None, sender: Sender) -> Taken:
@@ -479,12 +479,10 @@ def site_of(request: Request) -> str:
 def links_of(request: Request, order: Order) -> dict[str, str]:
     """:raises DisallowedHost: answered with 400."""
     is_staff = request.user.is_staff
-    return links(site_of(request), str(order.id), Status(order.status), is_staff=is_staff)
+    return links(site_of(request), str(order.id), order.status, is_staff=is_staff)
 
 
-def links(
-    site: str, order_id: str, order_status: Status, *, is_staff: bool = False
-) -> dict[str, str]:
+def links(site: str, order_id: str, order_status: str, *, is_staff: bool = False) -> dict[str, str]:
     """Return where an order's reader may go on, as whole URLs; to the admin, if they may enter."""
     order = f"{site}/api/orders/{order_id}"
     stream = f"{site.replace('http', 'ws', 1)}/ws/orders/{order_id}"

@@ -370,6 +370,7 @@ def data_of(order: NewOrder) -> dict[str, Any]:
 def _new_order(
     request: OrderRequest, owner: int | None, order_id: str, idempotency_key: str | None
 ) -> NewOrder:
+    watch = watch_of(request)
     return NewOrder(
         id=order_id,
         type=request.type,
@@ -386,8 +387,8 @@ def _new_order(
         client_order_id=request.client_order_id,
         idempotency_key=idempotency_key,
         terms=request.terms,
-        watch=watch_of(request),
-        pair=request.market.pair,
+        watch=watch,
+        pair=None if watch is None else request.market.pair,
     )
 
 

@@ -4,6 +4,7 @@ It is made from the order as clients see it, in the words of the API.
 """
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from orders.terms.exits import STOP, TARGET
@@ -22,6 +23,7 @@ def sentence(asked: Asked, seconds: float | None = None) -> str:
     return f"{'; '.join(parts)}."
 
 
+@lru_cache(maxsize=128)
 def percent(bps: int) -> str:
     return f"{Decimal(bps).scaleb(-2).normalize():f} %"
 

@@ -143,6 +143,8 @@ def client_order_id_in(sent: Any) -> Any:
     """Return the first client order id in a request, as it came: an oco has them in its exits."""
     if not isinstance(sent, dict):
         return None
+    if TARGET not in sent and STOP not in sent:
+        return sent.get("clientOrderId") or None
     exits = [sent.get(role) for role in (TARGET, STOP)]
     places = [sent, *(one for one in exits if isinstance(one, dict))]
     return next((one["clientOrderId"] for one in places if one.get("clientOrderId")), None)

@@ -13,7 +13,7 @@ cannot be told in time is dropped, and the streams find it by their resync.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 
 import msgpack
@@ -82,16 +82,20 @@ def _kept(event: Event) -> tuple[str | int, ...]:
     return event.order_id, event.seq, "" if rests else event.as_text().decode()
 
 
-def groups_of(event: Event) -> Iterator[str]:
+def may_be_followed(event: Event) -> bool:
+    """Whether the event has any group. Asked of each event, so that it makes no name."""
+    return event.owner is not None or event.seq > 1 or event.name != "accepted"
+
+
+def groups_of(event: Event) -> tuple[str, ...]:
     """Return for whom the event's hints are: those who follow its order, or its account.
 
     Nobody follows an order before it is accepted but the socket that sent it, which tells it. Its
     account may be followed before.
     """
-    if event.name != "accepted":
-        yield group_of(event.order_id)
-    if event.owner is not None:
-        yield group_of_account(event.owner)
+    has_followers = event.seq > 1 or event.name != "accepted"
+    of_order = (group_of(event.order_id),) if has_followers else ()
+    return of_order if event.owner is None else (*of_order, group_of_account(event.owner))
 
 
 def hint_of(event: Event, group: str) -> bytes:
@@ -126,7 +130,7 @@ class HintPublisher:
 
     def publish(self, event: Event) -> None:
         self._remember(event)
-        if any(True for _ in groups_of(event)) and len(self._waiting) < MAX_WAITING:
+        if may_be_followed(event) and len(self._waiting) < MAX_WAITING:
             self._waiting.append(event)
             self._publishing.begin()
 

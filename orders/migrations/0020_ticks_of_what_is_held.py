@@ -10,6 +10,6 @@ BACKWARD = "DROP INDEX watches_followed;"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0018_events_of_accounts")]
+    dependencies = [("orders", "0019_short_conditions")]
 
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]

@@ -33,7 +33,7 @@ from orders.api.reading.fields import IDEMPOTENCY_KEY, idempotency_key_of, refus
 from orders.api.reading.serializers import unknown_fields
 from orders.events import Event, group_of
 from orders.sockets import protocol
-from orders.sockets.entry import REQUEST, Entry
+from orders.sockets.entry import REQUEST, EntrySocket
 from orders.sockets.protocol import (
     Close,
     Ended,
@@ -227,14 +227,12 @@ class TooManyOrders(APIException):
     default_code = "too_many_orders"
 
 
-class OrderEntry(OrderStream):
+class OrderEntry(EntrySocket, OrderStream):
     """The path of POST: `?orderId=` follows an order, frames are orders, many on one socket."""
 
     _idle: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.scope = scope
-        self.entry = Entry(self, self)
         self._held: dict[str, list[Hint]] = {}
         """What happened to orders before their acceptance was told."""
         await super().__call__(scope, receive, send)
@@ -291,9 +289,6 @@ class OrderEntry(OrderStream):
         if len(self.watches) >= MAX_OPEN_ORDERS:
             await self.end(Close.TOO_MUCH, problem_of(TooManyOrders()))
 
-    async def entry_answered(self, nudge: dict[str, Any]) -> None:
-        await self.entry.say(nudge["asked"])
-
     async def announce(self, order_ids: Sequence[str]) -> None:
         """Follow these orders, and tell nothing of them until `acked`.
 
@@ -342,20 +337,14 @@ class OrderEntry(OrderStream):
         if nudge["order_id"] not in self._held:  # else the resync says it again
             await super().order_behind(nudge)
 
-    async def ready(self) -> None:
-        await self.entry.room()
-
-    async def finish(self) -> None:
-        await self.entry.finish()
-
     async def all_ended(self) -> None:
         """Close, or stay open a little for another order."""
-        if self._only_follows and not self.entry.is_busy:
+        if self._only_follows and not self.is_busy:
             raise Ended(Close.DONE)
         self._wait_for_another(IDLE_SECONDS)
 
     async def order_idle(self, nudge: dict[str, Any]) -> None:
-        if self.entry.is_busy:
+        if self.is_busy:
             self._wait_for_another(IDLE_SECONDS)
         elif not self.watches:
             raise Ended(Close.DONE)

@@ -13,7 +13,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import connection
@@ -54,23 +54,6 @@ REQUEST_ID = re.compile(r"[!-~]{1,64}", re.ASCII)
 ACTION, REQUEST, KEY = "action", "requestId", "idempotencyKey"
 
 Frame = dict[str, Any]
-
-
-class Follower(Protocol):
-    """What tells a socket of its orders' events, and tells nothing of an order before its ack."""
-
-    async def announce(self, order_ids: Sequence[str]) -> None:
-        """Learn of orders that may be stored from now on. Hold back what happens to them.
-
-        :raises APIException: this socket takes no more orders; nothing is stored.
-        """
-
-    async def acked(self, order_ids: Sequence[str], events: Sequence[Event]) -> None:
-        """Learn that the answer was said, and stop holding back what happens to these orders.
-
-        `events` has the first event of each order that was stored, now or before. An order that was
-        announced and has none there was not stored, as far as is known.
-        """
 
 
 @dataclass(slots=True)
@@ -118,11 +101,56 @@ class Answers:
             self._kept -= len(self._texts.pop(oldest))
 
 
+class EntrySocket(Socket):
+    """A socket on which orders are entered. It tells nothing of an order before its ack."""
+
+    _entry: "Entry | None" = None
+
+    @property
+    def entry(self) -> "Entry":
+        """What takes this socket's frames, made at the first of them."""
+        if self._entry is None:
+            self._entry = Entry(self)
+        return self._entry
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether frames are under way."""
+        return self._entry is not None and self._entry.is_busy
+
+    async def announce(self, order_ids: Sequence[str]) -> None:
+        """Learn of orders that may be stored from now on. Hold back what happens to them.
+
+        :raises APIException: this socket takes no more orders; nothing is stored.
+        """
+        raise NotImplementedError
+
+    async def acked(self, order_ids: Sequence[str], events: Sequence[Event]) -> None:
+        """Learn that the answer was said, and stop holding back what happens to these orders.
+
+        `events` has the first event of each order that was stored, now or before. An order that was
+        announced and has none there was not stored, as far as is known.
+        """
+        raise NotImplementedError
+
+    async def entry_answered(self, nudge: dict[str, Any]) -> None:
+        await self.entry.say(nudge["asked"])
+
+    async def ready(self) -> None:
+        if self._entry is not None:
+            await self._entry.room()
+
+    async def finish(self) -> None:
+        if self._entry is not None:
+            await self._entry.finish()
+            self._entry = None  # a circle, which would wait for the collector
+
+
 class Entry:
     """The frames of one socket that have a `requestId`."""
 
-    def __init__(self, socket: Socket, follower: Follower) -> None:
-        self._socket, self._follower = socket, follower
+    def __init__(self, socket: "EntrySocket") -> None:
+        self._socket = socket
         self._under_way: dict[str, Asked] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers = Answers()
@@ -162,7 +190,7 @@ class Entry:
             await self._socket.say(text)
         del self._under_way[asked.request_id]
         self._ended.set()
-        await self._follower.acked(asked.order_ids, asked.events)
+        await self._socket.acked(asked.order_ids, asked.events)
 
     async def place(self, order: Any) -> Asked:
         """Take an order that came without an id; what it gets is for the caller to say.
@@ -217,7 +245,7 @@ class Entry:
 
     def _sender(self, asked: Asked) -> Sender:
         async def announce(order_ids: Sequence[str]) -> None:
-            await self._follower.announce(order_ids)
+            await self._socket.announce(order_ids)
             asked.order_ids += order_ids
 
         scope = self._socket.scope

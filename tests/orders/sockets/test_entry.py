@@ -33,7 +33,7 @@ from tests.support.walker import Walker, confirm
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client", "account")
 
-PATH = "/api/orders/execute"
+PATH, ACCOUNT = "/api/orders/execute", "/ws/orders"
 OCO = SELL_SOL | {
     "type": "oco",
     "takeProfit": {"limitPrice": "999"},
@@ -65,7 +65,7 @@ async def ask(socket: Socket, action: str, request_id: str | None = None, **memb
 
 async def answer_to(socket: Socket, request_id: str) -> dict[str, Any]:
     while (message := await socket.message()).get("requestId") != request_id:
-        assert message["type"] == "status_update", message
+        assert message["type"] in ("status_update", "checkpoint"), message
     return message
 
 
@@ -618,6 +618,104 @@ async def test_a_socket_is_not_closed_while_a_frame_is_under_way(
         await idled.wait()
         gate.open()
         acked(await answer_to(socket, "late"), 201)
+
+
+# --- the account's stream ------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def following(path: str = ACCOUNT, **headers: str) -> AsyncIterator[Socket]:
+    """Open an account's stream, and wait until it tells what is new."""
+    async with connected(path, **headers) as socket:
+        assert (await socket.message())["type"] == "hello"
+        yield socket
+
+
+async def test_each_action_is_taken_on_an_accounts_stream(account: Account) -> None:
+    order_id, other = await rest_limit(account.id, 112), await rest_limit(account.id, 112)
+    async with following() as socket:
+        frames = frames_of(order_id)
+        statuses = {"execute": 201, "amend": 200, "preview": 200, "batch": 207, "replace": 201}
+        for action, status in statuses.items():
+            acked(await ask(socket, action, **frames[action]), status)
+        acked(await ask(socket, "cancel", orderId=other), 200)
+        acked(await ask(socket, "cancelAll"), 200)
+        again = refused(await ask(socket, "cancel", orderId=str(uuid4())), 404, "order_not_found")
+        await socket.send({"action": "execute", "order": SELL_SOL})
+        without_id = await answer_without_id(socket)
+
+    assert {*statuses, "cancel", "cancelAll"} == ACTIONS.keys()
+    assert again["requestId"]
+    assert without_id["error"] == "unexpected_frame"
+
+
+async def answer_without_id(socket: Socket) -> dict[str, Any]:
+    while (message := await socket.message())["type"] != "error":
+        pass
+    return message
+
+
+async def test_no_event_and_no_checkpoint_overtakes_an_ack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """57. What another socket has heard long ago is told after the ack, in order."""
+    gate = hold(monkeypatch)
+    async with following() as socket, following() as witness:
+        await socket.send({"action": "execute", "requestId": "a", "order": SELL_SOL})
+        await gate.reached(1)
+        first = await witness.message()
+        await confirm(first["orderId"])
+        seen = [first, *(await until_checkpoint(witness))]
+        acked(await ask(socket, "preview", "b", order=SELL_SOL), 200)
+        gate.open()
+        acked(await socket.message(), 201)
+        told = await until_checkpoint(socket)
+
+    assert [one["seq"] for one in seen[:-1]] == [1, 2, 3, 4, 5]
+    assert told[:-1] == seen[:-1]
+
+
+async def until_checkpoint(socket: Socket) -> list[dict[str, Any]]:
+    """Return what is told up to the checkpoint after the last event of an order."""
+    told: list[dict[str, Any]] = []
+    while not (told and told[-1]["type"] == "checkpoint"):
+        message = await socket.message()
+        if message["type"] != "checkpoint" or (told and told[-1]["status"] == "confirmed"):
+            told.append(message)
+    return told
+
+
+async def test_events_of_other_orders_do_not_wait_for_an_ack(
+    monkeypatch: pytest.MonkeyPatch, account: Account
+) -> None:
+    gate = hold(monkeypatch)
+    async with following() as socket:
+        await socket.send({"action": "execute", "requestId": "a", "order": SELL_SOL})
+        await gate.reached(1)
+        order_id = await rest_limit(account.id, 112)
+        await request("POST", f"/api/orders/{order_id}/cancel")
+        while (message := await socket.message()).get("event") != "cancelled":
+            assert message.get("orderId") in (order_id, None)
+        gate.open()
+        acked(await answer_to(socket, "a"), 201)
+
+
+async def test_a_reading_key_follows_an_account_and_enters_nothing(account: Account) -> None:
+    order_id = await rest_limit(account.id, 112)
+    reader = {"authorization": f"Bearer {account.reading_key()}"}
+    ticket = (await request("POST", "/api/ws-tickets", **reader)).json["ticket"]
+    stored = count_stored()
+    for socket_of in (following(**reader), anonymous(f"{ACCOUNT}?ticket={ticket}")):
+        async with socket_of as socket:
+            for action, members in frames_of(order_id).items():
+                await socket.send({"action": action, "requestId": action, **members})
+                while (message := await socket.message()).get("requestId") != action:
+                    assert message["type"] in ("hello", "checkpoint")
+                if action == "preview":
+                    acked(message, 200)
+                else:
+                    refused(message, 403, "insufficient_scope")
+    assert count_stored() == stored
 
 
 # --- limits and scopes ---------------------------------------------------------------------------

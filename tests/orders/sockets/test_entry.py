@@ -29,6 +29,7 @@ from tests.support.client import (
 )
 from tests.support.order_types import LIMIT, STOP
 from tests.support.resting_orders import rest_limit
+from tests.support.shapes import assert_told
 from tests.support.walker import Walker, confirm
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client", "account")
@@ -73,7 +74,7 @@ def acked(message: dict[str, Any], status: int) -> Any:
     """Hold an answer to an acknowledgement of this status, and return its body."""
     assert message["type"] == "ack", message
     assert message["httpStatus"] == status
-    assert message.keys() == {"type", "requestId", "httpStatus", "body"}
+    assert_told([message], "orderEntry")
     return message["body"]
 
 
@@ -81,7 +82,7 @@ def refused(message: dict[str, Any], status: int, code: str) -> dict[str, Any]:
     assert message["type"] == "error", message
     assert (message["httpStatus"], message["error"]) == (status, code), message
     assert message["requestId"]
-    assert "status" not in message, "which is a word, and an order's"
+    assert_told([message], "orderEntry")
     return message
 
 
@@ -452,13 +453,16 @@ class Gate:
             await self._waiting.wait_for(lambda: self.held >= number)
 
 
-def hold(monkeypatch: pytest.MonkeyPatch) -> Gate:
-    """Hold back the answers to orders that are stored by then."""
+def hold(monkeypatch: pytest.MonkeyPatch, *, is_stored: bool = True) -> Gate:
+    """Hold back the answers to orders that are stored by then, or have yet to be."""
     gate, submit = Gate(), submission.submit_order
 
     async def held(*arguments: Any, **options: Any) -> Any:
+        if not is_stored:
+            await gate.pass_through()
         found = await submit(*arguments, **options)
-        await gate.pass_through()
+        if is_stored:
+            await gate.pass_through()
         return found
 
     monkeypatch.setattr(submission, "submit_order", held)
@@ -576,7 +580,7 @@ async def test_orders_may_be_sent_as_quickly_as_they_are_answered() -> None:
 async def test_what_was_sent_is_done_although_the_client_hangs_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gate = hold(monkeypatch)
+    gate = hold(monkeypatch, is_stored=False)
     async with opened() as socket:
         await socket.send({"action": "execute", "requestId": "a", "order": SELL_SOL})
         await gate.reached(1)

@@ -17,8 +17,8 @@ from config.runtime.rate import Rate
 from orders.access import authentication
 from orders.access.accounts import Accounts
 from orders.access.admission import Backlog, Overloaded
+from orders.api.changes import senders
 from orders.engine import submission
-from orders.sockets import consumers
 from routing.registry import read_registry
 from tests.support.accounts import execute, make_account
 from tests.support.client import SELL_SOL, connected, count_stored, get, post, request, submit
@@ -288,10 +288,9 @@ async def test_nor_is_one_that_is_repeated_while_it_is_stored_and_meets_a_limit(
     named = SELL_SOL | {"clientOrderId": "c"}
 
     assert (await post("/execute", named, **owner.headers)).status == 201
-    for door in (submission, consumers):
-        monkeypatch.setattr(door, "accepted_before", _nothing)
+    monkeypatch.setattr(submission, "accepted_before", _nothing)
     limited = await post("/execute", named, **owner.headers)
-    monkeypatch.setattr(consumers, "allowance_of", _nothing)
+    monkeypatch.setattr(senders, "allowance_of", _nothing)
     monkeypatch.setattr(Backlog, "let_in", crowded_out)
     async with connected("/execute", **owner.headers) as socket:
         await socket.send(named)

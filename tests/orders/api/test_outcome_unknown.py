@@ -112,6 +112,27 @@ async def crowded_out(*_: object) -> None:
     raise Overloaded
 
 
+@pytest.mark.parametrize("path", ["/execute", "/ws/orders"])
+async def test_a_frame_is_told_so_under_its_id(
+    path: str, database: Database, make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_account()
+    frame = {"action": "execute", "requestId": "a", "order": SELL_SOL}
+    async with connected(path, **owner.headers) as socket:
+        async with cut_off(database, make_journal, monkeypatch, Cut.AFTER):
+            await socket.send(frame)
+            told, _ = await socket.until(lambda message: "requestId" in message)
+        if path == "/ws/orders":
+            events, _ = await socket.until(lambda message: "seq" in message)
+            assert events[-1]["orderId"] == told[-1]["orderId"], "it was stored"
+
+    assert [one["type"] for one in told if one["type"] not in ("hello", "checkpoint")] == ["error"]
+    assert (told[-1]["requestId"], told[-1]["httpStatus"]) == ("a", 503)
+    assert told[-1]["error"] == "outcome_unknown"
+    order = await get(f"/api/orders/{told[-1]['orderId']}", **owner.headers)
+    assert order.status == 200
+
+
 async def test_a_socket_is_told_that_the_outcome_is_unknown(
     database: Database, make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

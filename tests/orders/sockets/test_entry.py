@@ -670,7 +670,8 @@ async def test_no_event_and_no_checkpoint_overtakes_an_ack(
         first = await witness.message()
         await confirm(first["orderId"])
         seen = [first, *(await until_checkpoint(witness))]
-        acked(await ask(socket, "preview", "b", order=SELL_SOL), 200)
+        await socket.send({"action": "preview", "requestId": "b", "order": SELL_SOL})
+        acked(await socket.message(), 200)
         gate.open()
         acked(await socket.message(), 201)
         told = await until_checkpoint(socket)

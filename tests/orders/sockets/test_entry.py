@@ -11,6 +11,7 @@ from django.test import override_settings
 
 from config.database.conninfo import conninfo
 from config.runtime.rate import Rate
+from orders.api.changes import batch_views, replace_views
 from orders.engine import submission
 from orders.lifecycle import Status
 from orders.sockets import consumers, entry, protocol
@@ -18,6 +19,7 @@ from orders.sockets.entry import ACTIONS, Answers
 from tests.support.accounts import Account, execute, make_account
 from tests.support.client import (
     CREDENTIALS,
+    PATIENCE,
     SELL_SOL,
     Socket,
     connected,
@@ -449,13 +451,24 @@ class Gate:
 
     async def reached(self, number: int) -> None:
         """Wait until so many are held back."""
-        async with self._waiting:
+        async with asyncio.timeout(PATIENCE), self._waiting:
             await self._waiting.wait_for(lambda: self.held >= number)
 
 
-def hold(monkeypatch: pytest.MonkeyPatch, *, is_stored: bool = True) -> Gate:
+async def seen(event: asyncio.Event) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await event.wait()
+
+
+def hold(
+    monkeypatch: pytest.MonkeyPatch,
+    place: Any = submission,
+    name: str = "submit_order",
+    *,
+    is_stored: bool = True,
+) -> Gate:
     """Hold back the answers to orders that are stored by then, or have yet to be."""
-    gate, submit = Gate(), submission.submit_order
+    gate, submit = Gate(), getattr(place, name)
 
     async def held(*arguments: Any, **options: Any) -> Any:
         if not is_stored:
@@ -465,7 +478,7 @@ def hold(monkeypatch: pytest.MonkeyPatch, *, is_stored: bool = True) -> Gate:
             await gate.pass_through()
         return found
 
-    monkeypatch.setattr(submission, "submit_order", held)
+    monkeypatch.setattr(place, name, held)
     return gate
 
 
@@ -507,7 +520,7 @@ async def test_an_order_whose_hints_were_lost_waits_for_its_ack_as_well(
     async with opened() as socket:
         await socket.send({"action": "execute", "requestId": "a", "order": SELL_SOL})
         await gate.reached(1)
-        await told.wait()  # the resync has seen that the log is longer
+        await seen(told)  # the resync has seen that the log is longer
         gate.open()
         acked(await socket.message(), 201)
         assert (await socket.message())["seq"] == 1
@@ -611,17 +624,15 @@ async def test_a_socket_is_not_closed_while_a_frame_is_under_way(
 
     monkeypatch.setattr(consumers.OrderEntry, "order_idle", noted)
     monkeypatch.setattr(consumers, "IDLE_SECONDS", 0.02)
-    gate = hold(monkeypatch)
-    gate.open()
     async with opened() as socket:
         body = acked(await ask(socket, "execute", order=SELL_SOL), 201)
+        gate = hold(monkeypatch, entry, "preview_order")
+        await socket.send({"action": "preview", "requestId": "late", "order": SELL_SOL})
+        await gate.reached(1)
         await confirm(body["orderId"])
-        gate._open.clear()
-        await socket.send({"action": "execute", "requestId": "late", "order": SELL_SOL})
-        await gate.reached(2)
-        await idled.wait()
+        await seen(idled)
         gate.open()
-        acked(await answer_to(socket, "late"), 201)
+        acked(await answer_to(socket, "late"), 200)
 
 
 # --- the account's stream ------------------------------------------------------------------------
@@ -678,6 +689,52 @@ async def test_no_event_and_no_checkpoint_overtakes_an_ack(
 
     assert [one["seq"] for one in seen[:-1]] == [1, 2, 3, 4, 5]
     assert told[:-1] == seen[:-1]
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "members", "orders"),
+    [
+        (submission, "submit_group", {"action": "execute", "order": OCO}, 2),
+        (batch_views, "submit_each", {"action": "batch", "orders": [SELL_SOL, LIMIT, OCO]}, 4),
+        (
+            *(batch_views, "submit_together"),
+            *({"action": "batch", "mode": "all", "orders": [SELL_SOL, OCO]}, 3),
+        ),
+        (replace_views, "replace_order", {"action": "replace", "order": OCO}, 2),
+    ],
+)
+async def test_no_first_event_of_several_orders_overtakes_their_ack(
+    place: Any,
+    name: str,
+    members: dict[str, Any],
+    orders: int,
+    monkeypatch: pytest.MonkeyPatch,
+    account: Account,
+) -> None:
+    frame = members | {"requestId": "a"}
+    if members["action"] == "replace":
+        frame["orderId"] = await rest_limit(account.id, 112)
+    gate = hold(monkeypatch, place, name)
+    async with following() as socket, following() as witness:
+        await socket.send(frame)
+        await gate.reached(1)
+        seen = [await first_event(witness) for _ in range(orders)]
+        await socket.send({"action": "preview", "requestId": "b", "order": SELL_SOL})
+        before, _ = await socket.until(lambda message: message.get("requestId") == "b")
+        gate.open()
+        await answer_to(socket, "a")
+        told = [await first_event(socket) for _ in range(orders)]
+
+    assert [one for one in before if one.get("seq") == 1] == []
+    assert sorted(told) == sorted(seen)
+
+
+async def first_event(socket: Socket) -> str:
+    """Return the id of the next order whose first event is told."""
+    while (message := await socket.message()).get("seq") != 1:
+        pass
+    order_id: str = message["orderId"]
+    return order_id
 
 
 async def until_checkpoint(socket: Socket) -> list[dict[str, Any]]:

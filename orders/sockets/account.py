@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rest_framework.exceptions import ValidationError
+from websockets.frames import Frame, Opcode
 
 from orders.api.problems import (
     DatabaseUnavailable,
@@ -20,7 +21,7 @@ from orders.api.problems import (
 from orders.api.reading.event_query import CHOICES, position_in, read_choice
 from orders.events import Event
 from orders.sockets.entry import ACTION, REQUEST, EntrySocket
-from orders.sockets.protocol import DATABASE_ERRORS, Close, encode_json, frame_of
+from orders.sockets.protocol import DATABASE_ERRORS, Close, encode_json
 from orders.streams.account_log import LogLost
 from orders.streams.account_reader import HEARTBEAT_SECONDS, AccountReader
 from orders.streams.account_tail import Told, account_tail_of_this_loop
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 MOST_KEPT = 200
 """Messages for a client that does not take them at once. If there are more, it is behind."""
 WAKE = {"type": "account.behind"}
+
+
+def frame_of(text: str) -> bytes:
+    return bytes(Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
 
 
 class AccountStream(EntrySocket):

@@ -42,7 +42,7 @@ from orders.api.problems import (
 from orders.api.quote_views import preview_order
 from orders.api.reading.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse
 from orders.events import Event
-from orders.sockets.protocol import DATABASE_ERRORS, Socket, encode_json, error_frame, frame_of
+from orders.sockets.protocol import DATABASE_ERRORS, Socket, encode_json, error_frame
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +66,6 @@ class Asked:
     """Of new orders, which were announced."""
     times: int = 1
     """How often it was sent."""
-    said: int = 0
-    """How often it was answered."""
-    answer: str = ""
-    """The frame that answers it."""
     answered: Answered | None = None
     problem: Problem = field(default_factory=dict)
 
@@ -78,6 +74,7 @@ class Asked:
         return self.answered.events if self.answered else ()
 
     def as_text(self) -> str:
+        """Return the frame that answers it."""
         if self.answered is None:
             return error_frame(self.problem | {REQUEST: self.request_id})
         status, body = self.answered.status, self.answered.body
@@ -186,9 +183,11 @@ class Entry:
             self._begin(Asked(request_id, frame))
 
     async def say(self, asked: Asked) -> None:
-        """Say the answer as often as it was asked for, if that is not done, and tell the socket."""
-        for _ in range(asked.times - asked.said):
-            await self._socket.say(asked.answer)
+        """Say the answer, as often as it was asked for, and tell the socket."""
+        answer = asked.as_text()
+        self._answers.keep(asked.request_id, answer)
+        for _ in range(asked.times):
+            await self._socket.say(answer)
         del self._under_way[asked.request_id]
         self._ended.set()
         await self._socket.acked(asked.order_ids, asked.events)
@@ -225,9 +224,6 @@ class Entry:
             except Exception:
                 logger.exception("a frame could not be answered")
                 asked.problem = problem(500, "internal_error", "Something broke on our side.")
-        asked.answer = asked.as_text()
-        self._answers.keep(asked.request_id, asked.answer)
-        asked.said = int(self._socket.say_at_once(frame_of(asked.answer)))
         self._socket.nudges.put_nowait({"type": "entry.answered", "asked": asked})
 
     async def _do(self, asked: Asked, action: "Action") -> None:

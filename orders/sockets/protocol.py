@@ -16,7 +16,6 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.utils import await_many_dispatch
 from django.db import InterfaceError, OperationalError
 from rest_framework.exceptions import ValidationError
-from websockets.frames import Frame, Opcode
 
 from config.http.door import (
     RETRY,
@@ -79,11 +78,6 @@ Write = Callable[[bytes], bool]
 def cannot_write(frame: bytes) -> bool:
     """Stand in for the server's `write`, where it has none."""
     return False
-
-
-def frame_of(text: str) -> bytes:
-    """Return a message as the server's `write` takes it."""
-    return bytes(Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
 
 
 class Ended(StopConsumer):  # type: ignore[misc]  # Channels has no types

@@ -68,13 +68,14 @@ class Asked:
     """How often it was sent."""
     answered: Answered | None = None
     problem: Problem = field(default_factory=dict)
+    text: str = ""
+    """The frame that answers it."""
 
     @property
     def events(self) -> Sequence[Event]:
         return self.answered.events if self.answered else ()
 
     def as_text(self) -> str:
-        """Return the frame that answers it."""
         if self.answered is None:
             return error_frame(self.problem | {REQUEST: self.request_id})
         status, body = self.answered.status, self.answered.body
@@ -184,10 +185,9 @@ class Entry:
 
     async def say(self, asked: Asked) -> None:
         """Say the answer, as often as it was asked for, and tell the socket."""
-        answer = asked.as_text()
-        self._answers.keep(asked.request_id, answer)
+        self._answers.keep(asked.request_id, asked.text)
         for _ in range(asked.times):
-            await self._socket.say(answer)
+            await self._socket.say(asked.text)
         del self._under_way[asked.request_id]
         self._ended.set()
         await self._socket.acked(asked.order_ids, asked.events)
@@ -213,18 +213,24 @@ class Entry:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, asked: Asked) -> None:
+        try:
+            await self._do_if_known(asked)
+            asked.text = asked.as_text()
+        except Exception:
+            logger.exception("a frame could not be answered")
+            broken = problem(500, "internal_error", "Something broke on our side.")
+            asked.answered, asked.problem = None, broken
+            asked.text = asked.as_text()
+        self._socket.nudges.put_nowait({"type": "entry.answered", "asked": asked})
+
+    async def _do_if_known(self, asked: Asked) -> None:
+        """:raises Exception: a bug."""
         name = asked.frame[ACTION]
-        action = ACTIONS.get(name) if isinstance(name, str) else None
-        if action is None:
+        if isinstance(name, str) and name in ACTIONS:
+            await self._do(asked, ACTIONS[name])
+        else:
             detail = f"An action is one of {', '.join(ACTIONS)}."
             asked.problem = problem(400, "unknown_action", detail)
-        else:
-            try:
-                await self._do(asked, action)
-            except Exception:
-                logger.exception("a frame could not be answered")
-                asked.problem = problem(500, "internal_error", "Something broke on our side.")
-        self._socket.nudges.put_nowait({"type": "entry.answered", "asked": asked})
 
     async def _do(self, asked: Asked, action: "Action") -> None:
         """:raises Exception: a bug."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError as InvalidValue
 from django.db import Error
@@ -116,7 +117,8 @@ def _cancel_many(
     beside = related(orders)
     rows = {str(order.id): sender.shown(order, beside[order.id]) for order in orders}
     told = [
-        {"index": index, "orderId": sent} | _cancelled(stands.get(name or ""), rows.get(name or ""))
+        {"index": index, "orderId": repeatable(sent)}
+        | _cancelled(stands.get(name or ""), rows.get(name or ""))
         for index, (sent, name) in enumerate(zip(ids, named, strict=True))
     ]
     return found, told
@@ -132,6 +134,15 @@ def _cancelled(found: Found | None, order: dict[str, Any] | None) -> dict[str, A
         return {"status": code, "order": order}
     refused = refusal(NotCancellable(found.status)) or {}
     return {"status": refused["status"], "problem": refused}
+
+
+def repeatable(sent: Any) -> Any:
+    """Return what was sent for an id; None: JSON cannot say it, as half of a surrogate pair."""
+    try:
+        orjson.dumps(sent)
+    except orjson.JSONEncodeError:
+        return None
+    return sent
 
 
 def canonical_id(sent: Any) -> str | None:

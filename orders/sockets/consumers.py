@@ -315,8 +315,8 @@ class OrderEntry(EntrySocket, OrderStream):
             self._stop_waiting()
             if event.order_id in self._held:
                 await self._say_accepted(event, ignored)
-            elif event.order_id not in self.watches:  # it was accepted before
-                await self.refuse_one_too_many()
+            elif event.order_id not in self.watches and len(self.watches) < MAX_OPEN_ORDERS:
+                # It was accepted before.
                 await self._catch_up_if_possible(await self._join(event.order_id, 0))
 
     async def _say_accepted(self, event: Event, ignored: Sequence[str] | None) -> None:

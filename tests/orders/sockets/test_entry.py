@@ -611,6 +611,10 @@ async def test_a_socket_that_follows_as_many_as_it_may_refuses_and_stays(
         refused(await ask(socket, "batch", orders=[SELL_SOL, SELL_SOL]), 429, "too_many_orders")
         assert count_stored() == stored
         acked(await ask(socket, "execute", order=SELL_SOL), 201)
+        named = SELL_SOL | {"clientOrderId": "mine"}
+        assert (await post(PATH, named)).status == 201
+        acked(await ask(socket, "execute", order=named), 200)  # which is not followed here
+        refused(await ask(socket, "execute", order=SELL_SOL), 429, "too_many_orders")
 
 
 async def test_a_socket_is_not_closed_while_a_frame_is_under_way(

@@ -96,6 +96,26 @@ class Site:
         return found
 
 
+class Recorder(Site):
+    """A site that notes what it tells."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.told_so_far: list[Any] = []
+
+    async def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        status, answer = await super().ask(path, body, **headers)
+        self.told_so_far.append([status, answer])
+        return status, answer
+
+    async def told(
+        self, path: str, *frames: Any, until: str = "confirmed", closes: bool = True
+    ) -> list[Body]:
+        found = await super().told(path, *frames, until=until, closes=closes)
+        self.told_so_far += found
+        return found
+
+
 Try = Callable[[Site], Awaitable[None]]
 
 
@@ -285,6 +305,13 @@ def snake_case() -> Body:
     }
 
 
+SYSTEMS: dict[str, Try] = {
+    "A": system_a,
+    "B": system_b,
+    "C": system_c,
+    "D": system_d,
+    "E": system_e,
+}
 ELEMENTS: dict[str, list[Try]] = {
     "stream, id in the path": streams(STREAMS),
     "stream, id in the query": streams(QUERIES),
@@ -319,12 +346,7 @@ ELEMENTS: dict[str, list[Try]] = {
         *numbers("1.7000000000000002", "1.7"),
         *numbers("3.2718281828459045", "3.271828183"),
     ],
-    **{
-        f"system {name}, whole": [whole]
-        for name, whole in zip(
-            "ABCDE", (system_a, system_b, system_c, system_d, system_e), strict=True
-        )
-    },
+    **{f"system {name}, whole": [whole] for name, whole in SYSTEMS.items()},
 }
 
 
@@ -346,6 +368,52 @@ async def replay(address: str) -> list[Count]:
         faults = [end for end in ends if end is not None]
         found.append(Count(element, len(tries), len(tries) - len(faults), faults))
     return found
+
+
+async def recorded(address: str) -> dict[str, list[Any]]:
+    """Return what the clients of each of the five systems are told, as shapes."""
+    found = {}
+    for name, whole in SYSTEMS.items():
+        site = Recorder(address)
+        await whole(site)
+        found[name] = [shape_of(one) for one in site.told_so_far]
+    return found
+
+
+SAME = frozenset(
+    (
+        *("type", "event", "status", "side", "baseToken", "quoteToken", "tokenIn", "tokenOut"),
+        *("slippageBps", "success", "seq", "attempt", "database", "orderType"),
+    )
+)
+"""Members that are told with the same value each time, where the same is asked."""
+
+
+def shape_of(value: Any, name: str = "") -> Any:
+    """Return what stays the same of an answer from run to run: names, kinds, and some values."""
+    if isinstance(value, dict):
+        return {name: shape_of(one, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shape_of(one, name) for one in value[:1]]
+    if name in SAME or value is None or isinstance(value, bool):
+        return value
+    return "text" if isinstance(value, str) else "number"
+
+
+def lost(then: Any, now: Any, place: str = "") -> list[str]:
+    """Return where a shape lacks something that another one has. Null may be anything."""
+    if then is None or now is None:
+        return []
+    if isinstance(then, dict) and isinstance(now, dict):
+        gone = [f"{place}.{name}" for name in then if name not in now]
+        both = [name for name in then if name in now]
+        return gone + [
+            one for name in both for one in lost(then[name], now[name], f"{place}.{name}")
+        ]
+    if isinstance(then, list) and isinstance(now, list):
+        pairs = zip(then, now, strict=False)
+        return [one for before, after in pairs for one in lost(before, after, f"{place}[]")]
+    return [] if then == now else [f"{place}: {then} became {now}"]
 
 
 def as_table(counts: list[Count]) -> str:

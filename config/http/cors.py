@@ -11,9 +11,10 @@ from config.http.body_limit import Application
 from config.http.refusal import Message, Receive, Send
 from config.http.socket_origin import is_listed, origin_or_none
 
-METHODS = b"GET, HEAD, POST, PATCH"
+METHODS = b"GET, HEAD, POST, PATCH, DELETE"
 SENT_HEADERS = (
-    b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID"
+    b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID,"
+    b" X-Request-ID"
 )
 READ_HEADERS = (
     b"Location, Retry-After, Idempotent-Replayed, ETag, X-Request-ID, RateLimit-Limit,"

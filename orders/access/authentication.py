@@ -94,6 +94,12 @@ def check_scope(principal: Principal, scope: str) -> None:
         raise InsufficientScope(scope)
 
 
+def check_account(principal: Principal) -> None:
+    """:raises NotAuthenticated: it is no account, and only an account can have this."""
+    if principal.owner is None:
+        raise exceptions.NotAuthenticated(WHO_ARE_YOU)
+
+
 class MayRead(permissions.BasePermission):
     """As `MayAct`, for what only looks although it is sent by POST."""
 
@@ -108,8 +114,7 @@ class IsAccount(permissions.BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """:raises NotAuthenticated: answered with 401."""
-        if principal_of(request).owner is None:
-            raise exceptions.NotAuthenticated(WHO_ARE_YOU)
+        check_account(principal_of(request))
         return True
 
 

@@ -24,12 +24,13 @@ from orders.access.accounts import ANONYMOUS
 from orders.access.authentication import CHALLENGE, check_scope, holder_of_key
 from orders.access.keys import TRADE
 from orders.api import base_views
+from orders.api.changes.placing import place_order
+from orders.api.changes.senders import Sender
 from orders.api.problems import CONTENT_TYPE, Problem, answer_to, said_of_order
 from orders.api.reading.fields import idempotency_key_of
 from orders.api.reading.parsers import parse_body
-from orders.api.reading.serializers import translate
 from orders.api.renderers import UNCHOOSY
-from orders.api.views import Sender, refuse_clear_text, take_order
+from orders.api.views import refuse_clear_text
 from orders.events import timestamp
 
 Lines = list[tuple[bytes, bytes]]
@@ -46,7 +47,6 @@ class Post(NamedTuple):
 
     scope: dict[str, Any]
     body: bytes
-    site: str
     authorization: str | None
     keys: Lines
     """The headers that may be an Idempotency-Key."""
@@ -79,7 +79,7 @@ def plain(scope: dict[str, Any], body: bytes) -> Post | None:
     site = f"{scheme_of(scope)}://{found[b'host'].decode('latin-1')}"
     given = found.get(b"authorization")
     authorization = None if given is None else given.decode("latin-1")
-    return Post(scope, body, site, authorization, keys, Sender(ANONYMOUS, client, scope, {}))
+    return Post(scope, body, authorization, keys, Sender(ANONYMOUS, client, scope, {}, site))
 
 
 async def answer_plainly(scope: dict[str, Any], body: bytes) -> Answer | None:
@@ -109,13 +109,11 @@ async def _taken(post: Post) -> Answer:
     if post.authorization is not None:
         sender.principal = await holder_of_key(post.authorization, sender.client, post.scope)
     check_scope(sender.principal, TRADE)
-    refuse_clear_text(is_secure=post.site.startswith("https:"))
+    refuse_clear_text(is_secure=sender.site.startswith("https:"))
     key = idempotency_key_of(post.keys)
     sent = parse_body(post.body) if post.body else {}
-    meant = translate(sent)
-    taken = await take_order(sent, meant, key, sender)
-    told = taken.as_json(post.site, meant.ignored)
-    return _answer(post, taken.status, JSON, told, taken.headers)
+    placed = await place_order(sent, key, sender)
+    return _answer(post, placed.status, JSON, placed.body, placed.headers)
 
 
 def _answer(

@@ -6,10 +6,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders.access.authentication import MayRead, client_of, principal_of, tell_of_limit
+from orders.access.authentication import MayRead, tell_of_limit
 from orders.access.preview_limits import allowance_of_preview
 from orders.api import filters
 from orders.api.base_views import AsyncAPIView
+from orders.api.changes.senders import Answered, Sender, response
 from orders.api.preview import preview, quote_of
 from orders.api.problems import TOO_MANY_PREVIEWS, TooManyRequests
 from orders.api.reading.parsers import ExactJSONParser
@@ -35,7 +36,7 @@ class QuotesView(AsyncAPIView):
     @openapi.QUOTES
     async def get(self, request: Request) -> Response:
         filters.check_names(request, QUOTE_FIELDS)
-        await admit_preview(request, self.headers)
+        await admit_preview(Sender.of(request, self.headers))
         asked = await read_quote(request.query_params.dict())
         quoted = await quote_of(asked)
         return Response(quote_as_json(asked, quoted), headers={"Cache-Control": "no-store"})
@@ -51,29 +52,36 @@ class PreviewView(AsyncAPIView):
     async def post(self, request: Request) -> Response:
         refuse_clear_text(is_secure=request.is_secure())
         filters.check_names(request, set())
-        await admit_preview(request, self.headers)
-        sent = request.data
-        meant = translate(sent)
-        try:
-            asked = await read_order(meant.body)
-        except InvalidOrder as refused:
-            raise as_written(refused, sent, meant) from None
-        told = await preview(asked, principal_of(request).owner)
-        return Response(told, headers={"Cache-Control": "no-store"})
+        return response(await preview_order(request.data, Sender.of(request, self.headers)))
 
 
-async def admit_preview(request: Request, headers: dict[str, str]) -> None:
-    """Count one preview or quote; `headers` of the answer say what the limit says.
+async def preview_order(sent: Any, sender: Sender) -> Answered:
+    """Say what an order would do if it were sent now.
+
+    :raises TooManyRequests: the sender asks for too many.
+    :raises Exception: what `read_order` and `preview` raise.
+    """
+    await admit_preview(sender)
+    meant = translate(sent)
+    try:
+        asked = await read_order(meant.body)
+    except InvalidOrder as refused:
+        raise as_written(refused, sent, meant) from None
+    told = await preview(asked, sender.principal.owner)
+    return Answered(200, told, {"Cache-Control": "no-store"})
+
+
+async def admit_preview(sender: Sender) -> None:
+    """Count one preview or quote; the answer's headers say what the limit says.
 
     :raises TooManyRequests: the sender asks for too many.
     """
-    principal = principal_of(request)
-    allowance = await allowance_of_preview(principal, client_of(request))
+    allowance = await allowance_of_preview(sender.principal, sender.client)
     if allowance is None:
         return
-    headers |= allowance.headers()
+    sender.headers |= allowance.headers()
     if allowance.wait:
-        tell_of_limit("previews", request, principal)
+        tell_of_limit("previews", sender.source, sender.principal)
         raise TooManyRequests(allowance.wait, TOO_MANY_PREVIEWS)
 
 

@@ -1,4 +1,7 @@
-"""What other rows tell of orders: the other order of a group, exits that were made, the trail."""
+"""What stands beside an order's own fields: links, and what other rows tell of it.
+
+These are the other order of its group, exits that were made, slices, and the trail.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,10 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.urls import reverse
 
 from orders.api.slices import slices_as_json, sums_of
-from orders.lifecycle import Status
+from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order
+from orders.representation import order_as_json
 from orders.terms.exits import STOP, TARGET
 from orders.terms.terms import price_text
 from routing.venue import BPS, Side
@@ -24,6 +29,36 @@ SELECT (SELECT peak.price FROM price_peaks AS peak
   ORDER BY peak.tick LIMIT 1)
 FROM watches AS watch WHERE watch.order_id = %s AND watch.armed_tick IS NOT NULL
 """
+
+
+def as_shown(
+    order: Order, site: str, beside: Told | None = None, *, is_staff: bool = False
+) -> Told:
+    """Return an order with its links. `site` is the scheme and host that its reader came to.
+
+    `beside`: what other rows tell of it; if left out, it is read.
+    """
+    if beside is None:
+        beside = related([order])[order.id] | trail_of(order)
+    found = links(site, str(order.id), order.status, is_staff=is_staff)
+    return order_as_json(order) | beside | {"links": found}
+
+
+def links(site: str, order_id: str, order_status: str, *, is_staff: bool = False) -> dict[str, str]:
+    """Return where an order's reader may go on, as whole URLs; to the admin, if they may enter."""
+    order = f"{site}/api/orders/{order_id}"
+    stream = f"{site.replace('http', 'ws', 1)}/ws/orders/{order_id}"
+    found = {
+        "order": order,
+        "events": f"{order}/events",
+        "route": f"{order}/route",
+        "stream": stream,
+    }
+    if order_status in CANCELLABLE:
+        found["cancel"] = f"{order}/cancel"
+    if is_staff:
+        found["admin"] = site + reverse("admin:orders_order_change", args=[order_id])
+    return found | {"orders": f"{site}/api/orders"}
 
 
 def related(orders: Sequence[Order]) -> dict[UUID, Told]:

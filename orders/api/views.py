@@ -1,15 +1,11 @@
 """The REST API's views: each translates the request, makes one call, and translates the answer."""
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import Error
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.http import parse_etags
 from rest_framework import status
 from rest_framework.exceptions import ErrorDetail, UnsupportedMediaType, ValidationError
@@ -17,12 +13,9 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders.access.accounts import Principal
-from orders.access.admission import ShareIsFull, allowance_of, sender_of
 from orders.access.authentication import (
     IsAccount,
     SessionAuthentication,
-    client_of,
     principal_of,
     tell_of_limit,
 )
@@ -31,37 +24,23 @@ from orders.access.tickets import TooManyTickets, issue_ticket
 from orders.api import filters, pagination
 from orders.api.base_views import AsyncAPIView, ProblemAPIView, is_for_programs
 from orders.api.changes.cancel_requests import read_when_possible
-from orders.api.changes.change_views import amend
+from orders.api.changes.cancel_views import cancelled
+from orders.api.changes.change_views import amended, seq_tag
+from orders.api.changes.placing import take_order
+from orders.api.changes.senders import Sender, find_order, response, site_of
 from orders.api.markets import etag_of, markets_as_json
-from orders.api.problems import (
-    CancellationUnknown,
-    HttpsRequired,
-    OrderNotFound,
-    TooManyRequests,
-    is_database_away,
-)
+from orders.api.problems import HttpsRequired
 from orders.api.reading import dialects
-from orders.api.reading.dialects import Canonical
-from orders.api.reading.fields import check_key_of_several, idempotency_key_of, whole_number
+from orders.api.reading.fields import idempotency_key_of, whole_number
 from orders.api.reading.parsers import ExactJSONParser
-from orders.api.reading.serializers import (
-    InvalidOrder,
-    OrderRequestSerializer,
-    as_written,
-    read_order,
-    read_repeated_order,
-    translate,
-)
-from orders.api.reading.term_fields import client_order_id_in, may_rest
-from orders.api.related import related, trail_of
+from orders.api.reading.serializers import OrderRequestSerializer, translate
+from orders.api.related import as_shown, links, related
 from orders.api.schema import openapi
 from orders.engine import submission
-from orders.engine.moves import AlreadyAccepted
 from orders.events import timestamp
-from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order, OrderEvent
 from orders.monitoring import health
-from orders.representation import event_of, order_as_json, route_log
+from orders.representation import event_of, route_log
 from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
@@ -101,16 +80,10 @@ class OrdersView(AsyncAPIView):
         sent = await self._read(request)
         meant = translate(sent)
         self.sent = meant.body if isinstance(meant.body, dict) else None
-        site = site_of(request)  # before anything is stored: refuses a Host that is not ours
-        sender = Sender(principal_of(request), client_of(request), request, self.headers)
+        sender = Sender.of(request, self.headers)
         taken = await take_order(sent, meant, key, sender)
-        answer = taken.as_json(
-            site,
-            meant.ignored,
-            is_staff=request.user.is_staff,
-            for_programs=is_for_programs(request),
-        )
-        return Response(answer, status=taken.status, headers=taken.headers)
+        told = taken.as_json(sender, meant.ignored)
+        return Response(told, status=taken.status, headers=taken.headers)
 
     async def _read(self, request: Request) -> Any:
         if not is_form(request):
@@ -148,25 +121,21 @@ class OrderView(ProblemAPIView):
     @openapi.ORDER
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
-        order = find_order(request, order_id)
-        return self._answer(request, order)
+        order = order_of(request, order_id)
+        return Response(told(request, shown(request, order)), headers=seq_tag(order))
 
     @openapi.AMEND
     def patch(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
         refuse_clear_text(is_secure=request.is_secure())
-        amend(request, find_order(request, order_id), self.headers)
-        return self._answer(request, find_order(request, order_id))
-
-    def _answer(self, request: Request, order: Order) -> Response:
-        answer = told(request, shown(request, order))
-        return Response(answer, headers={"ETag": f'"{order.seq}"'})
+        sender = Sender.of(request, self.headers)
+        return response(amended(order_id, request.data, sender, request.META.get("HTTP_IF_MATCH")))
 
     @openapi.DELETE
     def delete(self, request: Request, order_id: str) -> Response:
         """Cancel the order, as POST to its `cancel` does."""
         filters.check_names(request, set())
-        return cancelled(request, order_id, when_possible=False)
+        return response(cancelled(order_id, Sender.of(request, self.headers), when_possible=False))
 
 
 class EventsView(ProblemAPIView):
@@ -177,7 +146,7 @@ class EventsView(ProblemAPIView):
     @openapi.EVENTS
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, {"after"})
-        order = find_order(request, order_id)
+        order = order_of(request, order_id)
         text = "A seq: a whole number, 0 or more."
         after = whole_number(request.query_params.get("after", "0"), "after", text)
         events = OrderEvent.objects.filter(order=order, seq__gt=after).order_by("seq")
@@ -199,7 +168,7 @@ class RouteView(ProblemAPIView):
     @openapi.ROUTE
     def get(self, request: Request, order_id: str) -> Response:
         filters.check_names(request, set())
-        order = find_order(request, order_id)
+        order = order_of(request, order_id)
         return Response(route_log(order) | {"links": links_of(request, order)})
 
 
@@ -219,27 +188,8 @@ class CancelView(ProblemAPIView):
         if is_form(request):
             refuse_forgery(request)
             sent = None  # a page's button asks nothing more
-        return cancelled(request, order_id, when_possible=read_when_possible(sent))
-
-
-def cancelled(request: Request, order_id: str, *, when_possible: bool) -> Response:
-    """Cancel an order; the answer shows it. 202: it is cancelled unless its transaction lands.
-
-    :raises OrderNotFound: no order has this id, or it is another account's.
-    :raises NotCancellable: it may have filled, or has ended.
-    :raises CancellationUnknown: the database did not answer, or did not say.
-    """
-    order = find_order(request, order_id)
-    by = principal_of(request).key_prefix or "user"
-    try:
-        found = submission.cancel_order(order.id, when_possible=when_possible, by=by)
-        order = find_order(request, order_id)
-    except Error as error:
-        if not is_database_away(error):
-            raise
-        raise CancellationUnknown(str(order.id)) from error
-    code = status.HTTP_202_ACCEPTED if found.is_requested else status.HTTP_200_OK
-    return Response(told(request, shown(request, order)), status=code)
+        sender = Sender.of(request, self.headers)
+        return response(cancelled(order_id, sender, when_possible=read_when_possible(sent)))
 
 
 class MarketsView(ProblemAPIView):
@@ -252,7 +202,10 @@ class MarketsView(ProblemAPIView):
     def get(self, request: Request) -> HttpResponseBase:
         filters.check_names(request, set())
         known = registry()
-        headers = {"ETag": etag_of(known), "Cache-Control": f"public, max-age={FRESH_SECONDS}"}
+        headers = {
+            "ETag": etag_of(known),
+            "Cache-Control": f"public, max-age={FRESH_SECONDS}",
+        }
         # A proxy that compresses answers marks their tags as weak.
         held = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", "").replace("W/", ""))
         if headers["ETag"] in held:
@@ -304,122 +257,6 @@ class HealthView(AsyncAPIView):
         return Response(report, status=code)
 
 
-@dataclass(slots=True)
-class Sender:
-    """Who sends an order, from which address, and with which request."""
-
-    principal: Principal
-    client: str
-    source: Request | dict[str, Any]
-    headers: dict[str, str]
-    """Of the answer, also of a refusal: what the limit says is added here."""
-
-
-class Taken(NamedTuple):
-    """An order that was taken, now or before, or the two of an OCO, and how that is answered."""
-
-    orders: list[dict[str, Any]]
-    group_id: str | None
-    status: int
-    headers: dict[str, str]
-
-    def as_json(
-        self,
-        site: str,
-        ignored: tuple[str, ...] = (),
-        *,
-        is_staff: bool = False,
-        for_programs: bool = True,
-    ) -> dict[str, Any]:
-        """Return the answer's body; for programs with the names that other systems use."""
-        orders = [order | {"links": _links_of(site, order, is_staff)} for order in self.orders]
-        if self.group_id is None:
-            return dialects.envelope(orders[0], ignored) if for_programs else orders[0]
-        shown = [dialects.with_names(order) for order in orders] if for_programs else orders
-        answer = {"groupId": self.group_id, "orders": shown}
-        return answer | {"ignored": list(ignored)} if ignored else answer
-
-
-def _links_of(site: str, order: dict[str, Any], is_staff: bool) -> dict[str, str]:
-    return links(site, order["orderId"], order["status"], is_staff=is_staff)
-
-
-async def take_order(sent: Any, meant: Canonical, key: str | None, sender: Sender) -> Taken:
-    """Take an order that came by REST, whichever way; `meant` is what was sent, in our names.
-
-    :raises InvalidOrder: it is no order; told in the names that were sent.
-    :raises TooManyRequests: the limit of the account is reached.
-    :raises Exception: what `submission.submit_order` and `read_order` raise.
-    """
-    try:
-        taken = await _submit(meant.body, key, sender)
-    except InvalidOrder as refused:
-        raise as_written(refused, sent, meant) from None
-    return as_taken(taken)
-
-
-def as_taken(taken: submission.Submitted | submission.SubmittedGroup) -> Taken:
-    """Return how an order, or the two of an OCO, are answered."""
-    code = status.HTTP_200_OK if taken.is_replay else status.HTTP_201_CREATED
-    marker = {"Idempotent-Replayed": "true"} if taken.is_replay else {}
-    if isinstance(taken, submission.SubmittedGroup):
-        location = {"Location": f"/api/orders?groupId={taken.group_id}"}
-        return Taken(taken.orders, taken.group_id, code, location | marker)
-    location = {"Location": f"/api/orders/{taken.order['orderId']}"}
-    return Taken([taken.order], None, code, location | marker)
-
-
-async def _submit(
-    sent: Any, key: str | None, sender: Sender
-) -> submission.Submitted | submission.SubmittedGroup:
-    """Find the order that is repeated, or take a new one, if as many may be sent."""
-    principal = sender.principal
-    name = client_order_id_in(sent)
-    before = await submission.accepted_before(principal.owner, key, name)
-    if before is not None:
-        return await repeat(sent, key, principal.owner, before)
-    await admit(sender, rests=may_rest(sent))
-    try:
-        request = await read_order(sent)
-        if request.legs and key is not None:
-            check_key_of_several(key)
-        submit = submission.submit_group if request.legs else submission.submit_order
-        return await submit(
-            request,
-            principal.owner,
-            stranger=sender_of(principal, sender.client),
-            idempotency_key=key,
-            sent=sent,
-        )
-    except ShareIsFull:
-        tell_of_limit("waiting", sender.source, principal)
-        raise
-
-
-async def repeat(
-    sent: Any, key: str | None, owner: int | None, before: AlreadyAccepted
-) -> submission.Submitted | submission.SubmittedGroup:
-    if submission.is_group(before):
-        if (group := await submission.recognise_group(sent, before)) is not None:
-            return group
-    elif (known := submission.recognise(sent, before)) is not None:
-        return known
-    repeated = await read_repeated_order(sent, before)
-    if repeated.legs:
-        return await submission.repeat_group(repeated, owner, key, before)
-    return submission.repeat_order(repeated, owner, key, before)
-
-
-async def admit(sender: Sender, *, rests: bool = False) -> None:
-    """:raises TooManyRequests: the limit of the account is reached."""
-    allowance = await allowance_of(sender.principal, sender.client, rests=rests)
-    if allowance is not None:
-        sender.headers |= allowance.headers()
-        if allowance.wait:
-            tell_of_limit("orders", sender.source, sender.principal)
-            raise TooManyRequests(allowance.wait)
-
-
 def refuse_clear_text(*, is_secure: bool) -> None:
     """:raises HttpsRequired: an order came in clear text, and may not."""
     if settings.SECURE_SSL_REDIRECT and not is_secure:
@@ -432,15 +269,9 @@ def own_orders(request: Request) -> QuerySet[Order]:
     return Order.objects.none() if owner is None else Order.objects.filter(owner=owner)
 
 
-def find_order(request: Request, order_id: str) -> Order:
-    """Return an order of the account, or an anonymous one.
-
-    :raises OrderNotFound: no order has this id, it is another account's, or it is no id at all.
-    """
-    try:
-        return Order.objects.visible_to(principal_of(request).owner).get(pk=UUID(order_id))
-    except (ValueError, Order.DoesNotExist):
-        raise OrderNotFound from None
+def order_of(request: Request, order_id: str) -> Order:
+    """:raises OrderNotFound: as `find_order`."""
+    return find_order(principal_of(request), order_id)
 
 
 def headers_of(request: Request) -> list[tuple[bytes, bytes]]:
@@ -457,46 +288,19 @@ def shown(
 
     `beside`: what other rows tell of it (`orders.api.related`); if left out, it is read.
     """
-    if beside is None:
-        beside = related([order])[order.id] | trail_of(order)
-    site = site or site_of(request)
     is_staff = request.user.is_staff
-    found = links(site, str(order.id), Status(order.status), is_staff=is_staff)
-    return order_as_json(order) | beside | {"links": found}
+    return as_shown(order, site or site_of(request), beside, is_staff=is_staff)
 
 
-def told(request: Request, answer: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
+def told(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
     """Return an answer about one order. A program also gets the names that other systems use."""
-    return dialects.envelope(answer, ignored) if is_for_programs(request) else answer
-
-
-def site_of(request: Request) -> str:
-    """:raises DisallowedHost: answered with 400."""
-    asked = request._request  # DRF's own request looks each name up twice
-    return f"{asked.scheme}://{asked.get_host()}"
+    return dialects.envelope(answer) if is_for_programs(request) else answer
 
 
 def links_of(request: Request, order: Order) -> dict[str, str]:
     """:raises DisallowedHost: answered with 400."""
     is_staff = request.user.is_staff
     return links(site_of(request), str(order.id), order.status, is_staff=is_staff)
-
-
-def links(site: str, order_id: str, order_status: str, *, is_staff: bool = False) -> dict[str, str]:
-    """Return where an order's reader may go on, as whole URLs; to the admin, if they may enter."""
-    order = f"{site}/api/orders/{order_id}"
-    stream = f"{site.replace('http', 'ws', 1)}/ws/orders/{order_id}"
-    found = {
-        "order": order,
-        "events": f"{order}/events",
-        "route": f"{order}/route",
-        "stream": stream,
-    }
-    if order_status in CANCELLABLE:
-        found["cancel"] = f"{order}/cancel"
-    if is_staff:
-        found["admin"] = site + reverse("admin:orders_order_change", args=[order_id])
-    return found | {"orders": f"{site}/api/orders"}
 
 
 def is_form(request: Request) -> bool:

@@ -211,17 +211,21 @@ def orders_of(
     owner: int | None,
     *,
     stranger: int,
+    order_ids: Sequence[str] = (),
     idempotency_key: str | None = None,
     sent: object = None,
 ) -> list[NewOrder]:
     """Return the order, or the two orders of an OCO, as they are to be stored.
 
+    They have these ids, or new ones.
+
     :raises AccountRequired: an anonymous order has a key.
     """
     if request.legs:
-        orders = _new_legs(request, owner, (), idempotency_key)
+        orders = _new_legs(request, owner, order_ids, idempotency_key)
     else:
-        order = _new_order(request, owner, new_order_id(), idempotency_key)
+        (order_id,) = order_ids or (new_order_id(),)
+        order = _new_order(request, owner, order_id, idempotency_key)
         orders = [order._replace(data=data_of(order))]
     named = any(one.idempotency_key or one.client_order_id for one in orders)
     if owner is None and named:

@@ -1,10 +1,11 @@
-"""`/ws/orders`: every event of every order of an account, on one socket.
+"""`/ws/orders`: every event of every order of an account, on one socket; orders are entered there.
 
 The frames: `hello`, perhaps `snapshot`, events, and `checkpoint` with a cursor from which another
 connection goes on, over any transport (docs/sockets.md).
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from rest_framework.exceptions import ValidationError
@@ -18,7 +19,9 @@ from orders.api.problems import (
     refusal,
 )
 from orders.api.reading.event_query import CHOICES, position_in, read_choice
-from orders.sockets.protocol import DATABASE_ERRORS, Close, Socket, encode_json
+from orders.events import Event
+from orders.sockets.entry import ACTION, REQUEST, EntrySocket
+from orders.sockets.protocol import DATABASE_ERRORS, Close, encode_json
 from orders.streams.account_log import LogLost
 from orders.streams.account_reader import HEARTBEAT_SECONDS, AccountReader
 from orders.streams.account_tail import Told, account_tail_of_this_loop
@@ -36,13 +39,16 @@ def frame_of(text: str) -> bytes:
     return bytes(Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
 
 
-class AccountStream(Socket):
+class AccountStream(EntrySocket):
     """`/ws/orders?cursor=&snapshot=open`, with filters by `market`, `type` and `tag.NAME`."""
 
     reader: AccountReader | None = None
     _saying = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._announced: set[str] = set()
+        self._held: list[tuple[str, str | None]] = []
+        """Messages with their orders' ids; None: it is a checkpoint."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -68,8 +74,20 @@ class AccountStream(Socket):
             await self.end(Close.TRY_AGAIN_LATER, problem_of(DatabaseUnavailable()))
 
     async def handle_frame(self, frame: dict[str, Any]) -> None:
-        detail = "This socket only tells of orders; send them to /api/orders/execute."
+        if ACTION in frame and REQUEST in frame:
+            await self.entry.take(frame)
+            return
+        detail = "A frame has an action and a requestId."
         await self.say_problem(problem(400, "unexpected_frame", detail))
+
+    async def announce(self, order_ids: Sequence[str]) -> None:
+        self._announced.update(order_ids)
+
+    async def acked(self, order_ids: Sequence[str], events: Sequence[Event]) -> None:
+        self._announced.difference_update(order_ids)
+        held, self._held = self._held, []
+        for text in [text for text, order_id in held if not self._holds(text, order_id)]:
+            await self.say(text)
 
     async def say(self, text: str) -> None:
         self._saying += 1
@@ -88,7 +106,9 @@ class AccountStream(Socket):
             return
         try:
             async for one in self.reader.catch_up():
-                await self.say(one if isinstance(one, str) else one.text)
+                text, order_id = (one, None) if isinstance(one, str) else (one.text, one.order_id)
+                if not self._holds(text, order_id):
+                    await self.say(text)
         except UnknownCursor as unknown:
             await self.end(Close.JUNK, refusal(unknown) or {})
         except LogLost as lost:
@@ -109,12 +129,26 @@ class AccountStream(Socket):
                 await self.say(encode_json({"type": "snapshot", "orders": orders, "more": more}))
         self._wake()
 
+    def _holds(self, text: str, order_id: str | None) -> bool:
+        """Hold back an event of an order that is not acknowledged, and a checkpoint behind one.
+
+        A checkpoint says that all events before it were sent.
+        """
+        is_held = order_id in self._announced if order_id else bool(self._held)
+        if is_held:
+            self._held.append((text, order_id))
+        return is_held
+
     def _tell(self, told: Told) -> bool:
+        if self._holds(told.text, told.order_id):
+            return True
         if self._can_write() and self._write(told.made(frame_of)):
             return True
         return self._keep(told.text)
 
     def _say_soon(self, text: str, position: Position | None) -> bool:
+        if position is not None and self._holds(text, None):
+            return True
         if self._can_write() and self._write(frame_of(text)):
             return True
         return self._keep(text)

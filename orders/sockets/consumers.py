@@ -8,6 +8,7 @@ socket reads the gap from the log. The resync finds events whose hints were lost
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -16,53 +17,24 @@ import psycopg
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.utils import await_many_dispatch
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import APIException, ValidationError
 
 from config.runtime.counters import counts
-from config.runtime.session import answered_within
-from orders.access.admission import ShareIsFull, allowance_of, sender_of
-from orders.access.authentication import tell_of_limit
 from orders.access.keys import READ, TRADE
 from orders.api.problems import (
-    REFUSALS,
     DatabaseUnavailable,
     OrderNotFound,
     invalid_fields,
     problem,
     problem_of,
-    refusal,
-    said_of_order,
     said_of_path,
-    too_many_requests,
 )
 from orders.api.reading.fields import IDEMPOTENCY_KEY, idempotency_key_of, refuse, whole_number
-from orders.api.reading.serializers import (
-    InvalidOrder,
-    as_written,
-    read_order,
-    read_repeated_order,
-    translate,
-    unknown_fields,
-)
-from orders.api.reading.term_fields import client_order_id_in, may_rest
-from orders.engine.moves import AlreadyAccepted
-from orders.engine.submission import (
-    OrderRequest,
-    accepted_before,
-    conflict_with,
-    is_group,
-    new_order_id,
-    recognise,
-    recognise_group,
-    repeat_group,
-    repeat_order,
-    submit_group,
-    submit_order,
-)
+from orders.api.reading.serializers import unknown_fields
 from orders.events import Event, group_of
 from orders.sockets import protocol
+from orders.sockets.entry import REQUEST, EntrySocket
 from orders.sockets.protocol import (
-    DATABASE_ERRORS,
     Close,
     Ended,
     Socket,
@@ -76,7 +48,6 @@ logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 3.0  # after the last order on a socket has ended
 MAX_OPEN_ORDERS = 200  # on one socket
-ORDER_SECONDS = 2.0  # for the database to take an order
 
 
 class OrderStream(Socket):
@@ -248,11 +219,25 @@ class OrderStream(Socket):
             self.nudges.put_nowait({"type": "order.behind", "order_id": order_id})
 
 
-class OrderEntry(OrderStream):
+class TooManyOrders(APIException):
+    """This socket follows as many orders as it may. Nothing was stored; use another socket."""
+
+    status_code = 429
+    default_detail = f"One socket follows at most {MAX_OPEN_ORDERS} orders."
+    default_code = "too_many_orders"
+
+
+class OrderEntry(EntrySocket, OrderStream):
     """The path of POST: `?orderId=` follows an order, frames are orders, many on one socket."""
 
+    _idle: asyncio.TimerHandle | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._held: dict[str, list[Hint]] = {}
+        """What happened to orders before their acceptance was told."""
+        await super().__call__(scope, receive, send)
+
     async def connect(self) -> None:
-        self._idle: asyncio.TimerHandle | None = None
         self._only_follows = "orderId" in self.query()
         scope = READ if self._only_follows else TRADE
         await self.admit(scope)
@@ -277,6 +262,10 @@ class OrderEntry(OrderStream):
     async def handle_frame(self, frame: dict[str, Any]) -> None:
         if "action" not in frame:
             await self.take_order(frame)
+        elif REQUEST in frame:
+            if self._idle is not None:
+                self._wait_for_another(IDLE_SECONDS)
+            await self.entry.take(frame)
         elif frame["action"] == "execute" and (beside := frame.keys() - {"action", "order"}):
             await self.say_problem(invalid_fields(unknown_fields(beside, frame)))
         elif frame["action"] == "execute":
@@ -286,137 +275,78 @@ class OrderEntry(OrderStream):
             await self.say_problem(problem(400, "unknown_action", detail))
 
     async def take_order(self, sent: Any) -> None:
+        """Take an order, and answer it by its first event, or by an error."""
         await self.identify(TRADE)  # it may have been opened only to follow an order
         await self.refuse_one_too_many()
-        with answered_within(ORDER_SECONDS):
-            try:
-                await self._translate_and_take(sent)
-            except InvalidOrder as refused:
-                await self.say_problem(invalid_fields(refused))
-            except tuple(REFUSALS) as refused:
-                await self.say_problem(refusal(refused) or {})
-            except DATABASE_ERRORS as error:
-                logger.warning("an order was not taken: %s", error)
-                await self.say_problem(problem_of(DatabaseUnavailable(said_of_order(sent))))
+        asked = await self.entry.place(sent)
+        if asked.answered is None:
+            await self.say_problem(asked.problem)
+        ignored = asked.answered.body.get("ignored") if asked.answered else None
+        await self.acked(asked.order_ids, asked.events, ignored)
 
     async def refuse_one_too_many(self) -> None:
         """End a socket that follows as many orders as it may and is asked for one more."""
         if len(self.watches) >= MAX_OPEN_ORDERS:
-            detail = f"One socket follows at most {MAX_OPEN_ORDERS} orders."
-            await self.end(Close.TOO_MUCH, problem(429, "too_many_orders", detail))
+            await self.end(Close.TOO_MUCH, problem_of(TooManyOrders()))
 
-    async def _translate_and_take(self, sent: Any) -> None:
-        meant = translate(sent)
-        self.ignored = meant.ignored
-        try:
-            await self._recognise_or_take(meant.body)
-        except InvalidOrder as refused:
-            raise as_written(refused, sent, meant) from None
+    async def announce(self, order_ids: Sequence[str]) -> None:
+        """Follow these orders, and tell nothing of them until `acked`.
 
-    async def _recognise_or_take(self, sent: Any) -> None:
-        name = client_order_id_in(sent)
-        owner = self.principal.owner
-        if (before := await accepted_before(owner, None, name)) is not None:
-            order_ids = await self._repeated(sent, before)
+        :raises TooManyOrders: this socket follows as many as it may.
+        """
+        if len(self.watches) + len(order_ids) > MAX_OPEN_ORDERS:
+            raise TooManyOrders
+        self._held |= {order_id: [] for order_id in order_ids}
+        await asyncio.gather(*(self._join(order_id, 0) for order_id in order_ids))
+
+    async def acked(
+        self,
+        order_ids: Sequence[str],
+        events: Sequence[Event],
+        ignored: Sequence[str] | None = None,
+    ) -> None:
+        """Tell of the orders that were stored, each from its first event on; forget the others."""
+        stored = {event.order_id for event in events}
+        for order_id in order_ids:
+            if order_id not in stored:
+                del self._held[order_id]
+                await self._forget(self.watches[order_id])
+        for event in events:
             self._stop_waiting()
-            for order_id in order_ids:
-                await self._follow_again(order_id)
-            return
-        client = (self.scope.get("client") or ("",))[0]
-        allowance = await allowance_of(self.principal, client, rests=may_rest(sent))
-        if allowance is not None and allowance.wait:
-            tell_of_limit("orders", self.scope, self.principal)
-            await self.say_problem(too_many_requests(allowance.wait))
-            return
-        request = await read_order(sent)
-        await (self._take_group if request.legs else self._take)(request, sent)
+            if event.order_id in self._held:
+                await self._say_accepted(event, ignored)
+            elif event.order_id not in self.watches and len(self.watches) < MAX_OPEN_ORDERS:
+                # It was accepted before.
+                await self._catch_up_if_possible(await self._join(event.order_id, 0))
 
-    async def _repeated(self, sent: Any, before: AlreadyAccepted) -> list[str]:
-        """Return the ids of the order, or of the two, that this frame repeats."""
-        owner = self.principal.owner
-        if is_group(before):
-            group = await recognise_group(sent, before)
-            if group is None:
-                repeated = await read_repeated_order(sent, before)
-                if not repeated.legs:
-                    raise conflict_with(before)
-                group = await repeat_group(repeated, owner, None, before)
-            return [event.order_id for event in group.events]
-        if recognise(sent, before) is None:
-            repeat_order(await read_repeated_order(sent, before), owner, None, before)
-        return [before.event.order_id]
+    async def _say_accepted(self, event: Event, ignored: Sequence[str] | None) -> None:
+        held = self._held.pop(event.order_id)
+        told = event.as_message() | ({"ignored": ignored} if ignored else {})
+        watch = self.watches[event.order_id]
+        await self._pass_on(watch, event.seq, encode_json(told), is_final=event.is_final)
+        for hint in held:
+            self.hear(hint)
 
-    async def _take(self, request: OrderRequest, sent: Any) -> None:
-        order_id = new_order_id()
-        watch = await self._join(order_id, 0)
-        try:
-            _, event, is_replay = await submit_order(
-                request,
-                self.principal.owner,
-                stranger=self._stranger(),
-                order_id=order_id,
-                sent=sent,
-            )
-        except Exception as error:
-            self._tell_if_share_is_full(error)
-            await self._forget(watch)
-            raise
-        self._stop_waiting()
-        if is_replay:
-            await self._forget(watch)
-            await self._follow_again(event.order_id)
+    def hear(self, hint: Hint) -> None:
+        if (held := self._held.get(hint.order_id)) is not None:
+            held.append(hint)
         else:
-            await self._say_accepted(watch, event)
+            super().hear(hint)
 
-    async def _take_group(self, request: OrderRequest, sent: Any) -> None:
-        """Take the two orders of an OCO, and follow both."""
-        watches = [await self._join(new_order_id(), 0) for _ in request.legs]
-        try:
-            group = await submit_group(
-                request,
-                self.principal.owner,
-                stranger=self._stranger(),
-                order_ids=[watch.order_id for watch in watches],
-                sent=sent,
-            )
-        except Exception as error:
-            self._tell_if_share_is_full(error)
-            for watch in watches:
-                await self._forget(watch)
-            raise
-        self._stop_waiting()
-        for watch, event in zip(watches, group.events, strict=True):
-            if group.is_replay:
-                await self._forget(watch)
-                await self._follow_again(event.order_id)
-            else:
-                await self._say_accepted(watch, event)
-
-    def _stranger(self) -> int:
-        return sender_of(self.principal, (self.scope.get("client") or ("",))[0])
-
-    def _tell_if_share_is_full(self, error: Exception) -> None:
-        if isinstance(error, ShareIsFull):
-            tell_of_limit("waiting", self.scope, self.principal)
-
-    async def _say_accepted(self, watch: Watch, event: Event) -> None:
-        ignored = {"ignored": list(self.ignored)} if self.ignored else {}
-        text = encode_json(event.as_message() | ignored)
-        await self._pass_on(watch, event.seq, text, is_final=event.is_final)
-
-    async def _follow_again(self, order_id: str) -> None:
-        """Follow an order that was accepted before, unless this socket does already."""
-        if order_id not in self.watches:
-            await self._catch_up_if_possible(await self._join(order_id, 0))
+    async def order_behind(self, nudge: dict[str, Any]) -> None:
+        if nudge["order_id"] not in self._held:  # else the resync says it again
+            await super().order_behind(nudge)
 
     async def all_ended(self) -> None:
         """Close, or stay open a little for another order."""
-        if self._only_follows:
+        if self._only_follows and not self.is_busy:
             raise Ended(Close.DONE)
         self._wait_for_another(IDLE_SECONDS)
 
     async def order_idle(self, nudge: dict[str, Any]) -> None:
-        if not self.watches:
+        if self.is_busy:
+            self._wait_for_another(IDLE_SECONDS)
+        elif not self.watches:
             raise Ended(Close.DONE)
 
     def _wait_for_another(self, seconds: float) -> None:
@@ -428,6 +358,7 @@ class OrderEntry(OrderStream):
     def _stop_waiting(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
+            self._idle = None
 
 
 class NoSuchPath(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types

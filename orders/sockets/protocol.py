@@ -68,7 +68,7 @@ FROM_OURSELVES = frozenset(
     {
         *("order.event", "order.ended", "order.behind", "order.idle"),
         *("account.told", "account.behind"),
-        *("price.tick", "credential.withdrawn", "quote.due"),
+        *("entry.answered", "price.tick", "credential.withdrawn", "quote.due"),
     }
 )
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -105,7 +105,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
         self._write: Write = (scope.get("extensions") or {}).get(WRITE, cannot_write)
         self.nudges: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         sources = [
-            functools.partial(self._next, FROM_SERVER, self._hear),
+            functools.partial(self._next, FROM_SERVER, self._hear_when_ready),
             functools.partial(self._next, FROM_OURSELVES, self.nudges.get),
         ]
         counts["sockets_opened"] += 1
@@ -117,6 +117,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
             pass
         finally:
             counts["sockets_closed"] += 1
+            await self.finish()
             del self.base_send  # a circle, which would wait for the collector
             accounts_of_this_loop().unwatch(self.principal, self._withdraw)
 
@@ -170,6 +171,16 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
     async def handle_frame(self, frame: dict[str, Any]) -> None:
         """Do what a frame asks for; pings are answered before."""
         raise NotImplementedError
+
+    async def ready(self) -> None:
+        """Wait until this socket takes one more frame."""
+
+    async def finish(self) -> None:
+        """Wait for what is under way, when nothing more is read or told."""
+
+    def uncount_frame(self) -> None:
+        """Take back that the last frame counts: what it asks for is limited otherwise."""
+        self._frames -= 1
 
     async def say(self, text: str) -> None:
         """Send a message; a client that does not take it in time is told so, and let go."""
@@ -238,6 +249,10 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
             if message["type"] in taken:
                 return message
             counts["messages_passed_over"] += 1
+
+    async def _hear_when_ready(self) -> dict[str, Any]:
+        await self.ready()
+        return await self._hear()
 
     async def _hear(self) -> dict[str, Any]:
         message: dict[str, Any] = await self._receive()

@@ -1,4 +1,4 @@
-"""Runs the parts named on the command line (a b c d e g l p s t), or all, and prints a table.
+"""Runs the parts named on the command line (a b c d e g l n p s t), or all, and prints a table.
 
 `g10000000` runs part g over so many ended orders as well, `t1000` part t over so many that rest,
 `s1000000` part s over the events of so many orders.
@@ -28,6 +28,7 @@ from orders.engine.submission import new_order_id
 from tests.bench import client, engine
 from tests.bench.account_streams import account_stream_rows
 from tests.bench.arguments import end_with, stop_cleanly
+from tests.bench.entry import entry_rows
 from tests.bench.growth import growth_rows
 from tests.bench.landings import landing_rates
 from tests.bench.machine import loop, speed_of
@@ -179,6 +180,11 @@ def growth(*counts: int) -> None:
         row(f"(g) {what}", figure)
 
 
+def entries() -> None:
+    for what, figure in entry_rows():
+        row(f"(n) {what}", figure)
+
+
 def landings() -> None:
     for what, figure in landing_rates(os.environ["DATABASE_URL"]):
         row(f"(l) {what}", figure)
@@ -202,6 +208,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "e": profile,
     "g": growth,
     "l": landings,
+    "n": entries,
     "p": quotes,
     "s": account_streams,
     "t": triggers,

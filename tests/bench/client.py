@@ -50,6 +50,21 @@ class Connection:
         :raises EOFError: it was closed before the answer was there.
         """
         self._writer.write(request)
+        return await self._answer()
+
+    async def exchange_all(self, request: bytes, total: int, at_once: int) -> None:
+        """Send a request so many times, so many before their answers are read (pipelining).
+
+        :raises AssertionError: an answer is not 201.
+        """
+        self._writer.write(request * at_once)
+        for number in range(at_once, total + at_once):
+            status, body = await self._answer()
+            assert status == 201, body
+            if number < total:
+                self._writer.write(request)
+
+    async def _answer(self) -> tuple[int, bytes]:
         head = await self._reader.readuntil(b"\r\n\r\n")
         status = int(head[9:12])
         length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]

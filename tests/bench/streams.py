@@ -66,6 +66,10 @@ class Stream:
         except EOFError:
             return
 
+    def say(self, text: bytes) -> None:
+        """Send a message of at most 65,535 bytes."""
+        self._send(TEXT, text)
+
     def close(self) -> None:
         self._writer.close()
 
@@ -76,4 +80,6 @@ class Stream:
         return first & 0xF, bool(first & LAST), await self._reader.readexactly(size)
 
     def _send(self, kind: int, data: bytes) -> None:
-        self._writer.write(bytes([LAST | kind, MASKED | len(data)]) + NO_MASK + data)
+        short = len(data) <= SHORT
+        size = bytes([MASKED | len(data)]) if short else b"\xfe" + len(data).to_bytes(2)
+        self._writer.write(bytes([LAST | kind]) + size + NO_MASK + data)

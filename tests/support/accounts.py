@@ -46,6 +46,13 @@ class Account:
         execute(self.database, KEY, self.id, secret[:12], digest, seconds, is_revoked)
         return secret
 
+    def reading_key(self) -> str:
+        """Make one more key, of the scope `read` alone."""
+        secret = self.another_key()
+        narrowed = "UPDATE api_keys SET may_trade = false WHERE prefix = %s"
+        execute(self.database, narrowed, secret[:12])
+        return secret
+
     def revoke(self) -> None:
         """Revoke all keys of the account."""
         execute(

@@ -1,1 +1,1 @@
-"""Changes to orders that are there, and several orders at once: amend, replace, cancel, batch."""
+"""What changes something, by whichever door: place, amend, replace, cancel, several at once."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from rest_framework import status
@@ -10,12 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orders.access.accounts import Principal
-from orders.access.admission import Overloaded, ShareIsFull, sender_of
-from orders.access.authentication import client_of, principal_of
+from orders.access.admission import Overloaded, ShareIsFull
 from orders.access.open_orders import TooManyOpenOrders
 from orders.api import filters
 from orders.api.base_views import AsyncAPIView
 from orders.api.changes.bodies import read_list, read_object
+from orders.api.changes.placing import repeat, with_links
+from orders.api.changes.senders import Answered, Sender, admit, response
 from orders.api.problems import (
     AllRefused,
     answer_to,
@@ -28,15 +30,7 @@ from orders.api.reading.parsers import ExactJSONParser
 from orders.api.reading.serializers import InvalidOrder, as_written, read_order, translate
 from orders.api.reading.term_fields import client_order_id_in, may_rest
 from orders.api.schema import openapi
-from orders.api.views import (
-    Sender,
-    admit,
-    headers_of,
-    links,
-    refuse_clear_text,
-    repeat,
-    site_of,
-)
+from orders.api.views import headers_of, refuse_clear_text
 from orders.engine import submission
 from orders.engine.changes.batches import BATCH, Answer, Item, submit_each, submit_together
 from orders.engine.moves import AlreadyAccepted
@@ -45,10 +39,11 @@ from orders.engine.submission import (
     ClientOrderIdTaken,
     IdempotencyKeyReused,
     Submitted,
+    SubmittedGroup,
     conflict_with,
     fingerprint_of,
 )
-from orders.lifecycle import Status
+from orders.events import Event
 
 logger = logging.getLogger(__name__)
 
@@ -84,24 +79,33 @@ class BatchView(AsyncAPIView):
         refuse_clear_text(is_secure=request.is_secure())
         filters.check_names(request, set())
         key = idempotency_key_of(headers_of(request))
-        if key is not None and len(key) > MOST_KEY:
-            text = f"Of a batch at most {MOST_KEY} characters."
-            raise refuse(IDEMPOTENCY_KEY, "invalid_text", text)
-        sent, mode = read_batch(request.data)
-        sender = Sender(principal_of(request), client_of(request), request, self.headers)
-        site = site_of(request)
-        batch = None
-        if key is not None:
-            batch = fingerprint_of({"mode": mode, "orders": sent}).get("fingerprint", "")
-            await refuse_key_of_other_orders(key, len(sent), batch, sender.principal)
-        entries = [
-            Entry(place, one, key=None if key is None else f"{key} {place}", batch=batch)
-            for place, one in enumerate(sent)
-        ]
-        entries = await _read(entries, sender)
-        entries = await (_store_all if mode == ALL else _store_each)(entries, sender)
-        shown = [_shown(entry, site, is_staff=request.user.is_staff) for entry in entries]
-        return Response(shown, status=status.HTTP_207_MULTI_STATUS)
+        return response(await take_batch(request.data, key, Sender.of(request, self.headers)))
+
+
+async def take_batch(sent: Any, key: str | None, sender: Sender) -> Answered:
+    """Take the orders of a body, and say what became of each.
+
+    :raises ValidationError: it is no batch, or no key for one.
+    :raises IdempotencyKeyReused: other orders were sent under this key.
+    :raises AllRefused: all or none were to be taken, and one of them cannot be.
+    """
+    if key is not None and len(key) > MOST_KEY:
+        text = f"Of a batch at most {MOST_KEY} characters."
+        raise refuse(IDEMPOTENCY_KEY, "invalid_text", text)
+    orders, mode = read_batch(sent)
+    batch = None
+    if key is not None:
+        batch = fingerprint_of({"mode": mode, "orders": orders}).get("fingerprint", "")
+        await refuse_key_of_other_orders(key, len(orders), batch, sender.principal)
+    entries = [
+        Entry(place, one, key=None if key is None else f"{key} {place}", batch=batch)
+        for place, one in enumerate(orders)
+    ]
+    entries = await _read(entries, sender)
+    entries = await (_store_all if mode == ALL else _store_each)(entries, sender)
+    shown = [_shown(entry, sender) for entry in entries]
+    events = [event for entry in entries for event in _events_of(entry.answer)]
+    return Answered(status.HTTP_207_MULTI_STATUS, shown, events=events)
 
 
 def read_batch(sent: Any) -> tuple[list[Any], str]:
@@ -132,8 +136,21 @@ async def refuse_key_of_other_orders(
 
 
 async def _read(entries: Sequence[Entry], sender: Sender) -> list[Entry]:
-    """Find each order that is repeated, count the others, and read them."""
-    return await asyncio.gather(*(_read_one(entry, sender) for entry in entries))
+    """Find each order that is repeated, count the others, read them, and give them ids."""
+    read = await asyncio.gather(*(_read_one(entry, sender) for entry in entries))
+    order_ids = iter(await sender.new_ids(sum(_orders_in(entry.item) for entry in read)))
+    return [_named(entry, order_ids) for entry in read]
+
+
+def _orders_in(item: Item | None) -> int:
+    return 0 if item is None else len(item.request.legs) or 1
+
+
+def _named(entry: Entry, order_ids: Iterator[str]) -> Entry:
+    if entry.item is None:
+        return entry
+    own = tuple(islice(order_ids, _orders_in(entry.item)))
+    return entry._replace(item=entry.item._replace(order_ids=own))
 
 
 async def _read_one(entry: Entry, sender: Sender) -> Entry:
@@ -157,7 +174,7 @@ async def _read_one(entry: Entry, sender: Sender) -> Entry:
 
 async def _store_each(entries: Sequence[Entry], sender: Sender) -> list[Entry]:
     new = [entry.item for entry in entries if entry.item is not None]
-    answers = iter(await submit_each(new, sender.principal.owner, stranger=_stranger(sender)))
+    answers = iter(await submit_each(new, sender.principal.owner, stranger=sender.number))
     return [
         entry if entry.item is None else entry._replace(answer=next(answers)) for entry in entries
     ]
@@ -187,7 +204,7 @@ async def _store_together(entries: Sequence[Entry], sender: Sender) -> list[Entr
     if not items:
         return checked
     try:
-        stored = await submit_together(items, sender.principal.owner, stranger=_stranger(sender))
+        stored = await submit_together(items, sender.principal.owner, stranger=sender.number)
     except TOGETHER as error:
         new = next(entry for entry in checked if entry.item is not None)
         raise AllRefused([_problem_of(new._replace(answer=error))]) from error
@@ -214,25 +231,26 @@ def _names_in(item: Item | None) -> list[str]:
     return [name for one in requests if (name := one.client_order_id) is not None]
 
 
-def _stranger(sender: Sender) -> int:
-    return sender_of(sender.principal, sender.client)
+def _events_of(answer: Answer | Exception | None) -> list[Event]:
+    if isinstance(answer, Submitted):
+        return [answer.event]
+    return answer.events if isinstance(answer, SubmittedGroup) else []
 
 
-def _shown(entry: Entry, site: str, *, is_staff: bool) -> dict[str, Any]:
+def _shown(entry: Entry, sender: Sender) -> dict[str, Any]:
     answer = entry.answer
     if answer is None or isinstance(answer, Exception):
         return _problem_of(entry)
     code = status.HTTP_200_OK if answer.is_replay else status.HTTP_201_CREATED
     told: dict[str, Any] = {"index": entry.place, "status": code}
     if isinstance(answer, Submitted):
-        return told | {"order": _with_links(answer.order, site, is_staff=is_staff)}
-    orders = [_with_links(order, site, is_staff=is_staff) for order in answer.orders]
+        return told | {"order": _with_names(answer.order, sender)}
+    orders = [_with_names(order, sender) for order in answer.orders]
     return told | {"groupId": answer.group_id, "orders": orders}
 
 
-def _with_links(order: dict[str, Any], site: str, *, is_staff: bool) -> dict[str, Any]:
-    found = links(site, order["orderId"], Status(order["status"]), is_staff=is_staff)
-    return dialects.with_names(order | {"links": found})
+def _with_names(order: dict[str, Any], sender: Sender) -> dict[str, Any]:
+    return dialects.with_names(with_links(order, sender))
 
 
 def _problem_of(entry: Entry) -> dict[str, Any]:

@@ -1,27 +1,35 @@
-"""Cancels several orders: by their ids, or all of an account that pass a filter."""
+"""Cancels orders: one, several by their ids, or all of an account that pass a filter."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError as InvalidValue
+from django.db import Error
 from django.db.models import QuerySet
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders.access.authentication import IsAccount, principal_of
+from orders.access.authentication import IsAccount, check_account
 from orders.api import filters
 from orders.api.base_views import AsyncAPIView
 from orders.api.changes.bodies import read_flag, read_list, read_object
-from orders.api.changes.change_views import said_by
-from orders.api.problems import OrderNotFound, problem_of, refusal
+from orders.api.changes.senders import Answered, Sender, find_order, response
+from orders.api.problems import (
+    CancellationUnknown,
+    OrderNotFound,
+    is_database_away,
+    problem_of,
+    refusal,
+)
 from orders.api.reading.fields import refuse
 from orders.api.reading.parsers import ExactJSONParser
 from orders.api.related import related
 from orders.api.schema import openapi
-from orders.api.views import own_orders, shown, site_of
+from orders.engine import submission
 from orders.engine.changes.mass_cancel import Found, MassCancellation, cancel_orders
 from orders.engine.hints import hints_of_this_loop
 from orders.engine.submission import NotCancellable
@@ -44,33 +52,73 @@ class CancelManyView(AsyncAPIView):
     @openapi.CANCEL_MANY
     async def post(self, request: Request) -> Response:
         filters.check_names(request, set())
-        given = read_object(request.data, {"orderIds", "whenPossible"})
-        ids = read_list(given, "orderIds", MOST_CANCELLED)
-        when_possible = read_flag(given, "whenPossible")
-        found, told = await sync_to_async(_cancel_many)(request, ids, when_possible)
-        publish(found)
-        return Response(told, status=status.HTTP_207_MULTI_STATUS)
+        return response(await cancel_many(request.data, Sender.of(request, self.headers)))
+
+
+class CancelAllView(AsyncAPIView):
+    """Cancel all orders of the account (POST), or those that pass a filter."""
+
+    parser_classes = (ExactJSONParser,)
+    permission_classes = (*AsyncAPIView.permission_classes, IsAccount)
+
+    @openapi.CANCEL_ALL
+    async def post(self, request: Request) -> Response:
+        filters.check_names(request, set())
+        return response(await cancel_all(request.data, Sender.of(request, self.headers)))
+
+
+def cancelled(order_id: str, sender: Sender, *, when_possible: bool) -> Answered:
+    """Cancel an order; the answer shows it. 202: it is cancelled unless its transaction lands.
+
+    :raises OrderNotFound: no order has this id, or it is another account's.
+    :raises NotCancellable: it may have filled, or has ended.
+    :raises CancellationUnknown: the database did not answer, or did not say.
+    """
+    order = find_order(sender.principal, order_id)
+    try:
+        found = submission.cancel_order(order.id, when_possible=when_possible, by=sender.said_by)
+        order = find_order(sender.principal, order_id)
+    except Error as error:
+        if not is_database_away(error):
+            raise
+        raise CancellationUnknown(str(order.id)) from error
+    code = status.HTTP_202_ACCEPTED if found.is_requested else status.HTTP_200_OK
+    return Answered(code, sender.told(sender.shown(order)))
+
+
+async def cancel_many(sent: Any, sender: Sender) -> Answered:
+    """Cancel the orders that a body names, and say what became of each.
+
+    :raises ValidationError: the body is wrong.
+    """
+    given = read_object(sent, {"orderIds", "whenPossible"})
+    ids = read_list(given, "orderIds", MOST_CANCELLED)
+    when_possible = read_flag(given, "whenPossible")
+    found, told = await sync_to_async(_cancel_many)(ids, sender, when_possible=when_possible)
+    publish(found)
+    return Answered(status.HTTP_207_MULTI_STATUS, told)
 
 
 def _cancel_many(
-    request: Request, ids: Sequence[Any], when_possible: bool
+    ids: Sequence[Any], sender: Sender, *, when_possible: bool
 ) -> tuple[MassCancellation, list[dict[str, Any]]]:
     named = [canonical_id(one) for one in ids]
     wanted = {one for one in named if one is not None}
-    owner = principal_of(request).owner
+    owner = sender.principal.owner
     visible = Order.objects.visible_to(owner).filter(pk__in=wanted).values_list("id", flat=True)
     found = cancel_orders(
         sorted(map(str, visible)),
         reason=EndReason.USER,
-        by=said_by(principal_of(request)),
+        by=sender.said_by,
         when_possible=when_possible,
     )
     stands = {order.id: order for order in found.orders if order.is_named}
     orders = list(Order.objects.filter(pk__in=stands))
-    beside, site = related(orders), site_of(request)
-    rows = {str(order.id): shown(request, order, beside[order.id], site) for order in orders}
+    beside = related(orders)
+    rows = {str(order.id): sender.shown(order, beside[order.id]) for order in orders}
     told = [
-        {"index": index, "orderId": sent} | _cancelled(stands.get(name or ""), rows.get(name or ""))
+        {"index": index, "orderId": repeatable(sent)}
+        | _cancelled(stands.get(name or ""), rows.get(name or ""))
         for index, (sent, name) in enumerate(zip(ids, named, strict=True))
     ]
     return found, told
@@ -88,6 +136,15 @@ def _cancelled(found: Found | None, order: dict[str, Any] | None) -> dict[str, A
     return {"status": refused["status"], "problem": refused}
 
 
+def repeatable(sent: Any) -> Any:
+    """Return what was sent for an id; None: JSON cannot say it, as half of a surrogate pair."""
+    try:
+        orjson.dumps(sent)
+    except orjson.JSONEncodeError:
+        return None
+    return sent
+
+
 def canonical_id(sent: Any) -> str | None:
     """Return an order's id as it is stored; None: it is no id."""
     try:
@@ -96,33 +153,27 @@ def canonical_id(sent: Any) -> str | None:
         return None
 
 
-class CancelAllView(AsyncAPIView):
-    """Cancel all orders of the account (POST), or those that pass a filter."""
+async def cancel_all(sent: Any, sender: Sender) -> Answered:
+    """Cancel all orders of the account that pass the filter of a body.
 
-    parser_classes = (ExactJSONParser,)
-    permission_classes = (*AsyncAPIView.permission_classes, IsAccount)
-
-    @openapi.CANCEL_ALL
-    async def post(self, request: Request) -> Response:
-        filters.check_names(request, set())
-        found = await sync_to_async(_cancel_all)(request, request.data)
-        publish(found)
-        ids = found.cancelled + found.requested
-        return Response(
-            {
-                "cancelled": len(found.cancelled),
-                "requested": len(found.requested),
-                "orderIds": ids[:MOST_SHOWN],
-            }
-        )
+    :raises NotAuthenticated: the sender has no account.
+    :raises ValidationError: with an error for every field that is wrong.
+    """
+    check_account(sender.principal)
+    found = await sync_to_async(_cancel_all)(sent, sender)
+    publish(found)
+    ids = found.cancelled + found.requested
+    told = {"cancelled": len(found.cancelled), "requested": len(found.requested)}
+    return Answered(status.HTTP_200_OK, told | {"orderIds": ids[:MOST_SHOWN]})
 
 
-def _cancel_all(request: Request, sent: Any) -> MassCancellation:
-    wanted, when_possible = read_cancel_all(sent, own_orders(request))
+def _cancel_all(sent: Any, sender: Sender) -> MassCancellation:
+    own = Order.objects.filter(owner=sender.principal.owner)
+    wanted, when_possible = read_cancel_all(sent, own)
     return cancel_orders(
         [str(order_id) for order_id in wanted.order_by("id").values_list("id", flat=True)],
         reason=EndReason.CANCEL_ALL,
-        by=said_by(principal_of(request)),
+        by=sender.said_by,
         when_possible=when_possible,
     )
 

@@ -5,16 +5,12 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.db import Error
 from rest_framework.exceptions import ErrorDetail, ValidationError
-from rest_framework.request import Request
 
-from orders.access.accounts import Principal
-from orders.access.admission import allowance_of
-from orders.access.authentication import client_of, principal_of, tell_of_limit
 from orders.api.changes.amendments import TRIGGERS, read_amendment, read_seq
+from orders.api.changes.senders import Answered, Sender, admit, find_order
 from orders.api.problems import (
     AmendmentUnknown,
     SeqRequired,
-    TooManyRequests,
     is_database_away,
 )
 from orders.api.reading.fields import all_of
@@ -36,49 +32,44 @@ from orders.terms.terms import price_text
 from orders.words import OrderType
 
 
-def amend(request: Request, order: Order, headers: dict[str, str]) -> None:
-    """Amend an order as the request says.
+def amended(order_id: str, sent: Any, sender: Sender, if_match: str | None = None) -> Answered:
+    """Amend an order; the answer shows it. `if_match`: a header that may name its seq.
 
-    :raises SeqRequired: it does not say at which seq it saw the order.
+    :raises OrderNotFound: no order has this id, or it is another account's.
+    :raises Exception: what `amend` raises.
+    """
+    order = find_order(sender.principal, order_id)
+    amend(order, sent, read_seq(if_match, sent), sender)
+    order = find_order(sender.principal, order_id)
+    return Answered(200, sender.told(sender.shown(order)), seq_tag(order))
+
+
+def seq_tag(order: Order) -> dict[str, str]:
+    return {"ETag": f'"{order.seq}"'}
+
+
+def amend(order: Order, sent: Any, seq: int | None, sender: Sender) -> None:
+    """Amend an order as a body says. `seq` is where its sender saw it.
+
+    :raises SeqRequired: there is no seq.
+    :raises TooManyRequests: the sender changes too much; it counts as an order that rests.
     :raises OrderChanged, NotAmendable, PricesUnavailable: as `amend_order`.
     :raises InvalidOrder: with an error for every field that is wrong.
     :raises AmendmentUnknown: the database did not say whether it was amended.
     """
-    sent = request.data
-    seq = read_seq(request.META.get("HTTP_IF_MATCH"), sent)
     if seq is None:
         raise SeqRequired
-    _admit_change(request, headers)
+    async_to_sync(admit)(sender, rests=True)
     if order.seq != seq:
         raise OrderChanged(order.seq, Status(order.status))
     if order.status != Status.OPEN:
         raise NotAmendable(Status(order.status))
-    amendment = read_amendment(order, sent, seq, said_by(principal_of(request)))
+    amendment = read_amendment(order, sent, seq, sender.said_by)
     if amendment is None:
         return
     if TRIGGERS & amendment.changed:
         _compare_with_present(amendment)
     _write(amendment, order)
-
-
-def said_by(principal: Principal) -> str:
-    """Return who acts, as events tell it."""
-    return principal.key_prefix or "user"
-
-
-def _admit_change(request: Request, headers: dict[str, str]) -> None:
-    """Count an amendment as an order that rests.
-
-    :raises TooManyRequests: the sender changes too much.
-    """
-    principal = principal_of(request)
-    allowance = async_to_sync(allowance_of)(principal, client_of(request), rests=True)
-    if allowance is None:
-        return
-    headers |= allowance.headers()
-    if allowance.wait:
-        tell_of_limit("orders", request, principal)
-        raise TooManyRequests(allowance.wait)
 
 
 def _compare_with_present(amendment: Amendment) -> None:

@@ -7,26 +7,18 @@ from django.db import Error
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders.access.admission import sender_of
-from orders.access.authentication import IsAccount, client_of, principal_of
+from orders.access.authentication import check_account
 from orders.api import filters
-from orders.api.base_views import AsyncAPIView, is_for_programs
-from orders.api.changes.change_views import said_by
+from orders.api.base_views import AsyncAPIView
+from orders.api.changes.placing import as_taken
+from orders.api.changes.senders import Answered, Sender, admit, find_order, response
 from orders.api.problems import ReplacementUnknown, is_database_away
 from orders.api.reading.fields import check_key_of_several, idempotency_key_of
 from orders.api.reading.parsers import ExactJSONParser
 from orders.api.reading.serializers import InvalidOrder, as_written, read_order, translate
 from orders.api.reading.term_fields import client_order_id_in, may_rest
 from orders.api.schema import openapi
-from orders.api.views import (
-    Sender,
-    admit,
-    as_taken,
-    find_order,
-    headers_of,
-    refuse_clear_text,
-    site_of,
-)
+from orders.api.views import headers_of, refuse_clear_text
 from orders.engine import submission
 from orders.engine.changes.replacing import NotStored, replace_order
 from orders.engine.moves import AlreadyAccepted, TradingHalted
@@ -38,7 +30,7 @@ from orders.engine.submission import (
 )
 from orders.models import Order
 
-Answer = Submitted | SubmittedGroup
+Stored = Submitted | SubmittedGroup
 
 
 class ReplaceView(AsyncAPIView):
@@ -52,28 +44,30 @@ class ReplaceView(AsyncAPIView):
         refuse_clear_text(is_secure=request.is_secure())
         filters.check_names(request, set())
         key = idempotency_key_of(headers_of(request))
-        order = await sync_to_async(find_order)(request, order_id)
-        if order.group_id is not None:
-            IsAccount().has_permission(request, self)
-        sent = request.data
-        meant = translate(sent)
-        site = site_of(request)
-        sender = Sender(principal_of(request), client_of(request), request, self.headers)
-        try:
-            answer = await _replace(order, meant.body, key, sender)
-        except InvalidOrder as refused:
-            raise as_written(refused, sent, meant) from None
-        taken = as_taken(answer)
-        told = taken.as_json(
-            site,
-            meant.ignored,
-            is_staff=request.user.is_staff,
-            for_programs=is_for_programs(request),
-        )
-        return Response(told, status=taken.status, headers=taken.headers)
+        sender = Sender.of(request, self.headers)
+        return response(await replace(order_id, request.data, key, sender))
 
 
-async def _replace(order: Order, sent: Any, key: str | None, sender: Sender) -> Answer:
+async def replace(order_id: str, sent: Any, key: str | None, sender: Sender) -> Answered:
+    """Replace an order by what a body asks for.
+
+    :raises OrderNotFound: no order has this id, or it is another account's.
+    :raises NotAuthenticated: it is of a group, and the sender has no account.
+    :raises Exception: what `take_order` and `replace_order` raise.
+    """
+    order = await sync_to_async(find_order)(sender.principal, order_id)
+    if order.group_id is not None:
+        check_account(sender.principal)
+    meant = translate(sent)
+    try:
+        taken = as_taken(await _replace(order, meant.body, key, sender))
+    except InvalidOrder as refused:
+        raise as_written(refused, sent, meant) from None
+    told = taken.as_json(sender, meant.ignored)
+    return Answered(taken.status, told, taken.headers, taken.events)
+
+
+async def _replace(order: Order, sent: Any, key: str | None, sender: Sender) -> Stored:
     """:raises Exception: what `take_order` and `replace_order` raise."""
     owner = sender.principal.owner
     repeated = sent | {"replaces": str(order.id)} if isinstance(sent, dict) else sent
@@ -90,8 +84,9 @@ async def _replace(order: Order, sent: Any, key: str | None, sender: Sender) -> 
             None if order.group_id is None else str(order.group_id),
             request,
             owner,
-            stranger=sender_of(sender.principal, sender.client),
-            by=said_by(sender.principal),
+            stranger=sender.number,
+            by=sender.said_by,
+            order_ids=await sender.new_ids(len(request.legs) or 1),
             idempotency_key=key,
             sent=repeated,
         )
@@ -106,10 +101,10 @@ async def _replace(order: Order, sent: Any, key: str | None, sender: Sender) -> 
         raise ReplacementUnknown(str(order.id)) from error
 
 
-async def _recognise(sent: Any, before: AlreadyAccepted) -> Answer:
+async def _recognise(sent: Any, before: AlreadyAccepted) -> Stored:
     """:raises IdempotencyKeyReused, ClientOrderIdTaken: something else was asked for."""
     if submission.is_group(before):
-        found: Answer | None = await submission.recognise_group(sent, before)
+        found: Stored | None = await submission.recognise_group(sent, before)
     else:
         found = submission.recognise(sent, before)
     if found is None:

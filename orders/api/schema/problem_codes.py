@@ -68,7 +68,10 @@ OTHERS: dict[str, tuple[tuple[int, ...], str]] = {
         "More connections than one client, or the engine, may have.",
     ),
     "too_many_frames": ((429,), "More frames in a second than one socket may send. It is closed."),
-    "too_many_orders": ((429,), "One socket follows no more orders. It is closed."),
+    "too_many_orders": (
+        (429,),
+        "One socket follows no more orders. It is closed, or the frame is refused under its id.",
+    ),
     "too_many_quotes": ((429,), "The account has as many streams of quotes as it may."),
     "too_many_requests": ((429,), "More than the limit allows. Come again after `retryAfter`."),
     "too_many_sockets": ((429,), "The account, or the address, has as many sockets as it may."),

@@ -281,7 +281,7 @@ SCHEMAS: dict[str, Schema] = {
         "items": closed(
             {
                 "index": COUNT,
-                "orderId": {"description": "As it was sent."},
+                "orderId": {"description": "As it was sent; null if it cannot be repeated."},
                 "status": {"type": "integer", "description": "As of a request of its own."},
                 "order": ref("NamedOrder"),
                 "problem": ref("Problem"),

@@ -39,6 +39,8 @@ class Item(NamedTuple):
     sent: object
     batch: str | None = None
     """The fingerprint of its batch, by which a repeated one is known."""
+    order_ids: tuple[str, ...] = ()
+    """Of what is stored; empty: new ones."""
 
 
 class _Drafted(NamedTuple):
@@ -100,7 +102,11 @@ async def submit_together(
 
 def _orders_of(item: Item, owner: int | None, stranger: int) -> list[NewOrder]:
     orders = orders_of(
-        item.request, owner, stranger=stranger, idempotency_key=item.key, sent=item.sent
+        *(item.request, owner),
+        stranger=stranger,
+        order_ids=item.order_ids,
+        idempotency_key=item.key,
+        sent=item.sent,
     )
     if item.batch is None:
         return orders

@@ -58,6 +58,7 @@ async def replace_order(
     *,
     stranger: int,
     by: str,
+    order_ids: Sequence[str] = (),
     idempotency_key: str | None,
     sent: object,
 ) -> Submitted | SubmittedGroup:
@@ -72,6 +73,7 @@ async def replace_order(
         succeeding(request, order_id),
         owner,
         stranger=stranger,
+        order_ids=order_ids,
         idempotency_key=idempotency_key,
         sent=sent,
     )

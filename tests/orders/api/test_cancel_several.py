@@ -44,6 +44,14 @@ def group_is_over(group: str) -> bool:
     return bool(ended)
 
 
+async def test_what_is_no_id_and_cannot_be_repeated_is_answered() -> None:
+    answer = await cancel([1.5, "\ud800", {"a": [0.1]}, True])
+
+    assert [(one["status"], one["orderId"]) for one in answer.json] == [
+        *((404, None), (404, None), (404, None), (404, True)),
+    ]
+
+
 async def test_each_order_is_cancelled_or_says_why_not(account: Account) -> None:
     limit, market, sent, ended = (
         await rest_limit(account.id, 112),

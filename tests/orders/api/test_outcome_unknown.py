@@ -17,8 +17,8 @@ from config.runtime.rate import Rate
 from orders.access import authentication
 from orders.access.accounts import Accounts
 from orders.access.admission import Backlog, Overloaded
+from orders.api.changes import senders
 from orders.engine import submission
-from orders.sockets import consumers
 from routing.registry import read_registry
 from tests.support.accounts import execute, make_account
 from tests.support.client import SELL_SOL, connected, count_stored, get, post, request, submit
@@ -110,6 +110,27 @@ async def _nothing(*_: object, **__: object) -> None:
 
 async def crowded_out(*_: object) -> None:
     raise Overloaded
+
+
+@pytest.mark.parametrize("path", ["/execute", "/ws/orders"])
+async def test_a_frame_is_told_so_under_its_id(
+    path: str, database: Database, make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_account()
+    frame = {"action": "execute", "requestId": "a", "order": SELL_SOL}
+    async with connected(path, **owner.headers) as socket:
+        async with cut_off(database, make_journal, monkeypatch, Cut.AFTER):
+            await socket.send(frame)
+            told, _ = await socket.until(lambda message: "requestId" in message)
+        if path == "/ws/orders":
+            events, _ = await socket.until(lambda message: "seq" in message)
+            assert events[-1]["orderId"] == told[-1]["orderId"], "it was stored"
+
+    assert [one["type"] for one in told if one["type"] not in ("hello", "checkpoint")] == ["error"]
+    assert (told[-1]["requestId"], told[-1]["httpStatus"]) == ("a", 503)
+    assert told[-1]["error"] == "outcome_unknown"
+    order = await get(f"/api/orders/{told[-1]['orderId']}", **owner.headers)
+    assert order.status == 200
 
 
 async def test_a_socket_is_told_that_the_outcome_is_unknown(
@@ -288,10 +309,9 @@ async def test_nor_is_one_that_is_repeated_while_it_is_stored_and_meets_a_limit(
     named = SELL_SOL | {"clientOrderId": "c"}
 
     assert (await post("/execute", named, **owner.headers)).status == 201
-    for door in (submission, consumers):
-        monkeypatch.setattr(door, "accepted_before", _nothing)
+    monkeypatch.setattr(submission, "accepted_before", _nothing)
     limited = await post("/execute", named, **owner.headers)
-    monkeypatch.setattr(consumers, "allowance_of", _nothing)
+    monkeypatch.setattr(senders, "allowance_of", _nothing)
     monkeypatch.setattr(Backlog, "let_in", crowded_out)
     async with connected("/execute", **owner.headers) as socket:
         await socket.send(named)

@@ -18,6 +18,7 @@ from orders.api.schema.asyncapi import asyncapi, asyncapi_text
 from orders.api.schema.sockets import shared_schemas
 from orders.lifecycle import Status
 from orders.sockets import consumers, protocol, urls
+from orders.sockets.entry import ACTIONS, MOST_ANSWERS, MOST_KEPT, MOST_UNDER_WAY, REQUEST_ID
 from orders.sockets.protocol import Close
 from tests.support.asyncapi_form import DOCUMENT
 from tests.support.client import Socket, connected, database_away, get, post, submit
@@ -137,6 +138,24 @@ def test_close_codes_and_words_are_those_of_the_code() -> None:
     assert f"{consumers.MAX_OPEN_ORDERS} open orders" in Close.TOO_MUCH.meaning
     assert set(SCHEMAS["Status"]["enum"]) == set(Status) == set(MESSAGES) & set(Status)
     assert set(SCHEMAS["OrderRequest"]["properties"]) == set(ORDER_REQUEST.fields)
+
+
+def test_the_frames_in_the_guide_have_their_shape() -> None:
+    told = (PROJECT / "docs" / "sockets.md").read_text()
+    frames = re.findall(r'^(?:> )?({"action".+})$', told, re.MULTILINE)
+    for frame in frames:
+        shown = json.loads(frame.replace("01a1…", "01a1fc02-2219-7ea8-9f11-ba64b00749af"))
+        action = shown["action"]
+        assert_shape(shown, f"{action[0].upper()}{action[1:]}Request", of_sockets=True)
+    assert {json.loads(frame)["action"] for frame in frames} == {*ACTIONS}
+
+
+def test_the_bounds_of_entry_are_told() -> None:
+    told = " ".join((PROJECT / "docs" / "sockets.md").read_text().split())
+    assert f"the newest {MOST_ANSWERS} answers and {MOST_KEPT // 1024} KiB of them" in told
+    assert f"{MOST_UNDER_WAY} frames of a socket are under way at once" in told
+    assert f"the newest {MOST_ANSWERS} of" in SCHEMAS["RequestId"]["description"]
+    assert SCHEMAS["RequestId"]["pattern"] == f"^{REQUEST_ID.pattern}$"
 
 
 def test_the_channels_are_the_paths_of_the_sockets() -> None:

@@ -7,6 +7,7 @@ import os
 import random
 import struct
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import pytest
 from django.conf import settings
 
 from config.database.conninfo import conninfo
+from orders.sockets.entry import ACTIONS
 from orders.sockets.protocol import Close
 from tests.support.accounts import execute, make_account
 from tests.support.client import SELL_SOL, connected
 from tests.support.engine import Web, engine
+from tests.support.resting_orders import rest_limit
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
 
@@ -116,6 +119,46 @@ async def test_random_frames_are_answered_and_store_nothing_by_accident(
     assert refused > rounds
     stored = {str(row[0]) for row in execute(conninfo(), "SELECT id FROM orders")}
     assert stored == accepted
+    assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
+
+
+MEMBERS = [
+    *("order", "orderId", "orderIds", "orders", "mode", "seq", "changes", "whenPossible"),
+    *("idempotencyKey", "market", "side", "types", "scope", "tag.a", "tag.", "typ", "status", ""),
+]
+
+
+def request_frame(chance: random.Random, order_id: str) -> dict[str, Any]:
+    """Return a frame that asks for something under an id, perhaps for what can be done."""
+    found: dict[str, Any] = {"action": chance.choice([*ACTIONS, "dance", value(chance)])}
+    good = {"order": order(chance), "orderId": order_id, "seq": 1, "orders": [order(chance)]}
+    good |= {"changes": {"limitPrice": "113"}, "orderIds": [order_id]}
+    for name in chance.sample(MEMBERS, chance.randrange(4)):
+        found[name] = good.get(name) if chance.random() < 0.7 else value(chance)
+    return found
+
+
+@pytest.mark.parametrize("path", ["/execute", "/ws/orders"])
+async def test_a_random_frame_with_an_id_is_answered_once_under_it(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner, chance = make_account(), random.Random(SEED)
+    order_id = await rest_limit(owner.id, 112)
+    answers: Counter[tuple[str, int]] = Counter()
+    async with connected(path, **owner.headers) as socket:
+        for turn in range(ROUNDS // 10):
+            wanted = {f"{turn}.{number}" for number in range(10)}
+            for request_id in wanted:
+                await socket.send(request_frame(chance, order_id) | {"requestId": request_id})
+            while wanted:
+                message = await socket.message()
+                if "requestId" in message:
+                    wanted.remove(message["requestId"])
+                    answers[message["type"], message["httpStatus"] // 100] += 1
+
+    assert answers.keys() <= {("ack", 2), ("error", 4)}
+    assert answers["ack", 2] > 0
+    assert answers["error", 4] > 0
     assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
 
 

@@ -13,6 +13,7 @@ from jsonschema.exceptions import best_match
 from config.environment.data_folder import PROJECT
 from orders.api.reading import dialects
 from orders.api.reading.dialects import ENTRY_PATHS
+from orders.api.reading.fields import KEY
 from orders.api.reading.serializers import ORDER_REQUEST
 from orders.api.schema.asyncapi import asyncapi, asyncapi_text
 from orders.api.schema.sockets import shared_schemas
@@ -138,6 +139,17 @@ def test_close_codes_and_words_are_those_of_the_code() -> None:
     assert f"{consumers.MAX_OPEN_ORDERS} open orders" in Close.TOO_MUCH.meaning
     assert set(SCHEMAS["Status"]["enum"]) == set(Status) == set(MESSAGES) & set(Status)
     assert set(SCHEMAS["OrderRequest"]["properties"]) == set(ORDER_REQUEST.fields)
+
+
+def test_the_frames_of_order_entry_are_those_of_the_code() -> None:
+    asked = {name: one for name, one in SCHEMAS.items() if "requestId" in one.get("required", ())}
+    frames = [one["properties"] for one in asked.values() if "action" in one["properties"]]
+    assert {frame["action"]["const"] for frame in frames} == {*ACTIONS}
+    assert len(frames) == len(ACTIONS)
+    keys = [frame["idempotencyKey"] for frame in frames if "idempotencyKey" in frame]
+    assert {key["pattern"] for key in keys} == {f"^{KEY.pattern}$"}
+    channel = asyncapi()["channels"]["orderEntry"]
+    assert f"{MOST_UNDER_WAY} of them are under way" in channel["description"]
 
 
 def test_the_frames_in_the_guide_have_their_shape() -> None:

@@ -1,11 +1,12 @@
 """The client of asyncio programs. `Client` (sync.py) does the same for others."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal, Unpack
 
 from order_engine_client.answers import Cancelled, Event, Order, Outcome, Preview, build
 from order_engine_client.bodies import Changes, NewOrder, is_pair, plain
-from order_engine_client.errors import EngineError, OutcomeUnknown, Refused, error_of
+from order_engine_client.errors import NotNow, OutcomeUnknown, Refused, error_of
 from order_engine_client.events import Events, Transport, follow, log_of, pages
 from order_engine_client.http import Engine
 
@@ -120,18 +121,18 @@ class AsyncClient:
 
     async def amend(self, order_id: str, seq: int, **changes: Unpack[Changes]) -> Order:
         """Change an order that rests and is still at this seq (else `order_changed`)."""
-        path, was_lost = f"/api/orders/{order_id}", False
+        path, unknown = f"/api/orders/{order_id}", None
         patience = self._engine.patience()
         while True:
             try:
                 return build(Order, await self._engine.once("PATCH", path, {**changes, "seq": seq}))
             except Refused:
-                if not (was_lost and await self._is_amended(order_id, seq, changes)):
+                if not (unknown and await self._is_amended(order_id, seq, changes)):
                     raise
                 return await self.order(order_id)
-            except EngineError as error:
-                was_lost = was_lost or isinstance(error, OutcomeUnknown)
-                await patience.wait(error)
+            except (NotNow, OutcomeUnknown) as error:
+                unknown = error if isinstance(error, OutcomeUnknown) else unknown
+                await patience.wait(error, unknown)
 
     async def order(self, order_id: str) -> Order:
         return build(Order, await self._engine.ask("GET", f"/api/orders/{order_id}"))
@@ -190,7 +191,7 @@ class AsyncClient:
 
 
 def _same(told: Any, sent: Any) -> bool:
-    return told == sent or str(told) == str(sent)
+    return bool(told == (Decimal(str(sent)) if isinstance(told, Decimal) else sent))
 
 
 def _outcomes(found: list[dict[str, Any]]) -> list[Outcome]:

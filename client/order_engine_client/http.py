@@ -128,10 +128,7 @@ class Engine:
                 if monotonic() - judged_at >= LATE_SECONDS:
                     raise
                 reason = error
-            try:
-                await patience.wait(reason)
-            except EngineError as last:
-                raise (unknown or last) from None
+            await patience.wait(reason, unknown)
 
     async def _look_for(self, unknown: OutcomeUnknown, patience: Patience) -> Any:
         """Ask for an order that has no key, until it is there or cannot be stored any more."""

@@ -21,14 +21,15 @@ class Patience:
         self._ends_at = monotonic() + self._seconds
         self._pause = FIRST_PAUSE
 
-    async def wait(self, error: EngineError) -> None:
+    async def wait(self, error: EngineError, unknown: EngineError | None = None) -> None:
         """Wait as the error says (`Retry-After`), else a little, and longer each time.
 
-        :raises EngineError: this error; there is no time left to come again.
+        :raises EngineError: there is no time left to come again. It is this error, or that of an
+            earlier try which may have been done.
         """
         own = self._pause * random.uniform(0.5, 1)  # so that clients do not come at once
         pause = max(own, error.retry_after or 0)
         if monotonic() + pause > self._ends_at:
-            raise error
+            raise unknown or error
         self._pause = min(2 * self._pause, MOST_PAUSE)
         await sleep(pause)

@@ -24,6 +24,7 @@ COPY manage.py ./
 COPY config config
 COPY orders orders
 COPY routing routing
+COPY client client
 USER engine
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \

@@ -73,7 +73,8 @@ def error_of(
 ) -> EngineError:
     """Return what an answer means that is no success."""
     code = str(problem.get("error", NO_ENGINE))
-    detail = str(problem.get("detail") or f"What answers is no order execution engine ({status}).")
+    no_engine = f"What answers is no order execution engine (status {status})."
+    detail = str(problem.get("detail") or no_engine)
     said = problem.get("retryAfter")
     seconds = retry_after if said is None else float(said)
     return _kind(status, code)(code, detail, status=status, retry_after=seconds, problem=problem)

@@ -1,18 +1,29 @@
 """The client on a real engine: web, worker and scheduler."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from decimal import Decimal
 
 import pytest
 import pytest_asyncio
 
-from order_engine_client import AsyncClient, Client, NewOrder, Order, Refused
+from order_engine_client import (
+    AsyncClient,
+    Client,
+    Event,
+    Events,
+    NewOrder,
+    Order,
+    Refused,
+    Snapshot,
+)
+from order_engine_client.events import Transport
 from tests.support.accounts import Account, make_account
 from tests.support.engine import PATIENCE, Engine, Web, whole_engine
 
 SELL: NewOrder = {"side": "sell", "amountIn": Decimal("1.5")}
 FAR: NewOrder = {"type": "limit", "side": "sell", "amountIn": "1", "limitPrice": "900"}
+TRANSPORTS: list[Transport] = ["ws"]
 WAY = ["pending", "routing", "building", "submitted", "confirmed"]
 
 
@@ -155,3 +166,81 @@ async def test_without_an_account_an_order_is_placed_and_followed(web: Web) -> N
     async with AsyncClient(f"http://{web.address}") as client:
         order = await client.place(SELL)
         assert [event.status async for event in client.follow(order.order_id)] == WAY
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_all_events_of_all_orders_are_told_and_a_cursor_goes_on(
+    client: AsyncClient, transport: Transport
+) -> None:
+    async with client.events(snapshot=True, transport=transport) as stream:
+        begun = await anext(stream)
+        assert isinstance(begun, Snapshot)
+        assert begun.orders == ()
+        ids = [(await client.place(SELL)).order_id for _ in range(3)]
+        first = await told_until_ended(stream, ids)
+        cursor = stream.cursor
+    placed = await client.place({**FAR, "tags": {"desk": "a"}})
+    await client.cancel(placed.order_id)
+    async with client.events(cursor, transport=transport) as stream:
+        again = await told_until_ended(stream, [placed.order_id])
+    for order_id in (*ids, placed.order_id):
+        told = {one.seq: one for one in first + again if one.order_id == order_id}
+        assert list(told.values()) == await client.order_events(order_id)
+
+
+async def told_until_ended(stream: Events, order_ids: Sequence[str]) -> list[Event]:
+    """Return what is told until all these orders have ended."""
+    found: list[Event] = []
+    while not {one.order_id for one in found if one.is_final}.issuperset(order_ids):
+        told = await anext(stream)
+        assert isinstance(told, Event)
+        found.append(told)
+    return found
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_snapshot_has_the_open_orders_that_pass_the_filters(
+    client: AsyncClient, transport: Transport
+) -> None:
+    kept = await client.place({**FAR, "tags": {"desk": "a"}})
+    await client.place({**FAR, "tags": {"desk": "b"}})
+    async with client.events(
+        snapshot=True, tags={"desk": "a"}, types=["limit"], transport=transport
+    ) as stream:
+        begun = await anext(stream)
+        assert isinstance(begun, Snapshot)
+        assert [one.order_id for one in begun.orders] == [kept.order_id]
+        await client.cancel_all()
+        ended = await anext(stream)
+    assert isinstance(ended, Event)
+    assert (ended.order_id, ended.status) == (kept.order_id, "cancelled")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_cursor_of_no_engine_leads_to_a_snapshot(
+    client: AsyncClient, transport: Transport
+) -> None:
+    placed = await client.place(FAR)
+    async with client.events("c-of-nobody", transport=transport) as stream:
+        begun = await anext(stream)
+    assert isinstance(begun, Snapshot)
+    assert (begun.is_anew, [one.order_id for one in begun.orders]) == (True, [placed.order_id])
+    await client.cancel_all()
+
+
+def test_programs_without_asyncio_hear_the_same(web: Web, account: Account) -> None:
+    with Client(f"http://{web.address}", account.key, give_up_after=PATIENCE) as client:
+        with client.events(snapshot=True) as stream:
+            assert isinstance(next(stream), Snapshot)
+            order = client.place(SELL)
+            told = [next(stream) for _ in WAY]
+        assert [one.status for one in told if isinstance(one, Event)] == WAY
+        assert stream.cursor
+        assert client.order(order.order_id).status == "confirmed"
+
+
+async def test_a_stream_without_an_account_is_refused(web: Web) -> None:
+    async with AsyncClient(f"http://{web.address}") as client:
+        with pytest.raises(Refused) as told:
+            await anext(client.events())
+    assert told.value.code == "not_authenticated"

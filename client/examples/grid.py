@@ -53,8 +53,8 @@ class Grid:
             last = self.client.order_events(order_id)[-1]
             self.book(order_id, last.seq, last.status, last.data)
         if not self.rows("SELECT 1 FROM orders"):
-            prices = self.client.get("/api/prices", {"market": "SOL/USDC", "step": 1})
-            price = prices["points"][-1]["reference"]["last"]
+            asked = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": AMOUNT}
+            price = self.client.get("/api/quotes", asked)["quote"]["price"]
             for step in range(1, STEPS + 1):
                 self.add("buy", price * (1 - step * STEP))
                 self.add("sell", price * (1 + step * STEP))

@@ -23,7 +23,7 @@ from tests.support.engine import PATIENCE, Engine, Web, whole_engine
 
 SELL: NewOrder = {"side": "sell", "amountIn": Decimal("1.5")}
 FAR: NewOrder = {"type": "limit", "side": "sell", "amountIn": "1", "limitPrice": "900"}
-TRANSPORTS: list[Transport] = ["ws"]
+TRANSPORTS: list[Transport] = ["ws", "sse", "feed"]
 WAY = ["pending", "routing", "building", "submitted", "confirmed"]
 
 

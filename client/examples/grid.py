@@ -3,7 +3,9 @@
 Its books are a file. Kill it at any moment, or any part of the engine, and start it again: it goes
 on where it was, sends no order twice, and misses no fill.
 
-    python -m examples.grid http://127.0.0.1:8000 "$KEY" books.sqlite
+    python -m examples.grid http://127.0.0.1:8000 "$KEY" books.sqlite 0.002
+
+The last is how far each step of the grid is from the next: 0.2 %.
 """
 
 import sqlite3
@@ -15,7 +17,7 @@ from typing import Any
 
 from order_engine_client import FINAL, Client, Snapshot
 
-STEP, STEPS, AMOUNT = Decimal("0.002"), 3, "0.1"
+STEPS, AMOUNT = 3, "0.1"
 TABLES = """
 CREATE TABLE IF NOT EXISTS orders (number INTEGER PRIMARY KEY, side, price, id UNIQUE,
   seq DEFAULT 0, status DEFAULT 'new', amount_in, amount_out);
@@ -26,8 +28,8 @@ CREATE VIEW IF NOT EXISTS live AS SELECT * FROM orders
 
 
 class Grid:
-    def __init__(self, client: Client, path: str) -> None:
-        self.client, self.books = client, sqlite3.connect(path)
+    def __init__(self, client: Client, path: str, step: Decimal) -> None:
+        self.client, self.books, self.step = client, sqlite3.connect(path), step
         self.books.executescript(TABLES)
         with self.books:
             if not self.rows("SELECT 1 FROM place"):
@@ -56,8 +58,8 @@ class Grid:
             asked = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": AMOUNT}
             price = self.client.get("/api/quotes", asked)["quote"]["price"]
             for step in range(1, STEPS + 1):
-                self.add("buy", price * (1 - step * STEP))
-                self.add("sell", price * (1 + step * STEP))
+                self.add("buy", price * (1 - step * self.step))
+                self.add("sell", price * (1 + step * self.step))
 
     def book(self, order_id: str, seq: int, status: str, data: Mapping[str, Any]) -> None:
         """Write what became of an order; one that has ended is followed by the next."""
@@ -67,7 +69,7 @@ class Grid:
         found = self.rows(f"{change} {where}", seq, status, *amounts, order_id, seq)
         for side, price in found:  # none: it is not ours, or it is written already
             if status == "confirmed":
-                other, way = ("sell", 1 + STEP) if side == "buy" else ("buy", 1 - STEP)
+                other, way = ("sell", 1 + self.step) if side == "buy" else ("buy", 1 - self.step)
                 self.add(other, Decimal(price) * way)
             elif status in FINAL:
                 self.add(side, Decimal(price))
@@ -90,5 +92,6 @@ class Grid:
 
 
 if __name__ == "__main__":
-    with Client(*sys.argv[1:3], give_up_after=600) as client:
-        Grid(client, sys.argv[3]).run()
+    url, key, path, step = sys.argv[1:]
+    with Client(url, key, give_up_after=600) as client:
+        Grid(client, path, Decimal(step)).run()

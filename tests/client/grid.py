@@ -13,6 +13,7 @@ from typing import Any
 from config.environment.data_folder import PROJECT
 from config.stack.child import end_with_parent
 
+STEP = "0.001"
 Books = Mapping[str, tuple[str, Decimal | None, Decimal | None]]
 """Status, and what was paid in and out, by order."""
 
@@ -22,7 +23,7 @@ class Grid:
 
     def __init__(self, url: str, key: str, folder: Path) -> None:
         self.books, self._log = folder / "books.sqlite", folder / "grid.log"
-        arguments = ["-m", "examples.grid", url, key, str(self.books)]
+        arguments = ["-m", "examples.grid", url, key, str(self.books), STEP]
         self._command = [sys.executable, *arguments]
         self.starts = 0
         self.start()

@@ -5,13 +5,17 @@ from pathlib import Path
 from order_engine_client import Client
 from tests.client.grid import Books, Grid
 from tests.support.accounts import make_account
-from tests.support.engine import PATIENCE, listen, wait_for, whole_engine
+from tests.support.engine import PATIENCE, engine, listen, wait_for
+
+LIVELY = {"SIMULATION_VOLATILITY_BPS": "50"}  # prices that pass a step of the grid in a second
 
 
 def test_the_grids_books_are_the_engines_whatever_is_killed(
     process_database: str, tmp_path: Path
 ) -> None:
-    with whole_engine(process_database, tmp_path) as running, listen() as listener:
+    with engine(process_database, tmp_path, **LIVELY) as running, listen() as listener:
+        running.worker()
+        running.scheduler()
         account = make_account(running.conninfo)
         web = running.web_on(listener)
         url = f"http://{web.address}"

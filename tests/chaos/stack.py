@@ -17,6 +17,7 @@ from tests.support.engine import (
     listen,
     own_redis,
 )
+from tests.support.grid import LIVELY
 from tests.support.proxy import Connections, Proxy, proxy_of, proxy_of_port, proxy_of_redis
 
 WORKERS, WEBS, SCHEDULERS = 3, 2, 2
@@ -177,6 +178,8 @@ async def running(options: Options, logs: Path, kinds: Collection[str]) -> Async
             "SIMULATION_SEED": str(options.seed),
             "SWITCHES": ",".join(sorted(options.without - NO_SWITCH)),
         }
+        if options.bot:
+            environment |= LIVELY
         if not options.has_network_faults:
             environment["SIMULATION_FAULTS"] = ""
         direct = Engine(environment | {"DATABASE_URL": stack.database}, logs)

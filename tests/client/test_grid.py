@@ -3,11 +3,9 @@
 from pathlib import Path
 
 from order_engine_client import Client
-from tests.client.grid import Books, Grid
 from tests.support.accounts import make_account
 from tests.support.engine import PATIENCE, engine, listen, wait_for
-
-LIVELY = {"SIMULATION_VOLATILITY_BPS": "50"}  # prices that pass a step of the grid in a second
+from tests.support.grid import LIVELY, Grid, books_of
 
 
 def test_the_grids_books_are_the_engines_whatever_is_killed(
@@ -39,14 +37,3 @@ def test_the_grids_books_are_the_engines_whatever_is_killed(
             assert grid.fills >= 12
         finally:
             grid.kill()
-
-
-def books_of(client: Client) -> Books:
-    """Return what the engine's list says of the account's orders."""
-    return {
-        one.order_id: (
-            one.status,
-            *((one.executed_amount_in, one.executed_amount_out) if one.is_final else (None, None)),
-        )
-        for one in client.orders(limit=200)
-    }

@@ -1,4 +1,4 @@
-"""The example bot as a process of its own, and its books beside the engine's."""
+"""The example bot (client/examples/grid.py) as a process, and its books beside the engine's."""
 
 import signal
 import sqlite3
@@ -12,8 +12,10 @@ from typing import Any
 
 from config.environment.data_folder import PROJECT
 from config.stack.child import end_with_parent
+from order_engine_client import Client
 
 STEP = "0.001"
+LIVELY = {"SIMULATION_VOLATILITY_BPS": "50"}  # prices that pass a step of the grid in a second
 Books = Mapping[str, tuple[str, Decimal | None, Decimal | None]]
 """Status, and what was paid in and out, by order."""
 
@@ -65,6 +67,17 @@ class Grid:
                 return books.execute(statement).fetchall()
             except sqlite3.OperationalError:  # its tables are not made yet
                 return [(0,)] if "count" in statement else []
+
+
+def books_of(client: Client) -> Books:
+    """Return what the engine's list says of the account's orders."""
+    return {
+        one.order_id: (
+            one.status,
+            *((one.executed_amount_in, one.executed_amount_out) if one.is_final else (None, None)),
+        )
+        for one in client.orders(limit=200)
+    }
 
 
 def _decimal(text: str | None) -> Decimal | None:

@@ -1,12 +1,16 @@
 """The client on a real engine: web, worker and scheduler."""
 
 import asyncio
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from decimal import Decimal
 
 import pytest
 import pytest_asyncio
 
+from config.environment.data_folder import PROJECT
 from order_engine_client import (
     AsyncClient,
     Client,
@@ -22,6 +26,8 @@ from tests.support.accounts import Account, make_account
 from tests.support.engine import PATIENCE, Engine, Web, whole_engine
 
 SELL: NewOrder = {"side": "sell", "amountIn": Decimal("1.5")}
+README = (PROJECT / "client/README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 FAR: NewOrder = {"type": "limit", "side": "sell", "amountIn": "1", "limitPrice": "900"}
 TRANSPORTS: list[Transport] = ["ws", "sse", "feed"]
 WAY = ["pending", "routing", "building", "submitted", "confirmed"]
@@ -244,3 +250,25 @@ async def test_a_stream_without_an_account_is_refused(web: Web) -> None:
         with pytest.raises(Refused) as told:
             await anext(client.events())
     assert told.value.code == "not_authenticated"
+
+
+@pytest.mark.parametrize(
+    ("example", "shown"),
+    zip(EXAMPLES, ["5 confirmed Order executed at", "go on at"], strict=True),
+    ids=["orders", "events"],
+)
+def test_the_examples_of_the_readme_run_in_its_folder(
+    web: Web, account: Account, example: str, shown: str
+) -> None:
+    source = example.replace("127.0.0.1:8000", web.address)
+    source = source.replace("oee_test_Tb3k91Qx", account.key)
+    ended = subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=PROJECT / "client",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert shown in ended.stdout

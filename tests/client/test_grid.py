@@ -5,13 +5,13 @@ from pathlib import Path
 from order_engine_client import Client
 from tests.support.accounts import make_account
 from tests.support.engine import PATIENCE, engine, listen, wait_for
-from tests.support.grid import LIVELY, Grid, books_of
+from tests.support.grid import Grid, books_of, swinging
 
 
 def test_the_grids_books_are_the_engines_whatever_is_killed(
     process_database: str, tmp_path: Path
 ) -> None:
-    with engine(process_database, tmp_path, **LIVELY) as running, listen() as listener:
+    with engine(process_database, tmp_path, **swinging(PATIENCE)) as running, listen() as listener:
         running.worker()
         running.scheduler()
         account = make_account(running.conninfo)

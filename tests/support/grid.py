@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,16 @@ from config.stack.child import end_with_parent
 from order_engine_client import Client
 
 STEP = "0.001"
-LIVELY = {"SIMULATION_VOLATILITY_BPS": "50"}  # prices that pass a step of the grid in a second
+SWINGS = 10  # a path has at most 20 steps
 Books = Mapping[str, tuple[str, Decimal | None, Decimal | None]]
 """Status, and what was paid in and out, by order."""
+
+
+def swinging(seconds: float) -> dict[str, str]:
+    """Settings with which the price passes every step of the grid, there and back, for so long."""
+    step = round(seconds / SWINGS / 2) or 1
+    path = " ".join([f"+1%/{step} -1%/{step}"] * SWINGS)
+    return {"SIMULATION_PRICE_PATH": f"SOL={path} @{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
 
 
 class Grid:

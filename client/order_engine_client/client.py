@@ -8,9 +8,8 @@ from order_engine_client.answers import Cancelled, Event, Order, Outcome, Previe
 from order_engine_client.bodies import Changes, NewOrder, is_pair, plain
 from order_engine_client.errors import NotNow, OutcomeUnknown, Refused, error_of
 from order_engine_client.events import Events, Transport, follow, log_of, pages
-from order_engine_client.http import Engine
+from order_engine_client.http import EXECUTE, Engine
 
-EXECUTE = "/api/orders/execute"
 Side = Literal["buy", "sell"]
 
 
@@ -75,9 +74,21 @@ class AsyncClient:
     async def batch(
         self, orders: Sequence[NewOrder], *, all_or_none: bool = False, key: str | None = None
     ) -> list[Outcome]:
-        """Place up to 100 orders: each by itself, or all of them or none (`batch_refused`)."""
+        """Place up to 100 orders: each by itself, or all of them or none (`batch_refused`).
+
+        It is sent again, under its key, while it is not known of one what became of it.
+        """
         body = {"orders": orders, "mode": "all" if all_or_none else "independent"}
-        return _outcomes(await self._engine.enter("/api/orders/batch", body, key))
+        key, patience = key or self._engine.new_key(), self._engine.patience()
+        while True:
+            found = _outcomes(await self._engine.enter("/api/orders/batch", body, key))
+            errors = [one.error for one in found if isinstance(one.error, OutcomeUnknown)]
+            if key is None or not errors:
+                return found
+            try:
+                await patience.wait(errors[0])
+            except OutcomeUnknown:
+                return found
 
     async def replace(self, order_id: str, order: NewOrder, *, key: str | None = None) -> Order:
         """Cancel an order and place another one in the same moment, or neither."""

@@ -20,6 +20,7 @@ from order_engine_client.errors import (
 )
 from order_engine_client.patience import Patience
 
+EXECUTE = "/api/orders/execute"
 LATE_SECONDS = 10.0
 """For so long after the database answers again an order may still be stored (docs/api.md)."""
 JUDGED_BY_ENGINE = (400, 409, 422)
@@ -107,13 +108,15 @@ class Engine:
         :raises OutcomeUnknown: it may be; the time that is given is over.
         """
         patience, unknown, judged_at = self.patience(), None, 0.0
-        key = key or (uuid.uuid4().hex if self.has_account else None)
+        key = key or self.new_key()
         while True:
             try:
                 return await self.once("POST", path, body, key=key)
             except OutcomeUnknown as error:
-                if key is None:
+                if key is None and path == EXECUTE:
                     return await self._look_for(error, patience)
+                if key is None:  # an order id is that of the order that was to be replaced
+                    raise
                 reason: EngineError = error
                 unknown, judged_at = error, 0.0
             except NotNow as error:
@@ -129,6 +132,10 @@ class Engine:
                     raise
                 reason = error
             await patience.wait(reason, unknown)
+
+    def new_key(self) -> str | None:
+        """Return a key for new orders; None: anonymous orders have none."""
+        return uuid.uuid4().hex if self.has_account else None
 
     async def _look_for(self, unknown: OutcomeUnknown, patience: Patience) -> Any:
         """Ask for an order that has no key, until it is there or cannot be stored any more."""

@@ -186,6 +186,33 @@ def test_a_url_that_is_none_is_told() -> None:
         AsyncClient("localhost:8000")
 
 
+async def test_the_order_that_was_to_be_replaced_is_not_taken_for_the_new_one(clock: Clock) -> None:
+    async with answering(UNKNOWN, FOUND) as script, AsyncClient(script.url) as client:
+        with pytest.raises(OutcomeUnknown):
+            await client.replace(ID, SELL)
+    assert script.lines == [f"POST /api/orders/{ID}/replace"]
+
+
+async def test_a_batch_is_sent_again_while_it_is_unknown_what_became_of_one(clock: Clock) -> None:
+    known = {"index": 0, "status": 201, "order": TAKEN.body}
+    unknown = Answer(207, [known, {"index": 1, "status": 503, "problem": UNKNOWN.body}])
+    refused = Answer(207, [known, {"index": 1, "status": 400, "problem": BAD.body}])
+    async with answering(unknown, LOST, refused) as script, an_account(script.url) as client:
+        found = await client.batch([SELL, SELL])
+    assert [one.status for one in found] == [201, 400]
+    assert len(set(script.keys)) == 1
+    assert len(script.keys) == 3
+
+    for account in (None, "oee_test_key"):
+        async with (
+            answering(unknown) as script,
+            AsyncClient(script.url, account, give_up_after=8) as client,
+        ):
+            found = await client.batch([SELL, SELL])
+        assert isinstance(found[1].error, OutcomeUnknown)
+        assert len(script.asked) == (1 if account is None else 2)
+
+
 async def test_an_oco_is_two_orders_also_after_a_lost_answer(clock: Clock) -> None:
     stop = {**TAKEN.body, "orderId": "2", "groupRole": "stopLoss", "siblingOrderId": ID}
     target = {**TAKEN.body, "groupRole": "takeProfit"}

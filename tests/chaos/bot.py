@@ -75,6 +75,8 @@ class Bot:
 
     def _compare(self) -> list[str]:
         books, engine = self.grid.read(), books_of(self._client)
+        if not books:
+            return ["the bot has sent no order"]
         return [
             f"order {one}: {books.get(one)} in the bot's books, and {engine.get(one)}"
             for one in sorted({*books, *engine})

@@ -26,6 +26,7 @@ COPY orders orders
 COPY routing routing
 # What /docs/ and /llms.txt show.
 COPY docs docs
+COPY client client
 USER engine
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \

@@ -51,7 +51,7 @@ check: .venv/development
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
+	PYTHONPATH=client $(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
 
 test: check
 	$(PYTHON) -m config.stack run --temporary -- sh -e -c '\

@@ -3,8 +3,11 @@
 
 import os
 import sys
+from pathlib import Path
 
 from django.core.management import execute_from_command_line
+
+sys.path.append(str(Path(__file__).resolve().parent / "client"))  # a package of its own
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

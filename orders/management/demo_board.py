@@ -42,7 +42,7 @@ class Board:
         event = order.events[-1]
         seconds = time.monotonic() - self._began_at
         name = order.name.ljust(self._width)
-        self._write(f"{seconds:7.3f} s  {name}  {event['status']:<9}  {event['message']}")
+        self._write(f"{seconds:7.3f} s  {name}  {event.status:<9}  {event.message}")
 
     def close(self) -> None:
         """Print the table of the orders' outcomes."""
@@ -67,7 +67,7 @@ class Board:
         columns = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be updated
         lines = []
         for order in self._orders:
-            way = " > ".join(str(event["status"]) for event in order.events) or "..."
+            way = " > ".join(event.status for event in order.events) or "..."
             lines.append(CLEAR_LINE + f"{order.name.ljust(self._width)}  {way}"[:columns])
         return lines
 
@@ -77,21 +77,19 @@ class Board:
 
 
 def _row(order: SentOrder) -> tuple[str, ...]:
-    answer = order.answer
-    last = order.events[-1] if order.events else {}
-    price = last.get("executedPrice")
-    if order.status == "confirmed":
-        result = f"{price} {answer['quoteToken']} per {answer['baseToken']}"
+    last = order.events[-1] if order.events else None
+    if last is None:
+        result = f"{order.status}: nothing was heard"
+    elif order.status == "confirmed":
+        result = f"{last.executed_price} {order.order.quote_token} per {order.order.base_token}"
     else:
-        result = (
-            f"{order.status}: {last.get('error') or last.get('message') or 'nothing was heard'}"
-        )
+        result = f"{order.status}: {last.error or last.message}"
     return (
         order.name,
-        str(answer["side"]),
-        str(last.get("route") or "-"),
+        order.order.side,
+        (last and last.route) or "-",
         result,
-        short(str(last.get("txHash") or "-")),
+        short((last and last.tx_hash) or "-"),
         f"{order.seconds:.2f} s",
     )
 

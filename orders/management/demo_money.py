@@ -22,12 +22,12 @@ def _traded(orders: Sequence[SentOrder], side: str) -> str:
     """Return the amounts of one side, summed for each pair: "12.5 SOL for 1233.1 USDC"."""
     sums: dict[tuple[str, str], list[Decimal]] = defaultdict(lambda: [Decimal(), Decimal()])
     for order in orders:
-        answer, fill = order.answer, order.events[-1]["data"]
-        if answer["side"] != side:
+        told, fill = order.order, order.events[-1].data
+        if told.side != side:
             continue
-        amounts = Decimal(fill["amountIn"]), Decimal(fill["amountOut"])
+        amounts = fill["amountIn"], fill["amountOut"]
         base, quote = amounts if side == "sell" else reversed(amounts)
-        pair = sums[answer["baseToken"], answer["quoteToken"]]
+        pair = sums[told.base_token, told.quote_token]
         pair[0] += base
         pair[1] += quote
     return ", ".join(
@@ -38,9 +38,5 @@ def _traded(orders: Sequence[SentOrder], side: str) -> str:
 
 def _fees(orders: Sequence[SentOrder]) -> Decimal:
     """Return what the network took in all, for attempts that failed too."""
-    fees = [
-        Decimal(event.get("data", {}).get("networkFee", 0))
-        for order in orders
-        for event in order.events
-    ]
+    fees = [event.data.get("networkFee", Decimal()) for order in orders for event in order.events]
     return sum(fees, Decimal()).normalize()

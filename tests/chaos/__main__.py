@@ -39,6 +39,7 @@ def arguments() -> argparse.Namespace:
         help="kinds of faults; else those that show what is switched off, or all",
     )
     parser.add_argument("--without", nargs="*", default=[], choices=WITHOUT, help="switched off")
+    parser.add_argument("--bot", action="store_true", help="the example bot of client/ beside")
     parser.add_argument("--cases", action="store_true", help="a table, each kind by itself")
     return parser.parse_args()
 

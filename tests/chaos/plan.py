@@ -38,6 +38,8 @@ class Options:
     """Seconds a client waits for an answer."""
     accounts: int = 0
     """Others that send orders and read their own events."""
+    bot: bool = False
+    """Whether the example bot trades beside them, and its books are compared."""
 
 
 @dataclass(frozen=True, slots=True)

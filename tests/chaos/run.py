@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 
+from tests.chaos.bot import Bot, bot_beside
 from tests.chaos.clients import Clients
 from tests.chaos.kinds import DEEDS, kinds_without
 from tests.chaos.plan import Fault, Options, errands_of, faults_of
@@ -51,7 +52,10 @@ async def run(options: Options, logs: Path) -> tuple[Verdict, list[str]]:
             await _until_web_answers(stack)
             await readers.start()
             trading = asyncio.create_task(readers.trade(options.seconds))
-            done, drain_seconds = await _load_and_break(stack, clients, options, faults, logs)
+            async with bot_beside(stack, options, logs) as bot:
+                done, drain_seconds = await _load_and_break(
+                    stack, clients, options, faults, logs, bot
+                )
             await trading
             await readers.until_told(stack.database, options.drain)
         finally:
@@ -60,17 +64,25 @@ async def run(options: Options, logs: Path) -> tuple[Verdict, list[str]]:
             keeping.cancel()
             looking.cancel()
         told = await readers.report(stack.database)
-        return judge(options, stack, clients, drain_seconds, logs, done, snapshots, told)
+        return judge(options, stack, clients, drain_seconds, logs, done, snapshots, told, bot)
 
 
 async def _load_and_break(
-    stack: Stack, clients: Clients, options: Options, faults: Sequence[Fault], logs: Path
+    stack: Stack,
+    clients: Clients,
+    options: Options,
+    faults: Sequence[Fault],
+    logs: Path,
+    bot: Bot | None,
 ) -> tuple[list[Done], float | None]:
     sending = asyncio.create_task(clients.run(errands_of(options)))
     try:
         done, _ = await asyncio.gather(
             Breaking(stack, logs).run(faults), asyncio.sleep(options.seconds)
         )
+        if bot is not None:
+            await bot.settle()
+            clients.answered += bot.order_ids
         drain_seconds = await _drain(stack, clients, sending, options.drain)
         if sending.done():
             sending.result()

@@ -18,6 +18,7 @@ from tests.support.engine import (
     listen,
     own_redis,
 )
+from tests.support.grid import swinging
 from tests.support.proxy import Connections, Proxy, proxy_of, proxy_of_port, proxy_of_redis
 
 WORKERS, WEBS, SCHEDULERS = 3, 2, 2
@@ -178,6 +179,8 @@ async def running(options: Options, logs: Path, kinds: Collection[str]) -> Async
             "SIMULATION_SEED": str(options.seed),
             "SWITCHES": ",".join(sorted(options.without - NO_SWITCH)),
         }
+        if options.bot:
+            environment |= swinging(options.seconds)
         if not options.has_network_faults:
             environment["SIMULATION_FAULTS"] = ""
         direct = Engine(environment | {"DATABASE_URL": stack.database}, logs)

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from orders.lifecycle import FINAL, Status
+from tests.chaos.bot import Bot
 from tests.chaos.clients import Clients, name_of
 from tests.chaos.plan import Options
 from tests.chaos.resting import Snapshots, look_at
@@ -98,6 +99,8 @@ class Verdict:
     events_told: int = 0
     events_twice: int = 0
     """Told again after a break: all since the last cursor are."""
+    wrong_books: int = 0
+    """Orders that the bot's books have otherwise than the engine, and its ends without a kill."""
     late_stops: int = 0
     """Processes that did not end within the grace after SIGTERM."""
     drain_seconds: float | None = None
@@ -124,6 +127,8 @@ class Verdict:
     unknown_stored: int = 0
     """Orders that `outcome_unknown` was said of, and that are stored."""
     unknown_not_stored: int = 0
+    bot: dict[str, int] = field(default_factory=dict)
+    """If a bot traded beside: its orders, its fills, and how often it was started."""
     unclaimed: int = 0
     """Orders without a key that are stored, though no client saw their 201: it was cut off."""
 
@@ -145,6 +150,7 @@ class Verdict:
                 "mis_told",
                 "taken_from_stranger",
                 "internal_errors",
+                "wrong_books",
             ),
         )
         found = [name for name in must_be_zero if getattr(self, name)]
@@ -179,6 +185,7 @@ def judge(
     done: Sequence[Done] = (),
     snapshots: Snapshots | None = None,
     told: Report = NOTHING_TOLD,
+    bot: Bot | None = None,
 ) -> tuple[Verdict, list[str]]:
     """Return the verdict, and the evidence of what is broken.
 
@@ -226,6 +233,7 @@ def judge(
         *judge_clients(verdict, orders, clients),
         *judge_answers(verdict, orders, clients, _names(stack.database)),
         *judge_resting(verdict, stack.database, snapshots or Snapshots()),
+        *(judge_bot(verdict, bot) if bot else ()),
     ]
     broken += [
         Broken(None, f"readers by {transport} missed {number} events")
@@ -309,6 +317,14 @@ def judge_resting(verdict: Verdict, database: str, seen: Snapshots) -> list[Brok
         *(Broken(one, f"order {one}: confirmed without its exits") for one in seen.unprotected),
         *(Broken(None, f"{what} {one}: half of a move was seen") for what, one in seen.torn),
     ]
+
+
+def judge_bot(verdict: Verdict, bot: Bot) -> list[Broken]:
+    """Count into the verdict what the bot's books have wrongly, and return it."""
+    grid = bot.grid
+    verdict.bot = {"orders": len(bot.order_ids), "fills": grid.fills, "starts": grid.starts}
+    verdict.wrong_books = len(bot.wrong)
+    return [Broken(None, sentence) for sentence in bot.wrong]
 
 
 def _last_move(facts: OrderFacts, end: datetime | None) -> str:

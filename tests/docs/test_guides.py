@@ -20,6 +20,7 @@ from tests.support.engine import PATIENCE, Engine, Web, whole_engine
 
 GUIDES = [
     *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    PROJECT / "client/README.md",
     *sorted((PROJECT / "docs").glob("*.md")),
     *sorted((PROJECT / "docs/deployment").glob("*.md")),
 ]
@@ -49,6 +50,7 @@ NOT_RUN = {  # the first words of commands that are not run here, and why
     ".venv/bin/python manage.py describe_api": "the same; test_codes.py runs it elsewhere",
     "make test": "takes minutes",
     "make chaos": "takes minutes",
+    "cd client": "tests/client/test_grid.py runs it",
     "make bench": "takes minutes",
     "make bench-against": "takes minutes",
     "make bench-wire": "needs another system",
@@ -241,7 +243,7 @@ def test_the_example_in_python_follows_an_order_to_its_end(
     program.write_text(source.replace(PRINTED_ADDRESS, web.address).replace(ORDER_ID, web.post()))
     ended = subprocess.run(
         [sys.executable, program],
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT / "client")},
         capture_output=True,
         text=True,
         timeout=PATIENCE,

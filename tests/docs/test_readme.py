@@ -34,7 +34,11 @@ COMPOSE = (PROJECT / "docker-compose.yml").read_text()
 PROCFILE = dict(
     line.split(": ", 1) for line in (PROJECT / "Procfile").read_text().splitlines() if line
 )
-GUIDES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/**/*.md"))]
+GUIDES = [
+    PROJECT / "README.md",
+    PROJECT / "client/README.md",
+    *sorted(PROJECT.glob("docs/**/*.md")),
+]
 EXAMPLES = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
 NOT_DEFAULTS = {  # examples of what might be said, and what differs from machine to machine
     *("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ENGINE_DATA_DIR"),

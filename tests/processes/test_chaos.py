@@ -47,7 +47,7 @@ from tests.support.samples import new_order
 
 SLOW = {"black_hole", "block_worker", "fill_disk", "promote_standby", "share_redis_with_a_stranger"}
 SHORT = Options(  # patient with slow machines
-    seed=7, orders=40, seconds=12, faults=12, drain=90, only=frozenset(KINDS) - SLOW
+    seed=7, orders=40, seconds=12, faults=12, drain=90, only=frozenset(KINDS) - SLOW, bot=True
 )
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ID = "0194a7de-0000-7000-8000-000000000001"
@@ -66,6 +66,7 @@ async def test_a_short_run_breaks_no_promise(tmp_path: Path) -> None:
     ended = verdict.confirmed + verdict.failed + verdict.cancelled + verdict.expired
     assert ended == verdict.accepted
     assert verdict.exits > 0
+    assert verdict.bot["orders"] > 0
     # The faults were done, and felt.
     done = (tmp_path / "faults.log").read_text().splitlines()
     assert [line for line in done if not line.endswith(": done")] == []

@@ -17,22 +17,14 @@ from threading import Thread
 from typing import Any
 
 import pytest
-import websockets
 from django.core.management.base import OutputWrapper
 
 from config.environment.data_folder import PROJECT
-from orders.management import demo_client, demo_resting
+from order_engine_client import AsyncClient, Order
+from order_engine_client.answers import Event, build, values
 from orders.management.commands import demo
 from orders.management.demo_board import Board, short
-from orders.management.demo_client import (
-    NoFreshPrice,
-    NotKnown,
-    Refused,
-    SentOrder,
-    follow,
-    send_order,
-)
-from orders.management.demo_resting import send_resting
+from orders.management.demo_client import SentOrder
 from tests.support.database import rewrite
 from tests.support.engine import PATIENCE, Engine, engine
 from tests.support.forked import Ended, run_program
@@ -155,10 +147,10 @@ def test_a_url_that_is_none_is_told(tmp_path: Path) -> None:
 
 def test_a_server_that_is_no_engine_is_told(tmp_path: Path) -> None:
     class Other(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+        def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b"[]")
+            self.wfile.write(b"hello")
 
         def log_message(self, *args: object) -> None:
             pass
@@ -169,12 +161,6 @@ def test_a_server_that_is_no_engine_is_told(tmp_path: Path) -> None:
         server.shutdown()
     assert ended.returncode == 1
     assert "is no order execution engine (status 200)" in ended.stderr
-
-
-TAKEN = {"orderId": "1", "wsUrl": "/ws/orders/1"}
-UNKNOWN = {"error": "outcome_unknown", "detail": "?"} | TAKEN
-AWAY = {"error": "database_unavailable", "detail": "away"}
-ABSENT = {"error": "order_not_found", "detail": "no"}
 
 
 @contextmanager
@@ -203,113 +189,12 @@ def answering(*answers: tuple[int, Any] | None) -> Iterator[tuple[str, list[str]
         server.shutdown()
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that looks for a second instead of ten."""
-    monkeypatch.setattr(demo_client, "LOOK_SECONDS", 1.0)
-    monkeypatch.setattr(demo_client, "LOOK_PAUSE", 0.05)
-
-
-@pytest.mark.parametrize("code", [200, 201])
-async def test_an_order_that_is_taken_now_or_was_before_is_followed(code: int) -> None:
-    with answering((code, TAKEN)) as (url, _):
-        assert (await send_order(url, {})).answer == TAKEN
-
-
-async def test_an_order_that_may_be_stored_is_looked_for_and_followed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(demo_client, "LOOK_SECONDS", PATIENCE)
-    monkeypatch.setattr(demo_client, "LOOK_PAUSE", 0.05)
-    looks = [(503, AWAY), None, (404, ABSENT), (404, ABSENT), (200, TAKEN)]
-    with answering((503, UNKNOWN), *looks) as (url, asked):
-        assert (await send_order(url, {})).answer == TAKEN
-
-    assert asked == ["POST /api/orders/execute", *["GET /api/orders/1"] * 5]
-
-
-NO_PRICE = {"error": "prices_unavailable", "detail": "no fresh price"}
-
-
-async def test_an_order_is_sent_again_while_the_engine_has_no_fresh_price(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(demo_resting, "LOOK_PAUSE", 0.05)
-    points = {"points": [{"bid": {"last": "100"}, "ask": {"last": "99"}}]}
-    refused = [(503, NO_PRICE)] * 2
-    with answering((200, points), (201, TAKEN), *refused, (201, TAKEN)) as (url, asked):
-        monkeypatch.setattr(demo_resting, "PRICE_SECONDS", PATIENCE)
-        assert [order.answer for order in await send_resting(url, "")] == [TAKEN, TAKEN]
-    assert asked[1:] == ["POST /api/orders/execute"] * 4
-
-    monkeypatch.setattr(demo_resting, "PRICE_SECONDS", 0.1)
-    with (
-        answering((200, points), *refused) as (url, _),
-        pytest.raises(NoFreshPrice, match="no fresh price"),
-    ):
-        await send_resting(url, "")
-
-
-@pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize(
-    ("look", "told", "said"),
-    [
-        ((404, ABSENT), Refused, "/api/orders/1 was not stored"),
-        ((503, AWAY), NotKnown, "Nobody knows whether an order was stored. Ask later: http"),
-        (None, NotKnown, "Nobody knows whether an order was stored. Ask later: http"),
-    ],
-)
-async def test_an_order_that_is_not_found_is_told_as_what_is_known_of_it(
-    look: tuple[int, Any] | None, told: type[Exception], said: str
-) -> None:
-    with answering((503, UNKNOWN), look) as (url, asked), pytest.raises(told, match=said):
-        await send_order(url, {})
-    assert len(asked) > 3
-
-
-async def test_an_answer_that_is_lost_is_no_engine_that_is_not_there() -> None:
-    with answering(None) as (url, _), pytest.raises(NotKnown, match="no answer came"):
-        await send_order(url, {})
-
-
 def test_the_demo_tells_of_an_order_that_nobody_knows_of(tmp_path: Path) -> None:
-    with answering(None) as (url, _):
+    with answering((200, {"markets": []}), None) as (url, _):
         ended = run_demo(tmp_path, "--url", url)
     assert ended.returncode == 1
     assert "Nobody knows whether" in ended.stderr
     assert "Traceback" not in ended.stderr
-
-
-async def test_a_stream_that_breaks_is_resumed_where_it_was() -> None:
-    asked = []
-
-    async def serve(socket: websockets.ServerConnection) -> None:
-        assert socket.request is not None
-        asked.append(socket.request.path)
-        statuses = ["pending", "routing", "building"] if len(asked) == 1 else ["building", "failed"]
-        first = {1: 1, 2: 3, 3: 4}[len(asked)]
-        for seq, status in enumerate(statuses, first):
-            await socket.send(json.dumps({"seq": seq, "status": status}))
-        await socket.close(1012 if len(asked) < 3 else 1000)
-
-    order, told = SentOrder({"orderId": "1", "wsUrl": "/ws/orders/1"}, 0.0), []
-    async with asyncio.timeout(PATIENCE), websockets.serve(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        await follow(f"http://127.0.0.1:{port}", order, lambda one: told.append(one.status))
-    assert asked == ["/ws/orders/1?after=0", "/ws/orders/1?after=3"]
-    assert told == ["pending", "routing", "building", "failed"]
-
-
-async def test_a_stream_that_is_refused_is_not_asked_again() -> None:
-    async def serve(socket: websockets.ServerConnection) -> None:
-        await socket.send(json.dumps({"type": "error", "httpStatus": 404}))
-        await socket.close(4404)
-
-    order = SentOrder({"orderId": "1", "wsUrl": "/ws/orders/1"}, 0.0)
-    async with asyncio.timeout(PATIENCE), websockets.serve(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(Refused, match="4404"):
-            await follow(f"http://127.0.0.1:{port}", order, lambda _: None)
 
 
 def test_a_signature_is_shown_by_its_ends() -> None:
@@ -322,15 +207,17 @@ async def test_a_limit_that_rests_on_is_moved_to_the_price_until_it_is_filled(
 ) -> None:
     monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(demo, "AGAIN_SECONDS", 0.05)
-    answer = {"summary": "Sell.", "tokenIn": "SOL", "tokenOut": "USDC", "amountOut": None}
-    limit, stop = (SentOrder(answer | {"amountIn": amount}, 0.0) for amount in ("1", "2"))
-    limit.events.append({"status": "open"})
+    answer = {"summary": "Sell.", "tokenIn": "SOL", "tokenOut": "USDC"}
+    limit, stop = (
+        SentOrder(build(Order, values(answer | {"amountIn": amount})), 0.0) for amount in ("1", "2")
+    )
+    limit.events.append(build(Event, {"status": "open"}))
     said: list[str] = []
 
-    async def sent(url: str, key: str) -> tuple[SentOrder, SentOrder]:
+    async def sent(client: AsyncClient) -> tuple[SentOrder, SentOrder]:
         return limit, stop
 
-    async def meet(url: str, order: SentOrder, key: str) -> str:
+    async def meet(client: AsyncClient, order: SentOrder) -> str:
         said.append("amended")
         return "Amended."
 
@@ -344,9 +231,10 @@ async def test_a_limit_that_rests_on_is_moved_to_the_price_until_it_is_filled(
 
     for name, stand_in in (
         *(("send_resting", sent), ("meet_the_price", meet)),
-        *(("follow", followed), ("cancel_order", cancelled)),
+        *(("follow", followed), ("cancel", cancelled)),
     ):
         monkeypatch.setattr(demo, name, stand_in)
     board = Board(OutputWrapper(io.StringIO()))
-    await demo.show_resting("http://127.0.0.1:1", PATIENCE, board)
+    async with AsyncClient("http://127.0.0.1:1") as client:
+        await demo.show_resting(client, PATIENCE, board)
     assert said == ["amended", "amended", "cancelled"]

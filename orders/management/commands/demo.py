@@ -10,15 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from order_engine_client import AsyncClient, EngineError, NewOrder, OutcomeUnknown
 from orders.management.demo_board import Board
-from orders.management.demo_client import (
-    NoEngine,
-    Refused,
-    SentOrder,
-    cancel_order,
-    follow,
-    send_order,
-)
+from orders.management.demo_client import SentOrder, cancel, follow, send
 from orders.management.demo_money import money_line
 from orders.management.demo_resting import (
     AGAIN_SECONDS,
@@ -29,13 +23,17 @@ from orders.management.demo_resting import (
 
 URL = "http://127.0.0.1:8000"
 DEADLINE_SECONDS = 40.0
+KEY = "make one with `manage.py create_api_key`, and give it as ENGINE_API_KEY or --api-key."
 USDC_MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
-ORDERS: tuple[dict[str, Any], ...] = (
+ORDERS: tuple[NewOrder, ...] = (
     {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "1.5"},
     {"type": "market", "side": "buy", "amount": 10},  # of the default market's base token
     {
-        **{"baseToken": "SOL", "quoteToken": "USDT", "side": "buy"},
-        **{"amountIn": "250", "slippageBps": 100},
+        "baseToken": "SOL",
+        "quoteToken": "USDT",
+        "side": "buy",
+        "amountIn": "250",
+        "slippageBps": 100,
     },
     {"tokenIn": USDC_MINT, "tokenOut": "BONK", "amountOut": "1000000", "slippage": "0.01"},
     {"baseToken": "JUP", "quoteToken": "SOL", "side": "sell", "amountOut": "0.25"},
@@ -74,78 +72,87 @@ class Command(BaseCommand):
             raise CommandError(f"{url} is not a URL such as {URL}.")
         orders: list[SentOrder] = []
         try:
-            asyncio.run(show_all(site, within, Board(self.stdout), api_key, orders))
-        except (NoEngine, Refused) as error:
-            raise CommandError(str(error)) from None
+            asyncio.run(show_all(site, api_key, within, Board(self.stdout), orders))
+        except EngineError as error:
+            raise CommandError(said_of(error, site)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; the orders go on.", returncode=130) from None
         check(orders, within)
         self.stdout.write(money_line(orders))
 
 
+def said_of(error: EngineError, url: str) -> str:
+    """Return in a sentence why the demo ended."""
+    if error.code == "not_authenticated":
+        return f"The engine at {url} wants an API key: {KEY}"
+    if isinstance(error, OutcomeUnknown):
+        return f"Nobody knows whether the engine took an order: {error}"
+    return str(error)
+
+
 async def show_all(
-    url: str, within: float, board: Board, key: str, orders: list[SentOrder]
+    url: str, key: str, within: float, board: Board, orders: list[SentOrder]
 ) -> None:
     """Show the market orders and then those that rest, and add each to `orders`.
 
-    :raises NoEngine, Refused: as `show_orders` and `show_resting`.
+    :raises EngineError: there is no engine, or it did not take an order.
     """
-    ends_at = asyncio.get_running_loop().time() + within
-    orders += await show_orders(url, within, board, key)
-    try:
-        if all(order.status == "confirmed" for order in orders):
-            left = ends_at - asyncio.get_running_loop().time()
-            orders += await show_resting(url, left, board, key)
-    except (NoEngine, Refused):
-        board.close()
-        raise
-    board.close()
+    async with AsyncClient(url, key, give_up_after=0) as client:
+        await client.get("/api/markets")  # so that it is said at once if nothing answers
+    async with AsyncClient(url, key, give_up_after=within) as client:
+        ends_at = asyncio.get_running_loop().time() + within
+        orders += await show_orders(client, within, board)
+        try:
+            if all(order.status == "confirmed" for order in orders):
+                left = ends_at - asyncio.get_running_loop().time()
+                orders += await show_resting(client, left, board)
+        finally:
+            board.close()
 
 
-async def show_resting(url: str, within: float, board: Board, key: str = "") -> list[SentOrder]:
+async def show_resting(client: AsyncClient, within: float, board: Board) -> list[SentOrder]:
     """Send a limit near the price and a stop far from it; cancel the stop once the limit is filled.
 
-    :raises NoEngine: nothing answers at the URL, or it has no prices.
-    :raises Refused: the engine did not take an order.
+    :raises EngineError: it has no prices, or did not take an order.
     """
-    limit, stop = orders = list(await send_resting(url, key))
-    for order in orders:
-        board.say(order.answer["summary"])
+    limit, stop = orders = list(await send_resting(client))
+    for one in orders:
+        board.say(one.order.summary or "")
     board.begin(orders)
 
     async def see_the_limit_filled() -> None:
-        following = asyncio.create_task(follow(url, limit, board.show, key))
+        following = asyncio.create_task(follow(client, limit, board.show))
         await asyncio.wait([following], timeout=PATIENCE_SECONDS)
         while not following.done():
             if limit.status == "open":
-                board.say(await meet_the_price(url, limit, key))
+                board.say(await meet_the_price(client, limit))
             await asyncio.wait([following], timeout=AGAIN_SECONDS)
         await following
-        await cancel_order(url, stop, key)
+        await cancel(client, stop)
 
     try:
         async with asyncio.timeout(within):
-            await asyncio.gather(see_the_limit_filled(), follow(url, stop, board.show, key))
+            await asyncio.gather(see_the_limit_filled(), follow(client, stop, board.show))
     except TimeoutError:
         pass  # orders that have not ended are shown as they are
     return orders
 
 
-async def show_orders(url: str, within: float, board: Board, key: str = "") -> list[SentOrder]:
+async def show_orders(client: AsyncClient, within: float, board: Board) -> list[SentOrder]:
     """Send all orders at once and show their events until all have ended or the time is up.
 
-    :raises NoEngine: nothing answers at the URL.
-    :raises Refused: the engine did not take an order.
+    :raises EngineError: it did not take an order.
     """
     try:
         async with asyncio.timeout(within):
-            orders = await asyncio.gather(*(send_order(url, body, key) for body in ORDERS))
+            orders = await asyncio.gather(*(send(client, body) for body in ORDERS))
     except TimeoutError:
-        raise NoEngine(f"The engine at {url} did not take the orders in {within:g} s.") from None
+        text = f"The engine did not take the orders in {within:g} s."
+        raise EngineError("no_answer", text) from None
     board.begin(orders)
     try:
         async with asyncio.timeout(within):
-            await asyncio.gather(*(follow(url, order, board.show, key) for order in orders))
+            await asyncio.gather(*(follow(client, order, board.show) for order in orders))
     except TimeoutError:
         pass  # orders that have not ended are shown as they are
     return orders

@@ -5,18 +5,19 @@ from typing import Any
 
 import pytest
 
+from order_engine_client.answers import Event, Order, build, values
 from orders.management.demo_client import SentOrder
 from orders.management.demo_money import money_line
 from orders.management.demo_resting import AWAY, limit_near, met_limit, stop_far
 
 
 def prices(*lines: tuple[str, str]) -> list[dict[str, Any]]:
-    return [{"bid": bid, "ask": ask} for bid, ask in lines]
+    return [{"bid": Decimal(bid), "ask": Decimal(ask)} for bid, ask in lines]
 
 
 def sent(side: str, status: str, base: str = "SOL", **fill: str) -> SentOrder:
-    answer = {"side": side, "baseToken": base, "quoteToken": "USDC"}
-    return SentOrder(answer, 0.0, [{"status": status, "data": fill}])
+    order = build(Order, {"side": side, "baseToken": base, "quoteToken": "USDC"})
+    return SentOrder(order, 0.0, [build(Event, values({"status": status, "data": fill}))])
 
 
 def test_a_limit_waits_for_the_bid_while_that_rises() -> None:

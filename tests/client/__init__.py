@@ -1,0 +1,1 @@
+"""The Python client (client/): against scripted servers, and against a real engine."""

@@ -166,8 +166,8 @@ class Environment(BaseSettings):
     )
     MAX_SOCKETS: Annotated[int, values.whole(1, 60_000)] = setting(
         "200",
-        "WebSockets that an account has open in a web process, and so many again an address for"
-        " anonymous clients: more are refused with 429, pages with 4429.",
+        "WebSockets, streams and waiting requests that an account has open in a web process, and so"
+        " many again an address for anonymous clients: more are refused with 429, pages with 4429.",
     )
     METRICS_TOKEN: Annotated[
         str,

@@ -56,10 +56,10 @@ COUNTS = {
     for count in (
         Count("http_requests", "HTTP requests answered, by class of status.", labels=("code",)),
         Count("orders_accepted", "Orders stored, over HTTP or a socket.", "web"),
-        Count("sockets_opened", "WebSockets opened.", "web"),
-        Count("sockets_open", "WebSockets open now.", "web", only_grows=False),
+        Count("sockets_opened", "WebSockets and streams opened.", "web"),
+        Count("sockets_open", "WebSockets and streams open now.", "web", only_grows=False),
         Count("connections_refused", "Connections that were too many.", "web"),
-        Count("sockets_refused", "WebSockets that were too many for one client.", "web"),
+        Count("sockets_refused", "WebSockets and streams beyond one client's limit.", "web"),
         Count("hints_received", "Hints of events that came for open sockets.", "web"),
         Count("hints_missed", "Events whose hint was lost, as a later one told.", "web"),
         Count("messages_passed_over", "What came by Redis, or to a socket, and is not ours."),

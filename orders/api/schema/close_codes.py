@@ -17,7 +17,7 @@ class Close(IntEnum):
     TOO_LARGE = 1009, "A frame has more than 64 KiB. The server closes so, before it is read."
     BROKEN = (
         1011,
-        "Something broke on our side, or no pong came for 20 seconds. Connect again, and go on"
+        "Something broke on our side, or no pong came for ten seconds. Connect again, and go on"
         " from what you have.",
     )
     RESTARTS = (

@@ -571,10 +571,10 @@ REPLACE = extend_schema(
 )
 TICKETS = extend_schema(
     operation_id="createSocketTicket",
-    summary="Get a ticket for a WebSocket",
+    summary="Get a ticket for a WebSocket or a stream",
     description=(
-        "For pages, which can give a WebSocket no header: `?ticket=` opens one socket, once, within"
-        " 30 seconds. Programs send their key with the handshake."
+        "For pages, which can give a WebSocket or an EventSource no header: `?ticket=` opens one"
+        " connection, once, within 30 seconds. Programs send their key with the handshake."
     ),
     request=None,
     parameters=[

@@ -42,6 +42,7 @@ KINDS = {
     **{f"^api/orders/{word}/?$": ENTRY for word in ("batch", "preview")},
     "^api/orders/cancel/?$": ORDER,
     "^api/orders/cancel-all/?$": ACCOUNT,
+    **{f"^api/{path}/?$": ACCOUNT for path in ("orders/stream", "events")},  # api/following
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
     "^account/keys/?$": ACCOUNT,  # these have tests in test_own_keys.py
@@ -76,6 +77,7 @@ GUARDED_PATHS = (
     *(*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/", "/api/quotes"),
     *SEVERAL,
     *(*KEY_PATHS, "/api/account/keys/oee_x/revoke/"),
+    *("/api/orders/stream", "/api/orders/stream/", "/api/events", "/api/events/"),
 )
 SOCKET_PATHS = (
     *("/ws/orders/{}", "/ws/orders/{}/", "/execute?orderId={}", "/orders?orderId={}"),

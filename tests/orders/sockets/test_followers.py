@@ -250,7 +250,9 @@ async def test_a_client_that_does_not_read_delays_no_other_and_is_closed_with_44
                     await asyncio.sleep(0.005)
             told = await frames_to_the_close(slow)
 
-    seqs = [json.loads(data)["seq"] for opcode, data in told if opcode == TEXT]
+    *events, last_word = [json.loads(data) for opcode, data in told if opcode == TEXT]
+    seqs = [event["seq"] for event in events]
+    assert (last_word["type"], last_word["error"]) == ("error", "too_slow")
     assert seqs == list(range(1, len(seqs) + 1))
     assert 1 < len(seqs) < last
     assert told[-1] == (CLOSE, (4408).to_bytes(2, "big"))

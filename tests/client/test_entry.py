@@ -256,7 +256,7 @@ async def test_an_amendment_whose_answer_was_lost_is_found_in_the_log(clock: Clo
 @pytest.mark.parametrize(
     "answers",
     [
-        (CHANGED,),
+        (CHANGED, log("amended", limitPrice="102.5")),  # no answer was lost: it is another's
         (LOST, CHANGED, log("triggered")),
         (LOST, CHANGED, log("amended", limitPrice="99")),
     ],

@@ -157,6 +157,14 @@ async def test_an_anonymous_order_that_is_absent_for_long_was_not_stored(clock: 
     assert script.lines.count("POST /api/orders/execute") == 1
 
 
+async def test_the_time_in_which_it_is_absent_is_that_in_which_the_database_answers(
+    clock: Clock,
+) -> None:
+    looks = (ABSENT, ABSENT, AWAY, ABSENT, ABSENT, FOUND)  # 5 s from one to the next
+    async with answering(UNKNOWN, *looks) as script, AsyncClient(script.url) as client:
+        assert (await client.place(SELL)).order_id == ID
+
+
 async def test_an_anonymous_order_that_cannot_be_asked_for_stays_unknown(clock: Clock) -> None:
     for look in (AWAY, LOST, problem(401, "not_authenticated")):
         async with answering(UNKNOWN, look) as script, AsyncClient(script.url) as client:
@@ -248,7 +256,7 @@ async def test_an_amendment_whose_answer_was_lost_is_found_in_the_log(clock: Clo
 @pytest.mark.parametrize(
     "answers",
     [
-        (CHANGED,),
+        (CHANGED, log("amended", limitPrice="102.5")),  # no answer was lost: it is another's
         (LOST, CHANGED, log("triggered")),
         (LOST, CHANGED, log("amended", limitPrice="99")),
     ],

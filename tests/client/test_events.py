@@ -1,5 +1,6 @@
 """An account's events: none missed, none twice, however the lines break."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from order_engine_client.errors import EngineError
 from order_engine_client.events import Transport
 from tests.client.conftest import Clock
 from tests.client.scripted import Close, Cut, Silence, Told, streaming
+from tests.support.engine import PATIENCE
 
 FINAL = "confirmed"
 
@@ -44,7 +46,11 @@ def said(told: Event | Snapshot) -> Any:
 
 async def first(count: int, client: AsyncClient, *args: Any, **options: Any) -> list[Any]:
     """Return the first so many that are told, and the cursor after them."""
-    async with client, client.events(*args, **options) as stream:
+    async with (
+        asyncio.timeout(PATIENCE),
+        client,
+        client.events(*args, **options) as stream,
+    ):
         found = [said(await anext(stream)) for _ in range(count)]
         return [*found, stream.cursor]
 

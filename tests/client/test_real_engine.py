@@ -254,7 +254,7 @@ async def test_a_stream_without_an_account_is_refused(web: Web) -> None:
 
 @pytest.mark.parametrize(
     ("example", "shown"),
-    zip(EXAMPLES, ["5 confirmed Order executed at", "go on at"], strict=True),
+    [*zip(EXAMPLES, ["5 confirmed Order executed at", "go on at"], strict=True)],
     ids=["orders", "events"],
 )
 def test_the_examples_of_the_readme_run_in_its_folder(

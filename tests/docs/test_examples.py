@@ -17,11 +17,12 @@ from tests.docs.test_guides import GUIDES, blocks
 from tests.support.shapes import validator
 
 RUN = {  # guides with programs, and the test that runs these
-    ("sockets.md", "python"): "docs/test_guides.py",
-    ("venues.md", "python"): "routing/simulation/test_venues.py",
-    ("pools.md", "python"): "below",
-    ("sockets.md", "js"): "browser/test_examples.py",
-    ("api.md", "ts"): "orders/api/test_typescript.py",
+    ("docs/sockets.md", "python"): "docs/test_guides.py",
+    ("docs/venues.md", "python"): "routing/simulation/test_venues.py",
+    ("docs/pools.md", "python"): "below",
+    ("client/README.md", "python"): "client/test_real_engine.py",
+    ("docs/sockets.md", "js"): "browser/test_examples.py",
+    ("docs/api.md", "ts"): "orders/api/test_typescript.py",
 }
 ORDER_ID = "01a1fc02-2219-7ea8-9f11-ba64b00749af"
 OF_LOGS = {"timestamp", "level", "logger", "message"}
@@ -73,7 +74,7 @@ def test_each_program_in_python_can_be_read(guide: Path, text: str) -> None:
 
 def test_each_program_is_run_by_a_test() -> None:
     found = {
-        (guide.name, language)
+        (str(guide.relative_to(PROJECT)), language)
         for guide in GUIDES
         for language in ("python", "js", "ts", "sql")
         if blocks(guide, language)

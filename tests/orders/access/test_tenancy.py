@@ -59,6 +59,8 @@ KINDS = {
     "^test/?$": OPEN,
     "favicon.ico": OPEN,
     **{f"^api/{page}/?$": OPEN for page in ("schema", "schema/sockets", "docs", "docs/sockets")},
+    **{page: OPEN for page in ("docs", "docs/", "docs/<path:name>", "llms.txt")},
+    **{rf"^api/schema/{page}/?$": OPEN for page in (r"asyncapi\.yaml", r"types\.ts")},
     "accounts/login/": OPEN,
     "accounts/logout/": OPEN,
     # What the session alone says whose it is; tests/logins look at these.

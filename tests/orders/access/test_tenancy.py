@@ -59,7 +59,7 @@ KINDS = {
     "^test/?$": OPEN,
     "favicon.ico": OPEN,
     **{f"^api/{page}/?$": OPEN for page in ("schema", "schema/sockets", "docs", "docs/sockets")},
-    **{page: OPEN for page in ("docs", "docs/", "docs/<path:name>", "llms.txt")},
+    **dict.fromkeys(("docs", "docs/", "docs/<path:name>", "llms.txt"), OPEN),
     **{rf"^api/schema/{page}/?$": OPEN for page in (r"asyncapi\.yaml", r"types\.ts")},
     "accounts/login/": OPEN,
     "accounts/logout/": OPEN,

@@ -29,13 +29,14 @@ from orders.access.admission import Backlog, Overloaded, ShareIsFull
 from orders.api.entry import answer_plainly
 from orders.engine import submission
 from orders.engine.moves import TradingHalted
+from orders.engine.quotes import Quotes
 from orders.engine.submission import OutcomeUnknown
 from tests import dialects
 from tests.orders.api.test_api import LOOK_ALIKES, NO_ORDERS, QUERIES
 from tests.orders.api.test_door import FOREIGN_HOSTS, HOSTS
 from tests.support.accounts import execute, make_account
 from tests.support.client import SELL_SOL, database_away, exchange
-from tests.support.order_types import BY_TYPE, OCO, SELLING_BRACKET, STOP
+from tests.support.order_types import BY_TYPE, OCO, SELLING_BRACKET, STOP, no_prices
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
 
@@ -296,7 +297,10 @@ async def test_orders_of_every_type(both_ways: BothWays, prices: None) -> None:
 
 
 @override_settings(ACCOUNT_RATE_LIMIT=None, RESTING_RATE_LIMIT=None)
-async def test_orders_of_every_type_without_prices(both_ways: BothWays) -> None:
+async def test_orders_of_every_type_without_prices(
+    both_ways: BothWays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Quotes, "_tick", no_prices)
     found = await both_ways.give_the_same_shortly(*map(own, OF_EVERY_TYPE))
     assert statuses(found) == {201, 400, 503}
 

@@ -1,7 +1,7 @@
 """Frames with a `requestId` do what requests do over HTTP, and are answered under their ids."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -67,8 +67,14 @@ async def ask(socket: Socket, action: str, request_id: str | None = None, **memb
 
 
 async def answer_to(socket: Socket, request_id: str) -> dict[str, Any]:
-    while (message := await socket.message()).get("requestId") != request_id:
-        assert message["type"] in ("status_update", "checkpoint"), message
+    return await heard(socket, lambda message: message.get("requestId") == request_id)
+
+
+async def heard(socket: Socket, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Wait for such a message; checkpoints, which go on for ever, are no reason to wait on."""
+    async with asyncio.timeout(PATIENCE):
+        while not is_it(message := await socket.message()):
+            pass
     return message
 
 
@@ -661,17 +667,11 @@ async def test_each_action_is_taken_on_an_accounts_stream(account: Account) -> N
         acked(await ask(socket, "cancelAll"), 200)
         again = refused(await ask(socket, "cancel", orderId=str(uuid4())), 404, "order_not_found")
         await socket.send({"action": "execute", "order": SELL_SOL})
-        without_id = await answer_without_id(socket)
+        without_id = await heard(socket, lambda message: message["type"] == "error")
 
     assert {*statuses, "cancel", "cancelAll"} == ACTIONS.keys()
     assert again["requestId"]
     assert without_id["error"] == "unexpected_frame"
-
-
-async def answer_without_id(socket: Socket) -> dict[str, Any]:
-    while (message := await socket.message())["type"] != "error":
-        pass
-    return message
 
 
 async def test_no_event_and_no_checkpoint_overtakes_an_ack(
@@ -682,16 +682,18 @@ async def test_no_event_and_no_checkpoint_overtakes_an_ack(
     async with following() as socket, following() as witness:
         await socket.send({"action": "execute", "requestId": "a", "order": SELL_SOL})
         await gate.reached(1)
-        first = await witness.message()
+        first = await heard(witness, lambda message: "seq" in message)
         await confirm(first["orderId"])
         seen = [first, *(await until_checkpoint(witness))]
         await socket.send({"action": "preview", "requestId": "b", "order": SELL_SOL})
-        acked(await socket.message(), 200)
+        before, _ = await socket.until(lambda message: message.get("requestId") == "b")
         gate.open()
-        acked(await socket.message(), 201)
+        acked(await answer_to(socket, "a"), 201)
         told = await until_checkpoint(socket)
 
     assert [one["seq"] for one in seen[:-1]] == [1, 2, 3, 4, 5]
+    assert [one for one in before if "seq" in one] == []
+    assert seen[-1]["cursor"] not in [one.get("cursor") for one in before]
     assert told[:-1] == seen[:-1]
 
 
@@ -722,33 +724,32 @@ async def test_no_first_event_of_several_orders_overtakes_their_ack(
     async with following() as socket, following() as witness:
         await socket.send(frame)
         await gate.reached(1)
-        seen = [await first_event(witness) for _ in range(orders)]
+        seen = await first_events(witness, orders)
         await socket.send({"action": "preview", "requestId": "b", "order": SELL_SOL})
         before, _ = await socket.until(lambda message: message.get("requestId") == "b")
         gate.open()
         await answer_to(socket, "a")
-        told = [await first_event(socket) for _ in range(orders)]
+        told = await first_events(socket, orders)
 
     assert [one for one in before if one.get("seq") == 1] == []
-    assert sorted(told) == sorted(seen)
+    assert told == seen
 
 
-async def first_event(socket: Socket) -> str:
-    """Return the id of the next order whose first event is told."""
-    while (message := await socket.message()).get("seq") != 1:
-        pass
-    order_id: str = message["orderId"]
-    return order_id
+async def first_events(socket: Socket, number: int) -> set[str]:
+    """Return the ids of so many orders whose first events are told."""
+    found: set[str] = set()
+    while len(found) < number:
+        message = await heard(socket, lambda message: message.get("seq") == 1)
+        found.add(message["orderId"])
+    return found
 
 
 async def until_checkpoint(socket: Socket) -> list[dict[str, Any]]:
     """Return what is told up to the checkpoint after the last event of an order."""
     told: list[dict[str, Any]] = []
-    while not (told and told[-1]["type"] == "checkpoint"):
-        message = await socket.message()
-        if message["type"] != "checkpoint" or (told and told[-1]["status"] == "confirmed"):
-            told.append(message)
-    return told
+    while not (told and told[-1]["status"] == "confirmed"):
+        told.append(await heard(socket, lambda message: "seq" in message))
+    return [*told, await heard(socket, lambda message: message["type"] == "checkpoint")]
 
 
 async def test_events_of_other_orders_do_not_wait_for_an_ack(
@@ -760,8 +761,8 @@ async def test_events_of_other_orders_do_not_wait_for_an_ack(
         await gate.reached(1)
         order_id = await rest_limit(account.id, 112)
         await request("POST", f"/api/orders/{order_id}/cancel")
-        while (message := await socket.message()).get("event") != "cancelled":
-            assert message.get("orderId") in (order_id, None)
+        message = await heard(socket, lambda message: message.get("event") == "cancelled")
+        assert message["orderId"] == order_id
         gate.open()
         acked(await answer_to(socket, "a"), 201)
 
@@ -775,8 +776,7 @@ async def test_a_reading_key_follows_an_account_and_enters_nothing(account: Acco
         async with socket_of as socket:
             for action, members in frames_of(order_id).items():
                 await socket.send({"action": action, "requestId": action, **members})
-                while (message := await socket.message()).get("requestId") != action:
-                    assert message["type"] in ("hello", "checkpoint")
+                message = await answer_to(socket, action)
                 if action == "preview":
                     acked(message, 200)
                 else:

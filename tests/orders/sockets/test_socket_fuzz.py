@@ -18,7 +18,7 @@ from config.database.conninfo import conninfo
 from orders.sockets.entry import ACTIONS
 from orders.sockets.protocol import Close
 from tests.support.accounts import execute, make_account
-from tests.support.client import SELL_SOL, connected
+from tests.support.client import PATIENCE, SELL_SOL, connected
 from tests.support.engine import Web, engine
 from tests.support.resting_orders import rest_limit
 
@@ -150,11 +150,12 @@ async def test_a_random_frame_with_an_id_is_answered_once_under_it(
             wanted = {f"{turn}.{number}" for number in range(10)}
             for request_id in wanted:
                 await socket.send(request_frame(chance, order_id) | {"requestId": request_id})
-            while wanted:
-                message = await socket.message()
-                if "requestId" in message:
-                    wanted.remove(message["requestId"])
-                    answers[message["type"], message["httpStatus"] // 100] += 1
+            async with asyncio.timeout(PATIENCE):
+                while wanted:
+                    message = await socket.message()
+                    if "requestId" in message:
+                        wanted.remove(message["requestId"])
+                        answers[message["type"], message["httpStatus"] // 100] += 1
 
     assert answers.keys() <= {("ack", 2), ("error", 4)}
     assert answers["ack", 2] > 0

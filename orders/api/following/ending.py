@@ -69,4 +69,5 @@ def ending_of(
             yield ending
     finally:
         ending.hearing.cancel()
+        del ending.hearing  # a circle, which would wait for the collector
         accounts_of_this_loop().unwatch(principal, withdraw)

@@ -86,11 +86,7 @@ async def tell(asked: Asked, stream: "EventStream", ending: Ending, *, shows_ope
         found = await stream.stop(telling)
     if ending.reason is Why.GONE:
         return
-    try:
-        if isinstance(found, TooSlow):
-            raise found
-        await stream.end(last_word(asked, ending, found))
-    except TooSlow:
+    if isinstance(found, TooSlow) or not await stream.end(last_word(asked, ending, found)):
         logger.info("a client was too slow")
         line_of(asked.scope).cut()
         await ending.wait_until_gone()
@@ -140,14 +136,15 @@ class EventStream:
             if self._is_behind:
                 await self._catch_up()
 
-    async def end(self, last_word: bytes) -> None:
-        """:raises TooSlow: the client does not take the last word."""
+    async def end(self, last_word: bytes) -> bool:
+        """Return whether the client takes the last word."""
         last = {"type": "http.response.body", "body": last_word, "more_body": False}
         try:
             async with asyncio.timeout(LAST_WORD_SECONDS):
                 await self._send(last)
         except TimeoutError:
-            raise TooSlow from None
+            return False
+        return True
 
     async def stop(self, telling: asyncio.Task[None]) -> BaseException | None:
         """End the telling, and return what it raised.
@@ -160,6 +157,7 @@ class EventStream:
         (found,) = await asyncio.gather(telling, return_exceptions=True)
         if self._is_open:
             await account_tail_of_this_loop().close_reader(self._reader)
+        del self._reader  # a circle, which would wait for the collector
         return found
 
     def _tell(self, told: Told) -> bool:

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import websockets
@@ -24,23 +26,35 @@ async def follow(port: int, order_id: str) -> None:
             pass
 
 
+@asynccontextmanager
+async def without_collector() -> AsyncIterator[Counter[str]]:
+    """Count what stands in circles after the block, by its type."""
+    left: Counter[str] = Counter()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield left
+        await asyncio.sleep(0.1)  # the last transport ends in the next turns of the loop
+        gc.collect()
+        left.update(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def assert_nothing_of_each_is_left(left: Counter[str]) -> None:
+    kept = {name: count for name, count in left.items() if name.startswith(OURS)}
+    assert all(count < SOCKETS / 2 for count in kept.values()), kept
+
+
 async def test_a_closed_socket_leaves_nothing_to_the_collector() -> None:
     order_id = await submit()
     await confirm(order_id)
     async with serving(application) as port:
         await follow(port, order_id)  # what is made once
-        gc.collect()
-        gc.disable()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
+        async with without_collector() as left:
             for _ in range(SOCKETS):
                 await follow(port, order_id)
-            await asyncio.sleep(0.1)  # the last transport ends in the next turns of the loop
-            gc.collect()
-            left = Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.garbage)
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
-    kept = {name: count for name, count in left.items() if name.startswith(OURS)}
-    assert all(count < SOCKETS / 2 for count in kept.values()), kept
+    assert_nothing_of_each_is_left(left)

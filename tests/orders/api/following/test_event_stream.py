@@ -1,8 +1,10 @@
 """`GET /api/orders/stream`: an account's log as server-sent events."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -16,8 +18,10 @@ from config.http.line import LINE, Line
 from orders.api.following import event_stream
 from orders.api.following.door import EventsDoor
 from orders.api.following.event_stream import written
+from orders.events import Event
 from orders.lifecycle import Status
 from orders.streams import account_log, account_reader, open_orders
+from orders.streams.account_tail import Told
 from orders.streams.renumbering import RENUMBER
 from tests.support.accounts import Account, make_account
 from tests.support.client import connected, database_away, post, request, submit
@@ -428,6 +432,32 @@ async def test_a_client_that_takes_nothing_is_cut(
         await application(scope, gone, deaf)
     assert was_cut.is_set()
     assert len(door.sockets) == 0
+
+
+async def test_a_stream_and_a_wait_have_a_silent_line_noticed(account: Account) -> None:
+    for target in (STREAM, f"/api/events?cursor={await cursor_of_now()}"):
+        with socket.socket() as connected:
+            line = Line(Networked(connected))
+            async with streaming(path=target, line=line) as source:
+                assert source.status == 200
+                assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+class Networked(asyncio.Transport):
+    def __init__(self, connected: socket.socket) -> None:
+        super().__init__({"socket": connected})
+
+
+async def test_no_more_is_kept_for_a_slow_client_than_a_bound(account: Account) -> None:
+    now = await account_log.account_log_of_this_loop().now()
+    stream = event_stream.EventStream(never, account.id, account_log.EVERYTHING, now)
+    told = Told(Event("1", 1, Status.PENDING, 0, "", datetime(2026, 1, 2, tzinfo=UTC), {}))
+    kept = [stream._tell(told) for _ in range(event_stream.MOST_KEPT + 2)]
+    assert kept == [True] * event_stream.MOST_KEPT + [False] * 2
+
+
+async def never(message: Any) -> None:
+    await asyncio.Event().wait()
 
 
 def test_the_ends_of_lines_in_a_message_are_no_end_of_its_line() -> None:

@@ -5,7 +5,7 @@ import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -20,11 +20,16 @@ from orders.engine.hints import hints_of_this_loop
 from orders.events import Event
 from orders.lifecycle import Status
 from orders.sockets import protocol
-from orders.streams import account_log, account_reader
+from orders.streams import account_log, account_reader, account_tail
 from tests.config.http.test_door import serving
+from tests.orders.sockets.test_memory import (
+    SOCKETS,
+    assert_nothing_of_each_is_left,
+    without_collector,
+)
 from tests.support.accounts import Account
 from tests.support.client import CREDENTIALS, PATIENCE, submit
-from tests.support.event_stream import live_stream
+from tests.support.event_stream import STREAM, live_stream
 from tests.support.walker import Walker
 
 pytestmark = [
@@ -88,6 +93,7 @@ async def test_a_client_that_has_gone_is_noticed_at_the_next_heartbeat(
             await stream.until("checkpoint")
             assert not no_places_are_taken()
         await becomes(no_places_are_taken)
+        assert account_tail.account_tail_of_this_loop()._accounts == {}
 
 
 async def test_a_client_that_goes_while_it_waits_is_noticed_at_once(account: Account) -> None:
@@ -168,6 +174,28 @@ async def test_a_slow_reader_of_a_socket_is_told_so_and_closed_with_4408(
                 found.append(json.loads(text))
         assert client.close_code == 4408
         assert (found[-1]["type"], found[-1]["error"]) == ("error", "too_slow")
+
+
+async def open_and_leave(port: int, target: str, count: int) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(count):
+            opened = live_stream(port, target, listens=False, **CREDENTIALS)
+            await stack.enter_async_context(opened)
+        await becomes(lambda: len(door.sockets) == count)
+    await becomes(no_places_are_taken)
+
+
+@pytest.mark.parametrize("path", [STREAM + "?", "/api/events?wait=25&"])
+async def test_a_stream_that_ended_leaves_nothing_to_the_collector(
+    account: Account, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(account_reader, "HEARTBEAT_SECONDS", 0)
+    target = f"{path}cursor={await cursor_of_now()}"
+    async with server() as port:
+        await open_and_leave(port, target, 1)  # what is made once
+        async with without_collector() as left:
+            await open_and_leave(port, target, SOCKETS)
+    assert_nothing_of_each_is_left(left)
 
 
 class Transport(asyncio.Transport):

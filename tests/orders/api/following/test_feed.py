@@ -85,9 +85,21 @@ class Waiting:
         await self._communicator.wait(PATIENCE)
 
 
+FOR_EVER = 3_600
+"""Seconds that no test waits: only the thing ends such a wait."""
+
+
 @asynccontextmanager
-async def waiting(query: str, seconds: int = 25, **headers: str) -> AsyncIterator[Waiting]:
+async def waiting(query: str, seconds: int = FOR_EVER, **headers: str) -> AsyncIterator[Waiting]:
     """Ask for a page, and yield once the request waits at the end of the log."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(feed, "MAX_WAIT", FOR_EVER)
+        async with asked_to_wait(query, seconds, **headers) as asked:
+            yield asked
+
+
+@asynccontextmanager
+async def asked_to_wait(query: str, seconds: int, **headers: str) -> AsyncIterator[Waiting]:
     line = Line()
     scope = scope_of(f"{FEED}{query}&wait={seconds}", "GET", headers)
     communicator = ApplicationCommunicator(application, scope | {"extensions": {LINE: line}})
@@ -256,8 +268,11 @@ async def test_what_others_did_while_a_request_waited_is_not_read_again(account:
     assert account_log.Position.of_cursor(found["cursor"]).covers(after)
 
 
-async def test_a_wait_without_a_cursor_is_answered_at_once(account: Account) -> None:
-    found = await page("?wait=25")
+async def test_a_wait_without_a_cursor_is_answered_at_once(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "MAX_WAIT", FOR_EVER)
+    found = await page(f"?wait={FOR_EVER}")
     assert found["events"] == []
 
 
@@ -373,8 +388,9 @@ async def test_pages_are_counted_as_reads(
     assert int(refused.headers["retry-after"]) > 0
 
 
-async def test_head_does_not_wait(account: Account) -> None:
-    answer = await request("HEAD", f"{FEED}?cursor={await cursor_of_now()}&wait=25")
+async def test_head_does_not_wait(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "MAX_WAIT", FOR_EVER)
+    answer = await request("HEAD", f"{FEED}?cursor={await cursor_of_now()}&wait={FOR_EVER}")
     assert answer.status == 200
 
 

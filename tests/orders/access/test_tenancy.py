@@ -59,6 +59,8 @@ KINDS = {
     "^test/?$": OPEN,
     "favicon.ico": OPEN,
     **{f"^api/{page}/?$": OPEN for page in ("schema", "schema/sockets", "docs", "docs/sockets")},
+    **{f"^api/schema/{file}/?$": OPEN for file in (r"asyncapi\.yaml", r"types\.ts")},
+    **dict.fromkeys(("llms.txt", "docs", "docs/", "docs/<path:name>"), OPEN),
     "accounts/login/": OPEN,
     "accounts/logout/": OPEN,
     # What the session alone says whose it is; tests/logins look at these.

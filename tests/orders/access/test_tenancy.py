@@ -59,8 +59,8 @@ KINDS = {
     "^test/?$": OPEN,
     "favicon.ico": OPEN,
     **{f"^api/{page}/?$": OPEN for page in ("schema", "schema/sockets", "docs", "docs/sockets")},
-    **dict.fromkeys(("docs", "docs/", "docs/<path:name>", "llms.txt"), OPEN),
-    **{rf"^api/schema/{page}/?$": OPEN for page in (r"asyncapi\.yaml", r"types\.ts")},
+    **{f"^api/schema/{file}/?$": OPEN for file in (r"asyncapi\.yaml", r"types\.ts")},
+    **dict.fromkeys(("llms.txt", "docs", "docs/", "docs/<path:name>"), OPEN),
     "accounts/login/": OPEN,
     "accounts/logout/": OPEN,
     # What the session alone says whose it is; tests/logins look at these.

@@ -139,7 +139,10 @@ class Streams:
             return None
         if path.startswith("/api/orders/stream"):
             told = [one for one in self._next(path) if isinstance(one, dict)]
-            text = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in told)
+            text = "".join(
+                f"event: {one['type']}\ndata: {json.dumps(one, ensure_ascii=False)}\n\n"
+                for one in told
+            )
             return _response(socket, text, "text/event-stream")
         if path.startswith("/api/events"):
             page = [one for one in self._next(path) if isinstance(one, dict)]

@@ -80,6 +80,7 @@ async def test_a_broken_line_goes_on_at_the_last_checkpoint_and_nothing_comes_tw
         == (["", "c1", "c2", "c3"] if transport == "feed" else ["", "c2", "c3"])[: len(cursors)]
     )
     assert len(cursors) == len(script)
+    assert len(clock.pauses) == (0 if transport == "feed" else 2)  # none comes again at once
 
 
 @pytest.mark.parametrize(

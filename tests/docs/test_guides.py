@@ -238,7 +238,8 @@ async def last_status(url: str) -> str:
 def test_the_example_in_python_follows_an_order_to_its_end(
     running: Engine, web: Web, tmp_path: Path
 ) -> None:
-    (source,) = blocks(PROJECT / "docs/sockets.md", "python")
+    programs = blocks(PROJECT / "docs/sockets.md", "python")
+    (source,) = [one for one in programs if ORDER_ID in one]
     program = tmp_path / "follow.py"
     program.write_text(source.replace(PRINTED_ADDRESS, web.address).replace(ORDER_ID, web.post()))
     ended = subprocess.run(

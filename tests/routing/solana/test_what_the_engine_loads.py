@@ -14,7 +14,8 @@ django.setup()
 import config, orders, routing
 def load(package):
     for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        if found.name != "routing.solana" and not found.name.endswith("__main__"):
+        outside = found.name in ("routing.solana", "routing.cluster")
+        if not outside and not found.name.endswith("__main__"):
             module = importlib.import_module(found.name)
             if found.ispkg:
                 load(module)
@@ -22,7 +23,7 @@ for package in (config, orders, routing):
     load(package)
 print(len(sys.modules))
 print(sorted({name.split(".")[0] for name in sys.modules} & {"solders", "aiohttp"}))
-print([name for name in sys.modules if name.startswith("routing.solana")])
+print([name for name in sys.modules if name.startswith(("routing.solana", "routing.cluster"))])
 """
 
 

@@ -1,0 +1,74 @@
+"""All methods by their names, and how one request is answered."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from routing.cluster.rpc import admin, reading, sending
+from routing.cluster.rpc.errors import INVALID_REQUEST, METHOD_NOT_FOUND, RpcError
+from routing.cluster.rpc.node import Node
+from routing.cluster.rpc.parameters import Parameters
+
+Method = Callable[[Node, Parameters], Any]
+
+METHODS: Mapping[str, Method] = {
+    "getAccountInfo": reading.get_account_info,
+    "getBalance": reading.get_balance,
+    "getBlockHeight": reading.get_block_height,
+    "getBlockTime": reading.get_block_time,
+    "getEpochInfo": reading.get_epoch_info,
+    "getFeeForMessage": reading.get_fee_for_message,
+    "getGenesisHash": reading.get_genesis_hash,
+    "getHealth": reading.get_health,
+    "getLatestBlockhash": reading.get_latest_blockhash,
+    "getMinimumBalanceForRentExemption": reading.get_minimum_balance_for_rent_exemption,
+    "getMultipleAccounts": reading.get_multiple_accounts,
+    "getProgramAccounts": reading.get_program_accounts,
+    "getRecentPrioritizationFees": reading.get_recent_prioritization_fees,
+    "getSignatureStatuses": reading.get_signature_statuses,
+    "getSignaturesForAddress": reading.get_signatures_for_address,
+    "getSlot": reading.get_slot,
+    "getTokenAccountBalance": reading.get_token_account_balance,
+    "getTokenAccountsByOwner": reading.get_token_accounts_by_owner,
+    "getTokenSupply": reading.get_token_supply,
+    "getTransaction": reading.get_transaction,
+    "getVersion": reading.get_version,
+    "isBlockhashValid": reading.is_blockhash_valid,
+    "requestAirdrop": sending.request_airdrop,
+    "sendTransaction": sending.send_transaction,
+    "simulateTransaction": sending.simulate_transaction,
+    "cluster_advance": admin.advance,
+    "cluster_describe": admin.describe,
+    "cluster_faults": admin.get_faults,
+    "cluster_reorganise": admin.reorganise,
+    "cluster_setFaults": admin.set_faults,
+}
+
+
+def name_of(request: Any) -> str:
+    """Return the method that a request names.
+
+    :raises RpcError: it is no request.
+    """
+    if not isinstance(request, dict) or not isinstance(request.get("method"), str):
+        raise RpcError(INVALID_REQUEST, "Invalid request")
+    return str(request["method"])
+
+
+def answer(node: Node, request: Any) -> dict[str, Any]:
+    """Carry a request out, and return the whole answer as JSON."""
+    try:
+        name = name_of(request)
+        if name not in METHODS:
+            raise RpcError(METHOD_NOT_FOUND, "Method not found")
+        return result(request, METHODS[name](node, Parameters(request.get("params"))))
+    except RpcError as error:
+        return failure(request, error)
+
+
+def result(request: Any, value: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "result": value, "id": request.get("id")}
+
+
+def failure(request: Any, error: RpcError) -> dict[str, Any]:
+    number = request.get("id") if isinstance(request, dict) else None
+    return {"jsonrpc": "2.0", "error": error.as_json(), "id": number}

@@ -1,0 +1,125 @@
+"""Runs a cluster: `python -m routing.cluster --help`."""
+
+import argparse
+import asyncio
+import os
+import socket
+import sqlite3
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import uvicorn
+
+from routing.cluster.cluster import Cluster, Settings, write_key
+from routing.cluster.rpc.errors import RpcError
+from routing.cluster.rpc.faults import Fault, read_flag
+from routing.cluster.rpc.server import Server
+
+
+def main() -> None:
+    given = _parser().parse_args()
+    settings = Settings(
+        folder=given.data,
+        seed=given.seed,
+        depth=given.depth,
+        slot_seconds=given.slot_ms / 1_000,
+        volatility=round(given.volatility_bps * 100),
+        programs=given.programs,
+    )
+    try:
+        faults = _faults(given.fault)
+        cluster = Cluster(settings)
+    except RpcError as error:
+        sys.exit(f"--fault: {error}")
+    except sqlite3.OperationalError:
+        sys.exit(f"Another process has the chain in {given.data}.")
+    except FileNotFoundError as error:
+        sys.exit(str(error))
+    for name, of_node in faults.items():
+        cluster.node(name).faults.replace(of_node)
+    if given.data:
+        write_key(given.data / "wallet.json", cluster.keys.wallet)
+    try:
+        print(f"Wallet {cluster.keys.wallet.pubkey()}", flush=True)
+        asyncio.run(_serve(cluster, _open(given.host, given.port)))
+    except OSError as error:
+        sys.exit(f"Port {given.port}: {error.strerror}")
+    except KeyboardInterrupt:
+        pass  # uvicorn has stopped by then, and raises the signal again
+    finally:
+        cluster.close()
+
+
+async def _serve(cluster: Cluster, opened: socket.socket) -> None:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            Server(cluster.chain, cluster.node),
+            lifespan="off",
+            access_log=False,
+            log_level="critical",
+            timeout_graceful_shutdown=1,
+        )
+    )
+    slots = asyncio.create_task(cluster.run())
+    serving = asyncio.create_task(server.serve([opened]))
+    await asyncio.wait([slots, serving], return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
+    if slots.done():
+        slots.result()  # raises what ended it
+    slots.cancel()
+
+
+def _open(host: str, port: int) -> socket.socket:
+    """:raises OSError: the port is taken."""
+    opened = socket.create_server((host, port), backlog=1_024)
+    at = opened.getsockname()
+    print(f"Solana cluster on http://{at[0]}:{at[1]} (WebSocket: the same port)", flush=True)
+    return opened
+
+
+def _faults(flags: list[str]) -> dict[str, list[Fault]]:
+    """Return the faults of each node, by its name; see `_parser` for the form."""
+    faults: dict[str, list[Fault]] = defaultdict(list)
+    for flag in flags:
+        text, _, node = flag.partition("@")
+        faults[node].append(read_flag(text))
+    return faults
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m routing.cluster", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8899, help="0: any that is free")
+    parser.add_argument(
+        "--data", type=Path, help="where the chain is kept, and wallet.json; without it, nowhere"
+    )
+    parser.add_argument("--seed", default="", help="of a new chain; without it, one is drawn")
+    parser.add_argument(
+        "--depth", type=int, default=10_000_000, help="dollars on each side of a new chain's pools"
+    )
+    parser.add_argument(
+        "--slot-ms", type=float, default=400, help="0: slots are made by cluster_advance alone"
+    )
+    parser.add_argument(
+        "--volatility-bps", type=float, default=2.0, help="of prices, in a second; 0: they stand"
+    )
+    parser.add_argument(
+        "--programs",
+        type=Path,
+        default=os.environ.get("SOLANA_PROGRAMS") or None,
+        help="folder of the real programs, each as ADDRESS.so (SOLANA_PROGRAMS)",
+    )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND[:NAME=NUMBER,…][@NODE]",
+        help="such as drop:times=1 or behind:slots=20@b; cluster_setFaults changes them",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -3,18 +3,17 @@
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import sqlite3
 import sys
 from collections import defaultdict
 from pathlib import Path
 
-import uvicorn
-
 from routing.cluster.cluster import Cluster, Settings, write_key
 from routing.cluster.rpc.errors import RpcError
 from routing.cluster.rpc.faults import Fault, read_flag
-from routing.cluster.rpc.server import Server
+from routing.cluster.serving import listen, serving, url_of
 
 
 def main() -> None:
@@ -41,42 +40,25 @@ def main() -> None:
     if given.data:
         write_key(given.data / "wallet.json", cluster.keys.wallet)
     try:
-        print(f"Wallet {cluster.keys.wallet.pubkey()}", flush=True)
-        asyncio.run(_serve(cluster, _open(given.host, given.port)))
+        asyncio.run(_serve(cluster, listen(given.host, given.port)))
     except OSError as error:
         sys.exit(f"Port {given.port}: {error.strerror}")
-    except KeyboardInterrupt:
-        pass  # uvicorn has stopped by then, and raises the signal again
     finally:
         cluster.close()
 
 
 async def _serve(cluster: Cluster, opened: socket.socket) -> None:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            Server(cluster.chain, cluster.node),
-            lifespan="off",
-            access_log=False,
-            log_level="critical",
-            timeout_graceful_shutdown=1,
-        )
-    )
-    slots = asyncio.create_task(cluster.run())
-    serving = asyncio.create_task(server.serve([opened]))
-    await asyncio.wait([slots, serving], return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    await serving
-    if slots.done():
-        slots.result()  # raises what ended it
-    slots.cancel()
-
-
-def _open(host: str, port: int) -> socket.socket:
-    """:raises OSError: the port is taken."""
-    opened = socket.create_server((host, port), backlog=1_024)
-    at = opened.getsockname()
-    print(f"Solana cluster on http://{at[0]}:{at[1]} (WebSocket: the same port)", flush=True)
-    return opened
+    """Serve until the process is told to stop."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with serving(cluster, opened) as slots:
+        slots.add_done_callback(lambda _: stopped.set())
+        print(f"Solana cluster on {url_of(opened)} (WebSocket: the same port)", flush=True)
+        print(f"Wallet {cluster.keys.wallet.pubkey()}", flush=True)
+        await stopped.wait()
+        if slots.done():
+            slots.result()  # raises what ended it
 
 
 def _faults(flags: list[str]) -> dict[str, list[Fault]]:

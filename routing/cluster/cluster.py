@@ -95,7 +95,9 @@ class Cluster:
     async def run(self) -> None:
         """Make slots for ever. Slots that were missed are not made up for."""
         seconds = self._settings.slot_seconds
-        while seconds:
+        if not seconds:
+            await asyncio.Event().wait()  # for ever: slots are made by request
+        while True:
             began = time.monotonic()
             self.step()
             await asyncio.sleep(max(began + seconds - time.monotonic(), 0))

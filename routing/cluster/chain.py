@@ -7,6 +7,7 @@ they do on every real cluster: a slot that was taken back has no height.
 """
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -21,8 +22,12 @@ from routing.cluster.records import balances, meta_of
 from routing.cluster.store import Block, Landed, Store
 from routing.solana.addresses import CLOCK
 
+log = logging.getLogger(__name__)
+
 EXPIRY_BLOCKS = 150
 FINALITY_SLOTS = 1
+FINAL = "final"
+"""The name under which the latest final slot is stored."""
 KEPT_BLOCKS = EXPIRY_BLOCKS + 64
 """For nodes that are behind, too."""
 
@@ -57,6 +62,7 @@ class Chain:
         self._next = self.slot + 1
         self.first_slot = self.slot
         """From here on it is known what accounts were."""
+        self._final = int(store.fact(FINAL) or self.slot)
         for address, account in store.accounts():
             machine.accounts.put(address, account)
         for wire in store.waiting():
@@ -77,6 +83,8 @@ class Chain:
 
     def final(self, block: Block) -> Block:
         """Return the latest block that is final for a node whose latest block is `block`."""
+        if block.slot == self._final:  # what came after it was taken back
+            return block
         return self.earlier(block, FINALITY_SLOTS)
 
     def height_of(self, blockhash: str) -> int | None:
@@ -110,16 +118,17 @@ class Chain:
 
     def advance(self) -> None:
         """Make the next slot's block, with all that waits."""
+        now = int(self._now())
+        self.machine.set_clock(self._next, now)
         landed = tuple(self._land(self._next))
-        block = Block(
-            self._next, self.block(self.slot).height + 1, self._new_hash(), int(self._now())
-        )
+        block = Block(self._next, self.block(self.slot).height + 1, self._new_hash(), now)
         accounts = dict(self.machine.accounts.changed(self._next))
         accounts.pop(CLOCK, None)
         done = list(self._waiting)
-        self.store.add_block(block, landed, accounts, done)
-        self._waiting.clear()
         self._add(block)
+        self._final = max(self._final, self.earlier(block, FINALITY_SLOTS).slot)
+        self.store.add_block(block, landed, accounts, done, {FINAL: str(self._final)})
+        self._waiting.clear()
         self._begin()
         self._tell(Told(block, landed, frozenset(accounts)))
 
@@ -130,7 +139,7 @@ class Chain:
         then nothing happens. Return the signatures.
         """
         slot, accounts = self.slot, self.machine.accounts
-        if slot <= self.first_slot or slot == self.final(self._blocks[slot]).slot:
+        if slot <= max(self.first_slot, self._final):
             return []
         accounts.undo(self._next)  # nothing landed in it yet
         before = dict(accounts.undo(slot))
@@ -171,7 +180,11 @@ class Chain:
                 str(transaction.message.recent_blockhash), self._blocks[self.slot]
             ):
                 continue
-            landed = self._execute(signature, transaction, slot)
+            try:
+                landed = self._execute(signature, transaction, slot)
+            except Exception:  # a fault of ours, which must not end the chain for all others
+                log.exception("cluster_cannot_execute", extra={"signature": signature})
+                continue
             if landed:
                 yield landed
 

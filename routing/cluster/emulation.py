@@ -19,18 +19,25 @@ from solders.transaction import VersionedTransaction
 
 from routing.base58 import base58
 from routing.cluster.execution import Execution
-from routing.cluster.messages import COMPUTE_BUDGET, Loaded, Reads
+from routing.cluster.messages import Loaded, Reads
 from routing.cluster.programs.program import (
     ACCOUNT_NOT_INITIALIZED,
     Effect,
     Refused,
     SwapProgram,
 )
-from routing.solana.addresses import ASSOCIATED_TOKEN_PROGRAM, TOKEN_PROGRAM
-from routing.solana.token_accounts import TOKEN_ACCOUNT_SIZE
+from routing.solana.addresses import (
+    ASSOCIATED_TOKEN_PROGRAM,
+    COMPUTE_BUDGET_PROGRAM,
+    TOKEN_PROGRAM,
+)
+from routing.solana.token_accounts import TOKEN_ACCOUNT_SIZE, Clock
 
 NO_TOKEN_ACCOUNT = ("InvalidAccountData", "IncorrectProgramId", "UninitializedAccount")
 """What the token program says of an account that is none, where a swap's program says 3012."""
+
+UNITS_TO_REFUSE = 20_000
+"""About how many compute units the programs take before they refuse a swap."""
 
 _AMOUNT_PLACE = 64
 
@@ -74,7 +81,7 @@ class Plan(NamedTuple):
 
 
 def plan_of(
-    loaded: Loaded, programs: Mapping[Pubkey, SwapProgram], accounts: Reads, now: int
+    loaded: Loaded, programs: Mapping[Pubkey, SwapProgram], accounts: Reads, clock: Clock
 ) -> Plan:
     """Return what to execute for a message. A later swap sees what the earlier ones have done."""
     swapped = _Swapped(accounts)
@@ -87,7 +94,7 @@ def plan_of(
             swapped.note(instruction)
             continue
         try:
-            effect = program.effect(instruction, swapped.get, now)
+            effect = program.effect(instruction, swapped.get, clock)
         except Refused as reason:
             steps += _budget(loaded, number)
             return Plan(tuple(steps), Refusal(number, instruction, reason))
@@ -123,6 +130,7 @@ def refused(execution: Execution, refusal: Refusal, reason: Refused) -> Executio
     program = refusal.instruction.program_id
     return execution._replace(
         error={"InstructionError": [refusal.number, reason.error]},
+        units=execution.units + UNITS_TO_REFUSE,
         logs=(*execution.logs, f"Program {program} invoke [1]", *_words_of(reason, program)),
     )
 
@@ -195,8 +203,8 @@ def _words_of(reason: Refused, program: Pubkey) -> Iterator[str]:
 def _budget(loaded: Loaded, number: int) -> Iterator[Step]:
     """Yield the budget's instructions from `number` on: they hold for what came before, too."""
     for later, instruction in enumerate(loaded.instructions[number:], number):
-        if instruction.program_id == COMPUTE_BUDGET:
-            yield Step(later, COMPUTE_BUDGET, (instruction,))
+        if instruction.program_id == COMPUTE_BUDGET_PROGRAM:
+            yield Step(later, COMPUTE_BUDGET_PROGRAM, (instruction,))
 
 
 def _begun(raw: Execution, plan: Plan) -> int:

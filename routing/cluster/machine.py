@@ -27,7 +27,6 @@ from routing.cluster.emulation import (
 )
 from routing.cluster.execution import Execution, execution_of
 from routing.cluster.messages import (
-    SIGNATURE_FEE,
     Loaded,
     NotLoaded,
     compute_limit,
@@ -35,6 +34,9 @@ from routing.cluster.messages import (
     load,
 )
 from routing.cluster.programs.program import ACCOUNT_NOT_INITIALIZED, Refused, SwapProgram
+from routing.solana.addresses import CLOCK
+from routing.solana.programs.compute_budget import LAMPORTS_PER_SIGNATURE
+from routing.solana.token_accounts import read_clock
 
 RENT = Rent(lamports_per_byte=5_080)
 """Mainnet's since SIMD-0437, in place of LiteSVM's 6,960."""
@@ -104,8 +106,8 @@ class Machine:
         return execution
 
     def _emulate(self, loaded: Loaded) -> Execution:
-        now = self._svm.get_clock().unix_timestamp
-        plan = plan_of(loaded, self._swaps, self.accounts.get, now)
+        clock = read_clock(self.accounts.existing(CLOCK).data)
+        plan = plan_of(loaded, self._swaps, self.accounts.get, clock)
         before = {address: self.accounts.get(address) for address in loaded.writable_keys}
         execution = self._execute_plan(loaded, plan)
         if execution.error is not None:
@@ -126,7 +128,7 @@ class Machine:
         transaction = rewritten(loaded, plan)
         # LiteSVM takes a fee for the pools' authorities, too, as if they had signed.
         more = transaction.message.header.num_required_signatures - loaded.signers
-        self._put_lamports(loaded.payer, payer.lamports + more * SIGNATURE_FEE)
+        self._put_lamports(loaded.payer, payer.lamports + more * LAMPORTS_PER_SIGNATURE)
         raw = self._send(loaded, transaction)
         execution = as_sent(raw, loaded, plan, transaction.message.account_keys)
         execution = execution._replace(fee=fee if raw.entered else 0)

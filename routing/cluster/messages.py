@@ -8,15 +8,20 @@ from solders.instruction import AccountMeta, Instruction
 from solders.message import Message, MessageV0, MessageV1
 from solders.pubkey import Pubkey
 
+from routing.solana.addresses import COMPUTE_BUDGET_PROGRAM
+from routing.solana.programs.compute_budget import (
+    LAMPORTS_PER_SIGNATURE,
+    LIMIT_TAG,
+    MOST_UNITS,
+    PRICE_TAG,
+    priority_fee,
+)
+
 Reads = Callable[[Pubkey], Account | None]
 
 ADDRESS_TABLES = Pubkey.from_string("AddressLookupTab1e1111111111111111111111111")
-COMPUTE_BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
-SIGNATURE_FEE = 5_000
-"""Lamports for each signature that a message asks for."""
 
 _TABLE_HEADER = 56
-_MOST_UNITS = 1_400_000
 _UNITS_AN_INSTRUCTION = 200_000
 
 
@@ -81,26 +86,27 @@ def compute_limit(loaded: Loaded) -> int:
     """Return the compute units that the message may use: its own limit, or the usual one."""
     others = 0
     for instruction in loaded.instructions:
-        if instruction.program_id != COMPUTE_BUDGET:
+        if instruction.program_id != COMPUTE_BUDGET_PROGRAM:
             others += 1
-        elif instruction.data[:1] == b"\x02":
-            return min(int.from_bytes(instruction.data[1:5], "little"), _MOST_UNITS)
-    return min(others * _UNITS_AN_INSTRUCTION, _MOST_UNITS)
+        elif instruction.data[:1] == bytes([LIMIT_TAG]):
+            return min(int.from_bytes(instruction.data[1:5], "little"), MOST_UNITS)
+    return min(others * _UNITS_AN_INSTRUCTION, MOST_UNITS)
 
 
 def compute_price(loaded: Loaded) -> int:
     """Return the price of a compute unit in millionths of a lamport."""
     for instruction in loaded.instructions:
-        if instruction.program_id == COMPUTE_BUDGET and instruction.data[:1] == b"\x03":
+        if instruction.program_id == COMPUTE_BUDGET_PROGRAM and instruction.data[:1] == bytes(
+            [PRICE_TAG]
+        ):
             return int.from_bytes(instruction.data[1:9], "little")
     return 0
 
 
 def fee_of(loaded: Loaded) -> int:
     """Return what the chain takes for the message, in lamports: the limit is paid, not the use."""
-    return loaded.signers * SIGNATURE_FEE + -(
-        -compute_limit(loaded) * compute_price(loaded) // 1_000_000
-    )
+    priority = priority_fee(compute_limit(loaded), compute_price(loaded))
+    return loaded.signers * LAMPORTS_PER_SIGNATURE + priority
 
 
 def _addresses_of(table: Account | None) -> list[Pubkey]:

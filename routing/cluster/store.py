@@ -98,7 +98,7 @@ class Store:
         self._db.execute("BEGIN")
         self._put_accounts(dict(accounts))
         self._db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", block)
-        self._db.executemany("INSERT INTO facts VALUES (?, ?)", list(facts.items()))
+        self._put_facts(facts)
         self._db.execute("COMMIT")
 
     def accounts(self) -> Iterator[tuple[Pubkey, Account]]:
@@ -128,7 +128,9 @@ class Store:
         landed: Iterable[Landed],
         accounts: Mapping[Pubkey, Account | None],
         waiting_no_more: Iterable[str],
+        facts: Mapping[str, str],
     ) -> None:
+        """Store a block, with what it changed and what is to be known after it."""
         self._db.execute("BEGIN")
         self._db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", block)
         for one in landed:
@@ -137,6 +139,7 @@ class Store:
         self._db.executemany(
             "DELETE FROM waiting WHERE signature = ?", [(one,) for one in waiting_no_more]
         )
+        self._put_facts(facts)
         self._db.execute("COMMIT")
 
     def remove_block(
@@ -222,6 +225,9 @@ class Store:
             "INSERT OR IGNORE INTO mentions VALUES (?, ?)",
             [(bytes(key), added.lastrowid) for key in one.keys],
         )
+
+    def _put_facts(self, facts: Mapping[str, str]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", list(facts.items()))
 
     def _put_accounts(self, accounts: Mapping[Pubkey, Account | None]) -> None:
         for address, account in accounts.items():

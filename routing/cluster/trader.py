@@ -11,8 +11,7 @@ from solders.pubkey import Pubkey
 from routing.cluster.bank import send
 from routing.cluster.chain import Chain
 from routing.cluster.genesis.accounts import Pools, pools
-from routing.cluster.programs import cpmm as cpmm_program
-from routing.cluster.programs import dlmm as dlmm_program
+from routing.pools.liquidity_bins import LiquidityBinPool
 from routing.pools.pool import MAX_U64, Direction, Pool
 from routing.simulation.arbitrage import Arbitrage, move_to
 from routing.simulation.pool import AnyPool, PoolKey, Price, SimulatedPool
@@ -21,10 +20,12 @@ from routing.simulation.trial import reference_of
 from routing.solana.addresses import associated_token_account
 from routing.solana.cpmm import instructions as cpmm
 from routing.solana.cpmm.accounts import read_config, read_pool
+from routing.solana.cpmm.pools import pool_of
 from routing.solana.dlmm import addresses
 from routing.solana.dlmm import instructions as dlmm
 from routing.solana.dlmm.bin_arrays import arrays_ahead, arrays_with_liquidity, read_bin_array
 from routing.solana.dlmm.lb_pair import read_lb_pair
+from routing.solana.dlmm.pools import pool_of as pool_of_arrays
 from routing.solana.programs.compute_budget import limit, price
 from routing.solana.swap_amounts import SwapAmounts, exact_in, exact_out
 from routing.solana.token_accounts import read_token_account
@@ -83,12 +84,12 @@ class Trader:
 
     def _in_cpmm(self, one: Pools, now: int) -> Instruction | None:
         account = read_pool(self._data(one.cpmm))
-        pool = cpmm_program.pool_of(
+        pool = pool_of(
             account,
             read_config(self._data(account.config)),
-            self._atoms(account.vault_0),
-            self._atoms(account.vault_1),
-            is_open=True,
+            vault_0=self._atoms(account.vault_0),
+            vault_1=self._atoms(account.vault_1),
+            now=now,
         )
         target = self._target("raydium", one.market, pool, now)
         if str(account.mint_0) != one.market.base.mint:
@@ -113,7 +114,9 @@ class Trader:
         arrays = [
             read_bin_array(self._data(addresses.bin_array(one.pair, index))) for index in indexes
         ]
-        pool = dlmm_program.pool_of(account, arrays, is_open=True)
+        pool = pool_of_arrays(account, arrays, slot=self._chain.slot, now=now)
+        if not isinstance(pool, LiquidityBinPool):  # with limit orders: not the genesis' pair
+            return None
         order = order_to(pool, self._target("meteora", one.market, pool, now), now)
         if order is None:
             return None
@@ -153,7 +156,7 @@ def order_to(pool: AnyPool, target: Price, now: int) -> Order | None:
     moved_x, moved_y = after.vault_x - pool.vault_x, after.vault_y - pool.vault_y
     if not moved_x or not moved_y:
         return None
-    if hasattr(pool, "bins"):
+    if isinstance(pool, LiquidityBinPool):
         return Order(exact_out(max(-moved_x, -moved_y), MAX_U64), from_x=moved_y < 0)
     return Order(exact_in(max(moved_x, moved_y), 0), from_x=moved_x > 0)
 

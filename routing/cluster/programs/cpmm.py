@@ -10,16 +10,17 @@ from solders.pubkey import Pubkey
 from routing.cluster.messages import Reads
 from routing.cluster.programs import program as anchor
 from routing.cluster.programs.program import Effect, Refused, require
-from routing.pools.constant_product import ConstantProductPool, CreatorFeeOn, FeeRates
+from routing.pools.constant_product import ConstantProductPool
 from routing.pools.pool import Direction, Fill, PoolDisabled, SwapRefused, ZeroOutput
 from routing.solana.addresses import CPMM_PROGRAM, TOKEN_PROGRAM
 from routing.solana.cpmm import addresses
-from routing.solana.cpmm.accounts import ConfigAccount, PoolAccount, read_config, read_pool
+from routing.solana.cpmm.accounts import PoolAccount, read_config, read_pool
 from routing.solana.cpmm.instructions import SWAP_BASE_INPUT, SWAP_BASE_OUTPUT
+from routing.solana.cpmm.pools import pool_of
 from routing.solana.layout import UnreadableAccount
 from routing.solana.programs.token import transfer_checked
 from routing.solana.swap_amounts import SwapAmounts, read_amounts
-from routing.solana.token_accounts import read_token_account
+from routing.solana.token_accounts import Clock, read_token_account
 
 NOT_APPROVED = Refused(6000, "NotApproved")
 SLIPPAGE = Refused(6005, "ExceededSlippage")
@@ -54,7 +55,7 @@ class _Keys(NamedTuple):
 class Cpmm:
     """See `SwapProgram`."""
 
-    def effect(self, instruction: Instruction, accounts: Reads, now: int) -> Effect:
+    def effect(self, instruction: Instruction, accounts: Reads, clock: Clock) -> Effect:
         name = _NAMES.get(bytes(instruction.data[:8]))
         if name is None:
             raise anchor.UNKNOWN_INSTRUCTION
@@ -64,7 +65,8 @@ class Cpmm:
         pool = _pool_account(accounts(keys.pool))
         _check(keys, pool)
         config = read_config(_data(accounts(pool.config)))
-        state = pool_of(pool, config, *_vaults(accounts, pool), is_open=now >= pool.open_time)
+        vault_0, vault_1 = _vaults(accounts, pool)
+        state = pool_of(pool, config, vault_0=vault_0, vault_1=vault_1, now=clock.unix_time)
         from_0 = keys.vault_in == pool.vault_0
         fill, after = _swap(state, amounts, from_0)
         return Effect(
@@ -77,27 +79,6 @@ class Cpmm:
 
     def user_accounts(self, instruction: Instruction) -> tuple[Pubkey, ...]:
         return tuple(meta.pubkey for meta in instruction.accounts[4:6])
-
-
-def pool_of(
-    pool: PoolAccount, config: ConfigAccount, vault_0: int, vault_1: int, *, is_open: bool
-) -> ConstantProductPool:
-    """Return the pool for the mathematics; `vault_0` and `vault_1` are the vaults' atoms."""
-    rates = FeeRates(
-        config.trade_rate,
-        config.protocol_rate,
-        config.fund_rate,
-        config.creator_rate if pool.pays_creator else 0,
-        CreatorFeeOn(pool.creator_fee_on),
-    )
-    return ConstantProductPool(
-        vault_0,
-        vault_1,
-        rates,
-        *(pool.protocol_fees_0, pool.protocol_fees_1, pool.fund_fees_0, pool.fund_fees_1),
-        *(pool.creator_fees_0, pool.creator_fees_1),
-        enabled=pool.takes_swaps and is_open,
-    )
 
 
 def bytes_after(data: bytes, pool: ConstantProductPool) -> bytes:

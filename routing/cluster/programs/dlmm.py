@@ -1,6 +1,6 @@
 """Meteora's DLMM: its four plain swaps, with the checks and the codes of the program."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from solders.pubkey import Pubkey
 from routing.cluster.messages import Reads
 from routing.cluster.programs import program as anchor
 from routing.cluster.programs.program import Effect, Refused, require
-from routing.pools.bins import Bin
+from routing.pools.limit_orders import BinOrders, BinPoolWithOrders
 from routing.pools.liquidity_bins import LiquidityBinPool
 from routing.pools.pool import (
     Direction,
@@ -21,7 +21,6 @@ from routing.pools.pool import (
     SwapRefused,
     ZeroOutput,
 )
-from routing.pools.volatility import BinParameters, CollectFeeMode
 from routing.solana.addresses import DLMM_PROGRAM, TOKEN_PROGRAM
 from routing.solana.dlmm import addresses
 from routing.solana.dlmm.bin_arrays import (
@@ -34,10 +33,11 @@ from routing.solana.dlmm.bin_arrays import (
 )
 from routing.solana.dlmm.instructions import SWAP, SWAP_EXACT_OUT
 from routing.solana.dlmm.lb_pair import BITMAP_BITS, LbPair, read_lb_pair
+from routing.solana.dlmm.pools import AnyBinPool, pool_of_bins
 from routing.solana.layout import UnreadableAccount, discriminator_of_instruction
 from routing.solana.programs.token import transfer_checked
 from routing.solana.swap_amounts import SwapAmounts, read_amounts
-from routing.solana.token_accounts import read_mint, read_token_account
+from routing.solana.token_accounts import Clock, read_mint, read_token_account
 
 TOO_LITTLE_OUT = Refused(6003, "ExceededAmountSlippageTolerance")
 TOO_MUCH_IN = Refused(6104, "ExceededMaxAmountIn")
@@ -60,6 +60,8 @@ _WITH_MEMO = (SWAP, SWAP_EXACT_OUT)
 
 _UNITS, _UNITS_A_BIN = 40_400, 5_800
 _BINS_PLACE, _BIN_SIZE = 56, 144
+_OPEN, _REST = 112, 128
+"""In a bin: what younger limit orders still sell, and what older ones do."""
 
 
 class _Keys(NamedTuple):
@@ -87,7 +89,7 @@ class _Keys(NamedTuple):
 class Dlmm:
     """See `SwapProgram`."""
 
-    def effect(self, instruction: Instruction, accounts: Reads, now: int) -> Effect:
+    def effect(self, instruction: Instruction, accounts: Reads, clock: Clock) -> Effect:
         kind = bytes(instruction.data[:8])
         if kind not in _NAMES:
             raise anchor.UNKNOWN_INSTRUCTION
@@ -98,8 +100,10 @@ class Dlmm:
         require(instruction.accounts[10].is_signer, anchor.NOT_A_SIGNER)
         to_y = _mint_of(accounts, keys.user_in) == pair.mint_x
         arrays = _arrays(accounts, keys, pair, to_y)
-        pool = pool_of(pair, arrays.given, is_open=pair.takes_swaps(slot=0, now=now))
-        fill, after = _swap(pool, amounts, to_y, now, arrays.are_all)
+        bins = (one for array in arrays.given for one in array.bins)
+        pool = pool_of_bins(pair, bins, slot=clock.slot, now=clock.unix_time)
+        fill, after = _swap(pool, amounts, to_y, clock.unix_time, arrays.are_all)
+        pair_after = after.pool if isinstance(after, BinPoolWithOrders) else after
         vault_x, vault_y = (
             read_token_account(_data(accounts(key))).amount
             for key in (keys.reserve_x, keys.reserve_y)
@@ -114,9 +118,9 @@ class Dlmm:
         return Effect(
             _NAMES[kind],
             _transfers(accounts, keys, pair, fill, to_y),
-            {keys.pair: pair_bytes_after(_data(accounts(keys.pair)), after), **changed},
+            {keys.pair: pair_bytes_after(_data(accounts(keys.pair)), pair_after), **changed},
             {keys.reserve_x: vault_x + moved_x, keys.reserve_y: vault_y + moved_y},
-            _UNITS + _UNITS_A_BIN * abs(after.active_id - pair.active_id),
+            _UNITS + _UNITS_A_BIN * abs(pair_after.active_id - pair.active_id),
         )
 
     def user_accounts(self, instruction: Instruction) -> tuple[Pubkey, ...]:
@@ -132,36 +136,6 @@ class _Arrays(NamedTuple):
     """Whether there is no liquidity beyond them."""
 
 
-def pool_of(pair: LbPair, arrays: Iterable[BinArray], *, is_open: bool) -> LiquidityBinPool:
-    """Return the pair for the mathematics, with the bins of these arrays."""
-    bins = [
-        Bin(one.id, one.amount_x, one.amount_y)
-        for array in arrays
-        for one in array.bins
-        if one.amount_x or one.amount_y
-    ]
-    return LiquidityBinPool(
-        BinParameters(
-            bin_step=pair.bin_step,
-            base_factor=pair.base_factor,
-            filter_period=pair.filter_period,
-            decay_period=pair.decay_period,
-            reduction_factor=pair.reduction_factor,
-            variable_fee_control=pair.variable_fee_control,
-            max_volatility_accumulator=pair.max_volatility_accumulator,
-            protocol_share=pair.protocol_share,
-            base_fee_power_factor=pair.base_fee_power_factor,
-            collect_fee_mode=CollectFeeMode(pair.collect_fee_mode),
-        ),
-        pair.active_id,
-        pair.volatility,
-        tuple(sorted(bins)),
-        pair.protocol_fees_x,
-        pair.protocol_fees_y,
-        enabled=is_open,
-    )
-
-
 def pair_bytes_after(data: bytes, pool: LiquidityBinPool) -> bytes:
     """Return the pair's account with its price, the price's movement, and what it owes in fees."""
     written = bytearray(data)
@@ -170,21 +144,30 @@ def pair_bytes_after(data: bytes, pool: LiquidityBinPool) -> bytes:
     written[48:52] = state.index_reference.to_bytes(4, "little", signed=True)
     written[56:64] = state.last_update.to_bytes(8, "little", signed=True)
     written[76:80] = pool.active_id.to_bytes(4, "little", signed=True)
-    written[216:224] = pool.protocol_fees_x.to_bytes(8, "little")
-    written[224:232] = pool.protocol_fees_y.to_bytes(8, "little")
+    written[216:232] = _u64(pool.protocol_fees_x) + _u64(pool.protocol_fees_y)
     return bytes(written)
 
 
-def array_bytes_after(data: bytes, array: BinArray, pool: LiquidityBinPool) -> bytes:
+def array_bytes_after(data: bytes, array: BinArray, pool: AnyBinPool) -> bytes:
     """Return a bin array's account with the pool's amounts in its bins."""
     written = bytearray(data)
+    orders: Mapping[int, BinOrders] = {}
+    if isinstance(pool, BinPoolWithOrders):
+        pool, orders = pool
     first = array.index * BINS_IN_ARRAY
     for bin_id, amount_x, amount_y in pool.bins:
         if first <= bin_id < first + BINS_IN_ARRAY:
             place = _BINS_PLACE + (bin_id - first) * _BIN_SIZE
-            amounts = amount_x.to_bytes(8, "little") + amount_y.to_bytes(8, "little")
-            written[place : place + 16] = amounts
+            written[place : place + 16] = _u64(amount_x) + _u64(amount_y)
+            if bin_id in orders:
+                left = orders[bin_id]
+                written[place + _OPEN : place + _OPEN + 8] = _u64(left.open)
+                written[place + _REST : place + _REST + 8] = _u64(left.in_process)
     return bytes(written)
+
+
+def _u64(number: int) -> bytes:
+    return number.to_bytes(8, "little")
 
 
 def _amounts(instruction: Instruction, kind: bytes) -> SwapAmounts:
@@ -262,9 +245,11 @@ def _array_data(account: Account | None) -> bytes:
 
 
 def _swap(
-    pool: LiquidityBinPool, amounts: SwapAmounts, to_y: bool, now: int, all_bins: bool
-) -> tuple[Fill, LiquidityBinPool]:
+    pool: AnyBinPool, amounts: SwapAmounts, to_y: bool, now: int, all_bins: bool
+) -> tuple[Fill, AnyBinPool]:
     way = Direction.X_TO_Y if to_y else Direction.Y_TO_X
+    fill: Fill
+    after: AnyBinPool
     try:
         if amounts.is_exact_in:
             fill, after = pool.swap_exact_in(amounts.amount_in, way, now)

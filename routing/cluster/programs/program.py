@@ -7,6 +7,7 @@ from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 from routing.cluster.messages import Reads
+from routing.solana.token_accounts import Clock
 
 
 class Refused(Exception):
@@ -38,8 +39,8 @@ class Effect(NamedTuple):
 
 
 class SwapProgram(Protocol):
-    def effect(self, instruction: Instruction, accounts: Reads, now: int) -> Effect:
-        """Return what the instruction does at `now` (unix seconds).
+    def effect(self, instruction: Instruction, accounts: Reads, clock: Clock) -> Effect:
+        """Return what the instruction does at this time.
 
         :raises Refused: the program fails.
         """

@@ -113,11 +113,14 @@ def read_fault(given: Any) -> Fault:
         kind = Kind(given.get("kind", ""))
     except ValueError:
         raise invalid(f"no fault {given.get('kind')!r}, only {', '.join(Kind)}") from None
-    fault = Fault(
-        kind,
-        *(given.get("times"), float(given.get("share", 1.0)), tuple(given.get("methods", ()))),
-        *(float(given.get("seconds", 1.0)), int(given.get("slots", 10))),
-    )
+    try:
+        fault = Fault(
+            kind,
+            *(given.get("times"), float(given.get("share", 1.0)), tuple(given.get("methods", ()))),
+            *(float(given.get("seconds", 1.0)), int(given.get("slots", 10))),
+        )
+    except (TypeError, ValueError) as error:
+        raise invalid(f"a fault of another form: {error}") from None
     if not 0 <= fault.share <= 1 or fault.seconds < 0 or fault.slots < 0:
         raise invalid("share is from 0 to 1, and seconds and slots are not negative")
     if fault.times is not None and not (type(fault.times) is int and fault.times > 0):

@@ -1,12 +1,15 @@
 """All methods by their names, and how one request is answered."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from routing.cluster.rpc import admin, reading, sending
-from routing.cluster.rpc.errors import INVALID_REQUEST, METHOD_NOT_FOUND, RpcError
+from routing.cluster.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, RpcError
 from routing.cluster.rpc.node import Node
 from routing.cluster.rpc.parameters import Parameters
+
+log = logging.getLogger(__name__)
 
 Method = Callable[[Node, Parameters], Any]
 
@@ -63,6 +66,9 @@ def answer(node: Node, request: Any) -> dict[str, Any]:
         return result(request, METHODS[name](node, Parameters(request.get("params"))))
     except RpcError as error:
         return failure(request, error)
+    except Exception:  # a fault of ours: the node lives on, as a real one does
+        log.exception("cluster_cannot_answer")
+        return failure(request, RpcError(INTERNAL_ERROR, "Internal error"))
 
 
 def result(request: Any, value: Any) -> dict[str, Any]:

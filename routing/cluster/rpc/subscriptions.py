@@ -31,6 +31,8 @@ class _Slots(NamedTuple):
     pass
 
 
+_ENDS = ("accountUnsubscribe", "signatureUnsubscribe", "slotUnsubscribe")
+
 Subscription = _Signature | _Account | _Slots
 
 
@@ -47,14 +49,12 @@ class Subscriptions:
         """For each account that is followed: the slot up to which its changes were told."""
         self._changed: dict[int, frozenset[Pubkey]] = {}
 
-    def answer(self, request: Any) -> dict[str, Any] | None:
-        """Return the answer to a request about subscriptions; None if it is about none."""
+    def answer(self, request: Any) -> dict[str, Any]:
+        """Begin or end a subscription, and return the whole answer as JSON."""
         try:
             name = name_of(request)
-            if not name.endswith(("Subscribe", "Unsubscribe")):
-                return None
             given = Parameters(request.get("params"))
-            if name.endswith("Unsubscribe"):
+            if name in _ENDS:
                 self._seen.pop(given.number(0), None)
                 return result(request, self._held.pop(given.number(0), None) is not None)
             number = next(self._numbers)

@@ -1,6 +1,6 @@
 """The accounts, as LiteSVM holds them now and as they were after each of the latest slots."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from solders.account import Account
@@ -78,9 +78,24 @@ class Accounts:
     @contextmanager
     def trial(self, addresses: Iterable[Pubkey]) -> Iterator[None]:
         """Take back at the end what is done to these accounts meanwhile."""
-        before = {address: self.get(address) for address in addresses}
-        try:
+        with self.all_or_nothing(addresses) as undo:
             yield
-        finally:
+            undo()
+
+    @contextmanager
+    def all_or_nothing(self, addresses: Iterable[Pubkey]) -> Iterator[Callable[[], None]]:
+        """Take back what is done to these accounts if that ends in an exception.
+
+        Yield a function that takes it back, too.
+        """
+        before = {address: self.get(address) for address in addresses}
+
+        def undo() -> None:
             for address, account in before.items():
                 self.put(address, account)
+
+        try:
+            yield undo
+        except BaseException:
+            undo()
+            raise

@@ -19,7 +19,7 @@ from routing.base58 import base58
 from routing.cluster.machine import Machine
 from routing.cluster.messages import NotLoaded, compute_price
 from routing.cluster.records import balances, meta_of
-from routing.cluster.store import Block, Landed, Store
+from routing.cluster.store import NEXT_SLOT, Block, Landed, Store
 from routing.solana.addresses import CLOCK
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,12 @@ class Told(NamedTuple):
     """Those that may have changed."""
 
 
+class _Waiting(NamedTuple):
+    transaction: VersionedTransaction
+    earliest: int
+    """The first slot in which it may land."""
+
+
 Listener = Callable[[Told], None]
 
 
@@ -54,19 +60,19 @@ class Chain:
         self._now = now
         self._blocks = {block.slot: block for block in store.blocks(KEPT_BLOCKS)}
         self._hashes = {block.blockhash: block for block in self._blocks.values()}
-        self._waiting: dict[str, VersionedTransaction] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._fees: dict[int, list[tuple[int, frozenset[Pubkey]]]] = {}
         self._listeners: list[Listener] = []
         self.slot = max(self._blocks)
         """The latest slot that has a block."""
-        self._next = self.slot + 1
+        self._next = max(self.slot + 1, int(store.fact(NEXT_SLOT) or 0))
         self.first_slot = self.slot
         """From here on it is known what accounts were."""
         self._final = int(store.fact(FINAL) or self.slot)
         for address, account in store.accounts():
             machine.accounts.put(address, account)
-        for wire in store.waiting():
-            self._wait(VersionedTransaction.from_bytes(wire))
+        for wire, earliest in store.waiting():
+            self._wait(VersionedTransaction.from_bytes(wire), earliest)
         self._begin()
 
     def listen(self, listener: Listener) -> None:
@@ -100,12 +106,18 @@ class Chain:
     def is_waiting(self, signature: str) -> bool:
         return signature in self._waiting
 
-    def take(self, transaction: VersionedTransaction) -> None:
-        """Have a transaction land in the next slot. One that has landed or waits is not taken."""
-        signature = str(transaction.signatures[0])
-        if signature not in self._waiting and self.store.transaction(signature) is None:
-            self.store.add_waiting(signature, bytes(transaction))
-            self._wait(transaction)
+    def take(self, transaction: VersionedTransaction, late_by: int = 0) -> None:
+        """Have a transaction land in the next slot, or so many slots later.
+
+        One that has landed is not taken again. One that waits may land earlier by this.
+        """
+        signature, earliest = str(transaction.signatures[0]), self._next + late_by
+        waiting = self._waiting.get(signature)
+        if waiting and waiting.earliest <= earliest:
+            return
+        if self.store.transaction(signature) is None:
+            self.store.put_waiting(signature, bytes(transaction), earliest)
+            self._wait(transaction, earliest)
 
     def fees_paid(self, accounts: set[Pubkey], slots: int) -> Iterator[tuple[int, int]]:
         """Yield for each of the latest slots the least price of a compute unit that was paid.
@@ -124,11 +136,12 @@ class Chain:
         block = Block(self._next, self.block(self.slot).height + 1, self._new_hash(), now)
         accounts = dict(self.machine.accounts.changed(self._next))
         accounts.pop(CLOCK, None)
-        done = list(self._waiting)
+        done = [name for name, one in self._waiting.items() if one.earliest <= block.slot]
         self._add(block)
         self._final = max(self._final, self.earlier(block, FINALITY_SLOTS).slot)
         self.store.add_block(block, landed, accounts, done, {FINAL: str(self._final)})
-        self._waiting.clear()
+        for signature in done:
+            del self._waiting[signature]
         self._begin()
         self._tell(Told(block, landed, frozenset(accounts)))
 
@@ -153,15 +166,15 @@ class Chain:
         transactions = [VersionedTransaction.from_bytes(wire) for wire in wires]
         if lands_again:
             for transaction in transactions:
-                self._wait(transaction)
+                self._wait(transaction, self._next)
         return [str(one.signatures[0]) for one in transactions]
 
     @property
     def _oldest(self) -> int:
         return min(self._blocks)
 
-    def _wait(self, transaction: VersionedTransaction) -> None:
-        self._waiting[str(transaction.signatures[0])] = transaction
+    def _wait(self, transaction: VersionedTransaction, earliest: int) -> None:
+        self._waiting[str(transaction.signatures[0])] = _Waiting(transaction, earliest)
 
     def _begin(self) -> None:
         """Open the slot after the latest one, at the present time."""
@@ -175,15 +188,15 @@ class Chain:
         return [self._blocks[slot] for slot in sorted(self._blocks, reverse=True)[:count]]
 
     def _land(self, slot: int) -> Iterator[Landed]:
-        for signature, transaction in self._waiting.items():
-            if not self.is_valid(
-                str(transaction.message.recent_blockhash), self._blocks[self.slot]
-            ):
+        latest = self._blocks[self.slot]
+        for signature, (transaction, earliest) in self._waiting.items():
+            blockhash = str(transaction.message.recent_blockhash)
+            if earliest > slot or not self.is_valid(blockhash, latest):
                 continue
             try:
                 landed = self._execute(signature, transaction, slot)
             except Exception:  # a fault of ours, which must not end the chain for all others
-                log.exception("cluster_cannot_execute", extra={"signature": signature})
+                log.exception("The cluster cannot execute %s", signature)
                 continue
             if landed:
                 yield landed

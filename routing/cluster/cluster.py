@@ -19,7 +19,7 @@ from routing.cluster.genesis.accounts import Keys, accounts
 from routing.cluster.machine import Machine
 from routing.cluster.programs.cpmm import Cpmm
 from routing.cluster.programs.dlmm import Dlmm
-from routing.cluster.rpc.faults import Faults
+from routing.cluster.rpc.faults import SLOT, Faults, Kind
 from routing.cluster.rpc.node import Node
 from routing.cluster.store import Block, Store
 from routing.cluster.trader import Trader, market_price, prices
@@ -89,6 +89,8 @@ class Cluster:
         if self._settings.volatility:
             self._trader.trade(int(self._now()))
         self.chain.advance()
+        if fault := self.node("").faults.hit(SLOT, Kind.FORK, Kind.LOST_SLOT):
+            self.chain.reorganise(lands_again=fault.kind is Kind.FORK)
         if self.chain.slot % FORGET_EVERY == 0:
             self._store.forget(self.chain.slot - KEPT_SLOTS, self.keys.trader.pubkey())
 

@@ -108,11 +108,10 @@ class Machine:
     def _emulate(self, loaded: Loaded) -> Execution:
         clock = read_clock(self.accounts.existing(CLOCK).data)
         plan = plan_of(loaded, self._swaps, self.accounts.get, clock)
-        before = {address: self.accounts.get(address) for address in loaded.writable_keys}
-        execution = self._execute_plan(loaded, plan)
-        if execution.error is not None:
-            for address, account in before.items():
-                self.accounts.put(address, account)
+        with self.accounts.all_or_nothing(loaded.writable_keys) as undo:
+            execution = self._execute_plan(loaded, plan)
+            if execution.error is not None:
+                undo()
         if execution.error is not None and execution.entered:
             self._charge(loaded)
         return execution

@@ -14,6 +14,8 @@ import orjson
 from solders.account import Account
 from solders.pubkey import Pubkey
 
+NEXT_SLOT = "next_slot"
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS accounts (
@@ -32,7 +34,8 @@ CREATE TABLE IF NOT EXISTS mentions (
     address BLOB NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (address, number)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS waiting (
-    number INTEGER PRIMARY KEY, signature TEXT NOT NULL UNIQUE, wire BLOB NOT NULL
+    number INTEGER PRIMARY KEY, signature TEXT NOT NULL UNIQUE, wire BLOB NOT NULL,
+    earliest INTEGER NOT NULL
 );
 """
 
@@ -114,13 +117,19 @@ class Store:
         row = self._db.execute("SELECT * FROM blocks WHERE slot = ?", (slot,)).fetchone()
         return Block(*row) if row else None
 
-    def waiting(self) -> list[bytes]:
-        """Return the transactions that wait for a block, in the order in which they came."""
-        return [wire for (wire,) in self._db.execute("SELECT wire FROM waiting ORDER BY number")]
+    def waiting(self) -> list[tuple[bytes, int]]:
+        """Return the transactions that wait, in the order in which they came.
 
-    def add_waiting(self, signature: str, wire: bytes) -> None:
-        statement = "INSERT OR IGNORE INTO waiting (signature, wire) VALUES (?, ?)"
-        self._db.execute(statement, (signature, wire))
+        With each of them comes the earliest slot in which it may land.
+        """
+        return list(self._db.execute("SELECT wire, earliest FROM waiting ORDER BY number"))
+
+    def put_waiting(self, signature: str, wire: bytes, earliest: int) -> None:
+        self._db.execute(
+            "INSERT INTO waiting (signature, wire, earliest) VALUES (?, ?, ?)"
+            " ON CONFLICT (signature) DO UPDATE SET earliest = excluded.earliest",
+            (signature, wire, earliest),
+        )
 
     def add_block(
         self,
@@ -145,7 +154,10 @@ class Store:
     def remove_block(
         self, slot: int, accounts: Mapping[Pubkey, Account | None], wait_again: bool
     ) -> list[bytes]:
-        """Take the latest block out, and return its transactions. They wait again if they may."""
+        """Take the latest block out, and return its transactions. They wait again if they may.
+
+        The fact `next_slot` is the slot after it: a slot is never used twice.
+        """
         rows = self._db.execute(
             "SELECT number, signature, wire FROM transactions WHERE slot = ? ORDER BY number",
             (slot,),
@@ -156,8 +168,9 @@ class Store:
             self._db.execute("DELETE FROM transactions WHERE number = ?", (number,))
             self._db.execute("DELETE FROM mentions WHERE number = ?", (number,))
             if wait_again:
-                self.add_waiting(signature, wire)
+                self.put_waiting(signature, wire, slot + 1)
         self._put_accounts(accounts)
+        self._put_facts({NEXT_SLOT: str(slot + 1)})
         self._db.execute("COMMIT")
         return [wire for _, _, wire in rows]
 

@@ -17,6 +17,8 @@ class Kind(StrEnum):
 
     DROP = "drop"
     """`sendTransaction` answers as always, and the transaction never lands."""
+    LATE = "late"
+    """What `sendTransaction` takes lands `slots` later, if it does not expire."""
     LOST_REPLY = "lost_reply"
     """The request is carried out, and the connection ends without an answer."""
     RATE_LIMIT = "rate_limit"
@@ -33,9 +35,22 @@ class Kind(StrEnum):
     """The same, and it says that it is healthy."""
     MUTE = "mute"
     """Its subscriptions tell nothing."""
+    FORK = "fork"
+    """Of the first node, for all: a slot is taken back, and its transactions land again."""
+    LOST_SLOT = "lost_slot"
+    """The same, and its transactions are lost."""
 
 
-ONLY_FOR = {Kind.DROP: (SEND,), Kind.WRONG_NULL: STATUSES}
+SLOT = "slot"
+"""Stands for a method where a fault hits slots."""
+
+ONLY_FOR = {
+    Kind.DROP: (SEND,),
+    Kind.LATE: (SEND,),
+    Kind.WRONG_NULL: STATUSES,
+    Kind.FORK: (SLOT,),
+    Kind.LOST_SLOT: (SLOT,),
+}
 STATES = (Kind.BEHIND, Kind.SILENTLY_BEHIND)
 
 

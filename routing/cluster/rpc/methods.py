@@ -67,7 +67,7 @@ def answer(node: Node, request: Any) -> dict[str, Any]:
     except RpcError as error:
         return failure(request, error)
     except Exception:  # a fault of ours: the node lives on, as a real one does
-        log.exception("cluster_cannot_answer")
+        log.exception("The cluster cannot answer %s", request)
         return failure(request, RpcError(INTERNAL_ERROR, "Internal error"))
 
 

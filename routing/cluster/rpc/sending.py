@@ -34,7 +34,8 @@ def send_transaction(node: Node, given: Parameters) -> Any:
     if not options.flag("skipPreflight"):
         _preflight(node, transaction, options)
     if not node.faults.hit(SEND, Kind.DROP):
-        node.chain.take(transaction)
+        late = node.faults.hit(SEND, Kind.LATE)
+        node.chain.take(transaction, late.slots if late else 0)
     return str(transaction.signatures[0])
 
 

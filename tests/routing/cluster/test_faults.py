@@ -27,6 +27,62 @@ async def test_a_dropped_transaction_is_answered_and_never_lands(node: Client) -
     assert await node.call("cluster_faults") == []
 
 
+async def test_a_late_transaction_is_unknown_until_it_lands(node: Client) -> None:
+    await node.set_faults({"kind": "late", "slots": 40, "times": 1})
+    signature = await transfer(node)
+
+    await node.advance(40)
+    assert await node.status(signature) is None
+    await node.advance(2)
+    assert (await node.status(signature))["confirmationStatus"] == "finalized"
+
+
+async def test_a_late_transaction_that_expires_never_lands(node: Client) -> None:
+    await node.set_faults({"kind": "late", "slots": 149}, node="b")
+    await node.set_faults({"kind": "late", "slots": 148}, node="c")
+    signed = [
+        await node.signed(system.transfer(node.owner, Keypair().pubkey(), SOL)) for _ in range(2)
+    ]
+
+    expired, last = await node.send(signed[0], "b"), await node.send(signed[1], "c")
+    await node.advance(160)
+
+    assert await node.status(expired) is None
+    assert await node.status(last) is not None
+
+
+async def test_a_late_transaction_that_is_sent_again_lands_at_once(node: Client) -> None:
+    receiver = Keypair().pubkey()
+    signed = await node.signed(system.transfer(node.owner, receiver, SOL))
+    await node.set_faults({"kind": "late", "slots": 40, "times": 1})
+
+    await node.send(signed)
+    await node.send(signed)
+    await node.advance(2)
+    assert await node.lamports(receiver) == SOL
+    await node.advance(50)
+    assert await node.lamports(receiver) == SOL
+
+
+@pytest.mark.parametrize(("kind", "lands"), [("fork", True), ("lost_slot", False)])
+async def test_slots_are_taken_back_by_chance_and_final_ones_never(
+    node: Client, kind: str, lands: bool
+) -> None:
+    await node.set_faults({"kind": kind, "times": 3})
+    height = await node.call("getBlockHeight", {"commitment": "processed"})
+    signature = await transfer(node)
+
+    for _ in range(3):
+        node.cluster.step()
+        assert await node.status(signature) is None
+    assert await node.call("getBlockHeight", {"commitment": "processed"}) == height
+    for _ in range(2):
+        node.cluster.step()
+
+    assert (await node.status(signature) is not None) is lands
+    assert await node.call("cluster_faults") == []
+
+
 async def test_a_lost_reply_is_that_of_a_request_that_was_carried_out(node: Client) -> None:
     receiver = Keypair().pubkey()
     signed = await node.signed(system.transfer(node.owner, receiver, SOL))

@@ -56,6 +56,20 @@ async def test_a_transaction_in_flight_lands_after_the_restart(tmp_path: Path) -
         assert await node.lamports(receiver) == SOL
 
 
+async def test_what_lands_late_does_so_after_the_restart(tmp_path: Path) -> None:
+    async with local_cluster(folder=tmp_path) as node:
+        await node.advance(2)
+        await node.set_faults({"kind": "late", "slots": 30})
+        transfer = system.transfer(node.owner, Keypair().pubkey(), SOL)
+        signature = await node.send(await node.signed(transfer))
+
+    async with local_cluster(folder=tmp_path) as node:
+        await node.advance(30)
+        assert await node.status(signature) is None
+        await node.advance()
+        assert await node.status(signature) is not None
+
+
 async def test_a_blockhash_from_before_is_valid_after_and_no_longer_than_before(
     tmp_path: Path,
 ) -> None:
@@ -84,6 +98,7 @@ async def test_a_block_that_was_taken_back_is_gone_after_the_restart(tmp_path: P
         transfer = system.transfer(node.owner, receiver, SOL)
         signature = await node.send(await node.signed(transfer))
         await node.advance()
+        gone = await node.call("getSlot", {"commitment": "processed"})
         await node.call("cluster_reorganise")
 
     async with local_cluster(folder=tmp_path) as node:
@@ -91,6 +106,7 @@ async def test_a_block_that_was_taken_back_is_gone_after_the_restart(tmp_path: P
         assert await node.lamports(receiver) == 0
         await node.advance()
         assert await node.lamports(receiver) == SOL
+        assert (await node.status(signature))["slot"] == gone + 1
 
 
 def test_two_processes_never_have_one_chain(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def send(
 
 
 class Bank:
-    """It has all the lamports that anybody may ask for."""
+    """Pays what airdrops ask for. It has ten million SOL."""
 
     def __init__(self, chain: Chain, keypair: Keypair) -> None:
         self._chain = chain

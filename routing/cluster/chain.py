@@ -1,7 +1,7 @@
 """The chain: slots that advance, blockhashes that expire, transactions that wait, land and settle.
 
 A transaction that is taken lands in the next slot, if its blockhash is at most `EXPIRY_BLOCKS` old
-by then. Else it never lands, and nobody is told. A block is `processed` at once, and final
+by then. Else it never lands, and its sender is not told. A block is `processed` at once, and final
 `FINALITY_SLOTS` later; until then it may be taken back (`reorganise`). Slots and heights differ, as
 they do on every real cluster: a slot that was taken back has no height.
 """
@@ -102,9 +102,6 @@ class Chain:
         """Whether a transaction with this blockhash may land right after `block`."""
         height = self.height_of(blockhash)
         return height is not None and height <= block.height <= height + EXPIRY_BLOCKS - 1
-
-    def is_waiting(self, signature: str) -> bool:
-        return signature in self._waiting
 
     def take(self, transaction: VersionedTransaction, late_by: int = 0) -> None:
         """Have a transaction land in the next slot, or so many slots later.

@@ -26,7 +26,7 @@ from routing.cluster.trader import Trader, market_price, prices
 from routing.solana.addresses import CPMM_PROGRAM, DLMM_PROGRAM
 
 FIRST_SLOT, FIRST_HEIGHT = 1_000, 900
-"""Unlike each other, so that whoever takes one for the other is found out."""
+"""Unlike each other, so that code which takes one for the other is found out."""
 FORGET_EVERY, KEPT_SLOTS = 9_000, 18_000
 """In slots. Blocks, and what the trader did, are forgotten after two hours."""
 
@@ -44,7 +44,7 @@ class Settings:
     slot_seconds: float = 0.4
     """0: slots are made only by `cluster_advance`."""
     volatility: int = 200
-    """How far prices move in a second, in millionths; 0: they stand still, and nobody trades."""
+    """How far prices move in a second, in millionths; 0: they stand still, and there is no trader."""
     programs: Path | None = None
     """A folder of the real programs, each dumped as ADDRESS.so."""
 
@@ -76,7 +76,7 @@ class Cluster:
         self._nodes: dict[str, Node] = {}
 
     def node(self, name: str) -> Node:
-        """Return the node of this name. It is there as soon as anybody asks for it."""
+        """Return the node of this name. It is made when it is first asked for."""
         if name not in self._nodes:
             self._nodes[name] = Node(self.chain, self.bank, Faults(name))
         return self._nodes[name]

@@ -112,7 +112,7 @@ def rewritten(loaded: Loaded, plan: Plan) -> VersionedTransaction:
 
 
 def as_sent(raw: Execution, loaded: Loaded, plan: Plan, keys: Sequence[Pubkey]) -> Execution:
-    """Return what the rewritten message did, told of the message that was sent.
+    """Return what the rewritten message did, as if it was the message that was sent.
 
     `keys` are the rewritten message's.
     """

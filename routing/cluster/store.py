@@ -1,6 +1,6 @@
 """What the cluster keeps on disk: the chain after each slot, and the transactions that wait.
 
-A slot is written in one transaction of SQLite before anybody is told of it, and a transaction that
+A slot is written in one transaction of SQLite before it is told, and a transaction that
 waits before its sender is told that it was taken. So a process that is killed loses nothing that it
 has told, and the next one goes on with the same chain.
 """

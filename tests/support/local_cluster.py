@@ -109,7 +109,7 @@ class Client:
         return str(await self.call("sendTransaction", wire, given, node=node))
 
     async def land(self, *instructions: Instruction, **how: Any) -> Any:
-        """Send the instructions, and return what `getTransaction` tells of them when final."""
+        """Send the instructions, and return what `getTransaction` has once they are final."""
         transaction = await self.signed(*instructions, **how)
         signature = await self.send(transaction)
         await self.advance(2)

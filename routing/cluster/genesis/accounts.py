@@ -185,7 +185,7 @@ class _Genesis:
         """Yield the mints of all tokens that were given out."""
         for token in {token.mint: token for token in TOKENS}.values():
             mint = mint_of(token)
-            if mint == WRAPPED_SOL:  # its supply counts nothing, and nobody makes it
+            if mint == WRAPPED_SOL:  # its supply counts nothing, and it is wrapped and not made
                 data = token_bytes.mint(token.decimals, 0, None)
             else:
                 supply = self._supply[mint]

@@ -8,7 +8,7 @@ _SOME = b"\x01\0\0\0"
 
 
 def mint(decimals: int, supply: int, authority: Pubkey | None) -> bytes:
-    """Return a mint. `supply` is in atoms; without an authority nobody can make more."""
+    """Return a mint. `supply` is in atoms; without an authority no more can be made."""
     data = bytearray(MINT_SIZE)
     if authority is not None:
         data[:36] = _SOME + bytes(authority)

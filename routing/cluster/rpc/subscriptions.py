@@ -66,7 +66,7 @@ class Subscriptions:
         return result(request, number)
 
     def tell_what_has_landed(self) -> None:
-        """Tell of signatures that had landed before anybody followed them."""
+        """Tell which signatures had landed before they were followed."""
         for number, one in list(self._held.items()):
             if isinstance(one, _Signature):
                 self._tell_signature(number, one)

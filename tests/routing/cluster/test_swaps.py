@@ -220,7 +220,7 @@ async def test_a_token_account_that_does_not_exist_is_told_before_the_bound(
 
 
 @pytest.mark.parametrize("swap", [in_cpmm, in_dlmm])
-async def test_nobody_sells_the_tokens_of_another_wallet(node: Client, swap: Swap) -> None:
+async def test_the_tokens_of_another_wallet_cannot_be_sold(node: Client, swap: Swap) -> None:
     trader = node.cluster.keys.trader.pubkey()
     own = own_accounts(node, SOL_USDC)
     theirs = Accounts(associated_token_account(trader, WRAPPED_SOL), own.quote)

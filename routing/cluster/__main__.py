@@ -27,7 +27,7 @@ def main() -> None:
         programs=given.programs,
     )
     try:
-        faults = _faults(given.fault)
+        faults = faults_of(given.fault)
         cluster = Cluster(settings)
     except RpcError as error:
         sys.exit(f"--fault: {error}")
@@ -61,7 +61,7 @@ async def _serve(cluster: Cluster, opened: socket.socket) -> None:
             slots.result()  # raises what ended it
 
 
-def _faults(flags: list[str]) -> dict[str, list[Fault]]:
+def faults_of(flags: list[str]) -> dict[str, list[Fault]]:
     """Return the faults of each node, by its name; see `_parser` for the form."""
     faults: dict[str, list[Fault]] = defaultdict(list)
     for flag in flags:

@@ -24,6 +24,8 @@ from routing.solana.addresses import CLOCK
 
 log = logging.getLogger(__name__)
 
+FIRST_SLOT, FIRST_HEIGHT = 1_000, 900
+"""Unlike each other, so that code which takes one for the other is found out."""
 EXPIRY_BLOCKS = 150
 FINALITY_SLOTS = 1
 FINAL = "final"

@@ -14,7 +14,7 @@ from solders.pubkey import Pubkey
 
 from routing.base58 import base58
 from routing.cluster.bank import Bank
-from routing.cluster.chain import Chain
+from routing.cluster.chain import FIRST_HEIGHT, FIRST_SLOT, Chain
 from routing.cluster.genesis.accounts import Keys, accounts
 from routing.cluster.machine import Machine
 from routing.cluster.programs.cpmm import Cpmm
@@ -25,8 +25,6 @@ from routing.cluster.store import Block, Store
 from routing.cluster.trader import Trader, market_price, prices
 from routing.solana.addresses import CPMM_PROGRAM, DLMM_PROGRAM
 
-FIRST_SLOT, FIRST_HEIGHT = 1_000, 900
-"""Unlike each other, so that code which takes one for the other is found out."""
 FORGET_EVERY, KEPT_SLOTS = 9_000, 18_000
 """In slots. Blocks, and what the trader did, are forgotten after two hours."""
 
@@ -44,7 +42,7 @@ class Settings:
     slot_seconds: float = 0.4
     """0: slots are made only by `cluster_advance`."""
     volatility: int = 200
-    """How far prices move in a second, in millionths; 0: they stand still, and there is no trader."""
+    """How far prices move in a second, in millionths; 0: they stand still."""
     programs: Path | None = None
     """A folder of the real programs, each dumped as ADDRESS.so."""
 

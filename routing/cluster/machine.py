@@ -19,10 +19,7 @@ from routing.cluster.accounts import Accounts
 from routing.cluster.emulation import (
     Plan,
     Refusal,
-    as_sent,
-    out_of_units,
     plan_of,
-    refused,
     rewritten,
 )
 from routing.cluster.execution import Execution, execution_of
@@ -34,6 +31,7 @@ from routing.cluster.messages import (
     load,
 )
 from routing.cluster.programs.program import ACCOUNT_NOT_INITIALIZED, Refused, SwapProgram
+from routing.cluster.retold import as_sent, out_of_units, refused
 from routing.solana.addresses import CLOCK
 from routing.solana.programs.compute_budget import LAMPORTS_PER_SIGNATURE
 from routing.solana.token_accounts import read_clock

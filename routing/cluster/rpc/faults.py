@@ -33,6 +33,8 @@ class Kind(StrEnum):
     """The node is `slots` behind the cluster, and says so."""
     SILENTLY_BEHIND = "silently_behind"
     """The same, and it says that it is healthy."""
+    SHORT_HISTORY = "short_history"
+    """The node has thrown away what is older than `slots`, and says so only if it is asked."""
     MUTE = "mute"
     """Its subscriptions tell nothing."""
     FORK = "fork"
@@ -99,6 +101,12 @@ class Faults:
     @property
     def slots_behind(self) -> int:
         return max((fault.slots for fault in self._faults if fault.kind in STATES), default=0)
+
+    @property
+    def slots_kept(self) -> int | None:
+        """How much history the node has; None: all."""
+        kept = [one.slots for one in self._faults if one.kind is Kind.SHORT_HISTORY]
+        return min(kept, default=None)
 
     @property
     def is_mute(self) -> bool:

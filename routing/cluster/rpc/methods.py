@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from routing.cluster.rpc import admin, reading, sending
+from routing.cluster.rpc import accounts, admin, blocks, sending, transactions
 from routing.cluster.rpc.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, RpcError
 from routing.cluster.rpc.node import Node
 from routing.cluster.rpc.parameters import Parameters
@@ -14,29 +14,31 @@ log = logging.getLogger(__name__)
 Method = Callable[[Node, Parameters], Any]
 
 METHODS: Mapping[str, Method] = {
-    "getAccountInfo": reading.get_account_info,
-    "getBalance": reading.get_balance,
-    "getBlockHeight": reading.get_block_height,
-    "getBlockTime": reading.get_block_time,
-    "getEpochInfo": reading.get_epoch_info,
-    "getFeeForMessage": reading.get_fee_for_message,
-    "getGenesisHash": reading.get_genesis_hash,
-    "getHealth": reading.get_health,
-    "getLatestBlockhash": reading.get_latest_blockhash,
-    "getMinimumBalanceForRentExemption": reading.get_minimum_balance_for_rent_exemption,
-    "getMultipleAccounts": reading.get_multiple_accounts,
-    "getProgramAccounts": reading.get_program_accounts,
-    "getRecentPrioritizationFees": reading.get_recent_prioritization_fees,
-    "getSignatureStatuses": reading.get_signature_statuses,
-    "getSignaturesForAddress": reading.get_signatures_for_address,
-    "getSlot": reading.get_slot,
-    "getTokenAccountBalance": reading.get_token_account_balance,
-    "getTokenAccountsByOwner": reading.get_token_accounts_by_owner,
-    "getTokenSupply": reading.get_token_supply,
-    "getTransaction": reading.get_transaction,
-    "getVersion": reading.get_version,
-    "isBlockhashValid": reading.is_blockhash_valid,
+    "getAccountInfo": accounts.get_account_info,
+    "getBalance": accounts.get_balance,
+    "getBlockHeight": blocks.get_block_height,
+    "getBlockTime": blocks.get_block_time,
+    "getEpochInfo": blocks.get_epoch_info,
+    "getFeeForMessage": blocks.get_fee_for_message,
+    "getFirstAvailableBlock": blocks.get_first_available_block,
+    "getGenesisHash": blocks.get_genesis_hash,
+    "getHealth": blocks.get_health,
+    "getLatestBlockhash": blocks.get_latest_blockhash,
+    "getMinimumBalanceForRentExemption": accounts.get_minimum_balance_for_rent_exemption,
+    "getMultipleAccounts": accounts.get_multiple_accounts,
+    "getProgramAccounts": accounts.get_program_accounts,
+    "getRecentPrioritizationFees": blocks.get_recent_prioritization_fees,
+    "getSignatureStatuses": transactions.get_signature_statuses,
+    "getSignaturesForAddress": transactions.get_signatures_for_address,
+    "getSlot": blocks.get_slot,
+    "getTokenAccountBalance": accounts.get_token_account_balance,
+    "getTokenAccountsByOwner": accounts.get_token_accounts_by_owner,
+    "getTokenSupply": accounts.get_token_supply,
+    "getTransaction": transactions.get_transaction,
+    "getVersion": blocks.get_version,
+    "isBlockhashValid": blocks.is_blockhash_valid,
     "requestAirdrop": sending.request_airdrop,
+    "minimumLedgerSlot": blocks.get_first_available_block,
     "sendTransaction": sending.send_transaction,
     "simulateTransaction": sending.simulate_transaction,
     "cluster_advance": admin.advance,

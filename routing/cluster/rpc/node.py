@@ -51,7 +51,15 @@ class Node:
     def landed(self, signature: str) -> Landed | None:
         """Return a transaction that landed, as far as this node has come."""
         landed = self.chain.store.transaction(signature)
-        return landed if landed and landed.slot <= self.latest.slot else None
+        if landed is None or not self.first_slot <= landed.slot <= self.latest.slot:
+            return None
+        return landed
+
+    @property
+    def first_slot(self) -> int:
+        """The first slot that this node's history has: 0, since nothing was before the genesis."""
+        kept = self.faults.slots_kept
+        return 0 if kept is None else max(self.latest.slot - kept, 0)
 
     def confirmation(self, slot: int) -> str:
         """Return how sure a block is. A final one is never only `confirmed`."""

@@ -116,6 +116,7 @@ async def test_the_blockhash_of_a_slot_that_was_taken_back_is_unknown(node: Clie
     gone = await node.blockhash("processed")
     await node.call("cluster_reorganise")
     assert await node.blockhash("processed") == latest
+    await node.advance()
 
     signature = await node.send(
         await node.signed(system.transfer(node.owner, stranger(), SOL), blockhash=gone)

@@ -4,6 +4,7 @@ import aiohttp
 import pytest
 from solders.keypair import Keypair
 
+from routing.cluster.rpc.faults import Fault, Faults, Kind
 from routing.solana.programs import system
 from tests.support.local_cluster import Client, RpcFailed, in_base64
 
@@ -194,6 +195,18 @@ async def test_what_is_sent_to_a_node_behind_lands_all_the_same(node: Client) ->
     assert await node.status(signature, node="b") is None
 
 
+async def test_a_node_that_keeps_no_history_says_how_far_it_reaches(node: Client) -> None:
+    signature = await transfer(node)
+    await node.advance(30)
+    await node.set_faults({"kind": "short_history", "slots": 20}, node="b")
+
+    first = await node.call("getFirstAvailableBlock", node="b")
+    assert first == await node.call("getSlot", {"commitment": "processed"}) - 20
+    assert await node.status(signature, node="b") is None
+    landed = (await node.status(signature))["slot"]
+    assert await node.call("getFirstAvailableBlock") < landed < first
+
+
 async def test_each_node_has_faults_of_its_own(node: Client) -> None:
     await node.set_faults({"kind": "unavailable"}, node="b")
 
@@ -204,14 +217,22 @@ async def test_each_node_has_faults_of_its_own(node: Client) -> None:
     assert (await node.post("getSlot", node="b")).status == 200
 
 
-async def test_a_share_of_requests_is_hit_by_chance_and_the_same_each_time(node: Client) -> None:
-    hits = []
-    for name in ("b", "b2"):
-        await node.set_faults({"kind": "unavailable", "share": 0.5}, node=name)
-        hits.append([(await node.post("getSlot", node=name)).status for _ in range(40)])
+async def test_a_share_of_requests_is_hit_by_chance(node: Client) -> None:
+    await node.set_faults({"kind": "unavailable", "share": 0.5})
 
-    assert 5 < hits[0].count(503) < 35
-    assert hits[0] != hits[1]
+    statuses = [(await node.post("getSlot")).status for _ in range(60)]
+
+    assert 10 < statuses.count(503) < 50
+
+
+def test_the_same_seed_hits_the_same_requests() -> None:
+    hits = []
+    for seed in ("b", "b", "c"):
+        faults = Faults(seed)
+        faults.replace([Fault(Kind.UNAVAILABLE, share=0.5)])
+        hits.append([faults.hit("getSlot", Kind.UNAVAILABLE) is None for _ in range(60)])
+
+    assert hits[0] == hits[1] != hits[2]
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,15 @@ from routing.cluster.emulation import with_amount
 from routing.cluster.genesis import pool_bytes, token_bytes
 from routing.cluster.genesis.accounts import LAST_BIN, PRESET_INDEX, RATES
 from routing.pools.bins import Bin
+from routing.pools.limit_orders import BinOrders, BinPoolWithOrders
 from routing.pools.liquidity_bins import LiquidityBinPool
-from routing.pools.pool import MAX_U64
+from routing.pools.pool import MAX_U64, Direction
 from routing.solana.addresses import DLMM_PROGRAM
 from routing.solana.cpmm.accounts import read_pool
 from routing.solana.dlmm import addresses as dlmm_addresses
-from routing.solana.dlmm.bin_arrays import read_bin_array
+from routing.solana.dlmm.bin_arrays import arrays_with_liquidity, read_bin_array
 from routing.solana.dlmm.lb_pair import LbPair, read_lb_pair
-from routing.solana.dlmm.pools import pool_of_bins
+from routing.solana.dlmm.pools import AnyBinPool, pool_of, pool_of_bins
 from routing.solana.swap_amounts import exact_in, exact_out
 from routing.solana.token_accounts import read_token_account
 from tests.routing.cluster.swaps import in_cpmm, in_dlmm, market, own_accounts
@@ -96,6 +97,11 @@ async def test_a_recorded_swap_moves_the_same_atoms(node: Client, recorded: dict
     amount = int(recorded["amount"])
     amounts = exact_in(amount, 1) if recorded["kind"] == "exact_in" else exact_out(amount, MAX_U64)
     node.time.now = recorded["now"]
+    after = None
+    if not is_cpmm:
+        pool, way = await pair_of(node), Direction.X_TO_Y if sells else Direction.Y_TO_X
+        move = pool.swap_exact_in if recorded["kind"] == "exact_in" else pool.swap_exact_out
+        _, after = move(amount, way, recorded["now"])
 
     swap = await (in_cpmm if is_cpmm else in_dlmm)(node, SOL_USDC, amounts, sells=sells)
     told = await node.land(swap)
@@ -105,8 +111,31 @@ async def test_a_recorded_swap_moves_the_same_atoms(node: Client, recorded: dict
     expected = recorded["expected"]
     assert RICH - await node.tokens(paid) == int(expected["amount_in"])
     assert await node.tokens(received) - RICH == int(expected["amount_out"])
+    if not is_cpmm:
+        assert with_bins(await pair_of(node)) == with_bins(after)
     units = told["meta"]["computeUnitsConsumed"]
     assert units == pytest.approx(int(recorded["compute_units"]), rel=0.25)
+
+
+async def pair_of(node: Client) -> AnyBinPool:
+    pair = read_lb_pair(await node.data(PAIR.address))
+    arrays = [
+        read_bin_array(await node.data(dlmm_addresses.bin_array(PAIR.address, index)))
+        for index in arrays_with_liquidity(pair.bitmap)
+    ]
+    return pool_of(pair, arrays, slot=0, now=int(node.time.now))
+
+
+def with_bins(pool: AnyBinPool | None) -> object:
+    """Return what a pair's accounts hold, with the limit orders that are left."""
+    orders: dict[int, BinOrders] = {}
+    if isinstance(pool, BinPoolWithOrders):
+        orders = {key: one for key, one in pool.orders.items() if one.open or one.in_process}
+        pool = pool.pool
+    assert pool
+    bins = [one for one in pool.bins if one.amount_x or one.amount_y]
+    fees = pool.protocol_fees_x, pool.protocol_fees_y
+    return pool.active_id, pool.volatility, bins, fees, orders
 
 
 def put(node: Client, address: Pubkey, data: bytes) -> None:

@@ -163,6 +163,14 @@ async def test_a_simulation_is_told_in_solanas_shapes(node: Client, least: int) 
     assert told.value.accounts[0].owner == CPMM_PROGRAM
 
 
+async def test_a_blockhash_is_either_signed_or_replaced(node: Client) -> None:
+    signed = await node.signed(system.transfer(node.owner, SOL_USDC.cpmm, 10**6))
+
+    with pytest.raises(RpcFailed, match="sigVerify may not be used with replaceRecent"):
+        await node.simulated(signed, sigVerify=True, replaceRecentBlockhash=True)
+    assert (await node.simulated(signed, sigVerify=True))["err"] is None
+
+
 async def test_a_preflight_failure_is_told_in_solanas_shape(node: Client) -> None:
     signed = await node.signed(await in_cpmm(node, SOL_USDC, exact_in(SOL, 2**60), sells=True))
 
@@ -210,6 +218,7 @@ async def test_fees_of_a_message_are_what_it_will_cost(node: Client) -> None:
         ("getTransaction", ["1" * 64, {"commitment": "processed"}], -32602),
         ("simulateTransaction", ["", {"encoding": "base64"}], -32602),
         ("getMinimumBalanceForRentExemption", ["x"], -32602),
+        ("getBlockTime", [None], -32602),
         ("cluster_advance", [10**9], -32602),
     ],
 )

@@ -51,11 +51,11 @@ async def held(node: Client, accounts: Accounts) -> tuple[int, int]:
 
 
 async def test_random_swaps_in_both_pools_move_what_our_mathematics_say(node: Client) -> None:
-    chance = random.Random(20)
+    chance, bins = random.Random(20), set()
     own = own_accounts(node, SOL_USDC)
     for _ in range(30):
         is_cpmm, sells, is_exact_in = (chance.random() < 0.5 for _ in range(3))
-        amount = chance.randrange(1, 500 * (SOL if sells is is_exact_in else 10**8))
+        amount = chance.randrange(1, 2_500 * (SOL if sells is is_exact_in else 10**8))
         pool = await (cpmm_pool if is_cpmm else dlmm_pool)(node, SOL_USDC)
         way = Direction.X_TO_Y if sells else Direction.Y_TO_X
         now = int(node.time.now)
@@ -74,7 +74,9 @@ async def test_random_swaps_in_both_pools_move_what_our_mathematics_say(node: Cl
         assert moved == (paid if sells else paid[::-1])
         left = await (cpmm_pool if is_cpmm else dlmm_pool)(node, SOL_USDC)
         assert in_accounts(left) == in_accounts(after)
+        bins |= {left.active_id} if isinstance(left, LiquidityBinPool) else set()
         node.time.now += chance.choice((1, 20, 400, 900))
+    assert len(bins) > 3
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
-from routing.cluster.messages import Loaded, Reads
+from routing.cluster.messages import Loaded, Reads, compute_limit, own_limit
 from routing.cluster.programs.program import (
     Effect,
     Refused,
@@ -27,6 +27,7 @@ from routing.solana.addresses import (
     COMPUTE_BUDGET_PROGRAM,
     TOKEN_PROGRAM,
 )
+from routing.solana.programs.compute_budget import limit
 from routing.solana.token_accounts import TOKEN_ACCOUNT_SIZE, Clock
 
 _AMOUNT_PLACE = 64
@@ -96,6 +97,8 @@ def plan_of(
 def rewritten(loaded: Loaded, plan: Plan) -> VersionedTransaction:
     """Return the transaction to execute. Its signatures are empty."""
     instructions = [one for step in plan.steps for one in step.executed]
+    if own_limit(loaded) is None:  # the usual limit would follow from other instructions
+        instructions.append(limit(compute_limit(loaded)))
     message = MessageV0.try_compile(loaded.payer, instructions, [], Hash.default())
     signatures = [Signature.default()] * message.header.num_required_signatures
     return VersionedTransaction.populate(message, signatures)

@@ -8,7 +8,7 @@ from solders.instruction import AccountMeta, Instruction
 from solders.message import Message, MessageV0, MessageV1
 from solders.pubkey import Pubkey
 
-from routing.solana.addresses import COMPUTE_BUDGET_PROGRAM
+from routing.solana.addresses import COMPUTE_BUDGET_PROGRAM, SYSTEM_PROGRAM
 from routing.solana.programs.compute_budget import (
     LAMPORTS_PER_SIGNATURE,
     LIMIT_TAG,
@@ -23,6 +23,8 @@ ADDRESS_TABLES = Pubkey.from_string("AddressLookupTab1e1111111111111111111111111
 
 _TABLE_HEADER = 56
 _UNITS_AN_INSTRUCTION = 200_000
+_USUAL_UNITS = {SYSTEM_PROGRAM: 3_000, COMPUTE_BUDGET_PROGRAM: 3_000}
+"""Of programs that are part of the runtime, and cost little (SIMD-0170)."""
 
 
 class NotLoaded(Exception):
@@ -84,29 +86,36 @@ def load(message: Message | MessageV0 | MessageV1, accounts: Reads) -> Loaded:
 
 def compute_limit(loaded: Loaded) -> int:
     """Return the compute units that the message may use: its own limit, or the usual one."""
-    others = 0
-    for instruction in loaded.instructions:
-        if instruction.program_id != COMPUTE_BUDGET_PROGRAM:
-            others += 1
-        elif instruction.data[:1] == bytes([LIMIT_TAG]):
-            return min(int.from_bytes(instruction.data[1:5], "little"), MOST_UNITS)
-    return min(others * _UNITS_AN_INSTRUCTION, MOST_UNITS)
+    own = own_limit(loaded)
+    if own is not None:
+        return min(own, MOST_UNITS)
+    programs = [instruction.program_id for instruction in loaded.instructions]
+    return min(sum(_USUAL_UNITS.get(one, _UNITS_AN_INSTRUCTION) for one in programs), MOST_UNITS)
+
+
+def own_limit(loaded: Loaded) -> int | None:
+    """Return the limit that the message sets itself, in compute units."""
+    return _budget(loaded, LIMIT_TAG, 4)
 
 
 def compute_price(loaded: Loaded) -> int:
     """Return the price of a compute unit in millionths of a lamport."""
-    for instruction in loaded.instructions:
-        if instruction.program_id == COMPUTE_BUDGET_PROGRAM and instruction.data[:1] == bytes(
-            [PRICE_TAG]
-        ):
-            return int.from_bytes(instruction.data[1:9], "little")
-    return 0
+    return _budget(loaded, PRICE_TAG, 8) or 0
 
 
 def fee_of(loaded: Loaded) -> int:
     """Return what the chain takes for the message, in lamports: the limit is paid, not the use."""
     priority = priority_fee(compute_limit(loaded), compute_price(loaded))
     return loaded.signers * LAMPORTS_PER_SIGNATURE + priority
+
+
+def _budget(loaded: Loaded, tag: int, size: int) -> int | None:
+    """Return the number in the compute budget's instruction of this kind."""
+    for instruction in loaded.instructions:
+        data = bytes(instruction.data)
+        if instruction.program_id == COMPUTE_BUDGET_PROGRAM and data[:1] == bytes([tag]):
+            return int.from_bytes(data[1 : 1 + size], "little")
+    return None
 
 
 def _addresses_of(table: Account | None) -> list[Pubkey]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.rpc import responses
 from solders.transaction_status import TransactionConfirmationStatus
@@ -182,11 +183,23 @@ async def test_a_preflight_failure_is_told_in_solanas_shape(node: Client) -> Non
     assert "0x1775" in told.message
 
 
-async def test_fees_of_a_message_are_what_it_will_cost(node: Client) -> None:
+@pytest.mark.parametrize(
+    ("limit", "swaps", "units"),
+    [
+        ([compute_budget.limit(77_777)], True, 77_777),
+        ([], True, 406_000),
+        ([], False, 206_000),
+        ([compute_budget.limit(2_000_000)], True, 1_400_000),
+    ],
+)
+async def test_fees_of_a_message_are_what_it_will_cost(
+    node: Client, limit: list[Instruction], swaps: bool, units: int
+) -> None:
+    swap = await in_cpmm(node, SOL_USDC, exact_in(SOL, 1), sells=True)
+    transfer = system.transfer(node.owner, SOL_USDC.cpmm, 10**6)
+    before = await node.lamports(node.owner)
     signed = await node.signed(
-        compute_budget.limit(77_777),
-        compute_budget.price(12_345),
-        await in_cpmm(node, SOL_USDC, exact_in(SOL, 1), sells=True),
+        *limit, compute_budget.price(12_345), transfer, *([swap] if swaps else [])
     )
     message = base64.b64encode(bytes(signed.message)).decode()
     fee = await node.call("getFeeForMessage", message)
@@ -194,7 +207,9 @@ async def test_fees_of_a_message_are_what_it_will_cost(node: Client) -> None:
     await node.advance(2)
 
     told = await node.told(str(signed.signatures[0]))
-    assert fee["value"] == told["meta"]["fee"] == 5_000 + -(-77_777 * 12_345 // 10**6)
+    assert told["meta"]["err"] is None
+    assert fee["value"] == told["meta"]["fee"] == 5_000 + -(-units * 12_345 // 10**6)
+    assert await node.lamports(node.owner) == before - 10**6 - fee["value"]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def simulate_transaction(node: Node, given: Parameters) -> Any:
     if not replaces and (error := _error_before(node, transaction, block)):
         return with_context(block, _simulated(Execution(error), None))
     execution, after = node.chain.machine.try_out(transaction)
-    accounts = _accounts_after(after, options)
+    accounts = _accounts_after(node, after, options)
     value = _simulated(execution, accounts)
     if replaces:
         last = block.height + EXPIRY_BLOCKS
@@ -116,7 +116,8 @@ def _simulated(execution: Execution, accounts: Any) -> dict[str, Any]:
     }
 
 
-def _accounts_after(after: Accounts, options: Options) -> Any:
+def _accounts_after(node: Node, after: Accounts, options: Options) -> Any:
+    """Return the accounts that are wanted. Those that were not touched are as they are."""
     wanted = options.get("accounts")
     if wanted is None:
         return None
@@ -124,7 +125,9 @@ def _accounts_after(after: Accounts, options: Options) -> Any:
         raise invalid("Invalid params: accounts has a list of addresses.")
     form = Options({"encoding": wanted.get("encoding") or "base64"})
     addresses = [to_address(text) for text in wanted["addresses"]]
-    return [account_json(after.get(address), form) for address in addresses]
+    accounts = node.chain.machine.accounts
+    found = [after[one] if one in after else accounts.get(one) for one in addresses]
+    return [account_json(one, form) for one in found]
 
 
 def words_of(error: Any) -> str:

@@ -180,12 +180,15 @@ async def test_a_simulation_tells_the_accounts_afterwards_and_changes_nothing(
     receiver, before = stranger(), await node.lamports(node.owner)
     signed = await node.signed(system.transfer(node.owner, receiver, SOL))
     unsigned = VersionedTransaction.populate(signed.message, [Signature.default()])
-    accounts = {"encoding": "base64", "addresses": [str(receiver), str(node.owner)]}
+    named = [str(receiver), str(node.owner), str(MINT), str(stranger())]
+    accounts = {"encoding": "base64", "addresses": named}
 
     value = await node.simulated(unsigned, replaceRecentBlockhash=True, accounts=accounts)
 
     assert value["err"] is None
-    assert [account["lamports"] for account in value["accounts"]] == [SOL, before - SOL - 5_000]
+    *told, unnamed, nowhere = value["accounts"]
+    assert [account["lamports"] for account in told] == [SOL, before - SOL - 5_000]
+    assert (unnamed["owner"], nowhere) == (str(TOKEN_PROGRAM), None)
     assert value["replacementBlockhash"]["blockhash"] == await node.blockhash()
     assert await node.lamports(node.owner) == before
 

@@ -1,7 +1,10 @@
 """The promises of a network, kept by `SolanaNetwork` on the cluster's real transactions."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from solders.hash import Hash
 
@@ -17,16 +20,30 @@ from routing.solana.transactions.assembly import Costs, Trade, assemble, new_non
 from routing.solana.transactions.legs import NATIVE_SOL, Asset, CpmmLeg
 from routing.solana.transactions.message import Blockhash, message_of
 from routing.solana.wallet.signer import sign_transaction
-from routing.venue import Absent, Landed, Network, NetworkUnavailable, SignedTransaction
+from routing.venue import (
+    Absent,
+    Landed,
+    Network,
+    NetworkUnavailable,
+    SignedTransaction,
+    TransactionRefused,
+    TransactionStatus,
+)
 from tests.routing.cluster.swaps import cpmm_pool, market
 from tests.routing.solana.signers import KeyInMemory
 from tests.support.local_cluster import Client, local_cluster
-from tests.support.venue_contract import NetworkContract, landed
+from tests.support.venue_contract import PATIENCE, NetworkContract, landed
 
 SOL = 10**9
 X_TO_Y = Direction.X_TO_Y
 SOL_USDC = market("SOL/USDC")
 COSTS = Costs(unit_limit=100_000, unit_price=1_000)
+FAULTS = [
+    {"kind": "late", "share": 0.2, "slots": 30},
+    {"kind": "lost_reply", "share": 0.05},
+    {"kind": "wrong_null", "share": 0.1},
+    {"kind": "unavailable", "share": 0.05},
+]
 
 
 class OnTheCluster:
@@ -123,3 +140,41 @@ class TestLies(OnTheCluster):
 
         assert not isinstance(status, Landed)
         assert (await landed(network, sent)).amount_in == SOL
+
+
+class TestUnderFire(OnTheCluster):
+    @pytest.mark.parametrize("dropped", [0.3, 0.99], ids=["some-dropped", "most-dropped"])
+    async def test_the_wallet_has_paid_the_sum_of_the_fills_and_no_more(
+        self, cluster: Client, dropped: float
+    ) -> None:
+        before = await cluster.lamports(cluster.owner)
+        await cluster.set_faults(
+            {"kind": "fork", "share": 0.1}, {"kind": "lost_slot", "share": 0.05}
+        )
+        for node in ("a", "b"):
+            await cluster.set_faults({"kind": "drop", "share": dropped}, *FAULTS, node=node)
+        providers = [Provider(cluster.url_of(node)) for node in ("a", "b")]
+        network = SolanaNetwork(RpcClient(providers), interval=0.02)
+
+        ends = await asyncio.gather(*(self.end_of_order(network) for _ in range(30)))
+        await network.close()
+        await cluster.set_faults()
+        await cluster.advance(EXPIRY_BLOCKS)  # what was called dead would land by then
+
+        fills = [one for one in ends if isinstance(one, Landed)]
+        paid = sum(one.amount_in + (one.network_fee or 0) for one in fills)
+        assert before - await cluster.lamports(cluster.owner) == paid
+        assert len(fills) < len(ends) if dropped > 0.9 else len(fills) > len(ends) // 2
+
+    async def end_of_order(self, network: SolanaNetwork) -> TransactionStatus:
+        """Send the same bytes until they have landed, or are proven dead."""
+        sent = await self.transaction(network)
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with contextlib.suppress(NetworkUnavailable, TransactionRefused):
+                    await network.send(sent)
+                with contextlib.suppress(NetworkUnavailable):
+                    status = await network.status(sent.signature)
+                    if not isinstance(status, Absent) or status.height > sent.expires_at_height:
+                        return status
+                await asyncio.sleep(0.1)

@@ -33,6 +33,7 @@ CREATE INDEX IF NOT EXISTS transactions_slot ON transactions (slot);
 CREATE TABLE IF NOT EXISTS mentions (
     address BLOB NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (address, number)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS mentions_number ON mentions (number);
 CREATE TABLE IF NOT EXISTS waiting (
     number INTEGER PRIMARY KEY, signature TEXT NOT NULL UNIQUE, wire BLOB NOT NULL,
     earliest INTEGER NOT NULL

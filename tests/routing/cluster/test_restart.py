@@ -109,6 +109,19 @@ async def test_a_block_that_was_taken_back_is_gone_after_the_restart(tmp_path: P
         assert (await node.status(signature))["slot"] == gone + 1
 
 
+async def test_what_a_fork_has_lost_stays_lost_after_the_restart(tmp_path: Path) -> None:
+    receiver = Keypair().pubkey()
+    async with local_cluster(folder=tmp_path) as node:
+        await node.advance(2)
+        await node.send(await node.signed(system.transfer(node.owner, receiver, SOL)))
+        await node.advance()
+        await node.call("cluster_reorganise", {"landsAgain": False})
+
+    async with local_cluster(folder=tmp_path) as node:
+        await node.advance(3)
+        assert await node.lamports(receiver) == 0
+
+
 def test_two_processes_never_have_one_chain(tmp_path: Path) -> None:
     first = Cluster(Settings(folder=tmp_path))
     with pytest.raises(sqlite3.OperationalError):

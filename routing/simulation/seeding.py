@@ -1,6 +1,6 @@
 """How deep the simulated pools are. A venue's first quote of a market makes its pool."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -104,7 +104,9 @@ def constant_product(trade: int) -> NewPool:
     return lambda atoms_x, atoms_y: ConstantProductPool(atoms_x, atoms_y, rates)
 
 
-def liquidity_bins(parameters: BinParameters, each_way: int) -> NewPool:
+def liquidity_bins(
+    parameters: BinParameters, each_way: int
+) -> Callable[[int, int], LiquidityBinPool]:
     """Return a maker of Meteora DLMM pools, spot-shaped: each bin holds the same amount.
 
     `each_way`: how many bins there are on each side of the active one.

@@ -93,7 +93,8 @@ drawings: .venv/development
 
 lock: .venv/uv/bin/uv
 	$(LOCK) --extra embedded pyproject.toml -o requirements.lock
-	$(LOCK) --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(LOCK) --extra embedded --extra dev --extra solana -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(LOCK) --extra embedded --extra solana -c requirements.lock pyproject.toml -o requirements-solana.lock
 
 clean:
 	@"$(PY)" -m config.stack.clean
@@ -124,9 +125,13 @@ endef
 	$(call pip,Installing what the engine needs (once: a minute and 250 MB),$(INSTALL) -r requirements.lock)
 	@touch $@
 
+.venv/solana: requirements-solana.lock | .venv/bin/python
+	$(call pip,Installing what real transactions need (once: 20 MB),$(INSTALL) -r requirements-solana.lock)
+	@touch $@
+
 .venv/development: requirements-dev.lock | .venv/bin/python
 	$(call pip,Installing what the tests need (once: a minute and 500 MB),$(INSTALL) -r requirements-dev.lock)
-	@touch .venv/runtime $@
+	@touch .venv/runtime .venv/solana $@
 
 .venv/uv/bin/uv: | .venv/bin/python
 	$(call pip,Installing uv,install --quiet --disable-pip-version-check --target .venv/uv uv)

@@ -1,0 +1,1 @@
+"""Raydium's CPMM on chain: addresses, accounts, swaps, pools, failures."""

@@ -1,0 +1,1 @@
+"""Meteora's DLMM on chain: addresses, accounts, swaps, pools, failures."""

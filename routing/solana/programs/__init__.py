@@ -1,0 +1,1 @@
+"""The instructions of Solana's own programs that our transactions have, and how they are read."""

@@ -1,0 +1,1 @@
+"""The wallet: who signs, and what is checked before anything is signed."""

@@ -14,6 +14,7 @@ from math import gcd, sqrt
 from typing import NamedTuple
 
 from routing.pools.constant_product import MILLION, ConstantProductPool, CreatorFeeOn
+from routing.pools.limit_orders import BinPoolWithOrders
 from routing.pools.liquidity_bins import LiquidityBinPool
 from routing.pools.pool import Direction, OutOfRange, SwapRefused
 from routing.venue import BPS, Liquidity
@@ -294,7 +295,7 @@ def _kept_fractions(pool: ConstantProductPool, direction: Direction) -> tuple[fl
 
 def _bins(place: int, liquidity: Liquidity) -> Iterator[_Bin]:
     pool = liquidity.pool
-    if not isinstance(pool, LiquidityBinPool) or not pool.enabled:
+    if not isinstance(pool, LiquidityBinPool | BinPoolWithOrders) or not pool.enabled:
         return
     try:
         for fill in pool.bins_ahead(liquidity.direction, liquidity.now):

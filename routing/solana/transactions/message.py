@@ -69,17 +69,29 @@ def with_signature(message: MessageV0, signature: bytes) -> bytes:
 
 def read_transaction(payload: bytes) -> VersionedTransaction:
     """:raises UnreadableTransaction: the bytes are no transaction of version 0."""
+    return _read(payload)[0]
+
+
+def read_message(payload: bytes) -> MessageV0:
+    """Return the message of a transaction's bytes.
+
+    :raises UnreadableTransaction: the bytes are no transaction of version 0.
+    """
+    return _read(payload)[1]
+
+
+def _read(payload: bytes) -> tuple[VersionedTransaction, MessageV0]:
     try:
         transaction = VersionedTransaction.from_bytes(payload)
-        message = transaction.message
         transaction.sanitize()
     except (ValueError, SanitizeError) as error:
         raise UnreadableTransaction(str(error)) from error
+    message = transaction.message
     if not isinstance(message, MessageV0):
         raise UnreadableTransaction("it is of another version than 0")
     if bytes(transaction) != payload:
         raise UnreadableTransaction("there are bytes behind it")
-    return transaction
+    return transaction, message
 
 
 def instructions_of(

@@ -1,0 +1,1 @@
+"""Compares addresses, accounts, instructions, transactions, swaps and fills with recorded ones."""

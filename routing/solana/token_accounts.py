@@ -30,6 +30,8 @@ class TokenAccount:
     is_frozen: bool
     rent_if_native: int | None
     """Lamports beside the amount, if the account wraps SOL; else None."""
+    can_be_taken: bool = False
+    """Whether somebody else may spend from it or close it."""
 
 
 class TransferFee(NamedTuple):
@@ -82,6 +84,7 @@ def read_token_account(data: bytes) -> TokenAccount:
         is_initialized=state != 0,
         is_frozen=state == 2,
         rent_if_native=layout.u64(113) if layout.u32(109) else None,
+        can_be_taken=_names_another(layout, 72) or _names_another(layout, 129),
     )
 
 
@@ -107,6 +110,11 @@ def read_clock(data: bytes) -> Clock:
     """:raises UnreadableAccount: the bytes are no clock."""
     layout = Layout(data, "the clock", CLOCK_SIZE)
     return Clock(layout.u64(0), layout.u64(16), layout.i64(32))
+
+
+def _names_another(layout: Layout, place: int) -> bool:
+    """Whether an optional address of a token account is there and not the owner's own."""
+    return layout.u32(place) == 1 and layout.key(place + 4) != layout.key(32)
 
 
 def _extensions(data: bytes) -> dict[int, bytes]:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from solders.pubkey import Pubkey
 
 from routing.solana.addresses import SYSTEM_PROGRAM, WRAPPED_SOL
+from routing.solana.programs import system
 from routing.solana.records.record import Record
 from routing.solana.transactions.message import read_message
 from routing.venue import Landed
-
-_TRANSFER = (2).to_bytes(4, "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +80,8 @@ def tip_in(payload: bytes, record: Record, receivers: Collection[Pubkey]) -> int
     tips = 0
     for part in read_message(payload).instructions:
         accounts = [record.accounts[place] for place in part.accounts]
-        is_transfer = part.data[:4] == _TRANSFER and len(accounts) == 2
+        is_transfer = system.read_tag(part.data) == system.TRANSFER_TAG and len(accounts) == 2
         program = record.accounts[part.program_id_index]
         if is_transfer and program == SYSTEM_PROGRAM and accounts[1] in receivers:
-            tips += int.from_bytes(part.data[4:12], "little")
+            tips += system.read_transfer(part.data)
     return tips

@@ -6,10 +6,6 @@ from typing import Any
 
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
-from solders.system_program import (
-    decode_create_account_with_seed,
-    decode_transfer,
-)
 
 from routing.solana.addresses import (
     ASSOCIATED_TOKEN_PROGRAM,
@@ -163,14 +159,13 @@ def _compute_budget(recorded: Instruction, _: list[Pubkey], __: Accounts) -> Ins
 
 
 def _system(recorded: Instruction, keys: list[Pubkey], _: Accounts) -> Instruction | None:
-    match int.from_bytes(recorded.data[:4], "little"):
-        case 2:
-            lamports = decode_transfer(recorded)["lamports"]
-            return system.transfer(keys[0], keys[1], lamports)
-        case 3:
-            asked = decode_create_account_with_seed(recorded)
+    match system.read_tag(recorded.data):
+        case system.TRANSFER_TAG:
+            return system.transfer(keys[0], keys[1], system.read_transfer(recorded.data))
+        case system.CREATE_WITH_SEED_TAG:
+            asked = system.read_creation(recorded.data)
             return system.create_with_seed(
-                keys[0], asked["seed"], asked["lamports"], asked["space"], asked["owner"]
+                keys[0], asked.seed, asked.lamports, asked.size, asked.owner
             )
     return None
 

@@ -74,3 +74,20 @@ def test_the_rest_are_as_solana_documents_them() -> None:
     assert [one.pubkey for one in made.accounts][:2] == [USER, seeded(USER, "seed", TOKEN_PROGRAM)]
     assert bytes(paid.data).hex() == "020000000700000000000000"
     assert bytes(memo.memo("one order").data) == b"one order"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        bytes(12),
+        bytes(system.transfer(USER, USER_SOL, 7).data) + b"\0",
+        bytes(system.create_with_seed(USER, "seed", 2_000, 165, TOKEN_PROGRAM).data)[:-1],
+        b"\x03\0\0\0" + bytes(32) + b"\xff" * 8 + bytes(60),
+    ],
+)
+def test_other_bytes_are_neither_a_transfer_nor_a_creation(data: bytes) -> None:
+    with pytest.raises(ValueError, match="it is no transfer"):
+        system.read_transfer(data)
+    with pytest.raises(ValueError, match="it makes no account"):
+        system.read_creation(data)

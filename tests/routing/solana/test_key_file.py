@@ -88,6 +88,23 @@ def test_a_file_that_is_no_key_is_refused_and_nothing_of_it_is_told(
     assert raised.value.__cause__ is None
 
 
+@pytest.mark.parametrize("numbers", [NUMBERS[:63], [*NUMBERS, 1], {"key": 1}, 5])
+def test_a_list_of_another_length_is_told_as_that(numbers: object, tmp_path: Path) -> None:
+    with pytest.raises(UnusableKey, match="is no JSON list of 64 numbers"):
+        KeyInFile(key_file(tmp_path, json.dumps(numbers)))
+
+
+def test_a_key_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = key_file(tmp_path)
+    if os.geteuid() == 0:
+        os.chown(path, 4_242, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 4_242)
+
+    with pytest.raises(UnusableKey, match="belongs to another user"):
+        KeyInFile(path)
+
+
 def test_what_is_no_file_or_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnusableKey, match="cannot be read: No such file"):
         KeyInFile(tmp_path / "none.json")

@@ -18,16 +18,17 @@ from routing.solana.addresses import (
     TOKEN_PROGRAM,
     associated_token_account,
 )
+from routing.solana.cpmm.instructions import PoolAt
 from routing.solana.programs import compute_budget, memo, system, token
 from routing.solana.swap_amounts import exact_in, exact_out
 from routing.solana.transactions.assembly import temporary_account
-from routing.solana.transactions.legs import NATIVE_SOL
+from routing.solana.transactions.legs import NATIVE_SOL, CpmmLeg
 from routing.solana.transactions.message import message_of
 from routing.solana.wallet.permit import FeeLimits, Permit, TransactionForbidden
 from routing.solana.wallet.structure import check_structure
 from routing.solana.wallet.wallet import Wallet
 from routing.venue import Bound
-from tests.routing.solana.recorded import PAIR, POOL, USDC_MINT, USER, USER_SOL, USER_USDC
+from tests.routing.solana.recorded import PAIR, POOL, SOL_MINT, USDC_MINT, USER, USER_SOL, USER_USDC
 from tests.routing.solana.signers import KeyInMemory
 from tests.routing.solana.trades import (
     BLOCK,
@@ -201,6 +202,32 @@ def written(parts: list[Instruction]) -> list[Instruction]:
     return [changed if part == swap else part for part in parts]
 
 
+def with_bytes(instruction: Instruction, more: bytes = b"\0") -> Instruction:
+    return Instruction(instruction.program_id, instruction.data + more, instruction.accounts)
+
+
+def unsigned(instruction: Instruction) -> Instruction:
+    """Nobody has to sign it. The network would refuse that, and we do not rely on it."""
+    metas = [AccountMeta(one.pubkey, False, one.is_writable) for one in instruction.accounts]
+    return Instruction(instruction.program_id, instruction.data, metas)
+
+
+BACK = CpmmLeg(
+    PoolAt(POOL.address, replace(POOL.account, mint_0=OTHER.mint, mint_1=SOL_MINT)),
+    exact_in(1, 1),
+    from_0=True,
+)
+USER_OTHER = associated_token_account(USER, OTHER.mint)
+
+
+def strangely_programmed() -> Instruction:
+    """A swap that would hand the wallet's signature to a program of its own."""
+    pool = PoolAt(POOL.address, replace(POOL.account, token_program_1=STRANGER))
+    leg = replace(SELL_ON_CPMM, pool=pool)
+    strange = associated_token_account(USER, USDC_MINT, STRANGER)
+    return leg.instruction(USER, {SOL_MINT: OWN, USDC_MINT: strange})
+
+
 def with_swap(*swaps: Instruction) -> Callable[[list[Instruction]], list[Instruction]]:
     return lambda parts: [*parts[:-1], *swaps, parts[-1]]
 
@@ -279,6 +306,41 @@ ACCOUNTS = {POOL.account.mint_0: OWN, USDC_MINT: USER_USDC}
                 Instruction(COMPUTE_BUDGET_PROGRAM, b"\x01\x00\x80\x00\x00", []),
             ],
             "a budget of another kind",
+        ),
+        (
+            lambda parts: [with_bytes(parts[0], b"\0"), *parts[1:]],
+            "it is not as we would make it",
+        ),
+        (
+            lambda parts: [parts[0], with_bytes(parts[1], b"\0"), *parts[2:]],
+            "it is not as we would make it",
+        ),
+        (
+            lambda parts: [*parts, unsigned(system.transfer(STRANGER, TIP.receiver, 0))],
+            "of another",
+        ),
+        (
+            with_swap(
+                unsigned(SELL_ON_CPMM.instruction(STRANGER, {SOL_MINT: OWN, USDC_MINT: OWN}))
+            ),
+            "a swap of another wallet",
+        ),
+        (
+            with_swap(
+                with_bytes(SELL_ON_CPMM.instruction(USER, {SOL_MINT: OWN, USDC_MINT: USER_USDC}))
+            ),
+            "a swap of CPMM with too much or too little",
+        ),
+        (
+            with_swap(
+                with_bytes(SELL_ON_DLMM.instruction(USER, {SOL_MINT: OWN, USDC_MINT: USER_USDC}))
+            ),
+            "without bins, or with transfer hooks",
+        ),
+        (with_swap(strangely_programmed()), "a swap with a strange token program"),
+        (
+            with_swap(BACK.instruction(USER, {OTHER.mint: USER_OTHER, SOL_MINT: OWN})),
+            "it buys what the order sells",
         ),
         (
             lambda parts: [compute_budget.limit(200_001), *parts[1:]],

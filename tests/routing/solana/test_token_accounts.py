@@ -80,6 +80,12 @@ def test_the_transfer_fee_of_a_mint_counts_from_its_epoch_on() -> None:
     assert read.transfer_fee_at(9) == newer
 
 
+def test_what_follows_the_extensions_is_none() -> None:
+    padded = mint((18, bytes(64))) + bytes(20)
+
+    assert read_mint(padded).extensions == (18,)
+
+
 @pytest.mark.parametrize("free", [TransferFee(0, 0, 75), TransferFee(0, 1_000, 0)])
 def test_a_transfer_fee_of_nothing_is_none(free: TransferFee) -> None:
     assert read_mint(mint((1, transfer_fee_config(free, free)))).transfer_fee_at(1) is None

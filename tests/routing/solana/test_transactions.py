@@ -7,9 +7,10 @@ import pytest
 from solders.account import Account
 from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.hash import Hash
+from solders.instruction import CompiledInstruction
 from solders.keypair import Keypair
 from solders.litesvm import LiteSVM
-from solders.message import Message
+from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction, VersionedTransaction
@@ -121,6 +122,15 @@ def test_what_does_not_fit_is_refused_and_fits_with_a_table() -> None:
     shorter = AddressLookupTableAccount(table.key, table.addresses[:1])
     with pytest.raises(UnreadableTransaction, match="has no entry"):
         instructions_of(message, [shorter])
+
+
+def test_an_instruction_that_names_no_account_of_the_message_is_refused() -> None:
+    whole = message_of(USER, [memo.memo("x")], BLOCK.hash)
+    wrong = CompiledInstruction(1, b"", bytes([7]))
+    message = MessageV0(whole.header, whole.account_keys, BLOCK.hash, [wrong], [])
+
+    with pytest.raises(UnreadableTransaction, match="an account that is not there"):
+        instructions_of(message)
 
 
 def table_account(*addresses: Pubkey, closing_at: int = 2**64 - 1, kind: int = 1) -> bytes:

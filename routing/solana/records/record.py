@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from solders.instruction import AccountMeta, Instruction
+from solders.message import MessageV0
 from solders.pubkey import Pubkey
 
 
@@ -49,6 +51,20 @@ class Record:
     lamports: tuple[Balance, ...]
     tokens: tuple[TokenBalance, ...]
     logs: tuple[str, ...] = ()
+
+    def instructions_of(self, message: MessageV0) -> list[Instruction]:
+        """Return the message's instructions with all their accounts, whichever tables it used.
+
+        The roles of the accounts are not told.
+        """
+        return [
+            Instruction(
+                self.accounts[one.program_id_index],
+                one.data,
+                [AccountMeta(self.accounts[place], False, False) for place in one.accounts],
+            )
+            for one in message.instructions
+        ]
 
 
 def read_record(accounts: Sequence[Pubkey], meta: Mapping[str, Any]) -> Record:

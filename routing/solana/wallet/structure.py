@@ -20,14 +20,13 @@ from routing.solana.addresses import (
     TOKEN_PROGRAM,
     TOKEN_PROGRAMS,
     WRAPPED_SOL,
-    associated_token_account,
     seeded,
 )
 from routing.solana.programs import compute_budget, system, token
 from routing.solana.token_accounts import TOKEN_ACCOUNT_SIZE
 from routing.solana.transactions.message import UnreadableTransaction, instructions_of
+from routing.solana.transactions.swap_calls import SwapCall, read_swap
 from routing.solana.wallet.permit import Permit, TransactionForbidden
-from routing.solana.wallet.swap_calls import Holding, SwapCall, read_swap
 
 
 @dataclass(slots=True)
@@ -154,22 +153,10 @@ def _check_swap(instruction: Instruction, permit: Permit, found: _Found) -> None
     call = read_swap(instruction, permit.cpmm_program, permit.dlmm_program)
     _expect(call.pool in permit.pools, f"a swap in the pool {call.pool}, which is not on the list")
     _expect(call.user == permit.wallet, "a swap of another wallet")
-    accounts = call.user_in, call.user_out
-    for end_in, end_out in call.possible_ends:
-        if accounts == (_own(end_in, permit, found), _own(end_out, permit, found)):
-            found.swaps.append(call.between(end_in, end_out))
-            found.writable |= call.writable
-            return
-    raise TransactionForbidden("a swap from or to an account that is not the wallet's own")
-
-
-def _own(end: Holding, permit: Permit, found: _Found) -> Pubkey:
-    """Return the only account of the wallet through which this transaction may move the mint."""
-    mint, token_program = end
-    _expect(token_program in TOKEN_PROGRAMS, "a swap with a strange token program")
-    if mint == WRAPPED_SOL and found.temporary is not None:
-        return found.temporary
-    return associated_token_account(permit.wallet, mint, token_program)
+    programs = {end.token_program for ends in call.possible_ends for end in ends}
+    _expect(programs <= set(TOKEN_PROGRAMS), "a swap with a strange token program")
+    found.swaps.append(call.directed(found.temporary))
+    found.writable |= call.writable
 
 
 def _check_writable(instructions: list[Instruction], found: _Found) -> None:

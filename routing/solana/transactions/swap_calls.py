@@ -6,7 +6,7 @@ from typing import NamedTuple
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
-from routing.solana.addresses import MEMO_PROGRAM, NONE
+from routing.solana.addresses import MEMO_PROGRAM, NONE, WRAPPED_SOL, associated_token_account
 from routing.solana.cpmm import addresses as cpmm_addresses
 from routing.solana.cpmm import instructions as cpmm
 from routing.solana.dlmm import addresses as dlmm_addresses
@@ -39,8 +39,25 @@ class SwapCall:
     mint_in: Pubkey = NONE
     mint_out: Pubkey = NONE
 
-    def between(self, end_in: Holding, end_out: Holding) -> "SwapCall":
-        return replace(self, mint_in=end_in.mint, mint_out=end_out.mint)
+    def directed(self, temporary: Pubkey | None) -> "SwapCall":
+        """Return the swap with its mints, by the user's own accounts that it names.
+
+        `temporary` is the transaction's own account of wrapped SOL, if it has one.
+
+        :raises ValueError: it is from or to an account that is not the user's own.
+        """
+        named = self.user_in, self.user_out
+        for ends in self.possible_ends:
+            if named == tuple(own_account(self.user, end, temporary) for end in ends):
+                return replace(self, mint_in=ends[0].mint, mint_out=ends[1].mint)
+        raise ValueError("a swap from or to an account that is not the wallet's own")
+
+
+def own_account(wallet: Pubkey, end: Holding, temporary: Pubkey | None) -> Pubkey:
+    """Return the only account of a wallet through which its transaction moves a mint."""
+    if end.mint == WRAPPED_SOL and temporary is not None:
+        return temporary
+    return associated_token_account(wallet, end.mint, end.token_program)
 
 
 def read_swap(instruction: Instruction, cpmm_program: Pubkey, dlmm_program: Pubkey) -> SwapCall:

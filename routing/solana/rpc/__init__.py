@@ -1,0 +1,1 @@
+"""JSON-RPC to several providers, and the network of `routing.venue` over them."""

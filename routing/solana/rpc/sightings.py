@@ -138,8 +138,6 @@ class Sightings:
 
 
 def _settle(future: "asyncio.Future[Sighting]", outcome: Sighting | RpcUnavailable) -> None:
-    if future.done():
-        return
     if isinstance(outcome, RpcUnavailable):
         future.set_exception(outcome)
         future.exception()  # nobody may be waiting any more

@@ -14,6 +14,7 @@ from routing.solana.addresses import (
     SYSTEM_PROGRAM,
     TOKEN_PROGRAM,
     WRAPPED_SOL,
+    associated_token_account,
 )
 from routing.solana.records.failures import failure_of
 from routing.solana.records.fills import (
@@ -24,10 +25,25 @@ from routing.solana.records.fills import (
     tip_in,
 )
 from routing.solana.records.record import Record, UnreadableRecord, read_record
+from routing.solana.records.traded import NotASwap, traded_mints
 from routing.solana.transactions.message import message_of, with_signature
 from routing.venue import Landed
-from tests.routing.solana.recorded import RECORDED, USDC_MINT, USER, key
-from tests.routing.solana.trades import BLOCK, SHAPES, TIP
+from tests.routing.solana.recorded import (
+    RECORDED,
+    USDC_MINT,
+    USER,
+    USER_SOL,
+    USER_USDC,
+    key,
+)
+from tests.routing.solana.trades import (
+    BLOCK,
+    BUY_ON_CPMM,
+    OTHER,
+    SELL_ON_CPMM,
+    SHAPES,
+    TIP,
+)
 
 SOLD, BOUGHT = RECORDED["fills"]
 OWNER = key(SOLD["owner"])
@@ -169,6 +185,46 @@ def test_the_tip_is_read_from_our_own_bytes() -> None:
 
     assert tip_in(payload, record, {TIP.receiver}) == TIP.lamports
     assert tip_in(payload, record, {USER}) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "gives", "takes"),
+    [
+        ("sell on CPMM", WRAPPED_SOL, USDC_MINT),
+        ("buy on CPMM", USDC_MINT, WRAPPED_SOL),
+        ("sell on DLMM", WRAPPED_SOL, USDC_MINT),
+        ("buy on DLMM", USDC_MINT, WRAPPED_SOL),
+        ("sell wrapped", WRAPPED_SOL, USDC_MINT),
+        ("sell on both", WRAPPED_SOL, USDC_MINT),
+        ("two hops", WRAPPED_SOL, OTHER.mint),
+    ],
+)
+def test_what_a_transaction_trades_is_read_from_its_instructions(
+    name: str, gives: Pubkey, takes: Pubkey
+) -> None:
+    assert traded_mints(SHAPES[name].instructions(USER)) == (gives, takes)
+
+
+def test_a_transaction_that_is_no_trade_is_told() -> None:
+    wrapped, hops = SHAPES["sell wrapped"].instructions(USER), SHAPES["two hops"].legs
+    sold_alone = hops[1].instruction(
+        USER,
+        {
+            mint: associated_token_account(USER, mint)
+            for mint in (hops[1].asset_in.mint, hops[1].asset_out.mint)
+        },
+    )
+    bought_twice = BUY_ON_CPMM.instruction(USER, {USDC_MINT: USER_USDC, WRAPPED_SOL: USER_SOL})
+    others = SELL_ON_CPMM.instruction(USER, {USDC_MINT: USER, WRAPPED_SOL: USER_SOL})
+
+    for parts, reason in (
+        ([], "does not trade one mint"),
+        ([*wrapped, bought_twice], "does not trade one mint"),
+        ([bought_twice, sold_alone], "does not trade one mint"),
+        ([others], "not the wallet's own"),
+    ):
+        with pytest.raises(NotASwap, match=reason):
+            traded_mints(parts)
 
 
 PROGRAMS = [

@@ -44,6 +44,7 @@ async def of_another(_: web.Request, body: Any) -> web.Response:
 
 NO_ANSWERS = [
     with_http(500),
+    with_http(500, '{"jsonrpc": "2.0", "id": 1, "result": 7}'),
     with_http(403, "forbidden"),
     with_http(302, location="http://127.0.0.1:1/"),
     with_http(200, "{"),
@@ -238,6 +239,10 @@ async def test_a_simulation_tells_units_and_the_accounts_afterwards(
     assert config["accounts"]["addresses"] == [str(wanted)]
     nodes[0].simulation = {"err": "x", "accounts": None, "logs": None, "unitsConsumed": 5}
     assert (await client.simulate(b"bytes", [wanted])).error == "x"
+    nodes[0].simulation = {"err": None, "accounts": None, "unitsConsumed": 5}
+    nodes[1].always["*"] = AWAY
+    with pytest.raises(RpcUnavailable, match="0 accounts instead of 1"):
+        await client.simulate(b"bytes", [wanted])
 
 
 async def test_fees_that_were_paid_are_told_without_zeros(
@@ -305,3 +310,34 @@ async def test_a_record_is_taken_from_whichever_provider_has_it(
     nodes[1].always["*"] = AWAY
     with pytest.raises(RpcUnavailable):
         await client.stored("sig")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"transaction": ["AAAA", "base58"], "meta": {}},
+        {"transaction": ["AAAA", "base64"], "meta": None},
+        {"transaction": "AAAA", "meta": {}},
+        {"transaction": ["?", "base64"], "meta": {}},
+        5,
+    ],
+)
+async def test_a_record_in_another_form_is_no_answer(
+    answer: Any, nodes: list[FakeNode], client: RpcClient
+) -> None:
+    for node in nodes:
+        node.records["sig"] = answer
+
+    with pytest.raises(RpcUnavailable, match="not of its form"):
+        await client.stored("sig")
+
+
+async def test_a_fault_of_ours_is_not_taken_for_one_of_a_provider(
+    client: RpcClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> Any:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(client.providers[1], "call", broken)
+    with pytest.raises(KeyError, match="ours"):
+        await client.send(b"bytes")

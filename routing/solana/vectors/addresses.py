@@ -30,6 +30,8 @@ from routing.solana.vectors.form import (
 KIND = "addresses"
 
 _NUMBER = re.compile(r"([ui])(8|16|32|64) (big|little)-endian (-?\d+)")
+_IDENTITY = re.compile(r"[0-9a-f]{64}")
+"""32 bytes that are no address, such as the identity of a price feed."""
 _SMALLER, _LARGER = "the smaller of the two mints by bytes", "the larger"
 
 Seed = Pubkey | int | str
@@ -71,6 +73,8 @@ def _read(seed: Any, accounts: Accounts) -> tuple[Seed, bytes]:
         except OverflowError as error:
             raise UnreadableVectors(f"{seed!r} has too few bytes") from error
         return int(digits), raw
+    if _IDENTITY.fullmatch(seed):
+        return seed, bytes.fromhex(seed)
     try:
         key = Pubkey.from_string(seed)
     except ValueError:

@@ -142,6 +142,16 @@ def test_each_account_of_an_instruction_is_compared(place: int, tmp_path: Path) 
     assert f"account {place} is " in only("instructions", {name: entry}, tmp_path).difference
 
 
+def test_addresses_of_other_programs_follow_from_their_seeds_alone(tmp_path: Path) -> None:
+    """The price account of SOL/USD as Pyth had it: a number and the feed's identity."""
+    feed = "ef0d8b6fda2ceba41da15d4095d1da392a0d2f8ed0c6c7bc0f4cfac8c280b56d"
+    program = "pythWSnswVUd12oZpeFP8e9CVaEqJg25g1Vtc2biRsT"
+    address = "7UVimffxr9ow1uXYxsr4LHAcV58mLzhmwaeKvJ1pjLiE"
+    entry = ["price of SOL", program, ["u16 little-endian 0", feed], address]
+
+    assert not wrong([only("pdas", [entry], tmp_path)])
+
+
 def swap(**changes: Any) -> list[Any]:
     return [copy.deepcopy(RECORDED["swaps"][0]) | changes]
 

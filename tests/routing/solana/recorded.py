@@ -1,4 +1,4 @@
-"""What the programs' binaries made and did, from tests/vectors/solana.json."""
+"""What the programs' binaries made and did, from tests/vectors/solana/programs.json."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from routing.solana.cpmm.instructions import PoolAt
 from routing.solana.dlmm.instructions import PairAt
 from routing.solana.dlmm.lb_pair import read_lb_pair
 
-FILE = Path(__file__).parents[2] / "vectors/solana.json"
+FILE = Path(__file__).parents[2] / "vectors/solana/programs.json"
 RECORDED: dict[str, Any] = json.loads(FILE.read_text())
 
 

@@ -125,7 +125,7 @@ endef
 	$(call pip,Installing what the engine needs (once: a minute and 250 MB),$(INSTALL) -r requirements.lock)
 	@touch $@
 
-.venv/solana: requirements-solana.lock | .venv/bin/python
+.venv/solana: requirements-solana.lock | .venv/runtime
 	$(call pip,Installing what real transactions need (once: 20 MB),$(INSTALL) -r requirements-solana.lock)
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from struct import Struct
 from typing import NamedTuple
 
 from solders.pubkey import Pubkey
@@ -15,7 +16,9 @@ BITMAP_EXTENSION_SIZE = 1_576
 BIN_ARRAY_DISCRIMINATOR = discriminator_of_account("BinArray")
 BITMAP_EXTENSION_DISCRIMINATOR = discriminator_of_account("BinArrayBitmapExtension")
 
-_BINS_PLACE, _BIN_SIZE = 56, 144
+_BINS_PLACE = 56
+# Amounts, price and supply as two halves, 64 bytes of fees, then the limit orders.
+_BIN = Struct("<QQ QQ QQ 64x QQQ I B 3x")
 _POSITIVE_PLACE, _NEGATIVE_PLACE, _EXTENSION_BYTES = 40, 808, 768
 
 
@@ -72,15 +75,12 @@ def read_bin_array(data: bytes) -> BinArray:
     """:raises UnreadableAccount: the bytes are no bin array."""
     layout = Layout(data, "a DLMM bin array", BIN_ARRAY_SIZE, BIN_ARRAY_DISCRIMINATOR)
     index = layout.i64(8)
-    first = index * BINS_IN_ARRAY
+    rows = _BIN.iter_unpack(data[_BINS_PLACE:BIN_ARRAY_SIZE])
     return BinArray(
         index=index,
         version=layout.u8(16),
         pair=layout.key(24),
-        bins=tuple(
-            _bin(layout, first + number, _BINS_PLACE + number * _BIN_SIZE)
-            for number in range(BINS_IN_ARRAY)
-        ),
+        bins=tuple([_bin(bin_id, *row) for bin_id, row in enumerate(rows, index * BINS_IN_ARRAY)]),
     )
 
 
@@ -131,15 +131,28 @@ def _bits(bitmap: int) -> Iterator[int]:
         bitmap ^= lowest
 
 
-def _bin(layout: Layout, bin_id: int, place: int) -> StoredBin:
+def _bin(
+    bin_id: int,
+    amount_x: int,
+    amount_y: int,
+    price: int,
+    price_high: int,
+    supply: int,
+    supply_high: int,
+    open_orders: int,
+    in_process: int,
+    rest: int,
+    _age: int,
+    ask_side: int,
+) -> StoredBin:
     return StoredBin(
-        id=bin_id,
-        amount_x=layout.u64(place),
-        amount_y=layout.u64(place + 8),
-        price=layout.u128(place + 16),
-        supply=layout.u128(place + 32),
-        open_orders=layout.u64(place + 112),
-        orders_in_process=layout.u64(place + 120),
-        rest_in_process=layout.u64(place + 128),
-        orders_sell_x=layout.u8(place + 140) != 0,
+        bin_id,
+        amount_x,
+        amount_y,
+        price_high << 64 | price,
+        supply_high << 64 | supply,
+        open_orders,
+        in_process,
+        rest,
+        ask_side != 0,
     )

@@ -28,7 +28,7 @@ class TransferFee(NamedTuple):
 
     def beside(self, received: int) -> int:
         """Return what is taken when so much is sent that `received` arrives."""
-        if not received or not self.bps:
+        if not received:
             return 0
         if self.bps >= BPS:
             return self.most

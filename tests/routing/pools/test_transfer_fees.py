@@ -39,6 +39,8 @@ def test_a_fee_beside_an_amount_is_the_fee_of_what_has_to_be_sent(
         (TransferFee(100, 50), 10_000, 50, 50),
         (TransferFee(BPS, 70), 10_000, 70, 70),
         (TransferFee(100, 10**9), 0, 0, 0),
+        (TransferFee(BPS, 70), 0, 0, 0),
+        (TransferFee(0, 70), 10_000, 0, 0),
         (FREE, 10_000, 0, 0),
     ],
 )

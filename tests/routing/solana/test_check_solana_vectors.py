@@ -156,6 +156,10 @@ def swap(**changes: Any) -> list[Any]:
     return [copy.deepcopy(RECORDED["swaps"][0]) | changes]
 
 
+def with_bins(rows: list[Any]) -> dict[str, Any]:
+    return {"lb_pair": RECORDED["accounts"]["lb_pair"]["data"], "bins": rows}
+
+
 @pytest.mark.parametrize(
     ("section", "entry", "reason"),
     [
@@ -186,7 +190,19 @@ def swap(**changes: Any) -> list[Any]:
             {"x": {"program": RECORDED["pdas"][0][1], "data": "0", "accounts": []}},
             "the data is no hexadecimal",
         ),
+        (
+            "pdas",
+            [
+                [
+                    *RECORDED["pdas"][0][:2],
+                    ["a text of more than thirty-two bytes"],
+                    RECORDED["pdas"][0][3],
+                ]
+            ],
+            "'a text of more than thirty-two bytes' is longer than a seed may be",
+        ),
         ("transaction", {"seed": "00"}, "it is no transaction: "),
+        ("swaps", swap(venue="dlmm", before=with_bins([[1, 2, 3, 4]])), "a bin is not [id, x, y]"),
         ("swaps", swap(kind="exact_middle"), "kind is 'exact_middle', not exact_in or exact_out"),
         ("swaps", swap(venue="orca"), "venue is 'orca', not cpmm or dlmm"),
         ("swaps", swap(amount="1.5"), "amount is '1.5', not an integer"),
@@ -208,6 +224,45 @@ def test_a_swap_that_fails_is_compared_with_the_failure(tmp_path: Path) -> None:
     )
     failing = swap(amount="1", expected={"error": "zero_output"})
     assert not wrong([only("swaps", failing, tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "reason"),
+    [
+        ("token_account", {"amount": None}, "it says nothing of what its bytes hold"),
+        ("token_account", {"moon": "1"}, "TokenAccount has no field moon"),
+        ("bin_array", {"bins": [[1, 2, 3, 4, 5]] * 70}, "a bin is not [id, amount of x"),
+        ("bin_array", {"bins": [[1, 2]] * 70}, "a bin is not [id, amount of x"),
+        ("bin_array", {"bins": 5}, "bins is no list"),
+        ("lb_pair", {"data": "?"}, "data is no base64"),
+        ("lb_pair", {"key": "?"}, "key is '?', not an address"),
+    ],
+)
+def test_an_account_that_is_not_of_the_form_is_told(
+    name: str, changes: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    entry = {**RECORDED["accounts"][name], **changes}
+    entry = {name: value for name, value in entry.items() if value is not None}
+
+    (found,) = compare({"accounts": {name: entry}}, tmp_path)
+    assert found.unreadable.startswith(reason)
+
+
+def test_what_needs_an_account_that_the_file_lacks_is_told(tmp_path: Path) -> None:
+    named = {entry[0]: entry for entry in RECORDED["pdas"]}
+    found = compare(
+        {
+            "pdas": [named["dlmm lb_pair"]],
+            "instructions": RECORDED["instructions"],
+            "swaps": RECORDED["swaps"][:1],
+        },
+        tmp_path,
+    )
+
+    reasons = [one.unreadable for one in found if one.unreadable]
+    assert reasons[0] == "the file has 0 accounts LbPair, not one"
+    assert sum("the file has no account of the p" in reason for reason in reasons) == 4
+    assert reasons[-1] == "the file has 0 accounts ConfigAccount, not one"
 
 
 def test_an_account_of_no_known_kind_is_told(tmp_path: Path) -> None:

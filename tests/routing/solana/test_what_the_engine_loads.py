@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 
+from config.environment.data_folder import PROJECT
+
 LOAD_ALL = """
 import pkgutil, importlib, sys
+import manage  # which finds the client, too
 import django
 django.setup()
 import config, orders, routing
@@ -26,7 +29,7 @@ print([name for name in sys.modules if name.startswith("routing.solana")])
 def test_no_module_of_the_simulated_engine_imports_what_real_transactions_need() -> None:
     command = [sys.executable, "-W", "ignore", "-c", LOAD_ALL]
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings"}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
 
     assert ran.returncode == 0, ran.stderr
     count, libraries, modules = ran.stdout.splitlines()[-3:]

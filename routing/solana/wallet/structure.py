@@ -39,6 +39,8 @@ class _Found:
     unit_limit: int | None = None
     unit_price: int | None = None
     tips: int = 0
+    made: set[Pubkey] = field(default_factory=set)
+    """The mints for which it makes accounts of the wallet."""
     swaps: list[SwapCall] = field(default_factory=list)
     writable: set[Pubkey] = field(default_factory=set)
     """What these instructions have to write."""
@@ -76,7 +78,8 @@ def check_structure(
             raise TransactionForbidden(f"instruction {place}: {forbidden}") from None
     _check_writable(instructions, found)
     _check_fees(found, permit)
-    _check_temporary(found)
+    _check_temporary(found, permit)
+    _check_made(found)
     _check_amounts(found.swaps, permit)
 
 
@@ -134,6 +137,7 @@ def _check_associated(instruction: Instruction, permit: Permit, found: _Found) -
     payer, _, owner, mint, _, token_program = (meta.pubkey for meta in instruction.accounts)
     _expect(payer == owner == permit.wallet, "an account is made for another owner")
     _expect(token_program in TOKEN_PROGRAMS, "an account is made by a strange token program")
+    found.made.add(mint)
     _same(found, instruction, token.create_associated_account(payer, owner, mint, token_program))
 
 
@@ -174,9 +178,18 @@ def _check_fees(found: _Found, permit: Permit) -> None:
     _expect(tips <= most, f"its tips are {tips} lamports, and at most {most} may be")
 
 
-def _check_temporary(found: _Found) -> None:
+def _check_temporary(found: _Found, permit: Permit) -> None:
     if found.temporary is not None:
         _expect(found.is_initialized and found.is_closed, "its temporary account is left behind")
+    for asset in (permit.gives, permit.takes):
+        if asset.mint == WRAPPED_SOL:
+            form = "native" if asset.is_native else "wrapped"
+            _expect(asset.is_native is (found.temporary is not None), f"the order's SOL is {form}")
+
+
+def _check_made(found: _Found) -> None:
+    traded = {mint for call in found.swaps for mint in (call.mint_in, call.mint_out)}
+    _expect(found.made <= traded, "an account is made for a token that it does not trade")
 
 
 def _check_amounts(swaps: Sequence[SwapCall], permit: Permit) -> None:

@@ -22,7 +22,7 @@ from routing.solana.cpmm.instructions import PoolAt
 from routing.solana.programs import compute_budget, memo, system, token
 from routing.solana.swap_amounts import exact_in, exact_out
 from routing.solana.transactions.assembly import temporary_account
-from routing.solana.transactions.legs import NATIVE_SOL, CpmmLeg
+from routing.solana.transactions.legs import NATIVE_SOL, Asset, CpmmLeg
 from routing.solana.transactions.message import message_of
 from routing.solana.wallet.permit import FeeLimits, Permit, TransactionForbidden
 from routing.solana.wallet.structure import check_structure
@@ -290,6 +290,10 @@ ACCOUNTS = {POOL.account.mint_0: OWN, USDC_MINT: USER_USDC}
             ],
             "by a strange token program",
         ),
+        (
+            lambda parts: [*parts, token.create_associated_account(USER, USER, OTHER.mint)],
+            "an account is made for a token that it does not trade",
+        ),
         (lambda parts: [*parts, Instruction(STRANGER, b"", [])], "it calls the program"),
         (
             lambda parts: [
@@ -395,7 +399,7 @@ def test_what_the_order_did_not_ask_is_forbidden(
             ),
             "the order's input is fixed, and a swap's is not",
         ),
-        (replace(SELL, legs=[]), "its temporary account is left behind|the order 3000000000"),
+        (replace(SELL, legs=[]), "the order's SOL is native"),
     ],
 )
 def test_amounts_that_the_order_did_not_say_are_forbidden(shape: Shape, reason: str) -> None:
@@ -416,6 +420,33 @@ def test_a_fixed_output_is_held_to_too(amounts: object, reason: str) -> None:
     shape = replace(buy, legs=[replace(BUY_ON_CPMM, amounts=amounts)])
     with pytest.raises(TransactionForbidden, match=reason):
         check_structure(message(shape.instructions(USER)), permit_for(buy))
+
+
+@pytest.mark.parametrize("name", ["sell on CPMM", "buy on CPMM", "sell wrapped"])
+def test_sol_is_given_and_taken_in_the_form_that_the_order_named(name: str) -> None:
+    shape = SHAPES[name]
+    permit = permit_for(shape)
+    other = {
+        side: asset._replace(is_native=not asset.is_native)
+        for side, asset in (("gives", permit.gives), ("takes", permit.takes))
+        if asset.mint == SOL_MINT
+    }
+    with pytest.raises(TransactionForbidden):
+        check_structure(message(shape.instructions(USER)), replace(permit, **other))
+
+
+def test_wrapped_sol_that_was_asked_for_is_not_unwrapped() -> None:
+    shape = SHAPES["buy on CPMM"]
+    permit = replace(permit_for(shape), takes=Asset(SOL_MINT))
+    with pytest.raises(TransactionForbidden, match="the order's SOL is wrapped"):
+        check_structure(message(shape.instructions(USER)), permit)
+
+
+def test_native_sol_that_was_asked_for_is_not_left_wrapped() -> None:
+    shape = replace(SHAPES["buy on CPMM"], takes=Asset(SOL_MINT))
+    permit = replace(permit_for(shape), takes=NATIVE_SOL)
+    with pytest.raises(TransactionForbidden, match="the order's SOL is native"):
+        check_structure(message(shape.instructions(USER)), permit)
 
 
 def test_a_second_hop_never_spends_what_the_wallet_held_before() -> None:

@@ -25,6 +25,7 @@ from routing.solana.records.traded import NotASwap, traded_mints
 from routing.solana.rpc.answers import StoredTransaction
 from routing.solana.rpc.client import RpcClient
 from routing.solana.rpc.provider import RpcError, RpcUnavailable
+from routing.solana.rpc.shared import Shared
 from routing.solana.rpc.sightings import INTERVAL, Final, NotFinal, Sighting, Sightings, Unknown
 from routing.solana.transactions.message import (
     Blockhash,
@@ -46,6 +47,8 @@ BLOCKHASH_BLOCKS = 150
 """For so many blocks after its own a blockhash may be named."""
 _IMPLAUSIBLE_BLOCKS = 3 * BLOCKHASH_BLOCKS
 _MOST_REMEMBERED = 100_000
+BLOCKHASH_SECONDS = 1.0
+"""How long one blockhash serves all new transactions; it may be named for about half a minute."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +68,7 @@ class SolanaNetwork:
         self._client = client
         self._sightings = [Sightings(one, interval=interval) for one in client.providers]
         self._tip_receivers = frozenset(tip_receivers)
+        self._recent = Shared(self._newest_blockhash, BLOCKHASH_SECONDS)
         self._expiries: dict[str, int] = {}
         """The expiry height of what this process sent, as long as its end is not known."""
         self._programs = {"cpmm_program": cpmm_program, "dlmm_program": dlmm_program}
@@ -123,13 +127,23 @@ class SolanaNetwork:
         return min(await self._heights())
 
     async def blockhash(self) -> Blockhash:
-        """Return a recent block for a new transaction, and the height after which it is dead.
+        """Return a block of the last second, and the height after which it may not be named.
 
         A provider that names too low a height must not have us give a transaction up that can
         still land. So the height is never below what the others' blocks allow.
 
         :raises NetworkUnavailable: no provider answered, or what it said cannot be.
         """
+        return await self._recent.get()
+
+    async def close(self) -> None:
+        """See `Network.close`."""
+        await self._recent.close()
+        for one in self._sightings:
+            await one.close()
+        await self._client.close()
+
+    async def _newest_blockhash(self) -> Blockhash:
         try:
             recent = await self._client.blockhash()
         except (RpcUnavailable, RpcError) as error:
@@ -139,12 +153,6 @@ class SolanaNetwork:
             raise NetworkUnavailable("a blockhash expires later than it can")
         expiry = max(recent.expires_at_height, highest + BLOCKHASH_BLOCKS)
         return recent._replace(expires_at_height=expiry)
-
-    async def close(self) -> None:
-        """See `Network.close`."""
-        for one in self._sightings:
-            await one.close()
-        await self._client.close()
 
     async def _heights(self) -> Sequence[int]:
         """Return the heights of the providers that answer.

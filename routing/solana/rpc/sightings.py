@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from routing.solana.rpc import answers
 from routing.solana.rpc.provider import Provider, RpcError, RpcUnavailable
+from routing.solana.rpc.shared import Shared
 
 MOST_SIGNATURES = 256
 """How many one call may ask for."""
@@ -48,8 +49,7 @@ class Sightings:
         self._waiting: dict[str, asyncio.Future[Sighting]] = {}
         self._task: asyncio.Task[None] | None = None
         self._next_call = 0.0
-        self._epoch: answers.Epoch | None = None
-        self._epoch_at = 0.0
+        self._epoch = Shared(self._ask_epoch, EPOCH_SECONDS)
 
     async def look(self, signature: str) -> Sighting:
         """Return what the provider knows of a signature, after this call began.
@@ -68,11 +68,7 @@ class Sightings:
 
         :raises RpcUnavailable: it did not answer.
         """
-        now = asyncio.get_running_loop().time()
-        if self._epoch is None or now - self._epoch_at >= EPOCH_SECONDS:
-            answer = await _called(self._provider, "getEpochInfo", {"commitment": "finalized"})
-            self._epoch, self._epoch_at = answers.read_answer(answers.epoch, answer), now
-        return self._epoch
+        return await self._epoch.get()
 
     async def reaches_back_to(self, height: int) -> bool:
         """Whether the provider's history has every block that a transaction of `height` may be in.
@@ -91,8 +87,13 @@ class Sightings:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        await self._epoch.close()
         self._fail(self._waiting, RpcUnavailable("the network was closed"))
         self._waiting = {}
+
+    async def _ask_epoch(self) -> answers.Epoch:
+        answer = await _called(self._provider, "getEpochInfo", {"commitment": "finalized"})
+        return answers.read_answer(answers.epoch, answer)
 
     async def _ask_all(self) -> None:
         loop = asyncio.get_running_loop()

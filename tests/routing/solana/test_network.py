@@ -405,6 +405,33 @@ async def test_a_blockhash_never_expires_before_the_chain_would_forget_it() -> N
         assert (await network.blockhash()).expires_at_height == 1_150
 
 
+async def test_fifty_orders_that_are_built_and_sent_at_once_share_blockhash_and_height() -> None:
+    one = node()
+    one.blockhash_expires = EXPIRY + 150
+    async with network_of(one) as network:
+        blocks = await asyncio.gather(*(network.blockhash() for _ in range(50)))
+        orders = [await sold(block) for block in blocks]
+        assert len({order.signature for order in orders}) == 50
+        sent = await asyncio.gather(*(network.send(order) for order in orders))
+
+    assert set(sent) == {Absent(EXPIRY)}
+    assert len(one.taken) == 50
+    assert one.calls.pop("sendTransaction") == 50
+    assert one.calls["getLatestBlockhash"] == one.calls["getEpochInfo"] == 1
+    assert one.calls["getSignatureStatuses"] <= 3
+
+
+async def test_a_failure_is_asked_for_once_by_all_who_wait() -> None:
+    one = node()
+    one.always["*"] = AWAY
+    async with network_of(one) as network:
+        found = await asyncio.gather(*(network.height() for _ in range(50)), return_exceptions=True)
+        assert {type(each) for each in found} == {NetworkUnavailable}
+        assert one.calls == {"getEpochInfo": 1}
+        one.always.clear()
+        assert await network.height() == EXPIRY  # a failure is not kept
+
+
 async def test_a_blockhash_that_would_hang_an_order_for_ever_is_not_taken() -> None:
     one = node(1_000, blockhash_expires=10**9)
     async with network_of(one) as network:

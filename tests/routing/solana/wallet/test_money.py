@@ -9,8 +9,8 @@ from routing.solana.addresses import SYSTEM_PROGRAM, TOKEN_PROGRAM, WRAPPED_SOL
 from routing.solana.wallet.money import AccountState, Holdings, check_money, holdings_of
 from routing.solana.wallet.permit import TransactionForbidden
 from tests.routing.solana.recorded import USDC_MINT, USER, USER_SOL, USER_USDC
-from tests.routing.solana.test_structure import permit_for
 from tests.routing.solana.trades import RENT, SHAPES, SOL, TIP, USDC
+from tests.routing.solana.wallet.test_structure import permit_for
 
 SELL, BUY = permit_for(SHAPES["sell on CPMM"]), permit_for(SHAPES["buy on CPMM"])
 COSTS = 5_000 + 200 + TIP.lamports

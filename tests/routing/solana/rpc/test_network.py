@@ -27,7 +27,8 @@ from routing.venue import (
     SignedTransaction,
     TransactionRefused,
 )
-from tests.routing.solana.fake_node import (
+from tests.routing.solana.recorded import USDC_MINT
+from tests.routing.solana.rpc.fake_node import (
     FakeNode,
     answering,
     refusing,
@@ -35,7 +36,6 @@ from tests.routing.solana.fake_node import (
     status,
     with_http,
 )
-from tests.routing.solana.recorded import USDC_MINT
 from tests.routing.solana.signers import KeyInMemory
 from tests.routing.solana.trades import BLOCK, SHAPES, SOL, TIP, USDC
 

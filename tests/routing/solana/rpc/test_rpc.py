@@ -14,7 +14,7 @@ from routing.solana.addresses import TOKEN_PROGRAM
 from routing.solana.rpc.client import RpcClient
 from routing.solana.rpc.provider import Provider, RpcError, RpcUnavailable
 from routing.solana.wallet.money import AccountState
-from tests.routing.solana.fake_node import FakeNode, answering, refusing, serving, with_http
+from tests.routing.solana.rpc.fake_node import FakeNode, answering, refusing, serving, with_http
 
 KEY = "a-key-that-nobody-sees"
 

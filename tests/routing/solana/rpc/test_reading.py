@@ -28,8 +28,8 @@ from routing.solana.rpc.client import RpcClient
 from routing.solana.rpc.provider import Provider, RpcUnavailable
 from routing.solana.swap_amounts import exact_in
 from routing.solana.transactions.legs import CpmmLeg, DlmmLeg
-from tests.routing.solana.fake_node import FakeNode, serving, with_http
 from tests.routing.solana.recorded import PAIR, POOL, SOL_MINT, USDC_MINT, account, address
+from tests.routing.solana.rpc.fake_node import FakeNode, serving, with_http
 from tests.routing.solana.test_token_accounts import TransferFee, mint, transfer_fee_config
 
 NOW = 1_790_000_105

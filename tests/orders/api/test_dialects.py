@@ -331,10 +331,11 @@ async def test_only_a_uuid_is_an_id(path: str, text: str) -> None:
     assert NOT_FOUND not in [one.get("error") for one in messages], "the path is nobody's"
 
 
-async def test_the_accounts_stream_is_not_served_in_anothers_place() -> None:
-    for path in ("/ws/orders", "/ws/orders/?after=0"):
-        async with connected(path, **make_account().headers) as socket:
-            assert (await socket.rest())[1] == 4404
+async def test_without_an_order_id_the_path_of_one_is_the_accounts_stream() -> None:
+    async with connected("/ws/orders", **make_account().headers) as socket:
+        assert (await socket.message())["type"] == "hello"
+    async with connected("/ws/orders/?after=0", **make_account().headers) as socket:
+        assert (await socket.rest())[1] == 4400, "it has cursors"
 
 
 SUBSCRIBE = [

@@ -46,7 +46,7 @@ NOT_DEFAULTS = {  # examples of what might be said, and what differs from machin
     *("SIMULATION_PRICE_RANGES", "SIMULATION_FAULTS", "MAX_ORDER_VALUE"),
     "MARKET_MAX_WAIT_SECONDS",
 }
-NOT_SETTINGS = {"DJANGO_SETTINGS_MODULE"}
+NOT_SETTINGS = {"DJANGO_SETTINGS_MODULE", "SOLANA_PROGRAMS"}  # which the local cluster reads
 TO_COME = {"routing/venues/orca.py"}  # the example of a venue that somebody adds
 
 

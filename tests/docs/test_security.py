@@ -27,6 +27,7 @@ OPERATIONS = {
         *("cancelOrders", "cancelAllOrders"),
     ),
     "see the account's keys": ("listKeys", "getKey"),
+    "follow all orders of the account": ("streamEvents", "listEvents"),
     "get a ticket for a socket": ("createSocketTicket",),
     "rotate and revoke itself": ("rotateKey", "revokeKey"),
 }

@@ -7,7 +7,7 @@ when it is woken.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import orjson
@@ -83,7 +83,7 @@ class AccountReader:
         """Return the message that names the position: all before it has been told."""
         return encode({"type": "checkpoint", "cursor": self.position.as_cursor()})
 
-    async def catch_up(self) -> AsyncIterator[Told | str]:
+    async def catch_up(self) -> AsyncGenerator[Told | str, None]:
         """Yield events and checkpoints from the position to the end of the log; then join.
 
         What was told since the last checkpoint may come again. A caller may stop at a text, and

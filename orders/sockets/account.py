@@ -6,6 +6,7 @@ connection goes on, over any transport (docs/sockets.md).
 
 import logging
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 from rest_framework.exceptions import ValidationError
@@ -43,7 +44,7 @@ class AccountStream(EntrySocket):
     """`/ws/orders?cursor=&snapshot=open`, with filters by `market`, `type` and `tag.NAME`."""
 
     reader: AccountReader | None = None
-    _saying = 0
+    _saying, _is_withdrawn = 0, False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self._announced: set[str] = set()
@@ -101,18 +102,34 @@ class AccountStream(EntrySocket):
         await self.say(nudge["text"])
 
     async def account_behind(self, nudge: dict[str, Any]) -> None:
-        """Read the log to its end, and join those that hear of what is new."""
+        """Read the log to its end, and join those that hear of what is new.
+
+        After each page, others have a turn: frames, and what is to be said of them.
+        """
         if self.reader is None:
             return
         try:
-            async for one in self.reader.catch_up():
-                text, order_id = (one, None) if isinstance(one, str) else (one.text, one.order_id)
-                if not self._holds(text, order_id):
-                    await self.say(text)
+            async with aclosing(self.reader.catch_up()) as found:
+                async for one in found:
+                    await self._say_found(one)
+                    if isinstance(one, str) and self.reader.has_more:
+                        self._wake()
+                        return
         except UnknownCursor as unknown:
             await self.end(Close.JUNK, refusal(unknown) or {})
         except LogLost as lost:
             await self.end(Close.TRY_AGAIN_LATER, refusal(lost) or {})
+
+    async def _say_found(self, one: Told | str) -> None:
+        if self._is_withdrawn:
+            await self.credential_withdrawn({})
+        text, order_id = (one, None) if isinstance(one, str) else (one.text, one.order_id)
+        if not self._holds(text, order_id):
+            await self.say(text)
+
+    def _withdraw(self) -> None:
+        self._is_withdrawn = True  # a page may be long, and its reader slow
+        super()._withdraw()
 
     async def _begin(self, owner: int) -> None:
         query = self.query()

@@ -18,7 +18,9 @@ from orders.streams.cursor import Position, UnknownCursor
 PAGE_SECONDS = 2.0
 NOW = """SELECT pg_current_snapshot() AS snapshot,
     (SELECT system_identifier::text FROM pg_control_system()) AS cluster,
-    (SELECT oid::text FROM pg_database WHERE datname = current_database()) AS database,
+    (SELECT oid::text FROM pg_database WHERE datname = current_database())
+      || '/' || (SELECT tableoid::text FROM transaction_numbering)  -- a restored dump makes it anew
+      AS database,
     pg_postmaster_start_time()::text || coalesce(pg_stat_get_bgwriter_stat_reset_time()::text, '')
       AS lifetime,  -- statistics are lost by a crash
     (SELECT cluster FROM transaction_numbering) AS numbered"""

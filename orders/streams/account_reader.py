@@ -7,7 +7,7 @@ when it is woken.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import orjson
@@ -51,6 +51,8 @@ class AccountReader:
         self.owner, self.choice, self.position = owner, choice, position
         self._tell, self._say, self._wake = tell, say, wake
         self.seen = position
+        self.has_more = True
+        """Whether the log may have more than what was read of it."""
         self._has_news = False
         self._said_at = time.monotonic()
 
@@ -81,10 +83,11 @@ class AccountReader:
         """Return the message that names the position: all before it has been told."""
         return encode({"type": "checkpoint", "cursor": self.position.as_cursor()})
 
-    async def catch_up(self) -> AsyncIterator[Told | str]:
+    async def catch_up(self) -> AsyncGenerator[Told | str, None]:
         """Yield events and checkpoints from the position to the end of the log; then join.
 
-        What was told since the last checkpoint may come again.
+        What was told since the last checkpoint may come again. A caller may stop at a text, and
+        call again later.
 
         :raises UnknownCursor: the log has no such position.
         :raises LogLost: the log cannot be read by transactions.
@@ -96,13 +99,15 @@ class AccountReader:
                 )
             except psycopg.Error as error:
                 logger.warning("the log of an account cannot be read for now: %s", error)
-                yield PING
+                self.has_more = True
                 await asyncio.sleep(PAUSE)
+                yield PING
                 continue
             for row in page.events:
                 if self.choice.takes(row.order):
                     yield Told(row.event)
             self.position, self._said_at = page.position, time.monotonic()
+            self.has_more = not page.is_whole
             if page.events or not page.is_whole:
                 yield self.checkpoint()
             if page.seen is not None:

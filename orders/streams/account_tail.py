@@ -92,6 +92,8 @@ class Account:
 
     def __init__(self, hear: Callable[["Account", Hint], None]) -> None:
         self._hear = hear
+        self.is_listened_to = False
+        """Whether hints of the account come here."""
         self.open: set[Reader] = set()
         """All of them, also those that still read the log."""
         self.joining: set[Reader] = set()
@@ -167,6 +169,7 @@ class AccountTail:
         self._accounts: dict[int, Account] = {}
         self._seen: Position | None = None
         self._asking = Background(self._ask_for_ever)
+        self._listening = Background(self._listen_to_others)
         self._soon = asyncio.Event()
 
     async def open(self, reader: Reader) -> None:
@@ -176,13 +179,8 @@ class AccountTail:
             account = self._accounts[reader.owner] = Account(self._hear)
         is_first = not account.open
         account.open.add(reader)
-        if not is_first:
-            return
-        try:
-            async with asyncio.timeout(LAYER_SECONDS):
-                await followers_of_this_loop().join(group_of_account(reader.owner), account)
-        except LAYER_FAULTS as error:
-            logger.warning("no hints of an account, the resync serves: %s", error)
+        if is_first:
+            await self._listen_to(reader.owner, account)
 
     async def close_reader(self, reader: Reader) -> None:
         account = self._accounts[reader.owner]
@@ -217,6 +215,25 @@ class AccountTail:
 
     async def close(self) -> None:
         await self._asking.stop()
+        await self._listening.stop()
+
+    async def _listen_to(self, owner: int, account: Account) -> None:
+        try:
+            async with asyncio.timeout(LAYER_SECONDS):
+                await followers_of_this_loop().join(group_of_account(owner), account)
+        except LAYER_FAULTS as error:
+            logger.warning("no hints of an account, the resync serves: %s", error)
+        else:
+            account.is_listened_to = True
+
+    async def _listen_to_others(self) -> None:
+        """Have hints come of accounts that were opened while Redis was away."""
+        for owner, account in list(self._accounts.items()):
+            if account.is_listened_to or self._accounts.get(owner) is not account:
+                continue
+            await self._listen_to(owner, account)
+            if not account.is_listened_to:
+                return
 
     def _is_followed(self) -> bool:
         return any(account.is_followed for account in self._accounts.values())
@@ -243,11 +260,20 @@ class AccountTail:
                         reader.wait()
                 await asyncio.sleep(RESYNC_SECONDS)
             except (UnknownCursor, LogLost):  # after a crash, too: each reader looks for itself
-                self._seen = None
-                for reader in self._all_let_go():
-                    reader.fall_behind()
+                self._have_all_read()
+            except Exception:
+                logger.exception("the accounts' events were not told, so each reader reads them")
+                self._have_all_read()
+                await asyncio.sleep(RESYNC_SECONDS)
             else:
                 await self._wait()
+            if not all(account.is_listened_to for account in self._accounts.values()):
+                self._listening.begin()
+
+    def _have_all_read(self) -> None:
+        self._seen = None
+        for reader in self._all_let_go():
+            reader.fall_behind()
 
     def _all_let_go(self) -> list[Reader]:
         """Tell nothing more to the readers of all accounts before they join again; return them."""

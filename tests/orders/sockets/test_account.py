@@ -14,11 +14,11 @@ from config.runtime.counters import counts
 from orders.engine.hints import hints_of_this_loop
 from orders.events import Event
 from orders.lifecycle import Status
-from orders.streams import account_log, account_reader, account_tail, open_orders
+from orders.streams import account_log, account_reader, account_tail, followers, open_orders
 from orders.streams.renumbering import RENUMBER
 from tests.support.accounts import Account, make_account
 from tests.support.client import PATIENCE, SELL_SOL, Socket, connected, post, submit
-from tests.support.database import Database, rewrite
+from tests.support.database import GRANTS, Database, rewrite
 from tests.support.walker import Walker
 
 pytestmark = pytest.mark.usefixtures("engine_loop", "redis_client")
@@ -27,6 +27,15 @@ ALL = "/ws/orders"
 EVENT = """
 INSERT INTO order_events (order_id, owner_id, seq, status, attempt, message, data, at)
 VALUES (%s, %s, %s, 'routing', 1, 'by hand', '{}', clock_timestamp())
+"""
+
+# As `pg_restore --clean` does to each table.
+RESTORED = f"""
+ALTER TABLE transaction_numbering RENAME TO old;
+CREATE TABLE transaction_numbering (LIKE old INCLUDING ALL);
+INSERT INTO transaction_numbering SELECT * FROM old;
+DROP TABLE old;
+{GRANTS};
 """
 
 
@@ -360,3 +369,107 @@ async def test_nothing_is_kept_for_an_account_whose_only_reader_is_behind(
         while not found >= {(one, 1) for one in orders}:
             found.update(await events(socket, 1))
         assert counts["account_stream_holes"] == holes
+
+
+async def end_of(socket: Socket) -> tuple[list[dict[str, Any]], int]:
+    """Return the rest of a stream that ends, although it never falls silent."""
+    async with asyncio.timeout(PATIENCE):
+        return await socket.rest()
+
+
+async def test_a_reader_of_a_log_without_end_is_heard_and_its_key_may_end_it(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = account_log.AccountLog.page
+
+    async def page(*args: Any, **options: Any) -> account_log.Page:
+        return (await read(*args, **options))._replace(seen=None)
+
+    monkeypatch.setattr(account_log.AccountLog, "page", page)
+    async with following() as socket:
+        await checkpoint(socket)
+        await socket.send({"type": "ping"})
+        async with asyncio.timeout(PATIENCE):
+            while (await socket.message())["type"] != "pong":
+                pass
+        account.revoke()
+        said, code = await end_of(socket)
+        assert (said[-1]["error"], code) == ("not_authenticated", 4401)
+
+
+async def test_frames_are_answered_while_the_log_cannot_be_read(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(account_reader, "PAUSE", 0.01)
+    monkeypatch.setattr(account_log.AccountLog, "page", away)
+    async with following() as socket:
+        await socket.send({"action": "execute", "requestId": "1", "order": SELL_SOL})
+        async with asyncio.timeout(PATIENCE):
+            while (frame := await socket.message())["type"] == "ping":
+                pass
+        assert (frame["type"], frame["requestId"]) == ("ack", "1")
+
+
+async def test_a_bug_in_the_telling_costs_no_event(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, is_broken = account_log.AccountLog.page, asyncio.Event()
+
+    async def page(*args: Any, **options: Any) -> account_log.Page:
+        if not is_broken.is_set():
+            is_broken.set()
+            raise ValueError("nothing that is expected")
+        return await read(*args, **options)
+
+    async with following() as socket:
+        await checkpoint_or_event(socket)
+        (kept,) = account_tail.account_tail_of_this_loop()._accounts.values()
+        await has_joined(kept)
+        monkeypatch.setattr(account_log.AccountLog, "page", page)
+        await is_broken.wait()
+        order_id = await submit()
+        walker = Walker(order_id, in_silence=True)
+        await walker.walk(Status.ROUTING, Status.FAILED)
+        await walker.close()
+        found: set[tuple[str, int]] = set()
+        while len(found) < 3:
+            found.update(await events(socket, 1))
+        assert found == {(order_id, 1), (order_id, 2), (order_id, 3)}
+
+
+async def test_hints_come_although_redis_was_away_when_the_stream_began(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> None:
+        raise OSError("away")
+
+    join = followers.Followers.join
+    monkeypatch.setattr(followers.Followers, "join", away)
+    async with following() as socket:
+        await checkpoint_or_event(socket)
+        (kept,) = account_tail.account_tail_of_this_loop()._accounts.values()
+        assert not kept.is_listened_to
+        monkeypatch.setattr(followers.Followers, "join", join)
+        async with asyncio.timeout(PATIENCE):
+            while not kept.is_listened_to:
+                await checkpoint(socket)
+        await has_joined(kept)
+        heard = counts["hints_received"]
+        hints_of_this_loop()._unfollowed.clear()  # the account was not followed a moment ago
+        await checkpoint_or_event(socket)
+        assert counts["hints_received"] > heard
+
+
+async def test_a_dump_that_was_restored_in_place_ends_all_cursors(account: Account) -> None:
+    cursor = await cursor_of_now()
+    async with following() as socket:
+        await checkpoint_or_event(socket)
+        rewrite(conninfo(), RESTORED)
+        said, code = await end_of(socket)
+        assert (said[-1]["error"], code) == ("cursor_unknown", 4400)
+    async with connected(f"{ALL}?cursor={cursor}") as socket:
+        said, code = await end_of(socket)
+        assert (said[-1]["error"], code) == ("cursor_unknown", 4400)

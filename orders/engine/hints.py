@@ -83,18 +83,20 @@ def _kept(event: Event) -> tuple[str | int, ...]:
 
 
 def may_be_followed(event: Event) -> bool:
-    """Whether the event has any group. Asked of each event, so that it makes no name."""
-    return event.owner is not None or event.seq > 1 or event.name != "accepted"
+    """Whether the event has any group. Asked of each event, so it makes no name."""
+    return event.owner is not None or _has_followers(event)
+
+
+def _has_followers(event: Event) -> bool:
+    """Whether its order may be followed. Before it is accepted, only the socket that sent it knows
+    it, and tells it.
+    """
+    return event.seq > 1 or event.name != "accepted"
 
 
 def groups_of(event: Event) -> tuple[str, ...]:
-    """Return for whom the event's hints are: those who follow its order, or its account.
-
-    Nobody follows an order before it is accepted but the socket that sent it, which tells it. Its
-    account may be followed before.
-    """
-    has_followers = event.seq > 1 or event.name != "accepted"
-    of_order = (group_of(event.order_id),) if has_followers else ()
+    """Return for whom the event's hints are: those who follow its order, or its account."""
+    of_order = (group_of(event.order_id),) if _has_followers(event) else ()
     return of_order if event.owner is None else (*of_order, group_of_account(event.owner))
 
 

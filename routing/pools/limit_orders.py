@@ -21,7 +21,7 @@ from routing.pools.pool import (
     Spot,
     ZeroOutput,
 )
-from routing.pools.volatility import MAX_FEE_RATE, CollectFeeMode, Volatility
+from routing.pools.volatility import Volatility
 
 OWNERS_SHARE = 5_000
 """The part of the fee on orders that their owners get, in bps."""
@@ -91,13 +91,7 @@ class BinPoolWithOrders(NamedTuple):
         position = next(self._positions_ahead(to_y), None)
         if position is None:
             raise InsufficientBins
-        bin_id = self.pool.bins[position].id
-        parameters = self.pool.parameters
-        price = price_of_bin(parameters.bin_step, bin_id)
-        start = self.pool.volatility.at(now, self.pool.active_id, parameters)
-        left = BILLION - self._rate(start.accumulator_in(bin_id, parameters))
-        spot = Spot(price, 2**64) if to_y else Spot(2**64, price)
-        return NextAtom(spot, Spot(spot.atoms_out * left, spot.atoms_in * BILLION))
+        return self.pool.atom_of(position, direction, now)
 
     def quote_exact_in(self, amount_in: int, direction: Direction, now: int) -> Fill:
         """Return what `amount_in` atoms buy at `now`.
@@ -146,17 +140,17 @@ class BinPoolWithOrders(NamedTuple):
         for position in self._positions_ahead(to_y):
             bin_id = self.pool.bins[position].id
             price = price_of_bin(parameters.bin_step, bin_id)
-            rate = self._rate(start.accumulator_in(bin_id, parameters))
-            layers, on_input = self._layers(position, to_y), self._fee_is_on_input(to_y)
+            rate = self.pool.fee_rate(start.accumulator_in(bin_id, parameters))
+            layers, on_input = self._layers(position, to_y), self.pool.fee_is_on_input(direction)
             yield fill_layers_in(MAX_U64, layers, price, rate, to_y, on_input).fill
 
     def _walk(self, amount: int, direction: Direction, now: int, *, exact_in: bool) -> list[Step]:
         """:raises SwapRefused: it cannot be filled."""
-        self._check(amount)
+        self.pool.check(amount)
         parameters = self.pool.parameters
         fill_bin = fill_layers_in if exact_in else fill_layers_out
         to_y = direction is Direction.X_TO_Y
-        on_input = self._fee_is_on_input(to_y)
+        on_input = self.pool.fee_is_on_input(direction)
         start = self.pool.volatility.at(now, self.pool.active_id, parameters)
         steps: list[Step] = []
         for position in self._positions_ahead(to_y):
@@ -164,29 +158,12 @@ class BinPoolWithOrders(NamedTuple):
             accumulator = start.accumulator_in(bin_id, parameters)
             price = price_of_bin(parameters.bin_step, bin_id)
             layers = self._layers(position, to_y)
-            part = fill_bin(amount, layers, price, self._rate(accumulator), to_y, on_input)
+            part = fill_bin(amount, layers, price, self.pool.fee_rate(accumulator), to_y, on_input)
             steps.append(Step(position, accumulator, part))
             amount -= part.fill.amount_in if exact_in else part.fill.amount_out
             if amount == 0:
                 return steps
         raise InsufficientBins
-
-    def _check(self, amount: int) -> None:
-        if not self.enabled:
-            raise PoolDisabled
-        if amount > MAX_U64:
-            raise AmountTooLarge
-        if amount <= 0:
-            raise ZeroOutput
-
-    def _rate(self, accumulator: int) -> int:
-        parameters = self.pool.parameters
-        rate = parameters.base_fee_rate + parameters.variable_fee_rate(accumulator)
-        return min(rate, MAX_FEE_RATE)
-
-    def _fee_is_on_input(self, to_y: bool) -> bool:
-        mode = self.pool.parameters.collect_fee_mode
-        return mode is CollectFeeMode.INPUT_ONLY or not to_y
 
     def _layers(self, position: int, to_y: bool) -> tuple[int, int, int]:
         """Return what a bin can pay: of the providers, of older orders, of younger ones."""
@@ -239,7 +216,7 @@ class BinPoolWithOrders(NamedTuple):
         self, fill: Fill, steps: list[Step], direction: Direction, now: int
     ) -> "BinPoolWithOrders":
         pool, to_y = self.pool, direction is Direction.X_TO_Y
-        fees_in_x = self._fee_is_on_input(to_y) is to_y
+        fees_in_x = self.pool.fee_is_on_input(direction) is to_y
         start = pool.volatility.at(now, pool.active_id, pool.parameters)
         active_id = pool.bins[steps[-1].position].id
         moved = active_id != pool.active_id

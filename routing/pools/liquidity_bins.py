@@ -86,10 +86,15 @@ class LiquidityBinPool(NamedTuple):
         position = next(self._positions_ahead(to_y), None)
         if position is None:
             raise InsufficientBins
+        return self.atom_of(position, direction, now)
+
+    def atom_of(self, position: int, direction: Direction, now: int) -> NextAtom:
+        """Return the price of an atom out of the bin at this place in `bins`."""
+        to_y = direction is Direction.X_TO_Y
         bin_id = self.bins[position].id
         price = price_of_bin(self.parameters.bin_step, bin_id)
         start = self.volatility.at(now, self.active_id, self.parameters)
-        left = BILLION - self._fee_rate(start.accumulator_in(bin_id, self.parameters))
+        left = BILLION - self.fee_rate(start.accumulator_in(bin_id, self.parameters))
         spot = Spot(price, ONE) if to_y else Spot(ONE, price)
         return NextAtom(spot, Spot(spot.atoms_out * left, spot.atoms_in * BILLION))
 
@@ -135,12 +140,12 @@ class LiquidityBinPool(NamedTuple):
         :raises OutOfRange: a bin is worth more than the program can count.
         """
         to_y = direction is Direction.X_TO_Y
-        fee_on_input = self._fee_is_on_input(direction)
+        fee_on_input = self.fee_is_on_input(direction)
         start = self.volatility.at(now, self.active_id, self.parameters)
         for position in self._positions_ahead(to_y):
             bin_id, amount_x, amount_y = self.bins[position]
             price = price_of_bin(self.parameters.bin_step, bin_id)
-            rate = self._fee_rate(start.accumulator_in(bin_id, self.parameters))
+            rate = self.fee_rate(start.accumulator_in(bin_id, self.parameters))
             liquidity = amount_y if to_y else amount_x
             yield fill_exact_in(MAX_U64, liquidity, price, rate, to_y, fee_on_input)
 
@@ -149,11 +154,11 @@ class LiquidityBinPool(NamedTuple):
 
         :raises SwapRefused: it cannot be filled.
         """
-        self._check(amount)
+        self.check(amount)
         parameters = self.parameters
         fill_bin = fill_exact_in if exact_in else fill_exact_out
         to_y = direction is Direction.X_TO_Y
-        fee_on_input = self._fee_is_on_input(direction)
+        fee_on_input = self.fee_is_on_input(direction)
         start = self.volatility.at(now, self.active_id, parameters)
         base_rate = parameters.base_fee_rate
         steps: list[Step] = []
@@ -171,13 +176,15 @@ class LiquidityBinPool(NamedTuple):
                 return steps
         raise InsufficientBins
 
-    def _fee_rate(self, accumulator: int) -> int:
+    def fee_rate(self, accumulator: int) -> int:
+        """Return the fee in billionths at this accumulator of volatility."""
         parameters = self.parameters
         return min(
             parameters.base_fee_rate + parameters.variable_fee_rate(accumulator), MAX_FEE_RATE
         )
 
-    def _check(self, amount: int) -> None:
+    def check(self, amount: int) -> None:
+        """:raises SwapRefused: the pool trades no such amount."""
         if not self.enabled:
             raise PoolDisabled
         if amount > MAX_U64:
@@ -185,7 +192,8 @@ class LiquidityBinPool(NamedTuple):
         if amount <= 0:
             raise ZeroOutput
 
-    def _fee_is_on_input(self, direction: Direction) -> bool:
+    def fee_is_on_input(self, direction: Direction) -> bool:
+        """Whether the fee is taken of what goes in, and not of what comes out."""
         if self.parameters.collect_fee_mode is CollectFeeMode.INPUT_ONLY:
             return True
         return direction is Direction.Y_TO_X
@@ -227,7 +235,7 @@ class LiquidityBinPool(NamedTuple):
         self, fill: Fill, steps: list[Step], direction: Direction, now: int
     ) -> "LiquidityBinPool":
         to_y = direction is Direction.X_TO_Y
-        fees_in_x = self._fee_is_on_input(direction) is to_y
+        fees_in_x = self.fee_is_on_input(direction) is to_y
         start = self.volatility.at(now, self.active_id, self.parameters)
         active_id = self.bins[steps[-1].position].id
         left_its_bin = active_id != self.active_id

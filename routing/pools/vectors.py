@@ -26,6 +26,10 @@ class Comparison:
     difference: str = ""
     unreadable: str = ""
 
+    @property
+    def title(self) -> str:
+        return self.swap
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from solders.pubkey import Pubkey
 
+from routing.pools.vector_form import UnreadableVectors
 from routing.solana.cpmm import accounts as cpmm
 from routing.solana.dlmm import bin_arrays, lb_pair
 from routing.solana.token_accounts import read_mint, read_token_account
 from routing.solana.vectors.form import (
     Comparison,
-    UnreadableVectors,
     as_bytes,
     as_integer,
     as_key,

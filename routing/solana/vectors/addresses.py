@@ -7,6 +7,7 @@ from typing import Any
 
 from solders.pubkey import Pubkey
 
+from routing.pools.vector_form import UnreadableVectors
 from routing.solana.addresses import (
     ASSOCIATED_TOKEN_PROGRAM,
     CPMM_PROGRAM,
@@ -18,14 +19,7 @@ from routing.solana.addresses import (
 from routing.solana.cpmm import addresses as cpmm
 from routing.solana.dlmm import addresses as dlmm
 from routing.solana.vectors.accounts import Accounts
-from routing.solana.vectors.form import (
-    Comparison,
-    UnreadableVectors,
-    as_key,
-    as_list,
-    compared,
-    differs,
-)
+from routing.solana.vectors.form import Comparison, as_key, as_list, compared, differs
 
 KIND = "addresses"
 

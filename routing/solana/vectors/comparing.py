@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from routing.pools.vector_form import UnreadableVectors
 from routing.solana.vectors import accounts as decoded
 from routing.solana.vectors import addresses, fills, instructions, swaps, transactions
-from routing.solana.vectors.form import Comparison, UnreadableVectors, read_file
+from routing.solana.vectors.form import Comparison, read_file
 
 KINDS = (
     addresses.KIND,

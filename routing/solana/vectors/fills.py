@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from routing.pools.vector_form import UnreadableVectors
 from routing.solana.records.fills import NotTheWallets, moves_of
 from routing.solana.records.record import UnreadableRecord, read_record
 from routing.solana.vectors.form import (
     Comparison,
-    UnreadableVectors,
     as_integer,
     as_key,
     as_list,

@@ -10,13 +10,10 @@ from typing import Any
 
 from solders.pubkey import Pubkey
 
+from routing.pools.vector_form import UnreadableVectors
 from routing.solana.layout import UnreadableAccount
 
 Fields = dict[str, Any]
-
-
-class UnreadableVectors(Exception):
-    """The file, or an entry of it, is not of the form that docs/solana.md describes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +24,10 @@ class Comparison:
     name: str
     difference: str = ""
     unreadable: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind}, {self.name}"
 
 
 def read_file(path: Path) -> Fields:

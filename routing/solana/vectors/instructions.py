@@ -7,6 +7,7 @@ from typing import Any
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
+from routing.pools.vector_form import UnreadableVectors
 from routing.solana.addresses import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
@@ -28,7 +29,6 @@ from routing.solana.swap_amounts import read_amounts
 from routing.solana.vectors.accounts import Accounts
 from routing.solana.vectors.form import (
     Comparison,
-    UnreadableVectors,
     as_hex,
     as_key,
     as_list,

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from routing.pools.pool import Direction, Pool, SwapRefused
+from routing.pools.vector_form import UnreadableVectors
 from routing.solana.cpmm.accounts import read_pool
 from routing.solana.cpmm.pools import pool_of
 from routing.solana.dlmm.bin_arrays import StoredBin
@@ -14,7 +15,6 @@ from routing.solana.vectors.accounts import Accounts
 from routing.solana.vectors.form import (
     Comparison,
     Fields,
-    UnreadableVectors,
     as_bytes,
     as_integer,
     as_list,

@@ -9,6 +9,7 @@ from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.message import MessageV0, from_bytes_versioned
 
+from routing.pools.vector_form import UnreadableVectors
 from routing.solana.transactions.message import (
     UnreadableTransaction,
     bytes_to_sign,
@@ -16,15 +17,7 @@ from routing.solana.transactions.message import (
     message_of,
     with_signature,
 )
-from routing.solana.vectors.form import (
-    Comparison,
-    UnreadableVectors,
-    as_bytes,
-    as_hex,
-    as_object,
-    compared,
-    differs,
-)
+from routing.solana.vectors.form import Comparison, as_bytes, as_hex, as_object, compared, differs
 
 KIND = "transactions"
 

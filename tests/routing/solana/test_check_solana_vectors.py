@@ -14,8 +14,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from config.environment.data_folder import PROJECT
+from routing.pools.vector_form import UnreadableVectors
 from routing.solana.vectors.comparing import compare_file
-from routing.solana.vectors.form import Comparison, UnreadableVectors
+from routing.solana.vectors.form import Comparison
 from tests.routing.solana.recorded import FILE, RECORDED
 
 COUNTS = {

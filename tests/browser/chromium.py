@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 # The first is the same browser without a window system: a quarter of the processor time.
@@ -22,6 +23,10 @@ document.addEventListener("securitypolicyviolation", (event) =>
 """
 
 
+AXE = Axe()
+"""Axe-core's rules. Their script runs beside the page's policy, not under it."""
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A running browser; CHROMIUM is there."""
@@ -29,6 +34,16 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser
         browser.close()
+
+
+def barriers(page: Page) -> list[str]:
+    """Return what keeps people from using the page as it stands: each finding of axe-core."""
+    found = AXE.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:160]} ({node['failureSummary']})"
+        for rule in found
+        for node in rule["nodes"]
+    ]
 
 
 class Complaints:

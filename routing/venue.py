@@ -140,6 +140,10 @@ class VenueUnavailable(Exception):
     """The venue did not answer, or refused for now. Trying again may help."""
 
 
+class StalePools(VenueUnavailable):
+    """What is known of the pools is too old to trade on. Trying again may help."""
+
+
 class UnsupportedToken(Exception):
     """The venue does not trade this market. Trying again does not help."""
 

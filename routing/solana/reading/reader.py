@@ -27,6 +27,7 @@ from routing.solana.dlmm.lb_pair import LbPair, read_lb_pair
 from routing.solana.dlmm.pools import pool_of as dlmm_pool
 from routing.solana.layout import UnreadableAccount
 from routing.solana.mints import strange_extensions, with_transfer_fees
+from routing.solana.reading.progress import Progress
 from routing.solana.reading.seen_pools import (
     ARRAYS_IN_A_LEG,
     SeenCpmm,
@@ -52,6 +53,20 @@ class _Wanted(NamedTuple):
     """As it was last: it says where the other accounts stand."""
     others: tuple[Pubkey, ...]
 
+    @property
+    def accounts(self) -> tuple[Pubkey, ...]:
+        return (self.address, *self.others)
+
+
+class Read(NamedTuple):
+    """What one reading found."""
+
+    pools: Reading
+    beside: States
+    """The accounts that were asked for beside the pools."""
+    clock: Clock | None
+    """The oldest of its answers; None: it had none."""
+
 
 class PoolReader:
     """Reads pools by their addresses. It finds out by itself which program's they are."""
@@ -68,26 +83,40 @@ class PoolReader:
         self._dlmm_program = dlmm_program
         self._accounts: dict[Pubkey, Account] = {}
         self._extensions: dict[Pubkey, BitmapExtension | None] = {}
-        self._slot = 0
+        self._progress = Progress()
 
     async def read(self, addresses: Collection[Pubkey]) -> Reading:
         """Return each of these pools as it is now, or why it cannot be traded in.
 
         The first time this takes two rounds of calls, afterwards one.
 
-        :raises RpcUnavailable: no provider answered.
+        :raises RpcUnavailable: no provider answered, or all are behind.
         """
-        reading: Reading = {}
+        return (await self.read_beside(addresses)).pools
+
+    async def read_beside(
+        self, addresses: Collection[Pubkey], beside: Collection[Pubkey] = ()
+    ) -> Read:
+        """Return the pools, and other accounts that are asked for in the same calls.
+
+        :raises RpcUnavailable: as `read`.
+        """
+        pools: Reading = {}
         unknown = [one for one in addresses if one not in self._accounts]
         if unknown:
-            reading |= await self._learn(unknown)
+            pools |= await self._learn(unknown)
         known = [one for one in addresses if one in self._accounts]
-        for wanted in _together(self._wanted(one) for one in known):
-            accounts = [CLOCK, *(key for one in wanted for key in (one.address, *one.others))]
+        others: dict[Pubkey, AccountState | None] = {}
+        clocks: list[Clock] = []
+        for wanted in _together(beside, (self._wanted(one) for one in known)):
+            accounts = [CLOCK, *beside, *(key for one in wanted for key in one.accounts)]
             states = await self._states(accounts)
+            others |= {key: states[key] for key in beside}
+            clocks += self._clock(states)
             for one in wanted:
-                reading[one.address] = self._seen(one, states)
-        return reading
+                pools[one.address] = self._seen(one, states)
+            beside = ()
+        return Read(pools, others, min(clocks, default=None))
 
     async def _learn(self, addresses: list[Pubkey]) -> Reading:
         """Read the pools' own accounts, which say where the others stand."""
@@ -104,9 +133,15 @@ class PoolReader:
 
     async def _states(self, addresses: Iterable[Pubkey]) -> States:
         asked = list(dict.fromkeys(addresses))
-        found = await self._client.accounts(asked, self._slot)
-        self._slot = max(self._slot, found.slot)
+        found = await self._client.accounts(asked, self._progress.least_slot())
+        self._progress.note(found.slot)
         return dict(zip(asked, found.states, strict=True))
+
+    def _clock(self, states: States) -> Iterator[Clock]:
+        try:
+            yield read_clock(_there(CLOCK, states, "clock").data)
+        except UnreadableAccount:
+            return  # each pool tells of it
 
     def _account(self, address: Pubkey, states: States) -> Account:
         state = _there(address, states, "pool")
@@ -208,18 +243,20 @@ def _arrays_around(pair: LbPair, extension: BitmapExtension | None) -> list[int]
     return sorted({*down, *up})
 
 
-def _together(all_wanted: Iterable[_Wanted]) -> Iterator[list[_Wanted]]:
-    """Divide the pools into calls, none of which asks for more accounts than one may."""
+def _together(beside: Collection[Pubkey], all_wanted: Iterable[_Wanted]) -> Iterator[list[_Wanted]]:
+    """Divide the pools into calls, none of which asks for more accounts than one may.
+
+    The first asks for the accounts beside, too, even without a pool.
+    """
     group: list[_Wanted] = []
-    count = 1  # the clock
+    accounts = {CLOCK, *beside}
     for one in all_wanted:
-        size = 1 + len(one.others)
-        if group and count + size > MOST_ACCOUNTS:
+        if group and len(accounts.union(one.accounts)) > MOST_ACCOUNTS:
             yield group
-            group, count = [], 1
+            group, accounts = [], {CLOCK}
         group.append(one)
-        count += size
-    if group:
+        accounts.update(one.accounts)
+    if group or beside:
         yield group
 
 

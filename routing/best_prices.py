@@ -6,7 +6,9 @@ pools. Prices are exact fractions, whole quote tokens for a whole base token.
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
@@ -19,6 +21,7 @@ from routing.venue import (
     InsufficientLiquidity,
     Liquidity,
     MakesPools,
+    ReferencePrices,
     ShowsPools,
     Side,
     Swap,
@@ -84,6 +87,22 @@ async def best_prices(
     }
 
 
+async def fresh_market(
+    market: Market, references: ReferencePrices, seconds: float
+) -> Market | None:
+    """Return the market with its price of this moment as reference price; None if there is none.
+
+    Of a market in two hops only the ways are left that have such prices. A market without any
+    pool is returned as it is: its venues say that they do not trade it. It takes at most `seconds`.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _fresh(market, references, int(time.time()))
+    except TimeoutError:
+        logger.info("no price of %s within %g s", market.name, seconds)
+        return None
+
+
 async def has_pools(market: Market, venues: Iterable[Venue]) -> bool:
     """Return whether a venue has a pool of this market, or might have one and cannot tell.
 
@@ -118,6 +137,28 @@ def rounded_up(price: Fraction | None) -> Decimal | None:
 def rounded(price: Fraction | None) -> Decimal | None:
     """Return a price as a Decimal, to the nearest."""
     return None if price is None else _as_decimal(round(price * 10 ** _decimals(price)), price)
+
+
+async def _fresh(market: Market, references: ReferencePrices, now: int) -> Market | None:
+    if market.paths:
+        ways = await asyncio.gather(*(_fresh_path(path, references, now) for path in market.paths))
+        paths = tuple(way for way in ways if way is not None)
+        return replace(market, paths=paths) if paths else None
+    try:
+        price = rounded(await references.of(market, now))
+    except UnsupportedToken:
+        return market
+    except VenueUnavailable as fault:
+        logger.info("no price of %s: %s", market.name, fault)
+        return None
+    return None if price is None else replace(market, reference_price=price)
+
+
+async def _fresh_path(path: Path, references: ReferencePrices, now: int) -> Path | None:
+    first, last = await asyncio.gather(
+        _fresh(path.of_base, references, now), _fresh(path.of_quote, references, now)
+    )
+    return None if first is None or last is None else Path(path.through, first, last)
 
 
 def _decimals(price: Fraction) -> int:

@@ -15,6 +15,7 @@ from routing.venue import (
     InsufficientLiquidity,
     Quote,
     Side,
+    StalePools,
     Swap,
     UnsupportedToken,
     Venue,
@@ -28,6 +29,10 @@ class UnusableQuote(VenueUnavailable):
     """The venue's answer is nothing that an order should trade on. Trying again may help."""
 
 
+class NoFreshPrice(VenueUnavailable):
+    """There is no price to hold quotes to, so none is believed. Trying again may help."""
+
+
 class PriceImpactTooHigh(InsufficientLiquidity):
     """The amount would move the price further than the order allows. This is final."""
 
@@ -39,10 +44,12 @@ class ExcludedByOrder(UnsupportedToken):
 CODES: dict[type[BaseException], str] = {  # a subclass before its parent
     TimeoutError: "quote_timeout",
     UnusableQuote: "unusable_quote",
+    NoFreshPrice: "no_fresh_price",
     ExcludedByOrder: "excluded",
     PriceImpactTooHigh: "price_impact_too_high",
     UnsupportedToken: "unsupported_token",
     InsufficientLiquidity: "insufficient_liquidity",
+    StalePools: "stale_pools",
     VenueUnavailable: "venue_unavailable",
 }
 

@@ -5,12 +5,15 @@ import logging
 from collections.abc import Sequence
 from decimal import Decimal
 
+from routing.best_prices import fresh_market
 from routing.constraints import UNCONSTRAINED, Constraints
-from routing.decision import Decision, decide, decide_split, margin_bps, sum_of
+from routing.decision import Decision, DroppedQuote, decide, decide_split, margin_bps, sum_of
 from routing.path import best_path
 from routing.pricing import pool_quote
 from routing.quoting import (
+    CODES,
     Answers,
+    NoFreshPrice,
     NoQuotes,
     NoRoute,
     Rules,
@@ -26,6 +29,7 @@ from routing.venue import (
     Leg,
     Liquidity,
     Quote,
+    ReferencePrices,
     ShowsPools,
     Swap,
     UnsupportedToken,
@@ -52,6 +56,7 @@ async def best_route(
     max_price_impact_bps: int = MAX_DEVIATION_BPS,
     split_min_gain_bps: Decimal = SPLIT_MIN_GAIN_BPS,
     constraints: Constraints = UNCONSTRAINED,
+    references: ReferencePrices | None = None,
 ) -> Decision:
     """Compare what all venues offer net of fees, and return the choice with its reasons.
 
@@ -60,7 +65,8 @@ async def best_route(
     the order excludes it (`constraints`). It is also left out if it moves the price by more than
     `max_price_impact_bps`, unless the order has a limit of its own. Venues that show their pools
     share the amount if that is better by `split_min_gain_bps` than one venue alone. A market
-    without pools of its own is traded in two hops.
+    without pools of its own is traded in two hops. `references` take the place of the markets' own
+    reference prices: what has no fresh one is not traded.
 
     :raises NoQuotes: no venue gave a usable quote; a passing fault.
     :raises NotTraded: all venues refuse the swap for good, none because of its amount.
@@ -74,9 +80,26 @@ async def best_route(
         constraints=constraints,
         max_price_impact_bps=max_price_impact_bps,
     )
+    if references is not None:
+        swap = await _with_fresh_price(swap, venues, references, quote_timeout)
     if swap.market.paths:
         return await best_path(swap, venues, rules, _direct_route)
     return await _direct_route(swap, venues, rules)
+
+
+async def _with_fresh_price(
+    swap: Swap, venues: Sequence[Venue], references: ReferencePrices, seconds: float
+) -> Swap:
+    """Return the swap in a market whose reference price is that of this moment.
+
+    :raises NoQuotes: there is none within so many seconds.
+    """
+    market = await fresh_market(swap.market, references, seconds)
+    if market is not None:
+        return swap._replace(market=market)
+    reason = f"there is no fresh price of {swap.market.name} to hold it to"
+    code = CODES[NoFreshPrice]
+    raise NoQuotes([DroppedQuote(venue.name, code, reason) for venue in venues])
 
 
 async def _direct_route(swap: Swap, venues: Sequence[Venue], rules: Rules) -> Decision:

@@ -227,6 +227,10 @@ class Registry:
             return amount
         return _PRECISE.multiply(amount, _price_of(token, self.market_of(token, unit)))
 
+    def paths_between(self, base: Token, quote: Token) -> list[Path]:
+        """Return the ways through a third token, even if the two have a market of their own."""
+        return self._paths(base.mint, quote.mint)
+
     def joined(self) -> list[Market]:
         """Return the market of each pair without pools of its own that a third token joins."""
         markets = []

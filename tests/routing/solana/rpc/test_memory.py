@@ -46,9 +46,11 @@ async def memory(
         made = PoolsInMemory(
             PoolReader(client), lambda: known, **{"age": 60.0, "now": lambda: NOW} | options
         )
-        yield made
-        await made.close()
-        await client.close()
+        try:
+            yield made
+        finally:
+            await made.close()
+            await client.close()
 
 
 def accounts_calls(node: FakeNode) -> int:

@@ -14,8 +14,8 @@ RAYDIUM, METEORA = "raydium", "meteora"
 KINDS: Mapping[str, type[SeenPool]] = {RAYDIUM: SeenCpmm, METEORA: SeenDlmm}
 """By venue: what its pools are."""
 
-Pair = tuple[str, str]
-"""The mints of a market's base and quote token."""
+Pair = frozenset[str]
+"""The mints of a market's two tokens, whichever is its base."""
 
 
 class LivePool(NamedTuple):
@@ -29,7 +29,7 @@ class LivePool(NamedTuple):
 
     @property
     def pair(self) -> Pair:
-        return self.base, self.quote
+        return frozenset((self.base, self.quote))
 
     @property
     def key(self) -> Pubkey:
@@ -37,7 +37,7 @@ class LivePool(NamedTuple):
 
 
 def pair_of(market: Market) -> Pair:
-    return market.base.mint, market.quote.mint
+    return frozenset((market.base.mint, market.quote.mint))
 
 
 def why_another(pool: LivePool, seen: SeenPool) -> str:
@@ -45,7 +45,7 @@ def why_another(pool: LivePool, seen: SeenPool) -> str:
     kind = KINDS.get(pool.venue)
     if kind is None or not isinstance(seen, kind):
         return f"it is no pool of {pool.venue}"
-    if {str(seen.mint_x), str(seen.mint_y)} != set(pool.pair):
+    if {str(seen.mint_x), str(seen.mint_y)} != pool.pair:
         return "it trades other tokens"
     return ""
 

@@ -55,6 +55,17 @@ class SeenMarket(NamedTuple):
             raise VenueUnavailable(f"no pool can be traded in: {reasons}")
         raise UnsupportedToken(f"{venue} has no pool of this market")
 
+    def at(self, venue: str, address: Pubkey) -> SeenPool:
+        """Return one of the venue's pools.
+
+        :raises VenueUnavailable: it cannot be traded in.
+        """
+        for pool in self.pools.get(venue, ()):
+            if pool.address == address:
+                return pool
+        reasons = [one.reason for one in self.unusable.get(venue, ()) if one.address == address]
+        raise VenueUnavailable(f"the pool {address} cannot be traded in: {'; '.join(reasons)}")
+
 
 class _Asked(NamedTuple):
     """Markets whose answer is under way."""
@@ -90,8 +101,14 @@ class PoolsInMemory:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def known(self) -> Sequence[LivePool]:
-        return self._pools()
+    def addresses(self) -> frozenset[Pubkey]:
+        """All known pools."""
+        return frozenset(pool.key for pool in self._pools())
+
+    def has(self, venue: str, market: Market) -> bool:
+        """Whether a pool of the venue is known."""
+        pair = pair_of(market)
+        return any(pool.venue == venue and pool.pair == pair for pool in self._pools())
 
     async def read(self, market: Market) -> SeenMarket:
         """Return all pools of a market with pools of its own.
@@ -100,12 +117,9 @@ class PoolsInMemory:
         :raises StalePools: they could not be read in time.
         """
         pair = pair_of(market)
-        fresh = self._fresh(pair)
-        if fresh is not None:
-            return fresh
         if not any(pool.pair == pair for pool in self._pools()):
             raise UnsupportedToken(f"no pool of {market.name} is known")
-        return await asyncio.shield(self._ask(pair))
+        return await self._of_pair(pair)
 
     async def of(self, venue: str, market: Market) -> tuple[SeenPool, ...]:
         """Return the venue's pools of a market, at least one.
@@ -114,6 +128,21 @@ class PoolsInMemory:
         :raises VenueUnavailable: none of them can be traded in, or could be read in time.
         """
         return (await self.read(market)).of(venue)
+
+    async def usable(self, addresses: Collection[Pubkey]) -> Mapping[Pubkey, SeenPool]:
+        """Return these pools.
+
+        :raises UnsupportedToken: one of them is not known.
+        :raises VenueUnavailable: one of them cannot be traded in, or could be read in time.
+        """
+        pools = {pool.key: pool for pool in self._pools()}
+        if not pools.keys() >= set(addresses):
+            raise UnsupportedToken("a pool of the route is not among the known ones")
+        markets = await asyncio.gather(*(self._of_pair(pools[one].pair) for one in addresses))
+        return {
+            address: seen.at(pools[address].venue, address)
+            for address, seen in zip(addresses, markets, strict=True)
+        }
 
     def now(self, venue: str, market: Market) -> tuple[SeenPool, ...] | None:
         """Return what `of` would, without waiting; None if it has to be asked for."""
@@ -125,6 +154,10 @@ class PoolsInMemory:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+
+    async def _of_pair(self, pair: Pair) -> SeenMarket:
+        fresh = self._fresh(pair)
+        return fresh if fresh is not None else await asyncio.shield(self._ask(pair))
 
     def _fresh(self, pair: Pair) -> SeenMarket | None:
         seen = self._seen.get(pair)

@@ -1,8 +1,6 @@
 """Live pools are shared within their age, and what is old or another's is never given out."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +11,15 @@ from solders.pubkey import Pubkey
 from routing.pools.pool import Direction
 from routing.solana.addresses import CLOCK, CPMM_PROGRAM, SYSTEM_PROGRAM
 from routing.solana.reading.known import LivePool, direction_of
-from routing.solana.reading.memory import MOST_BEHIND, PoolsInMemory, SeenMarket
+from routing.solana.reading.memory import MOST_BEHIND, SeenMarket
 from routing.solana.reading.progress import LEAP, MOST_EXPECTED, Progress
-from routing.solana.reading.reader import PoolReader
 from routing.solana.reading.seen_pools import SeenCpmm, SeenDlmm
-from routing.solana.rpc.client import RpcClient
-from routing.solana.rpc.provider import Provider, RpcUnavailable
+from routing.solana.rpc.provider import RpcUnavailable
 from routing.tokens import JUP, MARKETS, Market
 from routing.venue import Side, StalePools, UnsupportedToken, VenueUnavailable
 from tests.routing.solana.recorded import PAIR, POOL, SOL_MINT, USDC_MINT, account
-from tests.routing.solana.rpc.fake_node import FakeNode, result, serving, with_http
+from tests.routing.solana.rpc.fake_node import FakeNode, result, with_http
+from tests.routing.solana.rpc.made_pools import MadePools, accounts_calls, memory
 from tests.routing.solana.rpc.test_reading import NOW, chain, stored
 
 SOL_USDC = replace(
@@ -30,36 +27,16 @@ SOL_USDC = replace(
     base=replace(MARKETS[0].base, mint=str(SOL_MINT)),
     quote=replace(MARKETS[0].quote, mint=str(USDC_MINT)),
 )
-VAULT = account("token_account")
 CPMM = LivePool("raydium", str(SOL_MINT), str(USDC_MINT), str(POOL.address))
 DLMM = LivePool("meteora", str(SOL_MINT), str(USDC_MINT), str(PAIR.address))
 
 
-@asynccontextmanager
-async def memory(
-    *nodes: FakeNode, pools: list[LivePool] | None = None, **options: Any
-) -> AsyncIterator[PoolsInMemory]:
-    known = [CPMM, DLMM] if pools is None else pools
-    async with serving(*nodes):
-        client = RpcClient([Provider(node.url) for node in nodes])
-        # A test that looks twice within the age must not depend on how quick it is.
-        made = PoolsInMemory(
-            PoolReader(client), lambda: known, **{"age": 60.0, "now": lambda: NOW} | options
-        )
-        try:
-            yield made
-        finally:
-            await made.close()
-            await client.close()
-
-
-def accounts_calls(node: FakeNode) -> int:
-    return node.calls["getMultipleAccounts"]
+BOTH = [CPMM, DLMM]
 
 
 async def test_a_hundred_who_ask_at_once_cost_one_call() -> None:
     node = FakeNode(accounts=chain())
-    async with memory(node, age=0.0) as pools:
+    async with memory(node, pools=BOTH, age=0.0) as pools:
         await pools.read(SOL_USDC)
         before = accounts_calls(node)
         found = await asyncio.gather(
@@ -73,20 +50,18 @@ async def test_a_hundred_who_ask_at_once_cost_one_call() -> None:
 
 
 async def test_markets_that_are_asked_for_at_once_share_a_call() -> None:
-    node, other = FakeNode(accounts=chain()), Pubkey.new_unique()
-    node.accounts[str(other)] = node.accounts[str(POOL.address)]
-    turned = replace(SOL_USDC, base=SOL_USDC.quote, quote=SOL_USDC.base)
-    pools = [CPMM, LivePool("raydium", str(USDC_MINT), str(SOL_MINT), str(other))]
-    async with memory(node, pools=pools, age=0.0) as known:
+    made, markets = MadePools(), MARKETS[:3]
+    addresses = [made.pool(one, "100") for one in markets]
+    async with memory(made.node, pools=made.pools, age=0.0) as pools:
         for _ in range(2):
-            found = await asyncio.gather(known.read(SOL_USDC), known.read(turned))
-    assert accounts_calls(node) == 3  # the first time one more, to learn where accounts stand
-    assert [one.pools["raydium"][0].address for one in found] == [POOL.address, other]
+            found = await asyncio.gather(*(pools.read(one) for one in markets))
+    assert accounts_calls(made.node) == 3  # the first time one more, to learn where accounts stand
+    assert [one.pools["raydium"][0].address for one in found] == addresses
 
 
 async def test_an_answer_serves_for_its_age_and_needs_no_waiting() -> None:
     node = FakeNode(accounts=chain())
-    async with memory(node) as pools:
+    async with memory(node, pools=BOTH) as pools:
         assert pools.now("raydium", SOL_USDC) is None
         first = await pools.of("raydium", SOL_USDC)
         calls = accounts_calls(node)
@@ -98,7 +73,7 @@ async def test_an_answer_serves_for_its_age_and_needs_no_waiting() -> None:
 
 async def test_an_old_answer_is_not_given_out_when_no_node_answers() -> None:
     node = FakeNode(accounts=chain())
-    async with memory(node, age=0.0) as pools:
+    async with memory(node, pools=BOTH, age=0.0) as pools:
         await pools.read(SOL_USDC)
         node.always["*"] = with_http(500)
         assert pools.now("raydium", SOL_USDC) is None
@@ -116,7 +91,7 @@ async def test_who_leaves_does_not_take_the_answer_from_the_others() -> None:
         await may_answer.wait()
         return result(body, node._getMultipleAccounts(*body["params"]))
 
-    async with memory(node) as pools:
+    async with memory(node, pools=BOTH) as pools:
         node.faults["getMultipleAccounts"].append(slow)
         leaves, stays = (asyncio.create_task(pools.read(SOL_USDC)) for _ in range(2))
         await asked.wait()
@@ -129,7 +104,7 @@ async def test_who_leaves_does_not_take_the_answer_from_the_others() -> None:
 
 async def test_a_node_that_goes_back_is_not_believed_and_another_answers() -> None:
     first, second = FakeNode(accounts=chain()), FakeNode(accounts=chain())
-    async with memory(first, second, age=0.0) as pools:
+    async with memory(first, second, pools=BOTH, age=0.0) as pools:
         await pools.read(SOL_USDC)
         first.slot -= 1
         assert await pools.read(SOL_USDC)
@@ -141,9 +116,9 @@ async def test_a_node_that_goes_back_is_not_believed_and_another_answers() -> No
 
 async def test_a_node_whose_clock_is_far_behind_ours_is_not_believed() -> None:
     node = FakeNode(accounts=chain())
-    async with memory(node, now=lambda: NOW + MOST_BEHIND) as pools:
+    async with memory(node, pools=BOTH, now=lambda: NOW + MOST_BEHIND) as pools:
         assert await pools.read(SOL_USDC)
-    async with memory(node, now=lambda: NOW + MOST_BEHIND + 1) as pools:
+    async with memory(node, pools=BOTH, now=lambda: NOW + MOST_BEHIND + 1) as pools:
         with pytest.raises(StalePools, match="16 s behind"):
             await pools.read(SOL_USDC)
 
@@ -201,12 +176,29 @@ async def test_a_pool_of_other_tokens_than_its_markets_is_not_traded_in() -> Non
 
 async def test_a_pool_whose_owner_changes_is_dropped_and_the_others_stay() -> None:
     node = FakeNode(accounts=chain())
-    async with memory(node, age=0.0) as pools:
+    async with memory(node, pools=BOTH, age=0.0) as pools:
         await pools.read(SOL_USDC)
         node.accounts[str(POOL.address)]["owner"] = str(SYSTEM_PROGRAM)
         with pytest.raises(VenueUnavailable, match="neither program"):
             await pools.of("raydium", SOL_USDC)
         assert await pools.of("meteora", SOL_USDC)
+
+
+async def test_the_pools_of_a_route_are_found_by_their_addresses() -> None:
+    node = FakeNode(accounts=chain())
+    async with memory(node, pools=BOTH) as pools:
+        found = await pools.usable([PAIR.address, POOL.address])
+        assert {address: one.address for address, one in found.items()} == {
+            one: one for one in (PAIR.address, POOL.address)
+        }
+        assert pools.addresses == {PAIR.address, POOL.address}
+        assert (pools.has("raydium", SOL_USDC), pools.has("raydium", MARKETS[2])) == (True, False)
+        with pytest.raises(UnsupportedToken):
+            await pools.usable([PAIR.address, Pubkey.new_unique()])
+    node.accounts[str(PAIR.address)]["owner"] = str(SYSTEM_PROGRAM)
+    async with memory(node, pools=BOTH) as pools:
+        with pytest.raises(VenueUnavailable, match="neither program"):
+            await pools.usable([PAIR.address])
 
 
 async def test_a_market_without_a_known_pool_costs_no_call() -> None:
@@ -230,7 +222,7 @@ async def test_a_pool_that_is_added_takes_part_in_the_next_reading() -> None:
 async def test_other_accounts_are_read_in_the_same_call() -> None:
     node, feed = FakeNode(accounts=chain()), Pubkey.new_unique()
     node.accounts[str(feed)] = stored(b"a price", CPMM_PROGRAM)
-    async with memory(node, beside=lambda _: [feed], age=0.0) as pools:
+    async with memory(node, pools=BOTH, beside=lambda _: [feed], age=0.0) as pools:
         await pools.read(SOL_USDC)
         calls = accounts_calls(node)
         seen: SeenMarket = await pools.read(SOL_USDC)
@@ -242,7 +234,7 @@ async def test_other_accounts_are_read_in_the_same_call() -> None:
 
 
 async def test_a_sale_goes_from_the_base_token_whichever_is_x() -> None:
-    async with memory(FakeNode(accounts=chain())) as pools:
+    async with memory(FakeNode(accounts=chain()), pools=BOTH) as pools:
         (seen,) = await pools.of("raydium", SOL_USDC)
     turned = replace(SOL_USDC, base=SOL_USDC.quote, quote=SOL_USDC.base)
     assert account("cpmm_pool")[168:200] == bytes(SOL_MINT)

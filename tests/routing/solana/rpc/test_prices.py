@@ -8,17 +8,16 @@ from typing import Any
 import pytest
 from solders.pubkey import Pubkey
 
-from routing.solana.addresses import CPMM_PROGRAM, TOKEN_PROGRAM
+from routing.solana.addresses import CPMM_PROGRAM
 from routing.solana.price_feeds import MAX_AGE, PRICE_DISCRIMINATOR, PRICE_PROGRAM
-from routing.solana.reading.known import LivePool
 from routing.solana.reading.prices import Feeds, LivePrices
 from routing.tokens import JUP, SOL, USDC, USDT, Market, Registry
 from routing.venue import StalePools, UnsupportedToken
 from tests.routing.solana.recorded import account
-from tests.routing.solana.rpc.fake_node import FakeNode, with_http
-from tests.routing.solana.rpc.test_memory import VAULT, accounts_calls, memory
-from tests.routing.solana.rpc.test_reading import NOW, chain, stored
-from tests.routing.solana.test_token_accounts import mint, number
+from tests.routing.solana.rpc.fake_node import with_http
+from tests.routing.solana.rpc.made_pools import MadePools, accounts_calls, memory
+from tests.routing.solana.rpc.test_reading import NOW, stored
+from tests.routing.solana.test_token_accounts import number
 
 SOL_USDC = Market(SOL, USDC, Decimal(1))
 SOL_USDT = Market(SOL, USDT, Decimal(1))
@@ -28,31 +27,8 @@ REGISTRY = Registry([SOL, USDC, USDT, JUP], [SOL_USDC, SOL_USDT, USDT_USDC, JUP_
 SOL_FEED, USDC_FEED = Pubkey.new_unique(), Pubkey.new_unique()
 
 
-class Chain:
-    """Constant-product pools of any price, and price feeds."""
-
-    def __init__(self) -> None:
-        self.node = FakeNode(accounts=chain())
-        self.pools: list[LivePool] = []
-
-    def pool(self, market: Market, price: str, venue: str = "raydium") -> Pubkey:
-        """Add a pool of a million base tokens at this price."""
-        base, quote = (Pubkey.from_string(one.mint) for one in (market.base, market.quote))
-        held = {base: 10**6 * 10**market.base.decimals}
-        held[quote] = int(10**6 * Decimal(price) * 10**market.quote.decimals)
-        sides = sorted(held, key=bytes)
-        address, vaults = Pubkey.new_unique(), [Pubkey.new_unique() for _ in sides]
-        data = bytearray(account("cpmm_pool"))
-        for place, key in zip((168, 200, 72, 104), (*sides, *vaults), strict=True):
-            data[place : place + 32] = bytes(key)
-        data[341:373], data[397:413] = bytes(32), bytes(16)  # no fees wait in the vaults
-        for one, vault in zip(sides, vaults, strict=True):
-            content = bytes(one) + VAULT[32:64] + number(held[one]) + VAULT[72:]
-            self.node.accounts[str(vault)] = stored(content, TOKEN_PROGRAM)
-            self.node.accounts[str(one)] = stored(mint(), TOKEN_PROGRAM)
-        self.node.accounts[str(address)] = stored(bytes(data), CPMM_PROGRAM)
-        self.pools.append(LivePool(venue, market.base.mint, market.quote.mint, str(address)))
-        return address
+class Chain(MadePools):
+    """Pools, and price feeds."""
 
     def feed(self, place: Pubkey, data: bytes, owner: Pubkey = PRICE_PROGRAM) -> None:
         self.node.accounts[str(place)] = stored(data, owner)

@@ -107,6 +107,14 @@ class Pool(Protocol):
     Each method except `spot` may raise a `SwapRefused`.
     """
 
+    @property
+    def vault_x(self) -> int:
+        """All of x that the pool holds, in atoms, with fees that are not paid out yet."""
+        ...
+
+    @property
+    def vault_y(self) -> int: ...
+
     def spot(self, direction: Direction) -> Spot: ...
 
     def next_atom(self, direction: Direction, now: int) -> NextAtom: ...

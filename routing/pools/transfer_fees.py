@@ -50,6 +50,14 @@ class PoolWithTransferFees(NamedTuple):
     fee_x: TransferFee = FREE
     fee_y: TransferFee = FREE
 
+    @property
+    def vault_x(self) -> int:
+        return self.pool.vault_x
+
+    @property
+    def vault_y(self) -> int:
+        return self.pool.vault_y
+
     def spot(self, direction: Direction) -> Spot:
         return self.pool.spot(direction)
 

@@ -40,6 +40,12 @@ def pair_of(market: Market) -> Pair:
     return frozenset((market.base.mint, market.quote.mint))
 
 
+def venue_of(seen: SeenPool) -> str:
+    """Return the venue whose pool this is."""
+    (venue,) = [name for name, kind in KINDS.items() if isinstance(seen, kind)]
+    return venue
+
+
 def why_another(pool: LivePool, seen: SeenPool) -> str:
     """Return why what stands at the address is not this pool; empty if it is."""
     kind = KINDS.get(pool.venue)

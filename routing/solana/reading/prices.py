@@ -11,11 +11,12 @@ from statistics import median
 
 from solders.pubkey import Pubkey
 
-from routing.pools.pool import SwapRefused
+from routing.pools.pool import Direction, SwapRefused
 from routing.solana.layout import UnreadableAccount
 from routing.solana.price_feeds import PRICE_PROGRAM, read_price
 from routing.solana.reading.known import Pair, direction_of
 from routing.solana.reading.memory import PoolsInMemory, SeenMarket
+from routing.solana.reading.seen_pools import SeenPool
 from routing.tokens import Market, Path, Registry, Token
 from routing.venue import Side, UnsupportedToken, VenueUnavailable
 
@@ -113,10 +114,24 @@ def spots(market: Market, seen: SeenMarket) -> Iterator[Fraction]:
     """Yield the price of each pool that trades now, before fees."""
     for pools in seen.pools.values():
         for one in pools:
-            direction = direction_of(one, market, Side.SELL)
-            try:
-                spot = one.pool.next_atom(direction, one.clock.unix_time).spot
-            except SwapRefused:
-                continue
-            base, quote = 10**market.base.decimals, 10**market.quote.decimals
-            yield Fraction(spot.atoms_out * base, spot.atoms_in * quote)
+            if trades(one, direction_of(one, market, Side.SELL)):
+                yield price_of(market, one)
+
+
+def price_of(market: Market, seen: SeenPool) -> Fraction:
+    """Return the pool's price, whole quote tokens for a whole base token, before fees.
+
+    :raises ZeroDivisionError: it is empty.
+    """
+    spot = seen.pool.spot(direction_of(seen, market, Side.SELL))
+    base, quote = 10**market.base.decimals, 10**market.quote.decimals
+    return Fraction(spot.atoms_out * base, spot.atoms_in * quote)
+
+
+def trades(seen: SeenPool, direction: Direction) -> bool:
+    """Whether the pool would take a swap this way now."""
+    try:
+        seen.pool.next_atom(direction, seen.clock.unix_time)
+    except SwapRefused:
+        return False
+    return True

@@ -159,8 +159,8 @@ class PoolReader:
         return _Wanted(address, account, (account.config, account.vault_0, account.vault_1, *mints))
 
     def _of_pair(self, address: Pubkey, pair: LbPair) -> Iterator[Pubkey]:
-        """Yield the mints, the arrays around the price, and the extension where it may matter."""
-        yield from (pair.mint_x, pair.mint_y)
+        """Yield mints, vaults, the arrays around the price, the extension where it may matter."""
+        yield from (pair.mint_x, pair.mint_y, pair.reserve_x, pair.reserve_y)
         if abs(array_of_bin(pair.active_id)) >= NEAR_THE_EXTENSION:
             yield dlmm_addresses.bitmap_extension(address, self._dlmm_program)
         for index in _arrays_around(pair, self._extensions.get(address)):
@@ -222,6 +222,10 @@ class PoolReader:
             clock=clock,
             at=PairAt(wanted.address, pair),
             extension=extension,
+            reserves=(
+                _held(pair.reserve_x, pair.mint_x, wanted.address, states),
+                _held(pair.reserve_y, pair.mint_y, wanted.address, states),
+            ),
             program=self._dlmm_program,
         )
 

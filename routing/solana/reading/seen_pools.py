@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from solders.pubkey import Pubkey
 
@@ -19,6 +20,13 @@ ARRAYS_IN_A_LEG = 3
 """How many bin arrays a swap names: 210 bins or more, beyond what it may compute."""
 
 
+class Vault(NamedTuple):
+    """A token account of a pool, and the atoms that it held."""
+
+    address: Pubkey
+    held: int
+
+
 @dataclass(frozen=True, slots=True)
 class SeenPool(ABC):
     """x is the token with the smaller mint in CPMM, and the pair's own x in DLMM."""
@@ -33,6 +41,20 @@ class SeenPool(ABC):
         """Return the pool for one swap, under its address."""
         return Liquidity(str(self.address), self.pool, direction, self.clock.unix_time)
 
+    def held(self, mint: str) -> int:
+        """Return what it holds of one of its tokens, in atoms; of a pair, near its price."""
+        return self.pool.vault_x if mint == str(self.mint_x) else self.pool.vault_y
+
+    @property
+    @abstractmethod
+    def vaults(self) -> tuple[Vault, Vault]:
+        """Where it keeps x and y."""
+
+    @property
+    @abstractmethod
+    def is_switched_on(self) -> bool:
+        """Whether its program takes swaps in it, at once or as soon as it opens."""
+
     @abstractmethod
     def leg(self, amounts: SwapAmounts, direction: Direction) -> SwapLeg:
         """Return a swap in this pool."""
@@ -43,6 +65,18 @@ class SeenCpmm(SeenPool):
     at: PoolAt
     program: Pubkey = CPMM_PROGRAM
 
+    @property
+    def vaults(self) -> tuple[Vault, Vault]:
+        """See `SeenPool.vaults`."""
+        account = self.at.account
+        x, y = Vault(account.vault_0, self.pool.vault_x), Vault(account.vault_1, self.pool.vault_y)
+        return x, y
+
+    @property
+    def is_switched_on(self) -> bool:
+        """See `SeenPool.is_switched_on`."""
+        return self.at.account.takes_swaps
+
     def leg(self, amounts: SwapAmounts, direction: Direction) -> SwapLeg:
         """See `SeenPool.leg`."""
         return CpmmLeg(self.at, amounts, direction is Direction.X_TO_Y, self.program)
@@ -52,7 +86,20 @@ class SeenCpmm(SeenPool):
 class SeenDlmm(SeenPool):
     at: PairAt
     extension: BitmapExtension | None
+    reserves: tuple[int, int]
+    """Atoms of x and y in its vaults, those of bins that were not read among them."""
     program: Pubkey = DLMM_PROGRAM
+
+    @property
+    def vaults(self) -> tuple[Vault, Vault]:
+        """See `SeenPool.vaults`."""
+        account, (x, y) = self.at.account, self.reserves
+        return Vault(account.reserve_x, x), Vault(account.reserve_y, y)
+
+    @property
+    def is_switched_on(self) -> bool:
+        """See `SeenPool.is_switched_on`."""
+        return self.at.account.status == 0
 
     def leg(self, amounts: SwapAmounts, direction: Direction) -> SwapLeg:
         """See `SeenPool.leg`. It names the next arrays, whether the swap needs them or not."""

@@ -54,6 +54,8 @@ class Simulation(NamedTuple):
 class StoredTransaction(NamedTuple):
     payload: bytes
     meta: dict[str, Any]
+    block_time: int | None = None
+    """Unix seconds of its block, if the node says."""
 
 
 def read_answer(read: Callable[[Any], Value], answer: Any) -> Value:
@@ -90,6 +92,11 @@ def accounts(answer: Any) -> Accounts:
     return Accounts(slot, tuple(_state(one) for one in answer["value"]))
 
 
+def addresses(answer: Any) -> tuple[Pubkey, ...]:
+    """Return the addresses of a program's accounts."""
+    return tuple(Pubkey.from_string(one["pubkey"]) for one in answer)
+
+
 def simulation(answer: Any) -> Simulation:
     value = answer["value"]
     states = tuple(_state(one) for one in value.get("accounts") or ())
@@ -106,7 +113,9 @@ def stored_transaction(answer: Any) -> StoredTransaction | None:
     meta = answer["meta"]
     if not isinstance(meta, dict):
         raise TypeError("a transaction without its meta")
-    return StoredTransaction(base64.b64decode(content, validate=True), meta)
+    time = answer.get("blockTime")
+    payload = base64.b64decode(content, validate=True)
+    return StoredTransaction(payload, meta, None if time is None else number(time))
 
 
 def fees(answer: Any) -> tuple[int, ...]:

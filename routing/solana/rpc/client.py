@@ -5,11 +5,12 @@
 
 import asyncio
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from solders.pubkey import Pubkey
 
+from routing.base58 import base58
 from routing.solana.rpc import answers
 from routing.solana.rpc.provider import Provider, RpcError, RpcUnavailable
 from routing.solana.transactions.message import Blockhash
@@ -59,6 +60,27 @@ class RpcClient:
             return found
 
         return await self._any(read, "getMultipleAccounts", wanted, config)
+
+    async def accounts_of(
+        self, program: Pubkey, size: int, contents: Mapping[int, bytes]
+    ) -> tuple[Pubkey, ...]:
+        """Return where the program's accounts of this size stand that have these bytes at places.
+
+        Providers limit or sell this call: it is for operators' deeds alone.
+
+        :raises RpcUnavailable: no provider answered.
+        :raises RpcError: no provider takes such a request.
+        """
+        filters: list[dict[str, Any]] = [{"dataSize": size}]
+        for place, content in contents.items():
+            compared = {"offset": place, "bytes": base58(content), "encoding": "base58"}
+            filters.append({"memcmp": compared})
+        config = FINALIZED | {
+            "encoding": "base64",
+            "dataSlice": {"offset": 0, "length": 0},
+            "filters": filters,
+        }
+        return await self._any(answers.addresses, "getProgramAccounts", str(program), config)
 
     async def simulate(
         self, payload: bytes, addresses: Sequence[Pubkey] = ()

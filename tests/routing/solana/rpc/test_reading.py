@@ -48,6 +48,10 @@ def clock(epoch: int = 1) -> dict[str, Any]:
     return stored(b"".join(one.to_bytes(8, "little") for one in number), SYSTEM_PROGRAM)
 
 
+def reserve(of: Pubkey, atoms: int) -> bytes:
+    return bytes(of) + bytes(PAIR.address) + atoms.to_bytes(8, "little") + VAULT[72:]
+
+
 def chain() -> dict[str, Any]:
     """The recorded pools, with all that they name."""
     vault_1 = bytes(USDC_MINT) + VAULT[32:64] + (10**12).to_bytes(8, "little") + VAULT[72:]
@@ -61,6 +65,8 @@ def chain() -> dict[str, Any]:
         str(SOL_MINT): stored(mint(), TOKEN_PROGRAM),
         str(USDC_MINT): stored(mint(), TOKEN_PROGRAM),
         str(PAIR.address): stored(account("lb_pair"), DLMM_PROGRAM),
+        str(PAIR.account.reserve_x): stored(reserve(SOL_MINT, 10**13), TOKEN_PROGRAM),
+        str(PAIR.account.reserve_y): stored(reserve(USDC_MINT, 10**12), TOKEN_PROGRAM),
         str(address("bin_array")): stored(account("bin_array"), DLMM_PROGRAM),
     }
 
@@ -103,7 +109,7 @@ async def test_it_takes_two_calls_at_first_and_one_afterwards() -> None:
         assert node.calls == {"getMultipleAccounts": 3}
     asked, config = node.asked[-1][1]
     assert asked[0] == str(CLOCK)
-    assert len(asked) == len(set(asked)) == 1 + 6 + 1 + 3  # both share their mints
+    assert len(asked) == len(set(asked)) == 1 + 6 + 3 + 3  # both share their mints
     assert {str(bin_array(PAIR.address, index)) for index in (-18, -17, -16)} <= set(asked)
     assert config["minContextSlot"] == node.slot
 

@@ -8,6 +8,7 @@ from orders.api import key_views, markets, probes, quote_views, views
 from orders.api.changes import batch_views, cancel_views, replace_views
 from orders.api.following import views as following_views
 from orders.api.live_page import live_page
+from orders.api.pages.trade_page import trade_page
 from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.schema import documentation
 from orders.api.schema import views as schema_views
@@ -40,6 +41,7 @@ orders_view = views.OrdersView.as_view()
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", live_page, name="live"),
     either("test", live_page),
+    path("trade", trade_page, name="trade"),
     path("favicon.ico", RedirectView.as_view(url=static("orders/live.svg"))),
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
     either("api/markets", views.MarketsView.as_view(), "markets"),

@@ -1,0 +1,5 @@
+/** The chart: the market, both venues' net prices, fills and resting orders. */
+
+export function start(desk) {
+  void desk;
+}

@@ -10,6 +10,7 @@ whole frame and writes it at once, or returns False where only `send` will do.
 import asyncio
 import time
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
@@ -61,6 +62,14 @@ class WebSocket(WebSocketProtocol):
             await super().run_asgi()
         finally:  # else 10 kB wait for the collector
             del self.scope["extensions"][WRITE]
+
+    async def transfer_data(self) -> None:
+        try:
+            await super().transfer_data()
+        finally:  # the frames of what ended it hold this object, a circle; a copy has none
+            self.transfer_data_exc = copy(self.transfer_data_exc)
+            if broken := self.reader.exception():
+                self.reader.set_exception(copy(broken))
 
     def write(self, frame: bytes) -> bool:
         """Write a frame, unless the client is slow, gone, or has frames of its own (compressed).

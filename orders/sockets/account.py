@@ -55,6 +55,7 @@ class AccountStream(EntrySocket):
         finally:
             if self.reader is not None:
                 await account_tail_of_this_loop().close_reader(self.reader)
+                self.reader = None  # a circle, which would wait for the collector
 
     async def connect(self) -> None:
         await self.admit()

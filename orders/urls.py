@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from orders.api import key_views, markets, probes, quote_views, views
 from orders.api.changes import batch_views, cancel_views, replace_views
 from orders.api.following import views as following_views
+from orders.api.lists.views import OrdersCsvView
 from orders.api.live_page import live_page
 from orders.api.pages.trade_page import trade_page
 from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
@@ -58,6 +59,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     either("api/orders/batch", batch_views.BatchView.as_view(), "batch"),
     either("api/orders/cancel", cancel_views.CancelManyView.as_view(), "cancel-many"),
     either("api/orders/cancel-all", cancel_views.CancelAllView.as_view(), "cancel-all"),
+    either(r"api/orders\.csv", OrdersCsvView.as_view(), "orders-csv"),
     either(STREAM_PATH, following_views.EventStreamView.as_view(), "stream"),
     either(FEED_PATH, following_views.FeedView.as_view(), "feed"),
     re_path(rf"^api/orders/{ORDER_ID}$", views.OrderView.as_view(), name="order"),

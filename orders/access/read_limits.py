@@ -29,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 LIST_COST, ORDERS_A_UNIT, SEARCH_COST, SCHEMA_COST = 10, 5, 30, 10
 CHEAP = frozenset(
-    ("limit", "cursor", "offset", "clientOrderId", "groupId", "parentOrderId", "state", "format")
+    (
+        *("limit", "cursor", "offset", "format"),
+        *("clientOrderId", "groupId", "parentOrderId", "q", "state"),
+    )
 )
 """Parameters of a list that leave it to the beginning of an index."""
 

@@ -76,7 +76,7 @@ class ProblemAPIView(APIView):
         final.headers["X-Content-Type-Options"] = "nosniff"
         if (ends_at := getattr(getattr(request, "_auth", None), "ends_at", None)) is not None:
             final.headers[KEY_ENDS] = timestamp(ends_at)
-        if final.exception and is_json(final):
+        if isinstance(final, Response) and final.exception and is_json(final):
             final.content_type = CONTENT_TYPE
         return final
 

@@ -19,6 +19,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from orders.api.lists.search import SearchField, search
 from orders.api.reading.fields import MAX_TAGS, TAG_NAME, is_plain_text, read_time
 from orders.engine.submission import CLIENT_ORDER_ID
 from orders.lifecycle import ACTIVE, FINAL, IS_BEGUN, IS_WAITING, Status
@@ -129,6 +130,13 @@ class ClientOrderIdFilter(django_filters.Filter):
     field_class = ClientOrderIdField
 
 
+class SearchFilter(django_filters.Filter):
+    field_class = SearchField
+
+    def filter(self, qs: QuerySet[Order], value: str | None) -> QuerySet[Order]:
+        return search(qs, value) if value else qs
+
+
 class WordsFilter(django_filters.Filter):
     field_class = WordsField
 
@@ -187,6 +195,10 @@ class OrderFilter(django_filters.FilterSet):
         field_name="client_order_id",
         help_text="The order that you gave this id, if it has arrived. Needs an account.",
     )
+    q = SearchFilter(
+        help_text="What names an order: the last 6 or more characters of its id, up to the whole;"
+        " a whole transaction hash, of any attempt; or a whole clientOrderId.",
+    )
     createdAfter = TimeFilter(  # noqa: N815
         field_name="created_at",
         lookup_expr="gte",
@@ -220,7 +232,7 @@ class OrderFilter(django_filters.FilterSet):
 
 
 RANGE = {"createdAfter", "createdBefore"}
-BY_INDEX = {"clientOrderId", "groupId", "parentOrderId", "phase"}
+BY_INDEX = {"clientOrderId", "groupId", "parentOrderId", "phase", "q"}
 """Each of these leads to few orders by an index of its own."""
 # The planner plans an array by itself and makes it first. Without the array and without statistics,
 # it would look through all orders of an account for these few.

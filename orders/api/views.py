@@ -45,6 +45,7 @@ from routing.registry import registry
 
 JSON_WANTED = "Send the order as JSON, with the header content-type: application/json."
 FRESH_SECONDS = 3  # as often as each process reads them
+OF_ACCOUNTS = {"clientOrderId", "q"}
 LIST_PARAMETERS = (
     set(filters.OrderFilter.base_filters) | pagination.FIELDS | {filters.TAG_PARAMETER}
 )
@@ -98,7 +99,7 @@ class OrdersView(AsyncAPIView):
     def read(self, request: Request) -> Response:
         filters.check_names(request, LIST_PARAMETERS | {"offset"})
         pagination.check_offset(request)
-        if "clientOrderId" in request.query_params and principal_of(request).owner is None:
+        if not OF_ACCOUNTS.isdisjoint(request.query_params) and principal_of(request).owner is None:
             raise submission.AccountRequired  # an empty list would look as if no order arrived
         if any(name.startswith(filters.TAG) for name in request.query_params):
             IsAccount().has_permission(request, self)

@@ -4,6 +4,7 @@ from orders.models.access import ApiKey, SocketTicket
 from orders.models.engine import Heartbeat, OrderStart, TradingState
 from orders.models.order import (
     BEGUN,
+    ID_END,
     MAX_SLIPPAGE_BPS,
     WAITING,
     FailureCode,
@@ -16,6 +17,7 @@ from orders.models.resting import OrderGroup, PriceTick, Watch
 
 __all__ = [
     "BEGUN",
+    "ID_END",
     "MAX_SLIPPAGE_BPS",
     "WAITING",
     "ApiKey",

@@ -241,6 +241,7 @@ STREAM = (
     f"event: checkpoint\nid: {CURSOR}\n"
     f"data: {encode_json({'type': 'checkpoint', 'cursor': CURSOR})}\n\n"
 )
+ORDER_TABLE = f"orderId,createdAt,…\r\n{ORDER_ID},2026-11-21T02:49:20.660112Z,…\r\n"
 DECISION = events_of("building")["data"]
 ROUTE = {
     "orderId": ORDER_ID,

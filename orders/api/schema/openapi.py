@@ -21,6 +21,7 @@ from drf_spectacular.utils import (
 )
 
 from orders.api.filters import STATES, TYPES, OrderFilter
+from orders.api.lists.search import CUT, NAME
 from orders.api.pagination import DEFAULT_EVENTS, DEFAULT_LIMIT, MAX_EVENTS, MAX_LIMIT, MAX_WAIT
 from orders.api.problems import CONTENT_TYPE
 from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
@@ -82,6 +83,7 @@ def filter_parameter(name: str, schema: dict[str, Any], *shown: Any) -> OpenApiP
 TIME = {"type": "string", "format": "date-time"}
 STATUSES, PHASES, OF_TYPES = "|".join(Status), "|".join(Phase), "|".join(TYPES)
 UUID = {"type": "string", "format": "uuid"}
+SEARCHED = f"^{CUT}?{NAME.pattern}$"
 FILTERS = [
     filter_parameter(
         *("status", {"type": "string", "pattern": f"^({STATUSES})(,({STATUSES}))*$"}),
@@ -98,6 +100,7 @@ FILTERS = [
     filter_parameter(
         "clientOrderId", {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"}, "mine-1"
     ),
+    filter_parameter("q", {"type": "string", "pattern": SEARCHED}, "ba64b00749af"),
     filter_parameter("createdAfter", TIME, "2026-11-21T09:30:00Z"),
     filter_parameter("createdBefore", TIME, "2026-11-21T10:00:00+01:00"),
     filter_parameter("expiresBefore", TIME, "2026-11-21T10:00:00Z"),
@@ -227,6 +230,27 @@ ORDERS = extend_schema_view(
             ),
         },
     ),
+)
+ORDERS_CSV = extend_schema(
+    operation_id="exportOrders",
+    summary="Export orders as CSV",
+    description=(
+        "All of the account's orders that pass the filters of the list, newest first, with a head;"
+        " not in pages, and sent while it is read. A text that a spreadsheet would run begins with"
+        " a quote. An answer that is cut off is not whole: its chunks do not end."
+    ),
+    parameters=FILTERS,
+    responses={
+        (200, "text/csv"): answer("OrderTable", "The table.", ("A table", examples.ORDER_TABLE)),
+        **problems(
+            {
+                400: ("A parameter means nothing.", examples.INVALID_LISTS),
+                **ACCOUNT,
+                **TOO_MANY_READS,
+                **NO_DATABASE,
+            }
+        ),
+    },
 )
 ORDER = extend_schema(
     operation_id="getOrder",

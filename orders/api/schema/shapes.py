@@ -418,6 +418,7 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "EventStream": {"type": "string", "description": "Server-sent events, in UTF-8."},
+    "OrderTable": {"type": "string", "description": "Comma-separated values, in UTF-8."},
     "RouteLog": closed(
         {
             "orderId": {"type": "string", "format": "uuid"},

@@ -42,6 +42,7 @@ KINDS = {
     **{f"^api/orders/{word}/?$": ENTRY for word in ("batch", "preview")},
     "^api/orders/cancel/?$": ORDER,
     "^api/orders/cancel-all/?$": ACCOUNT,
+    r"^api/orders\.csv/?$": ACCOUNT,  # test_export.py
     **{f"^api/{path}/?$": ACCOUNT for path in ("orders/stream", "events")},  # api/following
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
@@ -80,6 +81,7 @@ GUARDED_PATHS = (
     *SEVERAL,
     *(*KEY_PATHS, "/api/account/keys/oee_x/revoke/"),
     *("/api/orders/stream", "/api/orders/stream/", "/api/events", "/api/events/"),
+    *("/api/orders.csv", "/api/orders.csv/"),
 )
 SOCKET_PATHS = (
     *("/ws/orders/{}", "/ws/orders/{}/", "/execute?orderId={}", "/orders?orderId={}"),

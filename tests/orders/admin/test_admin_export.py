@@ -15,8 +15,8 @@ from django.http import StreamingHttpResponse
 from django.test import AsyncClient
 from django.urls import reverse
 
-from orders.admin_pages import export
-from orders.admin_pages.export import cell
+from orders.api.lists import export
+from orders.api.lists.export import cell
 from orders.models import Order
 from tests.support.accounts import make_account
 
@@ -198,6 +198,7 @@ def test_no_cell_begins_as_a_formula_does(start: str) -> None:
     assert cell(f"{start}1+1") == f"'{start}1+1"
     assert cell(f"a{start}1") == f"a{start}1"
     assert cell(-1) == -1
+    assert cell("-1.5") == "-1.5", "a number runs nothing"
 
 
 async def test_an_unknown_form_is_not_found(operator: Any) -> None:

@@ -62,6 +62,19 @@ async def set_all_to_one_time() -> None:
         await database.execute("UPDATE orders SET created_at = '2026-11-21T10:00:00Z'")
 
 
+DEAD_TRANSACTION = """
+INSERT INTO order_transactions
+  (order_id, attempt, signature, payload, expires_at_height, outcome, created_at, settled_at)
+VALUES (%s, 9, %s, '', 1, 'expired', now(), now())
+"""
+
+
+async def add_dead_transaction(order_id: str, signature: str) -> None:
+    """Let the order have had a transaction, of another attempt, that never landed."""
+    async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as database:
+        await database.execute(DEAD_TRANSACTION, (order_id, signature))
+
+
 async def test_a_list_shows_orders_as_they_are_shown_alone() -> None:
     order_id = await submit()
     await confirm(order_id)
@@ -308,6 +321,12 @@ async def test_a_range_of_time_holds_its_beginning_and_not_its_end() -> None:
         ("offset=-1", "offset", "invalid_number"),
         ("offset=0&offset=0", "offset", "given_twice"),
         ("%00=1", "\x00", "unknown_parameter"),
+        ("q=a%20b", "q", "invalid_text"),
+        ("q=%20abcdef", "q", "invalid_text"),
+        ("q=%25", "q", "invalid_text"),
+        (f"q={'x' * 129}", "q", "invalid_text"),
+        ("q=%00", "q", "invalid_text"),
+        ("q=abcdef&q=abcdef", "q", "given_twice"),
         ("status=", "status", "required"),
         ("cursor=", "cursor", "required"),
         ("side=buy&side=sell", "side", "given_twice"),
@@ -361,6 +380,47 @@ async def test_whether_an_order_has_arrived_can_be_asked_without_sending_it() ->
     assert await ids("clientOrderId=mine-1&createdBefore=2020-01-01T00:00:00Z") == []
     page = (await get("/api/orders?clientOrderId=mine-1&limit=1")).json
     assert (page["next"], page["previous"]) == (None, None)
+
+
+async def test_a_text_finds_the_order_that_it_names(account: Account) -> None:
+    mine = await submit(SELL_SOL | {"clientOrderId": "abcdef"})
+    await confirm(mine)
+    other = await submit()
+    stranger = make_account().id
+    await rest_limit(stranger, 112)
+    signature = "5Nx27ainpmZfT4KcXh3kR9vWq8Lb2yD6sUeJgA1nPt"
+    await add_dead_transaction(mine, signature)
+
+    for text in (
+        *(mine, mine.upper(), mine.replace("-", ""), mine[-6:], f"…{mine[-8:]}", mine[-12:]),
+        *(mine[-17:], signature, "abcdef"),
+    ):
+        assert await ids(f"q={quote(text)}") == [mine], text
+    assert await ids(f"q={mine[-6:]}&status=confirmed&market=SOL/USDC") == [mine]
+    for text in (
+        *(mine[-5:], mine[:8], f"0{mine[-8:]}", f"{mine[-8:]}0", signature[:20], signature.lower()),
+        *("abcde", "ABCDEF", "x" * 128),
+    ):
+        assert await ids(f"q={quote(text)}") == [], text
+    assert await ids(f"q={mine[-6:]}&side=buy") == []
+    assert other != mine
+
+
+async def test_an_id_that_ends_alike_is_found_with_it_and_none_of_another_account(
+    account: Account,
+) -> None:
+    end = "0123456789ab"
+    own = [f"01a1fc02-2219-7ea8-9f1{n}-{end}" for n in range(2)]
+    foreign = f"01a1fc02-2219-7ea8-9f12-{end}"
+    for order_id, owner in (*((one, account.id) for one in own), (foreign, make_account().id)):
+        await rest(resting_order(owner, limit_price="112")._replace(id=order_id))
+    assert await ids(f"q={end}") == own[::-1]
+
+
+async def test_a_search_is_for_accounts_as_their_ids_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(CREDENTIALS, "authorization")
+    nobody = await get("/api/orders?q=abcdef")
+    assert (nobody.status, nobody.json["error"]) == (400, "account_required")
 
 
 async def test_an_order_is_found_by_its_id_among_more_than_a_page_looks_through(
@@ -488,6 +548,9 @@ async def plan(query: str) -> str:
         ("market=SOL/USDC", "orders_of_owner"),
         ("state=active", "orders_in_line"),
         ("clientOrderId=mine-1", "orders_client_order_id_once"),
+        ("q=749af0", "orders_by_end"),
+        ("q=749af0", "orders_client_order_id_once"),
+        ("q=749af0", "order_transactions_signature_once"),
         ("status=submitted", "orders_begun"),
         ("state=active", "orders_resting"),
         ("state=resting", "orders_resting"),

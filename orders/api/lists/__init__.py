@@ -1,0 +1,1 @@
+"""Orders that are found by a piece of text, and orders that are carried away as a table."""

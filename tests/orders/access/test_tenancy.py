@@ -58,6 +58,7 @@ KINDS = {
     "^api/quotes/?$": PRICES,
     "": OPEN,  # the live page, and what describes the API
     "^test/?$": OPEN,
+    "trade": OPEN,
     "favicon.ico": OPEN,
     **{f"^api/{page}/?$": OPEN for page in ("schema", "schema/sockets", "docs", "docs/sockets")},
     **{f"^api/schema/{file}/?$": OPEN for file in (r"asyncapi\.yaml", r"types\.ts")},

@@ -296,6 +296,10 @@ def price_impact_too_high(reason: str) -> str:
     )
 
 
+def not_built(fault: str) -> str:
+    return f"the transaction could not be built, by a fault of the engine's own ({fault})"
+
+
 def workers_lost(count: int) -> str:
     return f"{count} workers in a row were lost while they carried this order"
 

@@ -61,7 +61,7 @@ def decide(
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
     return Decision(
         swap=swap,
-        legs=(Leg(best.venue, best),),
+        legs=(Leg(best.venue, best, pool=best.pool),),
         quote=best,
         quotes=quotes,
         dropped=dropped,

@@ -55,6 +55,8 @@ class Quote(NamedTuple):
     fee_bps: int
     price_impact_bps: Decimal | None = None
     """How far the swap moves off the price, without fees; None if the venue does not say."""
+    pool: str = ""
+    """The venue's id of the pool, if it has to build in the one that it quoted."""
 
 
 class Leg(NamedTuple):
@@ -69,7 +71,7 @@ class Leg(NamedTuple):
     swap: Swap | None = None
     """This leg's own trade; None if it is the whole of the order's swap."""
     pool: str = ""
-    """The venue's id of the pool, if it showed more than one."""
+    """The venue's id of the pool; empty if the venue has but one of this market."""
 
 
 class Liquidity(NamedTuple):
@@ -152,6 +154,17 @@ class InsufficientLiquidity(Exception):
     """The venue cannot fill this amount (too large, or too small to pay anything out). Final."""
 
 
+class SlippageExceeded(Exception):
+    """The price is beyond the bound already, as the venue saw when it tried. Nothing was sent.
+
+    Trying again may help.
+    """
+
+
+class InsufficientFunds(Exception):
+    """The wallet lacks the input, or the lamports for the fees. Nothing was sent. Final."""
+
+
 class NetworkUnavailable(Exception):
     """The network's answer was lost or never came. The request may have been done.
 
@@ -191,12 +204,15 @@ class Venue(Protocol):
         """Return a signed transaction that executes `legs` within `bound`, or nothing at all.
 
         All legs succeed or fail together. `bound` is for their sum. A venue that shows its pools
-        also builds the legs of other such venues. Every call returns a new signature. Of a quote
-        only the legs are kept, so the venue may have to quote again in another process.
+        also builds the legs of other such venues. Every call returns a new signature, so two equal
+        orders at one moment have two transactions. Of a quote only the legs are kept, so the venue
+        may have to quote again in another process. Whatever it raises, nothing was sent.
 
         :raises VenueUnavailable: a passing fault.
         :raises UnsupportedToken: its offer is gone. This costs an attempt, and no more.
         :raises InsufficientLiquidity: the same.
+        :raises SlippageExceeded: the same.
+        :raises InsufficientFunds: the wallet cannot pay for it.
         """
         ...
 
@@ -284,8 +300,8 @@ class Network(Protocol):
         """
         ...
 
-    async def status(self, signature: str) -> TransactionStatus:
-        """Look the signature up in the network's whole history.
+    async def status(self, transaction: SignedTransaction) -> TransactionStatus:
+        """Look the transaction's signature up in the network's whole history.
 
         :raises NetworkUnavailable: no answer.
         """

@@ -1,4 +1,4 @@
-"""The venues' page: each venue of `routing/venues`, and the last day's orders of each."""
+"""The venues' page: each venue that is set up, and the last day's orders of each."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,8 +9,8 @@ from django.db import connection
 from orders.admin_pages.overview import MOST_READ, orders_url
 from orders.admin_pages.wording import duration
 from orders.api.pagination import in_index_order
+from routing.exchange import VENUES, VenueFacts
 from routing.registry import registry
-from routing.venues import SIMULATED_VENUES
 
 # At most MOST_READ of the newest orders, by the index that the list of orders uses.
 LAST_DAY = """
@@ -36,8 +36,8 @@ FROM recent, clock GROUP BY venue
 class VenueRecord:
     name: str
     label: str
-    fee_bps: int
-    price_range: str
+    fee: str
+    prices: str
     markets: int
     won_last_hour: int
     won_last_day: int
@@ -60,18 +60,17 @@ def venue_records() -> VenueRecords:
     with in_index_order(), connection.cursor() as cursor:
         cursor.execute(LAST_DAY, {"most": MOST_READ})
         rows = {row[0]: row[1:] for row in cursor.fetchall()}
-    venues = tuple(_record(venue, rows.get(venue.name)) for venue in SIMULATED_VENUES)
+    venues = tuple(_record(venue, rows.get(venue.name)) for venue in VENUES)
     return VenueRecords(venues, MOST_READ, any(row[-1] for row in rows.values()))
 
 
-def _record(venue: Any, row: tuple[Any, ...] | None) -> VenueRecord:
+def _record(venue: VenueFacts, row: tuple[Any, ...] | None) -> VenueRecord:
     last_hour, last_day, confirmed, failed, median, _ = row or (0, 0, 0, 0, None, False)
-    least, most = venue.price_range
     return VenueRecord(
         name=venue.name,
         label=venue.label,
-        fee_bps=venue.fee_bps,
-        price_range=f"{least} to {most} of the market's price",
+        fee=venue.fee,
+        prices=venue.prices,
         markets=len(registry().markets),
         won_last_hour=last_hour,
         won_last_day=last_day,

@@ -39,6 +39,14 @@ FAILURE_MEANINGS: dict[str, str] = {
         "The network never took the transaction before it expired, on every attempt; each is "
         "proven dead. Nothing was swapped."
     ),
+    FailureCode.INSUFFICIENT_FUNDS: (
+        "The engine's wallet lacks the input, or the SOL for fees. Nothing was swapped. Fund it "
+        "before the order is sent again."
+    ),
+    FailureCode.INTERNAL_ERROR: (
+        "A fault of the engine's own, on every attempt, before anything was sent. Nothing was "
+        "swapped. The worker's log has its traceback."
+    ),
     FailureCode.WORKER_LOST: (
         "Every worker that carried this order was lost before it was submitted. Nothing was "
         "swapped. Look at the workers' logs before the order is sent again."

@@ -18,7 +18,6 @@ import psycopg
 import uvloop
 from django.conf import settings
 
-from config.database.conninfo import conninfo
 from config.runtime.counters import counts
 from config.runtime.logs import context_of
 from config.runtime.witness import witness
@@ -29,8 +28,8 @@ from orders.engine.journal import BEGUN_SECONDS, Journal, journal_of_this_loop
 from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from orders.engine.moves import ClaimedOrder, Overtaken
 from orders.lifecycle import Status
-from routing.registry import registry
-from routing.venues import Exchange, simulated_exchange
+from routing.exchange import make_exchange
+from routing.venues import Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -415,4 +414,4 @@ carrier = Carrier()
 @cache
 def exchange() -> Exchange:
     """Return this process's venues and network, made at the first call."""
-    return simulated_exchange(conninfo(), settings.SIMULATION, registry)
+    return make_exchange()

@@ -42,6 +42,7 @@ from routing.venue import (
     BPS,
     Absent,
     Bound,
+    InsufficientFunds,
     InsufficientLiquidity,
     Landed,
     Leg,
@@ -49,6 +50,7 @@ from routing.venue import (
     Rejected,
     Side,
     SignedTransaction,
+    SlippageExceeded,
     Swap,
     TransactionRefused,
     TransactionStatus,
@@ -62,7 +64,13 @@ logger = logging.getLogger(__name__)
 
 Outcome = OrderTransaction.Outcome
 
-INCURABLE = frozenset({FailureCode.UNSUPPORTED_TOKEN, FailureCode.WORKER_LOST})
+INCURABLE = frozenset(
+    {
+        FailureCode.UNSUPPORTED_TOKEN,
+        FailureCode.INSUFFICIENT_FUNDS,
+        FailureCode.WORKER_LOST,
+    }
+)
 """What time cannot heal: it ends orders that could rest, too."""
 MOST_REST_SECONDS = 30.0  # between two releases of an order that was triggered
 
@@ -143,7 +151,8 @@ class Execution:
         """
         route = await self._choose(order, swap)
         decision = route.decision
-        building = asyncio.create_task(self._build(swap, decision.legs, route.bound))
+        attempt = attempt_of_release(order)
+        building = asyncio.create_task(self._build(swap, decision.legs, route.bound, attempt))
         try:
             await asyncio.sleep(0)  # enough for a venue that builds at once
             if building.done() and building.exception() is None:
@@ -194,14 +203,18 @@ class Execution:
         stored = await self._journal.last_data(order.id, Status.BUILDING)
         decision = StoredDecision(stored, order.base, order.quote, order.side)
         legs = decision.route(swap, registry())
-        return await self._build(swap, legs, Bound(order.min_out, order.max_in))
+        bound = Bound(order.min_out, order.max_in)
+        return await self._build(swap, legs, bound, attempt_of_release(order))
 
-    async def _build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> Built:
-        """Sign a transaction. Venues that share an amount build all its legs: one of them does."""
+    async def _build(self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int) -> Built:
+        """Sign a transaction. Venues that share an amount build all its legs: one of them does.
+
+        :raises AttemptFailed: there is none, whatever the reason.
+        """
         try:
             transaction = await self._venues[legs[0].venue].build(swap, legs, bound)
-        except NOT_BUILT as fault:
-            raise AttemptFailed(Fault(FailureCode.VENUES_UNAVAILABLE, str(fault))) from fault
+        except Exception as fault:
+            raise AttemptFailed(not_built(fault, attempt)) from fault
         return legs, transaction
 
     async def _submit(
@@ -238,7 +251,9 @@ class Execution:
                     await self._confirm(order, swap, status)
                     return
                 case Rejected(code, reason, network_fee):
-                    fault = Fault(failure_code(code), reason, network_fee=network_fee)
+                    found = failure_code(code)
+                    is_final = found in INCURABLE
+                    fault = Fault(found, reason, is_final, network_fee=network_fee)
                     await self._end_attempt(order, fault, Outcome.REJECTED)
                     return
                 case Absent(height) if height > transaction.expires_at_height:
@@ -263,7 +278,7 @@ class Execution:
 
     async def _look_up(self, transaction: SignedTransaction) -> TransactionStatus | None:
         try:
-            return await self._network.status(transaction.signature)
+            return await self._network.status(transaction)
         except NetworkUnavailable as error:
             logger.info("status of %s: %s", transaction.signature, error)
             return None
@@ -526,8 +541,24 @@ def no_route_code(found: NoRoute) -> FailureCode:
     return FailureCode.VENUES_UNAVAILABLE
 
 
+def not_built(fault: Exception, attempt: int) -> Fault:
+    """Return what a venue's failure to build means: nothing was sent.
+
+    What no venue should raise is a fault of ours. Its traceback is logged at the first attempt.
+    """
+    if isinstance(fault, InsufficientFunds):
+        return Fault(FailureCode.INSUFFICIENT_FUNDS, str(fault), is_final=True)
+    if isinstance(fault, SlippageExceeded):
+        return Fault(FailureCode.SLIPPAGE_EXCEEDED, str(fault))
+    if isinstance(fault, NOT_BUILT):
+        return Fault(FailureCode.VENUES_UNAVAILABLE, str(fault))
+    is_news = attempt <= 1
+    logger.error("a transaction was not built: %r", fault, exc_info=fault if is_news else None)
+    return Fault(FailureCode.INTERNAL_ERROR, events.not_built(type(fault).__name__))
+
+
 def failure_code(code: str) -> FailureCode:
     """Return our code for a network's reason to reject a transaction."""
-    if code == FailureCode.SLIPPAGE_EXCEEDED:
-        return FailureCode.SLIPPAGE_EXCEEDED
+    if code in (FailureCode.SLIPPAGE_EXCEEDED, FailureCode.INSUFFICIENT_FUNDS):
+        return FailureCode(code)
     return FailureCode.NETWORK_REJECTED

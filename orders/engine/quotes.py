@@ -7,9 +7,6 @@ import asyncio
 import time
 from typing import Any, NamedTuple
 
-from django.conf import settings
-
-from config.database.conninfo import conninfo
 from config.runtime.per_loop import once_per_loop
 from orders import events
 from orders.engine.execution import no_route_code
@@ -20,13 +17,13 @@ from orders.engine.triggers.ticks import Tick, prices_of
 from orders.models import FailureCode
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
+from routing.exchange import make_exchange
 from routing.pricing import bound_for
-from routing.registry import registry
 from routing.router import NoRoute
 from routing.stored_decision import decision_data, dropped_to_json
 from routing.tokens import Market
 from routing.venue import Bound, Swap
-from routing.venues import Exchange, simulated_exchange
+from routing.venues import Exchange
 
 VALID_SECONDS = 1.0
 """Prices change once a second."""
@@ -165,7 +162,7 @@ def _note_fault(task: "asyncio.Task[Tick]") -> None:
 @once_per_loop
 def quotes_of_this_loop() -> Quotes:
     """Return the running loop's quotes, with venues of their own, made at the first call."""
-    return Quotes(simulated_exchange(conninfo(), settings.SIMULATION, registry))
+    return Quotes(make_exchange())
 
 
 async def price_now(market: Market) -> Tick:

@@ -40,6 +40,8 @@ class FailureCode(models.TextChoices):
     UNSUPPORTED_TOKEN = "unsupported_token"  # noqa: S105  # a code
     NETWORK_REJECTED = "network_rejected"
     NEVER_LANDED = "never_landed"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    INTERNAL_ERROR = "internal_error"
     WORKER_LOST = "worker_lost"
     EXPIRED = "expired"
 

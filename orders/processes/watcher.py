@@ -9,7 +9,6 @@ import logging
 import threading
 
 import psycopg
-from django.conf import settings
 
 from config.database.conninfo import conninfo
 from config.runtime.per_loop import close_all
@@ -17,9 +16,9 @@ from config.runtime.postgres import Link
 from config.runtime.witness import witness
 from orders.engine.triggers.evaluator import Evaluator
 from orders.engine.triggers.ticks import Ticker
-from routing.registry import registry
+from routing.exchange import make_exchange
 from routing.venue import VenueUnavailable
-from routing.venues import Exchange, simulated_exchange
+from routing.venues import Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ class WatcherThread:
 
     async def _watch(self) -> None:
         watcher = Watcher(
-            simulated_exchange(conninfo(), settings.SIMULATION, registry),
+            make_exchange(),
             Link(conninfo(), "engine watcher"),
         )
         try:

@@ -9,9 +9,9 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from routing import price_paths
 from routing.admin.read_only import ReadOnlyAdmin
 from routing.models import SimulatedPricePath
+from routing.operations import price_paths
 from routing.registry import look_up
 
 HELP = (

@@ -56,10 +56,10 @@ class SimulatedNetwork:
             raise TransactionRefused("the transaction has expired")
         return status
 
-    async def status(self, signature: str) -> TransactionStatus:
+    async def status(self, transaction: SignedTransaction) -> TransactionStatus:
         """See `Network.status`."""
         try:
-            return await self._ledger.find(signature)
+            return await self._ledger.find(transaction.signature)
         except psycopg.OperationalError as error:
             raise NetworkUnavailable("the network did not answer a lookup") from error
 

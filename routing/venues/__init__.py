@@ -29,7 +29,10 @@ TRADES_FOR_REAL = False
 """Whether real tokens are traded here. The first characters of API keys show it."""
 SIMULATED_VENUES: tuple[type[SimulatedVenue], ...] = (SimulatedRaydium, SimulatedMeteora)
 LABELS = {venue.name: venue.label for venue in SIMULATED_VENUES}
-"""The venues' names for people."""
+"""The venues that are set up, simulated or live, by their names for people.
+
+The order of a venue that is no longer set up shows the venue's name.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import psycopg
 
-from routing.pricing import MAX_ATOMS, pool_quote
 from routing.simulation.pool import PoolKey, SimulatedPool, direction
 from routing.simulation.pools import NoPool, NotOpenYet, SimulatedPools
 from routing.simulation.seeding import NewPool
@@ -17,7 +16,6 @@ from routing.simulation.transaction import sign_swap
 from routing.tokens import Market, UnknownMarket
 from routing.venue import (
     Bound,
-    InsufficientLiquidity,
     Leg,
     Liquidity,
     Network,
@@ -30,9 +28,7 @@ from routing.venue import (
     UnsupportedToken,
     VenueUnavailable,
 )
-
-MOST_IMPACT_BPS = 5_000
-"""A constant product sells its last atom at any price, so no quote beyond this impact is given."""
+from routing.venues.offers import offer
 
 _NEVER = 3600.0
 
@@ -144,16 +140,8 @@ class SimulatedVenue:
     def _answer(self, swap: Swap, liquidity: Liquidity) -> Quote:
         if self._happens(self._refusal_rate):
             raise VenueUnavailable(f"{self.label} refuses to quote for now")
-        quote = self._offer(swap, liquidity)
+        quote = offer(self.name, self.label, swap, liquidity)
         return self._absurd(quote) if self._happens(self._absurd_rate) else quote
-
-    def _offer(self, swap: Swap, liquidity: Liquidity) -> Quote:
-        if not 0 < (swap.amount_in or swap.amount_out or 0) <= MAX_ATOMS:
-            raise InsufficientLiquidity(f"{self.label} cannot fill this amount")
-        quote = pool_quote(self.name, swap, liquidity)
-        if quote.price_impact_bps is None or quote.price_impact_bps > MOST_IMPACT_BPS:
-            raise InsufficientLiquidity(f"{self.label} has too little for this amount")
-        return quote
 
     def _absurd(self, quote: Quote) -> Quote:
         match self._random.randrange(3):

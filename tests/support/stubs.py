@@ -61,9 +61,9 @@ class ScriptedNetwork:
             raise NetworkUnavailable("the answer is lost, as the test wants it")
         return Absent(min(self.height_now, transaction.expires_at_height))
 
-    async def status(self, signature: str) -> TransactionStatus:
-        self.lookups.append(signature)
-        return self._statuses.get(signature) or Absent(self.height_now)
+    async def status(self, transaction: SignedTransaction) -> TransactionStatus:
+        self.lookups.append(transaction.signature)
+        return self._statuses.get(transaction.signature) or Absent(self.height_now)
 
     async def height(self) -> int:
         return self.height_now

@@ -27,6 +27,8 @@ from routing.venue import (
 )
 
 PATIENCE = 60.0
+UNKNOWN = SignedTransaction("1" * 64, b"", 2**62)
+"""One that was never sent."""
 BASE58 = frozenset("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
 
 SELL = Swap(REGISTRY.market(SOL, USDC), Side.SELL, amount_in=1_500_000_000)
@@ -113,7 +115,7 @@ class NetworkContract(ABC):
         self, network: Network
     ) -> None:
         before = await network.height()
-        status = await network.status("1" * 64)
+        status = await network.status(UNKNOWN)
         assert isinstance(status, Absent)
         assert status.height >= before
 
@@ -138,7 +140,7 @@ class NetworkContract(ABC):
         first = await landed(network, sent)
         assert await other_network.send(sent) == first
         assert await network.send(sent) == first
-        assert await other_network.status(sent.signature) == first
+        assert await other_network.status(sent) == first
 
     async def test_senders_of_the_same_bytes_at_once_see_one_fill(
         self, network: Network, other_network: Network
@@ -158,7 +160,7 @@ class NetworkContract(ABC):
         with pytest.raises(TransactionRefused):
             await network.send(late)
         assert proof.height > late.expires_at_height
-        assert isinstance(await network.status(late.signature), Absent)
+        assert isinstance(await network.status(late), Absent)
 
     async def test_what_landed_is_known_after_its_expiry(self, network: Network) -> None:
         sent = await self.transaction(network, blocks=100)
@@ -167,7 +169,7 @@ class NetworkContract(ABC):
         async with asyncio.timeout(PATIENCE):
             while await network.height() <= sent.expires_at_height:
                 await asyncio.sleep(0.01)
-        assert await network.status(sent.signature) == fill
+        assert await network.status(sent) == fill
         assert await network.send(sent) == fill
 
     async def test_bytes_that_are_no_transaction_are_refused(self, network: Network) -> None:
@@ -177,12 +179,12 @@ class NetworkContract(ABC):
 
     async def test_a_closed_network_opens_again(self, network: Network) -> None:
         await network.close()
-        assert isinstance(await network.status("1" * 64), Absent)
+        assert isinstance(await network.status(UNKNOWN), Absent)
 
 
 async def landed(network: Network, transaction: SignedTransaction) -> Landed:
     status = await until(
-        lambda: network.status(transaction.signature), lambda status: isinstance(status, Landed)
+        lambda: network.status(transaction), lambda status: isinstance(status, Landed)
     )
     assert isinstance(status, Landed)
     return status
@@ -191,7 +193,7 @@ async def landed(network: Network, transaction: SignedTransaction) -> Landed:
 async def expired(network: Network, transaction: SignedTransaction) -> Absent:
     """Wait for the proof that the transaction can never land."""
     status = await until(
-        lambda: network.status(transaction.signature),
+        lambda: network.status(transaction),
         lambda status: isinstance(status, Absent) and status.height > transaction.expires_at_height,
     )
     assert isinstance(status, Absent)

@@ -31,7 +31,7 @@ class StubNetwork:
     async def send(self, transaction: SignedTransaction) -> TransactionStatus:
         return Absent(1000)
 
-    async def status(self, signature: str) -> TransactionStatus:
+    async def status(self, transaction: SignedTransaction) -> TransactionStatus:
         return Absent(1000)
 
     async def height(self) -> int:

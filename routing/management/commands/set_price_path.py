@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from routing import price_paths
 from routing.models import SimulatedPricePath
+from routing.operations import price_paths
 
 COMMAND = "manage.py set_price_path"
 

@@ -46,7 +46,6 @@ from routing.venue import (
 BLOCKHASH_BLOCKS = 150
 """For so many blocks after its own a blockhash may be named."""
 _IMPLAUSIBLE_BLOCKS = 3 * BLOCKHASH_BLOCKS
-_MOST_REMEMBERED = 100_000
 BLOCKHASH_SECONDS = 1.0
 """How long one blockhash serves all new transactions; it may be named for about half a minute."""
 
@@ -69,19 +68,16 @@ class SolanaNetwork:
         self._sightings = [Sightings(one, interval=interval) for one in client.providers]
         self._tip_receivers = frozenset(tip_receivers)
         self._recent = Shared(self._newest_blockhash, BLOCKHASH_SECONDS)
-        self._expiries: dict[str, int] = {}
-        """The expiry height of what this process sent, as long as its end is not known."""
         self._programs = {"cpmm_program": cpmm_program, "dlmm_program": dlmm_program}
 
     async def send(self, transaction: SignedTransaction) -> TransactionStatus:
         """See `Network.send`. It looks the signature up beside, as another process may have."""
-        self._remember(transaction)
         height = await self.height()
         if height > transaction.expires_at_height:
             return await self._of_expired(transaction)
         sent, status = await asyncio.gather(
             self._client.send(transaction.payload),
-            self.status(transaction.signature),
+            self.status(transaction),
             return_exceptions=True,
         )
         for outcome in (sent, status):
@@ -97,9 +93,9 @@ class SolanaNetwork:
             raise NetworkUnavailable(f"no provider is known to have taken it: {sent}") from sent
         return Absent(min(height, transaction.expires_at_height))
 
-    async def status(self, signature: str) -> TransactionStatus:
+    async def status(self, transaction: SignedTransaction) -> TransactionStatus:
         """See `Network.status`. `Absent` has the least height at which all providers prove it."""
-        looks = (one.look(signature) for one in self._sightings)
+        looks = (one.look(transaction.signature) for one in self._sightings)
         found = await asyncio.gather(*looks, return_exceptions=True)
         sightings: list[Sighting] = []
         failures: list[RpcUnavailable] = []
@@ -111,15 +107,13 @@ class SolanaNetwork:
             else:
                 sightings.append(one)
         if any(isinstance(one, Final) for one in sightings):
-            outcome = await self._outcome(signature)
-            self._expiries.pop(signature, None)
-            return outcome
+            return await self._outcome(transaction.signature)
         if any(isinstance(one, NotFinal) for one in sightings):
             return Absent(0)  # it may yet be final, so nothing is proven of any height
         if failures:
             raise NetworkUnavailable("; ".join(map(str, failures))) from failures[0]
         height = min(one.height for one in sightings if isinstance(one, Unknown))
-        await self._check_history(signature, height)
+        await self._check_history(transaction, height)
         return Absent(height)
 
     async def height(self) -> int:
@@ -174,24 +168,18 @@ class SolanaNetwork:
             raise NetworkUnavailable("; ".join(map(str, failures))) from failures[0]
         return heights
 
-    def _remember(self, transaction: SignedTransaction) -> None:
-        while len(self._expiries) >= _MOST_REMEMBERED:
-            del self._expiries[next(iter(self._expiries))]
-        self._expiries[transaction.signature] = transaction.expires_at_height
-
-    async def _check_history(self, signature: str, height: int) -> None:
+    async def _check_history(self, transaction: SignedTransaction, height: int) -> None:
         """Return if absence at `height` says what it seems to.
 
         A node that has thrown the blocks away in which the transaction could be knows nothing of
-        it either. Whoever sent it asked this network to send it first, after a restart too.
+        it either.
 
         :raises NetworkUnavailable: a provider does not keep, or does not say how long it keeps,
             its history.
         """
-        expiry = self._expiries.get(signature)
-        if expiry is None or height <= expiry:
+        if height <= transaction.expires_at_height:
             return
-        earliest = expiry - BLOCKHASH_BLOCKS
+        earliest = transaction.expires_at_height - BLOCKHASH_BLOCKS
         for one in self._sightings:
             try:
                 reaches = await one.reaches_back_to(earliest)
@@ -205,7 +193,7 @@ class SolanaNetwork:
 
         :raises TransactionRefused: nothing is known of them. This proves nothing.
         """
-        status = await self.status(transaction.signature)
+        status = await self.status(transaction)
         if isinstance(status, Absent):
             raise TransactionRefused("the transaction has expired")
         return status

@@ -27,9 +27,11 @@ from routing.stored_decision import StoredDecision, decision_data
 from routing.tokens import JUP, USDT
 from routing.venue import (
     Bound,
+    InsufficientFunds,
     InsufficientLiquidity,
     Quote,
     SignedTransaction,
+    SlippageExceeded,
     Swap,
     TransactionStatus,
     UnsupportedToken,
@@ -323,11 +325,11 @@ async def test_an_absurd_quote_is_never_traded_on(
 
 
 class Unbuilding(StubVenue):
-    """Quotes, and cannot build the first time."""
+    """Quotes, and cannot build the first time, or the first few."""
 
-    def __init__(self, fault: Exception) -> None:
+    def __init__(self, *faults: Exception) -> None:
         super().__init__()
-        self.faults = [fault]
+        self.faults = list(faults)
 
     async def build(self, swap: Any, legs: Any, bound: Any) -> Any:
         if self.faults:
@@ -335,7 +337,19 @@ class Unbuilding(StubVenue):
         return await super().build(swap, legs, bound)
 
 
-@pytest.mark.parametrize("fault", [REFUSAL, InsufficientLiquidity("gone"), UnsupportedToken("too")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(
+            REFUSAL,
+            InsufficientLiquidity("gone"),
+            UnsupportedToken("too"),
+            SlippageExceeded("moved"),
+        ),
+        KeyError("a fault of ours"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
 async def test_a_transaction_that_cannot_be_built_costs_an_attempt(
     journal: Journal, database: Database, fault: Exception
 ) -> None:
@@ -344,6 +358,41 @@ async def test_a_transaction_that_cannot_be_built_costs_an_attempt(
         *("pending", "routing", "building", "pending"),
         *("routing", "building", "submitted", "confirmed"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(SlippageExceeded("moved"), "slippage_exceeded"), (KeyError("secret"), "internal_error")],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+async def test_what_stops_every_build_fails_the_order_with_its_code_and_nothing_is_sent(
+    journal: Journal,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    fault: Exception,
+    code: str,
+) -> None:
+    network = lands()
+    order_id = await executed(journal, database, network, [Unbuilding(fault, fault, fault)])
+
+    assert await database.order(order_id, "failure_code") == code
+    assert await database.order(order_id, "attempts") == 3
+    assert "secret" not in await database.order(order_id, "failure_reason")
+    assert network.sent == []
+    tracebacks = [record for record in caplog.records if record.exc_info]
+    assert len(tracebacks) == (code == "internal_error")
+
+
+async def test_a_wallet_that_lacks_the_input_fails_the_order_at_the_first_attempt(
+    journal: Journal, database: Database
+) -> None:
+    network, poor = lands(), Unbuilding(InsufficientFunds("it holds 1 of 2 SOL"))
+    order_id = await executed(journal, database, network, [poor])
+
+    assert await database.order(order_id, "failure_code") == "insufficient_funds"
+    assert await database.order(order_id, "failure_reason") == "it holds 1 of 2 SOL"
+    assert await database.order(order_id, "attempts") == 1
+    assert network.sent == []
 
 
 # The network: ambiguity is never an attempt and never a failure

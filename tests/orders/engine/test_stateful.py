@@ -179,10 +179,10 @@ class HeldNetwork:
         self._network.then = await self._carrier.ask("send")
         return await self._network.send(transaction)
 
-    async def status(self, signature: str) -> TransactionStatus:
+    async def status(self, transaction: SignedTransaction) -> TransactionStatus:
         if await self._carrier.ask("look up") == LOST:
             raise NetworkUnavailable("the answer is lost, as the machine wants it")
-        return await self._network.status(signature)
+        return await self._network.status(transaction)
 
     async def height(self) -> int:
         return await self._network.height()

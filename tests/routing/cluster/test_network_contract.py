@@ -112,7 +112,7 @@ class TestLies(OnTheCluster):
         await self.client.set_faults({"kind": "wrong_null"}, node="b")
         await self.client.advance(2 * EXPIRY_BLOCKS)
 
-        assert await network.status(sent.signature) == fill
+        assert await network.status(sent) == fill
 
     async def test_a_node_that_stays_behind_proves_no_death(self, network: SolanaNetwork) -> None:
         await self.client.set_faults({"kind": "drop"})
@@ -122,7 +122,7 @@ class TestLies(OnTheCluster):
         await self.client.set_faults({"kind": "silently_behind", "slots": 60}, node="b")
         await self.client.advance(EXPIRY_BLOCKS + 30)
 
-        status = await network.status(sent.signature)
+        status = await network.status(sent)
 
         assert isinstance(status, Absent)
         assert status.height <= sent.expires_at_height
@@ -174,7 +174,7 @@ class TestUnderFire(OnTheCluster):
                 with contextlib.suppress(NetworkUnavailable, TransactionRefused):
                     await network.send(sent)
                 with contextlib.suppress(NetworkUnavailable):
-                    status = await network.status(sent.signature)
+                    status = await network.status(sent)
                     if not isinstance(status, Absent) or status.height > sent.expires_at_height:
                         return status
                 await asyncio.sleep(0.1)

@@ -24,7 +24,7 @@ from routing.venue import (
 from tests.routing.conftest import Join
 from tests.routing.simulation.test_network import POOL, QUOTE, new_transaction, pool_of, recorded
 from tests.support.database import Database
-from tests.support.venue_contract import SELL
+from tests.support.venue_contract import SELL, UNKNOWN
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -164,7 +164,7 @@ async def test_what_expired_by_the_databases_clock_is_not_recorded(
     await until_into_second(database, 0.3)
     sent = await new_transaction(network, blocks=5)
     await until_clock(database, (sent.expires_at_height + 1) * BLOCK)
-    await network.status("unknown")  # reads the clock
+    await network.status(UNKNOWN)  # reads the clock
     carried.off = -0.2
     with pytest.raises(TransactionRefused):
         await network.send(sent)
@@ -182,7 +182,7 @@ async def test_the_databases_clock_says_when_it_lands(
     await until_clock(database, (await pool_of(database)).tick + 1)
     await until_into_second(database, into_second)
     sent = await new_transaction(network, bound=ANY)
-    await network.status("unknown")  # reads the clock
+    await network.status(UNKNOWN)  # reads the clock
     carried.off = off
 
     assert isinstance(await network.send(sent), Landed)
@@ -199,7 +199,7 @@ async def test_a_lookup_waits_for_a_guess_under_way(join: Join, database: Databa
         await holding.execute("SELECT FROM simulated_pools FOR UPDATE")
         sending = asyncio.create_task(first.send(sent))
         await until_waiting(database, "transactionid")
-        lookup = asyncio.create_task(second.status(sent.signature))
+        lookup = asyncio.create_task(second.status(sent))
         await until_waiting(database, "advisory")
         await holding.rollback()
 

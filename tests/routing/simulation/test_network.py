@@ -28,7 +28,7 @@ from routing.venue import (
 from routing.venues import simulated_exchange
 from tests.routing.conftest import STILL, Join
 from tests.support.database import Database
-from tests.support.venue_contract import SELL, NetworkContract, expired, landed, until
+from tests.support.venue_contract import SELL, UNKNOWN, NetworkContract, expired, landed, until
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -152,7 +152,7 @@ async def test_a_fill_beyond_the_bound_costs_its_fee_and_moves_nothing(
     before = await pool_of(database)
     sent = await new_transaction(network, bound=Bound(min_out=QUOTE.amount_out + 1))
     await network.send(sent)
-    status = await until(lambda: network.status(sent.signature), has_ended)
+    status = await until(lambda: network.status(sent), has_ended)
 
     assert isinstance(status, Rejected)
     assert (status.code, status.network_fee) == ("slippage_exceeded", NETWORK_FEE)
@@ -183,7 +183,7 @@ async def test_a_price_moved_by_others_breaks_a_bound_at_landing(join: Join) -> 
     await asyncio.gather(network.send(whale))
     await asyncio.gather(network.send(late))
     await landed(network, whale)
-    status = await until(lambda: network.status(late.signature), has_ended)
+    status = await until(lambda: network.status(late), has_ended)
 
     assert isinstance(status, Rejected)
     assert status.code == "slippage_exceeded"
@@ -210,7 +210,7 @@ async def test_a_pool_that_there_is_not_rejects(join: Join, latency: tuple[float
     network = join(landing_latency=latency)
     sent = await new_transaction(network, legs=[Leg("nowhere", QUOTE)])
     await network.send(sent)
-    status = await until(lambda: network.status(sent.signature), has_ended)
+    status = await until(lambda: network.status(sent), has_ended)
 
     assert isinstance(status, Rejected)
     assert status.code == "no_such_pool"
@@ -259,7 +259,7 @@ async def test_a_moved_price_is_rejected_at_landing(join: Join) -> None:
     network = join("price_moved=1", landing_latency=(0.02, 0.02))
     sent = await new_transaction(network)
     assert isinstance(await network.send(sent), Absent)
-    await until(lambda: network.status(sent.signature), lambda seen: isinstance(seen, Rejected))
+    await until(lambda: network.status(sent), lambda seen: isinstance(seen, Rejected))
 
 
 async def test_a_dropped_send_leaves_nothing_and_a_resend_gets_through(
@@ -286,7 +286,7 @@ async def test_a_dropped_send_never_reads_as_proof_of_death(join: Join) -> None:
             assert answer.height <= sent.expires_at_height
             await asyncio.sleep(0.05)
 
-    assert await dropping.status(sent.signature) == fill
+    assert await dropping.status(sent) == fill
 
 
 async def test_sends_are_dropped_anew_each_time(join: Join) -> None:
@@ -302,7 +302,7 @@ async def test_a_lost_reply_is_found_by_looking_it_up(join: Join, database_conni
         with pytest.raises(NetworkUnavailable):
             await network.send(sent)
 
-    assert isinstance(await network.status(sent.signature), Landed)
+    assert isinstance(await network.status(sent), Landed)
     assert await recorded(database_conninfo, sent.signature) == 1
 
 
@@ -322,7 +322,7 @@ async def test_a_landing_after_the_expiry_never_happens(join: Join) -> None:
     clock = asyncio.get_running_loop().time
     landing = clock() + 0.6
     while clock() < landing:
-        assert isinstance(await network.status(sent.signature), Absent)
+        assert isinstance(await network.status(sent), Absent)
 
 
 async def test_an_expiring_transaction_never_lands(join: Join) -> None:
@@ -353,7 +353,7 @@ async def test_a_lookup_that_finds_nothing_waits_for_a_send_under_way(
     async with await psycopg.AsyncConnection.connect(database_conninfo) as sender:
         await sender.execute("SELECT pg_advisory_xact_lock_shared(%s)", [0x6C656467])
         await sender.execute(RECORDED_BY_ANOTHER, [sent.signature, sent.expires_at_height])
-        lookup = asyncio.create_task(network.status(sent.signature))
+        lookup = asyncio.create_task(network.status(sent))
         async with asyncio.timeout(120):
             while not await _is_anyone_waiting(database_conninfo):
                 await asyncio.sleep(0.005)
@@ -365,12 +365,12 @@ async def test_a_lookup_that_finds_nothing_waits_for_a_send_under_way(
 async def test_a_crowd_of_sends_and_lookups_each_gets_its_own_answer(join: Join) -> None:
     network = join()
     crowd = [await new_transaction(network, bound=Bound(min_out=1)) for _ in range(100)]
-    unknown = [f"unknown-{number}" for number in range(10)]
+    unknown = [UNKNOWN._replace(signature=f"unknown-{number}") for number in range(10)]
     fills, absences = await asyncio.gather(
         asyncio.gather(*(network.send(one) for one in crowd)),
-        asyncio.gather(*(network.status(signature) for signature in unknown)),
+        asyncio.gather(*(network.status(one) for one in unknown)),
     )
-    seen = await asyncio.gather(*(network.status(one.signature) for one in crowd))
+    seen = await asyncio.gather(*(network.status(one) for one in crowd))
 
     assert seen == fills
     assert len(set(fills)) > 90  # each found the pool as another had left it
@@ -388,7 +388,7 @@ async def test_however_they_are_sent_the_same_bytes_move_a_pool_once(
         await asyncio.gather(*(network.send(one) for one in sent for network in networks))
     fills = [await landed(networks[0], one) for one in sent]
     for network in networks[1:]:
-        assert [await network.status(one.signature) for one in sent] == fills
+        assert [await network.status(one) for one in sent] == fills
     after = await pool_of(database)
 
     assert after.pool.vault_x - before.pool.vault_x == sum(fill.amount_in for fill in fills)
@@ -402,7 +402,7 @@ async def test_two_processes_that_settle_at_once_agree(join: Join, database: Dat
     await asyncio.gather(*(networks[0].send(one) for one in sent))
     seen = await asyncio.gather(
         *(
-            until(lambda network=network, one=one: network.status(one.signature), has_ended)  # type: ignore[misc]  # bound now
+            until(lambda network=network, one=one: network.status(one), has_ended)  # type: ignore[misc]  # bound now
             for one in sent
             for network in networks
         )
@@ -509,7 +509,7 @@ async def test_the_height_is_read_at_most_once_a_second_and_never_runs_ahead(
     heights = [await network.height() for _ in range(200)]
 
     assert heights == sorted(heights)
-    seen = await network.status("unknown")
+    seen = await network.status(UNKNOWN)
     assert isinstance(seen, Absent)
     assert heights[-1] <= seen.height
 
@@ -622,7 +622,7 @@ async def test_what_was_to_land_by_a_clock_since_set_back_lands_soon_and_once(
     await database.rows(AHEAD)
     seen = await asyncio.gather(
         *(
-            until(lambda network=network, one=one: network.status(one.signature), has_ended)  # type: ignore[misc]  # bound now
+            until(lambda network=network, one=one: network.status(one), has_ended)  # type: ignore[misc]  # bound now
             for one in sent
             for network in networks
         )
@@ -644,7 +644,7 @@ async def test_what_has_landed_by_a_clock_since_set_back_has_landed(
     fill = await network.send(sent)
     await database.rows(AHEAD)
 
-    assert await join().status(sent.signature) == fill
+    assert await join().status(sent) == fill
     assert await network.send(sent) == fill
 
 
@@ -656,7 +656,7 @@ async def test_what_never_lands_has_expired_when_the_clock_was_set_back(
     sent = await new_transaction(network)
     await network.send(sent)
     await database.rows(AHEAD)
-    seen = await network.status(sent.signature)
+    seen = await network.status(sent)
 
     assert isinstance(seen, Absent)
     assert seen.height > sent.expires_at_height
@@ -669,10 +669,10 @@ async def test_a_clock_that_was_set_back_is_told_once(
 ) -> None:
     network = join()
     monkeypatch.setattr(ledger.sql, "FIND", ledger.sql.FIND.replace("clock_timestamp()", AHEAD_NOW))
-    ahead = await network.status("unknown")
+    ahead = await network.status(UNKNOWN)
     monkeypatch.undo()
     for _ in range(3):
-        seen = await network.status("unknown")
+        seen = await network.status(UNKNOWN)
 
     assert isinstance(ahead, Absent)
     assert isinstance(seen, Absent)

@@ -16,8 +16,8 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing import price_paths
 from routing.models import SimulatedPricePath
+from routing.operations import price_paths
 from routing.pools.pool import Direction
 from routing.simulation.arbitrage import Arbitrage
 from routing.simulation.pool import PoolKey, Price, SimulatedPool

@@ -14,7 +14,7 @@ django.setup()
 import config, orders, routing
 def load(package):
     for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        outside = found.name in ("routing.solana", "routing.cluster")
+        outside = found.name in ("routing.solana", "routing.cluster", "routing.venues.live")
         if not outside and not found.name.endswith("__main__"):
             module = importlib.import_module(found.name)
             if found.ispkg:

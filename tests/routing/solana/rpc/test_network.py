@@ -38,6 +38,7 @@ from tests.routing.solana.rpc.fake_node import (
 )
 from tests.routing.solana.signers import KeyInMemory
 from tests.routing.solana.trades import BLOCK, SHAPES, SOL, TIP, USDC
+from tests.support.venue_contract import UNKNOWN
 
 EXPIRY = BLOCK.expires_at_height
 AWAY = with_http(503)
@@ -108,7 +109,7 @@ async def test_a_fill_is_told_by_its_record() -> None:
         assert await network.send(sent) == Absent(EXPIRY)
         assert one.taken == [sent.payload]
         land(sent, one)
-        assert await network.status(sent.signature) == FILL
+        assert await network.status(sent) == FILL
         assert await network.send(sent) == FILL  # a resend tells it, too
 
 
@@ -124,7 +125,7 @@ async def test_a_failure_in_a_final_block_is_a_rejection(error: Any, code: str, 
     one, sent = node(), await sold()
     land(sent, one, error=error, fee=fee)
     async with network_of(one) as network:
-        outcome = await network.status(sent.signature)
+        outcome = await network.status(sent)
 
     assert isinstance(outcome, Rejected)
     assert (outcome.code, outcome.network_fee) == (code, fee)
@@ -135,7 +136,7 @@ async def test_a_block_that_may_be_skipped_proves_nothing() -> None:
     one.statuses[sent.signature] = status("processed")
     one.records[sent.signature] = record(sent)
     async with network_of(one) as network:
-        assert await network.status(sent.signature) == Absent(0)
+        assert await network.status(sent) == Absent(0)
 
 
 async def test_a_transaction_is_dead_above_its_expiry_by_two_answers_in_their_order() -> None:
@@ -146,9 +147,10 @@ async def test_a_transaction_is_dead_above_its_expiry_by_two_answers_in_their_or
         one.height += 1
         one.slot += 1
         one.asked.clear()
-        assert await network.status(sent.signature) == Absent(EXPIRY + 1)
+        assert await network.status(sent) == Absent(EXPIRY + 1)
 
-    assert [method for method, _ in one.asked] == ["getEpochInfo", "getSignatureStatuses"]
+    asked = [method for method, _ in one.asked]
+    assert asked == ["getEpochInfo", "getSignatureStatuses", "getFirstAvailableBlock"]
 
 
 async def test_a_node_whose_answer_is_older_than_its_height_proves_nothing() -> None:
@@ -156,13 +158,13 @@ async def test_a_node_whose_answer_is_older_than_its_height_proves_nothing() -> 
     one.answers_as_of = one.slot - 1
     async with network_of(one) as network:
         with pytest.raises(NetworkUnavailable, match=r"as of slot 1150, before its own 1151"):
-            await network.status(sent.signature)
+            await network.status(sent)
 
 
 async def test_a_node_that_is_behind_keeps_the_transaction_alive() -> None:
     ahead, behind, sent = node(EXPIRY + 5), node(EXPIRY - 3), await sold()
     async with network_of(ahead, behind) as network:
-        assert await network.status(sent.signature) == Absent(EXPIRY - 3)
+        assert await network.status(sent) == Absent(EXPIRY - 3)
         assert await network.height() == EXPIRY - 3
 
 
@@ -170,9 +172,9 @@ async def test_a_node_that_says_absent_wrongly_is_outvoted_by_one_that_has_it() 
     wrong, right, sent = node(EXPIRY + 5), node(EXPIRY + 5), await sold()
     land(sent, right)
     async with network_of(wrong, right) as network:
-        assert await network.status(sent.signature) == FILL
+        assert await network.status(sent) == FILL
     async with network_of(right, wrong) as network:
-        assert await network.status(sent.signature) == FILL
+        assert await network.status(sent) == FILL
 
 
 async def test_a_fill_counts_though_the_other_provider_is_away() -> None:
@@ -180,7 +182,7 @@ async def test_a_fill_counts_though_the_other_provider_is_away() -> None:
     land(sent, right)
     away.always["*"] = AWAY
     async with network_of(away, right) as network:
-        assert await network.status(sent.signature) == FILL
+        assert await network.status(sent) == FILL
 
 
 async def test_absence_at_one_provider_proves_nothing_while_the_other_is_away() -> None:
@@ -188,7 +190,7 @@ async def test_absence_at_one_provider_proves_nothing_while_the_other_is_away() 
     away.always["*"] = AWAY
     async with network_of(away, absent) as network:
         with pytest.raises(NetworkUnavailable, match="HTTP 503"):
-            await network.status(sent.signature)
+            await network.status(sent)
         assert await network.height() == EXPIRY + 5
 
 
@@ -200,15 +202,16 @@ async def test_history_that_was_thrown_away_proves_nothing() -> None:
     one.slot += 10
     one.first_slot = one.slot - 100
     async with network_of(one) as network:
-        with pytest.raises(NetworkUnavailable, match="keeps no history back to height 0"):
-            await network.send(sent)  # after a restart, too, it is sent first
+        for look in (network.send, network.status):
+            with pytest.raises(NetworkUnavailable, match="keeps no history back to height 0"):
+                await look(sent)
         one.first_slot = 0
         with pytest.raises(TransactionRefused, match="expired"):
             await network.send(sent)
-        assert await network.status(sent.signature) == Absent(EXPIRY + 10)
+        assert await network.status(sent) == Absent(EXPIRY + 10)
         one.always["getFirstAvailableBlock"] = AWAY
         with pytest.raises(NetworkUnavailable):
-            await network.status(sent.signature)
+            await network.status(sent)
 
 
 async def test_expired_bytes_are_not_sent() -> None:
@@ -256,7 +259,7 @@ async def test_a_record_that_cannot_be_this_ones_is_no_outcome(
     one.records[sent.signature] = spoil(sent)
     async with network_of(one) as network:
         with pytest.raises(NetworkUnavailable):
-            await network.status(sent.signature)
+            await network.status(sent)
 
 
 async def test_the_record_of_another_transaction_is_no_outcome() -> None:
@@ -265,13 +268,13 @@ async def test_the_record_of_another_transaction_is_no_outcome() -> None:
     one.records[sent.signature] = record(other)
     async with network_of(one) as network:
         with pytest.raises(NetworkUnavailable, match="it is another transaction's"):
-            await network.status(sent.signature)
+            await network.status(sent)
         forged = bytearray(other.payload)
         forged[1:65] = sent.payload[1:65]  # the right signature over other content
         other = other._replace(payload=bytes(forged))
         one.records[sent.signature] = record(other)
         with pytest.raises(NetworkUnavailable, match="it is another transaction's"):
-            await network.status(sent.signature)
+            await network.status(sent)
 
 
 async def test_two_hops_are_told_without_what_lies_between() -> None:
@@ -302,7 +305,7 @@ async def test_two_hops_are_told_without_what_lies_between() -> None:
     content = base64.b64encode(sent.payload).decode()
     one.records[sent.signature] = {"transaction": [content, "base64"], "meta": meta}
     async with network_of(one) as network:
-        assert await network.status(sent.signature) == Landed(3 * SOL // 2, 5, FEE)
+        assert await network.status(sent) == Landed(3 * SOL // 2, 5, FEE)
     assert WRAPPED_SOL not in keys or keys[0] == SIGNER.wallet
 
 
@@ -316,13 +319,13 @@ async def test_fifty_orders_in_flight_share_one_call() -> None:
 
     one.faults["getEpochInfo"].append(wait)
     async with network_of(one) as network:
-        signatures = [f"signature {number}" for number in range(50)]
-        looks = [asyncio.create_task(network.status(each)) for each in signatures]
+        unknown = [UNKNOWN._replace(signature=f"signature {number}") for number in range(650)]
+        looks = [asyncio.create_task(network.status(each)) for each in unknown[:50]]
         await asyncio.sleep(0)
         gate.set()
         assert await asyncio.gather(*looks) == [Absent(EXPIRY)] * 50
         assert one.calls == {"getEpochInfo": 1, "getSignatureStatuses": 1}
-        many = [network.status(f"other {number}") for number in range(600)]
+        many = [network.status(each) for each in unknown[50:]]
         assert set(await asyncio.gather(*many)) == {Absent(EXPIRY)}
 
     assert one.calls == {"getEpochInfo": 1, "getSignatureStatuses": 4}
@@ -384,13 +387,13 @@ async def test_who_looks_while_it_closes_is_told() -> None:
 
     one.always["getSignatureStatuses"] = hang
     async with network_of(one) as network:
-        look = asyncio.create_task(network.status("sig"))
+        look = asyncio.create_task(network.status(UNKNOWN))
         await started.wait()
         await network.close()
         with pytest.raises(NetworkUnavailable, match="was closed"):
             await look
         one.always.clear()
-        assert await network.status("sig") == Absent(EXPIRY)  # it opens new connections
+        assert await network.status(UNKNOWN) == Absent(EXPIRY)  # it opens new connections
 
 
 async def test_a_blockhash_never_expires_before_the_chain_would_forget_it() -> None:

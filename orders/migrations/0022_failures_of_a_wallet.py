@@ -13,7 +13,7 @@ FORWARD = BACKWARD.replace(CODES, MORE)
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0020_ticks_of_what_is_held")]
+    dependencies = [("orders", "0021_orders_by_their_end")]
 
     operations = [
         migrations.RunSQL(FORWARD, BACKWARD),

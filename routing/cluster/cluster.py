@@ -1,7 +1,6 @@
 """The cluster as a whole: it begins or goes on with its chain, and makes a slot every 0.4 s."""
 
 import asyncio
-import hashlib
 import json
 import os
 import time
@@ -12,7 +11,6 @@ from pathlib import Path
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from routing.base58 import base58
 from routing.cluster.bank import Bank
 from routing.cluster.chain import FIRST_HEIGHT, FIRST_SLOT, Chain
 from routing.cluster.genesis.accounts import Keys, accounts
@@ -24,6 +22,7 @@ from routing.cluster.rpc.node import Node
 from routing.cluster.store import Block, Store
 from routing.cluster.trader import Trader, market_price, prices
 from routing.solana.addresses import CPMM_PROGRAM, DLMM_PROGRAM
+from routing.solana.networks import local_genesis
 
 FORGET_EVERY, KEPT_SLOTS = 9_000, 18_000
 """In slots. Blocks, and what the trader did, are forgotten after two hours."""
@@ -113,7 +112,7 @@ class Cluster:
             now,
             self._settings.depth,
         )
-        genesis = base58(hashlib.sha256(seed.encode() + b":genesis").digest())
+        genesis = local_genesis(seed)
         facts = {"seed": seed, "genesis": genesis, "wallet": str(keys.wallet.pubkey())}
         self._store.begin_chain(facts, made, Block(FIRST_SLOT, FIRST_HEIGHT, genesis, now))
 

@@ -1,7 +1,7 @@
 """All methods by their names, and how one request is answered."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from routing.cluster.rpc import accounts, admin, blocks, sending, transactions
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 Method = Callable[[Node, Parameters], Any]
 
-METHODS: Mapping[str, Method] = {
+METHODS: dict[str, Method] = {
     "getAccountInfo": accounts.get_account_info,
     "getBalance": accounts.get_balance,
     "getBlockHeight": blocks.get_block_height,

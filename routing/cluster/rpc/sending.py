@@ -7,6 +7,8 @@ from solders.transaction import VersionedTransaction
 
 from routing.cluster.chain import EXPIRY_BLOCKS
 from routing.cluster.execution import Execution
+from routing.cluster.messages import NotLoaded
+from routing.cluster.records import balances
 from routing.cluster.rpc.encoding import account_json
 from routing.cluster.rpc.errors import (
     PREFLIGHT_FAILURE,
@@ -53,7 +55,7 @@ def simulate_transaction(node: Node, given: Parameters) -> Any:
         return with_context(block, _simulated(Execution(error), None))
     execution, after = node.chain.machine.try_out(transaction)
     accounts = _accounts_after(node, after, options)
-    value = _simulated(execution, accounts)
+    value = _simulated(execution, accounts) | _balances(node, transaction, after)
     if replaces:
         last = block.height + EXPIRY_BLOCKS
         value["replacementBlockhash"] = {
@@ -113,6 +115,23 @@ def _simulated(execution: Execution, accounts: Any) -> dict[str, Any]:
         "innerInstructions": None,
         "replacementBlockhash": None,
         "fee": execution.fee or None,
+    }
+
+
+def _balances(node: Node, transaction: VersionedTransaction, after: Accounts) -> dict[str, Any]:
+    """Return what all its accounts hold before and after, as the record of a landing has it."""
+    accounts = node.chain.machine.accounts
+    try:
+        loaded = node.chain.machine.load(transaction)
+    except NotLoaded:
+        return {}
+    now = balances(loaded, accounts.get)
+    then = balances(loaded, lambda key: after[key] if key in after else accounts.get(key))
+    return {
+        "preBalances": now.lamports,
+        "postBalances": then.lamports,
+        "preTokenBalances": now.tokens,
+        "postTokenBalances": then.tokens,
     }
 
 

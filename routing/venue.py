@@ -6,7 +6,7 @@ whole tokens. All methods that may have to wait are
 coroutines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -105,6 +105,8 @@ class SignedTransaction(NamedTuple):
     signature: str
     payload: bytes
     expires_at_height: int
+    costs: Mapping[str, int] | None = None
+    """What it pays for its place in a block, as its log tells it; None: it was read again."""
 
 
 class Absent(NamedTuple):
@@ -122,7 +124,12 @@ class Landed(NamedTuple):
     amount_in: int
     amount_out: int
     network_fee: int | None = None
-    """Lamports paid for it, if the network says."""
+    """Lamports paid for it, if the network says, a tip among them."""
+    tip: int = 0
+    """Lamports of the network fee that went to who brought it into a block."""
+    rent: int = 0
+    """Lamports that were put into new accounts of the wallet, beside the amounts. They stay its
+    own."""
 
 
 class Rejected(NamedTuple):
@@ -163,6 +170,10 @@ class SlippageExceeded(Exception):
 
 class InsufficientFunds(Exception):
     """The wallet lacks the input, or the lamports for the fees. Nothing was sent. Final."""
+
+
+class WalletRefused(Exception):
+    """The wallet does not sign this: it is beyond a limit, or not what the order asked. Final."""
 
 
 class NetworkUnavailable(Exception):

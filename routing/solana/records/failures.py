@@ -72,6 +72,7 @@ _NUMBERS = {
     SYSTEM_PROGRAM: _SYSTEM,
 }
 _WORDS = {
+    "AccountNotFound": _Known(INSUFFICIENT_FUNDS, "the wallet has no SOL"),
     "InsufficientFundsForFee": _Known(INSUFFICIENT_FUNDS, "the wallet lacks SOL for the fees"),
     "InsufficientFundsForRent": _Known(INSUFFICIENT_FUNDS, "the wallet lacks SOL for rent"),
     "InsufficientFunds": _TOO_LITTLE,

@@ -69,7 +69,7 @@ def landed(moves: Moves, *, gives: Pubkey, takes: Pubkey) -> Landed:
     amount_in, amount_out = -moves.by_mint.get(gives, 0), moves.by_mint.get(takes, 0)
     if amount_in <= 0 or amount_out <= 0:
         raise UnexpectedMoves(f"the wallet gave {amount_in} and gained {amount_out}")
-    return Landed(amount_in, amount_out, moves.fee + moves.tip)
+    return Landed(amount_in, amount_out, moves.fee + moves.tip, moves.tip, moves.rent)
 
 
 def tip_in(payload: bytes, record: Record, receivers: Collection[Pubkey]) -> int:

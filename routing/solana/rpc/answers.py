@@ -10,7 +10,7 @@ from solders.pubkey import Pubkey
 
 from routing.solana.rpc.provider import RpcUnavailable
 from routing.solana.transactions.message import Blockhash
-from routing.solana.wallet.money import AccountState
+from routing.solana.wallet.money import AccountState, Balances, TokensHeld
 
 Value = TypeVar("Value")
 
@@ -45,10 +45,13 @@ class Accounts(NamedTuple):
 class Simulation(NamedTuple):
     """What a transaction would do now."""
 
+    slot: int
     error: Any
     units: int
     states: tuple[AccountState | None, ...]
     logs: tuple[str, ...]
+    before: Balances | None = None
+    """Of the same slot; None: the node does not say (Agave says it since 3.0)."""
 
 
 class StoredTransaction(NamedTuple):
@@ -99,9 +102,10 @@ def addresses(answer: Any) -> tuple[Pubkey, ...]:
 
 def simulation(answer: Any) -> Simulation:
     value = answer["value"]
+    slot, units = number(answer["context"]["slot"]), number(value.get("unitsConsumed") or 0)
     states = tuple(_state(one) for one in value.get("accounts") or ())
     logs = tuple(str(line) for line in value.get("logs") or ())
-    return Simulation(value["err"], number(value.get("unitsConsumed") or 0), states, logs)
+    return Simulation(slot, value["err"], units, states, logs, _balances(value))
 
 
 def stored_transaction(answer: Any) -> StoredTransaction | None:
@@ -128,6 +132,22 @@ def number(answer: Any) -> int:
     if type(answer) is not int or answer < 0:
         raise ValueError(f"{answer!r} is no number of this kind")
     return answer
+
+
+def _balances(value: Any) -> Balances | None:
+    if value.get("preBalances") is None or value.get("preTokenBalances") is None:
+        return None
+    lamports = tuple(number(one) for one in value["preBalances"])
+    tokens = tuple(
+        TokensHeld(
+            number(one["accountIndex"]),
+            Pubkey.from_string(one["mint"]),
+            Pubkey.from_string(one["owner"]),
+            number(int(one["uiTokenAmount"]["amount"])),
+        )
+        for one in value["preTokenBalances"]
+    )
+    return Balances(lamports, tokens)
 
 
 def _state(one: Any) -> AccountState | None:

@@ -44,6 +44,15 @@ class Costs:
         """Lamports."""
         return compute_budget.priority_fee(self.unit_limit, self.unit_price)
 
+    def as_told(self) -> dict[str, int]:
+        """Return them as the log of an order tells them: units, micro-lamports and lamports."""
+        told = {
+            "unitLimit": self.unit_limit,
+            "unitPrice": self.unit_price,
+            "priorityFee": self.priority_fee,
+        }
+        return told | ({"tip": self.tip.lamports} if self.tip else {})
+
 
 @dataclass(frozen=True, slots=True)
 class Trade:

@@ -7,10 +7,11 @@ from solders.pubkey import Pubkey
 
 from routing.solana.addresses import TOKEN_PROGRAMS, WRAPPED_SOL
 from routing.solana.layout import UnreadableAccount
+from routing.solana.programs.compute_budget import LAMPORTS_PER_SIGNATURE
 from routing.solana.token_accounts import read_token_account
 from routing.solana.wallet.permit import Permit, TransactionForbidden
 
-SIGNATURE_FEE = 5_000
+SIGNATURE_FEE = LAMPORTS_PER_SIGNATURE
 
 
 class AccountState(NamedTuple):
@@ -20,6 +21,24 @@ class AccountState(NamedTuple):
     owner: Pubkey
     """The program that it belongs to."""
     data: bytes = b""
+
+
+class TokensHeld(NamedTuple):
+    """What one token account holds, in atoms."""
+
+    place: int
+    """Of the account among those of the transaction."""
+    mint: Pubkey
+    owner: Pubkey
+    """Who holds them, not the token program."""
+    amount: int
+
+
+class Balances(NamedTuple):
+    """What all accounts of a transaction hold before it, those from address tables last."""
+
+    lamports: tuple[int, ...]
+    tokens: tuple[TokensHeld, ...]
 
 
 class Holdings(NamedTuple):
@@ -51,6 +70,22 @@ def holdings_of(wallet: Pubkey, accounts: Mapping[Pubkey, AccountState | None]) 
             lamports += state.lamports
             if held.mint != WRAPPED_SOL:
                 atoms[held.mint] = atoms.get(held.mint, 0) + held.amount
+    return Holdings(lamports, atoms)
+
+
+def holdings_before(wallet: Pubkey, balances: Balances) -> Holdings:
+    """Return what the wallet, which pays the transaction, holds before it.
+
+    :raises ValueError: the balances name an account that is not there.
+    """
+    own = [one for one in balances.tokens if one.owner == wallet]
+    if not balances.lamports or any(one.place >= len(balances.lamports) for one in own):
+        raise ValueError("balances of accounts that are not there")
+    lamports = balances.lamports[0] + sum(balances.lamports[one.place] for one in own)
+    atoms: dict[Pubkey, int] = {}
+    for one in own:
+        if one.mint != WRAPPED_SOL:
+            atoms[one.mint] = atoms.get(one.mint, 0) + one.amount
     return Holdings(lamports, atoms)
 
 

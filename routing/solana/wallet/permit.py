@@ -7,7 +7,7 @@ from solders.pubkey import Pubkey
 
 from routing.solana.addresses import CPMM_PROGRAM, DLMM_PROGRAM
 from routing.solana.transactions.legs import Asset
-from routing.venue import Bound
+from routing.venue import Bound, WalletRefused
 
 
 class FeeLimits(NamedTuple):
@@ -52,7 +52,7 @@ class Permit:
         return least or 0
 
 
-class TransactionForbidden(Exception):
+class TransactionForbidden(WalletRefused):
     """The transaction would do something that its order did not ask. It is never signed.
 
     This is a fault of ours or of a provider. The same transaction stays forbidden.

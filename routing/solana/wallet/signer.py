@@ -7,14 +7,14 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from routing.solana.transactions.message import Blockhash, bytes_to_sign, with_signature
-from routing.venue import SignedTransaction
+from routing.venue import SignedTransaction, VenueUnavailable, WalletRefused
 
 
-class SignerUnavailable(Exception):
+class SignerUnavailable(VenueUnavailable):
     """The signer gave no signature. Nothing was sent, and trying again may help."""
 
 
-class WrongSignature(Exception):
+class WrongSignature(WalletRefused):
     """What the signer gave is not its wallet's signature of the message. Nothing was sent."""
 
 

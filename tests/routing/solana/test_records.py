@@ -61,7 +61,7 @@ def test_native_sol_that_was_sold_is_told_from_rent_and_fees() -> None:
     assert moves.by_mint == {WRAPPED_SOL: -1_000_000_000, USDC_MINT: 107_332_647}
     assert (moves.fee, moves.tip, moves.rent) == (5_750, 0, RENT)
     assert landed(moves, gives=WRAPPED_SOL, takes=USDC_MINT) == Landed(
-        1_000_000_000, 107_332_647, 5_750
+        1_000_000_000, 107_332_647, 5_750, rent=RENT
     )
 
 

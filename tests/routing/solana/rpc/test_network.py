@@ -100,7 +100,7 @@ def land(sent: SignedTransaction, *nodes: FakeNode, **kwargs: Any) -> None:
         one.records[sent.signature] = record(sent, **kwargs)
 
 
-FILL = Landed(3 * SOL // 2, 150 * USDC, FEE + TIP.lamports)
+FILL = Landed(3 * SOL // 2, 150 * USDC, FEE + TIP.lamports, tip=TIP.lamports)
 
 
 async def test_a_fill_is_told_by_its_record() -> None:

@@ -233,7 +233,8 @@ async def test_a_simulation_tells_units_and_the_accounts_afterwards(
 
     found = await client.simulate(b"bytes", [wanted])
 
-    assert found == (None, 33_000, (AccountState(9, TOKEN_PROGRAM, b"after"),), ("one",))
+    after = AccountState(9, TOKEN_PROGRAM, b"after")
+    assert found == (nodes[0].slot, None, 33_000, (after,), ("one",), None)
     content, config = nodes[0].asked[-1][1]
     assert base64.b64decode(content) == b"bytes"
     assert config["accounts"]["addresses"] == [str(wanted)]

@@ -26,10 +26,8 @@ from routing.solana.transactions.legs import NATIVE_SOL, Asset, CpmmLeg
 from routing.solana.transactions.message import message_of
 from routing.solana.wallet.permit import FeeLimits, Permit, TransactionForbidden
 from routing.solana.wallet.structure import check_structure
-from routing.solana.wallet.wallet import Wallet
 from routing.venue import Bound
 from tests.routing.solana.recorded import PAIR, POOL, SOL_MINT, USDC_MINT, USER, USER_SOL, USER_USDC
-from tests.routing.solana.signers import KeyInMemory
 from tests.routing.solana.trades import (
     BLOCK,
     BUY_ON_CPMM,
@@ -46,6 +44,7 @@ from tests.routing.solana.trades import (
     USDC_ASSET,
     Shape,
 )
+from tests.routing.solana.wallet.desk import with_account
 
 STRANGER = Pubkey.new_unique()
 POOLS = frozenset({POOL.address, PAIR.address, OTHER_POOL.address})
@@ -87,12 +86,6 @@ def test_what_we_make_for_an_order_is_allowed(name: str) -> None:
 SELL = SHAPES["sell on both"]
 NONCE = "0123456789abcdef"
 OWN = temporary_account(USER, NONCE)
-
-
-def with_account(instruction: Instruction, place: int, key: Pubkey) -> Instruction:
-    metas = list(instruction.accounts)
-    metas[place] = AccountMeta(key, metas[place].is_signer, metas[place].is_writable)
-    return Instruction(instruction.program_id, instruction.data, metas)
 
 
 OF_THE_PROGRAMS = {
@@ -482,22 +475,6 @@ def test_addresses_from_tables_are_checked_as_those_in_the_message() -> None:
         check_structure(short, permit_for(SELL), [swapped])
     with pytest.raises(TransactionForbidden, match="unknown table"):
         check_structure(short, permit_for(SELL))
-
-
-async def test_the_wallet_signs_what_is_allowed_and_asks_for_no_other_signature() -> None:
-    signer = KeyInMemory()
-    wallet, shape = Wallet(signer), SHAPES["sell on CPMM"]
-    permit = permit_for(shape, signer.wallet)
-    made = shape.instructions(signer.wallet)
-    theft = [*made, system.transfer(signer.wallet, STRANGER, 1)]
-
-    signed = await wallet.sign(message_of(signer.wallet, made, BLOCK.hash), permit, BLOCK)
-    with pytest.raises(TransactionForbidden):
-        await wallet.sign(message_of(signer.wallet, theft, BLOCK.hash), permit, BLOCK)
-
-    assert signed.signature
-    assert signer.asked == 1
-    assert repr(wallet) == f"Wallet({signer.wallet})"
 
 
 def test_the_permits_amounts_are_the_orders() -> None:

@@ -1,7 +1,8 @@
 """What is traded here, and the simulated network: its ledger and its pools.
 
-Operators add tokens, markets and pools. Triggers of a migration protect these rows, because orders
-name tokens by symbol and hold amounts in atoms. `routing.simulation.ledger` writes all other rows.
+Operators add tokens, markets and pools. Triggers of a migration protect tokens and markets, because
+orders name tokens by symbol and hold amounts in atoms. `routing.operations` writes the rows of live
+pools, and `routing.simulation.ledger` all others.
 """
 
 from typing import Any
@@ -162,6 +163,67 @@ class Market(models.Model):
             errors["reference_price"] = "The price must be above zero."
         if errors:
             raise ValidationError(errors)
+
+
+class LivePool(models.Model):
+    """A real pool that is traded in. Whether it is one of its market was looked up on chain."""
+
+    venue = models.CharField(max_length=32)
+    market = models.ForeignKey(Market, models.PROTECT, related_name="+", db_constraint=False)
+    address = models.CharField(
+        max_length=44,
+        unique=True,
+        validators=[check_mint],
+        help_text="Of the pool's own account on Solana, in base58.",
+        error_messages={"unique": "This pool is in the list."},
+    )
+    is_traded = models.BooleanField(
+        "traded in",
+        default=True,
+        help_text="If not, no route goes through it. A search leaves it so.",
+    )
+    added_by = models.CharField(max_length=150)
+    added_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "live_pools"
+        ordering = ("market", "venue", "id")
+        constraints = (
+            models.CheckConstraint(
+                name="live_pools_address_form", condition=Q(address__regex=MINT)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.venue} {self.market} {self.address[:6]}…"
+
+
+class VenueStop(models.Model):
+    """A venue that the engine has stopped, because it did not fill as it had quoted."""
+
+    venue = models.CharField(max_length=32)
+    why = models.TextField()
+    stopped_at = models.DateTimeField(db_default=Now())
+    resumed_at = models.DateTimeField(null=True)
+    """Null: it is still stopped."""
+    resumed_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        db_table = "venue_stops"
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["venue"], name="venue_stops_one_at_a_time", condition=Q(resumed_at=None)
+            ),
+            models.CheckConstraint(
+                name="venue_stops_resumed_by_somebody",
+                condition=Q(resumed_at=None, resumed_by="")
+                | (Q(resumed_at__isnull=False) & ~Q(resumed_by="")),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.venue}, {'resumed' if self.resumed_at else 'stopped'}"
 
 
 class NetworkTransaction(models.Model):

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from time import monotonic
+from types import MappingProxyType
 from typing import NamedTuple
 
 from routing.constraints import UNCONSTRAINED, Constraints
@@ -37,6 +38,10 @@ class PriceImpactTooHigh(InsufficientLiquidity):
     """The amount would move the price further than the order allows. This is final."""
 
 
+class VenueStopped(VenueUnavailable):
+    """The engine has stopped this venue, until a person resumes it."""
+
+
 class ExcludedByOrder(UnsupportedToken):
     """The order excludes this venue. This is final."""
 
@@ -46,6 +51,7 @@ CODES: dict[type[BaseException], str] = {  # a subclass before its parent
     UnusableQuote: "unusable_quote",
     NoFreshPrice: "no_fresh_price",
     ExcludedByOrder: "excluded",
+    VenueStopped: "venue_stopped",
     PriceImpactTooHigh: "price_impact_too_high",
     UnsupportedToken: "unsupported_token",
     InsufficientLiquidity: "insufficient_liquidity",
@@ -90,6 +96,8 @@ class Rules(NamedTuple):
     constraints: Constraints
     max_price_impact_bps: int
     """How far an order may move the price if it has no limit of its own."""
+    stopped: Mapping[str, str] = MappingProxyType({})
+    """By venue: why it takes no part for now."""
 
 
 class Answers(NamedTuple):
@@ -138,6 +146,8 @@ def _answer_now(venue: Venue, swap: Swap, rules: Rules) -> Answer | None:
     constraints = rules.constraints
     if constraints is not UNCONSTRAINED and (reason := constraints.why_not(venue.name)):
         return ExcludedByOrder(reason)
+    if rules.stopped and (reason := rules.stopped.get(venue.name, "")):
+        return VenueStopped(f"it was stopped: {reason}")
     quote_now: Callable[[Swap], Quote | None] | None = getattr(venue, "quote_now", None)
     if quote_now is None:  # no `isinstance(venue, QuotesAtOnce)`: that takes as long as a quote
         return None

@@ -8,13 +8,15 @@ database is away, the copy stays as it is.
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from django.conf import settings
 from django.db import connection
 
 from config.runtime.per_loop import once_per_loop
@@ -27,12 +29,23 @@ PAUSE_SECONDS = 1.0
 Found = TypeVar("Found")
 
 
+class PoolRow(NamedTuple):
+    """A real pool that is traded in: its venue, the mints of its market, its address."""
+
+    venue: str
+    base: str
+    quote: str
+    address: str
+
+
 class Copy(NamedTuple):
     """A registry, and the rows that it was made from; None before the first read."""
 
     registry: Registry
     rows: Any = None
     read_at: float = float("-inf")
+    pools: tuple[PoolRow, ...] = ()
+    stopped: Mapping[str, str] = MappingProxyType({})
 
 
 _copy = Copy(REGISTRY)
@@ -47,6 +60,16 @@ def registry() -> Registry:
 def is_read() -> bool:
     """Whether the copy comes from the database. If not, it is what a new engine trades."""
     return _copy.rows is not None
+
+
+def live_pools() -> tuple[PoolRow, ...]:
+    """Return the real pools that are traded in: none in a simulation. The same while they are."""
+    return _copy.pools
+
+
+def stopped_venues() -> Mapping[str, str]:
+    """Return by venue why it takes no part until a person resumes it."""
+    return _copy.stopped
 
 
 def read_registry() -> None:
@@ -66,7 +89,15 @@ def read_registry() -> None:
         tokens = list(models.Token.objects.values_list("symbol", "mint", "decimals"))
         rows = (tokens, markets)
         latest = _copy.registry if rows == _copy.rows else registry_of(tokens, markets)
-        _copy = Copy(latest, rows, read_at)
+        pools, stopped = _read_live() if settings.VENUES == "solana" else ((), {})
+        _copy = Copy(latest, rows, read_at, _copy.pools if pools == _copy.pools else pools, stopped)
+
+
+def _read_live() -> tuple[tuple[PoolRow, ...], dict[str, str]]:
+    columns = "venue", "market__base__mint", "market__quote__mint", "address"
+    pools = models.LivePool.objects.filter(is_traded=True).values_list(*columns)
+    stops = models.VenueStop.objects.filter(resumed_at=None).values_list("venue", "why")
+    return tuple(PoolRow(*row) for row in pools), dict(stops)
 
 
 MarketRow = tuple[str, str, Decimal, bool, Decimal | None, Decimal | None]

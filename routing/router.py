@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 
 from routing.best_prices import fresh_market
 from routing.constraints import UNCONSTRAINED, Constraints
@@ -57,6 +58,7 @@ async def best_route(
     split_min_gain_bps: Decimal = SPLIT_MIN_GAIN_BPS,
     constraints: Constraints = UNCONSTRAINED,
     references: ReferencePrices | None = None,
+    stopped: Mapping[str, str] = MappingProxyType({}),
 ) -> Decision:
     """Compare what all venues offer net of fees, and return the choice with its reasons.
 
@@ -66,7 +68,8 @@ async def best_route(
     `max_price_impact_bps`, unless the order has a limit of its own. Venues that show their pools
     share the amount if that is better by `split_min_gain_bps` than one venue alone. A market
     without pools of its own is traded in two hops. `references` take the place of the markets' own
-    reference prices: what has no fresh one is not traded.
+    reference prices: what has no fresh one is not traded. `stopped` says of venues why they take
+    no part for now.
 
     :raises NoQuotes: no venue gave a usable quote; a passing fault.
     :raises NotTraded: all venues refuse the swap for good, none because of its amount.
@@ -79,6 +82,7 @@ async def best_route(
         split_min_gain_bps=split_min_gain_bps,
         constraints=constraints,
         max_price_impact_bps=max_price_impact_bps,
+        stopped=stopped,
     )
     if references is not None:
         swap = await _with_fresh_price(swap, venues, references, quote_timeout)

@@ -96,6 +96,7 @@ class Execution:
     def __init__(self, journal: Journal, exchange: Exchange) -> None:
         self._journal = journal
         self._network = exchange.network
+        self._references = exchange.held_to
         self._venues: dict[str, Venue] = {venue.name: venue for venue in exchange.venues}
 
     async def carry_order(self, order: ClaimedOrder) -> None:
@@ -189,7 +190,8 @@ class Execution:
 
     async def _decide(self, swap: Swap, order: ClaimedOrder) -> Decision:
         try:
-            return await route_of(swap, tuple(self._venues.values()), constraints_of(order))
+            venues = tuple(self._venues.values())
+            return await route_of(swap, venues, constraints_of(order), self._references)
         except NoRoute as found:
             code = no_route_code(found)
             is_final = code is not FailureCode.VENUES_UNAVAILABLE

@@ -127,7 +127,9 @@ class Quotes:
     async def _quote(self, swap: Swap, constraints: Constraints) -> Quoted:
         outcome: Decision | NoRoute
         try:
-            outcome = await route_of(swap, self._exchange.venues, constraints)
+            outcome = await route_of(
+                swap, self._exchange.venues, constraints, self._exchange.held_to
+            )
         except NoRoute as found:
             outcome = found
         return Quoted(swap, outcome, time.monotonic())

@@ -6,12 +6,18 @@ from django.conf import settings
 
 from routing.constraints import Constraints
 from routing.decision import Decision
+from routing.registry import stopped_venues
 from routing.router import best_route
-from routing.venue import Swap, Venue
+from routing.venue import ReferencePrices, Swap, Venue
 
 
-async def route_of(swap: Swap, venues: Sequence[Venue], constraints: Constraints) -> Decision:
-    """Return the choice among these venues.
+async def route_of(
+    swap: Swap,
+    venues: Sequence[Venue],
+    constraints: Constraints,
+    references: ReferencePrices | None,
+) -> Decision:
+    """Return the choice among these venues. `references` are their exchange's `held_to`.
 
     :raises NoRoute: none of them can fill the swap within the constraints.
     """
@@ -23,4 +29,6 @@ async def route_of(swap: Swap, venues: Sequence[Venue], constraints: Constraints
         max_price_impact_bps=settings.MAX_PRICE_IMPACT_BPS,
         split_min_gain_bps=settings.SPLIT_MIN_GAIN_BPS,
         constraints=constraints,
+        references=references,
+        stopped=stopped_venues(),
     )

@@ -43,7 +43,7 @@ from config.runtime.witness import Excuses, watch, witness
 from orders.engine import bell
 from orders.events import timestamp
 from orders.lifecycle import IS_HALTED
-from routing.registry import read_registry
+from routing.registry import read_registry, stopped_venues
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class Probes:
         """Return `status` ("ok", "degraded" or "failed"), the state of each part, and `since`.
 
         `state` is whether the engine trades; a halt is no fault. `since` has the time since which
-        this process has known a part to fail.
+        this process has known a part to fail. `stoppedVenues` is there if a venue was stopped.
         """
         database, redis_state = await asyncio.gather(self.database(), self.redis())
         parts = {
@@ -165,7 +165,8 @@ class Probes:
         }
         for part in ("redis", "worker"):
             note(part, is_well=parts[part] in ("ok", "unknown"))
-        well = all(state == "ok" for state in parts.values())
+        stopped = sorted(stopped_venues())
+        well = all(state == "ok" for state in parts.values()) and not stopped
         status = "failed" if database.state != "ok" else "ok" if well else "degraded"
         since = {
             part: timestamp(_failing_since.get(part) or datetime.now(UTC))
@@ -179,6 +180,7 @@ class Probes:
             **parts,
             "workers": database.alive,
             "since": since,
+            **({"stoppedVenues": stopped} if stopped else {}),
         }
 
     async def unready(self) -> list[str]:

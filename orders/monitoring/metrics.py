@@ -25,6 +25,7 @@ from config.http.security_log import EVENTS
 from orders.lifecycle import ACTIVE, Status
 from orders.monitoring import metrics_sql as sql
 from orders.monitoring.health import ALIVE_SECONDS
+from routing.registry import stopped_venues
 
 logger = logging.getLogger(__name__)
 
@@ -175,6 +176,10 @@ def triggers(cursor: Any) -> Iterator[Metric]:
     """Yield whether the engine trades, and how the watcher keeps up with each market's prices."""
     ((is_halted,),) = fetch(cursor, sql.HALTED, {})
     yield gauge("trading_halted", "1 while trading is halted.", int(is_halted))
+    stopped = gauge("venue_stopped", "1 for a venue that a person has to resume.", labels=("venue",))
+    for venue in sorted(stopped_venues()):
+        stopped.add_metric([venue], 1)
+    yield stopped
     age = gauge("tick_age_seconds", "Age of a market's newest prices.", labels=("market",))
     behind = gauge(
         "ticks_behind", "Seconds with prices that were not evaluated yet.", labels=("market",)

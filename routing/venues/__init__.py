@@ -43,6 +43,13 @@ class Exchange:
     network: Network
     references: ReferencePrices | None = None
     """None: no reference prices are known."""
+    holds_to_references: bool = False
+    """Whether quotes and ticks are held to them, and not to the markets' own reference prices."""
+
+    @property
+    def held_to(self) -> ReferencePrices | None:
+        """What quotes and ticks are held to; None: to the markets' own reference prices."""
+        return self.references if self.holds_to_references else None
 
     async def close(self) -> None:
         await self.network.close()

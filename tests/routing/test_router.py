@@ -72,6 +72,18 @@ async def test_the_worked_example_holds_exactly() -> None:
     }
 
 
+async def test_a_stopped_venue_takes_no_part() -> None:
+    stopped = {"meteora": "it paid less"}
+    decision = await best_route(SELL, (RAYDIUM, METEORA), quote_timeout=5, stopped=stopped)
+
+    assert decision.quote.venue == "raydium"
+    (dropped,) = decision.dropped
+    assert (dropped.venue, dropped.code) == ("meteora", "venue_stopped")
+    assert "it paid less" in dropped.reason
+    with pytest.raises(NoQuotes):
+        await best_route(SELL, (METEORA,), quote_timeout=5, stopped=stopped)
+
+
 async def test_a_fixed_output_goes_where_it_costs_least_in_total() -> None:
     decision = await route(
         StubVenue("raydium", "99.95", 30), StubVenue("meteora", "100", 20), swap=BUY_EXACTLY

@@ -3,11 +3,14 @@
 Slots are made by `advance` alone and prices stand still, so a test waits for no clock.
 """
 
+import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 import aiohttp
@@ -155,6 +158,32 @@ async def local_cluster(**settings: Any) -> AsyncIterator[Client]:
             yield Client(url_of(opened), http, cluster, clock)
     finally:
         cluster.close()
+
+
+@contextmanager
+def cluster_beside(**settings: Any) -> Iterator[str]:
+    """Serve a cluster from a thread, for tests that wait themselves; yield its address."""
+    loop = asyncio.new_event_loop()
+    url: Future[str] = Future()
+    ended = asyncio.Event()
+
+    async def serve() -> None:
+        async with local_cluster(**settings) as client:
+            await client.advance(2)
+            url.set_result(client.url)
+            await ended.wait()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(serve())
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        yield url.result(timeout=30)
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
 
 
 def in_base64(transaction: VersionedTransaction) -> str:

@@ -523,7 +523,13 @@ SCHEMAS: dict[str, Schema] = {
                 *("database", "redis", "worker"),
                 description="Of each part that fails: from when on this process has known it.",
             ),
-        }
+            "stoppedVenues": {
+                **{"type": "array", "items": TEXT},
+                "description": "Venues that filled otherwise than they quoted, and wait for a"
+                " person; left out if there are none.",
+            },
+        },
+        "stoppedVenues",
     ),
     "ProblemCode": {
         **{"type": "string", "enum": [one.code for one in problem_codes()]},

@@ -54,9 +54,9 @@ class Evaluator:
         self._link = link
         self._session: Session | None = None
         self.patience = Patience()
-        self.sizing = Sizing(exchange.venues, self.patience)
+        self.sizing = Sizing(exchange.venues, self.patience, exchange.held_to)
         self._clock = Clock()
-        self._pools = Pools(exchange.venues)
+        self._pools = Pools(exchange.venues, exchange.held_to)
 
     async def evaluate(self, now: int, seconds: float = TURN_SECONDS) -> None:
         """Do what the ticks up to this unix second and the clock make due, as far as time allows.

@@ -25,7 +25,16 @@ from orders.engine.triggers.ticks import market_of
 from orders.terms.pool_condition import PoolCondition
 from routing.registry import read_again
 from routing.tokens import Market
-from routing.venue import Bound, PoolFacts, Side, Swap, TellsOfPools, Venue, VenueUnavailable
+from routing.venue import (
+    Bound,
+    PoolFacts,
+    ReferencePrices,
+    Side,
+    Swap,
+    TellsOfPools,
+    Venue,
+    VenueUnavailable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +59,9 @@ class Sniper(NamedTuple):
 class Pools:
     """For one asyncio loop."""
 
-    def __init__(self, venues: Sequence[Venue]) -> None:
+    def __init__(self, venues: Sequence[Venue], references: ReferencePrices | None = None) -> None:
         self._venues = venues
+        self._references = references
         self._tellers = [venue for venue in venues if isinstance(venue, TellsOfPools)]
 
     async def look(self, session: Session) -> None:
@@ -77,7 +87,7 @@ class Pools:
         open_pools = {side: await self._open_pools(market, side) for side in Side}
         if not any(open_pools.values()):
             return
-        look = _Look(market, open_pools, Copies(self._venues))
+        look = _Look(market, open_pools, Copies(self._venues, self._references))
         after_time, after_id = START
         while True:
             asked = {"after_time": after_time, "after_id": after_id, "most": pools_sql.MOST}

@@ -33,6 +33,7 @@ from routing.venue import (
     Leg,
     Liquidity,
     Quote,
+    ReferencePrices,
     ShowsPools,
     Side,
     SignedTransaction,
@@ -163,23 +164,40 @@ def _offers(venue: str, swap: Swap, shown: Liquidity, leg: Leg) -> bool:
         return False
 
 
-class Copies:
-    """The watcher's copies of all venues' pools, as they were when they were first asked for."""
+class PricesOnce:
+    """Reference prices as they were when they were first asked for, as the copies of pools are."""
 
-    def __init__(self, venues: Sequence[Venue]) -> None:
+    def __init__(self, references: ReferencePrices) -> None:
+        self._references = references
+        self._known: dict[str, Fraction | None] = {}
+
+    async def of(self, market: Market, now: int) -> Fraction | None:
+        """See `ReferencePrices.of`."""
+        if market.pair not in self._known:
+            self._known[market.pair] = await self._references.of(market, now)
+        return self._known[market.pair]
+
+
+class Copies:
+    """The watcher's copies of all venues' pools, as they were when they were first asked for.
+
+    `references` are what the venues' quotes are held to, as in `routing.venues.Exchange`.
+    """
+
+    def __init__(self, venues: Sequence[Venue], references: ReferencePrices | None = None) -> None:
         self.venues = [
             PoolCopy(venue, venue, settings.QUOTE_TIMEOUT)
             for venue in venues
             if isinstance(venue, ShowsPools)
         ]
         self._by_name = {copy.name: copy for copy in self.venues}
+        self._references = None if references is None else PricesOnce(references)
 
     async def route(self, swap: Swap, asked: dict[str, Any] | None) -> Decision | None:
         """Return how the carrier would route this; None if there is no way."""
         try:
-            return await route_of(
-                swap, self.venues, Constraints.from_json(asked) if asked else UNCONSTRAINED
-            )
+            constraints = Constraints.from_json(asked) if asked else UNCONSTRAINED
+            return await route_of(swap, self.venues, constraints, self._references)
         except NoRoute as fault:
             logger.debug("no way to fill a limit order: %s", fault)
             return None
@@ -201,8 +219,14 @@ class Sized(NamedTuple):
 class Sizing:
     """For one asyncio loop."""
 
-    def __init__(self, venues: Sequence[Venue], patience: Patience) -> None:
+    def __init__(
+        self,
+        venues: Sequence[Venue],
+        patience: Patience,
+        references: ReferencePrices | None = None,
+    ) -> None:
         self.venues = venues
+        self.references = references
         self._patience = patience
         self.unseen = [venue for venue in venues if not isinstance(venue, ShowsPools)]
         self._waits: dict[str, float] = {}
@@ -271,7 +295,7 @@ class _Batch:
         self._market = market
         self._is_sale = each.is_sale
         self._price = Decimal(parameters["price"])
-        self._copies = Copies(sizing.venues)
+        self._copies = Copies(sizing.venues, sizing.references)
         self._room = room
         self._unseen = UNSEEN_A_SECOND if sizing.unseen else 0
         self._misses_in_a_row = 0

@@ -14,17 +14,19 @@ from django.conf import settings
 
 from config.runtime.postgres import Link
 from routing.best_prices import (
+    NONE_AT_ALL,
     BestPrices,
     PriceRules,
     best_prices,
+    fresh_market,
     has_pools,
     rounded,
     rounded_down,
     rounded_up,
 )
-from routing.registry import registry
+from routing.registry import registry, stopped_venues
 from routing.tokens import Market, UnknownMarket, UnknownToken
-from routing.venue import VenueUnavailable
+from routing.venue import UnsupportedToken, VenueUnavailable
 from routing.venues import Exchange
 
 MAX_TICK_AGE = 3
@@ -232,13 +234,30 @@ def prices_of(exchange: Exchange) -> PriceSource:
     )
 
     async def prices(markets: Sequence[Market], now: int) -> list[Tick]:
-        best = await best_prices(markets, exchange.venues, now, rules)
+        stopped = stopped_venues()
+        venues = [venue for venue in exchange.venues if venue.name not in stopped]
+        held = await _held(markets, exchange, rules.timeout)
+        best = await best_prices(held, venues, now, rules)
         return [
-            _tick(market, now, best[market.pair], await _reference(exchange, market, now))
+            _tick(
+                market,
+                now,
+                best.get(market.pair, NONE_AT_ALL),
+                await _reference(exchange, market, now),
+            )
             for market in markets
         ]
 
     return prices
+
+
+async def _held(markets: Sequence[Market], exchange: Exchange, seconds: float) -> Sequence[Market]:
+    """Return the markets with the prices that pools are held to; without one that has none."""
+    references = exchange.held_to
+    if references is None:
+        return markets
+    fresh = await asyncio.gather(*(fresh_market(market, references, seconds) for market in markets))
+    return [market for market in fresh if market is not None]
 
 
 def as_json(ticks: Iterable[Tick]) -> str:
@@ -257,7 +276,7 @@ async def _reference(exchange: Exchange, market: Market, now: int) -> Decimal | 
         return None
     try:
         return rounded(await exchange.references.of(market, now))
-    except VenueUnavailable:
+    except (UnsupportedToken, VenueUnavailable):
         return None
 
 

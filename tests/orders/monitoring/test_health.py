@@ -18,6 +18,7 @@ from config.runtime.witness import STILL_LOOKS, Witness
 from orders.engine import bell
 from orders.monitoring import health
 from orders.monitoring.health import beat
+from routing import registry
 from tests.support.client import PATIENCE, Answer, database_away, get
 
 pytestmark = pytest.mark.usefixtures("engine_loop")
@@ -46,6 +47,19 @@ async def test_all_is_well_while_database_redis_and_a_worker_answer() -> None:
     assert parts(answer) == {"status": "ok", "database": "ok", "redis": "ok", "worker": "ok"}
     assert answer.json["workers"] == 1
     assert (await get("/health/")).json == answer.json
+
+
+async def test_a_stopped_venue_is_named_and_the_engine_is_not_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await worker_lives()
+    assert "stoppedVenues" not in (await get("/health")).json
+    stopped = registry._copy._replace(stopped={"raydium": "it paid less"})
+    monkeypatch.setattr(registry, "_copy", stopped)
+    answer = await get("/health")
+
+    assert (answer.status, answer.json["status"]) == (200, "degraded")
+    assert answer.json["stoppedVenues"] == ["raydium"]
 
 
 async def test_without_a_worker_orders_are_still_taken() -> None:

@@ -19,6 +19,7 @@ from orders.lifecycle import ACTIVE, Status
 from orders.models import TradingState
 from orders.monitoring import health, metrics
 from orders.monitoring import metrics_sql as sql
+from routing import registry
 from tests.support.client import SELL_SOL, connected, database_away, get, post, submit
 from tests.support.database import Database
 from tests.support.resting import order_of_type
@@ -395,6 +396,13 @@ async def test_a_halt_is_told() -> None:
     assert figure(await scrape(), "trading_halted") == 0
     await sync_to_async(halt)()
     assert figure(await scrape(), "trading_halted") == 1
+
+
+async def test_a_stopped_venue_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert figure(await scrape(), "venue_stopped", venue="raydium") is None
+    stopped = registry._copy._replace(stopped={"raydium": "it paid less"})
+    monkeypatch.setattr(registry, "_copy", stopped)
+    assert figure(await scrape(), "venue_stopped", venue="raydium") == 1
 
 
 def halt() -> None:

@@ -21,11 +21,15 @@ from orders.engine.triggers.ticks import (
     prices_of,
 )
 from orders.processes.watcher import Watcher
+from routing import registry
+from routing.pools.constant_product import ConstantProductPool, FeeRates
 from routing.tokens import Market
 from routing.venue import Side, Swap, VenueUnavailable
 from routing.venues import Exchange, simulated_exchange
 from tests.support.database import Database
 from tests.support.stubs import ScriptedNetwork
+from tests.support.venue_stubs import NOW as SHOWN_AT
+from tests.support.venue_stubs import PoolVenue
 
 AHEAD = 60
 """Seconds from now: a second that no other test makes, and not too old to be stored."""
@@ -245,6 +249,48 @@ async def test_prices_that_no_venue_makes_leave_bid_and_ask_empty(database: Data
         sol = simulated_exchange("", settings.SIMULATION).venues[0]._pools.registry().markets[0]  # type: ignore[attr-defined]
         (tick,) = await prices_of(exchange)([sol], 5)
         assert tick == Tick.at("SOL/USDC", 5, reference=reference, venues={})
+
+
+class At:
+    """References at one price, or at none."""
+
+    def __init__(self, price: int | None) -> None:
+        self.price = price
+
+    async def of(self, market: Market, now: int) -> Fraction | None:
+        return None if self.price is None else Fraction(self.price)
+
+
+@pytest.mark.parametrize(
+    ("references", "is_held", "shows"),
+    [
+        (At(250), True, True),
+        (At(None), True, False),
+        (At(200), True, False),
+        (At(250), False, False),
+    ],
+)
+async def test_live_ticks_are_held_to_the_price_of_this_moment(
+    database: Database, references: At, is_held: bool, shows: bool
+) -> None:
+    pool = ConstantProductPool(10**15, 25 * 10**13, FeeRates(trade=3_000, protocol=0, fund=0))
+    venue = PoolVenue("raydium", {"SOL/USDC": pool})
+    held = Exchange((venue,), ScriptedNetwork(), references, holds_to_references=is_held)
+    (tick,) = await prices_of(held)([registry.registry().markets[0]], SHOWN_AT)
+
+    assert (tick.bid is not None, tick.ask is not None) == (shows, shows)
+    assert tick.reference == references.price
+
+
+async def test_a_stopped_venue_makes_no_prices(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = ConstantProductPool(10**15, 10**14, FeeRates(trade=3_000, protocol=0, fund=0))
+    exchange = Exchange((PoolVenue("raydium", {"SOL/USDC": pool}),), ScriptedNetwork())
+    prices, market = prices_of(exchange), registry.registry().markets[0]
+    assert (await prices([market], SHOWN_AT))[0].bid is not None
+    monkeypatch.setattr(registry, "_copy", registry._copy._replace(stopped={"raydium": "why"}))
+    assert (await prices([market], SHOWN_AT))[0].bid is None
 
 
 # The last tick, for processes that make none

@@ -11,6 +11,7 @@ from decimal import Decimal
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -220,6 +221,34 @@ def assignments(takes: str, read_all: Callable[[str], object], empty: object) ->
             raise WrongValue(f"cannot be read{why}") from None
 
     return Reading(f"a list of {takes}, separated by commas", read, empty=empty)
+
+
+def provider_urls() -> Reading:
+    """Addresses of JSON-RPC. They may have a key in them, so no message shows one."""
+
+    def read(value: str) -> tuple[str, ...]:
+        parts = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+        for part in parts:
+            url = urlsplit(part)
+            if url.scheme not in ("http", "https") or not url.hostname or " " in part:
+                raise WrongValue("has a part that is no URL of http or https")
+        return parts
+
+    takes = "a list of URLs such as https://rpc.example.org/key, separated by commas"
+    return Reading(takes, read, empty=(), is_secret=True)
+
+
+def addresses_by_token() -> Reading:
+    def read(value: str) -> dict[str, str]:
+        found = {}
+        for part in value.split(","):
+            symbol, _, address = (each.strip() for each in part.partition("="))
+            if not symbol or not re.fullmatch(r"[1-9A-HJ-NP-Za-km-z]{32,44}", address):
+                raise ValueError(f"{part.strip()} is no token and its address")
+            found[symbol] = address
+        return found
+
+    return assignments("SYMBOL=ADDRESS such as SOL=…", read, {})
 
 
 def rate() -> Reading:

@@ -297,6 +297,22 @@ class Environment(BaseSettings):
         "1.0",
         "Seconds before the second attempt, doubled for each later one, give or take 20 %.",
     )
+    VENUES: Annotated[str, values.one_of("simulated", "solana")] = setting(
+        "simulated",
+        "`simulated`: pretended venues on a pretended network. `solana`: real pools and real"
+        " transactions ([solana.md](solana.md)).",
+    )
+    SOLANA_RPC_URLS: Annotated[tuple[str, ...], values.provider_urls()] = setting(
+        "",
+        "JSON-RPC of Solana, the provider that is asked first before the others. Two of them halve"
+        " the risk of one that lies.",
+    )
+    SOLANA_PRICE_FEEDS: Annotated[dict[str, str], values.addresses_by_token()] = setting(
+        "",
+        "Pyth's price accounts by token, for the prices that live quotes are held to. A market"
+        " whose two tokens have none is held to what its pools show"
+        " ([live-pools.md](live-pools.md#prices)).",
+    )
     QUOTE_TIMEOUT: Annotated[float, values.seconds("0.01", "300")] = setting(
         "2.0",
         "Seconds each venue has to quote; all are asked at once, and a late one is left out.",
@@ -319,8 +335,10 @@ class Environment(BaseSettings):
         "How far an order that names no `maxPriceImpactBps` of its own may move a price: 100 is"
         " 1 %. What moves it further fails with `price_impact_too_high`.",
     )
-    MAX_QUOTE_DEVIATION_BPS: Annotated[int, values.whole(1, 10_000, "bps")] = setting(
-        "2000", "Quotes further than this from the market's reference price are left out."
+    MAX_QUOTE_DEVIATION_BPS: Annotated[int | None, values.whole(1, 10_000, "bps")] = setting(
+        None,
+        "Quotes further than this from the market's reference price are left out.",
+        "2000; with `VENUES=solana` 200, of the price of that moment",
     )
     SPLIT_MIN_GAIN_BPS: Annotated[Decimal, values.number("0.01", "10000", "bps", Decimal)] = (
         setting(

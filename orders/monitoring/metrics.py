@@ -176,7 +176,8 @@ def triggers(cursor: Any) -> Iterator[Metric]:
     """Yield whether the engine trades, and how the watcher keeps up with each market's prices."""
     ((is_halted,),) = fetch(cursor, sql.HALTED, {})
     yield gauge("trading_halted", "1 while trading is halted.", int(is_halted))
-    stopped = gauge("venue_stopped", "1 for a venue that a person has to resume.", labels=("venue",))
+    says = "1 for a venue that was stopped, until a person resumes it."
+    stopped = gauge("venue_stopped", says, labels=("venue",))
     for venue in sorted(stopped_venues()):
         stopped.add_metric([venue], 1)
     yield stopped

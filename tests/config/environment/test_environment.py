@@ -194,6 +194,15 @@ WRONG: dict[str, tuple[str, ...]] = {
         *("SOL", "SOL=-8%/60", "SOL=-8%/60 @soon", "SOL=-8% @1795964400", "$PATH", "SOL=8"),
         *("SOL=-95%/60 @1795964400", "SOL=-8%/0 @1795964400", "SOL=-8%/9999 @1795964400"),
     ),
+    "VENUES": ("Solana", "live", "solana,simulated", "mainnet", "0", "true", "yes"),
+    "SOLANA_RPC_URLS": (
+        *("rpc.example.org", "ws://rpc.example.org", "https://", "https://a.example,", "8899"),
+        *("https://a.example http://b", "file:///etc/passwd", "yes"),
+    ),
+    "SOLANA_PRICE_FEEDS": (
+        *("SOL", "SOL=", f"={'2' * 43}", "SOL=0OIl", f"SOL={'2' * 31}", f"SOL={'2' * 45}"),
+        *(f"SOL={'2' * 43},SOL={'3' * 43}", f"SOL={'2' * 43},", "yes"),
+    ),
     "SIMULATION_SEED": ("x" * 101, "7 ", " 7"),
     "SIMULATION_FAULTS": (
         *("nosuch=1", "expiry", "expiry=2", "expiry=nan", "expiry=-1", "$FAULTS", "expiry=often"),

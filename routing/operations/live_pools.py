@@ -17,7 +17,7 @@ from routing.solana.rpc.provider import Provider, RpcError, RpcUnavailable
 MOST_OF_A_VENUE = 3
 """Of each market: a quote reads all of them."""
 CLUSTER = "the local cluster"
-"""Who added the pools that a release found."""
+"""By whom a release adds pools, as the admin shows it."""
 
 Answer = TypeVar("Answer")
 
@@ -70,7 +70,7 @@ def store_found(
 
 
 def store_pools_of_cluster(urls: Sequence[str]) -> list[models.LivePool]:
-    """Store all pools of a local cluster, which needs nobody's judgement; none of other networks.
+    """Store all pools of a local cluster, where all are ours; none of other networks.
 
     :raises NoNode: the network does not answer.
     """

@@ -1,7 +1,7 @@
-"""The live pools as they were less than a block ago: one answer for all who ask meanwhile.
+"""The live pools as they were less than a block ago: one answer for all questions meanwhile.
 
-Quotes, previews, ticks and builds of one process ask here. Who asks at once, for whichever markets,
-shares one call. What is older than its age is never given out, not even if no node answers.
+Quotes, previews, ticks and builds of one process ask here. Questions of the same moment, for any
+markets, share one call. What is older than its age is never given out, not even if no node answers.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from routing.venue import StalePools, UnsupportedToken, VenueUnavailable
 AGE = 0.4
 """Seconds, about one block, for which a reading serves."""
 GATHER_SECONDS = 0.002
-"""Who asks within this time shares a call."""
+"""Questions within this time share a call."""
 MOST_BEHIND = 15
 """Seconds by which the chain's clock may be behind ours: a node that is farther lags."""
 
@@ -178,7 +178,7 @@ class PoolsInMemory:
         return waiting
 
     async def _answer_all(self) -> None:
-        """Answer those who wait, together, until none waits."""
+        """Answer all questions that wait, together, until none waits."""
         loop = asyncio.get_running_loop()
         while self._waiting:
             await asyncio.sleep(GATHER_SECONDS)
@@ -240,4 +240,4 @@ def _fail(futures: Iterable["asyncio.Future[SeenMarket]"], reason: str) -> None:
     for future in futures:
         if not future.done():
             future.set_exception(StalePools(reason))
-            future.exception()  # who asked may have left
+            future.exception()  # its caller may have left

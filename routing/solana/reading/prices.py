@@ -1,7 +1,7 @@
 """The prices of live markets, which quotes and ticks are held to.
 
 Price feeds come first. Without a fresh one it is the median of what the known pools show, at least
-two of them. One pool alone proves nothing: whoever moved it has moved the price.
+two of them. One pool alone proves nothing: a swap that moved it has moved the price.
 """
 
 import asyncio

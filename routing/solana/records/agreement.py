@@ -1,7 +1,7 @@
 """Compares fills with what our mathematics says of the pools as they were when they were quoted.
 
-Programs are upgraded, and our mathematics does not hear of it. A pool that nobody has touched since
-has to pay exactly what was calculated.
+Programs are upgraded, and our mathematics does not hear of it. A pool that no other swap
+has touched since has to pay exactly what was calculated.
 """
 
 import logging

@@ -199,9 +199,11 @@ class Journal:
         return [Event(one, 1, Status(status), *rest) for one, status, *rest in rows]
 
     async def accepted_before(
-        self, owner: int, idempotency_key: str | None, client_order_id: str | None
+        self, owner: int | None, idempotency_key: str | None, client_order_id: str | None
     ) -> AlreadyAccepted | None:
         """Return the owner's order under one of these keys, if there is one.
+
+        Without an owner the key is a browser's (`orders.access.browser_keys`).
 
         :raises psycopg.Error: the database stayed away.
         """

@@ -232,6 +232,10 @@ CROSS JOIN LATERAL (
    WHERE owner_id = late.owner
      AND idempotency_key IN (late.idempotency_key, late.idempotency_key || ' 0'))
   UNION ALL
+  (SELECT id, true FROM orders  -- of a browser without an account
+   WHERE late.owner IS NULL AND owner_id IS NULL
+     AND idempotency_key IN (late.idempotency_key, late.idempotency_key || ' 0'))
+  UNION ALL
   (SELECT id, false FROM orders
    WHERE owner_id = late.owner AND client_order_id = late.client_order_id)
   ORDER BY by_idempotency_key DESC LIMIT 1

@@ -17,6 +17,7 @@ from django.conf import settings
 from config.runtime import group_commit
 from config.runtime.counters import counts
 from orders.access.admission import backlog_of_this_loop
+from orders.access.browser_keys import BrowserKey
 from orders.access.open_orders import ANONYMOUS_OPEN_ORDERS, open_orders_of_this_loop
 from orders.engine import bell
 from orders.engine.crash_points import crash_point
@@ -144,7 +145,7 @@ async def submit_order(
     :raises OutcomeUnknown: the database did not say whether it stored the order.
     :raises psycopg.OperationalError: the database does not answer; nothing is stored.
     """
-    if owner is None and (idempotency_key or request.client_order_id):
+    if owner is None and needs_account(idempotency_key, request.client_order_id):
         raise AccountRequired
     order = _new_order(request, owner, order_id or new_order_id(), idempotency_key)
     asked = data = data_of(order)
@@ -187,8 +188,9 @@ async def submit_group(
     """
     legs = _new_legs(request, owner, order_ids, idempotency_key)
     named = any(leg.idempotency_key or leg.client_order_id for leg in legs)
-    if owner is None and named:
-        raise AccountRequired
+    for leg in legs:
+        if owner is None and needs_account(leg.idempotency_key, leg.client_order_id):
+            raise AccountRequired
     found_by = fingerprint_of(sent) if named else {}
     orders = [leg._replace(stranger=stranger, data=leg.data | found_by) for leg in legs]
     try:
@@ -291,6 +293,8 @@ def _new_legs(
     legs = []
     for place, (leg, order_id) in enumerate(zip(request.legs, ids, strict=True)):
         own_key = None if key is None else f"{key} {place}"
+        if own_key is not None and isinstance(key, BrowserKey):
+            own_key = BrowserKey(own_key)
         order = _new_order(leg, owner, order_id, own_key)
         order = order._replace(terms=order.terms and order.terms._replace(group_id=group_id))
         data = data_of(order)
@@ -323,9 +327,17 @@ async def accepted_before(
     """
     is_name = isinstance(client_order_id, str) and CLIENT_ORDER_ID.fullmatch(client_order_id)
     name = str(client_order_id) if is_name else None
-    if owner is None or not (idempotency_key or name):
+    if not (idempotency_key or name):
+        return None
+    if owner is None and needs_account(idempotency_key, name):
         return None
     return await journal_of_this_loop().accepted_before(owner, idempotency_key, name)
+
+
+def needs_account(idempotency_key: str | None, client_order_id: str | None) -> bool:
+    """Whether these keys belong to an account: all but a key in a browser's own space."""
+    is_of_browser = isinstance(idempotency_key, BrowserKey)
+    return client_order_id is not None or bool(idempotency_key and not is_of_browser)
 
 
 def recognise(sent: object, before: AlreadyAccepted) -> Submitted | None:

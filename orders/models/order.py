@@ -239,9 +239,16 @@ class Order(models.Model):
                 name="orders_idempotency_key_once",
                 condition=Q(idempotency_key__isnull=False),
             ),
+            models.UniqueConstraint(
+                fields=["idempotency_key"],
+                name="orders_browser_key_once",
+                condition=Q(owner__isnull=True, idempotency_key__isnull=False),
+            ),
             models.CheckConstraint(
-                name="orders_keys_have_owner",  # strangers must not share a space of keys
-                condition=Q(owner__isnull=False) | Q(idempotency_key=None, client_order_id=None),
+                name="orders_keys_have_space",  # strangers must not share one
+                condition=Q(owner__isnull=False)
+                | Q(client_order_id=None)
+                & (Q(idempotency_key=None) | Q(idempotency_key__regex="^[0-9a-f]{32} ")),
             ),
             models.CheckConstraint(
                 name="orders_resting_is_open", condition=holds("resting = (status = 'open')")

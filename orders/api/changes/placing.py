@@ -107,7 +107,7 @@ async def repeat(
 
 async def _submit(sent: Any, key: str | None, sender: Sender) -> Submitted | SubmittedGroup:
     """Find the order that is repeated, or take a new one, if as many may be sent."""
-    owner = sender.principal.owner
+    owner, key = sender.principal.owner, sender.key_of(key)
     before = await submission.accepted_before(owner, key, client_order_id_in(sent))
     if before is not None:
         return await repeat(sent, key, owner, before)

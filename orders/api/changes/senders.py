@@ -14,7 +14,13 @@ from rest_framework.response import Response
 
 from orders.access.accounts import Principal
 from orders.access.admission import allowance_of, sender_of
-from orders.access.authentication import client_of, principal_of, tell_of_limit
+from orders.access.authentication import (
+    client_of,
+    is_of_own_page,
+    principal_of,
+    tell_of_limit,
+)
+from orders.access.browser_keys import BrowserKey, space_of
 from orders.api.base_views import is_for_programs
 from orders.api.problems import OrderNotFound, TooManyRequests
 from orders.api.reading import dialects
@@ -42,6 +48,8 @@ class Sender:
     """Whether the answer has the names that other systems use; a page has not."""
     announce: Announce | None = None
     """Told the ids of new orders before the database is asked."""
+    browser: str | None = None
+    """The space of keys of a browser that has no account and uses our own page."""
 
     @classmethod
     def of(cls, request: Request, headers: dict[str, str]) -> Self:
@@ -57,6 +65,7 @@ class Sender:
             site_of(request),
             request.user.is_staff,
             is_for_programs(request),
+            browser=_browser_of(request),
         )
 
     @property
@@ -68,6 +77,12 @@ class Sender:
     def number(self) -> int:
         """The number of the sender, as orders have it."""
         return sender_of(self.principal, self.client)
+
+    def key_of(self, key: str | None) -> str | None:
+        """Return an idempotency key as it is kept: of a browser without an account in its space."""
+        if key is None or self.browser is None or self.principal.owner is not None:
+            return key
+        return BrowserKey.of(self.browser, key) or key
 
     async def new_ids(self, orders: int) -> list[str]:
         """Return the ids of so many new orders, which were announced."""
@@ -83,6 +98,11 @@ class Sender:
     def told(self, order: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return an answer about one order; for programs with the names of other systems."""
         return dialects.envelope(order, ignored) if self.for_programs else order
+
+
+def _browser_of(request: Request) -> str | None:
+    asgi: Any = request._request
+    return space_of(request.COOKIES) if is_of_own_page(asgi.scope) else None
 
 
 class Answered(NamedTuple):

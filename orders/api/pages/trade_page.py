@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from orders.access.browser_keys import give_space
 from orders.api.markets import markets_as_json
 from orders.api.pages.me import me_as_json
 from orders.api.reading.serializers import DEFAULT_SLIPPAGE_BPS
@@ -31,7 +32,7 @@ def trade_page(request: HttpRequest) -> HttpResponse:
     facts = facts_of_engine()
     names = [market["market"] for market in facts["markets"] if not market["through"]]
     me = me_as_json(request)
-    return render(
+    page = render(
         request,
         "orders/trade.html",
         {
@@ -44,6 +45,9 @@ def trade_page(request: HttpRequest) -> HttpResponse:
             "modules": modules(),
         },
     )
+    if me["account"] is None:
+        give_space(request, page)
+    return page
 
 
 @cache

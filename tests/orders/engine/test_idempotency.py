@@ -17,7 +17,7 @@ from orders.engine import submission
 from orders.engine.moves import AlreadyAccepted
 from routing.tokens import MARKETS, TOKENS, Registry
 from tests.support.accounts import execute, make_account
-from tests.support.client import SELL_SOL, Answer, connected, count_stored, get, post
+from tests.support.client import HOST, SELL_SOL, Answer, connected, count_stored, get, post
 from tests.support.database import Database, MakeJournal, rewrite
 from tests.support.engine import Engine, Web, engine
 from tests.support.proxy import Cut, proxy_of
@@ -188,6 +188,79 @@ async def test_strangers_share_no_keys() -> None:
     for answer in (await send(SELL_SOL, "k"), await send(SELL_SOL | {"clientOrderId": "a"})):
         assert (answer.status, answer.json["error"]) == (400, "account_required")
     assert count_stored() == stored
+
+
+KEY_OF_PAGE = "0b9f1f9e-5a8e-4a53-9d0a-6a0f3f1c2d77"
+BROWSER = "browser=" + "b" * 43
+OTHER_BROWSER = "browser=" + "c" * 43
+
+
+async def send_from(cookie: str, key: str = KEY_OF_PAGE, **changes: Any) -> Answer:
+    """Send an order as our own page does that has no account."""
+    headers = {"cookie": cookie, "origin": f"http://{HOST}"}
+    return await send(SELL_SOL | changes, key, **headers)
+
+
+async def test_a_browser_without_an_account_has_keys_of_its_own() -> None:
+    first = await send_from(BROWSER)
+    again = await send_from(BROWSER)
+
+    assert (first.status, again.status) == (201, 200)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json["orderId"] == first.json["orderId"]
+    assert (await send_from(BROWSER, amountIn="2")).json["error"] == "idempotency_key_reused"
+    other = await send_from(OTHER_BROWSER)
+    assert (other.status, other.json["orderId"] == first.json["orderId"]) == (201, False)
+    of_account = await send(SELL_SOL, KEY_OF_PAGE, **make_account().headers)
+    assert of_account.status == 201
+
+
+async def test_what_a_browser_sent_ten_times_at_once_is_one_order() -> None:
+    answers = await asyncio.gather(*(send_from(BROWSER) for _ in range(10)))
+    assert len({answer.json["orderId"] for answer in answers}) == 1
+
+
+async def test_a_browser_that_repeats_two_exits_gets_the_same_two() -> None:
+    exits = {"type": "oco", "takeProfit": {"limitPrice": "112"}, "stopLoss": {"trailBps": 200}}
+    first, again = [await send_from(BROWSER, **exits) for _ in range(2)]
+    assert (first.status, again.status) == (201, 200)
+    assert [one["orderId"] for one in again.json["orders"]] == [
+        one["orderId"] for one in first.json["orders"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "headers"),
+    [
+        (KEY_OF_PAGE, {"cookie": BROWSER, "origin": "https://elsewhere.example"}),
+        (KEY_OF_PAGE, {"cookie": BROWSER, "sec_fetch_site": "cross-site"}),
+        (KEY_OF_PAGE, {"cookie": "browser=short"}),
+        (KEY_OF_PAGE, {"cookie": "browser=" + "b" * 44}),
+        (KEY_OF_PAGE, {}),
+        ("a-word", {"cookie": BROWSER}),
+    ],
+)
+async def test_a_browsers_keys_are_for_our_own_page_alone(
+    key: str, headers: dict[str, str]
+) -> None:
+    stored = count_stored()
+    answer = await send(SELL_SOL, key, **headers)
+    assert (answer.status, answer.json["error"]) == (400, "account_required")
+    assert count_stored() == stored
+
+
+async def test_the_cookie_of_keys_shows_nobody_an_order_and_names_none() -> None:
+    """Neither a client order id nor a batch nor a socket takes it for an account."""
+    mine = {"cookie": BROWSER, "origin": f"http://{HOST}"}
+    named = await post("/execute", SELL_SOL | {"clientOrderId": "a"}, **mine)
+    batch = await post("/api/orders/batch", {"orders": [SELL_SOL]}, **mine, idempotency_key="k")
+    of_batch = batch.json[0]["problem"]
+    assert [named.json["error"], of_batch["error"]] == ["account_required"] * 2
+    assert (await get("/api/orders", **mine)).json["results"] == []
+    async with connected("/api/orders/execute", **mine) as socket:
+        order = {"action": "execute", "requestId": "1", "order": SELL_SOL}
+        await socket.send(order | {"idempotencyKey": KEY_OF_PAGE})
+        assert (await socket.message())["error"] == "account_required"
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "é", "a\tb", "x" * 255 + "y "])

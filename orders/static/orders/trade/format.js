@@ -1,6 +1,7 @@
 /** How figures, times and ids are written. Values are the API's: decimals as text, or numbers; times in RFC 3339. */
 
 const MINUS = "−"; // a sign that is as wide as a plus
+const LARGE = 100_000; // from here on, an amount is shown with at most two decimals
 const grouped = new Map(); // decimals -> Intl.NumberFormat
 const clockFormat = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
@@ -36,7 +37,8 @@ function decimalsIn(value) {
 
 /** Return an amount of a token, with the decimals that count for what it is worth. */
 export function amount(value, token) {
-  return number(value, decimalsOf(token));
+  const decimals = decimalsOf(token);
+  return number(value, Math.abs(Number(value)) >= LARGE ? Math.min(2, decimals) : decimals);
 }
 
 /** Return the decimals that amounts of a token are shown with. */

@@ -156,6 +156,16 @@ class StoredDecision:
         return [StoredQuote.read(quote) for quote in self.data["quotes"]]
 
     @property
+    def is_split(self) -> bool:
+        return "splitGainBps" in self.data
+
+    @property
+    def single(self) -> StoredQuote | None:
+        """Return the best quote of one venue alone, if the route is split and there was one."""
+        found = self.data.get("bestSingle")
+        return found and StoredQuote.read(found)
+
+    @property
     def dropped(self) -> list[DroppedQuote]:
         dropped = self.data.get("dropped", ())
         return [DroppedQuote(quote["dex"], quote["code"], quote["reason"]) for quote in dropped]

@@ -21,12 +21,22 @@ DECIMALS = frozenset(
         *("minLiquidity", "minimum", "netPrice", "networkFee", "price", "priceImpactBps"),
         *("reference", "referencePrice", "remaining", "remainingAmount", "retryInSeconds", "sell"),
         *("splitGainBps", "triggerPrice", "watermark"),
+        *(
+            "arrivalAmount",
+            "arrivalPrice",
+            "fee",
+            "fill",
+            "impact",
+            "quotedAmount",
+            "vsOtherAmount",
+        ),
+        *("vsOtherBps", "vsQuoteBps", "bps", "confirmedPercent", "medianBps", "p5Bps", "volume"),
     )
 )
 TIMES = frozenset(
     (
-        *("at", "createdAt", "decidedAt", "expiresAt", "finishedAt", "from", "nextSliceAt"),
-        *("restUntil", "startAt", "startedAt", "timestamp", "to", "triggeredAt"),
+        *("at", "createdAt", "decidedAt", "expiresAt", "finishedAt", "from", "hour"),
+        *("nextSliceAt", "restUntil", "startAt", "startedAt", "timestamp", "to", "triggeredAt"),
     )
 )
 OWN_WORDS = "tags"  # a client's own names and texts, which are left as they are
@@ -65,6 +75,11 @@ class Order:
     executed_price: Decimal | None
     executed_amount_in: Decimal | None
     executed_amount_out: Decimal | None
+    quoted_amount: Decimal | None
+    vs_quote_bps: Decimal | None
+    vs_other_bps: Decimal | None
+    vs_other_amount: Decimal | None
+    arrival_price: Decimal | None
     expires_at: datetime | None
     created_at: datetime
     finished_at: datetime | None

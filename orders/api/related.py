@@ -1,6 +1,7 @@
 """What stands beside an order's own fields: links, and what other rows tell of it.
 
-These are the other order of its group, exits that were made, slices, and the trail.
+These are the other order of its group, exits that were made, slices, the trail, and how well it was
+executed.
 """
 
 from collections import defaultdict
@@ -15,6 +16,7 @@ from django.urls import reverse
 from orders.api.slices import slices_as_json, sums_of
 from orders.lifecycle import CANCELLABLE, Status
 from orders.models import Order
+from orders.quality.shown import qualities_of
 from orders.representation import order_as_json
 from orders.terms.exits import STOP, TARGET
 from orders.terms.terms import price_text
@@ -62,12 +64,17 @@ def links(site: str, order_id: str, order_status: str, *, is_staff: bool = False
 
 
 def related(orders: Sequence[Order]) -> dict[UUID, Told]:
-    """Return by their ids what applies of siblings, children and slices: three statements."""
+    """Return by their ids what applies of siblings, children, slices and quality.
+
+    It takes four statements at most.
+    """
     found: dict[UUID, Told] = {order.id: {} for order in orders}
     siblings = _siblings_of([order for order in orders if order.group_id is not None])
     children = _children_of([order for order in orders if _has_exits(order)])
     sums = sums_of(orders)
+    qualities = qualities_of(orders)
     for order in orders:
+        found[order.id] |= qualities.get(order.id, {})
         if order.id in sums:
             found[order.id] |= slices_as_json(order, sums[order.id])
         if order.id in siblings:

@@ -1,4 +1,5 @@
-"""The tables: orders and their logs, what rests, who may act, and the engine's own."""
+"""The tables: orders and their logs, what rests, who may act, how well
+orders were executed, and the engine's own."""
 
 from orders.models.access import ApiKey, SocketTicket
 from orders.models.engine import Heartbeat, OrderStart, TradingState
@@ -13,6 +14,7 @@ from orders.models.order import (
     OrderTransaction,
     TransactionBySignature,
 )
+from orders.models.quality import ExecutionQuality
 from orders.models.resting import OrderGroup, PriceTick, Watch
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "MAX_SLIPPAGE_BPS",
     "WAITING",
     "ApiKey",
+    "ExecutionQuality",
     "FailureCode",
     "Heartbeat",
     "Order",

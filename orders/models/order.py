@@ -200,6 +200,11 @@ class Order(models.Model):
                 name="orders_of_owner",
                 condition=Q(owner__isnull=False),
             ),
+            models.Index(
+                fields=["finished_at"],
+                name="orders_ended",  # what ended lately; not paid for before an order's last move
+                condition=Q(finished_at__isnull=False),
+            ),
             # None of these columns changes on a market order's way.
             models.Index(
                 fields=["group_id"], name="orders_of_group", condition=Q(group_id__isnull=False)

@@ -23,6 +23,7 @@ from orders.engine.triggers.price_history import keep_minutes, prune_prices
 from orders.lifecycle import FINAL
 from orders.models import Order, OrderEvent
 from orders.monitoring import health
+from orders.quality.measuring import measure_ended
 from orders.representation import event_of
 
 logger = logging.getLogger(__name__)
@@ -189,5 +190,6 @@ JOBS = (
     Job("ringing for due orders", 1, ring_for_due, is_slow=False),
     Job("keeping the minutes of prices", 10, keep_minutes, is_slow=True),
     Job("pruning old prices", 60, prune_prices, is_slow=True),
+    Job("measuring orders that ended", 2, measure_ended, is_slow=True),
     Job("rebuilding the active orders", 10, rebuild_active_orders, is_slow=True),
 )

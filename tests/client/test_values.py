@@ -21,6 +21,9 @@ UNREAD = {"lastUsedAt", "revokedAt", "database", "redis", "worker"}
 """Times that the client leaves as texts: of keys, and of parts of the engine's health."""
 
 
+NUMBERS = ("Decimal", "SignedDecimal", "NetworkFee")
+
+
 def members(node: Any) -> Iterator[tuple[str, Any]]:
     """Yield all members of all shapes."""
     if isinstance(node, dict):
@@ -32,7 +35,7 @@ def members(node: Any) -> Iterator[tuple[str, Any]]:
 
 
 def is_decimal(shape: Any) -> bool:
-    is_one = shape.get("$ref", "").rpartition("/")[2] in ("Decimal", "NetworkFee")
+    is_one = shape.get("$ref", "").rpartition("/")[2] in NUMBERS
     return is_one or any(map(is_decimal, shape.get("anyOf", [])))
 
 

@@ -307,6 +307,24 @@ TICKS = {
         }
     ],
 }
+COMPARED = {"orders": 12, "amount": "1.36", "bps": "92.99", "p5Bps": "3.1", "medianBps": "71.4"}
+FIGURES = {
+    **{"orders": 14, "confirmed": 12, "failed": 1, "cancelled": 1, "expired": 0},
+    **{"confirmedPercent": "92.31", "volume": "1480.2"},
+    "vsQuote": COMPARED | {"amount": "-0.04", "bps": "-0.27", "p5Bps": "-4.1", "medianBps": "0.3"},
+    "vsOther": COMPARED,
+    "secondsToConfirm": {"p50": 2.84, "p95": 3.31},
+}
+EXECUTION_QUALITY = {
+    **{"window": "24h", "whose": "mine", "isWhole": True},
+    **{"from": "2026-11-20T02:50:00.000000Z", "to": "2026-11-21T02:50:00.000000Z"},
+    "total": FIGURES,
+    "byVenue": [{"venue": "meteora"} | FIGURES],
+    "byMarket": [{"market": "SOL/USDC"} | FIGURES],
+    "bySide": [{"side": "sell"} | FIGURES],
+    "bySize": [{"size": "100-1000"} | FIGURES],
+    "byHour": [{"hour": "2026-11-21T02:00:00.000000Z"} | FIGURES],
+}
 HEALTH = {
     **{"status": "ok", "state": "active", "database": "ok", "redis": "ok", "worker": "ok"},
     **{"workers": 1, "since": {}},

@@ -695,6 +695,40 @@ PRICES = extend_schema(
         ),
     },
 )
+EXECUTION_QUALITY = extend_schema(
+    operation_id="getExecutionQuality",
+    summary="See how well orders were executed",
+    description=(
+        "Of the account's orders that ended within the window, of all orders for staff: how many"
+        " were confirmed, how the fills compare with their quotes and with what the runner-up"
+        " offered, and how long it took; together, and by venue, market, side, size and hour."
+        " Orders are counted a few seconds after their end. A read costs 40 units."
+    ),
+    tags=["engine"],
+    parameters=[
+        query(
+            "window",
+            {"type": "string", "pattern": "^[1-9][0-9]{0,3}[mhd]$", "default": "24h"},
+            "Minutes, hours or days until now, at most 31d.",
+            *("24h", "7d"),
+        ),
+        query("whose", {"const": "mine"}, "For staff: their own orders alone."),
+    ],
+    responses={
+        (200, JSON): answer(
+            "ExecutionQuality", "The figures.", ("A day", examples.EXECUTION_QUALITY)
+        ),
+        **problems(
+            {
+                400: ("A parameter means nothing.", []),
+                **ACCOUNT,
+                **TOO_MANY_READS,
+                **UNWRITABLE,
+                **NO_DATABASE,
+            }
+        ),
+    },
+)
 BODY_IS_OPTIONAL = {"rotateKey", "cancelOrder", "cancelAllOrders"}
 TOO_MANY_PREVIEWS: dict[int, tuple[str, list[OpenApiExample]]] = {
     429: ("More previews and quotes than are allowed: see `Retry-After`.", [])

@@ -53,6 +53,24 @@ LINKS = closed(
     "cancel",
     "admin",
 )
+GAIN: Schema = ref("SignedDecimal")
+QUALITY: dict[str, Schema] = {
+    "quotedAmount": nullable(
+        DECIMAL,
+        "What the fill was quoted at: the output of a fixed input, the input of a fixed output."
+        " Null without a fill. This and what follows is there a few seconds after the end.",
+    ),
+    "vsQuoteBps": nullable(GAIN, "The fill against the quote; positive: better."),
+    "otherVenue": nullable(TEXT, "The runner-up; of a split the best single venue."),
+    "vsOtherBps": nullable(GAIN, "The fill against what the runner-up offered; null: none did."),
+    "vsOtherAmount": nullable(GAIN, "The same as an amount."),
+    "arrivalPrice": nullable(
+        DECIMAL, "The market's reference in the second of acceptance, quote per base."
+    ),
+    "executionParts": nullable(
+        ref("ExecutionParts"), "From the arrival price to the fill; null: without one of the two."
+    ),
+}
 ORDER: dict[str, Schema] = {
     **REQUESTED["properties"],
     "status": ref("Status"),
@@ -96,6 +114,7 @@ ORDER: dict[str, Schema] = {
         "items": {"enum": ["no_price_limit"]},
         "description": "When it is accepted: what to think about once more.",
     },
+    **QUALITY,
     "cancelRequested": {"type": "boolean"},
     "replacedBy": TEXT | {"format": "uuid"},
     "reason": ref("EndReason"),
@@ -108,6 +127,7 @@ OF_SOME = (
     *("phase", "triggeredAt", "triggerTick", "releases", "restUntil", "watermark"),
     *("currentTriggerPrice", "children", "cancelRequested", "replacedBy", "reason"),
     *("slicesFilled", "remainingAmount", "filledPercent", "nextSliceAt", "warnings"),
+    *QUALITY,
 )
 """Members that only some orders have."""
 ALIAS: Schema = {"x-alias": True}
@@ -234,6 +254,22 @@ OUTLOOK: dict[str, Schema] = {
         "description": "Of an OCO the same of each of its two orders.",
     },
 }
+FIGURES: dict[str, Schema] = {
+    "orders": COUNT,
+    **dict.fromkeys(("confirmed", "failed", "cancelled", "expired"), COUNT),
+    "confirmedPercent": nullable(DECIMAL, "Of those that were confirmed or failed."),
+    "volume": DECIMAL | {"description": "In USDC."},
+    "vsQuote": ref("Comparison"),
+    "vsOther": ref("Comparison"),
+    "secondsToConfirm": closed(dict.fromkeys(("p50", "p95"), nullable({"type": "number"})))
+    | {"description": "Since the acceptance, or the last release of an order that rested."},
+}
+
+
+def figures_by(key: str, shape: Schema) -> Schema:
+    return {"type": "array", "items": closed({key: shape, **FIGURES})}
+
+
 SCHEMAS: dict[str, Schema] = {
     "Preview": {
         "type": "object",
@@ -505,6 +541,52 @@ SCHEMAS: dict[str, Schema] = {
             "step": COUNT | {"description": "Seconds of a point."},
             "points": {"type": "array", "items": ref("PricePoint")},
         }
+    ),
+    "SignedDecimal": TEXT
+    | {"pattern": r"^-?(0|[1-9]\d*)(\.\d+)?$", "description": "A decimal; negative: worse."},
+    "ExecutionParts": closed(
+        {
+            "token": TEXT | {"description": "Of the amounts: that of `quotedAmount`."},
+            "arrivalAmount": DECIMAL | {"description": "At the arrival price."},
+            "price": GAIN | {"description": "How the venues stood to it when they quoted."},
+            "impact": GAIN | {"description": "By the size of the order."},
+            "fee": GAIN | {"description": "Of the venues."},
+            "fill": GAIN | {"description": "Between the quote and the fill."},
+        },
+        description="A part is positive where it was better for the order. With a fixed input"
+        " `arrivalAmount` plus all parts is `executedAmountOut`. With a fixed output it is"
+        " `executedAmountIn`, less all parts. Both hold to the last digit.",
+    ),
+    "Comparison": closed(
+        {
+            "orders": COUNT | {"description": "That could be compared."},
+            "amount": nullable(GAIN, "In USDC, all orders together; positive: better."),
+            "bps": nullable(GAIN, "That amount in bps of what was traded."),
+            "p5Bps": nullable(GAIN, "One order in twenty was worse."),
+            "medianBps": nullable(GAIN),
+        }
+    ),
+    "ExecutionFigures": closed(FIGURES),
+    "ExecutionQuality": closed(
+        {
+            "window": TEXT,
+            "from": TIME,
+            "to": TIME,
+            "whose": {"enum": ["mine", "all"]},
+            "isWhole": {
+                "type": "boolean",
+                "description": "If not, only the newest 100,000 orders are in the sums.",
+            },
+            "total": ref("ExecutionFigures"),
+            "byVenue": figures_by("venue", nullable(TEXT, "Null: none was chosen.")),
+            "byMarket": figures_by("market", TEXT),
+            "bySide": figures_by("side", {"enum": ["buy", "sell"]}),
+            "bySize": figures_by(
+                "size", nullable(TEXT, "In USDC, such as 100-1000, or 100000- for the largest.")
+            ),
+            "byHour": figures_by("hour", TIME),
+        },
+        description="Of the orders that ended within the window.",
     ),
     "Health": closed(
         {

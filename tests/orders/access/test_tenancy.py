@@ -46,6 +46,7 @@ KINDS = {
     **{f"^api/{path}/?$": ACCOUNT for path in ("orders/stream", "events")},  # api/following
     **{f"^{path[1:]}?$": ENTRY for path in entry_paths() if path.endswith("/")},
     "^api/ws-tickets/?$": ACCOUNT,
+    "^api/analytics/execution-quality/?$": ACCOUNT,  # orders/quality/test_measuring.py
     "^account/keys/?$": ACCOUNT,  # these have tests in test_own_keys.py
     "^api/account/keys/?$": ACCOUNT,
     "^api/account/keys/(?P<prefix>[^/]+)$": ACCOUNT,
@@ -79,6 +80,7 @@ ORDER_PATHS = tuple(f"/api/orders/{{}}{end}" for end in ENDS)
 KEY_PATHS = tuple(f"/api/account/keys{end}" for end in ("", "/", "/oee_x", "/oee_x/rotate"))
 GUARDED_PATHS = (
     *(*ORDER_PATHS, *entry_paths(), "/api/ws-tickets", "/api/ws-tickets/", "/api/quotes"),
+    "/api/analytics/execution-quality",
     *SEVERAL,
     *(*KEY_PATHS, "/api/account/keys/oee_x/revoke/"),
     *("/api/orders/stream", "/api/orders/stream/", "/api/events", "/api/events/"),

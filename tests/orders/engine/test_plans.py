@@ -15,6 +15,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from config.database.conninfo import conninfo
 from config.runtime.postgres import connect
 from orders.monitoring import metrics_sql
+from orders.quality import measuring
 from tests.support.database import as_owner, rewrite
 from tests.support.ended_orders import (
     ANALYZE,
@@ -95,6 +96,14 @@ def test_a_job_or_a_page_reads_no_finished_orders(name: str, filled: None) -> No
     statement, parameters = OF_DJANGO[name]
     with connection.cursor() as cursor:
         cursor.execute(explained(statement), parameters)
+        ((plans,),) = cursor.fetchall()
+    assert_reads_little(plans[0]["Plan"])
+
+
+def test_measuring_reads_one_batch_of_what_has_ended(filled: None) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(measuring.IN_ORDER)
+        cursor.execute(explained(measuring.ENDED), measuring.BOUNDS)
         ((plans,),) = cursor.fetchall()
     assert_reads_little(plans[0]["Plan"])
 

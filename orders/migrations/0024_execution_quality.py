@@ -10,7 +10,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0022_failures_of_a_wallet"),
+        ("orders", "0023_keys_of_browsers"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

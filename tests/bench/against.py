@@ -9,6 +9,7 @@ them or more, nothing is compared: one sentence, and exit code 1.
 import argparse
 import asyncio
 import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -278,6 +279,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog="make bench-against", description=__doc__)
     parser.add_argument("commit", type=commit_of, help="which the other is divided by")
     parser.add_argument("--with", dest="other", type=commit_of, help="else: the folder as it is")
+    parser.add_argument("--python", default=sys.executable, help="of the other (an executable)")
     parser.add_argument("--turns", type=count, default=10)
     parser.add_argument("--orders", type=count, default=1_000, help="of a turn, at most")
     parser.add_argument("--sockets", type=count, default=1_000, help="on one order")
@@ -294,8 +296,8 @@ def main(words: Sequence[str]) -> int:
         locks = [(folder / "requirements.lock").read_bytes() for folder in (first, second)]
         if locks[0] != locks[1]:
             print("They want other versions of libraries; both run on those installed here.")
-        named = zip((asked.commit, asked.other or "this"), (first, second), strict=True)
-        one, other = (Side(name, exits.enter_context(stack(folder))) for name, folder in named)
+        one = Side(asked.commit, exits.enter_context(stack(first)))
+        other = Side(asked.other or "this", exits.enter_context(stack(second, asked.python)))
         for side in (one, other):
             exits.enter_context(side.stack.worker(IN_FLIGHT))
         return compare((one, other), asked)

@@ -78,12 +78,12 @@ def kept_running(child: Child) -> Iterator[None]:
 
 @contextmanager
 def web(
-    environment: Mapping[str, str] = AT_ONCE, folder: Path = PROJECT
+    environment: Mapping[str, str] = AT_ONCE, folder: Path = PROJECT, python: str = sys.executable
 ) -> Iterator[tuple[int, int]]:
     """Run one web process; yield its port, once it answers, and its process id."""
     with listen_on("127.0.0.1", 0) as listener:  # as `make up` does it
         port, descriptor = listener.getsockname()[1], listener.fileno()
-        command = [*command_of("web", folder), "--fd", str(descriptor)]
+        command = [*command_of("web", folder, python), "--fd", str(descriptor)]
         with process(command, environment, (descriptor,), folder) as running:
             wait_for(lambda: answers(port), running)
             yield port, running.process_id
@@ -91,23 +91,29 @@ def web(
 
 @contextmanager
 def worker(
-    in_flight: int, environment: Mapping[str, str] = AT_ONCE, folder: Path = PROJECT
+    in_flight: int,
+    environment: Mapping[str, str] = AT_ONCE,
+    folder: Path = PROJECT,
+    python: str = sys.executable,
 ) -> Iterator[int]:
     """Run one worker; yield its process id, ready or not."""
-    command = [*command_of("worker", folder), "--hostname", f"{time.monotonic_ns()}@bench"]
+    named = ("--hostname", f"{time.monotonic_ns()}@bench")
+    command = [*command_of("worker", folder, python), *named]
     limit = {"ORDER_CONCURRENCY": str(in_flight)}
     with process(command, {**environment, **limit}, folder=folder) as running:
         yield running.process_id
 
 
 @contextmanager
-def scheduler(environment: Mapping[str, str] = AT_ONCE, folder: Path = PROJECT) -> Iterator[int]:
+def scheduler(
+    environment: Mapping[str, str] = AT_ONCE, folder: Path = PROJECT, python: str = sys.executable
+) -> Iterator[int]:
     """Run the scheduler; yield its process id, ready or not."""
-    with process(command_of("scheduler", folder), environment, folder=folder) as running:
+    with process(command_of("scheduler", folder, python), environment, folder=folder) as running:
         yield running.process_id
 
 
-def command_of(kind: str, folder: Path = PROJECT) -> list[str]:
+def command_of(kind: str, folder: Path = PROJECT, python: str = sys.executable) -> list[str]:
     """Return what a folder's Procfile says for a kind of process, without an address."""
     for line in (folder / "Procfile").read_text().splitlines():
         name, _, command = line.partition(": ")
@@ -116,7 +122,7 @@ def command_of(kind: str, folder: Path = PROJECT) -> list[str]:
             for option in {"--host", "--port"}.intersection(words):
                 place = words.index(option)
                 del words[place : place + 2]
-            return [sys.executable, "-W", "ignore", *words]
+            return [python, "-W", "ignore", *words]
     raise LookupError(f"{folder}/Procfile has no {kind}")
 
 

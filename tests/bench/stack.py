@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Stack:
     """Servers, web and scheduler, which run; workers come and go."""
 
     folder: Path
+    python: str
     environment: dict[str, str]
     port: int
     roots: dict[str, list[int]]
@@ -50,7 +52,8 @@ class Stack:
     def worker(self, in_flight: int = 100) -> Iterator[int]:
         """Run one more worker; yield its process id once it is heard of."""
         before = self._value(WORKERS)
-        with engine.worker(in_flight, self.environment, self.folder) as process_id:
+        what = (in_flight, self.environment, self.folder, self.python)
+        with engine.worker(*what) as process_id:
             self.roots["worker"].append(process_id)
             try:
                 engine.wait_for(lambda: self._value(WORKERS) > before)
@@ -87,20 +90,22 @@ class Stack:
 
 
 @contextmanager
-def stack(folder: Path = engine.PROJECT, **environment: str) -> Iterator[Stack]:
-    """Run the engine of a folder; nothing is left of it.
+def stack(
+    folder: Path = engine.PROJECT, python: str = sys.executable, **environment: str
+) -> Iterator[Stack]:
+    """Run the engine of a folder with an interpreter; nothing is left of it.
 
     :raises NotReleasedError: its release step failed.
     """
     with ExitStack() as exits:
         urls, roots = exits.enter_context(_servers())
         found = engine.AT_ONCE | urls | environment
-        _release(folder, found)
-        port, web = exits.enter_context(engine.web(found, folder))
-        scheduler = exits.enter_context(engine.scheduler(found, folder))
+        _release(folder, python, found)
+        port, web = exits.enter_context(engine.web(found, folder, python))
+        scheduler = exits.enter_context(engine.scheduler(found, folder, python))
         database = exits.enter_context(psycopg.connect(urls["DATABASE_URL"], autocommit=True))
         own = {"web": [web], "worker": [], "scheduler": [scheduler]}
-        yield Stack(folder, found, port, own | roots, database)
+        yield Stack(folder, python, found, port, own | roots, database)
 
 
 @contextmanager
@@ -123,9 +128,9 @@ def _servers() -> Iterator[tuple[dict[str, str], dict[str, list[int]]]]:
             )
 
 
-def _release(folder: Path, environment: dict[str, str]) -> None:
+def _release(folder: Path, python: str, environment: dict[str, str]) -> None:
     ended = subprocess.run(
-        engine.command_of("release", folder),
+        engine.command_of("release", folder, python),
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.bench import against, steady, wire
 from tests.bench.against import CPU, Figure, NotComparable, Turn, compared, print_part
+from tests.bench.engine import command_of
 from tests.bench.machine import Loop, has_moved, loop, speed_of
 from tests.bench.processes import Held, cpu_ms, memory_mb, told
 from tests.bench.ratios import Ratios
@@ -187,3 +188,8 @@ def test_a_wrong_argument_is_one_sentence_and_exit_code_2(
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert said.endswith(".\n")
+
+
+def test_another_interpreter_runs_every_kind_of_process() -> None:
+    for kind in ("release", "web", "worker", "scheduler"):
+        assert command_of(kind, python="/other/python")[0] == "/other/python"

@@ -19,7 +19,7 @@ from orders import events
 from orders.engine.crash_points import crash_point
 from orders.engine.journal import Journal
 from orders.engine.moves import ClaimedOrder, Diverted, Move, NewOrder, Rest, Rules, TermsMove
-from orders.engine.routes import route_of
+from orders.engine.routes import refuse_stopped, route_of
 from orders.engine.submission import new_order_id
 from orders.engine.terms_moves import RETURNED
 from orders.events import Fact, Fault, Routed
@@ -214,6 +214,7 @@ class Execution:
         :raises AttemptFailed: there is none, whatever the reason.
         """
         try:
+            refuse_stopped(legs)
             transaction = await self._venues[legs[0].venue].build(swap, legs, bound)
         except Exception as fault:
             raise AttemptFailed(not_built(fault, attempt)) from fault

@@ -6,9 +6,21 @@ from django.conf import settings
 
 from routing.constraints import Constraints
 from routing.decision import Decision
+from routing.quoting import VenueStopped
 from routing.registry import stopped_venues
 from routing.router import best_route
-from routing.venue import ReferencePrices, Swap, Venue
+from routing.venue import Leg, ReferencePrices, Swap, Venue
+
+
+def refuse_stopped(legs: Sequence[Leg]) -> None:
+    """Return if every venue of a route still goes on.
+
+    :raises VenueStopped: one was stopped since the route was chosen.
+    """
+    stopped = stopped_venues()
+    for leg in legs:
+        if reason := stopped.get(leg.venue):
+            raise VenueStopped(f"{leg.venue} was stopped: {reason}")
 
 
 async def route_of(

@@ -9,6 +9,7 @@ from solders.pubkey import Pubkey
 
 from routing import models, tokens
 from routing.registry import look_up
+from routing.solana.networks import genesis_of, is_local
 from routing.solana.reading import search
 from routing.solana.reading.search import FoundPool, NotAPool
 from routing.solana.rpc.client import RpcClient
@@ -89,12 +90,7 @@ def _first(found: Iterable[FoundPool], most: int) -> Iterator[FoundPool]:
 
 
 async def _is_cluster(client: RpcClient) -> bool:
-    """Whether the node is one of `routing.cluster`, which alone has such a method."""
-    try:
-        await client.providers[0].call("cluster_describe")
-    except RpcError:
-        return False
-    return True
+    return all([is_local(await genesis_of(one)) for one in client.providers])
 
 
 def _ask(urls: Sequence[str], question: Callable[[RpcClient], Awaitable[Answer]]) -> Answer:

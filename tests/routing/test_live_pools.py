@@ -1,5 +1,6 @@
 """Real pools as rows: looked up before they are added, found by a command, known to the process."""
 
+import asyncio
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
@@ -196,6 +198,27 @@ def test_a_stopped_venue_is_known_until_a_person_resumes_it(
     stop.refresh_from_db()
     assert (stop.resumed_by, stop.resumed_at is not None) == ("admin", True)
     assert venue_stops.stop("raydium", "once more")
+
+
+async def test_a_venue_is_stopped_as_soon_as_the_database_answers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    outcomes = [OperationalError("it is away"), None]
+
+    def stop(venue: str, why: str) -> None:
+        if (outcome := outcomes.pop(0)) is not None:
+            raise outcome
+        loop.call_soon_threadsafe(ended.set)
+
+    monkeypatch.setattr(venue_stops, "stop", stop)
+    monkeypatch.setattr(venue_stops, "AGAIN_SECONDS", 0)
+    venue_stops.stop_soon("raydium", "it paid less")
+    async with asyncio.timeout(10):
+        await ended.wait()
+
+    assert "could not be stopped yet" in caplog.text
 
 
 def test_who_may_only_look_resumes_nothing(client: Client) -> None:

@@ -7,7 +7,7 @@ waiting, and never makes it trade twice.
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from solders.pubkey import Pubkey
 
@@ -20,7 +20,7 @@ from routing.solana.records.fills import (
     moves_of,
     tip_in,
 )
-from routing.solana.records.record import UnreadableRecord, read_record
+from routing.solana.records.record import Record, UnreadableRecord, read_record
 from routing.solana.records.traded import NotASwap, traded_mints
 from routing.solana.rpc.answers import StoredTransaction
 from routing.solana.rpc.client import RpcClient
@@ -49,6 +49,9 @@ _IMPLAUSIBLE_BLOCKS = 3 * BLOCKHASH_BLOCKS
 BLOCKHASH_SECONDS = 1.0
 """How long one blockhash serves all new transactions; it may be named for about half a minute."""
 
+OnLanded = Callable[[str, Record, int | None], None]
+"""Takes a signature, its record, and the unix time of its block, if it is known."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -63,8 +66,11 @@ class SolanaNetwork:
         cpmm_program: Pubkey = CPMM_PROGRAM,
         dlmm_program: Pubkey = DLMM_PROGRAM,
         interval: float = INTERVAL,
+        on_landed: OnLanded | None = None,
     ) -> None:
+        """`on_landed` is told of each transaction that succeeded, with its record."""
         self._client = client
+        self._on_landed = on_landed
         self._sightings = [Sightings(one, interval=interval) for one in client.providers]
         self._tip_receivers = frozenset(tip_receivers)
         self._recent = Shared(self._newest_blockhash, BLOCKHASH_SECONDS)
@@ -232,4 +238,15 @@ class SolanaNetwork:
             return Rejected(failure.code, failure.reason, record.fee)
         moves = moves_of(record, wallet, tip_in(stored.payload, record, self._tip_receivers))
         gives, takes = traded_mints(record.instructions_of(message), **self._programs)
-        return landed(moves, gives=gives, takes=takes)
+        fill = landed(moves, gives=gives, takes=takes)
+        self._tell(signature, record, stored.block_time)
+        return fill
+
+    def _tell(self, signature: str, record: Record, block_time: int | None) -> None:
+        """Tell of a fill. Whatever comes of it, the fill stays what it is."""
+        if self._on_landed is None:
+            return
+        try:
+            self._on_landed(signature, record, block_time)
+        except Exception:
+            logger.exception("what was told of %s failed", signature)

@@ -360,6 +360,25 @@ async def test_a_transaction_that_cannot_be_built_costs_an_attempt(
     ]
 
 
+async def test_a_venue_that_was_stopped_after_it_was_chosen_builds_nothing(
+    journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venues = StubVenue("raydium", "100.2"), StubVenue("meteora", "100")
+    exchange = exchange_of(lands(), venues)
+    order_id = await accepted(journal)
+    await carry_until("after_building", journal, exchange, await claim(journal))
+    await database.rows("UPDATE orders SET lease_until = now()")
+    stopped = registry._copy._replace(stopped={"raydium": "it paid less"})
+    monkeypatch.setattr(registry, "_copy", stopped)
+    await carry_to_the_end(journal, Execution(journal, exchange), database)
+
+    log = await database.log(order_id)
+    assert [status for status, _ in log][2:5] == ["building", "pending", "routing"]
+    assert (log[2][1]["selectedDex"], log[5][1]["selectedDex"]) == ("raydium", "meteora")
+    assert [one["code"] for one in log[5][1]["dropped"]] == ["venue_stopped"]
+    assert await database.order(order_id, "status") == "confirmed"
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [(SlippageExceeded("moved"), "slippage_exceeded"), (KeyError("secret"), "internal_error")],

@@ -12,6 +12,9 @@ from routing.cluster.chain import EXPIRY_BLOCKS
 from routing.pools.pool import Direction
 from routing.solana.cpmm.accounts import read_pool
 from routing.solana.cpmm.instructions import PoolAt
+from routing.solana.reading.reader import PoolReader
+from routing.solana.reading.seen_pools import SeenPool
+from routing.solana.records.agreement import Agreement, Promised
 from routing.solana.rpc.client import RpcClient
 from routing.solana.rpc.network import SolanaNetwork
 from routing.solana.rpc.provider import Provider
@@ -102,6 +105,31 @@ class TestLies(OnTheCluster):
         status = await landed(network, sent)
         assert (status.amount_in, status.amount_out) == (SOL, fill.amount_out)
         assert status.network_fee == 5_000 + 100
+
+    async def test_a_fill_is_compared_with_what_its_pool_had_to_pay(
+        self, cluster: Client, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def tell(venue: str, why: str) -> None:
+            told.append((venue, why))
+            raise RuntimeError("a fault of ours")
+
+        told: list[tuple[str, str]] = []
+        agreement = Agreement(tell)
+        client = RpcClient([Provider(cluster.url)])
+        network = SolanaNetwork(client, interval=0.01, on_landed=agreement.landed)
+        for amounts in (exact_in(SOL, 1), exact_in(2 * SOL, 1)):
+            seen = (await PoolReader(client).read([SOL_USDC.cpmm]))[SOL_USDC.cpmm]
+            assert isinstance(seen, SeenPool)
+            sent = await self.transaction(network)
+            agreement.remember(sent.signature, [Promised(seen, amounts, X_TO_Y)])
+            await network.send(sent)
+            await landed(network, sent)
+        await network.close()
+
+        ((venue, why),) = told
+        assert venue == "raydium"
+        assert f" for {SOL} atoms instead of " in why
+        assert "what was told of" in caplog.text
 
     async def test_a_node_that_denies_what_landed_makes_nothing_dead(
         self, network: SolanaNetwork

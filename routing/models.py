@@ -152,6 +152,8 @@ class Market(models.Model):
     def clean(self) -> None:
         """Report beside its field what a constraint would report for the whole row."""
         pair, errors = {self.base_id, self.quote_id}, {}
+        if None in pair:
+            return  # the form tells it of the field
         if len(pair) == 1:
             errors["quote"] = "A token is not traded against itself."
         else:

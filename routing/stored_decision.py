@@ -142,9 +142,10 @@ class StoredDecision:
 
     @property
     def venues(self) -> list[str]:
-        """Return all venues of the route, each of them once."""
+        """Return all venues of the route, each of them once; none if nothing was chosen."""
         legs = self.data.get("legs", ())
-        return list(dict.fromkeys(leg["dex"] for leg in legs)) or [self.data["selectedDex"]]
+        chosen = [self.data["selectedDex"]] if "selectedDex" in self.data else []
+        return list(dict.fromkeys(leg["dex"] for leg in legs)) or chosen
 
     @property
     def quote(self) -> StoredQuote | None:
@@ -153,7 +154,7 @@ class StoredDecision:
 
     @property
     def quotes(self) -> list[StoredQuote]:
-        return [StoredQuote.read(quote) for quote in self.data["quotes"]]
+        return [StoredQuote.read(quote) for quote in self.data.get("quotes", ())]
 
     @property
     def is_split(self) -> bool:

@@ -4,20 +4,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from orders.admin_pages.waiting import Waiting, rows_of_terms, waiting_of
 from orders.admin_pages.wording import (
     FAILURE_MEANINGS,
+    aligned,
     basis_points,
     duration,
+    grouped,
     label_of,
     limits_text,
 )
 from orders.lifecycle import CANCELLABLE, FINAL, Status
 from orders.models import Order, OrderEvent, OrderTransaction
 from orders.representation import (
-    decimal,
     executed_price,
     headline,
     request_as_json,
@@ -26,6 +27,7 @@ from orders.representation import (
     tokens_of,
 )
 from routing.stored_decision import StoredDecision, StoredQuote
+from routing.tokens import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,19 @@ class QuoteLine:
     fee_bps: int
     amount_in: str
     amount_out: str
-    behind_bps: str
-    """How much worse the quote is than the winner's, net of fees; empty for the winner."""
+    gain_bps: str
+    """How much better the choice is, net of fees, in bps of what this venue alone would have given;
+    empty for what was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionInWords:
-    """A stored decision in words for people."""
+    """A stored decision in words for people, or that no venue could be chosen."""
 
     attempt: int
     at: datetime
     winner: str
+    """Empty if no venue could be chosen."""
     reason: str
     margin: str
     bound: str
@@ -125,11 +129,13 @@ def case_file(order: Order) -> CaseFile:
     decided = [
         (event, StoredDecision(event.data, order.base, order.quote, order.side))
         for event in events
-        if event.data.get("quotes") is not None
+        if event.data.get("quotes") is not None or event.data.get("dropped")
     ]
+    decisions = tuple(_in_words(order, event, decision) for event, decision in decided)
+    winners = [decision.winner for decision in decisions if decision.winner]
     status = Status(order.status)
     return CaseFile(
-        headline=headline(order),
+        headline=grouped(headline(order)),
         summary=request_as_json(order)["summary"] if order.terms is not None else "",
         terms=_terms(order),
         waiting=waiting_of(order),
@@ -137,11 +143,11 @@ def case_file(order: Order) -> CaseFile:
         more_children=more,
         asked=asked_amount(order),
         limits=limits_text(order),
-        bound=bound_text(order),
-        venue=label_of(order.venue) if order.venue else "",
+        bound=bound_text(order) or ("none: no venue quoted it" if status in FINAL else ""),
+        venue=_venue(order, winners),
         took=duration(order.finished_at - order.created_at) if order.finished_at else "",
         steps=_steps(events),
-        decisions=tuple(_in_words(order, event, decision) for event, decision in decided),
+        decisions=decisions,
         transactions=tuple(order.transactions.defer("payload").order_by("attempt")),
         fill=_fill(order, [decision.quote for _, decision in decided if decision.quote]),
         failure_meaning=FAILURE_MEANINGS.get(order.failure_code or "", ""),
@@ -175,7 +181,7 @@ def related_orders(order: Order) -> tuple[tuple[RelatedOrder, ...], bool]:
     children = Order.objects.filter(parent_id=order.pk).order_by("-slice", "id")
     shown = list(children[: MOST_CHILDREN + 1]) if order.terms is not None else []
     found += [(_role_of_child(one), one) for one in shown[:MOST_CHILDREN]]
-    related = tuple(RelatedOrder(role, one, headline(one)) for role, one in found)
+    related = tuple(RelatedOrder(role, one, grouped(headline(one))) for role, one in found)
     return related, len(shown) > MOST_CHILDREN
 
 
@@ -183,20 +189,31 @@ def _role_of_child(order: Order) -> str:
     return "exit" if order.slice is None else f"slice {order.slice}"
 
 
+def _venue(order: Order, winners: Sequence[str]) -> str:
+    """Return the venues of the last choice. The column names only the first of them."""
+    if order.venue is None:
+        return "none" if order.finished_at else "none chosen yet"
+    return winners[-1] if winners else label_of(order.venue)
+
+
 def asked_amount(order: Order) -> str:
     token_in, token_out = tokens_of(order)
     if order.amount_in is not None:
-        return f"{decimal(token_in, order.amount_in)} {token_in.symbol} in"
-    return f"{decimal(token_out, order.amount_out)} {token_out.symbol} out"
+        return f"{amount_text(token_in, order.amount_in)} in"
+    return f"{amount_text(token_out, order.amount_out or 0)} out"
+
+
+def amount_text(token: Token, atoms: int) -> str:
+    return f"{grouped(token.to_text(atoms))} {token.symbol}"
 
 
 def bound_text(order: Order) -> str:
     """Return the worst fill that the order accepts; empty before its first quote."""
     token_in, token_out = tokens_of(order)
     if order.min_out is not None:
-        return f"at least {decimal(token_out, order.min_out)} {token_out.symbol}"
+        return f"at least {amount_text(token_out, order.min_out)}"
     if order.max_in is not None:
-        return f"at most {decimal(token_in, order.max_in)} {token_in.symbol}"
+        return f"at most {amount_text(token_in, order.max_in)}"
     return ""
 
 
@@ -216,41 +233,66 @@ def _in_words(order: Order, event: OrderEvent, decision: StoredDecision) -> Deci
     margin, runner_up = decision.margin_bps, decision.runner_up
     bound = ""
     if decision.least_out:
-        bound = f"at least {decision.least_out} {token_out.symbol}"
+        bound = f"at least {grouped(decision.least_out)} {token_out.symbol}"
     elif decision.most_in:
-        bound = f"at most {decision.most_in} {token_in.symbol}"
+        bound = f"at most {grouped(decision.most_in)} {token_in.symbol}"
     return DecisionInWords(
         attempt=event.attempt,
         at=event.at,
         winner=" and ".join(label_of(venue) for venue in decision.venues),
-        reason=decision.reason,
+        reason=grouped(decision.reason),
         margin=f"{margin} bps better than {label_of(runner_up)}" if margin and runner_up else "",
         bound=bound,
-        quotes=tuple(_quote_line(order, quote, decision.quote) for quote in decision.quotes),
+        quotes=_quote_lines(order, decision),
         dropped=tuple((label_of(drop.venue), drop.code, drop.reason) for drop in decision.dropped),
         steps=tuple(_step_text(step) for step in decision.steps),
     )
 
 
-def _quote_line(order: Order, quote: StoredQuote, best: StoredQuote | None) -> QuoteLine:
+def _quote_lines(order: Order, decision: StoredDecision) -> tuple[QuoteLine, ...]:
+    """Return what was chosen and what each venue alone would have given.
+
+    The quote of a split is nobody's: it stands first, and each venue alone below it.
+    """
+    best, quotes = decision.quote, decision.quotes
+    names = [_name(quote) for quote in quotes]
+    if best is not None and best not in quotes and len(decision.venues) > 1:
+        quotes = [best, *quotes]
+        names = [" and ".join(map(label_of, decision.venues)), *(f"{name} alone" for name in names)]
     token_in, token_out = tokens_of(order)
-    through = f" through {quote.through}" if quote.through else ""
-    return QuoteLine(
-        label=f"{label_of(quote.venue)}{through}",
-        won=quote == best,
-        price=quote.price,
-        fee_bps=quote.fee_bps,
-        amount_in=f"{quote.amount_in} {token_in.symbol}",
-        amount_out=f"{quote.amount_out} {token_out.symbol}",
-        behind_bps="" if best is None or quote == best else _behind(order, quote, best),
+    prices = aligned([quote.price for quote in quotes])
+    paid = aligned([quote.amount_in for quote in quotes])
+    got = aligned([quote.amount_out for quote in quotes])
+    return tuple(
+        QuoteLine(
+            label=name,
+            won=quote == best,
+            price=price,
+            fee_bps=quote.fee_bps,
+            amount_in=f"{amount_in} {token_in.symbol}",
+            amount_out=f"{amount_out} {token_out.symbol}",
+            gain_bps="" if best is None or quote == best else _gain(order, quote, best),
+        )
+        for quote, name, price, amount_in, amount_out in zip(
+            quotes, names, prices, paid, got, strict=True
+        )
     )
 
 
-def _behind(order: Order, quote: StoredQuote, best: StoredQuote) -> str:
-    """Return how much worse this quote is than the winner, in bps of the winner's amount."""
-    best_amount = Decimal(_amount_compared(order, best))
-    behind = abs(best_amount - Decimal(_amount_compared(order, quote))) / best_amount * 10_000
-    return f"{behind:.2f}"
+def _name(quote: StoredQuote) -> str:
+    return f"{label_of(quote.venue)}{f' through {quote.through}' if quote.through else ''}"
+
+
+def _gain(order: Order, quote: StoredQuote, best: StoredQuote) -> str:
+    """Return how much better the choice is than `quote`, in bps of what `quote` would have given.
+
+    This is the base of the margin in the log (`routing.decision.margin_bps`), rounded as it is.
+    """
+    compared = Decimal(_amount_compared(order, quote))
+    gain = Decimal(_amount_compared(order, best)) - compared
+    if order.amount_in is None:
+        gain = -gain
+    return f"{(gain * 10_000 / compared).quantize(Decimal('0.01'), ROUND_FLOOR)}"
 
 
 def _amount_compared(order: Order, quote: StoredQuote) -> str:
@@ -261,13 +303,14 @@ def _amount_compared(order: Order, quote: StoredQuote) -> str:
 def _step_text(step: dict[str, str]) -> str:
     match step.get("type"):
         case "wrap_sol":
-            return f"wrap {step.get('amount')} SOL"
+            return f"wrap {grouped(step.get('amount', ''))} SOL"
         case "unwrap_sol":
             return "unwrap SOL"
         case "swap":
             label = label_of(step.get("dex"))
             market = f" in {step['market']}" if "market" in step else ""
-            return f"swap {step.get('amountIn')} for {step.get('amountOut')} at {label}{market}"
+            amounts = grouped(f"{step.get('amountIn')} for {step.get('amountOut')}")
+            return f"swap {amounts} at {label}{market}"
         case other:
             return str(other)
 
@@ -276,11 +319,11 @@ def _fill(order: Order, quotes: Sequence[StoredQuote]) -> Fill | None:
     if order.filled_in is None or order.filled_out is None:
         return None
     token_in, token_out = tokens_of(order)
-    paid, received = decimal(token_in, order.filled_in), decimal(token_out, order.filled_out)
     is_within, better = _against_bound(order, order.filled_in, order.filled_out)
+    paid = amount_text(token_in, order.filled_in)
     return Fill(
-        text=f"{paid} {token_in.symbol} → {received} {token_out.symbol}",
-        price=f"{executed_price(order)} {order.quote} per {order.base}",
+        text=f"{paid} → {amount_text(token_out, order.filled_out)}",
+        price=f"{grouped(executed_price(order) or '')} {order.quote} per {order.base}",
         bound=bound_text(order),
         better=better,
         is_within=is_within,
@@ -300,7 +343,7 @@ def _against_bound(order: Order, paid: int, received: int) -> tuple[bool, str]:
     if margin < 0:
         return False, f"{-basis_points(margin, whole)} bps worse than the bound"
     share = basis_points(margin, whole)
-    return True, f"{share} bps better: {decimal(token, margin)} {token.symbol} {more}"
+    return True, f"{share} bps better: {amount_text(token, margin)} {more}"
 
 
 def _against_quote(order: Order, quote: StoredQuote) -> str:

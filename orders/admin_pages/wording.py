@@ -1,7 +1,13 @@
 """How the admin's pages say things."""
 
+import re
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from orders.models import FailureCode, Order
 from orders.terms.terms import price_text
@@ -54,6 +60,32 @@ FAILURE_MEANINGS: dict[str, str] = {
     FailureCode.EXPIRED: "The order's time ran out before it was submitted. Nothing was swapped.",
 }
 
+WHOLE_PART = re.compile(r"(?<![\w.,…])\d{4,}(?!\w)")
+
+
+def grouped(text: str) -> str:
+    """Return a text with the digits of its numbers in groups: "5,000,000 BONK"."""
+    return WHOLE_PART.sub(lambda found: f"{int(found[0]):,}", text)
+
+
+def short_id(order_id: UUID) -> SafeString:
+    """Return the eight characters by which all pages call an order. The search takes them, too."""
+    text = str(order_id)
+    return format_html('<span class="order-id" title="{}">…{}</span>', text, text[-8:])
+
+
+def copy_button(text: object) -> SafeString:
+    """Return a button that copies a text; admin.js shows it and does it."""
+    return format_html(
+        '<button type="button" class="copy" data-copy="{}" hidden>Copy</button>', text
+    )
+
+
+def aligned(numbers: Sequence[str]) -> list[str]:
+    """Return the numbers of one column with grouped digits, and as many decimals as the longest."""
+    decimals = [len(number.partition(".")[2]) for number in numbers]
+    return [f"{Decimal(number):,.{max(decimals)}f}" for number in numbers]
+
 
 def duration(span: timedelta) -> str:
     """Return how long something took, in the unit that fits."""
@@ -71,6 +103,28 @@ def duration(span: timedelta) -> str:
 
 def duration_of(seconds: float) -> str:
     return duration(timedelta(seconds=seconds))
+
+
+def ago(seconds: float) -> str:
+    """Return for how long something has been over: "14 s ago", "3 d 2 h ago"."""
+    return f"{span_text(seconds)} ago"
+
+
+def span_text(seconds: float) -> str:
+    """Return a time in whole units, as a glance needs it: "14 s", "6 min", "3 d 2 h"."""
+    whole = max(0, round(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86_400
+    if minutes < 120:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} d {hours % 24} h"
+
+
+def bytes_text(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1_000_000:,.0f} MB"
 
 
 def label_of(venue: str | None) -> str:

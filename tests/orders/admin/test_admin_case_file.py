@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from orders.admin_pages.case_file import case_file
-from orders.admin_pages.wording import FAILURE_MEANINGS, basis_points, duration
+from orders.admin_pages.wording import FAILURE_MEANINGS, basis_points, duration, grouped
 from orders.models import FailureCode, Order, OrderEvent, OrderTransaction
 from orders.representation import headline
 
@@ -118,14 +118,22 @@ SPLIT: dict[str, Any] = DECISION | {
 }
 
 
-def test_a_split_names_all_its_venues_and_no_single_winner() -> None:
-    order = make_order()
+def test_a_split_is_what_won_and_each_venue_alone_stands_below_it() -> None:
+    order = make_order(venue="meteora")
     log(order, 12, "building", "Building", SPLIT)
-    (decision,) = case_file(order).decisions
+    found = case_file(order)
+    (decision,) = found.decisions
 
-    assert decision.winner == "Meteora and Raydium"
-    assert [quote.won for quote in decision.quotes] == [False, False]
-    assert [quote.behind_bps for quote in decision.quotes] == ["43.25", "38.24"]
+    assert decision.winner == found.venue == "Meteora and Raydium"
+    assert [(quote.label, quote.won) for quote in decision.quotes] == [
+        ("Meteora and Raydium", True),
+        ("Raydium alone", False),
+        ("Meteora alone", False),
+    ]
+    assert [quote.gain_bps for quote in decision.quotes] == ["", "43.43", "38.38"]
+    assert [quote.amount_out for quote in decision.quotes] == [
+        *("150.50000 USDC", "149.84910 USDC", "149.92455 USDC")
+    ]
     assert decision.steps == (
         "swap 1.1 for 111.6 at Meteora",
         "swap 0.4 for 38.9 at Raydium",
@@ -153,8 +161,9 @@ def test_a_decision_is_told_in_words(admin_client: Client) -> None:
         "Decision of attempt 1: Meteora",
         "Meteora nets 149.924550 USDC, 0.075450 more than Raydium: 5.04 bps better than Raydium,"
         " net of fees. The order accepted at least 148.425305 USDC.",
-        "<td>100.2</td><td>30 bps</td><td>1.5 SOL</td><td>149.8491 USDC</td> <td>5.03 bps</td>",
-        'Meteora <span class="won-mark">won</span></th> <td>100.15</td><td>20 bps</td>',
+        '>100.20</td><td class="num">30 bps</td><td class="num">1.5 SOL</td>'
+        '<td class="num">149.84910 USDC</td> <td class="num">5.03 bps</td>',
+        'Meteora <span class="won-mark">won</span></th> <td class="num">100.15</td>',
         "<strong>Raydium</strong> <code>venue_unavailable</code>: Raydium refuses to quote",
         "Steps: wrap 1.5 SOL → swap 1.5 for 149.92455 at Meteora",
     ):
@@ -222,6 +231,27 @@ def test_a_failure_code_is_explained(admin_client: Client) -> None:
     assert FAILURE_MEANINGS["never_landed"] in page
 
 
+def test_what_no_venue_could_do_is_told_with_each_venues_reason(admin_client: Client) -> None:
+    order = make_order(
+        **{"status": "failed", "finished_at": NOW, "failure_code": "venues_unavailable"},
+        **{"failure_reason": "Raydium refuses to quote", "attempts": 1},
+    )
+    log(order, 12, "routing", "Comparing prices", {})
+    log(order, 512, "failed", "No venue", {"failureCode": "x", "dropped": [REFUSED]})
+    page = page_of(admin_client, order)
+
+    assert "Decision: no venue could be chosen" in page
+    assert "<strong>Raydium</strong> <code>venue_unavailable</code>: Raydium refuses" in page
+    assert "<dt>Venue</dt><dd>none</dd>" in page
+    assert "<dt>Bound</dt><dd>none: no venue quoted it</dd>" in page
+
+
+def test_a_young_order_waits_for_its_venue(admin_client: Client) -> None:
+    page = page_of(admin_client, make_order())
+    assert "<dt>Venue</dt><dd>none chosen yet</dd>" in page
+    assert "<dt>Bound</dt><dd>set by the first quote</dd>" in page
+
+
 def test_every_failure_code_has_a_meaning() -> None:
     assert set(FAILURE_MEANINGS) == set(FailureCode.values)
 
@@ -270,7 +300,7 @@ def test_what_is_asked_of_the_route_is_told(asked: Any, text: str, admin_client:
         ({}, "Sell 1.5 SOL for USDC"),
         ({"amount_in": None, "amount_out": 5_000_000}, "Sell SOL for 5 USDC"),
         ({"side": "buy", "amount_in": 5_000_000}, "Buy SOL with 5 USDC"),
-        ({"side": "buy", "amount_in": None, "amount_out": 10**9}, "Buy 1 SOL for USDC"),
+        ({"side": "buy", "amount_in": None, "amount_out": 10**9}, "Buy 1 SOL with USDC"),
     ],
 )
 def test_the_headline_says_what_is_asked_for(columns: dict[str, Any], text: str) -> None:
@@ -298,6 +328,19 @@ def test_a_log_of_another_time_is_no_fault(admin_client: Client) -> None:
 )
 def test_durations_come_in_the_unit_that_fits(span: timedelta, text: str) -> None:
     assert duration(span) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Buy 5000000 BONK with USDC", "Buy 5,000,000 BONK with USDC"),
+        ("869585.085433", "869,585.085433"),
+        ("0.12345678", "0.12345678"),
+        ("of 2024x and a1234", "of 2024x and a1234"),
+    ],
+)
+def test_whole_parts_are_grouped_and_decimals_are_not(text: str, shown: str) -> None:
+    assert grouped(text) == shown
 
 
 def test_basis_points_are_rounded_down() -> None:

@@ -143,10 +143,10 @@ def headline(order: Requested) -> str:
     token_in, token_out = tokens_of(order)
     of = token_out if order.amount_in is None else token_in
     amount = f"{decimal(of, order.amount_in or order.amount_out)} {of.symbol}"
-    verb = order.side.capitalize()
+    verb, link = order.side.capitalize(), "for" if order.side == Side.SELL else "with"
     if of.symbol == order.base:
-        return f"{verb} {amount} for {order.quote}"
-    return f"{verb} {order.base} {'for' if order.side == Side.SELL else 'with'} {amount}"
+        return f"{verb} {amount} {link} {order.quote}"
+    return f"{verb} {order.base} {link} {amount}"
 
 
 def order_as_json(order: Order) -> dict[str, Any]:

@@ -44,8 +44,9 @@ def _deed(asked: Asked) -> str:
 def _what(asked: Asked) -> str:
     """Return "Sell 1.5 SOL for USDC"."""
     fixed = _fixed(asked)
-    link = f" for {asked['quoteToken']}" if fixed[1] == asked["baseToken"] else ""
-    return _amount(asked) + link
+    if fixed[1] != asked["baseToken"]:
+        return _amount(asked)
+    return f"{_amount(asked)} {_link(asked)} {asked['quoteToken']}"
 
 
 def _amount(asked: Asked) -> str:
@@ -53,8 +54,11 @@ def _amount(asked: Asked) -> str:
     verb, (amount, token) = asked["side"].capitalize(), _fixed(asked)
     if token == asked["baseToken"]:
         return f"{verb} {amount} {token}"
-    link = "for" if asked["side"] == Side.SELL else "with"
-    return f"{verb} {asked['baseToken']} {link} {amount} {token}"
+    return f"{verb} {asked['baseToken']} {_link(asked)} {amount} {token}"
+
+
+def _link(asked: Asked) -> str:
+    return "for" if asked["side"] == Side.SELL else "with"
 
 
 def _fixed(asked: Asked) -> tuple[str, str]:

@@ -83,7 +83,7 @@ def test_a_purchase_shows_its_price_in_the_quote_token_too() -> None:
         ({"side": "buy", "amount_in": 10**8}, "Buy SOL with 100 USDC, slippage at most 1 %."),
         (
             {"side": "buy", "amount_in": None, "amount_out": 10**10},
-            "Buy 10 SOL for USDC, slippage at most 1 %.",
+            "Buy 10 SOL with USDC, slippage at most 1 %.",
         ),
     ],
 )

@@ -91,7 +91,7 @@ async def test_an_order_is_answered_with_its_id_where_to_follow_it_and_itself() 
 async def test_every_answer_says_in_a_sentence_what_an_amount_without_a_token_is_taken_for() -> (
     None
 ):
-    said = "Buy 10 SOL for USDC, slippage at most 1 %."
+    said = "Buy 10 SOL with USDC, slippage at most 1 %."
     owner = make_account()
     body = {"type": "market", "side": "buy", "amount": 10, "clientOrderId": "a"}
     answers = [await post("/orders", body, **owner.headers) for _ in range(2)]

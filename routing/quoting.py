@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from time import monotonic
 from types import MappingProxyType
 from typing import NamedTuple
 
+from config.runtime.counters import counts
 from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import DroppedQuote
 from routing.pricing import atoms_ratio
@@ -117,6 +119,9 @@ class Answers(NamedTuple):
         return tuple([drop(venue, fault) for venue, fault in self.faults])
 
 
+WITHIN_MS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_000, 5_000)
+"""The steps by which quotes are counted. The last one has all that came later, too."""
+
 Answer = tuple[Quote, float] | BaseException
 """A quote and the `time.monotonic` at which it came, or why there is none."""
 
@@ -126,6 +131,7 @@ async def ask_all(swap: Swap, venues: Sequence[Venue], rules: Rules) -> Answers:
 
     What answers without waiting costs neither a task nor a turn of the loop.
     """
+    began = monotonic()
     answers = [_answer_now(venue, swap, rules) for venue in venues]
     if None in answers:
         answers = await _answers_in_time(answers, swap, venues, rules)
@@ -136,9 +142,17 @@ async def ask_all(swap: Swap, venues: Sequence[Venue], rules: Rules) -> Answers:
         if isinstance(answer, tuple):
             quotes.append(answer[0])
             came_at.append(answer[1])
+            counts[_answered_within(venue.name, answer[1] - began)] += 1
         elif answer is not None:
             faults.append((venue, answer))
+            counts[f"quotes_missed:{venue.name}/{code_of(answer)}"] += 1
     return Answers(tuple(quotes), tuple(came_at), tuple(faults))
+
+
+def _answered_within(venue: str, seconds: float) -> str:
+    """Return the name of the counter of quotes that came about as quickly."""
+    place = bisect_left(WITHIN_MS, seconds * 1000, hi=len(WITHIN_MS) - 1)
+    return f"quotes_answered:{venue}/{WITHIN_MS[place]}"
 
 
 def _answer_now(venue: Venue, swap: Swap, rules: Rules) -> Answer | None:
@@ -316,4 +330,11 @@ def failure(dropped: Sequence[DroppedQuote], faults: Sequence[BaseException]) ->
 
 
 def _reasons(dropped: Sequence[DroppedQuote]) -> str:
-    return "; ".join(f"{quote.venue}: {quote.reason}" for quote in dropped)
+    return "; ".join(map(_named_reason, dropped))
+
+
+def _named_reason(quote: DroppedQuote) -> str:
+    """Return the reason with its venue's name before it, unless it begins with that name."""
+    if quote.reason.casefold().startswith(quote.venue.casefold()):
+        return quote.reason
+    return f"{quote.venue}: {quote.reason}"

@@ -14,6 +14,9 @@ HEADER = b"x-request-id"
 # What a proxy or client may call a request: it ends up in log lines and in a header.
 ACCEPTABLE = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}").fullmatch
 
+TURNED_AWAY = (429, 503)
+"""Too many of a client, and what cannot be served now."""
+
 
 def with_request_id(application: Application) -> Application:
     """Wrap an ASGI application: its requests have an id in the log and in the answer.
@@ -31,7 +34,10 @@ def with_request_id(application: Application) -> Application:
         async def answer(message: Message) -> None:
             kind = message["type"]
             if kind == "http.response.start":
-                counts[f"http_requests:{message['status'] // 100}xx"] += 1
+                status = message["status"]
+                counts[f"http_requests:{status // 100}xx"] += 1
+                if status in TURNED_AWAY:
+                    counts[f"requests_turned_away:{status}"] += 1
             if kind in ("http.response.start", "websocket.accept"):
                 headers = [*message.get("headers", ()), (HEADER, request_id)]
                 message = {**message, "headers": headers}

@@ -340,6 +340,7 @@ class Round:
     def _put_down(self, task: asyncio.Task[None]) -> None:
         order = self._carried.pop(task)
         self._handed.discard(task)
+        counts["orders_put_down"] += 1
         self._offer_room()
         if not task.cancelled() and (error := task.exception()) is not None:
             if isinstance(error, Overtaken):

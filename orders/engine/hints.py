@@ -21,6 +21,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from config.runtime.background import Background
+from config.runtime.counters import counts
 from config.runtime.per_loop import once_per_loop
 from config.runtime.redis_client import async_redis_client, redis_client
 from orders.events import Event, group_of, group_of_account
@@ -131,6 +132,8 @@ class HintPublisher:
         self._are_snapshots_refused = False
 
     def publish(self, event: Event) -> None:
+        if event.is_final:
+            counts[f"orders_ended:{event.status.value}"] += 1
         self._remember(event)
         if may_be_followed(event) and len(self._waiting) < MAX_WAITING:
             self._waiting.append(event)

@@ -56,6 +56,7 @@ COUNTS = {
     count.name: count
     for count in (
         Count("http_requests", "HTTP requests answered, by class of status.", labels=("code",)),
+        Count("requests_turned_away", "Requests answered with 429 or 503.", labels=("code",)),
         Count("orders_accepted", "Orders stored, over HTTP or a socket.", "web"),
         Count("sockets_opened", "WebSockets and streams opened.", "web"),
         Count("sockets_open", "WebSockets and streams open now.", "web", only_grows=False),
@@ -65,7 +66,16 @@ COUNTS = {
         Count("hints_missed", "Events whose hint was lost, as a later one told.", "web"),
         Count("messages_passed_over", "What came by Redis, or to a socket, and is not ours."),
         Count("events_resynced", "Events found by resync, before any hint of them.", "web"),
+        Count("readers_cut_off", "Streams closed because their reader was too slow.", "web"),
+        Count("orders_ended", "Orders that this process ended, by status.", labels=("status",)),
+        Count(
+            "quotes_answered",
+            "Quotes that came, by the milliseconds within which they did.",
+            labels=("venue", "within_ms"),
+        ),
+        Count("quotes_missed", "Quotes that did not come.", labels=("venue", "code")),
         Count("orders_carried", "Claimed orders that the worker began to carry.", "worker"),
+        Count("orders_put_down", "Carried orders that it carries no more.", "worker"),
         Count("leases_taken_over", "Of them, those that an earlier worker had lost.", "worker"),
         Count(
             "orders_returned",

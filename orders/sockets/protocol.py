@@ -189,6 +189,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no t
                 await self.send(text)
         except TimeoutError:
             logger.info("a client was too slow")
+            counts["readers_cut_off"] += 1
             await self.end(Close.TOO_SLOW, problem(408, "too_slow", TOO_SLOW))
 
     def say_at_once(self, frame: bytes) -> bool:

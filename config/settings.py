@@ -180,6 +180,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 APPEND_SLASH = False  # an API path answers with and without its last slash
 USE_TZ = True
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "config.http"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGGING = logging_settings(given.LOG_LEVEL, given.LOG_FORMAT)
 REST_FRAMEWORK = {

@@ -11,16 +11,20 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
 
 from orders.admin_pages import export
-from orders.admin_pages.bounded_list import BoundedReach
+from orders.admin_pages.addresses import orders_url
+from orders.admin_pages.bounded_list import BoundedReach, ids_that_end_with
 from orders.admin_pages.case_file import case_file
 from orders.admin_pages.date_hierarchy import calendar
+from orders.admin_pages.deeds import CANCEL, RETRY, Deed, Done, summary
 from orders.admin_pages.filters import (
+    SAVED,
     UNDER_WAY,
     AttemptsFilter,
     AttentionFilter,
@@ -28,19 +32,26 @@ from orders.admin_pages.filters import (
     FailureFilter,
     LeaseFilter,
     MarketFilter,
+    OwnerFilter,
     PhaseFilter,
     SideFilter,
     StatusFilter,
     TypeFilter,
     VenueFilter,
 )
-from orders.admin_pages.wording import duration, label_of, limits_text, terms_text
+from orders.admin_pages.wording import (
+    copy_button,
+    duration,
+    grouped,
+    label_of,
+    limits_text,
+    short_id,
+    terms_text,
+)
 from orders.api.pagination import in_index_order
-from orders.engine import bell, submission
-from orders.lifecycle import ACTIVE, FINAL, Status
-from orders.models import Heartbeat, Order, OrderTransaction
+from orders.lifecycle import ACTIVE, Status
+from orders.models import Order, OrderTransaction
 from orders.representation import executed_price, headline
-from orders.words import EndReason
 from routing.admin import ReadOnlyAdmin
 
 FLAG = mark_safe(' <strong class="flagged">look at this</strong>')
@@ -60,20 +71,25 @@ class OrderList(BoundedReach):
 @admin.register(Order)
 class OrderAdmin(ReadOnlyAdmin):
     list_display = (
-        *("short_id", "state", "trade", "created", "routed_to", "price", "took", "attempts"),
+        *("order_id", "state", "trade", "created", "account", "routed_to", "price", "took"),
+        "attempts",
     )
+    list_select_related = ("owner",)
     list_filter = (
-        *(StatusFilter, AttentionFilter, CreatedFilter, VenueFilter, MarketFilter, SideFilter),
-        *(TypeFilter, PhaseFilter, AttemptsFilter, FailureFilter, LeaseFilter),
+        *(StatusFilter, AttentionFilter, CreatedFilter, OwnerFilter, VenueFilter, MarketFilter),
+        *(SideFilter, TypeFilter, PhaseFilter, AttemptsFilter, FailureFilter, LeaseFilter),
     )
     date_hierarchy = "created_at"
     search_fields = ("id",)  # shows the search box; `get_search_results` does the search
-    search_help_text = "A whole order id, transaction signature or client order id"
+    search_help_text = (
+        "An order id, or its last 6 characters and more; a whole signature or client order id"
+    )
     actions = ("retry_now", "cancel", "export_as_csv", "export_as_json")
     fields = ()
 
     class Media:
         css = {"all": ["orders/admin.css"]}
+        js = ["orders/admin.js"]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[OrderList]:
         return OrderList
@@ -84,7 +100,9 @@ class OrderAdmin(ReadOnlyAdmin):
         # Orders under way are found by two indexes together. Actions run in no transaction.
         is_under_way = request.GET.get("status") in (UNDER_WAY, *CARRIED) or "lease" in request.GET
         with nullcontext() if is_under_way or request.method == "POST" else in_index_order():
-            return super().changelist_view(request, {"title": "Orders", **(extra_context or {})})
+            saved = [(name, orders_url(**filters)) for name, filters in SAVED]
+            context = {"title": "Orders", "saved_filters": saved, **(extra_context or {})}
+            return super().changelist_view(request, context)
 
     def get_urls(self) -> list[URLPattern]:
         def door(view: Any) -> Any:
@@ -112,7 +130,10 @@ class OrderAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Order], search_term: str
     ) -> tuple[QuerySet[Order], bool]:
-        """Find whole names, each by its own index. Django's search would read every row."""
+        """Find whole names, each by its own index, and the ends of ids among the newest orders.
+
+        Django's search would read every row.
+        """
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -120,37 +141,70 @@ class OrderAdmin(ReadOnlyAdmin):
         ids |= set(Order.objects.filter(client_order_id=term).values_list("pk", flat=True))
         with suppress(ValueError):
             ids.add(UUID(term))
-        return queryset.filter(pk__in=ids), False
+        return queryset.filter(pk__in=ids | ids_that_end_with(term)), False
 
     # Actions
 
-    @admin.action(description="Retry now", permissions=["operate"])
-    def retry_now(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+    @admin.action(description="Retry now…", permissions=["operate"])
+    def retry_now(self, request: HttpRequest, queryset: QuerySet[Order]) -> HttpResponse | None:
         """Wake a worker for the chosen orders, without waiting for their next attempt."""
-        for order in self._choose(request, queryset):
-            self._retry(request, order)
+        return self._do_many(request, queryset, RETRY)
 
-    @admin.action(description="Cancel", permissions=["operate"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
-        """Cancel the chosen orders. Name those that were submitted or have ended."""
-        for order in self._choose(request, queryset):
-            self._cancel(request, order)
+    @admin.action(description="Cancel…", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> HttpResponse | None:
+        """Cancel the chosen orders. Count those that were submitted or have ended."""
+        return self._do_many(request, queryset, CANCEL)
 
     def retry_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._do(request, object_id, self._retry)
+        return self._do_one(request, object_id, RETRY)
 
     def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._do(request, object_id, self._cancel)
+        return self._do_one(request, object_id, CANCEL)
 
-    def _do(self, request: HttpRequest, object_id: str, deed: Any) -> HttpResponse:
-        """Do the action for one order, and go back to its page."""
+    def _do_one(self, request: HttpRequest, object_id: str, deed: Deed) -> HttpResponse:
+        """Do the deed to one order, and go back to its page."""
         if not self.has_operate_permission(request):
             raise PermissionDenied
         order = self.get_object(request, unquote(object_id))
         if order is None:
             raise Http404
-        deed(request, order)
+        done = self._do(request, order, deed)
+        for text in done.texts:
+            self.message_user(request, text, done.level)
         return HttpResponseRedirect(reverse("admin:orders_order_change", args=[order.pk]))
+
+    def _do_many(
+        self, request: HttpRequest, queryset: QuerySet[Order], deed: Deed
+    ) -> HttpResponse | None:
+        """Ask first, with numbers. Then act, and tell it in one line."""
+        chosen = self._choose(request, queryset)
+        if not chosen:
+            return None
+        if "confirmed" not in request.POST:
+            return self._ask(request, chosen, deed)
+        done = [self._do(request, order, deed) for order in chosen]
+        level = messages.SUCCESS if any(one.did for one in done) else messages.WARNING
+        self.message_user(request, summary(deed, done), level)
+        return None
+
+    def _ask(self, request: HttpRequest, chosen: list[Order], deed: Deed) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": deed.question(len(chosen)),
+            "opts": self.opts,
+            "deed": deed,
+            "counts": deed.outlook(chosen),
+            "chosen": [str(order.pk) for order in chosen],
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "media": self.media,
+        }
+        return TemplateResponse(request, "admin/orders/order/confirm.html", context)
+
+    def _do(self, request: HttpRequest, order: Order, deed: Deed) -> Done:
+        done = deed.do(order)
+        for one in done.did:
+            self.log_change(request, one, deed.remembered)
+        return done
 
     def _choose(self, request: HttpRequest, queryset: QuerySet[Order]) -> list[Order]:
         """Return the orders that a person ticked, or all that the filters show.
@@ -167,40 +221,6 @@ class OrderAdmin(ReadOnlyAdmin):
             self.message_user(request, text, messages.ERROR)
             return []
         return chosen
-
-    def _retry(self, request: HttpRequest, order: Order) -> None:
-        if order.status in FINAL:
-            text = f"Order {order.pk} has ended: it is {order.status}."
-            self.message_user(request, text, messages.WARNING)
-        elif order.resting:
-            text = f"Order {order.pk} rests: a worker carries it once it is released."
-            self.message_user(request, text, messages.WARNING)
-        elif bell.ring_for(str(order.pk)):
-            self.log_change(request, order, "Asked to be carried now.")
-            text = f"A worker was asked to carry order {order.pk} now."
-            self.message_user(request, text, messages.SUCCESS)
-        else:
-            text = f"Redis does not answer; order {order.pk} is carried when it is due."
-            self.message_user(request, text, messages.ERROR)
-
-    def _cancel(self, request: HttpRequest, order: Order) -> None:
-        """Cancel the order, and the other order of its group with it."""
-        try:
-            found = submission.cancel_order(order.pk, by="operator", reason=EndReason.OPERATOR)
-        except submission.NotCancellable as refused:
-            text = f"Order {order.pk} is {refused.status} and can no longer be cancelled."
-            if order.resting:
-                text = (
-                    f"Order {order.pk} cannot be cancelled now: the other order of its group is"
-                    f" {refused.status}."
-                )
-            self.message_user(request, text, messages.WARNING)
-            return
-        if not found.events:
-            self.message_user(request, f"Order {order.pk} was cancelled before.", messages.INFO)
-        for one in Order.objects.filter(pk__in=[event.order_id for event in found.events]):
-            self.log_change(request, one, "Cancelled.")
-            self.message_user(request, f"Order {one.pk} was cancelled.", messages.SUCCESS)
 
     # Exports
 
@@ -242,7 +262,8 @@ class OrderAdmin(ReadOnlyAdmin):
         stream = request.build_absolute_uri(f"/ws/orders/{order.pk}").replace("http", "ws", 1)
         context |= {
             "case": case_file(order),
-            "title": "Order",
+            "copy_id": copy_button(order.pk),
+            "title": f"Order …{str(order.pk)[-8:]}",
             "subtitle": None,
             "may_operate": self.has_operate_permission(request),
             "api_url": reverse("order", args=[order.pk]),
@@ -254,9 +275,12 @@ class OrderAdmin(ReadOnlyAdmin):
     # Columns
 
     @admin.display(description="order")
-    def short_id(self, order: Order) -> SafeString:
-        text = str(order.pk)
-        return format_html('<span class="order-id" title="{}">…{}</span>', text, text[-12:])
+    def order_id(self, order: Order) -> SafeString:
+        return short_id(order.pk)
+
+    @admin.display
+    def account(self, order: Order) -> str:
+        return str(order.owner or "-")
 
     @admin.display(description="created (UTC)")
     def created(self, order: Order) -> SafeString:
@@ -279,7 +303,7 @@ class OrderAdmin(ReadOnlyAdmin):
     def trade(self, order: Order) -> SafeString:
         asked = ", ".join(filter(None, (terms_text(order), limits_text(order))))
         html = format_html('<span class="limits">{}</span>', asked) if asked else ""
-        return format_html("{}{}", headline(order), html)
+        return format_html("{}{}", grouped(headline(order)), html)
 
     @admin.display(description="venue")
     def routed_to(self, order: Order) -> str:
@@ -287,14 +311,8 @@ class OrderAdmin(ReadOnlyAdmin):
 
     @admin.display(description="net price")
     def price(self, order: Order) -> str:
-        return executed_price(order) or "-"
+        return grouped(executed_price(order) or "-")
 
     @admin.display
     def took(self, order: Order) -> str:
         return duration(order.finished_at - order.created_at) if order.finished_at else "-"
-
-
-@admin.register(Heartbeat)
-class HeartbeatAdmin(ReadOnlyAdmin):
-    list_display = ("process", "kind", "seen_at")
-    ordering = ("-seen_at",)

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from orders.admin_pages.bounded_list import BoundedReach
+from orders.admin_pages.bounded_list import BoundedReach, ids_that_end_with
 from orders.admin_pages.filters import OutcomeFilter
-from orders.admin_pages.wording import duration
+from orders.admin_pages.wording import duration, short_id
 from orders.models import TransactionBySignature
 from routing.admin import ReadOnlyAdmin
 
@@ -27,7 +27,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     list_display = (*("signature", "state", "created", "took", "order_link", "attempt"),)
     list_filter = (OutcomeFilter,)
     search_fields = ("signature",)  # shows the search box; `get_search_results` does the search
-    search_help_text = "A whole signature or order id"
+    search_help_text = "A whole signature; an order id, or its last 6 characters and more"
     fields = (
         *("signature", "order_link", "attempt", "created_at", "state", "settled_at", "took"),
         "expires_at_height",
@@ -56,12 +56,14 @@ class TransactionAdmin(ReadOnlyAdmin):
             return queryset, False
         with suppress(ValueError):
             return queryset.filter(order_id=UUID(term)), False
+        if ids := ids_that_end_with(term):
+            return queryset.filter(order_id__in=ids), False
         return queryset.filter(Q(signature=term)), False
 
     @admin.display(description="order")
     def order_link(self, transaction: TransactionBySignature) -> SafeString:
         url = reverse("admin:orders_order_change", args=[transaction.order_id])
-        return format_html('<a class="order-id" href="{}">{}</a>', url, transaction.order_id)
+        return format_html('<a href="{}">{}</a>', url, short_id(transaction.order_id))
 
     @admin.display(description="signed (UTC)")
     def created(self, transaction: TransactionBySignature) -> str:

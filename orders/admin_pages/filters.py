@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
@@ -24,6 +25,7 @@ from routing.venue import Side
 from routing.venues import LABELS
 
 UNDER_WAY = "under_way"
+MOST_ACCOUNTS = 20  # that are choices
 
 
 class ChoiceFilter(admin.SimpleListFilter):
@@ -79,6 +81,31 @@ class StatusFilter(ChoiceFilter):
             case Status.FAILED:
                 return Q(status=value, failure_code__isnull=False)
         return Q(status=value) & BEGUN if value in ACTIVE else Q(status=value)
+
+
+class OwnerFilter(ChoiceFilter):
+    """By account, named by its id. The first accounts are choices; links name any."""
+
+    title, parameter_name = "account", "owner"
+    NOBODY = "none"
+
+    @property
+    def choice_labels(self) -> Mapping[str, str]:  # type: ignore[override]  # accounts are added
+        names = User.objects.order_by("username").values_list("pk", "username")
+        labels = {str(pk): name for pk, name in names[:MOST_ACCOUNTS]}
+        asked = self.used_parameters.get("owner", "")
+        if str(asked).isdecimal() and asked not in labels:
+            labels |= {str(pk): name for pk, name in names.filter(pk=asked)}
+        return {self.NOBODY: "nobody signed in"} | labels
+
+    def condition(self, value: str) -> Q:
+        if value == self.NOBODY:
+            return Q(owner=None)
+        return Q(owner=int(value), owner__isnull=False)
+
+    @property
+    def reads_an_index(self) -> bool:
+        return self.value() not in (None, self.NOBODY)
 
 
 class VenueFilter(ChoiceFilter):
@@ -249,3 +276,15 @@ class CreatedFilter(admin.ListFilter):
         if time is None:
             raise IncorrectLookupParameters(f"{name}={text}")
         return make_aware(time) if is_naive(time) else time
+
+
+SAVED = (
+    ("Under way", {"status": UNDER_WAY}),
+    ("Failed in the last hour", {"status": Status.FAILED.value, "created": "hour"}),
+    ("Needs attention", {"attention": "yes"}),
+    ("Lease ended", {"status": UNDER_WAY, "lease": "expired"}),
+    ("Resting", {"status": Status.OPEN.value}),
+    ("Triggered, not filled", {"status": Status.OPEN.value, "phase": Phase.LATCHED.value}),
+    ("Several attempts today", {"attempts": "3", "created": "day"}),
+)
+"""What operators look for again and again: names and filters, as links on the list."""

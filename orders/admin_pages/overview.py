@@ -7,11 +7,11 @@ that has to read the orders themselves reads at most `MOST_RECENT` of them.
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from django.db import connection
 from django.urls import reverse
 
+from orders.admin_pages.addresses import orders_url
 from orders.admin_pages.filters import UNDER_WAY
 from orders.admin_pages.wording import duration
 from orders.api.pagination import in_index_order
@@ -208,11 +208,6 @@ def _attention(figures: dict[str, Any]) -> Tile:
     note = "filled outside their bound, or lost too many workers"
     tone = "bad" if count else "good"
     return Tile("Needing attention", bounded_count(count), note, orders_url(attention="yes"), tone)
-
-
-def orders_url(**filters: str) -> str:
-    """Return the address of the list of orders with these filters."""
-    return f"{reverse('admin:orders_order_changelist')}?{urlencode(filters)}"
 
 
 def bounded_count(count: int, most: int | None = None) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.db import connection
 
-from orders.admin_pages.overview import MOST_READ, orders_url
+from orders.admin_pages.addresses import orders_url
+from orders.admin_pages.overview import MOST_READ
 from orders.admin_pages.wording import duration
 from orders.api.pagination import in_index_order
 from routing.exchange import VENUES, VenueFacts

@@ -2,7 +2,7 @@
 orders were executed, and the engine's own."""
 
 from orders.models.access import ApiKey, SocketTicket
-from orders.models.engine import Heartbeat, OrderStart, TradingState
+from orders.models.engine import EngineMinute, Heartbeat, OrderStart, SeenOrder, TradingState
 from orders.models.order import (
     BEGUN,
     ID_END,
@@ -23,6 +23,7 @@ __all__ = [
     "MAX_SLIPPAGE_BPS",
     "WAITING",
     "ApiKey",
+    "EngineMinute",
     "ExecutionQuality",
     "FailureCode",
     "Heartbeat",
@@ -32,6 +33,7 @@ __all__ = [
     "OrderStart",
     "OrderTransaction",
     "PriceTick",
+    "SeenOrder",
     "SocketTicket",
     "TradingState",
     "TransactionBySignature",

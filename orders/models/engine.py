@@ -58,3 +58,33 @@ class TradingState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state} since {self.at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+class EngineMinute(models.Model):
+    """What the engine did in one minute, for the operators' page. It is written once."""
+
+    minute = models.BigIntegerField(primary_key=True)
+    """The unix second at which it began."""
+    figures = models.JSONField()
+    totals = models.JSONField(null=True, blank=True)
+    """Of the newest minute alone: what each process had counted since it started."""
+
+    class Meta:
+        db_table = "engine_minutes"
+
+    def __str__(self) -> str:
+        return f"the minute from {self.minute}"
+
+
+class SeenOrder(models.Model):
+    """Who has looked at an order that needed a person's attention."""
+
+    order_id = models.UUIDField(primary_key=True)
+    seen_by = models.CharField(max_length=150)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "seen_orders"
+
+    def __str__(self) -> str:
+        return f"{self.order_id} by {self.seen_by}"

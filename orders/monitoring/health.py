@@ -5,6 +5,7 @@ all processes, and also for those without a port.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
 import socket
@@ -34,6 +35,7 @@ from redis.exceptions import (
 )
 
 from config.database.conninfo import conninfo
+from config.environment.data_folder import PROJECT
 from config.runtime.counters import counts
 from config.runtime.per_loop import once_per_loop
 from config.runtime.postgres import Link
@@ -90,6 +92,7 @@ REFUSALS = (ResponseError, AuthenticationError, BusyLoadingError)
 Migration = tuple[str, str]
 Found = TypeVar("Found")
 
+_BEGAN = time.monotonic()
 _stopped = threading.Event()
 _failing_since: dict[str, datetime] = {}
 
@@ -348,10 +351,38 @@ def is_worker_here() -> bool:
 def beat(kind: str) -> None:
     """Write down that this process lives, and what it has counted."""
     process = f"{socket.gethostname()}:{os.getpid()}"
-    still = {"still_seconds": witness.still_seconds()}
-    figures = orjson.dumps({**counts, **usage(), **still}).decode()
+    present = {
+        "still_seconds": witness.still_seconds(),
+        "up_seconds": round(time.monotonic() - _BEGAN, 1),
+        "cpu_percent": _cpu_share.percent(),
+        "release": release(),
+    }
+    figures = orjson.dumps({**counts, **usage(), **present}).decode()
     with connection.cursor() as cursor:
         cursor.execute(BEAT, [process, kind, figures])
+
+
+class CpuShare:
+    """How much of one processor this process has used since it was asked before."""
+
+    def __init__(self) -> None:
+        self._at, self._used = time.monotonic(), time.process_time()
+
+    def percent(self) -> float:
+        at, used = time.monotonic(), time.process_time()
+        share = (used - self._used) / max(at - self._at, 0.001)
+        self._at, self._used = at, used
+        return round(100 * share, 1)
+
+
+@cache
+def release() -> str:
+    """Return seven characters that are the same for processes of the same code."""
+    digest = hashlib.sha256()
+    for room in ("config", "orders", "routing"):
+        for file in sorted((PROJECT / room).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:7]
 
 
 def usage() -> dict[str, float]:
@@ -361,6 +392,9 @@ def usage() -> dict[str, float]:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         figures["resident_memory_bytes"] = pages * os.sysconf("SC_PAGE_SIZE")
     return figures
+
+
+_cpu_share = CpuShare()
 
 
 def keep_beating(kind: str, excuses: Excuses = MappingProxyType({})) -> None:

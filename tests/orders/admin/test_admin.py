@@ -1,7 +1,7 @@
 """The admin shows everything of an order, changes nothing by itself, and acts through the doors."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
@@ -9,9 +9,10 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from orders.engine.bell import QUEUE
-from orders.models import Order, OrderEvent, OrderTransaction
+from orders.models import Heartbeat, Order, OrderEvent, OrderTransaction
 from routing.models import NetworkTransaction
 
 pytestmark = pytest.mark.django_db
@@ -51,10 +52,13 @@ def make_confirmed_order() -> Order:
 
 
 def act(client: Client, action: str, *orders: Order) -> str:
-    chosen = [str(order.pk) for order in orders]
-    answer = client.post(LIST, {"action": action, "_selected_action": chosen}, follow=True)
+    """Tick the orders, choose the action, and say yes. Return the list that answers."""
+    chosen = {"action": action, "_selected_action": [str(order.pk) for order in orders]}
+    question = client.post(LIST, chosen).content.decode()
+    assert "Yes, " in question
+    answer = client.post(LIST, {**chosen, "confirmed": "yes"}, follow=True)
     assert answer.status_code == 200
-    return answer.content.decode()
+    return " ".join(answer.content.decode().split())
 
 
 def page_of(order: Order) -> str:
@@ -151,6 +155,90 @@ def test_an_order_is_found_by_its_id_a_signature_and_the_clients_name(
     assert page_of(order) not in admin_client.get(LIST, {"q": "nothing"}).content.decode()
 
 
+def test_what_is_shown_of_an_id_is_found(admin_client: Client) -> None:
+    order, other = make_confirmed_order(), make_order()
+    page = admin_client.get(LIST).content.decode()
+    assert f">…{str(order.pk)[-8:]}<" in page
+    transactions = reverse("admin:orders_transactionbysignature_changelist")
+    for length in (6, 8, 12, 20):
+        for term in (str(order.pk)[-length:], f"…{str(order.pk)[-length:].upper()}"):
+            page = admin_client.get(LIST, {"q": term}).content.decode()
+            assert page_of(order) in page
+            assert page_of(other) not in page
+            assert "5" * 64 in admin_client.get(transactions, {"q": term}).content.decode()
+    assert page_of(order) not in admin_client.get(LIST, {"q": str(order.pk)[-5:]}).content.decode()
+
+
+def test_the_list_names_accounts_and_is_filtered_by_them(admin_client: Client) -> None:
+    grace = User.objects.create(username="grace")
+    hers, nobodys = make_order(owner=grace), make_order()
+    page = admin_client.get(LIST, {"owner": grace.pk}).content.decode()
+    assert '<td class="field-account">grace</td>' in page
+    assert page_of(hers) in page
+    assert page_of(nobodys) not in page
+    page = admin_client.get(LIST, {"owner": "none"}).content.decode()
+    assert page_of(nobodys) in page
+    assert page_of(hers) not in page
+    assert admin_client.get(LIST, {"owner": "0"}).headers["Location"] == f"{LIST}?e=1"
+
+
+def test_an_account_that_is_no_choice_can_be_named(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orders.admin_pages.filters.MOST_ACCOUNTS", 0)
+    hers = make_order(owner=User.objects.create(username="grace"))
+    page = admin_client.get(LIST, {"owner": hers.owner_id}).content.decode()
+    assert page_of(hers) in page
+
+
+def test_the_saved_filters_lead_to_lists(admin_client: Client) -> None:
+    page = admin_client.get(LIST).content.decode()
+    nav = re.search(r'<nav class="saved".*?</nav>', page, re.DOTALL)
+    assert nav
+    urls = re.findall(r'href="([^"]+)"', nav[0])
+    assert len(urls) == 7
+    for url in urls:
+        assert admin_client.get(url.replace("&amp;", "&")).status_code == 200
+
+
+def test_digits_are_grouped(admin_client: Client) -> None:
+    order = make_order(amount_in=500_000 * 10**9)
+    for url in (LIST, page_of(order)):
+        assert "Sell 500,000 SOL for USDC" in admin_client.get(url).content.decode()
+
+
+def test_a_dead_process_does_not_look_alive(admin_client: Client) -> None:
+    counts = {
+        **{"up_seconds": 268_000, "cpu_percent": 41.4, "resident_memory_bytes": 88_000_000},
+        **{"release": "c1c6b37", "orders_carried": 12, "orders_put_down": 8},
+    }
+    for name, seconds in (("core-1:1", 1), ("core-2:2", 14)):
+        seen_at = timezone.now() - timedelta(seconds=seconds)
+        Heartbeat.objects.create(process=name, kind="worker", seen_at=seen_at, counts=counts)
+    changelist = reverse("admin:orders_heartbeat_changelist")
+    page = " ".join(admin_client.get(changelist).content.decode().split())
+
+    assert "<h1>Processes</h1>" in page
+    silent, alive = page.index("core-2:2"), page.index("core-1:1")
+    assert silent < alive
+    assert ">silent<" in page[silent:alive]
+    assert ">14 s ago<" in page[silent:alive]
+    for text in (">alive<", ">3 d 2 h<", ">41 %<", ">88 MB<", ">c1c6b37<", ">4/10 orders<"):
+        assert text in page[alive:]
+    assert (
+        admin_client.get(reverse("admin:orders_heartbeat_change", args=["core-2:2"])).status_code
+        == 200
+    )
+
+
+def test_all_times_are_of_one_clock(admin_client: Client) -> None:
+    user = User.objects.get(username="admin")
+    User.objects.filter(pk=user.pk).update(last_login=datetime(2026, 3, 5, 21, 7, 9, tzinfo=UTC))
+    page = admin_client.get(reverse("admin:auth_user_change", args=[user.pk])).content.decode()
+    assert "2026-03-05" in page
+    assert "p.m." not in page
+
+
 def test_an_orders_page_shows_its_log_and_transactions_escaped(admin_client: Client) -> None:
     page = admin_client.get(page_of(make_confirmed_order())).content.decode()
     for text in ("Order executed &lt;b&gt;well", "&lt;script&gt;", "5" * 64, "landed", "77"):
@@ -182,7 +270,7 @@ def test_no_form_adds_changes_or_deletes_an_order(admin_client: Client) -> None:
 def test_an_operator_cancels_an_order_and_the_admin_remembers_who(admin_client: Client) -> None:
     order = make_order()
 
-    assert "was cancelled" in act(admin_client, "cancel", order)
+    assert "Cancel: 1 cancelled." in act(admin_client, "cancel", order)
     order.refresh_from_db()
     assert order.status == "cancelled"
     assert [event.status for event in order.events.all()] == ["cancelled"]
@@ -193,8 +281,8 @@ def test_an_order_that_may_have_filled_is_not_cancelled(admin_client: Client) ->
     order = make_order(status="submitted", signature="5" * 64)
     page = act(admin_client, "cancel", order, make_order())
 
-    assert f"Order {order.pk} is submitted and can no longer be cancelled" in page
-    assert "was cancelled" in page
+    assert "1 cancelled" in page
+    assert "1 may have filled, and were left alone" in page
     order.refresh_from_db()
     assert order.status == "submitted"
 
@@ -205,8 +293,8 @@ def test_an_operator_asks_for_an_order_to_be_executed_now(
     order, ended = make_order(), make_confirmed_order()
     page = act(admin_client, "retry_now", order, ended)
 
-    assert f"A worker was asked to carry order {order.pk} now" in page
-    assert f"Order {ended.pk} has ended" in page
+    assert "1 asked for now" in page
+    assert "1 had ended" in page
     assert redis_client.llen(QUEUE) == 1
     assert str(order.pk) in str(redis_client.lindex(QUEUE, 0))
 
@@ -234,9 +322,43 @@ def test_who_has_moved_on_since_the_page_was_made_is_named_all_the_same(
     admin_client: Client,
 ) -> None:
     order = make_order(status="submitted", signature="5" * 64, started_at=NOW)
-    chosen = {"action": "cancel", "_selected_action": [str(order.pk)]}
+    chosen = {"action": "cancel", "_selected_action": [str(order.pk)], "confirmed": "yes"}
     answer = admin_client.post(f"{LIST}?status=pending", chosen, follow=True)
-    assert f"Order {order.pk} is submitted" in answer.content.decode()
+    assert "1 may have filled" in answer.content.decode()
+
+
+def test_a_deed_to_many_is_asked_for_first_and_told_in_one_line(admin_client: Client) -> None:
+    orders = [make_order(), make_order(), make_confirmed_order()]
+    chosen = {"action": "cancel", "_selected_action": [str(order.pk) for order in orders]}
+    question = " ".join(admin_client.post(LIST, chosen).content.decode().split())
+
+    assert "Cancel 3 orders?" in question
+    assert "<strong>2</strong> can be cancelled" in question
+    assert "<strong>1</strong> ended: nothing is done to them" in question
+    assert Order.objects.filter(status="cancelled").count() == 0
+    page = act(admin_client, "cancel", *orders)
+    assert page.count('<li class="success">') == 1
+    assert "Cancel: 2 cancelled, 1 had ended." in page
+
+
+def test_all_that_the_filters_show_are_asked_about_and_exactly_these_are_cancelled(
+    admin_client: Client,
+) -> None:
+    """Orders that come between the question and the answer are not meant."""
+    order = make_order()
+    everything = {"action": "cancel", "_selected_action": ["x"], "select_across": "1"}
+    question = admin_client.post(f"{LIST}?status=pending", everything).content.decode()
+    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', question)
+    later = make_order()
+    answer = {name: value for name, value in fields if name != "csrfmiddlewaretoken"}
+    assert (
+        "Cancel: 1 cancelled."
+        in admin_client.post(f"{LIST}?status=pending", answer, follow=True).content.decode()
+    )
+
+    for one, status in ((order, "cancelled"), (later, "pending")):
+        one.refresh_from_db()
+        assert one.status == status
 
 
 def test_one_click_acts_on_a_bounded_number_of_orders(

@@ -217,11 +217,10 @@ def test_an_operator_cancels_an_order_that_rests_and_the_other_one_of_its_group(
         resting("limit", limit_price="112", group_id=group),
         resting("stop", trigger_price="95", group_id=group),
     ]
-    asked = {"action": "cancel", "_selected_action": [str(legs[0].pk)]}
+    asked = {"action": "cancel", "_selected_action": [str(legs[0].pk)], "confirmed": "yes"}
     page = operator.post(LIST, asked, follow=True).content.decode()
 
-    for leg in legs:
-        assert f"Order {leg.pk} was cancelled." in page
+    assert "Cancel: 1 cancelled. 1 more ended with them: the other orders of their groups." in page
     ended = Order.objects.filter(status="cancelled").values_list("pk", "reason")
     assert dict(ended) == {legs[0].pk: "operator", legs[1].pk: "group_cancelled"}
     assert LogEntry.objects.count() == 2

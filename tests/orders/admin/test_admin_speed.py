@@ -21,7 +21,7 @@ from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
 from config.database.conninfo import conninfo
-from orders.admin_pages.overview import orders_url
+from orders.admin_pages.addresses import orders_url
 from orders.models import Order
 from orders.monitoring import engine_status, metrics_sql
 from tests.support.database import as_owner, rewrite

@@ -1,8 +1,7 @@
 """Orders for operators: they see everything, edit nothing, and can retry or cancel an order."""
 
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -19,7 +18,7 @@ from django.views.decorators.http import require_POST
 
 from orders.admin_pages import export
 from orders.admin_pages.addresses import orders_url
-from orders.admin_pages.bounded_list import BoundedReach, ids_that_end_with
+from orders.admin_pages.bounded_list import BoundedReach
 from orders.admin_pages.case_file import case_file
 from orders.admin_pages.date_hierarchy import calendar
 from orders.admin_pages.deeds import CANCEL, RETRY, Deed, Done, summary
@@ -48,9 +47,10 @@ from orders.admin_pages.wording import (
     short_id,
     terms_text,
 )
+from orders.api.lists.search import CUT, search
 from orders.api.pagination import in_index_order
 from orders.lifecycle import ACTIVE, Status
-from orders.models import Order, OrderTransaction
+from orders.models import Order
 from orders.representation import executed_price, headline
 from routing.admin import ReadOnlyAdmin
 
@@ -130,18 +130,9 @@ class OrderAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Order], search_term: str
     ) -> tuple[QuerySet[Order], bool]:
-        """Find whole names, each by its own index, and the ends of ids among the newest orders.
-
-        Django's search would read every row.
-        """
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        ids = set(OrderTransaction.objects.filter(signature=term).values_list("order", flat=True))
-        ids |= set(Order.objects.filter(client_order_id=term).values_list("pk", flat=True))
-        with suppress(ValueError):
-            ids.add(UUID(term))
-        return queryset.filter(pk__in=ids | ids_that_end_with(term)), False
+        """Find orders as the API does: each way has an index. Django's search reads every row."""
+        term = search_term.strip().removeprefix(CUT)
+        return search(queryset, term) if term else queryset, False
 
     # Actions
 

@@ -1,21 +1,22 @@
 """The signed transactions of all orders, each with its outcome."""
 
-from contextlib import suppress
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from orders.admin_pages.bounded_list import BoundedReach, ids_that_end_with
+from orders.admin_pages.bounded_list import BoundedReach
 from orders.admin_pages.filters import OutcomeFilter
 from orders.admin_pages.wording import duration, short_id
-from orders.models import TransactionBySignature
+from orders.api.lists.search import CUT, search
+from orders.models import Order, TransactionBySignature
 from routing.admin import ReadOnlyAdmin
+
+MOST_FOUND = 50
 
 
 class TransactionList(BoundedReach):
@@ -51,14 +52,11 @@ class TransactionAdmin(ReadOnlyAdmin):
         queryset: QuerySet[TransactionBySignature],
         search_term: str,
     ) -> tuple[QuerySet[TransactionBySignature], bool]:
-        term = search_term.strip()
+        term = search_term.strip().removeprefix(CUT)
         if not term:
             return queryset, False
-        with suppress(ValueError):
-            return queryset.filter(order_id=UUID(term)), False
-        if ids := ids_that_end_with(term):
-            return queryset.filter(order_id__in=ids), False
-        return queryset.filter(Q(signature=term)), False
+        found = search(Order.objects.all(), term).values_list("pk", flat=True)
+        return queryset.filter(order_id__in=list(found[:MOST_FOUND])), False
 
     @admin.display(description="order")
     def order_link(self, transaction: TransactionBySignature) -> SafeString:

@@ -5,11 +5,8 @@ through only the newest rows, `REACH` of them, and the page says so. Filters wit
 applied first. So a range of time, or "failed", reaches back as far as it needs to.
 """
 
-import re
 from typing import Any
-from uuid import UUID
 
-from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -17,24 +14,6 @@ from routing.admin import InIndexOrder
 
 REACH = 100_000  # rows
 REACH_APART = 20_000  # rows of a sparse index: they lie apart, and each costs a page
-END_OF_ID = re.compile(r"[0-9a-f-]{6,35}", re.IGNORECASE)
-# An index on the ends of ids would cost every order one more write. The index of the newest orders
-# has their ids, so this reads no table.
-NEWEST_THAT_END_WITH = """
-SELECT id FROM (
-  SELECT id FROM orders ORDER BY created_at DESC, id DESC LIMIT %(reach)s
-) AS newest WHERE right(id::text, %(length)s) = %(end)s
-"""
-
-
-def ids_that_end_with(term: str) -> set[UUID]:
-    """Return those of the newest `REACH` orders whose ids end with 6 or more such characters."""
-    end = term.lstrip("…").lower()
-    if not END_OF_ID.fullmatch(end):
-        return set()
-    with connection.cursor() as cursor:
-        cursor.execute(NEWEST_THAT_END_WITH, {"reach": REACH, "length": len(end), "end": end})
-        return {order_id for (order_id,) in cursor.fetchall()}
 
 
 class BoundedReach(InIndexOrder):

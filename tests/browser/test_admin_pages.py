@@ -159,7 +159,9 @@ def test_an_operator_sees_why_an_order_has_not_fired_and_cancels_it_with_its_gro
         expect(waiting).to_contain_text("Last tick")
         assert page.evaluate(TOO_WIDE) <= 0
         keep_picture(page, f"admin-{screen}-{name}")
-    expect(page.locator(".case-part", has_text="Orders that belong to it")).to_contain_text(target[-8:])
+    expect(page.locator(".case-part", has_text="Orders that belong to it")).to_contain_text(
+        target[-8:]
+    )
     page.goto(f"{LIST}?phase=waiting&type=limit")
     expect(page.locator("#result_list")).to_contain_text("limit at 500")
     keep_picture(page, f"admin-{screen}-resting")

@@ -157,7 +157,7 @@ LIST_PAGES = (
     ListPage("q=order+1", 1),
     ListPage("q=018f0000-0000-7000-8000-000000000005", 1),
     ListPage("q=nothing", 0),
-    ListPage("q=abcdef01", 0),  # the end of no id: all that it may look through
+    ListPage("q=abcdef01", 0),  # the end of no id
     ListPage("owner=none", 0),
 )
 TRANSACTION_QUERIES = ("", "p=5", "outcome=landed", "outcome=rejected", "outcome=none")

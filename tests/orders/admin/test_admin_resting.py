@@ -12,8 +12,9 @@ from django.test import Client
 from django.urls import reverse
 
 from orders.admin_pages.case_file import MOST_CHILDREN, case_file
-from orders.admin_pages.export import COLUMNS, cell, row_of
+from orders.admin_pages.export import row_of
 from orders.admin_pages.waiting import Waiting, waiting_of
+from orders.api.lists.export import COLUMNS, cell
 from orders.engine.submission import new_order_id
 from orders.engine.trading_state import change_trading_state
 from orders.models import Order, TradingState

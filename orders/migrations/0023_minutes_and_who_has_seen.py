@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0020_ticks_of_what_is_held")]
+    dependencies = [("orders", "0022_failures_of_a_wallet")]
 
     operations = [
         migrations.CreateModel(

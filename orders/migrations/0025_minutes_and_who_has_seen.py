@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0022_failures_of_a_wallet")]
+    dependencies = [("orders", "0024_execution_quality")]
 
     operations = [
         migrations.CreateModel(

@@ -40,6 +40,7 @@ TRIES = 5  # after deadlocks, and after a statement that met its own earlier sen
 SMALL = 64  # a batch of up to so many items is never divided
 ALONE = "SELECT set_config('lock_timeout', '10', false)"  # ms: a crowd waits behind each item
 TOGETHER = "SELECT set_config('lock_timeout', '500', false)"
+TOO_LATE = TimeoutError("its caller was answered before it could be sent")
 # Other errors are the item's own: its earlier send met them as well.
 UNDECIDED = (psycopg.OperationalError, errors.UniqueViolation)
 
@@ -239,9 +240,12 @@ class GroupCommit(Generic[Item, Answer]):
     async def _send(
         self, connection: Connection, batch: Sequence[Waiter[Item, Answer]]
     ) -> Sequence[Answer | Exception]:
+        """Run the items of those who still wait. Another was told that nothing was written."""
         for waiter in batch:
-            waiter.is_sent = True
-        return await self._run(connection, [waiter.item for waiter in batch])
+            waiter.is_sent = not waiter.future.done()
+        items = [waiter.item for waiter in batch if waiter.is_sent]
+        answers = iter(await self._run(connection, items) if items else ())
+        return [next(answers) if waiter.is_sent else TOO_LATE for waiter in batch]
 
     async def _resume(
         self, connection: Connection, batch: Sequence[Waiter[Item, Answer]]

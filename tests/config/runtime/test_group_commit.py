@@ -350,6 +350,20 @@ async def test_a_locked_row_holds_up_only_the_item_that_wants_it(probes: Probes)
     assert found == answers([item for item in good(10) if item.id != 7])
 
 
+async def test_what_was_said_not_to_be_written_is_not_written_later(probes: Probes) -> None:
+    """The patience of a caller may end while its batch waits for a connection."""
+    link = Link(probes.conninfo, "test")
+    impatient = GroupCommit(link, probes.run, probes.recover, patience=0.01)
+    patient = GroupCommit(link, probes.run, probes.recover, patience=10.0)
+    async with link.connection():
+        with pytest.raises(psycopg.OperationalError) as refused:
+            await impatient(Item(1, 1))
+        assert not isinstance(refused.value, OutcomeUnknown)
+    assert await patient(Item(2, 2)) == 4  # which waits for its turn behind the other
+    await link.close()
+    assert await probes.stored() == {2}
+
+
 async def test_a_waiter_that_gives_up_disturbs_no_other(probes: Probes) -> None:
     entered, go_on = asyncio.Event(), asyncio.Event()
 

@@ -9,7 +9,7 @@ from orders.api.changes import batch_views, cancel_views, replace_views
 from orders.api.following import views as following_views
 from orders.api.lists.views import OrdersCsvView
 from orders.api.live_page import live_page
-from orders.api.pages import execution_quality
+from orders.api.pages import execution_quality, me
 from orders.api.pages.trade_page import trade_page
 from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
 from orders.api.schema import documentation
@@ -48,6 +48,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
     either("api/markets", views.MarketsView.as_view(), "markets"),
     either("api/prices", markets.PricesView.as_view(), "prices"),
+    either("api/me", me.MeView.as_view(), "me"),
     either("api/quotes", quote_views.QuotesView.as_view(), "quotes"),
     either(
         "api/analytics/execution-quality",

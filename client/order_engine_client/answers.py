@@ -17,6 +17,7 @@ DECIMALS = frozenset(
         *("activationPrice", "amount", "amountIn", "amountOut", "ask", "atPrice", "bid", "buy"),
         *("currentTriggerPrice", "distanceBps", "executedAmountIn", "executedAmountOut"),
         *("executedPrice", "filledPercent", "first", "high", "last", "limitPrice", "low"),
+        "maxOrderValue",
         *("marginBps", "maxAcceptablePrice", "maxAmountIn", "minAcceptablePrice", "minAmountOut"),
         *("minLiquidity", "minimum", "netPrice", "networkFee", "price", "priceImpactBps"),
         *("reference", "referencePrice", "remaining", "remainingAmount", "retryInSeconds", "sell"),

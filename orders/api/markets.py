@@ -32,6 +32,8 @@ DEFAULT_POINTS = 300
 DAY = 86_400
 ROWS_A_UNIT = 1_000
 """How many minutes are read for a unit of READ_RATE_LIMIT."""
+MANY_DIGITS = 4
+"""From 10,000 on a price has enough digits before its point."""
 PARAMETERS = {"market", "from", "to", "step"}
 
 
@@ -60,6 +62,8 @@ def _market_as_json(market: Market) -> dict[str, Any]:
         "baseToken": market.base.symbol,
         "quoteToken": market.quote.symbol,
         "referencePrice": f"{significant(market.reference_price).normalize():f}",
+        "priceDecimals": price_decimals(market),
+        "amountDecimals": amount_decimals(market),
         "minAmountIn": {
             "sell": market.base.to_text(minimum_in(market, Side.SELL)),
             "buy": market.quote.to_text(minimum_in(market, Side.BUY)),
@@ -67,6 +71,21 @@ def _market_as_json(market: Market) -> dict[str, Any]:
         "takesOrders": market.is_open,
         "through": [path.through.symbol for path in market.paths],
         "venues": list(LABELS),
+    }
+
+
+def price_decimals(market: Market) -> int:
+    """Return with how many decimals people read its prices: at least four digits that count."""
+    size = market.reference_price.adjusted()
+    return 2 if size >= MANY_DIGITS else min(max(4, 3 - size), 12)
+
+
+def amount_decimals(market: Market) -> dict[str, int]:
+    """Return with how many decimals people read its amounts: about a cent of the quote token."""
+    size = market.reference_price.adjusted()
+    return {
+        "base": min(market.base.decimals, 8, max(2, 2 + size)),
+        "quote": min(market.quote.decimals, 4),
     }
 
 

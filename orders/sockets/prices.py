@@ -12,16 +12,16 @@ from typing import Any
 import orjson
 import psycopg
 from rest_framework.exceptions import ValidationError
-from websockets.frames import Frame, Opcode
 
 from config.runtime.background import Background
 from config.runtime.per_loop import once_per_loop
 from orders.api.markets import as_text, market_named
-from orders.api.problems import DatabaseUnavailable, invalid_fields, problem, problem_of
+from orders.api.problems import DatabaseUnavailable, invalid_fields, problem_of
 from orders.engine.triggers.last_prices import last_prices_of_this_loop
 from orders.engine.triggers.ticks import Tick
 from orders.events import timestamp
-from orders.sockets.protocol import DATABASE_ERRORS, Close, Socket
+from orders.sockets.newest import NewestSocket, frame_of
+from orders.sockets.protocol import DATABASE_ERRORS, Close
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +30,10 @@ MADE_AFTER = 0.3
 LEAST_PAUSE = 0.1
 
 
-class PriceStream(Socket):
+class PriceStream(NewestSocket):
     """`/ws/prices?market=`: the newest prices, from the last second on."""
 
-    told = b""
-    """The last message."""
+    only = "prices"
     pair = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -54,26 +53,6 @@ class PriceStream(Socket):
         except DATABASE_ERRORS:
             await self.end(Close.TRY_AGAIN_LATER, problem_of(DatabaseUnavailable()))
         feed_of_this_loop().join(self)
-
-    async def handle_frame(self, frame: dict[str, Any]) -> None:
-        detail = "This socket only tells prices; send orders to /api/orders/execute."
-        await self.say_problem(problem(400, "unexpected_frame", detail))
-
-    def tell(self, message: bytes, frame: bytes) -> None:
-        """Pass a new message on, which `frame` has as it is written to a socket.
-
-        A client that has not taken the one before gets the next one.
-        """
-        if self.told == message:
-            return
-        if self.say_at_once(frame):
-            self.told = message
-        elif self.nudges.empty():
-            self.told = message
-            self.nudges.put_nowait({"type": "price.tick", "text": message.decode()})
-
-    async def price_tick(self, nudge: dict[str, Any]) -> None:
-        await self.say(nudge["text"])
 
 
 class PriceFeed:
@@ -111,7 +90,7 @@ class PriceFeed:
         for pair, sockets in list(self._sockets.items()):
             tick = ticks.get(pair) or Tick.at(pair, second)
             message = orjson.dumps(as_message(tick))
-            frame = Frame(Opcode.TEXT, message).serialize(mask=False)
+            frame = frame_of(message)
             for socket in list(sockets):
                 socket.tell(message, frame)
 
@@ -119,6 +98,7 @@ class PriceFeed:
 def as_message(tick: Tick) -> dict[str, Any]:
     """Return what a socket tells of a tick. Without prices they are null."""
     return {
+        "type": "prices",
         "market": tick.pair,
         "at": timestamp(datetime.fromtimestamp(tick.tick, UTC)),
         **{

@@ -68,7 +68,7 @@ FROM_OURSELVES = frozenset(
     {
         *("order.event", "order.ended", "order.behind", "order.idle"),
         *("account.told", "account.behind"),
-        *("entry.answered", "price.tick", "credential.withdrawn", "quote.due"),
+        *("entry.answered", "newest.told", "credential.withdrawn", "quote.due"),
     }
 )
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from django.urls import re_path
 
 from orders.api.reading.dialects import ENTRY_PATHS, QUERY_PATHS, STREAM_PATHS, SUBSCRIBE_PATHS
-from orders.sockets import account, consumers, prices, quotes, subscriptions
+from orders.sockets import account, consumers, engine, prices, quotes, subscriptions
 
 nowhere = consumers.NoSuchPath.as_asgi()
 subscribing = subscriptions.Subscriptions.as_asgi()
@@ -21,6 +21,7 @@ async def by_query(scope: Any, receive: Any, send: Any) -> None:
 
 websocket_routes = [
     re_path(r"^ws/prices/?$", prices.PriceStream.as_asgi()),
+    re_path(r"^ws/engine/?$", engine.EngineStream.as_asgi()),
     re_path(r"^ws/quotes/?$", quotes.QuoteStream.as_asgi()),
     re_path(r"^ws/orders/(?P<order_id>[^/]+)/?$", consumers.OrderStream.as_asgi()),
     *(re_path(rf"^{path}/?$", consumers.OrderEntry.as_asgi()) for path in ENTRY_PATHS),

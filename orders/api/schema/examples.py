@@ -268,6 +268,7 @@ MARKETS = {
     "markets": [
         {
             **{"market": f"{base}/{quote}", "baseToken": base, "quoteToken": quote},
+            **{"priceDecimals": 4, "amountDecimals": {"base": 4, "quote": 4}},
             **{"referencePrice": price, "minAmountIn": {"sell": sell, "buy": buy}},
             **{"takesOrders": True, "through": through},
             "venues": ["raydium", "meteora"],
@@ -306,6 +307,15 @@ TICKS = {
             },
         }
     ],
+}
+ME = {
+    **{"account": "ada", "isStaff": False, "mayTradeAnonymously": True},
+    "scopes": ["read", "trade"],
+    "limits": {
+        **{"ordersPerMinute": 600, "restingPerMinute": 600, "previewsPerMinute": 240},
+        **{"openOrders": 10_000, "maxOrderValue": None},
+        **{"maxSlippageBps": 5_000, "maxPriceImpactBps": 1_000},
+    },
 }
 COMPARED = {"orders": 12, "amount": "1.36", "bps": "92.99", "p5Bps": "3.1", "medianBps": "71.4"}
 FIGURES = {

@@ -695,6 +695,28 @@ PRICES = extend_schema(
         ),
     },
 )
+ME = extend_schema(
+    operation_id="getMe",
+    summary="Ask who you are, and what you may do",
+    description=(
+        "The account of the session or the key, and its limits. Without a credential the answer is"
+        " the anonymous one, also where anonymous orders are not taken. A key that does not hold is"
+        " refused as everywhere."
+    ),
+    tags=["engine"],
+    responses={
+        (200, JSON): answer("Me", "Who you are.", ("An account", examples.ME)),
+        **problems(
+            {
+                400: ("There are no parameters.", []),
+                401: ("The key does not hold.", [examples.WHO_ARE_YOU]),
+                **TOO_MANY_READS,
+                **UNWRITABLE,
+                **NO_DATABASE,
+            }
+        ),
+    },
+)
 EXECUTION_QUALITY = extend_schema(
     operation_id="getExecutionQuality",
     summary="See how well orders were executed",

@@ -498,6 +498,9 @@ SCHEMAS: dict[str, Schema] = {
             "baseToken": TEXT,
             "quoteToken": TEXT,
             "referencePrice": DECIMAL,
+            "priceDecimals": COUNT | {"description": "Its prices are shown with as many."},
+            "amountDecimals": closed({"base": COUNT, "quote": COUNT})
+            | {"description": "Amounts of its tokens are shown with as many; they may have more."},
             "minAmountIn": closed({"sell": DECIMAL, "buy": DECIMAL})
             | {
                 "description": "The least input of a slice of a TWAP, and of a bracket's exits, by"
@@ -541,6 +544,30 @@ SCHEMAS: dict[str, Schema] = {
             "step": COUNT | {"description": "Seconds of a point."},
             "points": {"type": "array", "items": ref("PricePoint")},
         }
+    ),
+    "Me": closed(
+        {
+            "account": nullable(TEXT, "Its name; null: anonymous."),
+            "isStaff": {"type": "boolean", "description": "Whether the admin is open to it."},
+            "mayTradeAnonymously": {"type": "boolean"},
+            "scopes": {
+                "type": "array",
+                "items": {"enum": list(SCOPES)},
+                "description": "What this request's credential allows; none without one, unless"
+                " anonymous orders are taken.",
+            },
+            "limits": closed(
+                {
+                    "ordersPerMinute": nullable(COUNT, "Sent by the account; null: no limit."),
+                    "restingPerMinute": nullable(COUNT),
+                    "previewsPerMinute": nullable(COUNT),
+                    "openOrders": COUNT | {"description": "That may rest at once."},
+                    "maxOrderValue": nullable(DECIMAL, "In USDC."),
+                    "maxSlippageBps": COUNT,
+                    "maxPriceImpactBps": COUNT | {"description": "If an order says nothing."},
+                }
+            ),
+        },
     ),
     "SignedDecimal": TEXT
     | {"pattern": r"^-?(0|[1-9]\d*)(\.\d+)?$", "description": "A decimal; negative: worse."},

@@ -56,6 +56,7 @@ KINDS = {
     **{f"^{probe}/?$": OPEN for probe in ("health", "api/health", "livez", "readyz", "metrics")},
     "^api/markets/?$": OPEN,
     "^api/prices/?$": OPEN,
+    "^api/me/?$": OPEN,  # orders/api/test_me.py
     "^api/quotes/?$": PRICES,
     "": OPEN,  # the live page, and what describes the API
     "^test/?$": OPEN,
@@ -157,7 +158,7 @@ def test_every_socket_path_is_walked_here() -> None:
         assert any(route.pattern.match(path) for path in (*walked, *entries, *OPEN_SOCKETS))
 
 
-OPEN_SOCKETS = ("ws/prices", "ws/quotes")
+OPEN_SOCKETS = ("ws/engine", "ws/prices", "ws/quotes")
 """What they tell is the same for everybody."""
 
 

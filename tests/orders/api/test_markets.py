@@ -241,6 +241,7 @@ async def test_the_list_has_every_token_and_every_pair_with_the_way_it_is_traded
     assert markets["BONK/SOL"] == {
         **{"market": "BONK/SOL", "baseToken": "BONK", "quoteToken": "SOL"},
         **{"referencePrice": "0.0000002", "takesOrders": True, "through": []},
+        **{"priceDecimals": 10, "amountDecimals": {"base": 2, "quote": 4}},
         "minAmountIn": {"sell": "0.5", "buy": "0.000000001"},
         "venues": ["raydium", "meteora"],
     }

@@ -43,7 +43,8 @@ async def test_a_frame_has_the_newest_prices_and_those_of_each_venue(database: D
         frame = await socket.message()
         assert_shape(frame, "MarketPrices", of_sockets=True)
         assert frame | {"at": ""} == {
-            **{"market": "SOL/USDC", "at": "", "bid": "99.5", "ask": "101", "reference": "100.5"},
+            **{"type": "prices", "market": "SOL/USDC", "at": "", "bid": "99.5", "ask": "101"},
+            "reference": "100.5",
             "venues": {"raydium": {"bid": "99.5", "ask": None}},
         }
 

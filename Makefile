@@ -5,6 +5,8 @@ PY ?= python3
 # All tests: several files at a time, each process of pytest with servers of its own.
 PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 PYTHON := .venv/bin/python
+# What the engine needs, by the setting VENUES.
+INSTALLED := $(if $(filter solana,$(VENUES)),.venv/solana,.venv/runtime)
 # The locks are complete, so pip need not look for dependencies; what is never imported needs no
 # bytecode: together a third of the time.
 INSTALL := install --quiet --quiet --disable-pip-version-check --no-input --no-compile --no-deps \
@@ -34,13 +36,13 @@ help:
 	@echo "make lock    write the lock files anew (LOCK_ARGS=--upgrade for newer versions)"
 	@echo "make clean   remove everything that these made, the stored orders too"
 
-up: .venv/runtime
+up: $(INSTALLED)
 	@$(PYTHON) -m config.stack up
 
-demo: .venv/runtime
+demo: $(INSTALLED)
 	@$(PYTHON) -m config.stack demo
 
-worker: .venv/runtime
+worker: $(INSTALLED)
 	@$(PYTHON) -m config.stack worker
 
 format: .venv/development

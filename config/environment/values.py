@@ -284,6 +284,17 @@ def folder() -> Reading:
     return Reading("a folder", read, is_ascii=False)
 
 
+def file() -> Reading:
+    def read(value: str) -> str:
+        if value[0] in "$~'\"":
+            raise WrongValue(f"begins with {value[0]}, which means nothing here")
+        if Path(value).is_dir():
+            raise WrongValue("names a folder")
+        return value
+
+    return Reading("a file", read, is_ascii=False)
+
+
 def market() -> Reading:
     def read(value: str) -> str:
         base, _, quote = value.upper().partition("/")

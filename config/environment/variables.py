@@ -307,6 +307,12 @@ class Environment(BaseSettings):
         "JSON-RPC of Solana, the provider that is asked first before the others. Two of them halve"
         " the risk of one that lies.",
     )
+    SOLANA_KEY_FILE: Annotated[str | None, values.file()] = setting(
+        None,
+        "The wallet's key, as Solana's tools write it: a file that its owner alone may use (mode"
+        " 0600). Workers alone read it.",
+        "with a cluster of our own: that of its funded wallet",
+    )
     SOLANA_PRICE_FEEDS: Annotated[dict[str, str], values.addresses_by_token()] = setting(
         "",
         "Pyth's price accounts by token, for the prices that live quotes are held to. A market"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from config.environment.data_folder import (
     EmbeddedError,
@@ -38,6 +39,7 @@ from config.environment.listening import (
 )
 from config.environment.variables import WrongSettings, data_directory, environment_or_end
 from config.runtime.sentences import WRONG, end_with, say
+from config.stack import solana
 from config.stack.banner import banner
 from config.stack.clean import clean
 from config.stack.postgres import cluster_location
@@ -54,6 +56,19 @@ from config.stack.servers import (
 from config.stack.supervisor import NotReadyError, StopRequestedError, Supervisor
 
 
+class Started(NamedTuple):
+    """Where what was started listens."""
+
+    port: int
+    solana_port: int | None = None
+    """Of a Solana cluster of our own."""
+
+    @property
+    def rpc_url(self) -> str:
+        """The address of that cluster; empty if there is none."""
+        return "" if self.solana_port is None else url_of(LOOPBACK, self.solana_port)
+
+
 class NoEngineError(Exception):
     """The command wants an engine that runs on this data folder, and none does."""
 
@@ -62,11 +77,13 @@ def up() -> int:
     """Run everything until somebody stops it."""
     data_dir = data_directory()
     with hold_data_folder(data_dir) as lock, Supervisor() as supervisor, listen() as listener:
-        port = start_engine(supervisor, data_dir, lock, listener)
-        with announce(data_dir, port):
+        started = start_engine(supervisor, data_dir, lock, listener)
+        port = started.port
+        with announce(data_dir, started):
             login = "  (demo / demo)" if has_demo_login(open_environment(data_dir)) else ""
             cluster = cluster_location(data_dir) if uses_embedded_postgres() else ""
-            text = banner(url_of(listen_host(), port), login, cluster, reached_at(port))
+            url = url_of(listen_host(), port)
+            text = banner(url, login, cluster, reached_at(port), started.rpc_url)
             print(text, flush=True)
             supervisor.watch()
             say("Stopping.")
@@ -99,8 +116,8 @@ def demo() -> int:
         Supervisor() as supervisor,
         listen() as listener,
     ):
-        port = start_engine(supervisor, data_dir, lock, listener, durable=False, logs=data_dir)
-        url = url_of(listen_host(), port)
+        started = start_engine(supervisor, data_dir, lock, listener, durable=False, logs=data_dir)
+        url = url_of(listen_host(), started.port)
         return show_demo(supervisor, url, open_environment(data_dir))
 
 
@@ -110,7 +127,7 @@ def worker() -> int:
     if not running_url(data_dir):
         raise NoEngineError("No engine of this folder is running: start it with `make up` first.")
     with Supervisor() as supervisor:
-        child = another_worker(engine_environment(data_dir))
+        child = another_worker(engine_environment(data_dir) | running_solana(data_dir))
         supervisor.start(child)
         say("One more worker for the engine of this folder (Ctrl-C stops it).")
         supervisor.watch(until=child)
@@ -126,8 +143,8 @@ def start_engine(
     *,
     durable: bool = True,
     logs: Path | None = None,
-) -> int:
-    """Start servers and processes, wait until /health answers, and return the port."""
+) -> Started:
+    """Start servers and processes, and wait until /health answers."""
     environment = open_environment(data_dir)
     check_threads(SERVERS + PROCESSES if uses_embedded_postgres() else PROCESSES)
     check_servers(
@@ -138,6 +155,9 @@ def start_engine(
         is_new = not (data_dir / "postgres").exists()
         check_disk(data_dir, NEW_CLUSTER if is_new else ROOM)
     start_servers(supervisor, data_dir, lock, durable=durable)
+    solana_port = start_cluster(supervisor, data_dir, lock)
+    if solana_port is not None:
+        environment |= solana.settings_for(data_dir, solana_port)
     release(supervisor, data_dir, environment)
     children = engine(environment, listener, logs)
     for child in children:
@@ -145,6 +165,18 @@ def start_engine(
     port: int = listener.getsockname()[1]
     host = listen_host()
     supervisor.wait_until(lambda: is_healthy(port, host), children[0], READY_SECONDS)
+    return Started(port, solana_port)
+
+
+def start_cluster(supervisor: Supervisor, data_dir: Path, lock: int) -> int | None:
+    """Start a Solana cluster if the engine needs one of its own, and return its port."""
+    if not solana.uses_own_cluster():
+        return None
+    listener = solana.listen_for_cluster()
+    port: int = listener.getsockname()[1]
+    child = solana.cluster(data_dir, listener, lock)
+    supervisor.start(child)
+    supervisor.wait_until(lambda: solana.is_ready(port), child, READY_SECONDS)
     return port
 
 
@@ -175,16 +207,23 @@ def show_demo(supervisor: Supervisor, url: str, environment: dict[str, str]) -> 
 
 
 @contextmanager
-def announce(data_dir: Path, port: int) -> Iterator[None]:
+def announce(data_dir: Path, started: Started) -> Iterator[None]:
     """Let other commands find this stack. A file that outlives us names a dead process."""
     path = data_dir / "stack.json"
     draft = path.with_suffix(".new")
-    draft.write_text(json.dumps({"pid": os.getpid(), "port": port, "host": listen_host()}))
+    told = {"pid": os.getpid(), "host": listen_host()} | started._asdict()
+    draft.write_text(json.dumps(told))
     draft.replace(path)
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def running_solana(data_dir: Path) -> dict[str, str]:
+    """Return the settings of the cluster that the running stack has started, if it has."""
+    port = json.loads((data_dir / "stack.json").read_text()).get("solana_port")
+    return {} if port is None else solana.settings_for(data_dir, int(port))
 
 
 def running_url(data_dir: Path) -> str | None:

@@ -18,6 +18,9 @@ The engine is ready (Ctrl-C stops it).
 KEPT = """\
   kept in  {place}
 """
+SOLANA = """\
+  solana   {url}  (a cluster on this machine: its tokens have no value)
+"""
 ACCOUNT = """\
 Orders need an account here, and programs a key. In another terminal, with the same settings:
   {python} manage.py createsuperuser --username alice
@@ -41,11 +44,12 @@ Passwords and keys travel in clear text: let a proxy speak TLS before it, and se
 BY_TLS = "x-forwarded-proto: https"  # as from a proxy; the engine believes it from this machine
 
 
-def banner(url: str, login: str, cluster: str = "", where: str = "") -> str:
+def banner(url: str, login: str, cluster: str = "", where: str = "", solana: str = "") -> str:
     """Return the text that a person sees when an engine is ready at this address.
 
     `login`: the login for its admin. `cluster`: where its orders lie, if that is a folder of ours.
-    `where`: the address at which other machines reach it, if they do.
+    `where`: the address at which other machines reach it, if they do. `solana`: that of a Solana
+    cluster of our own.
     """
     # How an empty, anonymous order is refused shows what is needed; so does a page in clear.
     needs_key = _answer_to("POST", f"{url}/api/orders/execute") == HTTPStatus.UNAUTHORIZED
@@ -57,6 +61,7 @@ def banner(url: str, login: str, cluster: str = "", where: str = "") -> str:
         headers="".join(f"-H '{header}' " for header in headers),
     )
     place = KEPT.format(place=cluster) if cluster else ""
+    place += SOLANA.format(url=solana) if solana else ""
     account = ACCOUNT.format(python=python()) if needs_key else ""
     reached = _access_text(where, needs_key=needs_key, needs_tls=needs_tls) if where else ""
     return READY.format(url=url, login=login) + place + reached + account + send

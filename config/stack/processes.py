@@ -16,6 +16,7 @@ from config.stack.child import Child
 from config.stack.identity import unprivileged
 from config.stack.postgres import cluster_identifier
 from config.stack.servers import uses_embedded_postgres
+from config.stack.solana import without_secrets
 from config.stack.supervisor import NotReadyError, Supervisor
 
 ENGINE_LAYER = 2
@@ -52,7 +53,8 @@ def release(supervisor: Supervisor, data_dir: Path, environment: Mapping[str, st
     mark = _release_mark(data_dir, environment) if uses_embedded_postgres() else ""
     if mark and stamp.exists() and stamp.read_text() == mark:
         return
-    child = Child("release", manage("release"), environment, layer=ENGINE_LAYER, folder=PROJECT)
+    own = without_secrets(environment)
+    child = Child("release", manage("release"), own, layer=ENGINE_LAYER, folder=PROJECT)
     code = supervisor.run(child)
     if code == WRONG:
         raise NotReadyError  # the step itself has said why
@@ -76,13 +78,14 @@ def engine(
         "worker": worker_command("worker"),
         "scheduler": manage("run_scheduler"),
     }
+    signs_nothing = without_secrets(environment)
     # Each has somewhat more time than it needs to end by itself.
     graces = {"web": 12.0, "worker": worker_grace(), "scheduler": 5.0}
     return [
         Child(
             name=name,
             command=command,
-            environment=environment,
+            environment=environment if name == "worker" else signs_nothing,
             layer=ENGINE_LAYER,
             grace=graces[name],
             folder=PROJECT,
@@ -142,7 +145,7 @@ def command_in_foreground(command: list[str], environment: Mapping[str, str]) ->
 def _release_mark(data_dir: Path, environment: Mapping[str, str]) -> str:
     """Return a text that changes with the database, a migration or a version."""
     mark = hashlib.sha256(cluster_identifier(data_dir))
-    for setting in ("DEMO_LOGIN", "DEFAULT_MARKET"):  # `release` depends on them
+    for setting in ("DEMO_LOGIN", "DEFAULT_MARKET", "VENUES"):  # `release` depends on them
         mark.update(f"{setting}={environment.get(setting, '')};".encode())
     mark.update(f"is_reachable={is_reachable()};".encode())
     for path in [*sorted(PROJECT.glob("*/migrations/*.py")), PROJECT / "requirements.lock"]:

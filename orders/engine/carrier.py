@@ -415,4 +415,4 @@ carrier = Carrier()
 @cache
 def exchange() -> Exchange:
     """Return this process's venues and network, made at the first call."""
-    return make_exchange()
+    return make_exchange(signs=True)

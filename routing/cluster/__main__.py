@@ -40,11 +40,18 @@ def main() -> None:
     if given.data:
         write_key(given.data / "wallet.json", cluster.keys.wallet)
     try:
-        asyncio.run(_serve(cluster, listen(given.host, given.port)))
+        asyncio.run(_serve(cluster, _opened(given)))
     except OSError as error:
         sys.exit(f"Port {given.port}: {error.strerror}")
     finally:
         cluster.close()
+
+
+def _opened(given: argparse.Namespace) -> socket.socket:
+    """Return the socket that another process has opened for us, or one of our own."""
+    if given.fd is not None:
+        return socket.socket(fileno=given.fd)
+    return listen(given.host, given.port)
 
 
 async def _serve(cluster: Cluster, opened: socket.socket) -> None:
@@ -74,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m routing.cluster", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8899, help="0: any that is free")
+    parser.add_argument("--fd", type=int, help="an opened socket, instead of host and port")
     parser.add_argument(
         "--data", type=Path, help="where the chain is kept, and wallet.json; without it, nowhere"
     )

@@ -57,6 +57,19 @@ class Command(BaseCommand):
             say("This database came from a dump. Cursors of accounts' streams begin anew.")
         keep_demo_local()
         refuse_unknown_market()
+        if settings.VENUES == "solana":
+            store_pools_of_cluster()
+
+
+def store_pools_of_cluster() -> None:
+    """Have a local cluster's pools traded in. On another network, operators add pools."""
+    # Only now: the simulated engine imports nothing of Solana.
+    from routing.operations import live_pools
+
+    try:
+        live_pools.store_pools_of_cluster(settings.SOLANA_RPC_URLS)
+    except live_pools.NoNode as fault:
+        say(f"No pools of Solana were looked for: {fault}.")
 
 
 def keep_demo_local() -> None:

@@ -17,7 +17,7 @@ import redis
 from config.environment.data_folder import PROJECT, database_url, redis_url, runtime_directory
 from config.environment.listening import PortTakenError, is_healthy, is_only_local, listen, url_of
 from config.environment.variables import WrongSettings
-from config.stack.__main__ import announce, running_url
+from config.stack.__main__ import Started, announce, running_url
 from tests.config.conftest import (
     Start,
     assert_nothing_is_left,
@@ -201,9 +201,12 @@ def test_worker_says_so_when_no_engine_runs(start: Start, fresh_dir: Path) -> No
 
 
 def test_a_stack_file_of_a_dead_process_is_stale(tmp_path: Path) -> None:
-    with announce(tmp_path, port=1):
+    with announce(tmp_path, Started(1)):
         found = json.loads((tmp_path / "stack.json").read_text())
-        assert found == {"pid": os.getpid(), "port": 1, "host": "127.0.0.1"}
+        assert found == {
+            **{"pid": os.getpid(), "host": "127.0.0.1"},
+            **{"port": 1, "solana_port": None},
+        }
         assert running_url(tmp_path) is None  # nobody answers there
     assert not (tmp_path / "stack.json").exists()
 

@@ -1,0 +1,58 @@
+"""The promises of venues and of a network, kept by the live exchange on a local cluster."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from routing.pricing import bound_for
+from routing.router import best_route
+from routing.tokens import JUP, REGISTRY, USDT
+from routing.venue import Absent, Side, Swap, Venue
+from tests.routing.live.on_cluster import Desk, desk
+from tests.support.venue_contract import SELL, SWAPS, VenueContract, landed
+
+LARGE = Swap(SELL.market, Side.SELL, amount_in=9_000 * 10**9)
+HOPS = REGISTRY.market_of_order(JUP, USDT)
+ORDERS = [
+    *SWAPS,
+    LARGE,
+    Swap(HOPS, Side.SELL, amount_in=1_000_000_000),
+    Swap(HOPS, Side.BUY, amount_out=1_000_000_000),
+]
+
+
+@pytest_asyncio.fixture
+async def running() -> AsyncIterator[Desk]:
+    """A cluster that makes slots by itself, quickly."""
+    async with desk(slot_seconds=0.02) as one:
+        await one.node.advance(151)
+        yield one
+
+
+@pytest.mark.parametrize("name", ["raydium", "meteora"])
+class TestLiveVenues(VenueContract):
+    @pytest.fixture
+    def venue(self, running: Desk, name: str) -> Venue:
+        return running.venue(name)
+
+    async def test_a_quote_names_its_pool(self, venue: Venue) -> None:
+        assert len((await venue.quote(SELL)).pool) in (43, 44)
+
+
+@pytest.mark.parametrize("swap", ORDERS, ids=lambda swap: f"{swap.side}-{swap.market.name}")
+async def test_what_was_chosen_fills_as_quoted_where_prices_stand_still(
+    running: Desk, swap: Swap
+) -> None:
+    exchange = running.exchange
+    decision = await best_route(swap, exchange.venues, quote_timeout=5)
+    bound = bound_for(swap, decision.quote, 50)
+
+    sent = await running.venue(decision.legs[0].venue).build(swap, decision.legs, bound)
+    assert isinstance(await exchange.network.send(sent), Absent)
+    fill = await landed(exchange.network, sent)
+
+    quoted = decision.quote.amount_in, decision.quote.amount_out
+    assert bound.admits(fill.amount_in, fill.amount_out)
+    if not decision.hops:
+        assert (fill.amount_in, fill.amount_out) == quoted

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.conf import settings
 
 from config.database.conninfo import conninfo
+from routing.operations.venue_stops import stop_soon
 from routing.registry import live_pools, registry
 from routing.venues import LABELS, SIMULATED_VENUES, Exchange, simulated_exchange
 
@@ -40,7 +41,7 @@ def make_exchange(*, signs: bool = False) -> Exchange:
     feeds = {known.token(name).mint: at for name, at in settings.SOLANA_PRICE_FEEDS.items()}
     chosen = LiveSettings(settings.SOLANA_RPC_URLS, feeds)
     purse = _purse() if signs else None
-    return live_exchange(chosen, live_pools, registry, purse, time.time)
+    return live_exchange(chosen, live_pools, registry, purse, time.time, stop_soon)
 
 
 def _purse() -> "Purse":

@@ -286,13 +286,13 @@ def folder() -> Reading:
 
 def file() -> Reading:
     def read(value: str) -> str:
-        if value[0] in "$~'\"":
-            raise WrongValue(f"begins with {value[0]}, which means nothing here")
+        if not value.startswith("/"):
+            raise WrongValue("is no path from the root")
         if Path(value).is_dir():
             raise WrongValue("names a folder")
         return value
 
-    return Reading("a file", read, is_ascii=False)
+    return Reading("a file, by its path from /", read, is_ascii=False)
 
 
 def market() -> Reading:

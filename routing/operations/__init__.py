@@ -1,4 +1,4 @@
-"""What operators do to the simulation while it runs, for demonstrations and tests.
+"""What operators do while the engine runs: to the simulation, and to the list of live pools.
 
 It may import all of `routing` but the admin and the commands, which are its doors.
 """

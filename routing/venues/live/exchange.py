@@ -11,7 +11,7 @@ from routing.solana.reading.known import LivePool
 from routing.solana.reading.memory import PoolsInMemory
 from routing.solana.reading.prices import Feeds, LivePrices
 from routing.solana.reading.reader import PoolReader
-from routing.solana.records.agreement import Agreement
+from routing.solana.records.agreement import Agreement, Tell
 from routing.solana.rpc.client import RpcClient
 from routing.solana.rpc.network import SolanaNetwork
 from routing.solana.rpc.provider import Provider
@@ -94,17 +94,19 @@ def live_exchange(
     registry: Callable[[], Registry],
     purse: Purse | None = None,
     now: Callable[[], float] | None = None,
-    agreement: Agreement | None = None,
+    tell: Tell | None = None,
 ) -> LiveExchange:
     """Return the live venues, in the order in which they are asked. For one asyncio loop.
 
     `listed` returns the pools that may be traded in. Without a purse nothing is built or signed.
-    `now` is our clock, in unix seconds, which the chain's may not be far behind.
+    `now` is our clock, in unix seconds, which the chain's may not be far behind. `tell` is told of
+    each fill that differs from what was calculated.
 
     :raises ValueError: there is no provider, or an address that is none.
     """
     client = RpcClient([Provider(url) for url in chosen.rpc_urls])
-    network = SolanaNetwork(client)
+    agreement = None if tell is None else Agreement(tell)
+    network = SolanaNetwork(client, on_landed=agreement.landed if agreement else None)
     places = {mint: Pubkey.from_string(one) for mint, one in chosen.price_feeds.items()}
     feeds = Feeds(places)
     pools = PoolsInMemory(PoolReader(client), _known(listed), beside=feeds.beside, now=now)

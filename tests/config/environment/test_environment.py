@@ -121,6 +121,10 @@ WRONG: dict[str, tuple[str, ...]] = {
         *("", "~/data", "$HOME/data", __file__, " data", "data ", "'/data'", '"/data"'),
         f"postgresql://me:{PASSWORD}@host/name",
     ),
+    "SOLANA_KEY_FILE": (
+        *("", "~/key.json", "$HOME/key.json", "key.json", "/tmp", " /key", "/key ", "'/key'"),
+        f"https://me:{PASSWORD}@host/name",
+    ),
     "POSTGRES_PASSWORD": (
         f"{PASSWORD}@",
         f"{PASSWORD}/",

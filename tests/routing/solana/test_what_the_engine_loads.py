@@ -12,10 +12,13 @@ import manage  # which finds the client, too
 import django
 django.setup()
 import config, orders, routing
+OUTSIDE = {
+    *("routing.solana", "routing.cluster", "routing.venues.live"),
+    "routing.operations.live_pools",
+}
 def load(package):
     for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        outside = found.name in ("routing.solana", "routing.cluster", "routing.venues.live")
-        if not outside and not found.name.endswith("__main__"):
+        if found.name not in OUTSIDE and not found.name.endswith("__main__"):
             module = importlib.import_module(found.name)
             if found.ispkg:
                 load(module)

@@ -5,7 +5,7 @@ ready to be sent: losing it costs a second, never an event. The engine hands ove
 how an event tells it, in words and as JSON, is decided here alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -136,10 +136,14 @@ class Built(NamedTuple):
     legs: Sequence[Leg]
     venue: str | None
     signature: str
+    costs: Mapping[str, int] | None = None
 
     def words(self) -> Words:
         message = f"Transaction sent to the network through {_labels(self.legs)}"
-        return message, {"selectedDex": self.venue, "txHash": self.signature}
+        data: dict[str, Any] = {"selectedDex": self.venue, "txHash": self.signature}
+        if self.costs is not None:
+            data["costs"] = dict(self.costs)
+        return message, data
 
 
 class Filled(NamedTuple):
@@ -166,6 +170,10 @@ class Filled(NamedTuple):
             "amountOut": swap.token_out.to_text(fill.amount_out),
             **_fee(fill.network_fee),
         }
+        if fill.tip:
+            data["tip"] = SOL.to_text(fill.tip)
+        if fill.rent:
+            data["rent"] = SOL.to_text(fill.rent)
         if not self.is_within:
             data["boundBroken"] = True
         if self.exits:

@@ -176,6 +176,10 @@ class WalletRefused(Exception):
     """The wallet does not sign this: it is beyond a limit, or not what the order asked. Final."""
 
 
+class SigningHalted(VenueUnavailable):
+    """Trading is halted, so the wallet signs nothing. Trying again helps once it goes on."""
+
+
 class NetworkUnavailable(Exception):
     """The network's answer was lost or never came. The request may have been done.
 
@@ -211,19 +215,23 @@ class Venue(Protocol):
         """
         ...
 
-    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+    async def build(
+        self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int = 1
+    ) -> SignedTransaction:
         """Return a signed transaction that executes `legs` within `bound`, or nothing at all.
 
         All legs succeed or fail together. `bound` is for their sum. A venue that shows its pools
         also builds the legs of other such venues. Every call returns a new signature, so two equal
         orders at one moment have two transactions. Of a quote only the legs are kept, so the venue
-        may have to quote again in another process. Whatever it raises, nothing was sent.
+        may have to quote again in another process. Whatever it raises, nothing was sent. `attempt`
+        counts from 1: a further one of an order may pay more for its place in a block.
 
         :raises VenueUnavailable: a passing fault.
         :raises UnsupportedToken: its offer is gone. This costs an attempt, and no more.
         :raises InsufficientLiquidity: the same.
         :raises SlippageExceeded: the same.
         :raises InsufficientFunds: the wallet cannot pay for it.
+        :raises WalletRefused: the wallet does not sign it.
         """
         ...
 

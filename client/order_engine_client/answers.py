@@ -21,7 +21,7 @@ DECIMALS = frozenset(
         *("marginBps", "maxAcceptablePrice", "maxAmountIn", "minAcceptablePrice", "minAmountOut"),
         *("minLiquidity", "minimum", "netPrice", "networkFee", "price", "priceImpactBps"),
         *("reference", "referencePrice", "remaining", "remainingAmount", "retryInSeconds", "sell"),
-        *("splitGainBps", "triggerPrice", "watermark"),
+        *("rent", "splitGainBps", "tip", "triggerPrice", "watermark"),
         *(
             "arrivalAmount",
             "arrivalPrice",

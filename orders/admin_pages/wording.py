@@ -53,6 +53,10 @@ FAILURE_MEANINGS: dict[str, str] = {
         "A fault of the engine's own, on every attempt, before anything was sent. Nothing was "
         "swapped. The worker's log has its traceback."
     ),
+    FailureCode.WALLET_REFUSED: (
+        "The wallet did not sign: the order is beyond a limit, or its transaction was not what "
+        "the order asked. Nothing was swapped. The worker's log says which."
+    ),
     FailureCode.WORKER_LOST: (
         "Every worker that carried this order was lost before it was submitted. Nothing was "
         "swapped. Look at the workers' logs before the order is sent again."

@@ -57,6 +57,7 @@ from routing.venue import (
     UnsupportedToken,
     Venue,
     VenueUnavailable,
+    WalletRefused,
 )
 from routing.venues import Exchange
 
@@ -215,7 +216,7 @@ class Execution:
         """
         try:
             refuse_stopped(legs)
-            transaction = await self._venues[legs[0].venue].build(swap, legs, bound)
+            transaction = await self._venues[legs[0].venue].build(swap, legs, bound, attempt)
         except Exception as fault:
             raise AttemptFailed(not_built(fault, attempt)) from fault
         return legs, transaction
@@ -230,7 +231,9 @@ class Execution:
         submitted = await self._advance(
             order,
             Status.SUBMITTED,
-            events.Built(legs, chosen.get("venue", order.venue), transaction.signature),
+            events.Built(
+                legs, chosen.get("venue", order.venue), transaction.signature, transaction.costs
+            ),
             route,
             **chosen,
             signature=transaction.signature,
@@ -551,6 +554,9 @@ def not_built(fault: Exception, attempt: int) -> Fault:
     """
     if isinstance(fault, InsufficientFunds):
         return Fault(FailureCode.INSUFFICIENT_FUNDS, str(fault), is_final=True)
+    if isinstance(fault, WalletRefused):
+        logger.error("the wallet refused to sign: %s", fault)
+        return Fault(FailureCode.WALLET_REFUSED, str(fault), is_final=True)
     if isinstance(fault, SlippageExceeded):
         return Fault(FailureCode.SLIPPAGE_EXCEEDED, str(fault))
     if isinstance(fault, NOT_BUILT):

@@ -16,6 +16,7 @@ from orders.models.order import (
 )
 from orders.models.quality import ExecutionQuality
 from orders.models.resting import OrderGroup, PriceTick, Watch
+from orders.models.wallet import WalletDay, WalletReservation, WalletSighting
 
 __all__ = [
     "BEGUN",
@@ -37,5 +38,8 @@ __all__ = [
     "SocketTicket",
     "TradingState",
     "TransactionBySignature",
+    "WalletDay",
+    "WalletReservation",
+    "WalletSighting",
     "Watch",
 ]

@@ -42,6 +42,7 @@ class FailureCode(models.TextChoices):
     NEVER_LANDED = "never_landed"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     INTERNAL_ERROR = "internal_error"
+    WALLET_REFUSED = "wallet_refused"
     WORKER_LOST = "worker_lost"
     EXPIRED = "expired"
 

@@ -113,7 +113,9 @@ class SimulatedVenue:
         except psycopg.Error as error:
             raise VenueUnavailable(f"{self.label} cannot read its pools") from error
 
-    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+    async def build(
+        self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int = 1
+    ) -> SignedTransaction:
         """See `Venue.build`."""
         try:
             height = await self._network.height()

@@ -101,7 +101,9 @@ class VenueOn(StubVenue):
         super().__init__(name)
         self._network = network
 
-    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+    async def build(
+        self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int = 1
+    ) -> SignedTransaction:
         return sign_swap(swap, legs, bound, height=self._network.height_now, expiry_blocks=150)
 
 

@@ -76,7 +76,9 @@ class StubVenue:
             raise self._fault
         return self._change(Quote(self.name, *self._amounts(swap), self._price, self._fee_bps))
 
-    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+    async def build(
+        self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int = 1
+    ) -> SignedTransaction:
         return sign_swap(swap, legs, bound, height=1000, expiry_blocks=150)
 
     def _amounts(self, swap: Swap) -> tuple[int, int]:
@@ -109,7 +111,9 @@ class PoolVenue:
         self.shown += 1
         return [self._pool(swap)]
 
-    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+    async def build(
+        self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int = 1
+    ) -> SignedTransaction:
         return sign_swap(swap, legs, bound, height=1000, expiry_blocks=150)
 
     def _pool(self, swap: Swap) -> Liquidity:

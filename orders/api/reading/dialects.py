@@ -193,7 +193,7 @@ NUMBERS = frozenset(
         *("amount", "amountIn", "amountOut", "minAmountOut", "maxAmountIn", "networkFee"),
         *("marginBps", "splitGainBps", "priceImpactBps", "retryInSeconds"),
         *("limitPrice", "triggerPrice", "activationPrice", "watermark", "remaining"),
-        "minLiquidity",
+        *("minLiquidity", "tip", "rent"),
     )
 )
 """The decimals of events. The clients of 13 systems, C among them, expect numbers."""

@@ -100,7 +100,9 @@ class PoolCopy:
             shown = self._copied(swap)
         return shown or ()
 
-    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+    async def build(
+        self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int = 1
+    ) -> SignedTransaction:
         """:raises VenueUnavailable: nothing is built from copies."""
         raise VenueUnavailable("nothing is built from copies of pools")
 

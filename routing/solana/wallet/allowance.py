@@ -4,16 +4,6 @@ from typing import Protocol
 
 from solders.pubkey import Pubkey
 
-from routing.venue import VenueUnavailable, WalletRefused
-
-
-class BeyondLimit(WalletRefused):
-    """It is worth more than an order may be, or more than is left of the day's limit."""
-
-
-class SigningHalted(VenueUnavailable):
-    """Trading is halted, so nothing is signed. Trying again helps once it goes on."""
-
 
 class Allowance(Protocol):
     """The limits, and whether the engine trades, at this moment."""
@@ -23,7 +13,7 @@ class Allowance(Protocol):
 
         It stays counted until the transaction is proven dead, or the day is over.
 
-        :raises BeyondLimit: a limit does not allow it. Nothing was counted.
+        :raises WalletRefused: a limit does not allow it. Nothing was counted.
         :raises SigningHalted: trading is halted. Nothing was counted.
         :raises VenueUnavailable: the limits cannot be asked. It may have been counted.
         """

@@ -80,7 +80,7 @@ class Wallet:
         are set, the limits are asked, and it is signed.
 
         :raises TransactionForbidden: it is not what the order asked.
-        :raises BeyondLimit: an order or a day may not be worth so much.
+        :raises WalletRefused: an order or a day may not be worth so much.
         :raises ForbiddenNetwork: nothing may be signed for this network.
         :raises WrongSignature: the signature is not this wallet's.
         :raises SlippageExceeded, InsufficientFunds, InsufficientLiquidity: it would fail so.

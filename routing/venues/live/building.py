@@ -4,6 +4,7 @@ The wallet tries it out, prices it and signs it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from solders.pubkey import Pubkey
 
@@ -57,10 +58,12 @@ class Builder:
         """Token accounts of the wallet that were seen: they stay, as only their owner closes them.
         """
 
-    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+    async def build(
+        self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int = 1
+    ) -> SignedTransaction:
         """See `Venue.build`."""
         try:
-            return await self._build(swap, legs, bound)
+            return await self._build(swap, legs, bound, attempt)
         except (RpcUnavailable, RpcError, NetworkUnavailable) as error:
             raise VenueUnavailable(f"the transaction cannot be built: {error}") from error
         except TransactionTooLarge as error:
@@ -70,10 +73,13 @@ class Builder:
         await self._rent.close()
         await self._wallet.close()
 
-    async def _build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+    async def _build(
+        self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int
+    ) -> SignedTransaction:
         promised = await self._promised(swap, legs, bound)
         swaps = [one.pool.leg(one.amounts, one.direction) for one in promised]
-        signed = await self._wallet.sign(await self._proposal(swap, swaps, bound))
+        proposal = await self._proposal(swap, swaps, bound)
+        signed = await self._wallet.sign(replace(proposal, attempt=attempt))
         if self._agreement is not None:
             self._agreement.remember(signed.signature, promised)
         return signed

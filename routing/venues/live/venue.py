@@ -48,11 +48,13 @@ class LiveVenue:
         """See `MakesPools.has_pool`."""
         return self._pools.has(self.name, market)
 
-    async def build(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> SignedTransaction:
+    async def build(
+        self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int = 1
+    ) -> SignedTransaction:
         """See `Venue.build`."""
         if self._builder is None:
             raise VenueUnavailable(f"{self.label} cannot build: this process has no wallet")
-        return await self._builder.build(swap, legs, bound)
+        return await self._builder.build(swap, legs, bound, attempt)
 
     def _best(self, swap: Swap, pools: Sequence[SeenPool]) -> Quote:
         offers: list[Quote] = []

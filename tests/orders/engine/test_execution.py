@@ -331,10 +331,10 @@ class Unbuilding(StubVenue):
         super().__init__()
         self.faults = list(faults)
 
-    async def build(self, swap: Any, legs: Any, bound: Any) -> Any:
+    async def build(self, *asked: Any) -> Any:
         if self.faults:
             raise self.faults.pop()
-        return await super().build(swap, legs, bound)
+        return await super().build(*asked)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ class HeldVenue(StubVenue):
         venue = StubVenue("meteora", "90" if word == "worse" else "100")
         return await venue.quote(swap)
 
-    async def build(self, swap: Swap, legs: Any, bound: Any) -> SignedTransaction:
+    async def build(self, swap: Swap, legs: Any, bound: Any, *_: Any) -> SignedTransaction:
         word = await self._carrier.ask("build") if self._builds_late else GO
         if isinstance(word, Exception):
             raise word

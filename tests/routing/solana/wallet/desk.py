@@ -19,12 +19,11 @@ from routing.solana.swap_amounts import SwapAmounts, exact_in
 from routing.solana.transactions.assembly import Trade
 from routing.solana.transactions.costs import FeePolicy
 from routing.solana.transactions.legs import NATIVE_SOL, Asset, CpmmLeg, SwapLeg
-from routing.solana.wallet.allowance import BeyondLimit, SigningHalted
 from routing.solana.wallet.permit import FeeLimits, Permit
 from routing.solana.wallet.proposal import Proposal
 from routing.solana.wallet.wallet import Terms, Wallet
 from routing.solana.wallet.worth import Worth
-from routing.venue import Bound
+from routing.venue import Bound, SigningHalted, WalletRefused
 from tests.routing.cluster.swaps import market
 from tests.routing.solana.signers import KeyInMemory
 from tests.support.local_cluster import Client
@@ -46,7 +45,7 @@ class AllowanceInMemory:
         if self.is_halted:
             raise SigningHalted("halted")
         if sum(self.reserved) + value > self.most:
-            raise BeyondLimit("too much")
+            raise WalletRefused("too much")
         self.reserved.append(value)
         self.is_halted = self.halts_while_signing
         return len(self.reserved)

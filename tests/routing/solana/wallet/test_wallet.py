@@ -17,13 +17,12 @@ from routing.solana.programs import system
 from routing.solana.rpc.answers import Simulation
 from routing.solana.transactions.assembly import Tip
 from routing.solana.transactions.message import read_message
-from routing.solana.wallet.allowance import BeyondLimit, SigningHalted
 from routing.solana.wallet.money import Balances
 from routing.solana.wallet.permit import TransactionForbidden
 from routing.solana.wallet.proposal import Proposal
 from routing.solana.wallet.trial import TrialFailed
 from routing.solana.wallet.worth import WorthUnknown
-from routing.venue import InsufficientFunds, SlippageExceeded
+from routing.venue import InsufficientFunds, SigningHalted, SlippageExceeded, WalletRefused
 from tests.routing.cluster.swaps import market
 from tests.routing.solana.wallet.desk import SOL, TERMS, Desk, with_account
 from tests.support.local_cluster import local_cluster
@@ -220,7 +219,7 @@ async def test_nothing_is_signed_beyond_a_limit_or_without_a_price() -> None:
     async with a_desk() as desk:
         desk.allowance.most = SOL // 10
         await desk.wallet.sign(await desk.sale())
-        with pytest.raises(BeyondLimit):
+        with pytest.raises(WalletRefused):
             await desk.wallet.sign(await desk.sale())
         assert desk.signer.asked == 1
 

@@ -66,6 +66,15 @@ COUNTS = {
         Count("hints_missed", "Events whose hint was lost, as a later one told.", "web"),
         Count("messages_passed_over", "What came by Redis, or to a socket, and is not ours."),
         Count("events_resynced", "Events found by resync, before any hint of them.", "web"),
+        Count(
+            "account_stream_holes",
+            *("Events of accounts that no query found, as a later one told.", "web"),
+        ),
+        Count(
+            "account_streams_left_behind",
+            *("Accounts' streams that were too far behind, and read the log anew.", "web"),
+        ),
+        Count("sockets_flooded", "WebSockets closed because they sent too many frames.", "web"),
         Count("readers_cut_off", "Streams closed because their reader was too slow.", "web"),
         Count("orders_ended", "Orders that this process ended, by status.", labels=("status",)),
         Count(

@@ -1,6 +1,7 @@
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -424,3 +425,18 @@ async def test_what_the_watcher_and_the_carriers_counted_is_told(database: Datab
     assert figure(found, "process_trigger_late_ms_total", **scheduler) == 900
     returned = {"failure_code": "slippage_exceeded"}
     assert figure(found, "process_orders_returned_total", **returned, **worker) == 2
+
+
+COUNTED = re.compile(r'counts\[f?"([a-z_]+)[":]')
+
+
+def test_all_that_a_process_counts_is_told() -> None:
+    of_sockets = {"sockets_closed"}  # told as those that are open
+    sources = [path.read_text() for room in ("config", "orders") for path in python_files(room)]
+    counted = {name for source in sources for name in COUNTED.findall(source)}
+    assert len(counted) > 20
+    assert counted - of_sockets <= set(metrics.COUNTS)
+
+
+def python_files(room: str) -> Iterator[Path]:
+    return (PROJECT / room).rglob("*.py")

@@ -6,7 +6,7 @@ import { $, all, el, frame, mark, say, write } from "./dom.js";
 import { clock } from "./format.js";
 import { Listing } from "./listing.js";
 import { Row } from "./row.js";
-import { isOver, marketOf } from "./way.js";
+import { isOver, isUnderWay, marketOf } from "./way.js";
 import { titleOf } from "./wording.js";
 import { words } from "./words.js";
 
@@ -15,6 +15,7 @@ const SECOND = 1_000;
 const QUIET = 15; // seconds without a pointer, after which ended orders go where they belong
 const COLUMNS = 9;
 const BONES = 5;
+const KEPT = 200; // ended orders in memory besides those that are shown; older ones are fetched again
 const MOST_CANCELLED = 500; // by their ids, in one request
 
 export function start(desk) {
@@ -120,10 +121,20 @@ class Blotter {
   tick() {
     this.touch((order) => !isOver(order));
     this.quiet = this.isPointedAt || this.body.contains(document.activeElement) ? 0 : this.quiet + 1;
-    if (this.quiet < QUIET || !this.listing.stays.size) return;
+    if (this.quiet < QUIET) return;
     this.quiet = 0;
+    this.forgetOld();
+    if (!this.listing.stays.size) return;
     this.listing.settle();
     this.change();
+  }
+
+  /** A page that is left open stays as light as it was. */
+  forgetOld() {
+    const { orders, selected } = this.desk;
+    const shown = new Set(this.shown);
+    const old = orders.all().filter((order) => isOver(order) && !shown.has(order.orderId) && order.orderId !== selected.value);
+    old.slice(KEPT).forEach(({ orderId }) => orders.drop(orderId));
   }
 
   get isPointedAt() {
@@ -181,7 +192,9 @@ class Blotter {
   rowOf(id) {
     const known = this.rows.get(id);
     if (known) return known;
-    const row = new Row(this.desk.orders.get(id), this.desk);
+    const order = this.desk.orders.get(id);
+    if (isUnderWay(order) && !order.isWhole) this.desk.orders.load(id); // for its attempts, and since when it waits
+    const row = new Row(order, this.desk);
     this.rows.set(id, row);
     if (id === this.desk.selected.value) row.element.setAttribute("aria-selected", "true");
     return row;

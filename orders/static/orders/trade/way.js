@@ -9,7 +9,7 @@ export const isExactOut = (order) => order.amountOut !== null && order.amountOut
 export const marketOf = ({ baseToken, quoteToken }) => `${baseToken}/${quoteToken}`;
 export const eventsOf = (order) => [...(order.events?.values() ?? [])].sort((one, other) => one.seq - other.seq);
 
-/** Return the place among STEPS at which an order is, or at which it ended. */
+/** Return the place among STEPS at which an order is, or the one behind the last that any attempt came to. */
 export function placeOf(order) {
   const place = STEPS.indexOf(order.status);
   if (place >= 0) return place;
@@ -17,8 +17,7 @@ export function placeOf(order) {
 }
 
 function lastReached(order) {
-  const before = eventsOf(order).findLast(({ status }) => STEPS.includes(status) && status !== "confirmed");
-  if (before && order.isWhole) return STEPS.indexOf(before.status);
+  if (order.isWhole) return Math.max(0, ...eventsOf(order).map(({ status }) => STEPS.indexOf(status)));
   if (order.status === "failed") return order.txHash ? 3 : order.minAmountOut || order.maxAmountIn ? 2 : 1;
   return order.startedAt ? 1 : 0;
 }

@@ -1,11 +1,17 @@
-"""Take the picture of the README: three confirmed orders, as the live page shows them."""
+"""Take the picture of the README: three confirmed orders, as the live page shows them.
 
+`python -m tests.browser left-open --minutes 30` leaves the trading page open instead
+(`tests/browser/left_open.py`).
+"""
+
+import sys
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page
 
 from config.environment.data_folder import PROJECT
+from tests.browser import left_open
 from tests.browser.chromium import chromium
 from tests.support.engine import engine, migrated_database
 
@@ -54,4 +60,5 @@ def place(page: Page, side: str, market: str, fixed: str, amount: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Processes are forked from one that imports the main module, unless that is called __main__.
+    sys.exit(left_open.main(sys.argv[2:]) if sys.argv[1:2] == ["left-open"] else main())

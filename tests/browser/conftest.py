@@ -17,7 +17,12 @@ from tests.support.engine import PATIENCE, Engine, Process, Web, engine
 PASSWORD = "only-for-tests"
 LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-SCREENS = {"laptop": LAPTOP, "phone": PHONE, "dark": LAPTOP | {"color_scheme": "dark"}}
+DESK: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
+SMALL: dict[str, Any] = {"viewport": {"width": 1024, "height": 768}}
+SCREENS = {
+    **{"laptop": LAPTOP, "phone": PHONE, "dark": LAPTOP | {"color_scheme": "dark"}},
+    **{"desk": DESK, "small": SMALL},
+}
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 

@@ -118,6 +118,9 @@ class Line:
     def answer(self, route: Route) -> None:
         request = route.request
         path = request.url.partition("/api/")[2]
+        if path.startswith("orders/preview"):
+            route.continue_()  # the ticket asks the engine itself
+            return
         self.asked.append((request.method, path, request.post_data_json))
         status, body = self.found(request.method, path.partition("?")[0])
         route.fulfill(status=status, content_type="application/json", body=json.dumps(body))

@@ -82,6 +82,12 @@ class LbPair:
             return self.reward_mints == (NONE, NONE)
         return self.function_type == _LIMIT_ORDERS
 
+    @property
+    def opens_at(self) -> int | None:
+        """The unix second from which on it takes swaps; None: it does not open at a time."""
+        is_timed = self.pair_type in _OPENS_AT_A_POINT and self.activation_type == _TIME
+        return self.activation_point if is_timed else None
+
     def takes_swaps(self, *, slot: int, now: int) -> bool:
         """Whether the pair is open at this slot and time."""
         if self.status != 0:

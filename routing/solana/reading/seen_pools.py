@@ -52,6 +52,11 @@ class SeenPool(ABC):
 
     @property
     @abstractmethod
+    def opened_at(self) -> int | None:
+        """From which unix second on it could be traded in; None: it does not say."""
+
+    @property
+    @abstractmethod
     def is_switched_on(self) -> bool:
         """Whether its program takes swaps in it, at once or as soon as it opens."""
 
@@ -71,6 +76,11 @@ class SeenCpmm(SeenPool):
         account = self.at.account
         x, y = Vault(account.vault_0, self.pool.vault_x), Vault(account.vault_1, self.pool.vault_y)
         return x, y
+
+    @property
+    def opened_at(self) -> int | None:
+        """See `SeenPool.opened_at`."""
+        return self.at.account.open_time or None
 
     @property
     def is_switched_on(self) -> bool:
@@ -95,6 +105,11 @@ class SeenDlmm(SeenPool):
         """See `SeenPool.vaults`."""
         account, (x, y) = self.at.account, self.reserves
         return Vault(account.reserve_x, x), Vault(account.reserve_y, y)
+
+    @property
+    def opened_at(self) -> int | None:
+        """See `SeenPool.opened_at`."""
+        return self.at.account.opens_at
 
     @property
     def is_switched_on(self) -> bool:

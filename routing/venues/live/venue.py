@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from routing.solana.reading.known import direction_of
 from routing.solana.reading.memory import PoolsInMemory
+from routing.solana.reading.prices import trades
 from routing.solana.reading.seen_pools import SeenPool
 from routing.tokens import Market
 from routing.venue import (
@@ -11,9 +12,11 @@ from routing.venue import (
     InsufficientLiquidity,
     Leg,
     Liquidity,
+    PoolFacts,
     Quote,
     SignedTransaction,
     Swap,
+    UnsupportedToken,
     VenueUnavailable,
 )
 from routing.venues.live.building import Builder
@@ -44,6 +47,19 @@ class LiveVenue:
         """See `ShowsPools.liquidity`."""
         return _shown(swap, await self._pools.of(self.name, swap.market))
 
+    async def open_pools(self, swap: Swap) -> Sequence[PoolFacts]:
+        """See `TellsOfPools.open_pools`. Pools do not say that they follow another one."""
+        try:
+            pools = await self._pools.of(self.name, swap.market)
+        except UnsupportedToken:
+            return []
+        direct = [(pool, direction_of(pool, swap.market, swap.side)) for pool in pools]
+        return [
+            PoolFacts(self.name, pool.held(swap.token_in.mint), _age(pool), None)
+            for pool, direction in direct
+            if trades(pool, direction)
+        ]
+
     async def has_pool(self, market: Market) -> bool:
         """See `MakesPools.has_pool`."""
         return self._pools.has(self.name, market)
@@ -73,6 +89,11 @@ class LiveVenue:
 
 def _shown(swap: Swap, pools: Sequence[SeenPool]) -> list[Liquidity]:
     return [pool.liquidity(direction_of(pool, swap.market, swap.side)) for pool in pools]
+
+
+def _age(pool: SeenPool) -> float | None:
+    opened_at = pool.opened_at
+    return None if opened_at is None else float(max(0, pool.clock.unix_time - opened_at))
 
 
 def _output(quote: Quote) -> int:

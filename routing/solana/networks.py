@@ -93,7 +93,8 @@ class NetworkCheck:
         for provider, genesis in zip(asked, told, strict=True):
             if isinstance(genesis, str):
                 self._admit(provider, genesis)
-                self._unknown.remove(provider)
+                if provider in self._unknown:  # else another order's check was told before
+                    self._unknown.remove(provider)
             elif not isinstance(genesis, RpcUnavailable):
                 raise genesis
 

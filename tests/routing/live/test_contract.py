@@ -1,5 +1,6 @@
 """The promises of venues and of a network, kept by the live exchange on a local cluster."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -56,3 +57,18 @@ async def test_what_was_chosen_fills_as_quoted_where_prices_stand_still(
     assert bound.admits(fill.amount_in, fill.amount_out)
     if not decision.hops:
         assert (fill.amount_in, fill.amount_out) == quoted
+
+
+async def test_the_first_orders_of_a_process_are_built_at_once(running: Desk) -> None:
+    """Each asks to which network the nodes belong before any of them was told."""
+    exchange = running.exchange
+    swaps = [SELL._replace(amount_in=10**9 + one) for one in range(5)]
+    decisions = [await best_route(swap, exchange.venues, quote_timeout=5) for swap in swaps]
+    built = await asyncio.gather(
+        *(
+            running.venue(one.legs[0].venue).build(swap, one.legs, bound_for(swap, one.quote, 50))
+            for swap, one in zip(swaps, decisions, strict=True)
+        )
+    )
+
+    assert len({one.signature for one in built}) == 5

@@ -141,6 +141,12 @@ async def hear_quotes(talk: Talk) -> None:
     await talk.hear(has(type="error"))
 
 
+async def watch_engine(talk: Talk) -> None:
+    await talk.hear(has(type="engine"))
+    await talk.send(type="ping")
+    await talk.hear(has(type="pong"))
+
+
 async def follow_account(talk: Talk) -> None:
     resting = [
         one["orderId"] for one in (await talk.hear(has(type="snapshot", more=False)))["orders"]
@@ -161,6 +167,7 @@ TALKS: dict[str, tuple[str, Callable[[Talk], Awaitable[None]]]] = {
     "subscriptions": ("/ws", subscribe),
     "prices": ("/ws/prices?market=SOL/USDC", hear_prices),
     "quoteStream": (f"/ws/quotes?{QUOTE}", hear_quotes),
+    "engine": ("/ws/engine", watch_engine),
     "accountStream": ("/ws/orders?snapshot=open&market=SOL/USDC", follow_account),
 }
 

@@ -280,7 +280,7 @@ async def test_every_operation_asks_for_its_scope(scopes: list[str]) -> None:
 STREAM = "/api/orders/stream"
 NEEDED = {
     **dict.fromkeys(("listOrders", "getOrder", "getOrderEvents", "getOrderRoute"), "read"),
-    **dict.fromkeys(("listKeys", "getKey"), "read"),
+    **dict.fromkeys(("listKeys", "getKey", "exportOrders", "getExecutionQuality"), "read"),
     **dict.fromkeys(("previewOrder", "getQuote", "streamEvents", "listEvents"), "read"),
     **dict.fromkeys(("placeOrder", "sendOrders", "cancelOrder", "deleteOrder"), "trade"),
     **dict.fromkeys(("amendOrder", "replaceOrder", "cancelOrders", "cancelAllOrders"), "trade"),

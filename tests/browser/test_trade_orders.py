@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.chromium import Complaints
+from tests.browser.chromium import Complaints, barriers
 from tests.browser.conftest import TOO_WIDE, keep_picture, log_in
 from tests.browser.made_up import Line, MadeUp, decision
 from tests.support.engine import PATIENCE, Engine
@@ -119,7 +119,12 @@ def test_each_state_is_told_by_words_and_steps(page: Page) -> None:
     expect(row(page, cancelled).locator(".note")).to_have_text("by you")
     expect(row(page, late).locator(".note")).to_have_text(re.compile("Not lost: the same bytes"))
     expect(row(page, limit).locator(".way")).to_have_text(re.compile("Rests.*until cancelled"))
-    expect(row(page, limit).locator(".price")).to_have_text("112.0000")
+    expect(row(page, limit).locator(".cell-price")).to_have_text("112.0000")
+    row(page, failed).click()
+    expect(page.locator("#drawer .log > li")).to_have_count(len(failed.events))
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert barriers(page) == [], scheme
     keep_picture(page, "orders-states")
 
 

@@ -109,11 +109,12 @@ class Drawer {
     this.facts = el("dl", { class: "facts" });
     this.tabs = el("div", { class: "attempts", role: "group", "aria-label": said.attempts, hidden: true });
     this.fault = el("p", { class: "fault", hidden: true });
+    this.summary = el("p", { class: "asked", hidden: true });
     this.log = el("ol", { class: "log" });
     this.logTitle = el("span", { class: "unit" });
     this.ids = el("dl", { class: "ids" });
     const scroller = el("div", { class: "body", tabindex: "0", role: "group", "aria-label": said.details },
-      this.facts, this.fault, this.tabs, part("why-block"), part("scale-block"), part("time-block"),
+      this.facts, this.summary, this.fault, this.tabs, part("why-block"), part("scale-block"), part("time-block"),
       el("section", { class: "block" }, el("h3", {}, said.events, " ", this.logTitle), this.log), this.ids);
     this.element.replaceChildren(el("header", {}, this.title, this.state, close), scroller, this.makeFoot());
     this.element.setAttribute("aria-labelledby", "drawer-title");
@@ -142,7 +143,7 @@ class Drawer {
     const attempts = attemptsOf(order);
     write(this.title, titleOf(order));
     this.drawState(order);
-    this.redraw("facts", [order.status, order.executedPrice, order.decision?.quote, order.vsOtherBps, order.vsQuoteBps], () => this.drawFacts(order));
+    this.redraw("facts", [order.status, order.executedPrice, order.decision?.quote, order.vsOtherBps, order.vsQuoteBps, order.summary], () => this.drawFacts(order));
     this.drawFault(order, attempts);
     this.redraw("tabs", [attempts.length, this.attempt, attempts.map(({ fault }) => fault?.failureCode)], () => this.drawTabs(attempts));
     const chosen = attempts.find(({ number }) => number === this.attempt) ?? attempts.at(-1) ?? null;
@@ -176,7 +177,9 @@ class Drawer {
   drawFacts(order) {
     const { venues } = this.desk.page;
     const fill = fillOf(order);
-    this.facts.hidden = isOver(order) && !fill;
+    this.facts.hidden = !fill && !order.decision;
+    write(this.summary, order.type === "market" ? "" : order.summary);
+    this.summary.hidden = this.summary.textContent === "";
     const token = isExactOut(order) ? order.tokenIn : order.tokenOut;
     const name = isExactOut(order) ? "amountIn" : "amountOut";
     const value = (fill ?? order.decision?.quote)?.[name] ?? null;

@@ -20,7 +20,7 @@ export class Row {
       unit: el("span", { class: "unit" }),
       tags: el("span", { class: "tags" }),
       venue: cell("venue"),
-      price: cell("num price"),
+      price: cell("num cell-price"),
       quote: cell("num"),
       other: cell("num"),
       took: cell("num took"),

@@ -36,7 +36,7 @@ def members(node: Any) -> Iterator[tuple[str, Any]]:
 
 def is_decimal(shape: Any) -> bool:
     is_one = shape.get("$ref", "").rpartition("/")[2] in NUMBERS
-    return is_one or any(map(is_decimal, shape.get("anyOf", [])))
+    return is_one or any(map(is_decimal, shape.get("anyOf", shape.get("allOf", []))))
 
 
 def is_time(shape: Any) -> bool:

@@ -425,7 +425,8 @@ async def test_a_bug_in_the_telling_costs_no_event(
         return await read(*args, **options)
 
     async with following() as socket:
-        await checkpoint_or_event(socket)
+        before = await submit()
+        assert await events(socket, 1) == [(before, 1)]
         (kept,) = account_tail.account_tail_of_this_loop()._accounts.values()
         await has_joined(kept)
         monkeypatch.setattr(account_log.AccountLog, "page", page)
@@ -434,10 +435,11 @@ async def test_a_bug_in_the_telling_costs_no_event(
         walker = Walker(order_id, in_silence=True)
         await walker.walk(Status.ROUTING, Status.FAILED)
         await walker.close()
-        found: set[tuple[str, int]] = set()
-        while len(found) < 3:
-            found.update(await events(socket, 1))
-        assert found == {(order_id, 1), (order_id, 2), (order_id, 3)}
+        missed = {(order_id, 1), (order_id, 2), (order_id, 3)}
+        while missed:
+            (event,) = await events(socket, 1)
+            assert event == (before, 1) or event[0] == order_id  # it may be told once more
+            missed.discard(event)
 
 
 async def test_hints_come_although_redis_was_away_when_the_stream_began(

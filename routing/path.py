@@ -78,6 +78,8 @@ async def _along(
     path: Path, swap: Swap, venues: Sequence[Venue], rules: Rules, route: Route
 ) -> Candidate:
     """Route hop by hop from the fixed amount on: the output of one hop is the next one's input."""
+    if rules.most_legs is not None:  # each of the hops has its share of them
+        rules = rules._replace(most_legs=max(rules.most_legs // 2, 1))
     selling = swap.side is Side.SELL
     first, last = (path.of_base, path.of_quote) if selling else (path.of_quote, path.of_base)
     first_side = _side(first, sells=swap.token_in.mint)

@@ -100,6 +100,8 @@ class Rules(NamedTuple):
     """How far an order may move the price if it has no limit of its own."""
     stopped: Mapping[str, str] = MappingProxyType({})
     """By venue: why it takes no part for now."""
+    most_legs: int | None = None
+    """How many legs fit into one transaction; None: any number."""
 
 
 class Answers(NamedTuple):

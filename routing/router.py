@@ -83,6 +83,7 @@ async def best_route(
         constraints=constraints,
         max_price_impact_bps=max_price_impact_bps,
         stopped=stopped,
+        most_legs=_most_legs(venues),
     )
     if references is not None:
         swap = await _with_fresh_price(swap, venues, references, quote_timeout)
@@ -104,6 +105,12 @@ async def _with_fresh_price(
     reason = f"there is no fresh price of {swap.market.name} to hold it to"
     code = CODES[NoFreshPrice]
     raise NoQuotes([DroppedQuote(venue.name, code, reason) for venue in venues])
+
+
+def _most_legs(venues: Sequence[Venue]) -> int | None:
+    """Return how many legs fit into one transaction of all these venues."""
+    limits = (getattr(venue, "most_legs", None) for venue in venues)
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 async def _direct_route(swap: Swap, venues: Sequence[Venue], rules: Rules) -> Decision:
@@ -154,6 +161,8 @@ async def _split(
     try:
         legs = _legs(swap, pools, split.amounts, rules)
     except (InsufficientLiquidity, UnusableQuote):
+        return None
+    if rules.most_legs is not None and len(legs) > rules.most_legs:
         return None
     single = _best_single(swap, pools, answers.quotes, rules)
     if single and margin_bps(swap, sum_of(legs), single) < rules.split_min_gain_bps:

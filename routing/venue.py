@@ -246,7 +246,10 @@ class QuotesAtOnce(Protocol):
 
 @runtime_checkable
 class ShowsPools(Protocol):
-    """A venue whose pools others can calculate with, so that it can be one of several legs."""
+    """A venue whose pools others can calculate with, so that it can be one of several legs.
+
+    If its transactions hold only so many legs, it has an attribute `most_legs`.
+    """
 
     async def liquidity(self, swap: Swap) -> Sequence[Liquidity]:
         """Return the pools in which this venue would trade `swap`, as its quotes see them.

@@ -134,6 +134,16 @@ async def test_a_venue_too_small_for_the_whole_takes_a_part() -> None:
     assert [one.code for one in decision.dropped] == ["insufficient_liquidity"]
 
 
+@pytest.mark.parametrize("most", [1, 2])
+async def test_no_route_has_more_legs_than_fit_into_one_transaction(most: int) -> None:
+    class Narrow(PoolVenue):
+        most_legs = most
+
+    venues = Narrow("raydium", RAYDIUM.pools), PoolVenue("meteora", METEORA.pools)
+
+    assert len((await route(sell(1_000), *venues)).legs) == most
+
+
 async def test_a_venue_that_hides_its_pools_spoils_nothing() -> None:
     decision = await route(sell(1_000), RAYDIUM, PoolVenue("meteora", METEORA.pools, hides=True))
     assert [leg.venue for leg in decision.legs] == ["raydium"]

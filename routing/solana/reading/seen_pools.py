@@ -61,8 +61,10 @@ class SeenPool(ABC):
         """Whether its program takes swaps in it, at once or as soon as it opens."""
 
     @abstractmethod
-    def leg(self, amounts: SwapAmounts, direction: Direction) -> SwapLeg:
-        """Return a swap in this pool."""
+    def leg(
+        self, amounts: SwapAmounts, direction: Direction, arrays: int = ARRAYS_IN_A_LEG
+    ) -> SwapLeg:
+        """Return a swap in this pool. `arrays`: how many bin arrays it names at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,9 @@ class SeenCpmm(SeenPool):
         """See `SeenPool.is_switched_on`."""
         return self.at.account.takes_swaps
 
-    def leg(self, amounts: SwapAmounts, direction: Direction) -> SwapLeg:
+    def leg(
+        self, amounts: SwapAmounts, direction: Direction, arrays: int = ARRAYS_IN_A_LEG
+    ) -> SwapLeg:
         """See `SeenPool.leg`."""
         return CpmmLeg(self.at, amounts, direction is Direction.X_TO_Y, self.program)
 
@@ -116,13 +120,13 @@ class SeenDlmm(SeenPool):
         """See `SeenPool.is_switched_on`."""
         return self.at.account.status == 0
 
-    def leg(self, amounts: SwapAmounts, direction: Direction) -> SwapLeg:
+    def leg(
+        self, amounts: SwapAmounts, direction: Direction, arrays: int = ARRAYS_IN_A_LEG
+    ) -> SwapLeg:
         """See `SeenPool.leg`. It names the next arrays, whether the swap needs them or not."""
         pair, to_y = self.at.account, direction is Direction.X_TO_Y
-        arrays = arrays_ahead(
-            pair.active_id, pair.bitmap, self.extension, to_y=to_y, count=ARRAYS_IN_A_LEG
-        )
-        return DlmmLeg(self.at, amounts, to_y, tuple(arrays), self.program)
+        ahead = arrays_ahead(pair.active_id, pair.bitmap, self.extension, to_y=to_y, count=arrays)
+        return DlmmLeg(self.at, amounts, to_y, tuple(ahead), self.program)
 
 
 @dataclass(frozen=True, slots=True)

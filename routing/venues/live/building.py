@@ -4,6 +4,7 @@ The wallet tries it out, prices it and signs it.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from solders.pubkey import Pubkey
@@ -11,6 +12,7 @@ from solders.pubkey import Pubkey
 from routing.solana.addresses import WRAPPED_SOL, associated_token_account
 from routing.solana.reading.known import direction_of
 from routing.solana.reading.memory import PoolsInMemory
+from routing.solana.reading.seen_pools import ARRAYS_IN_A_LEG
 from routing.solana.records.agreement import Agreement, Promised
 from routing.solana.rpc.client import RpcClient
 from routing.solana.rpc.provider import RpcError, RpcUnavailable
@@ -77,12 +79,29 @@ class Builder:
         self, swap: Swap, legs: Sequence[Leg], bound: Bound, attempt: int
     ) -> SignedTransaction:
         promised = await self._promised(swap, legs, bound)
-        swaps = [one.pool.leg(one.amounts, one.direction) for one in promised]
-        proposal = await self._proposal(swap, swaps, bound)
-        signed = await self._wallet.sign(replace(proposal, attempt=attempt))
+        signed = await self._signed(swap, promised, bound, attempt)
         if self._agreement is not None:
             self._agreement.remember(signed.signature, promised)
         return signed
+
+    async def _signed(
+        self, swap: Swap, promised: Sequence[Promised], bound: Bound, attempt: int
+    ) -> SignedTransaction:
+        """Sign with as many bin arrays as fit: one too few makes a swap fail in its trial.
+
+        :raises TransactionTooLarge: it does not fit with one array a leg.
+        """
+        for arrays in range(ARRAYS_IN_A_LEG, 1, -1):
+            with suppress(TransactionTooLarge):
+                return await self._sign(swap, promised, bound, attempt, arrays)
+        return await self._sign(swap, promised, bound, attempt, 1)
+
+    async def _sign(
+        self, swap: Swap, promised: Sequence[Promised], bound: Bound, attempt: int, arrays: int
+    ) -> SignedTransaction:
+        swaps = [one.pool.leg(one.amounts, one.direction, arrays) for one in promised]
+        proposal = await self._proposal(swap, swaps, bound)
+        return await self._wallet.sign(replace(proposal, attempt=attempt))
 
     async def _promised(self, swap: Swap, legs: Sequence[Leg], bound: Bound) -> Sequence[Promised]:
         """Return what each leg has to trade, and its pool as it is now."""

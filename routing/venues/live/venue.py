@@ -26,6 +26,9 @@ from routing.venues.offers import offer
 class LiveVenue:
     """Shows the pools of one program. Without a builder it signs nothing, and only quotes."""
 
+    most_legs = 2
+    """Of a transaction of version 0: a split, or two hops. Three swaps are too many bytes."""
+
     def __init__(
         self, name: str, label: str, pools: PoolsInMemory, builder: Builder | None
     ) -> None:

@@ -15,7 +15,7 @@ LOCK := .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--no-emit-index-url --no-header $(LOCK_ARGS)
 
 .PHONY: help up demo worker format check test chaos abuse triggers \
-	bench bench-against bench-wire bench-steady left-open picture drawings lock clean
+	bench bench-against bench-wire bench-steady bench-page picture drawings lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,7 +31,7 @@ help:
 	@echo "make bench   measure (BENCH_ARGS=\"a b\"); beside another commit: make bench-against COMMIT=HEAD~3"
 	@echo "make bench-wire    measure any engine over the wire (ENGINE_URL=http://... BENCH_ARGS=--help)"
 	@echo "make bench-steady  5,000 orders in flight for five minutes (SECONDS=300): memory, latency"
-	@echo "make left-open  leave the trading page open for half an hour (MINUTES=30): memory, frames"
+	@echo "make bench-page  leave the trading page open for half an hour (MINUTES=30): memory, frames"
 	@echo "make picture take the picture of the live page anew (needs Chromium)"
 	@echo "make drawings    draw the pictures of the order types anew"
 	@echo "make lock    write the lock files anew (LOCK_ARGS=--upgrade for newer versions)"
@@ -89,7 +89,7 @@ bench-steady: .venv/development
 	@$(PYTHON) -m tests.bench.steady $(if $(SECONDS),--seconds $(SECONDS)) $(BENCH_ARGS)
 
 # The trading page, open while 20 orders a minute come: frames, memory, and whether it misses any.
-left-open: .venv/development
+bench-page: .venv/development
 	@$(PYTHON) -m config.stack run --temporary -- $(PYTHON) -m tests.browser left-open $(if $(MINUTES),--minutes $(MINUTES))
 
 picture: .venv/development

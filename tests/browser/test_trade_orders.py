@@ -404,3 +404,16 @@ def test_on_a_phone_orders_are_cards_and_the_case_file_fills_the_screen(page: Pa
     keep_picture(page, "orders-phone-drawer")
     drawer.get_by_role("button", name="Close").click()
     expect(row(page, order)).to_be_focused()
+
+
+def test_without_an_account_the_first_order_is_one_press_and_stays_with_this_browser(
+    page: Page,
+) -> None:
+    page.goto("/trade")
+    expect(page.locator("#go")).to_be_enabled()
+    page.locator("#blotter-empty").get_by_role("button", name="Sell 1.5 SOL").click()
+    one = page.locator("#rows tr[data-id]")
+    expect(one.locator(".progress")).to_have_attribute("data-status", "confirmed")
+    expect(page.locator("#export")).to_be_hidden()
+    page.reload()
+    expect(one.locator(".progress")).to_have_attribute("data-status", "confirmed")

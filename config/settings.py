@@ -6,6 +6,7 @@ setting is wrong.
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,13 @@ TEMPLATES = [
 ]
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+# The trading page's chart: one script out of a wheel. Without it the page shows the price as text.
+CHARTS = find_spec("litecharts")
+STATICFILES_DIRS = (
+    [("charts", Path(folder) / "js") for folder in CHARTS.submodule_search_locations or ()]
+    if CHARTS
+    else []
+)
 APPEND_SLASH = False  # an API path answers with and without its last slash
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -531,7 +531,7 @@ SCHEMAS: dict[str, Schema] = {
             "venues": {
                 "type": "object",
                 "additionalProperties": ref("VenuePrices"),
-                "description": "By venue, in points of a second.",
+                "description": "By venue, in the last second; not in points older than two hours.",
             },
         },
         "venues",

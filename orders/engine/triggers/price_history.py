@@ -80,7 +80,8 @@ OF_SECONDS = f"""
 SELECT tick, {", ".join(f"{line}, {line}_low, {line}_high, {line}" for line in LINES)}, venues
 FROM price_ticks WHERE pair = %(pair)s AND tick >= %(start)s AND tick < %(end)s ORDER BY tick
 """
-# The minutes that are not stored yet are made of their ticks.
+# The minutes that are not stored yet are made of their ticks. What each venue offered in the last
+# second of a point is known for as long as ticks are kept.
 OF_MINUTES = f"""
 WITH stored AS (
   SELECT coalesce(max(minute) + 60, 0) AS until FROM price_minutes WHERE pair = %(pair)s
@@ -92,8 +93,14 @@ WITH stored AS (
   WHERE pair = %(pair)s AND tick < %(end)s
     AND tick >= greatest(%(start)s, (SELECT until FROM stored))
   GROUP BY 1
+), points AS (
+  SELECT minute - minute %% %(step)s AS at, {_OF_MINUTES} FROM minutes GROUP BY 1
 )
-SELECT minute - minute %% %(step)s, {_OF_MINUTES}, NULL FROM minutes GROUP BY 1 ORDER BY 1
+SELECT points.*, (
+  SELECT venues FROM price_ticks
+  WHERE pair = %(pair)s AND tick >= points.at AND tick < points.at + %(step)s
+  ORDER BY tick DESC LIMIT 1)
+FROM points ORDER BY 1
 """
 
 
@@ -113,7 +120,7 @@ class Point(NamedTuple):
     ask: Span | None
     reference: Span | None
     venues: dict[str, dict[str, str | None]] | None
-    """Of a single second: by venue `bid` and `ask`."""
+    """By venue `bid` and `ask` in its last second; None of a point older than ticks are kept."""
 
 
 def keep_minutes() -> None:

@@ -70,7 +70,7 @@ async def test_a_point_of_minutes_begins_at_a_whole_one_and_has_all_of_its_secon
 
     assert [point["at"] for point in found] == [at(SECOND), at(SECOND + 120)]
     assert found[0]["bid"] == {"first": "5", "low": "1", "high": "9", "last": "7"}
-    assert "venues" not in found[0]
+    assert found[0]["venues"] == {"raydium": {"bid": "99.7", "ask": None}}
 
 
 async def test_without_times_the_newest_300_points_are_read(database: Database) -> None:

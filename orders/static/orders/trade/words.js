@@ -217,9 +217,6 @@ export const words = {
   chart: {
     none: "No prices yet",
     later: "There is no chart here; the price is above.",
-    market: "Market",
-    net: (venue) => `${venue}, net`,
-    fill: (side, price) => `${side === "sell" ? "Sold" : "Bought"} at ${price}`,
     resting: (side, type) => `${side === "sell" ? "Sell" : "Buy"} ${type}`,
     bound: "Worst case",
     amending: (title, price) => `${title} to ${price}`,

@@ -24,6 +24,7 @@ from orders.api.entry import answer_plainly
 from orders.api.following.door import EventsDoor
 from orders.api.following.event_stream import answer_by_stream
 from orders.api.following.feed import answer_by_page
+from orders.api.pages.errors import with_error_pages
 from orders.processes.web import lifespan
 from orders.sockets.urls import websocket_routes
 from orders.urls import FEED_PATH, STREAM_PATH, entry_paths, forms_of, probe_paths
@@ -37,9 +38,10 @@ pages = EventsDoor(
 
 def surrounded(entry: EntryHandler) -> Any:
     """Return the application around what takes orders and passes on the rest."""
+    served = cast(Application, entry)
     routed = ProtocolTypeRouter(
         {
-            "http": with_cors(with_privacy(limit_body(cast(Application, entry)))),
+            "http": with_cors(with_privacy(with_error_pages(limit_body(served)))),
             "websocket": KnownHosts(OwnOrigins(BoundedSockets(URLRouter(websocket_routes)))),
             "lifespan": lifespan,
         }

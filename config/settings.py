@@ -147,10 +147,12 @@ MIDDLEWARE = [  # for pages and for reading; orders go the short way of config/h
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "orders.api.session_middleware.refuse_ended_sessions",
+    "orders.api.pages.session_middleware.refuse_ended_sessions",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "orders.api.pages.errors.tell_people",
 ]
+CSRF_FAILURE_VIEW = "orders.api.pages.errors.csrf_failure"
 CONTENT_SECURITY_POLICY = {  # for every page: nothing from elsewhere, nothing inline
     "DIRECTIVES": {
         "default-src": ["'self'"],  # includes scripts, styles, and WebSockets of our own host
@@ -226,7 +228,11 @@ SPECTACULAR_SETTINGS = {
     "SORT_OPERATION_PARAMETERS": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "defaultModelsExpandDepth": 0},
+    "SWAGGER_UI_SETTINGS": {
+        "deepLinking": True,
+        "defaultModelsExpandDepth": 0,
+        "syntaxHighlight": False,  # its colours cannot be read, and it writes them into the page
+    },
 }
 
 # Channels: hints of events travel here; all of them may be lost

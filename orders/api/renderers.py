@@ -5,10 +5,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from django.contrib.auth import get_user
 from django.utils.html import format_html
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
+from rest_framework.renderers import (
+    BaseRenderer,
+    BrowsableAPIRenderer,
+    HTMLFormRenderer,
+    JSONRenderer,
+)
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
@@ -35,6 +41,15 @@ class PlainJSONRenderer(JSONRenderer):
         return b"" if data is None else orjson.dumps(data, option=INDENTED if is_page else None)
 
 
+class FormRenderer(HTMLFormRenderer):
+    """A form whose labels belong to their fields."""
+
+    def render(self, data: Any, accepted: Any = None, renderer_context: Any = None) -> str:
+        context = {"style": {"template_pack": "orders/fields"}}
+        form: str = super().render(data, accepted, context)
+        return form
+
+
 class PageRenderer(BrowsableAPIRenderer):
     """DRF's page for people, under a Content-Security-Policy of `default-src 'self'`.
 
@@ -43,6 +58,11 @@ class PageRenderer(BrowsableAPIRenderer):
     """
 
     template = "orders/api/page.html"
+    form_renderer_class = FormRenderer
+
+    def get_context(self, *given: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(*given)
+        return context | {"person": person_who_looks(context["request"])}
 
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
@@ -55,6 +75,19 @@ class PageRenderer(BrowsableAPIRenderer):
             logger.warning("an answer was shown without its page: %s", error)
             return format_html(BARE_PAGE, orjson.dumps(data, option=INDENTED).decode())
         return page
+
+
+def person_who_looks(request: Request) -> Any:
+    """Return who has logged in, also on a page that is the same for everybody."""
+    session = getattr(request._request, "session", None)
+    if request.authenticators or session is None:
+        return request.user
+    try:
+        return get_user(request._request)
+    except Exception as error:
+        if not is_database_away(error):
+            raise
+        return request.user
 
 
 class ProgramsFirst(DefaultContentNegotiation):

@@ -74,7 +74,7 @@ def test_the_form_is_filled_in_and_one_press_sends_it(page: Page, idle: Engine) 
 
 def test_raw_json_is_filled_in_and_sent_too(page: Page) -> None:
     page.goto("/api/orders")
-    page.get_by_role("link", name="Raw data").click()
+    page.locator("summary", has_text="Raw data").click()
     form = page.locator("#post-generic-content-form")
     expect(form.locator("textarea")).to_have_value(re.compile('"tokenIn": "SOL"'))
     form.get_by_role("button", name="POST").click()

@@ -1,1 +1,4 @@
-"""Pages for people who trade: what the server writes into them. The rest they ask of the API."""
+"""Pages for people: what the server writes into them, and errors and the API's answers as pages.
+
+What a page shows beyond that, it asks of the API.
+"""

@@ -120,7 +120,7 @@ class OrderRequestSerializer(TermFields):
     )
     maxPriceImpactBps = optional(
         NumberField,
-        f"0 to {BPS}, 100 is 1 %: quotes that move the price further are dropped. Left out:"
+        f"0 to {BPS:,}, 100 is 1 %: quotes that move the price further are dropped. Left out:"
         " what the engine allows, usually 500.",
     )
     venues = optional(WordsField, "Trade at these only, such as raydium; commas between several.")

@@ -5,9 +5,11 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 
 from orders.access.admission import Overloaded
+from orders.access.keys import TooManyKeys
 from orders.access.open_orders import TooManyOpenOrders
 from orders.api.problems import (
     NOTHING_STORED,
+    AllRefused,
     AmendmentUnknown,
     CancellationUnknown,
     DatabaseUnavailable,
@@ -485,6 +487,12 @@ BATCH = OpenApiExample(
         ],
     },
 )
+BATCH_REFUSED = OpenApiExample(
+    "One is no order",
+    value=problem_of(
+        AllRefused([]), items=[{"index": 0, "status": 503, "problem": refusal(Overloaded())}]
+    ),
+)
 BATCH_ANSWER = [{"index": 0, "status": 201, "order": ACCEPTED}]
 CANCEL_MANY = OpenApiExample("One", value={"orderIds": [ORDER_ID], "whenPossible": True})
 CANCEL_MANY_ANSWER = [
@@ -522,3 +530,19 @@ NEW_KEY = OpenApiExample(
 )
 NEW_NAME = OpenApiExample("A name", value={"name": "trading bot"})
 ROTATION = OpenApiExample("An hour for the change", value={"overlapHours": 1})
+
+BY_STATUS = {
+    str(found["status"]): {"summary": found["title"], "value": found}
+    for found in (
+        invalid("invalid_request", "a", "unknown_parameter", "There is no such parameter."),
+        problem(403, "permission_denied", "CSRF Failed: CSRF token missing."),
+        problem(404, "key_not_found", "You have no such API key."),
+        problem(406, "not_acceptable", "Could not satisfy the request Accept header."),
+        refusal(TooManyKeys()) or {},
+        problem(413, "body_too_large", "The body may have 65536 bytes."),
+        problem(415, "unsupported_media_type", 'Unsupported media type "text/plain" in request.'),
+        refusal(IdempotencyKeyReused()) or {},
+        too_many_requests(7),
+    )
+}
+"""Of answers that are alike everywhere, an example for each status."""

@@ -36,6 +36,8 @@ JSON = "application/json"
 Errors = dict[int, tuple[str, list[OpenApiExample]]]
 NAMES = {("GET", "/api/orders"): "listOrders", ("POST", "/api/orders/execute"): "placeOrder"}
 ENTRIES = tuple(f"/{path}" for path in ENTRY_PATHS)
+FIRST = ("/api/orders/execute", "/api/orders/preview", "/api/orders", "/api/orders/{order_id}")
+"""The paths that a reader of the schema sees first. The others are in the order of their names."""
 OLD_PATHS = ENTRIES[2:]
 """The same views, for clients of systems A, D and E."""
 
@@ -516,7 +518,10 @@ BATCH = extend_schema(
             {
                 400: ("It is no batch.", []),
                 **SENT,
-                409: ("With `all`: one cannot be taken, so none is stored.", []),
+                409: (
+                    "With `all`: one cannot be taken, so none is stored.",
+                    [examples.BATCH_REFUSED],
+                ),
                 422: ("The Idempotency-Key is another order's, or another batch's.", []),
                 503: (
                     "The database does not answer; or, with `all`, it did not say whether they are"
@@ -949,14 +954,27 @@ def merge_slashes(endpoints: list[Any], **_: Any) -> list[Any]:
 def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add the shapes, and say that a body is required (a hook of drf-spectacular)."""
     result["components"]["schemas"] = dict(sorted((shared_schemas() | SCHEMAS).items()))
+    result["components"]["examples"] = examples.BY_STATUS
+    first = {path: result["paths"][path] for path in FIRST}
+    result["paths"] = first | result["paths"]
     for methods in result["paths"].values():
         for operation in methods.values():
             if "requestBody" in operation and operation["operationId"] not in BODY_IS_OPTIONAL:
                 operation["requestBody"]["required"] = True
+            show_problems(operation["responses"])
     result["paths"]["/health"]["get"]["x-aliases"] = [f"/{path}" for path in HEALTH_PATHS]
     for path, method in (("/api/orders/execute", "post"), ("/api/orders", "get")):
         result["paths"][path][method]["x-aliases"] = list(OLD_PATHS)
     return result
+
+
+def show_problems(responses: dict[str, Any]) -> None:
+    """Give each problem without an example that of its status. Else readers make one up."""
+    for status, response in responses.items():
+        content = response.get("content", {}).get(CONTENT_TYPE)
+        if content is not None and status in examples.BY_STATUS:
+            shown = {status: {"$ref": f"#/components/examples/{status}"}}
+            content.setdefault("examples", shown)
 
 
 def openapi() -> dict[str, Any]:

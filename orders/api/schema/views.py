@@ -21,6 +21,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from orders.access.authentication import SessionAuthentication
 from orders.access.read_limits import SCHEMA_COST
 from orders.api.base_views import ProblemAPIView
 from orders.api.schema.asyncapi import asyncapi, asyncapi_text, messages_of
@@ -76,8 +77,10 @@ class SchemaView(ProblemAPIView):
 class SwaggerView(SpectacularSwaggerSplitView):
     """Swagger, from our own static files and without inline scripts or styles."""
 
-    authentication_classes = permission_classes = ()
+    authentication_classes = (SessionAuthentication,)  # the page says who is logged in
+    permission_classes = ()
     template_name = "orders/api/swagger.html"
+    template_name_js = "orders/api/swagger.js"
     url_name = "api-schema"
 
 
@@ -102,7 +105,7 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
             **channel,
             "description": as_html(channel["description"]),
             "starts": place if "bindings" in channel else "GET ",
-            "query": channel.get("bindings", {}).get("ws", {}).get("query", {}).get("properties"),
+            "query": query_of(channel),
             "takes": messages_of(name, "receive").values(),
             "sends": messages_of(name, "send"),
         }
@@ -123,6 +126,23 @@ def sockets_page(request: HttpRequest) -> HttpResponse:
         "codes": {code: as_html(text) for code, text in document["x-close-codes"].items()},
     }
     return render(request, "orders/api/sockets.html", context)
+
+
+def query_of(channel: dict[str, Any]) -> dict[str, SafeString]:
+    """Return what each parameter of the channel's query means."""
+    given = channel.get("bindings", {}).get("ws", {}).get("query", {})
+    named = given.get("properties", {}) | {
+        pattern.strip("^").replace("\\", "") + "NAME": {"description": "Only orders with this tag."}
+        for pattern in given.get("patternProperties", {})
+    }
+    return {name: as_html(meaning_of(field)) for name, field in named.items()}
+
+
+def meaning_of(field: dict[str, Any]) -> str:
+    """Return a parameter's description, which may stand elsewhere in the document."""
+    name = field.get("$ref", "").rpartition("/")[2]
+    found = asyncapi()["components"]["schemas"][name] if name else field
+    return str(found["description"])
 
 
 def as_text(example: dict[str, Any]) -> str:

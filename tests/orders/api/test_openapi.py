@@ -98,8 +98,23 @@ def test_every_path_is_there_once_and_every_operation_has_its_own_name() -> None
 def test_every_example_has_the_shape_it_illustrates(name: str, content: Any) -> None:
     shape = content["schema"]["$ref"].rpartition("/")[2]
     for example in content.get("examples", {}).values():
-        assert_shape(example["value"], shape)
-    assert content.get("examples") or shape == "Problem"
+        shown = told_in(example)
+        assert_shape(shown, shape)
+        if shape == "Problem":
+            assert str(shown["status"]) == name.rpartition(" ")[2]
+    assert content.get("examples")
+
+
+def told_in(example: dict[str, Any]) -> Any:
+    """Return what an example shows; some stand elsewhere in the schema."""
+    if place := example.get("$ref", "").removeprefix("#/components/examples/"):
+        return openapi()["components"]["examples"][place]["value"]
+    return example["value"]
+
+
+def test_a_reader_sees_first_how_an_order_is_placed() -> None:
+    first, *_ = (one for _, _, one in OPERATIONS if one["tags"] == ["orders"])
+    assert (first["operationId"], first["summary"]) == ("placeOrder", "Place an order")
 
 
 def test_the_examples_of_requests_are_orders_in_every_dialect() -> None:

@@ -329,6 +329,14 @@ async def test_the_page_tells_every_channel_message_and_close_code() -> None:
     for name in MESSAGES:
         assert f'id="{name}"' in page.text
     for code in asyncapi()["x-close-codes"]:
-        assert f"<th>{code}</th>" in page.text
-    for inline in ("<style", "<script", "style=", '="http://', '="https://'):
+        assert f'<th scope="row">{code}</th>' in page.text
+    for inline in ("<style", "<script>", "style=", '="http://', '="https://'):
         assert inline not in page.text
+
+
+async def test_the_page_tells_what_each_parameter_of_a_query_means() -> None:
+    page = await get("/api/docs/sockets", accept="text/html")
+
+    told = dict(re.findall(r"<dt><code>\?([\w.]+)=</code></dt><dd>(.*?)</dd>", page.text))
+    assert {"after", "ticket", "cursor", "market", "tag.NAME"} <= set(told)
+    assert all(told.values())

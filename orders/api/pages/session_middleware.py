@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 
+from orders.api.pages.errors import is_for_people
 from orders.api.problems import as_response, is_database_away, problem
 from orders.logins.sessions import NO_LONGER, SessionEnded, new_session, person_of
 
@@ -52,7 +53,7 @@ def refusal_of(request: HttpRequest) -> HttpResponseBase | None:
 
 def _refusal(request: HttpRequest) -> HttpResponseBase:
     answer: HttpResponseBase
-    if "text/html" in request.headers.get("Accept", ""):
+    if is_for_people(request.headers.get("Accept", "")):
         answer = render(request, "logins/ended.html", status=401)
     else:
         answer = as_response(problem(401, "not_authenticated", NO_LONGER))

@@ -4,13 +4,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from django.core.management.base import CommandError, OutputWrapper
+from django.core.management.base import CommandError
 from django.db import Error
 
 from config.runtime.per_loop import close_all
@@ -20,6 +19,7 @@ from orders.engine.triggers.last_prices import last_tick
 from orders.events import Event, group_of
 from orders.lifecycle import Status
 from orders.management.resting_words import Prices, waiting_words
+from orders.management.telling import Telling
 from orders.models import Order
 from orders.representation import order_as_json
 from orders.streams.followers import LAYER_FAULTS, Hint, followers_of_this_loop
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 FAILED, BAD_INPUT, NO_ENGINE, NOT_KNOWN, INTERRUPTED = 1, 2, 3, 4, 130
 """The exit codes of commands that did not see an order confirmed."""
-NAME_WIDTH = 12
-"""Of an order among others, in the lines that tell its events."""
 
 Found = TypeVar("Found")
 
@@ -97,7 +95,7 @@ async def follow(order_id: str, after: int = 0) -> AsyncIterator[Event]:
         await hints.wait()
 
 
-async def follow_and_tell(order_id: str, telling: "Telling", after: int = 0) -> Event | None:
+async def follow_and_tell(order_id: str, telling: Telling, after: int = 0) -> Event | None:
     """Tell the order's events after this seq, and what it waits for while it rests.
 
     Returns the final event; None if that is no later one.
@@ -106,10 +104,11 @@ async def follow_and_tell(order_id: str, telling: "Telling", after: int = 0) -> 
     :raises psycopg.Error, django.db.Error: the database does not answer.
     """
     event = None
-    async for event in follow(order_id, after):
-        telling.tell(event)
-        if event.status is Status.OPEN and not telling.as_json:
-            telling.say(await standing_words(event))
+    async with telling.counting():
+        async for event in follow(order_id, after):
+            telling.tell(event)
+            if event.status is Status.OPEN and not telling.as_json:
+                telling.say(await standing_words(event))
     return event
 
 
@@ -170,46 +169,16 @@ def layer_of_this_process() -> Any:
     return get_channel_layer()
 
 
-class Telling:
-    """Writes events: a line for people, or the stream's message as JSON."""
-
-    def __init__(self, out: OutputWrapper, *, as_json: bool, name: str = "") -> None:
-        """`name` tells the lines of an order from those of another one."""
-        self._out = out
-        self._name = f"{name:<{NAME_WIDTH}}" if name else ""
-        self.as_json = as_json
-        self._began_at: datetime | None = None
-
-    def tell(self, event: Event) -> None:
-        if self.as_json:
-            self._out.write(event.as_text().decode())
-        else:
-            self._began_at = self._began_at or event.at
-            seconds = (event.at - self._began_at).total_seconds()
-            self._out.write(f"{seconds:7.3f} s  {self._name}{event.status:<9}  {_said(event)}")
-        self._out.flush()
-
-    def say(self, words: str) -> None:
-        """Write a sentence that is no event."""
-        if words:
-            self._out.write(f"{'':11}{self._name}{'':12}{words}")
-            self._out.flush()
-
-
-def _said(event: Event) -> str:
-    """Return an event's message, with what happened if neither status nor message say it."""
-    happened = event.event
-    if happened is None or event.message.lower().startswith(happened):
-        return event.message
-    return f"{happened}: {event.message}"
-
-
-def check_outcome(*last: Event) -> None:
+def check_outcome(*last: Event, was_told: bool = True) -> None:
     """Look at the last event of an order, or at those of a group, of which one is to be filled.
 
-    :raises CommandError: none was confirmed. The message says how they ended.
+    :raises CommandError: none was confirmed. The message says how they ended; why they did, only if
+        no line of theirs told it.
     """
     if any(event.status is Status.CONFIRMED for event in last):
         return
-    ends = [f"Order {event.order_id} is {event.status}: {event.message}" for event in last]
+    ends = [
+        f"Order {event.order_id} is {event.status}" + ("." if was_told else f": {event.message}")
+        for event in last
+    ]
     raise CommandError("\n".join(ends), returncode=FAILED)

@@ -23,8 +23,9 @@ from config.environment.data_folder import PROJECT
 from order_engine_client import AsyncClient, Order
 from order_engine_client.answers import Event, build, values
 from orders.management.commands import demo
-from orders.management.demo_board import Board, short
+from orders.management.demo_board import Board
 from orders.management.demo_client import SentOrder
+from orders.management.telling import short
 from tests.support.database import rewrite
 from tests.support.engine import PATIENCE, Engine, engine
 from tests.support.forked import Ended, run_program
@@ -80,7 +81,10 @@ def test_five_orders_a_limit_and_a_stop_are_shown_to_their_ends(
     assert sum("  open       " in line for line in lines) >= 2
     table = ended.stdout.partition("order  ")[2].splitlines()
     assert len([line for line in table if "Raydium" in line or "Meteora" in line]) == 6
-    assert_in_money(lines[-1], running)
+    assert_in_money(lines[-2], running)
+    gained = r"[\d.,]+ (USDC|USDT|SOL)"
+    pattern = rf"5 confirmed in \d+\.\d s, {gained}(, {gained})* and {gained} more( or less)?"
+    assert re.fullmatch(pattern + r" than the other venue\.", lines[-1]), lines[-1]
 
     code, written = run_demo_on_a_terminal("--url", url + "/")
     assert code == 0, written
@@ -89,7 +93,12 @@ def test_five_orders_a_limit_and_a_stop_are_shown_to_their_ends(
     for screen, count in ((five, 5), (two, 2)):
         drawn = screen.rpartition(f"\x1b[{count}F")[2]
         assert drawn.count("\x1b[2K") == count
-        assert all(line.isprintable() for line in drawn.replace("\x1b[2K", "").splitlines())
+        assert all(line.isprintable() for line in plain(drawn).splitlines())
+
+
+def plain(text: str) -> str:
+    """Return what a terminal shows of a text."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
 
 
 def assert_in_money(line: str, running: Engine) -> None:
@@ -98,9 +107,9 @@ def assert_in_money(line: str, running: Engine) -> None:
         "SELECT sum(filled_in)::bigint FROM orders"
         " WHERE (side, base, quote) = ('buy', 'SOL', 'USDC')"
     )
-    bought = re.search(r"Bought \d+ SOL for ([\d.]+) USDC", line)
+    bought = re.search(r"Bought \d+ SOL for ([\d.,]+) USDC", line)
     assert bought, line
-    assert Decimal(bought[1]) == Decimal(atoms).scaleb(-6)
+    assert Decimal(bought[1].replace(",", "")) == Decimal(atoms).scaleb(-6)
     assert re.search(r"; sold .* Network fees: 0\.00003 SOL\.$", line), line
 
 

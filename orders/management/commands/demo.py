@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from order_engine_client import AsyncClient, EngineError, NewOrder, OutcomeUnknown
 from orders.management.demo_board import Board
 from orders.management.demo_client import SentOrder, cancel, follow, send
-from orders.management.demo_money import money_line
+from orders.management.demo_money import money_line, sum_line
 from orders.management.demo_resting import (
     AGAIN_SECONDS,
     PATIENCE_SECONDS,
@@ -71,14 +71,16 @@ class Command(BaseCommand):
         if not site.startswith(("http://", "https://")):
             raise CommandError(f"{url} is not a URL such as {URL}.")
         orders: list[SentOrder] = []
+        board = Board(self.stdout, no_color=options["no_color"])
         try:
-            asyncio.run(show_all(site, api_key, within, Board(self.stdout), orders))
+            asyncio.run(show_all(site, api_key, within, board, orders))
         except EngineError as error:
             raise CommandError(said_of(error, site)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; the orders go on.", returncode=130) from None
         check(orders, within)
-        self.stdout.write(money_line(orders))
+        board.say(money_line(orders))
+        board.say(sum_line(orders[: len(ORDERS)]))
 
 
 def said_of(error: EngineError, url: str) -> str:

@@ -10,6 +10,7 @@ import psycopg
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
+from rest_framework.exceptions import ErrorDetail
 
 from orders.access.admission import Overloaded, ShareIsFull
 from orders.access.open_orders import TooManyOpenOrders
@@ -30,13 +31,13 @@ from orders.management.order_watch import (
     BAD_INPUT,
     FAILED,
     NOT_KNOWN,
-    Telling,
     check_outcome,
     engine_needed,
     follow_and_tell,
     run,
 )
-from routing.venue import BPS
+from orders.management.telling import Telling
+from routing.venue import BPS, Side
 from routing.venues import LABELS
 
 KNOWN = " or ".join(LABELS)
@@ -79,7 +80,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--max-price-impact-bps",
             metavar="BPS",
-            help=f"0 to {BPS}: quotes that move the price further are dropped",
+            help=f"0 to {BPS:,}: quotes that move the price further are dropped",
         )
         parser.add_argument(
             "--account", metavar="USER", help="whose order it is; nobody's if left out"
@@ -132,6 +133,7 @@ class Command(BaseCommand):
         :raises InvalidOrder: it is no order.
         :raises OutcomeUnknown: it is not known whether the order is stored.
         """
+        check_words(options)
         request = await read_order(as_sent(options))
         order_ids = [new_order_id() for _ in request.legs or (request,)]
         self.known = LOOK.format(order_ids[0])  # for the message after a Ctrl-C
@@ -146,7 +148,7 @@ class Command(BaseCommand):
         if not options["watch"]:
             return events
         return await asyncio.gather(
-            *(self.watch(*one, as_json=options["json"]) for one in zip(orders, events, strict=True))
+            *(self.watch(*one, options) for one in zip(orders, events, strict=True))
         )
 
     def show(self, order: dict[str, Any], *, as_json: bool) -> None:
@@ -156,8 +158,14 @@ class Command(BaseCommand):
         role = f" ({order['groupRole']})" if "groupRole" in order else ""
         self.stdout.write(f"Order {order['orderId']}{role}: {order['message']}")
 
-    async def watch(self, order: dict[str, Any], event: Event, *, as_json: bool) -> Event:
-        telling = Telling(self.stdout, as_json=as_json, name=order.get("groupRole", ""))
+    async def watch(self, order: dict[str, Any], event: Event, options: dict[str, Any]) -> Event:
+        telling = Telling(
+            self.stdout,
+            as_json=options["json"],
+            name=order.get("groupRole", ""),
+            order=order,
+            no_color=options["no_color"],
+        )
         return await follow_and_tell(order["orderId"], telling) or event
 
 
@@ -190,6 +198,22 @@ def owner_named(name: str | None) -> int | None:
     if owner is None:
         raise CommandError(f"There is no account {name}.", returncode=BAD_INPUT)
     return owner
+
+
+def check_words(options: dict[str, Any]) -> None:
+    """Look at what is named otherwise here than in the API.
+
+    :raises InvalidOrder: the side or the market is none.
+    """
+    wrong = {}
+    if options["side"].lower() not in tuple(Side):
+        wrong["side"] = [ErrorDetail(f"{options['side']} is not buy or sell.", "invalid_choice")]
+    base, _, quote = options["market"].partition("/")
+    if not (base and quote):
+        text = f"{options['market']} is not BASE/QUOTE, such as SOL/USDC."
+        wrong["market"] = [ErrorDetail(text, "unknown_market")]
+    if wrong:
+        raise InvalidOrder(wrong, ["side", "market"])
 
 
 def as_sent(options: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from orders.events import Event
 from orders.management.order_watch import (
     BAD_INPUT,
-    Telling,
     check_outcome,
     follow_and_tell,
     last_event,
     run,
 )
+from orders.management.telling import Telling
 from orders.streams.resync import UnknownOrder
 
 
@@ -31,13 +31,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """:raises CommandError: there is no such order, or it was not confirmed."""
-        telling = Telling(self.stdout, as_json=options["json"])
+        telling = Telling(self.stdout, as_json=options["json"], no_color=options["no_color"])
         try:
             last = run(watch(str(UUID(options["order_id"])), options["after"], telling))
         except (ValueError, UnknownOrder):
             text = f"There is no order {options['order_id']}."
             raise CommandError(text, returncode=BAD_INPUT) from None
-        check_outcome(last)
+        check_outcome(last, was_told=telling.last is not None)
 
 
 async def watch(order_id: str, after: int, telling: Telling) -> Event:

@@ -15,6 +15,7 @@ from config.environment import data_folder
 from config.environment.listening import EVERYWHERE, is_reachable
 from config.environment.values import in_url
 from config.environment.variables import data_directory, environment_or_end
+from config.http.static_version import static_version
 from config.runtime.logs import logging_settings
 from config.runtime.postgres import LIBPQ_NAMES
 from config.runtime.redis_address import RedisAddress
@@ -178,7 +179,8 @@ TEMPLATES = [
         },
     }
 ]
-STATIC_URL = "static/"
+# Browsers keep the files of this state; while somebody works on them, they have no such name.
+STATIC_URL = "/static/" if DEBUG else f"/static/{static_version([BASE_DIR / 'orders/static'])}/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # The trading page's chart: one script out of a wheel. Without it the page shows the price as text.
 CHARTS = find_spec("litecharts")

@@ -2,6 +2,7 @@
 
 from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path, re_path
+from django.views.decorators.gzip import gzip_page
 from django.views.generic import RedirectView
 
 from orders.api import key_views, markets, probes, quote_views, views
@@ -83,12 +84,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     either(f"api/account/keys/{PREFIX}", key_views.KeyView.as_view()),
     either(f"api/account/keys/{PREFIX}/rotate", key_views.RotateKeyView.as_view(), "rotate-key"),
     either(f"api/account/keys/{PREFIX}/revoke", key_views.RevokeKeyView.as_view(), "revoke-key"),
-    either("api/schema", schema_views.SchemaView.as_view(), "api-schema"),
+    either("api/schema", gzip_page(schema_views.SchemaView.as_view()), "api-schema"),
     either("api/schema/sockets", schema_views.asyncapi_document),
     either(r"api/schema/asyncapi\.yaml", schema_views.asyncapi_document, "socket-schema"),
     either(r"api/schema/types\.ts", schema_views.types_for_typescript, "types"),
     either("api/docs", schema_views.SwaggerView.as_view(), "api-docs"),
-    either("api/docs/sockets", schema_views.sockets_page, "socket-docs"),
+    either("api/docs/sockets", gzip_page(schema_views.sockets_page), "socket-docs"),
     path("llms.txt", documentation.llms_txt, name="llms"),
     path("docs", RedirectView.as_view(url="/docs/")),
     path("docs/", documentation.documentation, name="docs"),

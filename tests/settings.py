@@ -24,6 +24,7 @@ from config.settings import *
 from config.settings import DATABASES
 
 ALLOWED_HOSTS = ["*"]
+STATIC_URL = "/static/"  # paths in tests are the same for every state of the files
 CRASH_AT = os.environ.get("CRASH_AT")
 HANG_AT = os.environ.get("HANG_AT")
 LOOK_SECONDS = float(os.environ.get("LOOK_SECONDS", "1"))

@@ -9,6 +9,7 @@ from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from orders.access.browser_keys import give_space
@@ -25,6 +26,7 @@ MOST_JOINED = 100
 """Pairs in two hops that the page offers. With many tokens there are too many to choose from."""
 
 
+@gzip_page
 @never_cache
 @require_safe
 def trade_page(request: HttpRequest) -> HttpResponse:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
+from django.db.migrations.recorder import MigrationRecorder
 
 from config.database.conninfo import conninfo
 from config.environment.first_cause import DATABASE, first_line
@@ -52,7 +53,12 @@ class Command(BaseCommand):
             raise CommandError(sentence, returncode=WRONG) from None
 
     def _release(self, verbosity: int) -> None:
-        call_command("migrate", interactive=False, verbosity=verbosity)
+        # Of a new database nobody wants to read each table's name.
+        is_new = not MigrationRecorder(connection).has_table()
+        quiet = 0 if is_new and verbosity == 1 else verbosity
+        if is_new:
+            say("A new database: its tables are made.")
+        call_command("migrate", interactive=False, verbosity=quiet)
         if renumber():
             say("This database came from a dump. Cursors of accounts' streams begin anew.")
         keep_demo_local()

@@ -90,7 +90,7 @@ def test_ctrl_c_ends_without_an_error_whatever_make_runs(
         assert terminals[-1].shows(until), terminals[-1].read()
         return terminals[-1]
 
-    typed("up", "Applying").interrupt()  # in the middle of its start
+    typed("up", "A new database").interrupt()  # in the middle of its start
     up = typed("up", "curl -s http")
     typed("worker", "One more worker").interrupt()
     typed("demo", "pending").interrupt()

@@ -204,6 +204,10 @@ class Engine:
         """Run a management command to its end, whatever that is, and return what it wrote."""
         return run_program(["manage.py", *arguments], self._with(environment), self._logs)
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which a command finds this engine."""
+        return self._with({})
+
     def store(self, *orders: NewOrder) -> None:
         """Accept orders without ringing for them."""
 

@@ -29,6 +29,7 @@ from orders.engine import bell
 from orders.engine.carrier import carrier
 from orders.engine.crash_points import crash_point
 from orders.engine.lookout import Lookout
+from orders.engine.wallet.start import refuse_unfit_wallet
 from orders.lifecycle import Status
 from orders.monitoring import health
 
@@ -69,6 +70,7 @@ def route_and_execute_order(order_id: str, alone: bool = False) -> None:
 @worker_init.connect
 def refuse(**_: object) -> None:
     refuse_unfit_database(conninfo())
+    refuse_unfit_wallet()
 
 
 def consumer_turned() -> None:

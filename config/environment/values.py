@@ -238,6 +238,10 @@ def provider_urls() -> Reading:
     return Reading(takes, read, empty=(), is_secret=True)
 
 
+def solana_address() -> Reading:
+    return text("an address of Solana", r"[1-9A-HJ-NP-Za-km-z]{32,44}", empty="")
+
+
 def addresses_by_token() -> Reading:
     def read(value: str) -> dict[str, str]:
         found = {}

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -313,6 +314,63 @@ class Environment(BaseSettings):
         " 0600). Workers alone read it.",
         "with a cluster of our own: that of its funded wallet",
     )
+    SOLANA_SIGNER_URL: Annotated[tuple[str, ...], values.provider_urls()] = setting(
+        "",
+        "Instead of a key file: where signatures are asked for ([solana.md](solana.md#who-signs))."
+        " Workers alone are told.",
+    )
+    SOLANA_SIGNER_TOKEN: Annotated[
+        str,
+        values.text(
+            "16 to 400 letters, digits and other signs of ASCII",
+            r"[!-~]{16,400}",
+            empty="",
+            is_secret=True,
+        ),
+    ] = setting("", "What the remote signer is shown, as `Authorization: Bearer TOKEN`.")
+    SOLANA_WALLET: Annotated[str, values.solana_address()] = setting(
+        "",
+        "The wallet's address. A remote signer needs it; a key file is refused if it is another's.",
+    )
+    SOLANA_LIVE: Annotated[bool, values.truth()] = setting(
+        "false",
+        "Whether tokens of value may be traded: on any network but a local cluster, which is known"
+        " by its genesis hash, nothing starts without it, and without both limits below. No order"
+        " is then anonymous, demo/demo is off, and API keys begin with `oee_live_`"
+        " ([live.md](live.md)).",
+    )
+    SOLANA_MAX_ORDER_VALUE: Annotated[
+        Decimal | None, values.number("0.01", "1000000000", "USDC", Decimal)
+    ] = setting(
+        None, "The most that one transaction may give, by the reference price of that moment."
+    )
+    SOLANA_MAX_DAY_VALUE: Annotated[
+        Decimal | None, values.number("0.01", "1000000000", "USDC", Decimal)
+    ] = setting(
+        None,
+        "The most that all workers together may sign for on a day (UTC). What is proven dead counts"
+        " no more.",
+    )
+    SOLANA_FEE_RESERVE: Annotated[Decimal, values.number("0", "1000", "SOL", Decimal)] = setting(
+        "0.02", "What the wallet keeps for fees: an order that would leave less is not signed."
+    )
+    SOLANA_FEE_PERCENTILE: Annotated[int, values.whole(1, 100, "per cent")] = setting(
+        "75",
+        "The price of a compute unit is what so many of those who wrote the same pools lately did"
+        " not exceed. Each further attempt pays twice as much.",
+    )
+    SOLANA_MAX_PRIORITY_FEE: Annotated[int, values.whole(0, 1_000_000_000, "lamports")] = setting(
+        "1000000", "The most that a transaction pays for its place in a block."
+    )
+    SOLANA_SEND_URLS: Annotated[tuple[str, ...], values.provider_urls()] = setting(
+        "", "Services that only take transactions, besides the providers: the same bytes go to all."
+    )
+    SOLANA_TIP: Annotated[int, values.whole(0, 1_000_000_000, "lamports")] = setting(
+        "0", "What such a service is paid with each transaction, if it asks that."
+    )
+    SOLANA_TIP_RECEIVER: Annotated[str, values.solana_address()] = setting(
+        "", "The service's address for tips."
+    )
     SOLANA_PRICE_FEEDS: Annotated[dict[str, str], values.addresses_by_token()] = setting(
         "",
         "Pyth's price accounts by token, for the prices that live quotes are held to. A market"
@@ -507,6 +565,52 @@ def contradictions(environment: Environment, unknown: Iterable[str]) -> Iterator
             f"ALLOWED_ORIGINS has {clear[0]}, and HTTPS is on: anybody on the way may write such a"
             " page, so it has to begin with https://."
         )
+
+    yield from half_wallets(environment)
+
+
+def half_wallets(environment: Environment) -> Iterator[str]:
+    """Say what is missing of a wallet that is set up, or contradicts another part of it.
+
+    Whether there is a key is not looked at: processes that sign nothing are not told of it.
+    """
+    most, in_a_day = environment.SOLANA_MAX_ORDER_VALUE, environment.SOLANA_MAX_DAY_VALUE
+    if most is not None and in_a_day is not None and most > in_a_day:
+        yield "SOLANA_MAX_ORDER_VALUE is above SOLANA_MAX_DAY_VALUE: it has to be at most that."
+    if environment.SOLANA_KEY_FILE and environment.SOLANA_SIGNER_URL:
+        yield "SOLANA_KEY_FILE and SOLANA_SIGNER_URL are set: it has to be one of them."
+    if environment.SOLANA_SIGNER_URL and not environment.SOLANA_WALLET:
+        yield "SOLANA_SIGNER_URL is set, and SOLANA_WALLET is not: it has to be its address."
+    if environment.SOLANA_SIGNER_TOKEN and not environment.SOLANA_SIGNER_URL:
+        yield "SOLANA_SIGNER_TOKEN is set, and SOLANA_SIGNER_URL is not: it has to be both."
+    if bool(environment.SOLANA_TIP) != bool(environment.SOLANA_TIP_RECEIVER):
+        yield "SOLANA_TIP and SOLANA_TIP_RECEIVER belong together: it has to be both or none."
+    if environment.SOLANA_LIVE:
+        yield from half_live(environment)
+
+
+def half_live(environment: Environment) -> Iterator[str]:
+    """Say what is missing where tokens of value may be traded."""
+    if environment.VENUES != "solana":
+        yield "SOLANA_LIVE is on, and VENUES is simulated: it has to be off, or VENUES solana."
+    needed = ("SOLANA_RPC_URLS", "SOLANA_MAX_ORDER_VALUE", "SOLANA_MAX_DAY_VALUE")
+    for name in needed:
+        if not getattr(environment, name):
+            takes = reading_of(name).takes
+            yield f"{name} is not set, and SOLANA_LIVE is on: it has to be {takes}."
+    if environment.DEBUG:
+        yield "DEBUG is on, and SOLANA_LIVE too: it has to be off where tokens have value."
+    urls = (*environment.SOLANA_RPC_URLS, *environment.SOLANA_SEND_URLS)
+    if any(url.startswith("http:") and not is_near(_origin_of(url)) for url in urls):
+        yield (
+            "SOLANA_RPC_URLS or SOLANA_SEND_URLS has one of http, and SOLANA_LIVE is on: anybody on"
+            " the way may answer, so it has to begin with https://."
+        )
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def is_near(origin: str) -> bool:

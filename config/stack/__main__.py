@@ -43,7 +43,14 @@ from config.stack import solana
 from config.stack.banner import banner
 from config.stack.clean import clean
 from config.stack.postgres import cluster_location
-from config.stack.processes import another_worker, command_in_foreground, engine, manage, release
+from config.stack.processes import (
+    another_worker,
+    check_wallet,
+    command_in_foreground,
+    engine,
+    manage,
+    release,
+)
 from config.stack.servers import (
     READY_SECONDS,
     engine_environment,
@@ -159,6 +166,7 @@ def start_engine(
     if solana_port is not None:
         environment |= solana.settings_for(data_dir, solana_port)
     release(supervisor, data_dir, environment)
+    check_wallet(supervisor, environment)
     children = engine(environment, listener, logs)
     for child in children:
         supervisor.start(child)

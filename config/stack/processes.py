@@ -63,6 +63,25 @@ def release(supervisor: Supervisor, data_dir: Path, environment: Mapping[str, st
     stamp.write_text(mark)
 
 
+def check_wallet(supervisor: Supervisor, environment: Mapping[str, str]) -> None:
+    """Return if the wallet and its network may be used as things are set.
+
+    :raises NotReadyError: they may not: nothing is started.
+    """
+    if read_environment().VENUES == "simulated":
+        return
+    child = Child(
+        name="check_wallet",
+        command=manage("check_wallet"),
+        environment=environment,
+        layer=ENGINE_LAYER,
+        folder=PROJECT,
+        identity=unprivileged(),
+    )
+    if supervisor.run(child) != 0:
+        raise NotReadyError  # it has said why
+
+
 def engine(
     environment: Mapping[str, str], listener: socket.socket, logs: Path | None = None
 ) -> list[Child]:

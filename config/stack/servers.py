@@ -46,13 +46,14 @@ def engine_environment(data_dir: Path) -> dict[str, str]:
 
 def welcome_everybody(environment: dict[str, str]) -> None:
     """Open a local engine of our own: orders without an account, and a demo login."""
-    if uses_embedded_postgres() and is_only_local():
+    if uses_embedded_postgres() and is_only_local() and not read_environment().SOLANA_LIVE:
         environment.setdefault("DEMO_LOGIN", "1")
         environment.setdefault("ALLOW_ANONYMOUS_ORDERS", "1")
 
 
 def has_demo_login(environment: dict[str, str]) -> bool:
-    return bool(truth().read(environment.get("DEMO_LOGIN", "0"))) and is_only_local()
+    is_wanted = bool(truth().read(environment.get("DEMO_LOGIN", "0")))
+    return is_wanted and is_only_local() and not read_environment().SOLANA_LIVE
 
 
 def start_servers(supervisor: Supervisor, data_dir: Path, lock: int, *, durable: bool) -> None:

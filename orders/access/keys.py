@@ -24,14 +24,15 @@ from django.utils import timezone
 from config.http.address import parse_address
 from config.http.security_log import HasMeta, tell
 from orders.models import ApiKey
-from routing.venues import TRADES_FOR_REAL
 
 READ, TRADE = "read", "trade"
 SCOPES = (READ, TRADE)
 OLD_SIGN = "oee_"  # of older keys, which do not say whether they are live or test
-SIGN = "oee_live_" if TRADES_FOR_REAL else "oee_test_"
-# A key of the other kind is never looked up, not even one that a copied database has.
-KEY = re.compile(rf"(?:{OLD_SIGN}|{SIGN})[A-Za-z0-9_-]{{43}}", re.ASCII)
+SIGN = "oee_live_" if settings.SOLANA_LIVE else "oee_test_"
+# A key of the other kind is never looked up, not even one that a copied database has. Where tokens
+# have value, neither is one that does not say of which kind it is.
+SIGNS = SIGN if settings.SOLANA_LIVE else f"(?:{OLD_SIGN}|{SIGN})"
+KEY = re.compile(rf"{SIGNS}[A-Za-z0-9_-]{{43}}", re.ASCII)
 SHOWN = 8  # characters after the sign by which keys are told from each other
 DEFAULT_DAYS = 90  # where others can reach the engine; elsewhere a key ends when it is revoked
 MOST_DAYS = 3650

@@ -27,6 +27,7 @@ from orders.engine.execution import Execution
 from orders.engine.journal import BEGUN_SECONDS, Journal, journal_of_this_loop
 from orders.engine.journal_sql import GIVEN_UP_AFTER, SUSPECT_AFTER
 from orders.engine.moves import ClaimedOrder, Overtaken
+from orders.engine.wallet.limits import wallet_limits
 from orders.lifecycle import Status
 from routing.exchange import make_exchange
 from routing.venues import Exchange
@@ -415,4 +416,4 @@ carrier = Carrier()
 @cache
 def exchange() -> Exchange:
     """Return this process's venues and network, made at the first call."""
-    return make_exchange(signs=True)
+    return make_exchange(wallet_limits() if settings.VENUES == "solana" else None)

@@ -25,8 +25,6 @@ from routing.venues.simulated import SimulatedVenue
 
 __all__ = ["NETWORK_FEE"]
 
-TRADES_FOR_REAL = False
-"""Whether real tokens are traded here. The first characters of API keys show it."""
 SIMULATED_VENUES: tuple[type[SimulatedVenue], ...] = (SimulatedRaydium, SimulatedMeteora)
 LABELS = {venue.name: venue.label for venue in SIMULATED_VENUES}
 """The venues that are set up, simulated or live, by their names for people.

@@ -5,10 +5,13 @@ worker that dies in between leaves it counted until the day (UTC) is over: too l
 then, and never too much.
 """
 
+from decimal import Decimal
 from typing import NamedTuple
 
 import psycopg
+from django.conf import settings
 
+from config.database.conninfo import conninfo
 from config.runtime.postgres import Link
 from orders.lifecycle import IS_HALTED
 from routing.venue import SigningHalted, VenueUnavailable, WalletRefused
@@ -82,8 +85,8 @@ class LimitsUnavailable(VenueUnavailable):
 class WalletLimits:
     """Keeps the promises of `routing.solana.wallet.allowance.Allowance`. For one asyncio loop."""
 
-    def __init__(self, conninfo: str, limits: Limits) -> None:
-        self._link = Link(conninfo, "engine wallet")
+    def __init__(self, address: str, limits: Limits) -> None:
+        self._link = Link(address, "engine wallet")
         self._limits = limits
 
     async def reserve(self, wallet: object, value: int) -> int:
@@ -137,6 +140,16 @@ class WalletLimits:
         except psycopg.OperationalError:
             async with self._link.connection() as connection:
                 await connection.execute(SETTLE, named)
+
+
+def wallet_limits() -> WalletLimits:
+    """Return the limits that the settings name."""
+    order, day = settings.SOLANA_MAX_ORDER_VALUE, settings.SOLANA_MAX_DAY_VALUE
+    return WalletLimits(conninfo(), Limits(_atoms(order), _atoms(day)))
+
+
+def _atoms(usdc: Decimal | None) -> int | None:
+    return None if usdc is None else int(usdc * UNIT_ATOMS)
 
 
 def in_usdc(atoms: int) -> str:

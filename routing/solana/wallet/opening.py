@@ -21,6 +21,14 @@ class RemoteKey(NamedTuple):
         return f"RemoteKey(wallet={self.wallet})"
 
 
+def address_of(text: str) -> Pubkey:
+    """:raises UnusableKey: it is no address."""
+    try:
+        return Pubkey.from_string(text)
+    except ValueError:
+        raise UnusableKey(f"{text} is no address of Solana") from None
+
+
 def open_signer(key_file: Path | None, remote: RemoteKey | None, wallet: str = "") -> Signer:
     """Return the signer. `wallet`: the address that the operator expects, if one is named.
 
@@ -28,7 +36,7 @@ def open_signer(key_file: Path | None, remote: RemoteKey | None, wallet: str = "
     :raises UnusableSigner: the address of the remote signer cannot be used.
     """
     if remote is not None:
-        return RemoteSigner(remote.url, Pubkey.from_string(remote.wallet), token=remote.token)
+        return RemoteSigner(remote.url, address_of(remote.wallet), token=remote.token)
     if key_file is None:
         raise UnusableKey("there is neither a key file nor a remote signer")
     signer = KeyInFile(key_file)

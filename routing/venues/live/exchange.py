@@ -26,17 +26,6 @@ from routing.venues.live.building import Builder
 from routing.venues.live.venue import LiveVenue
 
 
-class OnClusterAlone:
-    """No limits, for a local cluster, whose tokens have no value."""
-
-    async def reserve(self, wallet: Pubkey, value: int) -> int:
-        """See `Allowance.reserve`."""
-        return 0
-
-    async def confirm(self, reservation: int, signature: str) -> None:
-        """See `Allowance.confirm`."""
-
-
 class Listed(Protocol):
     """A pool that may be traded in: a row of the operators' list."""
 
@@ -58,6 +47,8 @@ class LiveSettings(NamedTuple):
     """The providers of JSON-RPC. What all of them prove is proven."""
     price_feeds: Mapping[str, str] = {}
     """Price accounts by mint."""
+    send_urls: tuple[str, ...] = ()
+    """Services that only take transactions."""
 
 
 class Purse(NamedTuple):
@@ -104,9 +95,15 @@ def live_exchange(
 
     :raises ValueError: there is no provider, or an address that is none.
     """
-    client = RpcClient([Provider(url) for url in chosen.rpc_urls])
+    senders = [Provider(url) for url in chosen.send_urls]
+    client = RpcClient([Provider(url) for url in chosen.rpc_urls], senders)
     agreement = None if tell is None else Agreement(tell)
-    network = SolanaNetwork(client, on_landed=agreement.landed if agreement else None)
+    tip = purse.terms.tip if purse is not None else None
+    network = SolanaNetwork(
+        client,
+        tip_receivers=(tip.receiver,) if tip else (),
+        on_landed=agreement.landed if agreement else None,
+    )
     places = {mint: Pubkey.from_string(one) for mint, one in chosen.price_feeds.items()}
     feeds = Feeds(places)
     pools = PoolsInMemory(PoolReader(client), _known(listed), beside=feeds.beside, now=now)

@@ -45,6 +45,14 @@ NO_NUMBER = (
     ),
     *("$PORT", "1,5", "five", "5s", ".5", "5."),
 )
+NO_PROVIDER = (
+    *("rpc.example.org", "ws://rpc.example.org", "https://", "https://a.example,", "8899"),
+    *("https://a.example http://b", "file:///etc/passwd", "yes"),
+)
+NO_ADDRESS = (
+    *("x", "0" * 44, "l" * 40, "2" * 31, "2" * 45, "SOL", "$WALLET", "I" * 44),
+    *(f"{'2' * 43},{'3' * 43}", f" {'2' * 43}"),
+)
 NO_TRUTH = (
     "",
     "ture",
@@ -199,10 +207,15 @@ WRONG: dict[str, tuple[str, ...]] = {
         *("SOL=-95%/60 @1795964400", "SOL=-8%/0 @1795964400", "SOL=-8%/9999 @1795964400"),
     ),
     "VENUES": ("Solana", "live", "solana,simulated", "mainnet", "0", "true", "yes"),
-    "SOLANA_RPC_URLS": (
-        *("rpc.example.org", "ws://rpc.example.org", "https://", "https://a.example,", "8899"),
-        *("https://a.example http://b", "file:///etc/passwd", "yes"),
+    "SOLANA_RPC_URLS": NO_PROVIDER,
+    "SOLANA_SIGNER_URL": NO_PROVIDER,
+    "SOLANA_SEND_URLS": NO_PROVIDER,
+    "SOLANA_SIGNER_TOKEN": (
+        *("short", "x" * 401, "sixteen signs here", "x" * 15, "ä" * 16, "x" * 16 + " "),
+        *(" " + "x" * 16, "x" * 16 + "\n"),
     ),
+    "SOLANA_WALLET": NO_ADDRESS,
+    "SOLANA_TIP_RECEIVER": NO_ADDRESS,
     "SOLANA_PRICE_FEEDS": (
         *("SOL", "SOL=", f"={'2' * 43}", "SOL=0OIl", f"SOL={'2' * 31}", f"SOL={'2' * 45}"),
         *(f"SOL={'2' * 43},SOL={'3' * 43}", f"SOL={'2' * 43},", "yes"),
@@ -313,6 +326,12 @@ def test_settings_are_what_they_say(environ: pytest.MonkeyPatch) -> None:
     }
 
 
+LIVE = {
+    **{"SOLANA_LIVE": "yes", "VENUES": "solana", "SOLANA_RPC_URLS": "https://rpc.example"},
+    **{"SOLANA_MAX_ORDER_VALUE": "1", "SOLANA_MAX_DAY_VALUE": "9"},
+}
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -323,13 +342,26 @@ def test_settings_are_what_they_say(environ: pytest.MonkeyPatch) -> None:
             {"HTTPS": "true", "ALLOWED_ORIGINS": "http://localhost:3000,http://app.example"},
             "ALLOWED_ORIGINS has http://app.example, and HTTPS is on",
         ),
+        ({"SOLANA_TIP": "5"}, "SOLANA_TIP and SOLANA_TIP_RECEIVER belong together"),
+        ({"SOLANA_SIGNER_TOKEN": "x" * 16}, "SOLANA_SIGNER_URL is not"),
+        ({"SOLANA_SIGNER_URL": "https://s.example"}, "SOLANA_WALLET is not"),
+        (
+            {"SOLANA_MAX_ORDER_VALUE": "2", "SOLANA_MAX_DAY_VALUE": "1"},
+            "SOLANA_MAX_ORDER_VALUE is above SOLANA_MAX_DAY_VALUE",
+        ),
+        (LIVE | {"SOLANA_MAX_DAY_VALUE": ""}, "SOLANA_MAX_DAY_VALUE"),
+        (LIVE | {"SOLANA_RPC_URLS": ""}, "SOLANA_RPC_URLS is not set, and SOLANA_LIVE is on"),
+        (LIVE | {"VENUES": "simulated"}, "VENUES is simulated"),
+        (LIVE | {"DEBUG": "1"}, "DEBUG is on, and SOLANA_LIVE too"),
+        (LIVE | {"SOLANA_SEND_URLS": "http://a.example"}, "has one of http"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
     given: dict[str, str], sentence: str, environ: pytest.MonkeyPatch
 ) -> None:
     for name, value in given.items():
-        environ.setenv(name, value)
+        if value:
+            environ.setenv(name, value)
     with pytest.raises(WrongSettings, match=sentence) as refused:
         read_environment(for_engine=True)
     assert len(refused.value.sentences) == 1
@@ -369,6 +401,37 @@ def test_names_of_others_are_not_warned_of() -> None:
     }
 
     assert list(look_alikes([*others, *Environment.model_fields])) == []
+
+
+OF_LIVE = """
+import django; django.setup()
+from django.conf import settings
+from config.stack.servers import has_demo_login, welcome_everybody
+from orders.access import keys
+told = {"DEMO_LOGIN": "1"}
+welcome_everybody(told)
+secrets = [sign + "a" * 43 for sign in ("oee_live_", "oee_test_", "oee_")]
+print(settings.ALLOW_ANONYMOUS_ORDERS, settings.DEMO_LOGIN, has_demo_login(told), sorted(told))
+print(keys.SIGN, [keys.prefix_of(one) is not None for one in secrets])
+"""
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_where_tokens_have_value_no_stranger_and_no_key_of_tests_comes_in(
+    tmp_path: Path, is_live: bool
+) -> None:
+    opened = {"ALLOW_ANONYMOUS_ORDERS": "1", "DEMO_LOGIN": "1"}
+    environment = clean_environment(**opened, **(LIVE if is_live else {}))
+    environment["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    environment["ENGINE_DATA_DIR"] = str(tmp_path)
+    ended = run_program(["-c", OF_LIVE], environment, tmp_path)
+
+    if is_live:
+        told = "False False False ['DEMO_LOGIN']\noee_live_ [True, False, False]\n"
+    else:
+        both = "['ALLOW_ANONYMOUS_ORDERS', 'DEMO_LOGIN']"
+        told = f"True True True {both}\noee_test_ [False, True, True]\n"
+    assert (ended.stderr, ended.stdout) == ("", told)
 
 
 DOORS = [

@@ -237,6 +237,9 @@ BEYOND = {  # whole numbers and decimals alike: the least and the most are in th
     "MAX_PRICE_IMPACT_BPS": ("10001", "1.5"),
     "SIMULATION_VOLATILITY_BPS": ("50.1",),
     "SIMULATION_LATE_BY": ("3600.1",),
+    "SOLANA_FEE_RESERVE": ("1000.1",),
+    "SOLANA_MAX_PRIORITY_FEE": ("1000000001", "1.5"),
+    "SOLANA_TIP": ("1000000001", "1.5"),
     "SIMULATION_QUOTE_LATENCY": ("3600.1",),
 }
 
@@ -424,7 +427,9 @@ def test_where_tokens_have_value_no_stranger_and_no_key_of_tests_comes_in(
     environment = clean_environment(**opened, **(LIVE if is_live else {}))
     environment["DJANGO_SETTINGS_MODULE"] = "config.settings"
     environment["ENGINE_DATA_DIR"] = str(tmp_path)
-    ended = run_program(["-c", OF_LIVE], environment, tmp_path)
+    program = tmp_path / "of_live.py"
+    program.write_text(OF_LIVE)
+    ended = run_program([str(program)], environment, tmp_path)
 
     if is_live:
         told = "False False False ['DEMO_LOGIN']\noee_live_ [True, False, False]\n"

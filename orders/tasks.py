@@ -30,6 +30,7 @@ from orders.engine.carrier import carrier
 from orders.engine.crash_points import crash_point
 from orders.engine.lookout import Lookout
 from orders.engine.wallet.start import refuse_unfit_wallet
+from orders.engine.wallet.watching import keep_watching, stop_watching
 from orders.lifecycle import Status
 from orders.monitoring import health
 
@@ -135,11 +136,13 @@ def begin(**_: object) -> None:
     garbage_collector.tune()
     # A worker that began anew could not even start while Redis is silent; this one carries on.
     health.keep_beating("worker", excuses={CONSUMER: health.is_redis_away})
+    keep_watching()
 
 
 @worker_shutting_down.connect
 def end(**_: object) -> None:
     """Leave what was not begun to others; Celery then waits for the tasks under way."""
+    stop_watching()
     if health.stop_beating():
         leave_within(settings.STOP_GRACE_SECONDS + STOP_SECONDS)
         lookout.stop()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.urls import reverse
 
@@ -18,6 +19,8 @@ from orders.api.pagination import in_index_order
 from orders.engine.journal_sql import IN_LINE
 from orders.lifecycle import IS_BEGUN, IS_HALTED, IS_WAITING, Status
 from orders.monitoring.health import ALIVE_SECONDS, IS_HEARD
+from orders.monitoring.wallet import WALLET, wallet_of
+from routing.tokens import SOL
 
 MOST_READ = 50_000  # orders
 MOST_RESTING = 10_000  # their rows are read; more says no more to a person
@@ -114,6 +117,7 @@ def overview() -> Overview:
         _workers(figures),
         _leases(figures),
         _attention(figures),
+        *_wallet(),
     )
     return Overview(tiles, is_partial, duration(span))
 
@@ -139,6 +143,22 @@ def _trading(figures: dict[str, Any]) -> Tile:
         note = "nothing new is taken, triggered or started"
         return Tile("Trading", "halted", note, url, "bad")
     return Tile("Trading", "active", "orders are taken and carried", url)
+
+
+def _wallet() -> tuple[Tile, ...]:
+    """Return the wallet's tile, if there is a wallet that a worker has seen."""
+    if settings.VENUES == "simulated":
+        return ()
+    with connection.cursor() as cursor:
+        cursor.execute(WALLET)
+        row = cursor.fetchone()
+    if row is None:
+        return (Tile("Wallet", "unseen", "no worker has looked yet", "", "bad"),)
+    found = wallet_of(row)
+    held = ", ".join(f"{amount} {symbol}" for symbol, amount in found.tokens().items())
+    note = "; ".join([f"{found.address} on {found.network}: {held}", *found.warnings])
+    figure = f"{SOL.to_text(found.lamports)} SOL"
+    return (Tile("Wallet", figure, note, "", "bad" if found.warnings else "good"),)
 
 
 def _flow(figures: dict[str, Any], span: timedelta) -> Tile:

@@ -45,6 +45,7 @@ from config.runtime.witness import Excuses, watch, witness
 from orders.engine import bell
 from orders.events import timestamp
 from orders.lifecycle import IS_HALTED
+from orders.monitoring.wallet import WALLET, WalletState, wallet_of
 from routing.registry import read_registry, stopped_venues
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,8 @@ class DatabaseState(NamedTuple):
     """Live workers all of whose parts move."""
     is_halted: bool | None = None
     """Whether trading is halted; None if it is not known."""
+    wallet: WalletState | None = None
+    """None: there is none, or no worker has seen it yet."""
 
 
 class Shared(Generic[Found]):
@@ -184,6 +187,7 @@ class Probes:
             "workers": database.alive,
             "since": since,
             **({"stoppedVenues": stopped} if stopped else {}),
+            **({"wallet": database.wallet.as_json()} if database.wallet else {}),
         }
 
     async def unready(self) -> list[str]:
@@ -251,7 +255,11 @@ class Probes:
             return DatabaseState("ok", missing)
         heard = {"heard": ALIVE_SECONDS}
         ((alive, moving, is_halted),) = await link.fetch(ALIVE, heard, seconds=LOOK_SECONDS)
-        return DatabaseState("ok", [], alive, moving, is_halted)
+        wallet = None
+        if settings.VENUES != "simulated":
+            rows = await link.fetch(WALLET, (), seconds=LOOK_SECONDS)
+            wallet = wallet_of(rows[0]) if rows else None
+        return DatabaseState("ok", [], alive, moving, is_halted, wallet)
 
     async def _missing_migrations(self, link: Link) -> list[str]:
         """Return the migrations that are not applied. Look again only while there are some."""

@@ -22,9 +22,11 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from config.http.security_log import EVENTS
+from orders.engine.wallet.limits import UNIT_ATOMS
 from orders.lifecycle import ACTIVE, Status
 from orders.monitoring import metrics_sql as sql
 from orders.monitoring.health import ALIVE_SECONDS
+from orders.monitoring.wallet import WALLET, wallet_of
 from routing.registry import stopped_venues
 
 logger = logging.getLogger(__name__)
@@ -155,7 +157,7 @@ def read() -> list[Metric]:
             cursor.execute(sql.PLANS)
             families = [
                 *(*open_orders(cursor), *triggers(cursor), *recent(cursor)),
-                *(*budget(cursor), *processes(cursor)),
+                *(*budget(cursor), *wallet(cursor), *processes(cursor)),
             ]
     except (DatabaseError, InterfaceError) as error:
         logger.warning("metrics: the database does not answer: %s", error)
@@ -247,6 +249,24 @@ def budget(cursor: Any) -> Iterator[Metric]:
     yield gauge("budget_window_seconds", "Length of the window that limits starts.", rate.seconds)
     yield gauge("budget_used", "Orders started in the last window.", used)
     yield gauge("budget_left", "Orders that may be started now.", max(rate.count - used, 0))
+
+
+def wallet(cursor: Any) -> Iterator[Metric]:
+    """Yield what the wallet holds, and what it has signed for; nothing if there is none."""
+    if settings.VENUES == "simulated" or not (rows := fetch(cursor, WALLET, {})):
+        return
+    found = wallet_of(rows[0])
+    yield gauge("wallet_age_seconds", "Since a worker looked at the wallet.", found.age)
+    yield gauge("wallet_warnings", "What runs out of the wallet.", len(found.warnings))
+    yield gauge("wallet_lamports", "At the wallet's own address, for fees.", found.lamports)
+    atoms = gauge("wallet_atoms", "What the wallet holds of a token.", labels=("mint",))
+    for mint, amount in found.atoms.items():
+        atoms.add_metric([mint], amount)
+    yield atoms
+    signed = found.signed_today / UNIT_ATOMS
+    yield gauge("wallet_signed_usdc", "Signed for on this day (UTC), in USDC.", signed)
+    if most := settings.SOLANA_MAX_DAY_VALUE:
+        yield gauge("wallet_day_limit_usdc", "What may be signed for on a day.", float(most))
 
 
 def processes(cursor: Any) -> Iterator[Metric]:

@@ -45,6 +45,7 @@ NOT_DEFAULTS = {  # examples of what might be said, and what differs from machin
     *("POSTGRES_PASSWORD", "REDIS_PASSWORD", "REQUIRE_STAFF_MFA"),
     *("SIMULATION_PRICE_RANGES", "SIMULATION_FAULTS", "MAX_ORDER_VALUE"),
     *("MARKET_MAX_WAIT_SECONDS", "SOLANA_KEY_FILE"),
+    *("SOLANA_MAX_ORDER_VALUE", "SOLANA_MAX_DAY_VALUE"),
 }
 NOT_SETTINGS = {"DJANGO_SETTINGS_MODULE", "SOLANA_PROGRAMS"}  # which the local cluster reads
 TO_COME = {"routing/venues/orca.py"}  # the example of a venue that somebody adds

@@ -637,8 +637,17 @@ SCHEMAS: dict[str, Schema] = {
                 "description": "Venues that filled otherwise than they quoted, and wait for a"
                 " person; left out if there are none.",
             },
+            "wallet": closed(
+                {
+                    "address": TEXT,
+                    "network": TEXT,
+                    "tokens": {"type": "object", "additionalProperties": TEXT},
+                    "warnings": {"type": "array", "items": TEXT},
+                },
+                description="With real venues: the engine's wallet, as a worker saw it last.",
+            ),
         },
-        "stoppedVenues",
+        *("stoppedVenues", "wallet"),
     ),
     "ProblemCode": {
         **{"type": "string", "enum": [one.code for one in problem_codes()]},

@@ -100,6 +100,11 @@ def addresses(answer: Any) -> tuple[Pubkey, ...]:
     return tuple(Pubkey.from_string(one["pubkey"]) for one in answer)
 
 
+def owned(answer: Any) -> tuple[AccountState, ...]:
+    found = (_state(one["account"]) for one in answer["value"])
+    return tuple(state for state in found if state is not None)
+
+
 def simulation(answer: Any) -> Simulation:
     value = answer["value"]
     slot, units = number(answer["context"]["slot"]), number(value.get("unitsConsumed") or 0)

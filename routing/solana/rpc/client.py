@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 from solders.pubkey import Pubkey
 
 from routing.base58 import base58
+from routing.solana.addresses import TOKEN_PROGRAMS
 from routing.solana.rpc import answers
 from routing.solana.rpc.provider import Provider, RpcError, RpcUnavailable
+from routing.solana.token_accounts import read_token_account
 from routing.solana.transactions.message import Blockhash
 
 MOST_ACCOUNTS = 100
@@ -81,6 +83,23 @@ class RpcClient:
             "filters": filters,
         }
         return await self._any(answers.addresses, "getProgramAccounts", str(program), config)
+
+    async def tokens_of(self, owner: Pubkey) -> dict[Pubkey, int]:
+        """Return what all token accounts of an owner hold now, in atoms by mint.
+
+        :raises RpcUnavailable: no provider answered.
+        """
+        held: dict[Pubkey, int] = {}
+        config = PROCESSED | {"encoding": "base64"}
+        for program in TOKEN_PROGRAMS:
+            of = {"programId": str(program)}
+            found = await self._any(
+                answers.owned, "getTokenAccountsByOwner", str(owner), of, config
+            )
+            for state in found:
+                account = read_token_account(state.data)
+                held[account.mint] = held.get(account.mint, 0) + account.amount
+        return held
 
     async def simulate(
         self, payload: bytes, addresses: Sequence[Pubkey] = ()

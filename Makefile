@@ -32,7 +32,7 @@ help:
 	@echo "make bench-wire    measure any engine over the wire (ENGINE_URL=http://... BENCH_ARGS=--help)"
 	@echo "make bench-steady  5,000 orders in flight for five minutes (SECONDS=300): memory, latency"
 	@echo "make bench-page  leave the trading page open for half an hour (MINUTES=30): memory, frames"
-	@echo "make picture take the picture of the live page anew (needs Chromium)"
+	@echo "make picture take the picture of the trading page anew (needs Chromium)"
 	@echo "make drawings    draw the pictures of the order types anew"
 	@echo "make lock    write the lock files anew (LOCK_ARGS=--upgrade for newer versions)"
 	@echo "make clean   remove everything that these made, the stored orders too"

@@ -1,4 +1,4 @@
-"""The live page, and the REST paths, each with and without a slash at the end."""
+"""The trading page, and the REST paths, each with and without a slash at the end."""
 
 from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, path, re_path
@@ -9,7 +9,6 @@ from orders.api import key_views, markets, probes, quote_views, views
 from orders.api.changes import batch_views, cancel_views, replace_views
 from orders.api.following import views as following_views
 from orders.api.lists.views import OrdersCsvView
-from orders.api.live_page import live_page
 from orders.api.pages import execution_quality, me
 from orders.api.pages.trade_page import trade_page
 from orders.api.reading.dialects import ENTRY_PATHS, HEALTH_PATHS
@@ -42,9 +41,9 @@ def forms_of(*paths: str) -> list[str]:
 
 orders_view = views.OrdersView.as_view()
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", live_page, name="live"),
-    either("test", live_page),
-    path("trade", trade_page, name="trade"),
+    path("", trade_page, name="trade"),
+    either("test", trade_page),
+    path("trade", trade_page),
     path("favicon.ico", RedirectView.as_view(url=static("orders/live.svg"))),
     *(either(path, orders_view, name=path) for path in ENTRY_PATHS),
     either("api/markets", views.MarketsView.as_view(), "markets"),

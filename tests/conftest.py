@@ -50,10 +50,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `-n`, begin with what takes longest: the live page, then files of real processes."""
+    """With `-n`, begin with what takes longest: the trading page, then files of real processes."""
     if config.getoption("numprocesses") or hasattr(config, "workerinput"):
         tests = config.rootpath / "tests"
-        slow = ("browser/test_live_page.py", "processes", "docs", "browser", "config")
+        slow = ("browser/test_trade_page.py", "processes", "docs", "browser", "config")
         first = [tests / name for name in slow]
 
         def turn(item: pytest.Item) -> int:

@@ -11,7 +11,6 @@ from config.http.refusal import Message, Receive, Refusal, Send
 from config.http.socket_origin import header, scheme_of
 
 PUBLIC = ("/static/", "/api/markets", "/api/schema", "/api/docs", "/favicon.ico")
-LIVE_PAGE = "/"  # the same for everybody
 METRICS = "/metrics"  # asked from within, by scrapers that cannot speak TLS
 CLEAR_KEY = Refusal(
     403,
@@ -45,8 +44,7 @@ def with_privacy(application: Application) -> Application:
                     message = {**message, "headers": [*headers, (b"cache-control", b"no-store")]}
             await send(message)
 
-        is_public = path == LIVE_PAGE or path.startswith(PUBLIC)
-        await application(scope, receive, send if is_public else answer)
+        await application(scope, receive, send if path.startswith(PUBLIC) else answer)
 
     return wrapped
 

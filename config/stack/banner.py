@@ -33,7 +33,7 @@ Send an order{with_key}:
 """
 REACHED = """\
 Others can reach it: {where}.
-  anybody    the live page, /health, /livez, /readyz, /api/markets, /api/docs, /accounts/login/
+  anybody    the trading page, /health, /livez, /readyz, /api/markets, /api/docs, /accounts/login/
   {senders}
   staff      /admin/, with a second factor{unless}
   {watchers}

@@ -15,7 +15,7 @@ TOP, CHART, STRIP, SENTENCE = 34, 200, 26, 21
 LAST = 60
 """Seconds that a picture shows; a line has a price for each of them, the first and the last too."""
 
-COLOURS = {  # name: light, dark; those of the live page
+COLOURS = {  # name: light, dark; those of the trading page
     "card": ("#fffefb", "#171c22"),
     "ink": ("#1b232c", "#e9e6de"),
     "quiet": ("#5b6470", "#9ba5b0"),

@@ -1,5 +1,6 @@
 """The trading page: a person places orders and watches them. It knows only what the API says."""
 
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from orders.access.browser_keys import give_space
 from orders.api.markets import markets_as_json
+from orders.api.pages import decimals
 from orders.api.pages.me import me_as_json
 from orders.api.reading.serializers import DEFAULT_SLIPPAGE_BPS
 from orders.lifecycle import CANCELLABLE, FINAL
@@ -65,7 +67,8 @@ def modules() -> list[str]:
 
 def facts_of_engine() -> dict[str, Any]:
     """Return what the page knows of the engine before it asks: names, limits and defaults."""
-    known = markets_as_json(registry())
+    registered = registry()
+    known = markets_as_json(registered)
     open_markets = [market for market in known["markets"] if market["takesOrders"]]
     joined = [market for market in open_markets if market["through"]]
     dropped = joined if len(joined) > MOST_JOINED else []
@@ -75,8 +78,16 @@ def facts_of_engine() -> dict[str, Any]:
         "cancellable": sorted(CANCELLABLE),
         "types": [name for name in RULES if name != "sniper"],
         "defaultMarket": settings.DEFAULT_MARKET,
-        "markets": [market for market in open_markets if market not in dropped],
-        "tokens": known["tokens"],
+        "markets": [
+            market | {"priceDecimals": decimals.of_price(Decimal(market["referencePrice"]))}
+            for market in open_markets
+            if market not in dropped
+        ],
+        "tokens": [
+            token
+            | {"shownDecimals": decimals.of_amount(registered, registered.token(token["symbol"]))}
+            for token in known["tokens"]
+        ],
         "slippageBps": {"market": DEFAULT_SLIPPAGE_BPS, "stop": PROTECTIVE_SLIPPAGE_BPS},
         "maxSlippageBps": MAX_SLIPPAGE_BPS,
         "maxPriceImpactBps": settings.MAX_PRICE_IMPACT_BPS,

@@ -107,7 +107,7 @@ def test_who_can_do_what_on_a_reachable_engine_is_what_is_shown(
     assert "Others can reach it: at port 1 of every address." in shown
     assert "in clear text" in shown
     assert ("anybody    send orders" in shown) == (anonymous == "true")
-    (first,) = re.findall(r"^  anybody    the live page, (.*)$", shown, re.MULTILINE)
+    (first,) = re.findall(r"^  anybody    the trading page, (.*)$", shown, re.MULTILINE)
     for path in ("/", *first.split(", ")):
         assert status_of(web, path) == 200, path
     sent = web.request("/api/orders/execute", SELL).status

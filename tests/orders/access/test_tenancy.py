@@ -58,9 +58,9 @@ KINDS = {
     "^api/prices/?$": OPEN,
     "^api/me/?$": OPEN,  # orders/api/test_me.py
     "^api/quotes/?$": PRICES,
-    "": OPEN,  # the live page, and what describes the API
-    "^test/?$": OPEN,
     "trade": OPEN,
+    "": OPEN,  # the trading page, and what describes the API
+    "^test/?$": OPEN,
     "favicon.ico": OPEN,
     **{f"^api/{page}/?$": OPEN for page in ("schema", "schema/sockets", "docs", "docs/sockets")},
     **{f"^api/schema/{file}/?$": OPEN for file in (r"asyncapi\.yaml", r"types\.ts")},

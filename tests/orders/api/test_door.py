@@ -151,7 +151,7 @@ PLACES = [
     ),
     *(("GET", path) for path in ("/api/orders/1/route", "/livez", "/readyz/", "/metrics", "/")),
     *(("GET", path) for path in ("/nothing", "/admin/", "/accounts/login/", "/account/keys")),
-    *(("GET", path) for path in ("/static/orders/live.js", "/api/markets", "/api/schema")),
+    *(("GET", path) for path in ("/static/orders/trade/page.js", "/api/markets", "/api/schema")),
     *(("POST", path) for path in ("/api/orders/1/cancel", "/api/ws-tickets", ENTRY, "/execute/")),
     *(("DELETE", path) for path in ("/api/orders/1", "/api/account/keys/oee_1")),
     *(("HEAD", "/api/orders"), ("PUT", "/api/orders"), ("OPTIONS", "/api/orders")),
@@ -215,7 +215,7 @@ async def test_nothing_of_an_account_is_kept_by_a_cache_between() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/static/orders/live.js", "/api/markets", "/api/schema", "/api/docs", "/api/schema/"],
+    ["/static/orders/trade/page.js", "/api/markets", "/api/schema", "/api/docs", "/api/schema/"],
 )
 async def test_what_everybody_gets_alike_may_be_kept(path: str) -> None:
     answer = await get(path)

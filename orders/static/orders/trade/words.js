@@ -5,6 +5,10 @@ const orders = (count) => `${count} order${count === 1 ? "" : "s"}`;
 export const words = {
   page: {
     name: "Order execution engine",
+    fired: (title) => `${title} has fired`,
+    ended: (title, status) => `${title}: ${status}`,
+    bellOn: "You are told when a waiting order fires",
+    bellOff: "Be told when a waiting order fires",
     zone: (zone) => `All times are your own (${zone}).`,
     theme: { light: "Light; press for dark", dark: "Dark; press for the system's", system: "As the system; press for the other" },
   },

@@ -1,364 +1,523 @@
-"""The live page, in a real browser on a real engine."""
+"""The trading page's ticket, in a real browser: seen before the press, and sent once."""
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, WebSocket, WebSocketRoute, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
-from tests.browser.chromium import Complaints
+from tests.browser.chromium import Complaints, barriers
 from tests.browser.conftest import SCREENS, TOO_WIDE, held, keep_picture, log_in
-from tests.support.engine import PATIENCE, Engine, Process, Web, wait_for
+from tests.support.engine import Engine, Process, Web, wait_for
 
-STEPS = ["pending", "routing", "building", "submitted", "confirmed"]
 MADE_UP = "01a1fc02-2219-7ea8-9f11-ba64b00749af"
-REFUSED = "Failed to load resource: the server responded with a status of"
+REFUSED = "Failed to load resource"
+EXECUTE = "**/api/orders/execute"
+WIDTHS = {"1440": (1440, 900), "1024": (1024, 768), "768": (768, 1024), "laptop-low": (1366, 650)}
+for name, (width, height) in WIDTHS.items():
+    SCREENS.setdefault(name, {"viewport": {"width": width, "height": height}})
 
-expect.set_options(timeout=PATIENCE * 1000)
+expect.set_options(timeout=12_000)
 pytestmark = pytest.mark.usefixtures("complaints")
 
 
-def press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name).click()
+def open_page(page: Page) -> None:
+    """Open the page, and wait until it shows what the ticket would bring."""
+    page.goto("/")
+    expect(page.locator("#offers [data-state=won]")).to_have_count(1)
+    expect(page.locator("#go")).to_be_enabled()
 
 
-def orders(page: Page) -> Locator:
-    return page.locator("article.order")
+def press(page: Page) -> None:
+    page.locator("#go").click()
 
 
-def wait_for_status(order: Locator, status: str) -> None:
-    expect(order).to_have_attribute("data-status", status)
+def rows(page: Page, status: str = "") -> Locator:
+    """Return the rows of orders; with a status, of those that have it."""
+    return page.locator(
+        f"#rows tr[data-id]:has([data-status={status}])" if status else "#rows tr[data-id]"
+    )
 
 
-def part(order: Locator, name: str) -> Locator:
-    return order.locator(f"[data-part={name}]")
-
-
-def log_of(order: Locator) -> list[tuple[int, str]]:
-    """Return the seq and the status of each line."""
-    lines = order.locator("[data-part=log] > li").all()
-    return [
-        (
-            int(line.locator("[data-part=seq]").text_content() or 0),
-            line.locator("[data-part=status]").text_content() or "",
-        )
-        for line in lines
-    ]
+def choose(page: Page, order_type: str) -> None:
+    radio = page.locator(f"[name=type][value={order_type}]")
+    if radio.count():
+        radio.check()
+    else:
+        page.locator("#more").select_option(order_type)
 
 
 def remembered(page: Page) -> Any:
-    return json.loads(page.evaluate("localStorage.getItem('orders')") or "null")
+    return json.loads(page.evaluate("localStorage.getItem('orders')") or "[]")
 
 
-def test_an_order_is_placed_and_seen_confirmed_with_all_that_was_decided(
-    page: Page, running: Engine
+class Line:
+    """What the page sent to place orders, and what becomes of it."""
+
+    def __init__(self, page: Page) -> None:
+        self.sent: list[Request] = []
+        self._lose = 0
+        page.route(EXECUTE, self._pass_on)
+
+    def lose_answers(self, count: int) -> None:
+        """Have the engine take the next requests, and their answers get lost."""
+        self._lose = count
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [request.post_data_json or {} for request in self.sent]
+
+    @property
+    def keys(self) -> list[str]:
+        return [request.headers["idempotency-key"] for request in self.sent]
+
+    def _pass_on(self, route: Route) -> None:
+        self.sent.append(route.request)
+        if not self._lose:
+            route.continue_()
+            return
+        self._lose -= 1
+        route.fetch()  # it came to the engine
+        route.abort("connectionreset")
+
+
+@pytest.fixture
+def line(page: Page) -> Line:
+    return Line(page)
+
+
+# Before the press
+
+
+def test_both_venues_offers_are_seen_before_anything_is_sent(page: Page, line: Line) -> None:
+    open_page(page)
+    offers = page.locator("#offers > li")
+    expect(offers.locator("b")).to_have_text(["Raydium", "Meteora"])
+    expect(page.locator("#why")).to_have_text(
+        re.compile(r"^(Raydium|Meteora) nets [\d.]+ USDC more \(\+[\d.]+ bps\)$")
+    )
+    won = offers.and_(page.locator("[data-state=won]"))
+    net = won.locator(".net").text_content() or ""
+    expect(page.locator("[data-part=bound]")).to_have_text(re.compile(r"^[\d.,]+ USDC$"))
+    expect(page.locator(".terms [data-part=fee]")).to_have_text(re.compile(r"bps · [\d.]+ bps"))
+    assert 50 < float(net) < 500
+    expect(page.locator("#amount-out")).to_have_value(re.compile(r"^\d+\.\d{4}$"))
+    expect(page.locator("#age")).to_have_text(re.compile("now|1 s ago"))
+    assert line.sent == []
+    assert barriers(page) == []
+
+
+def test_the_offers_are_asked_for_again_by_themselves(page: Page) -> None:
+    open_page(page)
+    for _ in range(2):
+        with page.expect_request("**/api/orders/preview"):
+            pass
+
+
+def test_what_is_typed_last_is_fixed_and_the_other_amount_follows(page: Page, line: Line) -> None:
+    open_page(page)
+    page.locator("#amount-out").fill("250")
+    expect(page.locator("label[for=amount-out]")).to_have_text("You get")
+    expect(page.locator("label[for=amount-in]")).to_have_text("You pay, about")
+    expect(page.locator("#amount-in")).to_have_value(re.compile(r"^\d\.\d{4}$"))
+    expect(page.locator("[data-part=bound]")).to_contain_text("at most")
+    expect(page.locator("#go")).to_contain_text("Sell SOL for 250 USDC")
+    press(page)
+    expect(rows(page, "confirmed")).to_have_count(1)
+    assert line.bodies[0]["amountOut"] == "250"
+    assert "amountIn" not in line.bodies[0]
+
+
+def test_a_change_of_side_keeps_the_amount_with_its_token(page: Page) -> None:
+    open_page(page)
+    page.locator("[name=side][value=buy]").check()
+    expect(page.locator("#go")).to_contain_text("Buy 1.5 SOL")
+    expect(page.locator("#why")).to_contain_text("takes")
+    page.keyboard.press("x")  # a radio button is no field for letters
+    expect(page.locator("#go")).to_contain_text(re.compile(r"Sell [\d.,]+ SOL|Sell SOL for"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("1.2.3", "This is no number. Use a point: 1.23"),
+        ("1e3", "This is no number. Use a point: 1.23"),
+        ("1,5", "This is no number. Use a point: 1.23"),
+        ("-5", "This is no number. Use a point: 1.23"),
+        ("0", "It has to be above zero."),
+        ("0.0000000001", "SOL has 9 decimals."),
+    ],
+)
+def test_an_amount_that_cannot_be_is_said_so_while_it_is_typed(
+    page: Page, line: Line, typed: str, says: str
 ) -> None:
     page.goto("/")
-    press(page, "Place order")
-    order = orders(page)
-    wait_for_status(order, "confirmed")
-
-    assert log_of(order) == list(enumerate(STEPS, start=1))
-    (order_id,) = remembered(page)
-    ((signature, venue),) = running.query(
-        "SELECT signature, venue FROM orders WHERE id = %s", order_id
-    )
-    data = running.value(
-        "SELECT data FROM order_events WHERE order_id = %s AND status = 'building'", order_id
-    )
-    assert part(order, "transaction").text_content() == signature
-    assert part(order, "title").text_content() == "Sell 1.5 SOL for USDC"
-    assert part(order, "reason").text_content() == data["reason"]
-    assert part(order, "bound").text_content() == f"at least {data['minAmountOut']} USDC"
-    rows = order.locator("[data-part=venues] > li")
-    assert part(rows, "net").all_text_contents() == [
-        f"{quote['amountOut']} USDC" for quote in data["quotes"]
-    ]
-    winner = order.locator("[data-state=winner]")
-    assert (part(winner, "venue").text_content() or "").lower() == venue
-    assert part(winner, "margin").text_content() == f"+{data['marginBps']} bps"
-    assert re.fullmatch(r"[\d.]+ USDC at [\d.]+", part(order, "fill").text_content() or "")
-    times = order.locator(".rail time").all_text_contents()
-    assert all(re.fullmatch(r"\+\d+\.\d\d s", time) for time in times[1:])
-
-
-def test_a_fixed_output_is_bound_by_what_goes_in(page: Page) -> None:
-    page.goto("/test")
-    page.get_by_text("Buy", exact=True).click()
-    page.get_by_role("combobox", name="Market").select_option("JUP/USDC")
-    page.get_by_text("I get JUP").click()
-    page.get_by_label("Amount", exact=True).fill("25")
-    press(page, "Place order")
-    order = orders(page)
-    wait_for_status(order, "confirmed")
-    expect(part(order, "title")).to_have_text("Buy 25 JUP with USDC")
-    expect(part(order, "bound")).to_have_text(re.compile(r"at most [\d.]+ USDC"))
-    expect(part(order, "fill")).to_have_text(re.compile(r"[\d.]+ USDC at [\d.]+"))
-
-
-def test_five_at_once_are_five_orders_each_seen_to_its_end(page: Page) -> None:
-    page.goto("/")
-    press(page, "Five at once")
-    expect(orders(page)).to_have_count(5)
-    expect(page.locator("#tally")).to_have_text("0 under way, 5 ended")
-    for order in orders(page).all():
-        assert log_of(order) == list(enumerate(STEPS, start=1))
-
-    assert len(set(remembered(page))) == 5
-
-
-def test_bad_input_is_shown_beside_its_field_and_nothing_is_placed(
-    page: Page, complaints: Complaints
-) -> None:
-    page.goto("/")
-    amount, slippage = page.get_by_label("Amount", exact=True), page.get_by_label("Slippage")
-    amount.fill("-5")
-    slippage.fill("9000")
-    press(page, "Place order")
-    expect(page.locator("#amount-error")).to_have_text("The amount must be above zero.")
-    expect(page.locator("#slippage-error")).to_have_text("From 0 to 5000 bps: 100 is 1 %.")
-    expect(amount).to_have_attribute("aria-invalid", "true")
+    amount = page.locator("#amount-in")
+    amount.fill(typed)
+    expect(page.locator("#amount-in-error")).to_have_text(says)
+    press(page)
     expect(amount).to_be_focused()
-    assert orders(page).count() == 0
-    complaints.expect(REFUSED)
-
-    amount.fill("1")
-    slippage.fill("")
-    press(page, "Place order")
-    wait_for_status(orders(page), "confirmed")
+    expect(amount).to_have_attribute("aria-invalid", "true")
+    assert line.sent == []
+    amount.fill("1 000")
     expect(page.locator(".error:visible")).to_have_count(0)
+    expect(page.locator("#go")).to_contain_text("Sell 1,000 SOL")
 
 
-def test_who_is_logged_in_places_orders_too(page: Page) -> None:
-    log_in(page, "/")
-    press(page, "Place order")
-    wait_for_status(orders(page), "confirmed")
-
-
-def test_an_engine_that_does_not_answer_is_said_so(page: Page, complaints: Complaints) -> None:
+def test_an_empty_amount_is_no_fault_before_the_press(page: Page, line: Line) -> None:
     page.goto("/")
-    page.context.set_offline(True)
-    press(page, "Place order")
-    expect(page.locator("#ticket-error")).to_contain_text("did not answer")
-    complaints.expect("ERR_INTERNET_DISCONNECTED")
+    page.locator("#amount-in").fill("")
+    expect(page.locator(".error:visible")).to_have_count(0)
+    press(page)
+    expect(page.locator("#amount-in-error")).to_have_text("Fill this in.")
+    assert line.sent == []
 
 
-def test_an_order_that_may_be_stored_is_named_by_its_id(page: Page, complaints: Complaints) -> None:
-    found = {"error": "outcome_unknown", "detail": "It may be stored.", "orderId": MADE_UP}
-    page.route("**/api/orders/execute", lambda asked: asked.fulfill(status=503, json=found))
-    page.goto("/")
-    press(page, "Place order")
-    expect(page.locator("#ticket-error")).to_have_text(
-        f"It may be stored. Its orderId is {MADE_UP}."
+def test_slippage_is_a_percentage_and_never_empty_in_silence(page: Page, line: Line) -> None:
+    open_page(page)
+    page.locator("[name=slip][value=own]").check()
+    slippage = page.locator("#slippage")
+    press(page)
+    expect(page.locator("#slippage-error")).to_have_text("Fill this in.")
+    slippage.fill("90")
+    press(page)
+    expect(page.locator("#slippage-error")).to_have_text("From 0 to 50 %.")
+    slippage.fill("0.25 %")
+    press(page)
+    expect(rows(page, "confirmed")).to_have_count(1)
+    assert line.bodies[0]["slippageBps"] == "25"
+
+
+def test_limits_of_the_route_are_out_of_the_way_until_they_are_wanted(
+    page: Page, line: Line
+) -> None:
+    open_page(page)
+    expect(page.locator("#limits-say")).to_have_text("any venue, any impact")
+    page.locator("#limits summary").click()
+    page.get_by_label("Meteora", exact=True).uncheck()
+    page.locator("#impact").fill("2")
+    expect(page.locator("#limits-say")).to_have_text("Raydium only, impact at most 2 %")
+    out = page.locator("#offers [data-state=excluded]")
+    expect(out).to_contain_text("left out by you")
+    press(page)
+    expect(rows(page, "confirmed")).to_contain_text("Raydium")
+    sent = line.bodies[0]
+    assert (sent["excludeVenues"], sent["maxPriceImpactBps"]) == (["meteora"], "200")
+    page.get_by_label("Raydium", exact=True).uncheck()
+    press(page)
+    expect(page.locator("#venues-error")).to_have_text("Leave at least one venue.")
+
+
+def test_what_no_venue_can_do_is_said_before_the_press(page: Page) -> None:
+    open_page(page)
+    page.locator("#amount-in").fill("500000")
+    expect(page.locator("#why")).to_have_text(
+        "No venue has enough for this amount. A smaller one may go."
     )
-    complaints.expect(f"{REFUSED} 503")
+    expect(page.locator("#offers [data-state=out]")).to_have_count(2)
+
+
+def test_a_costly_order_says_so_and_above_five_percent_it_asks_once(page: Page, line: Line) -> None:
+    open_page(page)
+    page.locator("#limits summary").click()
+    page.get_by_label("Meteora", exact=True).uncheck()
+    page.locator("#amount-in").fill("9000")
+    expect(page.locator("#go")).to_contain_text(re.compile(r"Sell 9,000 SOL · impact [\d.]+ %"))
+    press(page)
+    expect(page.locator("#ticket-error")).to_contain_text("moves the price by")
+    assert line.sent == []
+    press(page)
+    expect(rows(page)).to_have_count(1)
+    (sent,) = line.bodies
+    assert 500 < int(sent["maxPriceImpactBps"]) < 2000
+
+
+@pytest.mark.parametrize("market", ["JUP/SOL", "JUP/USDT"])
+def test_a_market_is_chosen_and_its_prices_have_its_decimals(page: Page, market: str) -> None:
+    open_page(page)
+    page.locator("#pick").select_option(market)
+    base, quote = market.split("/")
+    expect(page.locator("#amount-in-unit")).to_have_text(base)
+    expect(page.locator("#why")).to_contain_text(quote)
+    expect(page.locator("#go")).to_contain_text(f"Sell 1.5 {base}")
+    press(page)
+    expect(rows(page, "confirmed")).to_contain_text(f"→ {quote}")
+
+
+# Sending
+
+
+def test_an_order_is_placed_and_seen_confirmed(page: Page, line: Line, running: Engine) -> None:
+    open_page(page)
+    press(page)
+    expect(rows(page, "confirmed")).to_have_count(1)
+    (order_id,) = remembered(page)
+    ((key, owner),) = running.query(
+        "SELECT idempotency_key, owner_id FROM orders WHERE id = %s", order_id
+    )
+    assert key.endswith(f" {line.keys[0]}")
+    assert owner is None
+    page.reload()
+    expect(rows(page)).to_have_count(0)
+    page.locator("#tab-history").click()
+    expect(rows(page, "confirmed")).to_have_count(1)
+
+
+def test_five_at_once_are_five_orders_under_five_keys(page: Page, line: Line) -> None:
+    open_page(page)
+    page.locator("#five").click()
+    expect(rows(page, "confirmed")).to_have_count(5)
+    assert len(set(line.keys)) == len(set(remembered(page))) == 5
 
 
 @pytest.mark.parametrize("who", ["a visitor", "ada"])
-def test_an_order_is_cancelled_before_it_is_submitted(
-    who: str, page: Page, worker: Process
+def test_an_answer_that_is_lost_makes_no_second_order(
+    page: Page, line: Line, who: str, running: Engine, complaints: Complaints
 ) -> None:
-    log_in(page, "/") if who == "ada" else page.goto("/")
-    with held(worker):
-        press(page, "Place order")
-        press(page, "Cancel")
-        wait_for_status(orders(page), "cancelled")
-    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    before = running.value("SELECT count(*) FROM orders")
+    if who == "ada":
+        log_in(page, "/")
+    open_page(page)
+    line.lose_answers(1)
+    press(page)
+    expect(rows(page, "confirmed").first).to_be_visible()
+    assert len(line.sent) == 2
+    assert len(set(line.keys)) == 1
+    assert running.value("SELECT count(*) FROM orders") == before + 1
+    press(page)  # a new order, for an answer came
+    expect(page.locator("#go")).to_be_enabled()
+    wait_for(lambda: running.value("SELECT count(*) FROM orders") == before + 2, what="another one")
+    assert len(set(line.keys)) == 2
+    complaints.expect("ERR_CONNECTION_RESET")
 
 
-def test_a_cancellation_that_comes_too_late_is_told(page: Page, complaints: Complaints) -> None:
-    page.goto("/")
-    press(page, "Place order")
-    wait_for_status(orders(page), "confirmed")
-    page.evaluate("document.querySelector('[data-part=cancel]').click()")
-    expect(part(orders(page), "fault")).to_contain_text("can no longer be cancelled")
-    complaints.expect(REFUSED)
-
-
-def test_a_killed_web_server_is_outlived_without_gap_or_repeat(
-    page: Page, running: Engine, web: Web, worker: Process, complaints: Complaints
+def test_a_ticket_keeps_its_key_until_an_answer_came_even_over_a_reload(
+    page: Page, line: Line, running: Engine, complaints: Complaints
 ) -> None:
-    sockets: list[str] = []
-    frames: list[tuple[str, int]] = []
-
-    def read_frame(frame: str | bytes) -> None:
-        event = json.loads(frame)
-        frames.append((event["orderId"], event["seq"]))
-
-    def listen(socket: WebSocket) -> None:
-        sockets.append(socket.url)
-        socket.on("framereceived", read_frame)
-
-    page.on("websocket", listen)
-    page.goto("/")
-    with held(worker):
-        press(page, "Five at once")
-        expect(page.locator("[data-status=pending]")).to_have_count(5)
-        expect(page.locator("[data-part=log] > li")).to_have_count(5)
-        web.kill()
-    try:
-        expect(page.get_by_text("reconnecting…").first).to_be_visible()
-        running.wait_until_all_ended()
-    finally:  # the tests after this one want a web process
-        running.web(port=web.port)
-
-    expect(page.locator("#tally")).to_have_text("0 under way, 5 ended")
-    for order in orders(page).all():
-        assert log_of(order) == list(enumerate(STEPS, start=1))
-    expect(page.get_by_text("reconnecting…")).to_have_count(0)
-    assert len(frames) == len(set(frames)) == 5 * len(STEPS)
-    assert any(not url.endswith("after=0") for url in sockets)
-    complaints.allow("WebSocket connection")
-
-
-def event(seq: int, status: str, attempt: int = 1, **data: Any) -> str:
-    """Return a stream's message, with what the page reads of it."""
-    return json.dumps(
-        {
-            **{"orderId": MADE_UP, "seq": seq, "status": status, "attempt": attempt},
-            **{"timestamp": f"2026-11-21T10:00:0{seq}.000000Z", "message": f"{status} {seq}"},
-            "data": data,
-        }
-    )
-
-
-def received() -> str:
-    order = {"side": "sell", "baseToken": "SOL", "quoteToken": "USDC", "tokenIn": "SOL"}
-    rest = {"tokenOut": "USDC", "amountIn": "1.5", "amountOut": None}
-    return event(1, "pending", 0, order=order | rest)
-
-
-def follow_made_up(page: Page, say: Callable[[WebSocketRoute, int], None]) -> Locator:
-    """Show an order whose stream is played by `say`, which is told the socket and its `after`."""
-    page.route_web_socket(
-        re.compile("/ws/orders/"), lambda socket: say(socket, int(socket.url.split("after=")[1]))
-    )
-    page.add_init_script(f"localStorage.setItem('orders', '[\"{MADE_UP}\"]')")
-    page.goto("/")
-    return orders(page)
-
-
-def test_a_failed_attempt_is_told_while_the_next_one_runs(page: Page) -> None:
-    def say(socket: WebSocketRoute, after: int) -> None:
-        socket.send(received())
-        socket.send(event(2, "routing"))
-        socket.send(event(3, "pending", reason="no quotes", retryInSeconds="1.034"))
-        socket.send(event(4, "routing", 2))
-
-    order = follow_made_up(page, say)
-    expect(part(order, "fault")).to_have_text("pending 3; the next one after 1.0 s")
-    wait_for_status(order, "routing")
-    expect(order.locator("[aria-current=step]")).to_contain_text("routing")
-
-
-@pytest.mark.parametrize("code", [1006, 1012, 1013, 4408, 4429])
-def test_a_stream_that_breaks_is_resumed_where_it_was(page: Page, code: int) -> None:
-    asked: list[int] = []
-
-    def say(socket: WebSocketRoute, after: int) -> None:
-        asked.append(after)
-        if len(asked) == 1:
-            socket.send(received())
-            socket.send(event(2, "routing"))
-            socket.send(event(2, "routing"))
-            socket.close(code=code) if code != 1006 else socket.close()
-        else:
-            socket.send(event(3, "failed", error="no quotes"))
-            socket.close(code=1000)
-
-    order = follow_made_up(page, say)
-    wait_for_status(order, "failed")
-    assert asked == [0, 2]
-    assert log_of(order) == [(1, "pending"), (2, "routing"), (3, "failed")]
-    expect(part(order, "fault")).to_have_text("failed 3")
-    expect(part(order, "total")).to_have_text("after 2.00 s")
-
-
-def test_a_gap_in_a_stream_is_asked_for_again(page: Page) -> None:
-    asked: list[int] = []
-
-    def say(socket: WebSocketRoute, after: int) -> None:
-        asked.append(after)
-        if len(asked) == 1:
-            socket.send(received())
-            socket.send(event(3, "failed"))
-        else:
-            socket.send(event(2, "routing"))
-            socket.send(event(3, "failed"))
-
-    order = follow_made_up(page, say)
-    wait_for_status(order, "failed")
-    assert asked == [0, 1]
-    assert log_of(order) == [(1, "pending"), (2, "routing"), (3, "failed")]
-
-
-def test_recent_orders_survive_a_reload_until_they_are_cleared(page: Page) -> None:
-    page.goto("/")
-    press(page, "Place order")
-    wait_for_status(orders(page), "confirmed")
-    page.get_by_role("combobox", name="Market").select_option("JUP/SOL")
-    press(page, "Place order")
-    expect(page.locator("#tally")).to_have_text("0 under way, 2 ended")
-    shown = orders(page).all_text_contents()
-
+    before = running.value("SELECT count(*) FROM orders")
+    open_page(page)
+    line.lose_answers(2)
+    press(page)
+    expect(page.locator("#ticket-error")).to_contain_text("under the same key it is placed once")
+    expect(page.locator("#go")).to_contain_text("Send again")
     page.reload()
-    expect(page.locator("#tally")).to_have_text("0 under way, 2 ended")
-    assert orders(page).all_text_contents() == shown
+    expect(page.locator("#go")).to_contain_text("Send again")
+    press(page)
+    expect(page.locator("#go")).to_contain_text("Sell 1.5 SOL")
+    assert len(set(line.keys)) == 1
+    assert running.value("SELECT count(*) FROM orders") == before + 1
+    complaints.expect("ERR_CONNECTION_RESET")
 
-    press(page, "Clear ended")
-    expect(orders(page)).to_have_count(0)
-    assert remembered(page) == []
+
+def test_an_edit_after_a_lost_answer_is_another_order(
+    page: Page, line: Line, complaints: Complaints
+) -> None:
+    open_page(page)
+    line.lose_answers(2)
+    press(page)
+    expect(page.locator("#go")).to_contain_text("Send again")
+    page.locator("#amount-in").fill("2")
+    expect(page.locator("#go")).to_contain_text("Sell 2 SOL")
+    press(page)
+    expect(rows(page, "confirmed").first).to_be_visible()
+    assert len(set(line.keys)) == 2
+    complaints.expect("ERR_CONNECTION_RESET")
+
+
+def test_an_engine_that_does_not_know_is_asked_again_under_the_same_key(
+    page: Page, complaints: Complaints
+) -> None:
+    keys: list[str] = []
+
+    def answer(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        unknown = {"error": "outcome_unknown", "detail": "API words.", "orderId": MADE_UP}
+        route.fulfill(status=503, json=unknown) if len(keys) == 1 else route.continue_()
+
+    page.route(EXECUTE, answer)
+    open_page(page)
+    press(page)
+    expect(rows(page, "confirmed")).to_have_count(1)
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+    complaints.expect(f"{REFUSED}")
+
+
+def test_too_many_at_once_counts_down_in_the_button(page: Page, complaints: Complaints) -> None:
+    refusals = [{"error": "too_many_requests", "detail": "API words.", "retryAfter": 2}]
+
+    def answer(route: Route) -> None:
+        if refusals:
+            route.fulfill(status=429, json=refusals.pop(), headers={"retry-after": "2"})
+        else:
+            route.continue_()
+
+    page.route(EXECUTE, answer)
+    open_page(page)
+    press(page)
+    expect(page.locator("#go")).to_have_text(re.compile(r"Wait [12] s"))
+    expect(page.locator("#go")).to_be_disabled()
+    expect(page.locator("#ticket-error")).not_to_contain_text("API")
+    expect(page.locator("#go")).to_contain_text("Sell 1.5 SOL")
+    complaints.expect("429")
+
+
+def test_the_apis_words_are_never_in_the_ticket(page: Page, complaints: Complaints) -> None:
+    errors = [
+        {"field": field, "code": code, "message": "Give amountIn or amountOut."}
+        for field, code in (("amountIn", "never_heard_of"), ("somewhere", "out_of_range"))
+    ]
+    told = {"error": "invalid_order", "detail": "Give amountIn.", "errors": errors}
+    page.route(EXECUTE, lambda route: route.fulfill(status=400, json=told))
+    open_page(page)
+    press(page)
+    expect(page.locator("#amount-in-error")).to_have_text("This is not taken.")
+    expect(page.locator("#ticket")).not_to_contain_text("amountIn")
+    complaints.expect("400")
+
+
+def test_who_has_to_log_in_is_told_before_the_press_and_loses_nothing(
+    page: Page, line: Line
+) -> None:
+    def closed(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.text().replace('"mayTradeAnonymously": true', '"mayTradeAnonymously": false')
+        route.fulfill(response=answer, body=body)
+
+    page.route(re.compile(r"/$"), closed)
+    page.goto("/")
+    page.locator("#amount-in").fill("2.25")
+    choose(page, "limit")
+    page.get_by_label("Limit price").fill("150")
+    expect(page.locator("#go")).to_contain_text("Log in to trade")
+    press(page)
+    page.wait_for_url("**/accounts/login/**")
+    assert line.sent == []
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill("only-for-tests")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(re.compile(r"/$"))
+    expect(page.locator("#amount-in")).to_have_value("2.25")
+    expect(page.get_by_label("Limit price")).to_have_value("150")
+    expect(page.locator("#account summary")).to_contain_text("ada")
+    page.locator("#account summary").click()
+    page.get_by_role("button", name="Log out").click()
 
 
 def test_what_is_remembered_is_not_trusted(page: Page) -> None:
     page.goto("/")
     written = [MADE_UP, "../../admin", "<img src=x>", 7, None]
     page.evaluate("ids => localStorage.setItem('orders', JSON.stringify(ids))", written)
+    page.evaluate("sessionStorage.setItem('ticket', '{\"type\": 7}')")
+    page.evaluate("sessionStorage.setItem('ticket-pending', '7')")
     page.reload()
-    wait_for(lambda: remembered(page) == [], what="what is no order is forgotten")
-    expect(orders(page)).to_have_count(0)
-
-    page.evaluate("localStorage.setItem('orders', '{')")
-    page.reload()
-    press(page, "Place order")
-    wait_for_status(orders(page), "confirmed")
+    expect(page.locator("#offers [data-state=won]")).to_have_count(1)
+    press(page)
+    expect(rows(page, "confirmed")).to_have_count(1)
 
 
-def test_an_order_is_placed_by_keyboard_and_its_end_is_announced(page: Page) -> None:
-    page.goto("/")
-    page.get_by_label("Amount", exact=True).focus()
-    page.keyboard.press("Control+a")
-    page.keyboard.type("2.5")
+def test_two_tabs_of_a_browser_show_the_same_orders(page: Page, line: Line) -> None:
+    open_page(page)
+    other = page.context.new_page()
+    other.goto("/")
+    press(page)
+    expect(rows(page, "confirmed")).to_have_count(1)
+    expect(rows(other, "confirmed")).to_have_count(1)
+    assert len(line.sent) == 1
+
+
+# Keyboard
+
+
+def test_from_log_in_to_cancel_by_keyboard_alone(page: Page, worker: Process) -> None:
+    page.goto("/accounts/login/?next=/")
+    page.keyboard.type("ada")
+    page.keyboard.press("Tab")
+    page.keyboard.type("only-for-tests")
     page.keyboard.press("Enter")
-    wait_for_status(orders(page), "confirmed")
-    expect(page.get_by_role("status")).to_have_text(
-        re.compile("Sell 2.5 SOL for USDC: Order executed at ")
-    )
-
-
-@pytest.mark.parametrize("screen", ["phone"])
-def test_a_phone_shows_all_without_scrolling_sideways(page: Page, worker: Process) -> None:
-    page.emulate_media(reduced_motion="reduce")
-    page.goto("/")
-    page.get_by_text("Route limits").click()
+    page.wait_for_url(re.compile(r"/$"))
+    expect(page.locator("#offers [data-state=won]")).to_have_count(1)
+    page.keyboard.press("b")
+    expect(page.locator("[name=side][value=buy]")).to_be_checked()
+    page.keyboard.press("s")
+    page.keyboard.press("n")
+    expect(page.locator("#amount-in")).to_be_focused()
+    page.keyboard.type("0.75")
     with held(worker):
-        press(page, "Five at once")
-        expect(page.locator("[data-state=now]").first).to_be_visible()
+        page.keyboard.press("Enter")
+        expect(rows(page, "pending")).to_have_count(1)
+        expect(page.locator("#announcer")).to_contain_text("Order received.")
+        page.locator("#amount-in").evaluate("field => field.blur()")
+        page.keyboard.press("j")
+        page.keyboard.press("c")
+        page.keyboard.press("c")
+        expect(page.locator("#rows [data-status=cancelled]")).to_have_count(1)
+
+
+def test_a_key_that_is_held_down_is_one_press(page: Page, line: Line) -> None:
+    open_page(page)
+    page.locator("#amount-in").focus()
+    for _ in range(5):
+        page.keyboard.down("Enter")  # the second and later ones are repeats
+    page.keyboard.up("Enter")
+    expect(rows(page, "confirmed")).to_have_count(1)
+    assert len(line.sent) == 1
+
+
+def test_letters_do_nothing_in_fields_and_can_be_switched_off(page: Page) -> None:
+    open_page(page)
+    page.locator("#filter").click()
+    page.keyboard.type("bonk")
+    expect(page.locator("#filter")).to_have_value("bonk")
+    expect(page.locator("[name=side][value=sell]")).to_be_checked()
+    page.locator("#filter").fill("")
+    page.locator("#filter").evaluate("field => field.blur()")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    assert barriers(page) == []
+    page.locator("#letters").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("b")
+    expect(page.locator("[name=side][value=sell]")).to_be_checked()
+
+
+# How it looks
+
+
+@pytest.mark.parametrize("screen", [*WIDTHS, "phone", "dark"])
+def test_it_fits_and_its_button_is_in_sight(page: Page, screen: str, worker: Process) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    open_page(page)
+    assert page.evaluate(TOO_WIDE) <= 0
+    page.locator("#limits summary").evaluate("one => one.parentElement.open = true")
+    expect(page.locator("#go")).to_be_in_viewport(ratio=1)
+    with held(worker):
+        page.locator("#five").click()
+        expect(rows(page, "pending")).to_have_count(5)
         moving = "document.getAnimations().filter((one) => one.playState === 'running').length"
         assert page.evaluate(moving) == 0
-    expect(page.locator("#tally")).to_have_text("0 under way, 5 ended")
-    orders(page).first.locator("summary").click()
-    assert_nothing_sticks_out(page)
+        assert page.evaluate(TOO_WIDE) <= 0
+        assert barriers(page) == []
+        keep_picture(page, f"trade-{screen}")
+    expect(rows(page, "confirmed")).to_have_count(5)
 
 
-def assert_nothing_sticks_out(page: Page) -> None:
-    assert page.evaluate(TOO_WIDE) <= 0
-    assert page.viewport_size is not None
-    for element in page.locator("main *:visible").all():
-        box = element.bounding_box()
-        assert box is None or box["x"] + box["width"] <= page.viewport_size["width"], element
+def test_the_theme_is_chosen_kept_and_there_before_the_first_paint(page: Page) -> None:
+    open_page(page)
+    page.keyboard.press("t")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_nothing_jumps_while_it_loads(page: Page) -> None:
+    page.add_init_script(
+        "window.shifted = 0; new PerformanceObserver((list) => list.getEntries().forEach("
+        "(one) => (window.shifted += one.value))).observe({type: 'layout-shift', buffered: true})"
+    )
+    open_page(page)
+    assert page.evaluate("window.shifted") < 0.02
 
 
 @pytest.mark.parametrize(
@@ -377,188 +536,11 @@ def test_a_page_keeps_to_the_strict_policy(path: str, page: Page) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-# Limits of the route
-
-
-def tick(page: Page, *venues: str) -> None:
-    """Leave just these venues ticked."""
-    page.locator("#ticket details").evaluate("details => details.open = true")
-    for venue in ("Raydium", "Meteora"):
-        page.get_by_label(venue).set_checked(venue in venues)
-
-
-def stored(running: Engine, order_id: str, status: str) -> Any:
-    """Return the data of the order's latest event with this status."""
-    statement = (
-        "SELECT data FROM order_events WHERE order_id = %s AND status = %s ORDER BY seq DESC"
-    )
-    return running.value(statement, order_id, status)
-
-
-def test_limits_are_out_of_the_way_until_they_are_wanted(page: Page) -> None:
+def test_without_scripts_an_order_is_sent_all_the_same(browser: Any, web: Web) -> None:
+    context = browser.new_context(base_url=f"http://{web.address}", java_script_enabled=False)
+    page = context.new_page()
     page.goto("/")
-    expect(page.get_by_label("Raydium")).to_be_hidden()
-    with page.expect_request("**/api/orders/execute") as sent:
-        press(page, "Place order")
-
-    assert set(sent.value.post_data_json) == {
-        *("side", "baseToken", "quoteToken", "amountIn", "slippageBps")
-    }
-    wait_for_status(orders(page), "confirmed")
-    expect(part(orders(page), "limits")).to_be_hidden()
-
-
-def test_an_order_is_limited_by_keyboard_and_its_card_says_so(page: Page, running: Engine) -> None:
-    page.goto("/")
-    page.get_by_label("Slippage").focus()
-    for key in ("Tab", "Enter", "Tab", "Tab", "Space", "Tab"):  # open; past Raydium; untick Meteora
-        page.keyboard.press(key)
-    page.keyboard.type("500")
-    page.keyboard.press("Enter")
-    order = orders(page)
-    wait_for_status(order, "confirmed")
-    (order_id,) = remembered(page)
-
-    assert running.value("SELECT constraints FROM orders WHERE id = %s", order_id) == {
-        "excludeVenues": ["meteora"],
-        "maxPriceImpactBps": 500,
-    }
-    limits = "Raydium only, price impact at most 500 bps"
-    expect(part(order, "limits")).to_have_text(limits)
-    expect(part(order.locator("[data-state=winner]"), "venue")).to_have_text("Raydium")
-    excluded = order.locator("[data-state=excluded]")
-    expect(part(excluded, "venue")).to_have_text("Meteora")
-    expect(part(excluded, "net")).to_have_text("the order excludes it")
-    page.locator("#ticket summary").click()
-    expect(page.locator("#ticket summary")).to_have_text(f"Route limits {limits}")
-
-
-@pytest.mark.parametrize(
-    ("venues", "impact", "field", "message"),
-    [
-        (["Raydium"], "x", "impact", "Not a number."),
-        (["Raydium"], "10001", "impact", "From 0 to 10000 bps: 100 is 1 %."),
-        (["Raydium", "Meteora"], "1.5", "impact", "A whole number of bps: 100 is 1 %."),
-        ([], "", "venues", "That leaves no venue to trade at."),
-    ],
-)
-def test_limits_that_cannot_be_are_shown_beside_their_field(
-    *, page: Page, venues: list[str], impact: str, field: str, message: str, complaints: Complaints
-) -> None:
-    page.goto("/")
-    tick(page, *venues)
-    page.get_by_label("Largest price impact").fill(impact)
-    page.locator("#ticket summary").click()  # folded: it opens to show what is wrong
-    expect(page.locator("#impact")).to_be_hidden()
-    press(page, "Place order")
-    expect(page.locator(f"#{field}-error")).to_have_text(message)
-    expect(page.locator(f"#{field}-error")).to_be_visible()
-    focused = page.get_by_label("Raydium" if field == "venues" else "Largest price impact")
-    expect(focused).to_be_focused()
-    expect(focused).to_have_attribute("aria-invalid", "true")
-    complaints.expect(REFUSED)
-    tick(page, "Raydium", "Meteora")
-    page.get_by_label("Largest price impact").fill("")
-    press(page, "Place order")
-    wait_for_status(orders(page), "confirmed")
-    expect(page.locator("#ticket [aria-invalid]")).to_have_count(0)
-
-
-def test_what_no_venue_may_fill_fails_and_says_why(page: Page) -> None:
-    page.goto("/")
-    tick(page, "Raydium")
-    page.get_by_label("Largest price impact").fill("0")
-    page.get_by_label("Amount", exact=True).fill(HUGE["amountIn"])
-    press(page, "Place order")
-    order = orders(page)
-    wait_for_status(order, "failed")
-    expect(part(order, "limits")).to_have_text("Raydium only, price impact at most 0 bps")
-    expect(part(order, "fault")).to_have_text(
-        re.compile(
-            r"raydium: the price impact of [\d.]+ bps is above 0 bps;\s*meteora: the order excl"
-        )
-    )
-    rows = order.locator("[data-part=venues] > li")
-
-    assert part(rows, "net").all_text_contents() == ["", "the order leaves it out"]  # none is asked
-
-
-# Routes of several legs
-
-HUGE = {"amountIn": "300000000", "amountOut": "30000000000"}  # a third of what the pools hold
-
-
-def shares(rows: Locator) -> list[float]:
-    return [float(text.removesuffix(" %")) for text in part(rows, "margin").all_text_contents()]
-
-
-@pytest.mark.parametrize("fixed", ["amountIn", "amountOut"])
-def test_a_split_is_shown_leg_by_leg_with_its_shares(
-    fixed: str, page: Page, running: Engine
-) -> None:
-    page.goto("/")
-    page.locator(f"[name=fixed][value={fixed}]").check(force=True)
-    page.get_by_label("Amount", exact=True).fill(HUGE[fixed])
-    page.get_by_label("Slippage").fill("5000")
-    press(page, "Place order")
-    order = orders(page)
-    wait_for_status(order, "confirmed")
-    decision = stored(running, remembered(page)[0], "building")
-    legs = sorted(decision["legs"], key=lambda leg: leg["dex"] == "meteora")
-
-    assert [leg["dex"] for leg in legs] == ["raydium", "meteora"]
-    rows = order.locator("[data-part=venues] > li")
-    expect(rows).to_have_count(2)
-    assert part(rows, "venue").all_text_contents() == ["Raydium", "Meteora"]
-    counted, token = ("amountOut", "USDC") if fixed == "amountIn" else ("amountIn", "SOL")
-    assert part(rows, "net").all_text_contents() == [f"{leg[counted]} {token}" for leg in legs]
-    expect(order.locator("[data-state=winner]")).to_have_count(2)
-    for leg, share in zip(legs, shares(rows), strict=True):
-        assert abs(100 * float(leg[fixed]) / float(HUGE[fixed]) - share) <= 0.05
-        assert f" {share:.1f} %" in f" {decision['reason']}"
-    expect(part(order, "reason")).to_have_text(decision["reason"])
-
-
-def test_a_pair_in_two_hops_is_chosen_like_any_other(page: Page) -> None:
-    page.goto("/")
-    page.select_option("#market", "JUP/USDT")
-    page.fill("#amount", "200")
-    press(page, "Place order")
-    order = orders(page)
-    wait_for_status(order, "confirmed")
-
-    assert part(order, "title").text_content() == "Sell 200 JUP for USDT"
-    assert order.locator("[data-state=winner]").count() == 2
-
-
-@pytest.mark.parametrize("screen", SCREENS)
-def test_two_hops_are_shown_leg_by_leg_beside_the_way_that_lost(
-    page: Page, running: Engine, web: Web, screen: str
-) -> None:
-    order_id = web.post(
-        tokenIn="JUP", tokenOut="USDT", amountIn="30000000000", slippageBps=5000, venues=["meteora"]
-    )
-    page.add_init_script(f"localStorage.setItem('orders', '[\"{order_id}\"]')")
-    page.goto("/")
-    order = orders(page)
-    wait_for_status(order, "confirmed")
-    decision = stored(running, order_id, "building")
-
-    assert len(decision["hops"]) == len(decision["legs"]) == 2
-    legs = order.locator("[data-state=winner]")
-    assert part(legs, "venue").all_text_contents() == [
-        f"{number}. {leg['market']} at Meteora"
-        for number, leg in enumerate(decision["legs"], start=1)
-    ]
-    first, last = decision["legs"]
-    assert part(legs, "net").all_text_contents() == [
-        f"{first['amountOut']} {decision['quote']['through']}",
-        f"{last['amountOut']} USDT",
-    ]
-    assert shares(legs) == [100, 100]
-    beaten = order.locator("[data-state=beaten]")
-    (lost,) = (one for one in decision["quotes"] if one["through"] != decision["quote"]["through"])
-    expect(part(beaten, "venue")).to_have_text(f"through {lost['through']}")
-    expect(part(beaten, "net")).to_have_text(f"{lost['amountOut']} USDT")
-    assert_nothing_sticks_out(page)
-    keep_picture(page, f"live-hops-{screen}")
+    expect(page.locator("#ticket")).to_be_hidden()
+    page.get_by_role("button", name="Place order").click()
+    expect(page.locator("body")).to_contain_text("Order received and queued")
+    context.close()

@@ -1,26 +1,13 @@
-"""Orders that wait, on the live page: placed near the price, shown with its distance, cancelled."""
+"""Orders that wait, on the trading page: filled in near the price, placed, told when they fire."""
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from tests.browser.chromium import Complaints
-from tests.browser.conftest import SCREENS, TOO_WIDE, keep_picture
-from tests.browser.test_live_page import (
-    MADE_UP,
-    REFUSED,
-    STEPS,
-    log_of,
-    orders,
-    part,
-    press,
-    remembered,
-    wait_for_status,
-)
+from tests.browser.test_trade_page import Line, choose, open_page, press, rows
 from tests.support.engine import Engine
 
 pytestmark = pytest.mark.usefixtures("complaints")
@@ -30,7 +17,6 @@ class Market:
     """Plays the prices of every market, as the engine would send them."""
 
     def __init__(self, page: Page) -> None:
-        self.asked: list[str] = []
         self._sockets: list[WebSocketRoute] = []
         self._now = {"bid": "100", "ask": "99.5", "reference": "99.8"}
         page.route_web_socket(re.compile("/ws/prices"), self._connect)
@@ -41,13 +27,7 @@ class Market:
         for socket in self._sockets:
             self._tell(socket)
 
-    def breaks(self) -> None:
-        for socket in self._sockets:
-            socket.close(code=1012)
-        self._sockets.clear()
-
     def _connect(self, socket: WebSocketRoute) -> None:
-        self.asked.append(socket.url.split("market=")[1].replace("%2F", "/"))
         self._sockets.append(socket)
         self._tell(socket)
 
@@ -61,228 +41,150 @@ def market(page: Page) -> Market:
     return Market(page)
 
 
-def choose(page: Page, word: str) -> None:
-    page.get_by_text(word, exact=True).click()
+@pytest.fixture
+def line(page: Page) -> Line:
+    return Line(page)
 
 
-def test_a_limit_is_filled_in_near_the_price_rests_and_is_cancelled(
-    page: Page, market: Market, running: Engine
-) -> None:
-    page.goto("/")
-    expect(page.get_by_label("Limit price")).to_be_hidden()
-    choose(page, "Limit")
-    price = page.get_by_label("Limit price")
-    expect(price).to_have_value("100.2")
-    expect(page.locator("#price-hint")).to_have_text("Bid now 100, 20 bps away")
-    expect(page.get_by_label("Slippage")).to_be_hidden()
-    price.fill("170")
-    press(page, "Place order")
-    order = orders(page)
-    wait_for_status(order, "open")
-
-    (order_id,) = remembered(page)
-    ((order_type, limit, slippage),) = running.query(
-        "SELECT type, limit_price, slippage_bps FROM orders WHERE id = %s", order_id
-    )
-    assert (order_type, int(limit), slippage) == ("limit", 170, None)
-    expect(part(order, "limits")).to_contain_text("170 USDC per SOL or better")
-    waits = "Waits for the bid to be 170 or higher. Bid now 100, 70 % away."
-    expect(part(order, "waits")).to_have_text(waits)
-    expect(page.locator("#tally")).to_have_text("1 resting, 0 under way, 0 ended")
-    keep_picture(page, "live-limit")
-    press(page, "Cancel")
-    wait_for_status(order, "cancelled")
-    expect(part(order, "waits")).to_be_hidden()
-    assert log_of(order) == [(1, "open"), (2, "cancelled")]
-
-
-def test_a_resting_order_tells_how_far_its_price_is_as_that_moves(
+def test_prices_are_filled_in_near_the_market_and_stay_once_typed(
     page: Page, market: Market
 ) -> None:
-    page.goto("/")
-    choose(page, "Limit")
-    page.get_by_label("Limit price").fill("170")
-    press(page, "Place order")
-    order = orders(page)
-    wait_for_status(order, "open")
-    market.moves(bid="169")
-    expect(part(order, "waits")).to_contain_text("Bid now 169, 59 bps away.")
-    page.reload()
-    expect(part(order, "waits")).to_contain_text("Bid now 169, 59 bps away.")
-    market.breaks()
-    expect(part(order, "waits")).to_contain_text("There is no bid now.")
-    expect(part(order, "waits")).to_contain_text("Bid now 169, 59 bps away.")  # it came back
-    press(page, "Cancel")
-    wait_for_status(order, "cancelled")
-
-
-def test_a_price_that_was_typed_stays_and_a_price_for_another_side_does_not(
-    page: Page, market: Market
-) -> None:
-    page.goto("/")
-    choose(page, "Limit")
+    open_page(page)
+    choose(page, "limit")
     price = page.get_by_label("Limit price")
     expect(price).to_have_value("100.2")
     price.fill("101.25")
     market.moves(bid="100.5")
-    expect(page.locator("#price-hint")).to_have_text("Bid now 100.5, 75 bps away")
+    expect(page.locator("[data-part=mid]")).to_have_text("99.8000")
     expect(price).to_have_value("101.25")
-    price.fill("")
-    market.moves(bid="100.6")
-    expect(page.locator("#price-hint")).to_have_text("In quote tokens for one base token")
-    market.moves(bid="100.7")
-    expect(price).to_have_value("")
-    choose(page, "Buy")
+    page.locator("[name=side][value=buy]").check()
     expect(price).to_have_value("99.301")
-    expect(page.locator("#price-hint")).to_contain_text("Ask now 99.5, 20 bps away")
-    choose(page, "Stop")
+    choose(page, "stop")
     expect(page.get_by_label("Trigger price")).to_have_value("101.49")
-    page.get_by_role("combobox", name="Market").select_option("JUP/USDC")
-    expect(page.locator("#price-unit")).to_have_text("USDC per JUP")
-    assert market.asked == ["SOL/USDC", "JUP/USDC"]
+    expect(page.locator("[name=slip]:checked")).to_have_value("500")
+    choose(page, "limit")
+    expect(page.locator("#tolerance")).to_be_hidden()
 
 
-def test_prices_are_asked_for_only_while_something_waits_for_them(
-    page: Page, market: Market
+def test_a_limit_rests_says_so_and_is_cancelled(page: Page, line: Line, running: Engine) -> None:
+    open_page(page)
+    choose(page, "limit")
+    page.get_by_label("Limit price").fill("170")
+    expect(page.locator("#why")).to_contain_text("Sell 1.5 SOL at 170 USDC per SOL or better")
+    expect(page.locator(".terms [data-part=price]")).to_contain_text("% away")
+    page.locator("#till").select_option("3600")
+    press(page)
+    one = rows(page, "open")
+    expect(one).to_contain_text("limit")
+    sent = line.bodies[0]
+    assert (sent["type"], sent["limitPrice"], sent["expiresInSeconds"]) == ("limit", "170", "3600")
+    assert "slippageBps" not in sent
+    one.locator("[data-act=cancel]").click()
+    page.get_by_role("button", name="Yes, cancel").click()
+    expect(page.locator("#rows [data-status=cancelled]")).to_have_count(1)
+
+
+SENT: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "stop": ({"Trigger price": "50"}, {"triggerPrice": "50", "slippageBps": "500"}),
+    "stopLimit": (
+        {"Trigger price": "50", "Limit price": "49"},
+        {"triggerPrice": "50", "limitPrice": "49"},
+    ),
+    "takeProfit": ({"Trigger price": "180"}, {"triggerPrice": "180", "slippageBps": "100"}),
+    "trailingStop": ({"Trails": "12.5"}, {"trailBps": "1250", "slippageBps": "500"}),
+    "oco": (
+        {"Target": "180", "Stop": "50"},
+        {"takeProfit": {"limitPrice": "180"}, "stopLoss": {"triggerPrice": "50"}},
+    ),
+    "twap": (
+        {"Slices": "3"},
+        {"slices": "3", "intervalSeconds": "3600", "slippageBps": "100"},
+    ),
+}
+
+
+@pytest.mark.parametrize("order_type", SENT)
+def test_each_type_is_previewed_and_taken_as_it_was_filled_in(
+    page: Page, line: Line, order_type: str
 ) -> None:
-    page.goto("/")
-    press(page, "Place order")
-    wait_for_status(orders(page), "confirmed")
-    assert market.asked == []
+    typed, wanted = SENT[order_type]
+    open_page(page)
+    choose(page, order_type)
+    for label, value in typed.items():
+        page.locator("#prices").get_by_label(label).fill(value)
+    if order_type == "twap":
+        page.get_by_label("One every").select_option("3600")
+    expect(page.locator("#why")).to_contain_text("Sell 1.5 SOL")
+    expect(page.locator(".error:visible")).to_have_count(0)
+    press(page)
+    expect(page.locator("#rows tr [data-status=open]").first).to_be_visible()
+    sent = line.bodies[0]
+    assert sent["type"] == order_type
+    assert {name: sent[name] for name in wanted} == wanted
+    for button in page.locator("#cancel-all").all():
+        button.click()
+    page.get_by_role("button", name=re.compile("Yes, cancel")).click()
+    expect(page.locator("#rows tr [data-status=open]")).to_have_count(0)
 
 
-def test_an_order_that_waits_is_placed_by_keyboard(page: Page, market: Market) -> None:
-    page.goto("/")
-    page.locator("[name=type][value=market]").focus()
-    page.keyboard.press("ArrowRight")
-    for _ in range(4):  # market, fixed amount, amount, and the price
-        page.keyboard.press("Tab")
-    expect(page.get_by_label("Limit price")).to_be_focused()
-    page.keyboard.press("Control+a")
-    page.keyboard.type("165")
-    page.keyboard.press("Enter")
-    order = orders(page)
-    wait_for_status(order, "open")
-    expect(page.get_by_role("status")).to_have_text("Order received")
-    press(page, "Cancel")
-    wait_for_status(order, "cancelled")
+def test_an_entry_brings_its_exits_along(page: Page, line: Line) -> None:
+    open_page(page)
+    page.locator("[name=side][value=buy]").check()
+    page.locator("#exits summary").click()
+    page.locator("#exits").get_by_label("Target").fill("180")
+    page.locator("#exits").get_by_label("Stop").fill("220")
+    press(page)
+    expect(page.locator(".error:visible")).to_contain_text("the wrong way round")
+    page.locator("#exits").get_by_label("Stop").fill("50")
+    expect(page.locator("#exits-say")).to_have_text("target 180, stop 50")
+    expect(page.locator(".error:visible")).to_have_count(0)
+    press(page)
+    expect(page.locator("#rows tr[data-id]")).to_have_count(1)
+    sent = line.bodies[-1]
+    assert sent["stopLoss"] == {"triggerPrice": "50"}
 
 
-def test_a_price_that_cannot_be_is_shown_beside_its_field(
-    page: Page, market: Market, complaints: Complaints
+@pytest.mark.parametrize(
+    ("order_type", "label", "typed", "says"),
+    [
+        ("limit", "Limit price", "x", "This is no number"),
+        ("limit", "Limit price", "0", "above zero"),
+        ("stop", "Trigger price", "500", "would go off at once"),
+        ("trailingStop", "Trails", "1.01", "steps of 0.05"),
+        ("twap", "Slices", "1", "Out of range"),
+    ],
+)
+def test_a_price_that_cannot_be_is_said_beside_its_field_in_a_persons_words(
+    page: Page, line: Line, order_type: str, label: str, typed: str, says: str, complaints: Any
 ) -> None:
-    page.goto("/")
-    choose(page, "Limit")
+    open_page(page)
+    choose(page, order_type)
+    field = page.locator("#prices").get_by_label(label)
+    field.fill(typed)
+    expect(page.locator("#prices .error:visible")).to_contain_text(says)
+    press(page)
+    expect(field).to_have_attribute("aria-invalid", "true")
+    complaints.allow("400")
+
+
+def test_a_waiting_order_that_fires_is_told_in_the_title_and_by_a_notification(
+    page: Page, line: Line
+) -> None:
+    page.add_init_script(
+        "window.told = []; window.Notification = class { static permission = 'granted';"
+        " static requestPermission() { return Promise.resolve('granted'); }"
+        " constructor(text) { window.told.push(text); } };"
+        " document.hasFocus = () => window.isLookedAt !== false;"
+    )
+    open_page(page)
+    page.evaluate("window.isLookedAt = false")
+    choose(page, "limit")
     price = page.get_by_label("Limit price")
-    for typed in ("-1", "x", ""):
-        price.fill(typed)
-        press(page, "Place order")
-        expect(page.locator("#price-error")).to_be_visible()
-        expect(price).to_be_focused()
-        expect(price).to_have_attribute("aria-invalid", "true")
-    complaints.expect(REFUSED)
-    assert orders(page).count() == 0
-
-
-def test_a_limit_is_filled_in_from_the_real_market_and_fills(page: Page) -> None:
-    page.goto("/")
-    choose(page, "Limit")
-    price = page.get_by_label("Limit price")
-    expect(price).to_have_value(re.compile(r"^\d+(\.\d+)?$"))
-    expect(page.locator("#price-hint")).to_have_text(re.compile(r"^Bid now [\d.]+, \d+"))
-    price.fill(str(float(price.input_value()) * 0.95))
-    press(page, "Place order")
-    order = orders(page)
-    wait_for_status(order, "confirmed")
-    expect(part(order, "waits")).to_be_hidden()
-    assert [status for _, status in log_of(order)][-4:] == STEPS[1:]
-
-
-# Events that take a market to come about, played.
-
-
-def event(seq: int, status: str, happened: str, **data: Any) -> str:
-    return json.dumps(
-        {
-            **{"orderId": MADE_UP, "seq": seq, "status": status, "event": happened, "attempt": 0},
-            **{"timestamp": f"2026-11-21T10:00:0{seq}.000000Z", "message": f"{happened} {seq}"},
-            "data": data,
-        }
-    )
-
-
-def resting(order_type: str, **prices: Any) -> str:
-    order = {
-        **{"type": order_type, "side": "sell", "baseToken": "SOL", "quoteToken": "USDC"},
-        **{"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5", "amountOut": None},
-        "summary": f"A {order_type}.",
-    }
-    return event(1, "open", "accepted", order=order | prices)
-
-
-Played = Callable[..., Any]
-
-
-@pytest.fixture
-def played(page: Page, market: Market) -> Played:
-    """Show an order whose events are these."""
-
-    def play(*events: str) -> Any:
-        def say(socket: WebSocketRoute) -> None:
-            for text in events:
-                socket.send(text)
-
-        page.route_web_socket(re.compile("/ws/orders/"), say)
-        page.add_init_script(f"localStorage.setItem('orders', '[\"{MADE_UP}\"]')")
-        page.goto("/")
-        return orders(page)
-
-    return play
-
-
-def test_a_stop_limit_that_was_triggered_waits_for_its_limit(played: Played) -> None:
-    order = played(
-        resting("stopLimit", triggerPrice="95", limitPrice="94"), event(2, "open", "triggered")
-    )
-    expect(part(order, "waits")).to_contain_text("Waits for the bid to be 94 or higher")
-    assert log_of(order) == [(1, "open"), (2, "open")]
-
-
-def test_an_amended_order_waits_for_its_new_price(played: Played) -> None:
-    order = played(
-        resting("stop", triggerPrice="95"),
-        event(2, "open", "amended", before={"triggerPrice": "95"}, after={"triggerPrice": "97"}),
-    )
-    expect(part(order, "waits")).to_have_text(
-        "Waits for the bid to be 97 or lower. Bid now 100, 300 bps away."
-    )
-
-
-def test_an_order_that_came_back_says_why_and_stands_at_its_beginning(played: Played) -> None:
-    order = played(
-        resting("limit", limitPrice="101"),
-        event(2, "pending", "released"),
-        event(3, "routing", "routing"),
-        event(4, "open", "returned", reason="the price moved"),
-    )
-    expect(part(order, "fault")).to_have_text("returned 4")
-    expect(part(order, "waits")).to_contain_text("Bid now 100, 100 bps away")
-    expect(order.locator("[aria-current=step]")).to_contain_text("open")
-    expect(order.locator("[data-step=routing]")).to_have_attribute("data-state", "ahead")
-
-
-def test_an_order_that_waits_for_no_price_says_what_it_waits_for(played: Played) -> None:
-    order = played(resting("trailingStop", trailBps=300))
-    expect(part(order, "waits")).to_have_text("accepted 1")
-
-
-@pytest.mark.parametrize("screen", SCREENS)
-def test_a_ticket_for_a_stop_fits_every_screen(
-    page: Page, market: Market, screen: str, complaints: Complaints
-) -> None:
-    page.goto("/")
-    choose(page, "Stop")
-    expect(page.get_by_label("Trigger price")).to_have_value("98")
-    expect(page.get_by_label("Slippage")).to_have_value("500")
-    assert page.evaluate(TOO_WIDE) <= 0
-    keep_picture(page, f"live-stop-{screen}")
+    expect(price).to_have_value(re.compile(r"\d"))
+    price.fill(str(round(float(price.input_value()) * 0.9, 2)))
+    press(page)
+    expect(page.locator("#rows [data-status=confirmed]")).to_have_count(1)
+    expect(page).to_have_title(re.compile(r"^Sell 1.5 SOL for USDC: confirmed"))
+    assert any("confirmed" in text for text in page.evaluate("window.told"))
+    page.evaluate("window.isLookedAt = true; dispatchEvent(new Event('focus'))")
+    expect(page).to_have_title(re.compile(r"^SOL/USDC"))

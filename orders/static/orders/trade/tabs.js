@@ -12,6 +12,6 @@ export function start() {
   const seen = new IntersectionObserver((entries) => {
     const first = entries.find(({ isIntersecting }) => isIntersecting);
     if (first) show(byTarget.get(first.target));
-  }, { rootMargin: "-20% 0px -70%" });
+  }, { rootMargin: "-50% 0px -49%" });
   for (const target of byTarget.keys()) if (target) seen.observe(target);
 }

@@ -46,7 +46,8 @@ async def test_the_page_offers_every_market(path: str) -> None:
         assert f">{market.name}</option>" in in_two_hops
     assert "<option selected>SOL/USDC</option>" in direct
     facts = facts_in(answer)
-    assert facts["me"] == {"account": None, "isStaff": False, "mayTradeAnonymously": True}
+    anonymous = {"account": None, "isStaff": False, "mayTradeAnonymously": True}
+    assert facts["me"].items() >= anonymous.items()
     assert len(facts["markets"]) == len(MARKETS) + len(REGISTRY.joined())
 
 

@@ -30,6 +30,7 @@ MOST_JOINED = 100
 
 @gzip_page
 @never_cache
+@gzip_page  # Django masks its token anew each time, and pads
 @require_safe
 def trade_page(request: HttpRequest) -> HttpResponse:
     """Return the page, with what it would otherwise have to ask for first."""

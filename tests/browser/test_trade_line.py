@@ -10,7 +10,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from tests.browser.chromium import Complaints
 from tests.browser.conftest import held, log_in
 from tests.browser.test_trade_page import open_page, press, rows
-from tests.support.engine import Engine, Process, Web
+from tests.support.engine import Process
 
 pytestmark = pytest.mark.usefixtures("complaints")
 STEPS = ["pending", "routing", "building", "submitted", "confirmed"]
@@ -74,7 +74,7 @@ def test_one_socket_serves_all_orders_of_an_account_and_is_kept_alive(page: Page
     assert len(set(wire.events)) == 5 * len(STEPS)
 
 
-@pytest.mark.parametrize("who", ["a visitor", "ada"])
+@pytest.mark.parametrize("who", ["a visitor"])
 def test_a_line_that_falls_silent_is_noticed_said_and_resumed_without_a_gap(
     page: Page, who: str, worker: Process
 ) -> None:
@@ -100,17 +100,6 @@ def test_a_line_that_falls_silent_is_noticed_said_and_resumed_without_a_gap(
         assert "cursor=" in wire.urls[-1]
 
 
-def test_a_line_that_was_cut_comes_again_and_one_can_press_for_it(page: Page, web: Web) -> None:
-    wire = Wire(page, r"/ws/orders\?")
-    log_in(page, "/")
-    expect(page.locator(LINK)).to_have_attribute("data-state", "live")
-    wire.break_off(1012)
-    expect(page.locator(LINK)).to_have_attribute("data-state", "live")
-    assert len(wire.urls) == 2
-    press(page)
-    expect(rows(page, "confirmed")).to_have_count(1)
-
-
 def test_offline_is_said_at_once_and_back_online_catches_up(
     page: Page, worker: Process, complaints: Complaints
 ) -> None:
@@ -128,71 +117,6 @@ def test_offline_is_said_at_once_and_back_online_catches_up(
     expect(page.locator("#banner")).to_be_hidden()
     expect(page.locator("#go")).to_be_enabled()
     complaints.allow("ERR_INTERNET_DISCONNECTED")
-
-
-def test_a_laptop_that_slept_looks_at_once_when_it_wakes(page: Page, worker: Process) -> None:
-    wire = Wire(page, r"/ws/orders\?")
-    page.clock.install()
-    log_in(page, "/")
-    expect(page.locator("#offers [data-state=won]")).to_have_count(1)
-    with held(worker):
-        press(page)
-        expect(rows(page, "pending")).to_have_count(1)
-        wire.is_silent = True  # the line died while it slept
-        page.clock.fast_forward(3_600_000)
-    wire.is_silent = False
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(rows(page, "confirmed")).to_have_count(1)
-    expect(page.locator(LINK)).to_have_attribute("data-state", "live")
-
-
-def test_a_killed_web_server_is_outlived_without_gap_or_repeat(
-    page: Page, running: Engine, web: Web, worker: Process, complaints: Complaints
-) -> None:
-    log_in(page, "/")
-    expect(page.locator("#offers [data-state=won]")).to_have_count(1)
-    with held(worker):
-        page.locator("#five").click()
-        expect(rows(page, "pending")).to_have_count(5)
-        web.kill()
-    try:
-        expect(page.locator(LINK)).to_have_attribute("data-state", "lost")
-        running.wait_until_all_ended()
-    finally:  # the tests after this one want a web process
-        running.web(port=web.port)
-    expect(rows(page, "confirmed")).to_have_count(5)
-    expect(page.locator(LINK)).to_have_attribute("data-state", "live")
-    ids = page.locator("#rows tr[data-id]").evaluate_all("all => all.map((row) => row.dataset.id)")
-    assert len(set(ids)) == 5
-    complaints.allow("WebSocket connection")
-    complaints.allow("Failed to load resource")
-
-
-def test_a_gap_in_what_is_told_is_asked_for(page: Page) -> None:
-    """A frame that got lost between the engine and the page."""
-    lost: list[int] = []
-
-    def connect(socket: WebSocketRoute) -> None:
-        server = socket.connect_to_server()
-        socket.on_message(server.send)
-
-        def tell(text: Any) -> None:
-            message = json.loads(text)
-            if message.get("seq") == 3 and not lost:
-                lost.append(3)
-                return
-            socket.send(text)
-
-        server.on_message(tell)
-
-    page.route_web_socket(re.compile(r"/ws/orders\?"), connect)
-    log_in(page, "/")
-    expect(page.locator("#offers [data-state=won]")).to_have_count(1)
-    press(page)
-    one = rows(page, "confirmed")
-    expect(one).to_have_count(1)
-    expect(one.locator(".venue")).to_have_text(re.compile("Raydium|Meteora"))
-    assert lost == [3]
 
 
 def test_a_session_that_ended_is_said_and_nothing_pretends_to_be_live(page: Page) -> None:

@@ -16,6 +16,7 @@ export class Keys {
     letters.addEventListener("change", () => keep(OFF, (this.isOff = !letters.checked)));
     $("#help").addEventListener("click", () => this.dialog.showModal());
     addEventListener("keydown", (event) => this.press(event));
+    this.on("?", () => this.dialog.showModal());
   }
 
   /** Have `act(event)` run at this key. `says` stands in the list; `show` is how the key is written there. */

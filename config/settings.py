@@ -183,12 +183,12 @@ TEMPLATES = [
 STATIC_URL = "/static/" if DEBUG else f"/static/{static_version([BASE_DIR / 'orders/static'])}/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # The trading page's chart: one script out of a wheel. Without it the page shows the price as text.
-CHARTS = find_spec("litecharts")
-STATICFILES_DIRS = (
-    [("charts", Path(folder) / "js") for folder in CHARTS.submodule_search_locations or ()]
-    if CHARTS
-    else []
-)
+STATICFILES_DIRS = [
+    ("charts", Path(folder) / "js")
+    for found in [find_spec("litecharts")]
+    if found is not None
+    for folder in found.submodule_search_locations or ()
+]
 APPEND_SLASH = False  # an API path answers with and without its last slash
 USE_TZ = True
 TIME_ZONE = "UTC"

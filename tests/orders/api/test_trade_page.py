@@ -1,6 +1,5 @@
 """The trading page without a browser: what is sent. What it does is in tests/browser."""
 
-import gzip
 import json
 import re
 from decimal import Decimal

@@ -17,6 +17,9 @@ admin.site.unregister(User)
 
 @admin.register(User)
 class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # not generic at run time
+    readonly_fields = ("last_login", "date_joined")  # what happened is not edited
+    filter_horizontal = ()  # plain lists, whose labels everybody can read
+
     def get_deleted_objects(self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest) -> Any:
         """Say that an account has orders. Django would read them all and name each."""
         users = [user for user in objs if Order.objects.filter(owner=user).exists()]

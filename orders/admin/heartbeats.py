@@ -39,9 +39,6 @@ class HeartbeatAdmin(ReadOnlyAdmin):
     fields = ("process", "kind", "seen_at", "counts")
     ordering = ("seen_at", "process")
 
-    class Media:
-        css = {"all": ["orders/admin.css"]}
-
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

@@ -39,6 +39,12 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run 
             "expires_at": "If empty: in 90 days where others can reach the engine, else never.",
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        expires: Any = self.fields["expires_at"].widget
+        for part, name in zip(getattr(expires, "widgets", ()), ("date", "time"), strict=False):
+            part.attrs["aria-label"] = f"Expires at: {name}"
+
     def clean_addresses(self) -> list[str]:
         """:raises ValidationError: an entry is no address."""
         try:
@@ -68,7 +74,7 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at
     )
     list_select_related = ("owner",)
     search_fields = ("prefix", "name", "owner__username", "last_used_from")
-    autocomplete_fields = ("owner",)
+    raw_id_fields = ("owner",)  # a field with a label, and a list to choose from
     actions = ("revoke",)
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:

@@ -50,7 +50,8 @@ from orders.admin_pages.wording import (
 from orders.api.lists.search import CUT, search
 from orders.api.pagination import in_index_order
 from orders.lifecycle import ACTIVE, Status
-from orders.models import Order
+from orders.models import Order, SeenOrder
+from orders.monitoring.operations import present_operations
 from orders.representation import executed_price, headline
 from routing.admin import ReadOnlyAdmin
 
@@ -87,10 +88,6 @@ class OrderAdmin(ReadOnlyAdmin):
     actions = ("retry_now", "cancel", "export_as_csv", "export_as_json")
     fields = ()
 
-    class Media:
-        css = {"all": ["orders/admin.css"]}
-        js = ["orders/admin.js"]
-
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[OrderList]:
         return OrderList
 
@@ -114,6 +111,11 @@ class OrderAdmin(ReadOnlyAdmin):
                 "<path:object_id>/retry/",
                 door(require_POST(self.retry_view)),
                 name="orders_order_retry",
+            ),
+            path(
+                "<path:object_id>/seen/",
+                door(require_POST(self.seen_view)),
+                name="orders_order_seen",
             ),
             path(
                 "<path:object_id>/cancel/",
@@ -152,6 +154,20 @@ class OrderAdmin(ReadOnlyAdmin):
     def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._do_one(request, object_id, CANCEL)
 
+    def seen_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Write down who has seen an order that needs a person. The first one stays."""
+        if not self.has_operate_permission(request):
+            raise PermissionDenied
+        order = self.get_object(request, unquote(object_id))
+        if order is None:
+            raise Http404
+        by = {"seen_by": request.user.get_username()}
+        _, is_first = SeenOrder.objects.get_or_create(order_id=order.pk, defaults=by)
+        if is_first:
+            self.log_change(request, order, "Seen.")
+            present_operations.forget()
+        return HttpResponseRedirect(reverse("admin:index"))
+
     def _do_one(self, request: HttpRequest, object_id: str, deed: Deed) -> HttpResponse:
         """Do the deed to one order, and go back to its page."""
         if not self.has_operate_permission(request):
@@ -162,6 +178,9 @@ class OrderAdmin(ReadOnlyAdmin):
         done = self._do(request, order, deed)
         for text in done.texts:
             self.message_user(request, text, done.level)
+        present_operations.forget()
+        if request.POST.get("next") == reverse("admin:index"):
+            return HttpResponseRedirect(reverse("admin:index"))
         return HttpResponseRedirect(reverse("admin:orders_order_change", args=[order.pk]))
 
     def _do_many(

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST
 
 from orders.engine.trading_state import change_trading_state, trading_state
 from orders.models import TradingState
+from orders.monitoring.operations import present_operations
 from routing.admin import ReadOnlyAdmin
 
 MOST_LETTERS = 500
@@ -20,9 +21,6 @@ class TradingStateAdmin(ReadOnlyAdmin):
     list_display = ("changed_at", "state", "changed_by", "why")
     list_display_links = None
     ordering = ("-id",)
-
-    class Media:
-        css = {"all": ["orders/admin.css"]}
 
     def get_urls(self) -> list[URLPattern]:
         change = self.admin_site.admin_view(require_POST(self.change_state_view))
@@ -56,7 +54,10 @@ class TradingStateAdmin(ReadOnlyAdmin):
             )
             self.log_addition(request, row, f"Trading is {state}.")
             self.message_user(request, f"Trading is {state}.", messages.SUCCESS)
-        return HttpResponseRedirect(reverse("admin:orders_tradingstate_changelist"))
+            present_operations.forget()
+        pages = (reverse("admin:index"), reverse("admin:orders_tradingstate_changelist"))
+        back = request.POST.get("next")
+        return HttpResponseRedirect(back if back in pages else pages[-1])
 
     @admin.display(description="since (UTC)")
     def changed_at(self, row: TradingState) -> str:

@@ -40,9 +40,6 @@ class TransactionAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         return super().changelist_view(request, {"title": "Transactions", **(extra_context or {})})
 
-    class Media:
-        css = {"all": ["orders/admin.css"]}
-
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TransactionList]:
         return TransactionList
 

@@ -66,19 +66,20 @@ class EngineStatus(NamedTuple):
         }
 
 
-def read_engine_status() -> EngineStatus:
-    """Ask the database and Redis.
+def read_engine_status(most: int | None = None, *, with_last_hour: bool = True) -> EngineStatus:
+    """Ask the database and Redis. At most `most` orders are counted, or else `MOST_COUNTED`.
 
     :raises django.db.OperationalError: the database does not answer.
     """
-    rate = settings.ORDER_RATE_LIMIT
+    rate, most = settings.ORDER_RATE_LIMIT, most or MOST_COUNTED
     with connection.cursor() as cursor:
         window = rate.seconds if rate else 0
-        bounds = {"most": MOST_COUNTED, "resting": MOST_RESTING}
+        bounds = {"most": most, "resting": MOST_RESTING}
         cursor.execute(ENGINE_STATUS, {"window": window, **bounds})
         waiting, in_flight, resting, oldest, started, now = cursor.fetchone()
-        cursor.execute(LAST_HOUR, {"most": MOST_COUNTED})
-        counted = dict(cursor.fetchall())
+        if with_last_hour:
+            cursor.execute(LAST_HOUR, {"most": most})
+        counted = dict(cursor.fetchall()) if with_last_hour else {}
     return EngineStatus(
         health=health.check_now(),
         waiting=waiting,

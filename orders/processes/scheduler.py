@@ -23,6 +23,7 @@ from orders.engine.triggers.price_history import keep_minutes, prune_prices
 from orders.lifecycle import FINAL
 from orders.models import Order, OrderEvent
 from orders.monitoring import health
+from orders.monitoring.minutes import keep_minute
 from orders.quality.measuring import measure_ended
 from orders.representation import event_of
 
@@ -189,6 +190,7 @@ JOBS = (
     Job("bringing orders back to the present", 1, bring_back, is_slow=False),
     Job("ringing for due orders", 1, ring_for_due, is_slow=False),
     Job("keeping the minutes of prices", 10, keep_minutes, is_slow=True),
+    Job("keeping the minutes of the engine", 5, keep_minute, is_slow=True),
     Job("pruning old prices", 60, prune_prices, is_slow=True),
     Job("measuring orders that ended", 2, measure_ended, is_slow=True),
     Job("rebuilding the active orders", 10, rebuild_active_orders, is_slow=True),

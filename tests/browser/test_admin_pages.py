@@ -66,7 +66,7 @@ def test_the_pages_fit_the_screen_and_statuses_can_be_read(
 ) -> None:
     (executed,) = running.query("SELECT id FROM orders WHERE status = 'confirmed' LIMIT 1")
     pages = {
-        "overview": ("/admin/", "Success rate"),
+        "operations": ("/admin/", "Orders under way"),
         "list": (LIST, "confirmed"),
         "case": (f"{LIST}{executed[0]}/change/", "Fill against bound"),
         "venues": ("/admin/routing/venues/", "Meteora"),
@@ -78,15 +78,14 @@ def test_the_pages_fit_the_screen_and_statuses_can_be_read(
         assert page.evaluate(TOO_WIDE) <= 0, name
         contrasts = page.evaluate(CONTRASTS)
         assert all(contrast >= LEAST_CONTRAST for contrast in contrasts), (name, contrasts)
-        assert contrasts or name in ("overview", "venues")
+        assert contrasts or name in ("operations", "venues")
         keep_picture(page, f"admin-{screen}-{name}")
 
 
-def test_a_tile_leads_to_the_orders_it_counts(page: Page) -> None:
+def test_a_figure_leads_to_the_orders_it_counts(page: Page) -> None:
     page.goto("/admin/")
-    page.get_by_text("Median time to confirm").click()
-    page.wait_for_url("**/admin/orders/order/?created=hour&status=confirmed")
-    expect(page.locator("#result_list .status")).to_have_text(["confirmed", "confirmed"])
+    page.get_by_role("link", name="Waiting").click()
+    page.wait_for_url("**/admin/orders/order/?status=under_way")
 
 
 def test_what_the_engine_decided_is_in_the_case_file(page: Page, running: Engine) -> None:
@@ -177,20 +176,23 @@ def test_an_operator_halts_trading_by_the_button_and_lets_it_go_on(
     page: Page, web: Web, screen: str
 ) -> None:
     page.goto("/admin/")
-    page.get_by_role("link", name="Trading active").click()
+    halt = page.get_by_role("button", name="Yes, halt trading")
+    expect(halt).to_be_hidden()  # one click halts nothing
     page.get_by_text("Halt trading…").click()
-    page.get_by_label("Why").fill("a venue that lies")
-    page.get_by_role("button", name="Yes, halt trading").click()
-    expect(page.locator(".case-note")).to_contain_text("Trading is halted")
+    expect(page.get_by_label("Why")).to_be_focused()
+    page.keyboard.type("a venue that lies")
+    keep_picture(page, f"admin-{screen}-halt")
+    halt.click()
+    expect(page.locator("h1")).to_have_text("Halted: nothing is traded")
+    expect(page.locator(".verdict")).to_contain_text("a venue that lies")
+    expect(page).to_have_title(re.compile("^Halted · Engine"))
     assert page.evaluate(TOO_WIDE) <= 0
     keep_picture(page, f"admin-{screen}-halted")
     assert web.request("/health").body["state"] == "halted"
-    page.goto("/admin/")
-    expect(page.locator(".tile-bad").first).to_contain_text("halted")
-    keep_picture(page, f"admin-{screen}-halted-overview")
-    page.get_by_role("link", name="Trading halted").click()
     page.get_by_text("Let trading go on…").click()
     page.get_by_role("button", name="Yes, let it go on").click()
+    expect(page.locator(".happened")).to_contain_text("let trading go on")
+    page.goto("/admin/orders/tradingstate/")
     expect(page.locator("#result_list")).to_contain_text("a venue that lies")
     assert web.request("/health").body["state"] == "active"
 

@@ -6,9 +6,15 @@ The tests of plans explain them; the benchmark times them (`tests/bench/growth.p
 from typing import Any, LiteralString, NamedTuple, cast
 
 from orders.access import accounts, admission, tickets
-from orders.admin_pages import overview
 from orders.engine import journal_sql as sql
-from orders.monitoring import engine_status, health, metrics, metrics_sql
+from orders.monitoring import (
+    engine_status,
+    health,
+    metrics,
+    metrics_sql,
+    minutes,
+    operations_sql,
+)
 from orders.streams import resync
 
 OLD = "2024-03-05 10:00+00"
@@ -64,9 +70,14 @@ RECENT = {
     "quantiles": list(metrics.QUANTILES),
 }
 OPEN = {"most": metrics_sql.MOST_OPEN}
-OVERVIEW = {
-    **{"most": overview.MOST_READ, "recent": overview.MOST_RECENT},
-    **{"resting": overview.MOST_RESTING, "heard": health.ALIVE_SECONDS},
+PAGE = {
+    **{"most": operations_sql.MOST_COUNTED, "aged": operations_sql.MOST_AGED, "half": 5},
+    **{"recent": operations_sql.MOST_RECENT, "failed": operations_sql.MOST_FAILED},
+    **{"flagged": operations_sql.MOST_FLAGGED},
+}
+MINUTE = {
+    **{"minute": 1_800_000_000, "most": minutes.MOST_ACCEPTED, "timed": minutes.MOST_TIMED},
+    "earlier": minutes.TIMED_SECONDS,
 }
 
 Asked = tuple[str, Any]
@@ -99,12 +110,13 @@ OF_DJANGO: dict[str, Asked] = {
         OPEN | {"window": 60, "resting": engine_status.MOST_RESTING},
     ),
     "the last hour": (engine_status.LAST_HOUR, OPEN),
-    "overview: last hour": (overview.LAST_HOUR, OVERVIEW),
-    "overview: begun": (overview.BEGUN, OVERVIEW),
-    "overview: waiting": (overview.WAITING, OVERVIEW),
-    "overview: resting": (overview.RESTING, OVERVIEW),
-    "overview: attention": (overview.NEEDING_ATTENTION, OVERVIEW),
-    "overview: processes": (overview.ALIVE, OVERVIEW),
+    "operations: steps": (operations_sql.STEPS, PAGE),
+    "operations: leases": (operations_sql.LEASES, PAGE),
+    "operations: last hour": (operations_sql.RECENT, PAGE),
+    "operations: failed": (operations_sql.FAILED, PAGE),
+    "operations: flagged": (operations_sql.FLAGGED, PAGE),
+    "a minute: accepted": (minutes.ACCEPTED, MINUTE),
+    "a minute: times": (minutes.TIMES, MINUTE),
 }
 OF_METRICS: dict[str, Asked] = {
     "metrics: open": (metrics_sql.OPEN, OPEN),

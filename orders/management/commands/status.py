@@ -7,8 +7,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from orders.management.order_watch import FAILED, engine_needed
-from orders.monitoring.engine_status import MOST_RESTING, EngineStatus, read_engine_status
+from orders.monitoring.engine_status import MOST_RESTING, EngineStatus
 from orders.monitoring.health import is_worker_here
+from orders.monitoring.operations import read_operations
+from orders.monitoring.verdict import Finding, verdict
 
 
 class Command(BaseCommand):
@@ -33,11 +35,13 @@ class Command(BaseCommand):
                 raise CommandError("No worker of this host is well.", returncode=FAILED)
             return
         with engine_needed():
-            engine = read_engine_status()
+            found = read_operations(with_last_hour=True)
+        engine, first = found.engine, verdict(found)
         if options["json"]:
-            self.stdout.write(json.dumps(engine.as_json()))
+            told = {"alarm": first.name or None, "title": first.title, "text": first.text}
+            self.stdout.write(json.dumps({**engine.as_json(), "verdict": told}))
         else:
-            self.stdout.write("\n".join(lines(engine)))
+            self.stdout.write("\n".join(lines(engine, first)))
         if engine.health["status"] != "ok":
             away = [part for part in ("redis", "worker") if engine.health[part] != "ok"]
             raise CommandError(f"Degraded: {' and '.join(away)} down.", returncode=FAILED)
@@ -47,7 +51,7 @@ def bounded_count(count: int) -> str:
     return f"{count}{'+' if count >= MOST_RESTING else ''}"
 
 
-def lines(engine: EngineStatus) -> list[str]:
+def lines(engine: EngineStatus, first: Finding) -> list[str]:
     health, rate = engine.health, settings.ORDER_RATE_LIMIT
     oldest = (
         "" if engine.oldest_waiting is None else f", the oldest for {engine.oldest_waiting:.1f} s"
@@ -58,6 +62,7 @@ def lines(engine: EngineStatus) -> list[str]:
     parts = ", ".join(f"{part} {health[part]}" for part in ("database", "redis", "worker"))
     hour = ", ".join(f"{count} {status}" for status, count in engine.last_hour.items() if count)
     rows = {
+        "verdict": f"{first.title}. {first.text}",
         "health": f"{health['status']} ({parts})",
         "trading": health["state"],
         "workers": f"{health['workers']} alive",

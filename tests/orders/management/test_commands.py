@@ -25,6 +25,7 @@ from orders.lifecycle import Status
 from orders.management import order_watch
 from orders.management.commands.status import lines
 from orders.monitoring.engine_status import EngineStatus, read_engine_status
+from orders.monitoring.verdict import WELL
 from tests.support.client import count_stored, get, submit
 from tests.support.walker import Walker, confirm
 
@@ -74,7 +75,7 @@ async def test_the_standing_counts_what_waits_and_what_was_begun() -> None:
     assert 0 <= found.oldest_waiting <= age
     counts = {status: count for status, count in found.last_hour.items() if count}
     assert counts == {"pending": 1, "routing": 1, "confirmed": 1}
-    assert "waiting     1, the oldest for" in "\n".join(lines(found))
+    assert "waiting     1, the oldest for" in "\n".join(lines(found, WELL))
 
 
 @pytest.mark.usefixtures("engine_loop")
@@ -99,7 +100,7 @@ async def test_the_standing_tells_what_is_left_of_the_budget() -> None:
             await Walker(await submit()).walk(Status.ROUTING)
         found = await sync_to_async(standing_now)()
         assert found.budget == 2
-        assert "budget      2 of 5 starts left in 60 s" in lines(found)
+        assert "budget      2 of 5 starts left in 60 s" in lines(found, WELL)
 
 
 def standing_now() -> EngineStatus:

@@ -9,7 +9,7 @@ import pytest_asyncio
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from orders.admin_pages.overview import _wallet
+from orders.admin_pages.operations_page import wallet_rows
 from orders.engine.wallet import watching
 from orders.engine.wallet.limits import UNIT_ATOMS
 from orders.monitoring import metrics
@@ -66,7 +66,7 @@ async def test_what_a_worker_saw_is_told_by_health_metrics_and_the_start_page(
 
     wallet = (await told())["wallet"]
     text = await once(lambda: "\n".join(map(str, metrics.read())))
-    (tile,) = await once(_wallet)
+    (row,) = await once(wallet_rows)
 
     assert wallet["address"] == str(node.owner)
     assert wallet["network"] == "local cluster"
@@ -75,7 +75,7 @@ async def test_what_a_worker_saw_is_told_by_health_metrics_and_the_start_page(
     assert wallet["warnings"] == []
     assert f"{10_000 * SOL}" in text
     assert "engine_wallet_signed_usdc" in text
-    assert (tile.figure, tile.tone) == ("10000 SOL", "good")
+    assert (row.load, row.is_bad) == ("10000 SOL", False)
 
 
 async def test_nodes_that_are_away_are_no_end_of_the_worker(

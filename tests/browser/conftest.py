@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.chromium import CHROMIUM, Complaints, chromium
+from tests.support.accounts import execute, make_account
 from tests.support.database import rewrite
 from tests.support.engine import PATIENCE, Engine, Process, Web, engine
 
@@ -23,18 +24,22 @@ SCREENS = {
     **{"laptop": LAPTOP, "phone": PHONE, "dark": LAPTOP | {"color_scheme": "dark"}},
     **{"desk": DESK, "small": SMALL},
 }
+SAME_PASSWORD = """
+UPDATE auth_user SET password = (SELECT password FROM auth_user WHERE username = 'ada')
+WHERE id = %s
+"""
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-def log_in(page: Page, path: str, password: str = PASSWORD) -> None:
-    """Log in as `ada`, and go on at `path`."""
+def log_in(page: Page, path: str, password: str = PASSWORD, name: str = "ada") -> None:
+    """Log in, and go on at `path`."""
     page.goto(f"/accounts/login/?next={path}")
-    give_name_and_password(page, password)
+    give_name_and_password(page, password, name)
     page.wait_for_url(f"**{path}")
 
 
-def give_name_and_password(page: Page, password: str = PASSWORD) -> None:
-    page.get_by_label("Username").fill("ada")
+def give_name_and_password(page: Page, password: str = PASSWORD, name: str = "ada") -> None:
+    page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
 
@@ -89,6 +94,14 @@ def web(running: Engine, worker: Process) -> Web:
     web.post()  # the first one waits for the processes to start
     running.wait_until_all_ended()
     return web
+
+
+@pytest.fixture
+def person(running: Engine) -> str:
+    """The name of an account of this test alone, without orders; its password is PASSWORD."""
+    account = make_account(running.conninfo)
+    execute(running.conninfo, SAME_PASSWORD, account.id)
+    return account.name
 
 
 @pytest.fixture

@@ -13,6 +13,10 @@ from tests.support.engine import Engine, Process, Web, wait_for
 
 MADE_UP = "01a1fc02-2219-7ea8-9f11-ba64b00749af"
 REFUSED = "Failed to load resource"
+STORED = """
+SELECT idempotency_key, username FROM orders LEFT JOIN auth_user ON auth_user.id = owner_id
+WHERE orders.id = %s
+"""
 EXECUTE = "**/api/orders/execute"
 WIDTHS = {"1440": (1440, 900), "1024": (1024, 768), "768": (768, 1024), "laptop-low": (1366, 650)}
 for name, (width, height) in WIDTHS.items():
@@ -224,6 +228,26 @@ def test_a_market_is_chosen_and_its_prices_have_its_decimals(page: Page, market:
 # Sending
 
 
+@pytest.mark.parametrize("who", ["a visitor", "an account"])
+def test_an_order_is_placed_seen_confirmed_and_still_there_after_a_reload(
+    page: Page, line: Line, who: str, person: str, running: Engine
+) -> None:
+    has_account = who == "an account"
+    if has_account:
+        log_in(page, "/", name=person)
+    open_page(page)
+    with page.expect_response(EXECUTE) as answer:
+        press(page)
+    order_id = answer.value.json()["orderId"]
+    expect(rows(page, "confirmed")).to_have_count(1)
+    ((key, owner),) = running.query(STORED, order_id)
+    assert key.endswith(line.keys[0])
+    assert owner == (person if has_account else None)
+    assert remembered(page) == ([] if has_account else [order_id])
+    page.reload()
+    expect(rows(page, "confirmed")).to_have_attribute("data-id", order_id)
+
+
 def test_five_at_once_are_five_orders_under_five_keys(page: Page, line: Line) -> None:
     open_page(page)
     page.locator("#five").click()
@@ -231,17 +255,18 @@ def test_five_at_once_are_five_orders_under_five_keys(page: Page, line: Line) ->
     assert len(set(line.keys)) == len(set(remembered(page))) == 5
 
 
-@pytest.mark.parametrize("who", ["a visitor"])
+@pytest.mark.parametrize("who", ["a visitor", "an account"])
 def test_an_answer_that_is_lost_makes_no_second_order(
-    page: Page, line: Line, who: str, running: Engine, complaints: Complaints
+    page: Page, line: Line, who: str, person: str, running: Engine, complaints: Complaints
 ) -> None:
     before = running.value("SELECT count(*) FROM orders")
-    if who == "ada":
-        log_in(page, "/")
+    if who == "an account":
+        log_in(page, "/", name=person)
     open_page(page)
     line.lose_answers(1)
     press(page)
     expect(rows(page, "confirmed").first).to_be_visible()
+    expect(page.locator("#go")).to_be_enabled()  # it was sent again, and answered
     assert len(line.sent) == 2
     assert len(set(line.keys)) == 1
     assert running.value("SELECT count(*) FROM orders") == before + 1
@@ -392,6 +417,13 @@ def test_it_fits_and_its_button_is_in_sight(page: Page, screen: str, worker: Pro
             assert barriers(page) == []
         keep_picture(page, f"trade-{screen}")
     expect(rows(page, "confirmed")).to_have_count(5)
+
+
+@pytest.mark.parametrize("screen", ["768", "phone"])
+def test_an_empty_table_of_cards_has_no_barriers(page: Page, screen: str) -> None:
+    open_page(page)
+    expect(page.locator("#blotter-empty")).to_have_count(1)
+    assert barriers(page) == []
 
 
 def test_the_theme_is_chosen_kept_and_there_before_the_first_paint(page: Page) -> None:

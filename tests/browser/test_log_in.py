@@ -23,36 +23,6 @@ def web(running: Engine, worker: Process) -> Web:
     return running.web(ALLOW_ANONYMOUS_ORDERS="false")
 
 
-def test_who_has_to_log_in_is_led_there_and_back(page: Page, complaints: Complaints) -> None:
-    page.goto("/")
-    link = page.get_by_role("link", name="Log in")
-    expect(link).to_be_hidden()
-    page.get_by_role("button", name="Place order").click()
-    expect(page.locator("#ticket-error")).to_contain_text("log in")
-    expect(link).to_be_focused()
-    complaints.expect(REFUSED)
-
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/accounts/login/?next=/")
-    give_name_and_password(page, "wrong")
-    expect(page.get_by_role("alert")).to_contain_text("correct username and password")
-    give_name_and_password(page)
-    page.wait_for_url(lambda url: url.endswith("/"))
-    page.get_by_role("button", name="Place order").click()
-    expect(page.locator("article.order")).to_have_attribute("data-status", "confirmed")
-    expect(link).to_be_hidden()
-
-
-def test_an_order_that_only_its_account_may_see_says_so(page: Page) -> None:
-    page.add_init_script(
-        "localStorage.setItem('orders', '[\"01a1fc02-2219-7ea8-9f11-ba64b00749af\"]')"
-    )
-    page.goto("/")
-    expect(page.locator("[data-part=status]").first).to_have_text("not shown")
-    expect(page.locator("[data-part=connection]")).to_contain_text("log in to see it")
-    expect(page.get_by_role("link", name="Log in")).to_be_visible()
-
-
 def test_the_pages_of_the_api_lead_in_and_out(page: Page, complaints: Complaints) -> None:
     page.goto("/api/orders")
     complaints.expect(REFUSED)

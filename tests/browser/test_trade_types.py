@@ -127,23 +127,6 @@ def test_each_type_is_previewed_and_taken_as_it_was_filled_in(
     expect(page.locator("#rows tr [data-status=open]")).to_have_count(0)
 
 
-def test_an_entry_brings_its_exits_along(page: Page, line: Line) -> None:
-    open_page(page)
-    page.locator("[name=side][value=buy]").check()
-    page.locator("#exits summary").click()
-    page.locator("#exits").get_by_label("Target").fill("180")
-    page.locator("#exits").get_by_label("Stop").fill("220")
-    press(page)
-    expect(page.locator(".error:visible")).to_contain_text("the wrong way round")
-    page.locator("#exits").get_by_label("Stop").fill("50")
-    expect(page.locator("#exits-say")).to_have_text("target 180, stop 50")
-    expect(page.locator(".error:visible")).to_have_count(0)
-    press(page)
-    expect(page.locator("#rows tr[data-id]")).to_have_count(1)
-    sent = line.bodies[-1]
-    assert sent["stopLoss"] == {"triggerPrice": "50"}
-
-
 @pytest.mark.parametrize(
     ("order_type", "label", "typed", "says"),
     [

@@ -17,8 +17,9 @@ PAGES = [PROJECT / "SECURITY.md", PROJECT / "README.md", *sorted((PROJECT / "doc
 FILES = list((PROJECT / "tests").rglob("test_*.py"))
 DEFINED = set(re.findall(r"def (test_\w+)", "".join(file.read_text() for file in FILES)))
 OPERATIONS = {
-    "list orders, see one, its events, its route": (
-        *("listOrders", "getOrder", "getOrderEvents", "getOrderRoute"),
+    "list orders or export them, see one, its events, its route; execution quality": (
+        *("listOrders", "exportOrders", "getOrder", "getOrderEvents", "getOrderRoute"),
+        "getExecutionQuality",
     ),
     "send orders, over HTTP": ("placeOrder", "sendOrders"),
     "preview orders, ask for quotes": ("previewOrder", "getQuote"),

@@ -6,6 +6,7 @@ turn the problem itself into the page, so that both say the same.
 """
 
 import json
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -47,9 +48,19 @@ HEADINGS = {
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
 
+QUALITY = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)")
+
+
 def is_for_people(accept: str) -> bool:
-    """Whether who sends this `Accept` looks at pages."""
-    return "text/html" in accept.lower()
+    """Whether who sends this `Accept` looks at pages, and prefers them to JSON."""
+    asked = dict.fromkeys(("text/html", "application/json", "application/problem+json"), 0.0)
+    for part in accept.lower().split(","):
+        kind, _, options = part.partition(";")
+        if (kind := kind.strip()) in asked:
+            found = QUALITY.search(options)
+            asked[kind] = float(found[1]) if found else 1.0
+    html, *json = asked.values()
+    return html > 0 and html >= max(json)
 
 
 def tell_people(get_response: Answer) -> Answer:

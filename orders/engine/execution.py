@@ -34,7 +34,7 @@ from routing.constraints import UNCONSTRAINED, Constraints
 from routing.decision import Decision
 from routing.pricing import bound_for
 from routing.quoting import PriceImpactTooHigh
-from routing.registry import read_again, registry
+from routing.registry import is_read, read_again, registry
 from routing.router import NoRoute
 from routing.stored_decision import StoredDecision
 from routing.tokens import UnknownMarket, UnknownToken
@@ -115,6 +115,8 @@ class Execution:
         if order.rules is not None and order.rules.is_over and order.status is not Status.SUBMITTED:
             await self._expire(order, end_in_time(order.rules))
             return
+        if not is_read():  # a process that has just started knows no added market and no live pool
+            await read_again()
         try:
             await self._carry(order)
         except (UnknownToken, UnknownMarket):

@@ -57,7 +57,7 @@ class Command(BaseCommand):
         is_new = not MigrationRecorder(connection).has_table()
         quiet = 0 if is_new and verbosity == 1 else verbosity
         if is_new:
-            say("A new database: its tables are made.")
+            print("A new database: its tables are made.", flush=True)  # before the wait, not after
         call_command("migrate", interactive=False, verbosity=quiet)
         if renumber():
             say("This database came from a dump. Cursors of accounts' streams begin anew.")

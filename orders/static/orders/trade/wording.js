@@ -67,10 +67,10 @@ export function restOf(order, prices, engine, now = Date.now()) {
 const signedPercent = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)} %`;
 const countdown = (ms) => `${Math.floor(ms / 60_000)}:${String(Math.floor((ms % 60_000) / 1000)).padStart(2, "0")}`;
 
-/** Return the usual time of a step as `{p50, p95}` in seconds, if the engine tells. */
+/** Return the usual time of a step as `{p50, p95}` in seconds, if the engine tells and it can be said in tenths. */
 export function usualOf(engine, step) {
   const found = engine?.usualSeconds?.[step];
-  return found && Number(found.p95) ? { p50: Number(found.p50), p95: Number(found.p95) } : null;
+  return found && Number(found.p95) >= 0.05 ? { p50: Number(found.p50), p95: Number(found.p95) } : null;
 }
 
 /** Return in words how long a step usually takes: "usually 2.0 to 3.0 s"; "" if that is not known. */
@@ -92,14 +92,21 @@ export function noteOf(order, engine, now = Date.now()) {
 function retryNote(order, now) {
   const last = eventsOf(order).at(-1);
   if (last?.event !== "retry") return order.cancelRequested ? said.cancelRequested : "";
-  const left = sinceOf(order) + Number(last.data.retryInSeconds ?? 0) * 1000 - now;
+  const left = dueOf(order) - now;
   return said.retry(order.attempts + 1, left > 0 ? seconds(Math.ceil(left / 100) * 100) : "", last.data.reason ?? "");
+}
+
+/** Return since when the next move is due, in ms: since the last one, or from the end of a pause before another attempt. */
+function dueOf(order) {
+  const last = eventsOf(order).at(-1);
+  const pause = last?.event === "retry" ? Number(last.data.retryInSeconds ?? 0) * 1000 : 0;
+  return sinceOf(order) + pause;
 }
 
 /** Return why an order takes more than twice as long as usual; "" while it does not. */
 export function lateness(order, engine, now = Date.now()) {
   const usual = usualOf(engine, order.status);
-  const so = now - sinceOf(order);
+  const so = now - dueOf(order);
   const isLate = so > Math.max(2_000, 2_000 * (usual?.p95 ?? 5));
   if (!isLate) return "";
   if (engine && engine.workers === 0) return said.noWorker;

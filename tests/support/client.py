@@ -1,5 +1,6 @@
 """Clients of the ASGI application: they hand it what a server would, and read what it sends."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -214,11 +215,12 @@ class Socket:
     async def rest(self) -> tuple[list[dict[str, Any]], int]:
         """Wait for the end; return the messages before it, and the code of the close."""
         found: list[dict[str, Any]] = []
-        while True:
-            output = await self._communicator.receive_output(PATIENCE)
-            if output["type"] == "websocket.close":
-                return found, output.get("code", 1000)
-            found.append(json.loads(output["text"]))
+        async with asyncio.timeout(2 * PATIENCE):  # a stream that goes on for ever has words, too
+            while True:
+                output = await self._communicator.receive_output(PATIENCE)
+                if output["type"] == "websocket.close":
+                    return found, output.get("code", 1000)
+                found.append(json.loads(output["text"]))
 
     async def until(
         self, is_last: Callable[[dict[str, Any]], bool]

@@ -322,7 +322,7 @@ async def test_over_plain_http_there_is_no_stream(path: str) -> None:
     assert (await get(path.format(order_id).partition("?")[0])).status == 404
 
 
-@pytest.mark.parametrize("text", ["fees", "1", "engine", "0194a7de-0000-7000-8000", "%00"])
+@pytest.mark.parametrize("text", ["fees", "1", "engines", "0194a7de-0000-7000-8000", "%00"])
 @pytest.mark.parametrize("path", ["/ws/{}", "/order/{}", "/orders/{}/ws"])
 async def test_only_a_uuid_is_an_id(path: str, text: str) -> None:
     async with connected(path.format(text)) as socket:

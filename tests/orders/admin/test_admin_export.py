@@ -54,21 +54,6 @@ def forget_operator() -> None:
         connection.close()
 
 
-@pytest.fixture
-def pieces_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many orders each piece had, as they are read."""
-    read: list[int] = []
-    read_piece = export.read_piece
-
-    def counted(*arguments: Any) -> Any:
-        found = read_piece(*arguments)
-        read.append(len(found[0]))
-        return found
-
-    monkeypatch.setattr(export, "read_piece", counted)
-    return read
-
-
 async def download(client: Any, form: str, query: str = "") -> str:
     answer = await client.get(reverse("admin:orders_order_export", args=[form]) + query)
     assert answer.status_code == 200

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from typing import Any
 
 import pytest
 
@@ -20,20 +19,9 @@ pytestmark = pytest.mark.usefixtures("engine_loop", "account")
 PIECE = 3
 
 
-@pytest.fixture
-def pieces_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many orders each piece had, as they are read; a piece looks through three."""
-    read: list[int] = []
-    read_piece = export.read_piece
-
-    def counted(*arguments: Any) -> Any:
-        found = read_piece(*arguments)
-        read.append(len(found[0]))
-        return found
-
+@pytest.fixture(autouse=True)
+def pieces_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "PIECE", PIECE)
-    monkeypatch.setattr(export, "read_piece", counted)
-    return read
 
 
 def rows_of(answer: Answer) -> list[dict[str, str]]:

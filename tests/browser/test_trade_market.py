@@ -32,6 +32,8 @@ def send(page: Page, **changes: Any) -> dict[str, Any]:
 
 
 def number_in(element: Locator) -> Decimal:
+    """Return the number that an element begins with, once one is there."""
+    expect(element).to_have_text(re.compile(r"^\s*[\d,.]*\d"))
     return Decimal((element.text_content() or "").replace(",", "").split()[0])
 
 
